@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/error.h"
+
+G_DEFINE_QUARK(cvd - error - quark, cvd_error)
+
+void cvd_set_error_errno(GError **error, CvdError code, int saved_errno, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    g_autofree char *what = g_strdup_vprintf(format, args);
+    va_end(args);
+    g_set_error(error, CVD_ERROR, code, "%s: %s", what, g_strerror(saved_errno));
+}

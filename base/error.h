@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/**
+ * CVD_ERROR:
+ *
+ * The error domain of everything in this project. A message names the object and the remedy, e.g.
+ * `/run/cvd/cvd-1: owned by uid 1000; remove it or choose another --name`.
+ */
+#define CVD_ERROR (cvd_error_quark())
+
+/**
+ * CvdError:
+ * @CVD_ERROR_FAILED: a system call failed; the message has its name and reason
+ * @CVD_ERROR_INVALID: a configuration, a layout or an argument breaks a rule
+ * @CVD_ERROR_BUSY: somebody who is alive owns the instance, the socket or the shared memory
+ * @CVD_ERROR_FOREIGN: something of another owner or another kind is in the way; it is left alone
+ * @CVD_ERROR_RESOURCES: descriptors, memory or huge pages do not suffice
+ * @CVD_ERROR_PROTOCOL: a peer said what its protocol does not allow
+ * @CVD_ERROR_CLOSED: the peer closed the connection
+ * @CVD_ERROR_TIMED_OUT: a deadline has passed
+ */
+typedef enum {
+    CVD_ERROR_FAILED,
+    CVD_ERROR_INVALID,
+    CVD_ERROR_BUSY,
+    CVD_ERROR_FOREIGN,
+    CVD_ERROR_RESOURCES,
+    CVD_ERROR_PROTOCOL,
+    CVD_ERROR_CLOSED,
+    CVD_ERROR_TIMED_OUT,
+} CvdError;
+
+GQuark cvd_error_quark(void);
+
+/**
+ * cvd_set_error_errno:
+ * @error: (out) (optional): where to put the error
+ * @code: which #CvdError
+ * @saved_errno: the `errno` of the failed call
+ * @format: what was attempted on which object, without the reason
+ *
+ * Sets @error to the formatted text followed by `: ` and the reason that @saved_errno stands for.
+ */
+void cvd_set_error_errno(GError **error, CvdError code, int saved_errno, const char *format, ...)
+    G_GNUC_PRINTF(4, 5);
+
+G_END_DECLS

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/fd.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* A peer may attach more descriptors than we expect; what does not fit here the kernel closes. */
+#define CONTROL_FDS 16
+
+void cvd_close_fd(int *fd)
+{
+    int saved_errno = errno;
+
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+    errno = saved_errno;
+}
+
+gssize cvd_socket_send(int socket, const void *data, gsize size, const int *fds, guint n_fds)
+{
+    g_assert(size > 0 && n_fds <= CVD_MAX_PASSED_FDS);
+
+    struct iovec iov = {.iov_base = (void *)data, .iov_len = size};
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(CVD_MAX_PASSED_FDS * sizeof(int))];
+    } control = {0};
+    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+
+    if (n_fds > 0) {
+        message.msg_control = control.bytes;
+        message.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        header->cmsg_level = SOL_SOCKET;
+        header->cmsg_type = SCM_RIGHTS;
+        header->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
+        memcpy(CMSG_DATA(header), fds, n_fds * sizeof(int));
+    }
+
+    gssize n;
+    do
+        n = sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
+static void take_fds(struct msghdr *message, int *fds, guint max_fds)
+{
+    guint n_taken = 0;
+
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL;
+         header = CMSG_NXTHDR(message, header)) {
+        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+            continue;
+        gsize n_fds = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (gsize i = 0; i < n_fds; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof fd);
+            if (n_taken < max_fds)
+                fds[n_taken++] = fd;
+            else
+                cvd_close_fd(&fd);
+        }
+    }
+}
+
+gssize cvd_socket_receive(int socket, void *data, gsize size, int *fds, guint max_fds)
+{
+    g_assert(size > 0 && max_fds <= CVD_MAX_PASSED_FDS);
+
+    struct iovec iov = {.iov_base = data, .iov_len = size};
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(CONTROL_FDS * sizeof(int))];
+    } control = {0};
+    struct msghdr message = {
+        .msg_iov = &iov,
+        .msg_iovlen = 1,
+        .msg_control = control.bytes,
+        .msg_controllen = sizeof control.bytes,
+    };
+
+    for (guint i = 0; i < max_fds; i++)
+        fds[i] = -1;
+
+    gssize n;
+    do
+        n = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    if (n >= 0)
+        take_fds(&message, fds, max_fds);
+    return n;
+}

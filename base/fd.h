@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/**
+ * cvd_close_fd:
+ * @fd: (inout): a descriptor or −1; −1 afterwards
+ *
+ * Closes the descriptor, if there is one, and keeps `errno`.
+ */
+void cvd_close_fd(int *fd);
+
+/**
+ * cvd_autofd:
+ *
+ * Declares a descriptor that is closed at the end of its scope. Hand it on with g_steal_fd().
+ */
+#define cvd_autofd __attribute__((cleanup(cvd_close_fd))) int
+
+/** CVD_MAX_PASSED_FDS: the most descriptors that one message of any of our protocols carries. */
+#define CVD_MAX_PASSED_FDS 3
+
+/**
+ * cvd_socket_send:
+ * @socket: a UNIX stream socket
+ * @data: (array length=size): the bytes of one message
+ * @size: how many, at least 1
+ * @fds: (array length=n_fds) (nullable): descriptors to attach; the caller keeps them
+ * @n_fds: how many, at most %CVD_MAX_PASSED_FDS
+ *
+ * One `sendmsg` that neither blocks nor raises SIGPIPE. The descriptors go with the first byte, so
+ * after a short send only the remaining bytes are to be sent, without descriptors.
+ *
+ * Returns: how many bytes went, or −1 with `errno` set (EAGAIN: the socket is full)
+ */
+gssize cvd_socket_send(int socket, const void *data, gsize size, const int *fds, guint n_fds);
+
+/**
+ * cvd_socket_receive:
+ * @socket: a UNIX stream socket
+ * @data: (out caller-allocates) (array length=size): where the bytes go
+ * @size: the room there, at least 1
+ * @fds: (out caller-allocates) (array length=max_fds) (nullable): where descriptors go; the caller
+ *   owns them; entries without a descriptor become −1
+ * @max_fds: the room there, at most %CVD_MAX_PASSED_FDS; descriptors beyond it are closed at once
+ *
+ * One `recvmsg` that does not block. Received descriptors are close-on-exec.
+ *
+ * Returns: how many bytes came, 0 at the end of the stream, or −1 with `errno` set (EAGAIN: nothing
+ *   there)
+ */
+gssize cvd_socket_receive(int socket, void *data, gsize size, int *fds, guint max_fds);
+
+G_END_DECLS

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One writer function for GLib's structured log. stderr is shared with whoever started us, so its
+ * O_NONBLOCK flag is not ours to set: for lines that must not block it is opened once more through
+ * /proc, which gives a file description of our own (a socket cannot be opened so; MSG_DONTWAIT
+ * does the same there).
+ */
+#include "base/log.h"
+
+#include "base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MAX_QUOTED_BYTES 32
+
+static struct {
+    char *prefix;
+    gboolean verbose;
+    gboolean to_journal;
+    gboolean is_socket;
+    gboolean never_block;
+    int fd;
+    guint n_dropped;
+} log_state = {.fd = STDERR_FILENO};
+
+static const char *level_mark(GLogLevelFlags level)
+{
+    if (level & (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL))
+        return "error: ";
+    if (level & G_LOG_LEVEL_WARNING)
+        return "warning: ";
+    return "";
+}
+
+static gboolean write_line(const char *text, gsize size)
+{
+    gssize n;
+
+    do {
+        if (log_state.never_block && log_state.is_socket)
+            n = send(log_state.fd, text, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+        else
+            n = write(log_state.fd, text, size);
+        if (n > 0) {
+            text += n;
+            size -= (gsize)n;
+        }
+    } while (size > 0 && (n > 0 || (n < 0 && errno == EINTR)));
+    return size == 0;
+}
+
+static void append_escaped(GString *line, const char *text)
+{
+    for (const char *p = text; *p != '\0'; p++) {
+        guchar c = (guchar)*p;
+        if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f)
+            g_string_append_printf(line, "\\x%02x", c);
+        else
+            g_string_append_c(line, *p);
+    }
+}
+
+static GLogWriterOutput write_log(GLogLevelFlags level, const GLogField *fields, gsize n_fields,
+                                  gpointer data)
+{
+    if (!log_state.verbose && (level & (G_LOG_LEVEL_INFO | G_LOG_LEVEL_DEBUG)))
+        return G_LOG_WRITER_HANDLED;
+    if (log_state.to_journal)
+        return g_log_writer_journald(level, fields, n_fields, data);
+
+    const char *message = "";
+    for (gsize i = 0; i < n_fields; i++)
+        if (strcmp(fields[i].key, "MESSAGE") == 0)
+            message = fields[i].value;
+
+    g_autoptr(GString) line = g_string_new(NULL);
+    const char *prefix = log_state.prefix != NULL ? log_state.prefix : "cvd";
+    if (log_state.n_dropped > 0)
+        g_string_append_printf(line, "%s: %u lines dropped, as nobody read them\n", prefix,
+                               log_state.n_dropped);
+    g_string_append_printf(line, "%s: %s", prefix, level_mark(level));
+    append_escaped(line, message);
+    g_string_append_c(line, '\n');
+
+    if (write_line(line->str, line->len))
+        log_state.n_dropped = 0;
+    else
+        log_state.n_dropped++;
+    return G_LOG_WRITER_HANDLED;
+}
+
+void cvd_log_init(const char *prefix, gboolean verbose)
+{
+    static gboolean is_installed;
+
+    if (prefix != NULL) {
+        g_free(log_state.prefix);
+        log_state.prefix = g_strdup(prefix);
+    }
+    log_state.verbose = verbose;
+    if (is_installed)
+        return;
+    is_installed = TRUE;
+    log_state.to_journal = g_log_writer_is_journald(STDERR_FILENO);
+    g_log_set_writer_func(write_log, NULL, NULL);
+}
+
+void cvd_log_never_block(void)
+{
+    struct stat st;
+
+    if (log_state.never_block || fstat(STDERR_FILENO, &st) < 0)
+        return;
+    log_state.is_socket = S_ISSOCK(st.st_mode);
+    if (!log_state.is_socket) {
+        int fd = open("/proc/self/fd/2", O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        if (fd >= 0)
+            log_state.fd = fd;
+    }
+    log_state.never_block = TRUE;
+}
+
+gboolean cvd_log_limit_pass(CvdLogLimit *limit, gint64 now_us)
+{
+    gint64 second = now_us / G_USEC_PER_SEC;
+
+    if (second != limit->second) {
+        if (limit->n_suppressed > 0)
+            g_message("%u more lines like these were left out", limit->n_suppressed);
+        *limit = (CvdLogLimit){.second = second};
+    }
+    if (limit->n_lines >= CVD_LOG_LINES_PER_SECOND) {
+        limit->n_suppressed++;
+        return FALSE;
+    }
+    limit->n_lines++;
+    return TRUE;
+}
+
+char *cvd_escape_bytes(const void *bytes, gsize size)
+{
+    const guchar *p = bytes;
+    GString *text = g_string_new(NULL);
+
+    for (gsize i = 0; i < MIN(size, MAX_QUOTED_BYTES); i++) {
+        if (p[i] >= 0x20 && p[i] < 0x7f && p[i] != '\\')
+            g_string_append_c(text, (char)p[i]);
+        else
+            g_string_append_printf(text, "\\x%02x", p[i]);
+    }
+    if (size > MAX_QUOTED_BYTES)
+        g_string_append(text, "…");
+    return g_string_free(text, FALSE);
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/**
+ * cvd_log_init:
+ * @prefix: (nullable): what every line starts with, normally the instance's name; %NULL keeps it
+ * @verbose: whether g_info() and g_debug() lines are wanted
+ *
+ * Sends GLib's structured log to stderr, one line a message, `PREFIX: text`, warnings and errors
+ * marked as such, control characters escaped (a message may quote a peer's bytes); or to the
+ * journal when stderr is connected to it. May be called again, when the instance's name is known.
+ */
+void cvd_log_init(const char *prefix, gboolean verbose);
+
+/**
+ * cvd_log_never_block:
+ *
+ * From now on a line that stderr does not take at once is dropped, and the next one that goes tells
+ * how many were, so that a stopped terminal or a full pipe cannot hold up the main loop.
+ */
+void cvd_log_never_block(void);
+
+/**
+ * CvdLogLimit:
+ *
+ * Bounds the lines that a peer can provoke. Zero-initialised is ready to use.
+ */
+typedef struct {
+    /*< private >*/
+    gint64 second;
+    guint n_lines;
+    guint n_suppressed;
+} CvdLogLimit;
+
+/** CVD_LOG_LINES_PER_SECOND: how many lines a second a #CvdLogLimit lets pass. */
+#define CVD_LOG_LINES_PER_SECOND 10
+
+/**
+ * cvd_log_limit_pass:
+ * @limit: the limit that the line falls under
+ * @now_us: the monotonic time, in microseconds
+ *
+ * Returns: whether the line may be written. With the first line of a new second it also logs how
+ *   many were suppressed before.
+ */
+gboolean cvd_log_limit_pass(CvdLogLimit *limit, gint64 now_us);
+
+/**
+ * cvd_escape_bytes:
+ * @bytes: (array length=size): what a peer sent
+ * @size: how many
+ *
+ * Returns: (transfer full): at most the first 32 of them as printable ASCII, others as `\xNN`,
+ *   followed by `…` if there were more
+ */
+char *cvd_escape_bytes(const void *bytes, gsize size);
+
+G_END_DECLS

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "server/layout.h"
+#include "server/window.h"
+
+#include <glib.h>
+#include <sys/types.h>
+
+G_BEGIN_DECLS
+
+typedef enum {
+    CVD_ON_EVENT_EXIT,
+    CVD_ON_EVENT_CONTINUE, /* `on_reboot` only */
+    CVD_ON_EVENT_RESTART,
+} CvdOnEvent;
+
+typedef enum {
+    CVD_STOP_POWERDOWN,
+    CVD_STOP_QUIT,
+} CvdStop;
+
+typedef enum {
+    CVD_SERIAL_LOG,
+    CVD_SERIAL_STDIO,
+    CVD_SERIAL_NONE,
+} CvdSerial;
+
+/**
+ * CvdQemuConfig:
+ * @binary: as configured: a name to look up in PATH, or a path
+ * @machine: value of `-machine`
+ * @accel: (array zero-terminated=1): accelerators in order of preference
+ * @cpu: (nullable): value of `-cpu`
+ * @smp: (nullable): value of `-smp`
+ * @memory_bytes: guest RAM
+ * @kernel: (nullable): path; for `"builtin"` the path of the guest that the project ships
+ * @initrd: (nullable): path
+ * @append: (nullable): kernel command line, one string
+ * @firmware: (nullable): path, or a name that QEMU finds itself
+ * @objects: (array zero-terminated=1): JSON texts for `-object`; so are @blockdevs, @netdevs,
+ *   @devices for their options
+ * @sandbox: (nullable): value of `-sandbox`; %NULL = without
+ * @extra_args: (array zero-terminated=1): appended last
+ *
+ * qemu.json: section 2 of the launcher's specification. All paths are absolute.
+ */
+typedef struct {
+    char *binary;
+    char *machine;
+    char **accel;
+    char *cpu;
+    char *smp;
+    guint64 memory_bytes;
+    char *kernel;
+    char *initrd;
+    char *append;
+    char *firmware;
+    char **objects;
+    char **blockdevs;
+    char **netdevs;
+    char **devices;
+    CvdSerial serial;
+    char *display;
+    char *sandbox;
+    char **extra_args;
+} CvdQemuConfig;
+
+/**
+ * CvdConfig:
+ * @name: the instance's name
+ * @layout: the window's layout
+ * @window: @window.path is owned by the configuration and absolute
+ * @vm_socket: (nullable): explicit path, absolute; %NULL = in the runtime directory
+ * @client_socket: (nullable): the same
+ * @legacy_socket: (nullable): absolute path; %NULL = the binary dialect is off
+ * @ivshmem_slot: the device's PCI slot on the root bus
+ *
+ * A validated configuration: cvd.json with the files that it names. Immutable; freed as one.
+ */
+typedef struct {
+    char *name;
+    CvdLayout *layout;
+    CvdWindowOptions window;
+    char *vm_socket;
+    char *client_socket;
+    char *legacy_socket;
+    char *version_reply;
+    mode_t socket_mode;
+    guint max_clients;
+    guint handshake_timeout_ms;
+    guint ivshmem_slot;
+    gboolean ivshmem_force_bus_master;
+    CvdStop stop;
+    guint stop_timeout_s;
+    guint start_timeout_s;
+    CvdOnEvent on_crash;
+    CvdOnEvent on_panic;
+    CvdOnEvent on_reboot;
+    guint restart_limit;
+    CvdQemuConfig qemu;
+} CvdConfig;
+
+/**
+ * CvdConfigSource:
+ * @path: (nullable): cvd.json; %NULL = look for it as `--config`'s default says
+ * @name: (nullable): instance name over the configuration's
+ * @overrides: (array zero-terminated=1) (nullable): `PATH=VALUE` strings of `--set`, in order
+ */
+typedef struct {
+    const char *path;
+    const char *name;
+    const char *const *overrides;
+} CvdConfigSource;
+
+/**
+ * cvd_config_load:
+ * @source: where from
+ * @problems: (element-type utf8): every problem found is appended, each a line that has file, JSON
+ *   path, what was found and what is allowed; the array must free its elements with g_free()
+ *
+ * Reads and checks cvd.json, and the two files or inline objects that it names. Touches nothing
+ * else: whether binaries and kernels exist is cvd_config_probe()'s business. What is only worth a
+ * warning goes to the log.
+ *
+ * Returns: (transfer full) (nullable): the configuration, or %NULL after at least one problem
+ */
+CvdConfig *cvd_config_load(const CvdConfigSource *source, GPtrArray *problems);
+void cvd_config_free(CvdConfig *config);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdConfig, cvd_config_free)
+
+/**
+ * CvdQemuTools:
+ * @binary: absolute path of the QEMU binary
+ * @accel: (array zero-terminated=1): the accelerators of the configuration that can be used here
+ *
+ * What a configuration's names turned out to mean on this machine.
+ */
+typedef struct {
+    char *binary;
+    char **accel;
+} CvdQemuTools;
+
+void cvd_qemu_tools_clear(CvdQemuTools *tools);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(CvdQemuTools, cvd_qemu_tools_clear)
+
+/**
+ * cvd_config_probe:
+ * @config: a configuration
+ * @tools: (out caller-allocates): filled on success
+ * @problems: (element-type utf8): as cvd_config_load()
+ *
+ * Looks for the QEMU binary, the kernel, initrd and firmware files and, if `accel` names kvm, tries
+ * to open /dev/kvm; logs which accelerators were chosen. Creates nothing.
+ */
+gboolean cvd_config_probe(const CvdConfig *config, CvdQemuTools *tools, GPtrArray *problems);
+
+G_END_DECLS

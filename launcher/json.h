@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <json-glib/json-glib.h>
+
+G_BEGIN_DECLS
+
+/** CVD_JSON_MAX_SIZE: of a text, in bytes. json-glib needs many times that in memory. */
+#define CVD_JSON_MAX_SIZE (1024 * 1024)
+/** CVD_JSON_MAX_DEPTH: of nested brackets. json-glib recurses. */
+#define CVD_JSON_MAX_DEPTH 64
+
+/**
+ * cvd_json_parse:
+ * @text: (array length=size): what a file or a peer says; may hold anything
+ * @size: in bytes
+ * @duplicates: (nullable) (element-type utf8): where the JSON paths of members that stand twice in
+ *   one object are appended
+ * @error: %CVD_ERROR_INVALID: too long, too deep, empty, not UTF-8, or not JSON, with line and
+ *   column
+ *
+ * json-glib with a fence: it crashes on deep nesting, takes the empty text for valid and turns
+ * integers beyond 64 bits into −1; the last are an error here, with their position.
+ *
+ * Returns: (transfer full) (nullable): the root
+ */
+JsonNode *cvd_json_parse(const char *text, gsize size, GPtrArray *duplicates, GError **error);
+
+/**
+ * cvd_json_load:
+ * @path: a file
+ * @error: %CVD_ERROR_INVALID as above; %CVD_ERROR_FAILED: the file cannot be read. Either message
+ *   starts with @path.
+ *
+ * Reads at most %CVD_JSON_MAX_SIZE + 1 bytes, and only from a regular file or a pipe.
+ */
+JsonNode *cvd_json_load(const char *path, GPtrArray *duplicates, GError **error);
+
+/**
+ * cvd_nearest_name:
+ * @name: what was written
+ * @known: (array zero-terminated=1): what is allowed
+ *
+ * Returns: (nullable) (transfer none): the member of @known with the least edit distance to @name,
+ *   or %NULL if none is near
+ */
+const char *cvd_nearest_name(const char *name, const char *const *known);
+
+G_END_DECLS

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <glib.h>
+#include <sys/types.h>
+
+G_BEGIN_DECLS
+
+/**
+ * CvdListener:
+ *
+ * A UNIX stream socket that listens at a path: section 3 of the launcher's specification.
+ */
+typedef struct CvdListener CvdListener;
+
+/**
+ * cvd_listener_path_check:
+ * @path: where a socket is wanted
+ * @error: %CVD_ERROR_INVALID: too long for a socket address (more than 107 bytes, counted with the
+ *   temporary name beside it that binding needs); the message has both numbers
+ */
+gboolean cvd_listener_path_check(const char *path, GError **error);
+
+/**
+ * cvd_listener_new:
+ * @path: where to listen
+ * @mode: the socket's mode, set before it accepts
+ * @error: %CVD_ERROR_BUSY: a live server listens there; %CVD_ERROR_FOREIGN: something that is not a
+ *   socket is there; %CVD_ERROR_INVALID: see cvd_listener_path_check(); %CVD_ERROR_FAILED
+ *
+ * Binds under a temporary name in the same directory, listens, and renames, with the directory
+ * locked; so nobody ever sees a socket at @path that does not accept. A socket that refuses
+ * connections is a leftover and replaced, with one log line.
+ *
+ * Returns: (transfer full) (nullable): the listener; its socket is non-blocking
+ */
+CvdListener *cvd_listener_new(const char *path, mode_t mode, GError **error);
+
+/**
+ * cvd_listener_free:
+ *
+ * Closes the socket and unlinks @path if that is still the inode that was made.
+ */
+void cvd_listener_free(CvdListener *listener);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdListener, cvd_listener_free)
+
+int cvd_listener_get_fd(const CvdListener *listener);
+const char *cvd_listener_get_path(const CvdListener *listener);
+
+G_END_DECLS

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/error.h"
+#include "server/layout.h"
+#include "server/window.h"
+
+#include <glib-object.h>
+#include <sys/types.h>
+
+G_BEGIN_DECLS
+
+/**
+ * CvdVmAccess:
+ * @CVD_VM_ACCESS_OWN: only the connection that cvd_server_connect_vm() opens
+ * @CVD_VM_ACCESS_SAME_USER: any process of the same uid or of uid 0
+ *
+ * Who may attach to the VM socket.
+ */
+typedef enum {
+    CVD_VM_ACCESS_OWN,
+    CVD_VM_ACCESS_SAME_USER,
+} CvdVmAccess;
+
+/**
+ * CvdServerOptions:
+ * @window: how the window is made
+ * @vm_socket: path of the VM socket
+ * @client_socket: path of the client socket
+ * @legacy_socket: (nullable): path of the socket of the binary dialect; %NULL = none
+ * @socket_mode: the mode of all three
+ * @vm_access: who may attach as the VM
+ * @version_reply: (nullable): message 2 of the client protocol; %NULL = `PROTOCOL_VER 0`
+ * @max_clients: connections kept at once; 0 = 1024
+ * @handshake_timeout_ms: 0 = 5000
+ */
+typedef struct {
+    CvdWindowOptions window;
+    const char *vm_socket;
+    const char *client_socket;
+    const char *legacy_socket;
+    mode_t socket_mode;
+    CvdVmAccess vm_access;
+    const char *version_reply;
+    guint max_clients;
+    guint handshake_timeout_ms;
+} CvdServerOptions;
+
+/**
+ * CvdServer:
+ *
+ * Owns a window and its doorbells, and serves them on a VM socket and a client socket from the
+ * #GMainContext that was the thread's default when it was made. Not thread-safe: use it from the
+ * thread that runs that context.
+ *
+ * Signals:
+ * - `vm-attached` (int pid): a VM was accepted; the hand-over begins
+ * - `vm-handed-over` (): every message of the hand-over has been sent
+ * - `vm-detached` (): the VM's connection has ended; with %CVD_VM_ACCESS_SAME_USER: and its process
+ *   has exited, so that the slot is free again
+ * - `client-attached` (int pid, const char *region): a client has been given a region
+ * - `client-detached` (int pid): the connection of a client that had attached has ended
+ */
+#define CVD_TYPE_SERVER (cvd_server_get_type())
+G_DECLARE_FINAL_TYPE(CvdServer, cvd_server, CVD, SERVER, GObject)
+
+/**
+ * cvd_server_new:
+ * @layout: the window's layout
+ * @options: copied
+ *
+ * Returns: (transfer full): a server that holds nothing yet
+ */
+CvdServer *cvd_server_new(CvdLayout *layout, const CvdServerOptions *options);
+
+/**
+ * cvd_server_start:
+ * @server: a new server
+ * @error: as cvd_window_new(), cvd_doorbells_new() and cvd_listener_new()
+ *
+ * Creates the window and the doorbells, then listens. After a failure nothing is left behind.
+ */
+gboolean cvd_server_start(CvdServer *server, GError **error);
+
+/**
+ * cvd_server_stop:
+ *
+ * Closes all connections, unlinks the sockets, closes the window. Idempotent; also done when the
+ * last reference goes. The client socket goes first, so that a client that sees its connection
+ * closed and tries again finds nothing.
+ */
+void cvd_server_stop(CvdServer *server);
+
+/** cvd_server_get_layout: Returns: (transfer none): the layout */
+CvdLayout *cvd_server_get_layout(CvdServer *server);
+/** cvd_server_get_n_clients: Returns: how many client connections there are, of both dialects */
+guint cvd_server_get_n_clients(CvdServer *server);
+
+/**
+ * cvd_server_connect_vm:
+ * @server: a started server
+ * @error: %CVD_ERROR_FAILED
+ *
+ * Connects to the server's own VM socket. With %CVD_VM_ACCESS_OWN this is the only way in.
+ *
+ * Returns: (transfer full): the VM's end, for a child process to inherit; −1 on failure
+ */
+int cvd_server_connect_vm(CvdServer *server, GError **error);
+
+/**
+ * cvd_server_vm_has_read_all:
+ *
+ * Returns: whether a VM is attached, everything has been sent to it, and nothing of it waits unread
+ *   in the socket (SIOCOUTQ)
+ */
+gboolean cvd_server_vm_has_read_all(CvdServer *server);
+
+/**
+ * cvd_server_guest_was_reset:
+ * @server: a started server
+ * @error: %CVD_ERROR_FAILED
+ *
+ * Zeroes signal tables and interrupt words and closes the client connections, which is how clients
+ * learn of it. To be called while the VM is stopped. The VM's connection, the doorbells and region
+ * data stay as they are.
+ */
+gboolean cvd_server_guest_was_reset(CvdServer *server, GError **error);
+
+/**
+ * cvd_server_renew:
+ * @server: a started server without a VM
+ * @error: %CVD_ERROR_FAILED, %CVD_ERROR_RESOURCES
+ *
+ * Makes ready for another VM: client connections closed, doorbells drained, the window as it was
+ * when new.
+ */
+gboolean cvd_server_renew(CvdServer *server, GError **error);
+
+G_END_DECLS

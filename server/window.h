@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "server/layout.h"
+
+G_BEGIN_DECLS
+
+typedef enum {
+    CVD_WINDOW_MEMFD,     /* anonymous, sealed, leaves nothing behind */
+    CVD_WINDOW_POSIX_SHM, /* has a name, for tools that open it by name */
+} CvdWindowBacking;
+
+/**
+ * CvdWindowOptions:
+ * @backing: what kind of object
+ * @path: (nullable): for %CVD_WINDOW_POSIX_SHM: where, e.g. `/dev/shm/ivshmem`
+ * @hugepage_size: 0, 2 MiB or 1 GiB, in bytes; memfd only
+ * @prealloc: whether all pages are allocated at once
+ */
+typedef struct {
+    CvdWindowBacking backing;
+    const char *path;
+    guint64 hugepage_size;
+    gboolean prealloc;
+} CvdWindowOptions;
+
+/**
+ * CvdWindow:
+ *
+ * The shared-memory object with its descriptors written, as section 4 of the window's specification
+ * has it. It is never kept mapped here, and nothing is ever read back from it: the guest can write
+ * there.
+ */
+typedef struct CvdWindow CvdWindow;
+
+/**
+ * cvd_window_new:
+ * @layout: what goes into it
+ * @options: how it is made
+ * @error: %CVD_ERROR_RESOURCES: too few huge pages, or no space for @prealloc; %CVD_ERROR_BUSY: a
+ *   live process holds the name; %CVD_ERROR_FOREIGN: what has the name is not ours;
+ *   %CVD_ERROR_FAILED: a system call failed
+ *
+ * Returns: (transfer full) (nullable): a zeroed window with descriptors
+ */
+CvdWindow *cvd_window_new(CvdLayout *layout, const CvdWindowOptions *options, GError **error);
+
+/**
+ * cvd_window_free:
+ *
+ * Closes the window. A name is unlinked if it still stands for the same inode.
+ */
+void cvd_window_free(CvdWindow *window);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdWindow, cvd_window_free)
+
+/** cvd_window_get_fd: Returns: the window's descriptor, borrowed */
+int cvd_window_get_fd(const CvdWindow *window);
+
+/**
+ * cvd_window_reset_signals:
+ *
+ * Zeroes every signal table and interrupt-signalled word, for a guest that was reset: the VM must
+ * be stopped meanwhile.
+ */
+gboolean cvd_window_reset_signals(CvdWindow *window, GError **error);
+
+/**
+ * cvd_window_renew:
+ *
+ * Makes the window as it was when new: all zero apart from the descriptors, for another VM. No VM
+ * may be attached. Pages are allocated anew if that was asked for.
+ */
+gboolean cvd_window_renew(CvdWindow *window, GError **error);
+
+G_END_DECLS
