@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/** CVD_JSON_MAX_DUPLICATES: how many members that stand twice are told of, in one text. */
+#define CVD_JSON_MAX_DUPLICATES 20
+
+/**
+ * cvd_json_scan:
+ * @text: (array length=size): what is to become JSON
+ * @size: in bytes
+ * @duplicates: (nullable) (element-type utf8): see cvd_json_parse()
+ * @error: %CVD_ERROR_INVALID, with line and column
+ *
+ * Checks that @text is one strict JSON text (RFC 8259) in UTF-8, nested no deeper than
+ * %CVD_JSON_MAX_DEPTH, with numbers that fit a gint64 (its least value excepted) or a double, and
+ * strings without U+0000. Builds nothing and does not recurse.
+ */
+gboolean cvd_json_scan(const char *text, gsize size, GPtrArray *duplicates, GError **error);
+
+G_END_DECLS

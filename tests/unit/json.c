@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The fence in front of json-glib: texts that must fail, where, and with which words. */
+#include "launcher/json.h"
+
+#include "base/error.h"
+
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static JsonNode *parse(const char *text, GError **error)
+{
+    return cvd_json_parse(text, strlen(text), NULL, error);
+}
+
+static void assert_invalid(GError *error, const char *part)
+{
+    g_assert_error(error, CVD_ERROR, CVD_ERROR_INVALID);
+    if (!strstr(error->message, part))
+        g_error("\"%s\" does not contain \"%s\"", error->message, part);
+}
+
+static void test_bad_texts(void)
+{
+    static const struct {
+        const char *text;
+        const char *message;
+    } rows[] = {
+        {"", "empty"},
+        {" \n\t", "empty"},
+        {"{", "line 1, column 2: expected a member's name"},
+        {"[1,\n 2", "line 2, column 3: expected ',' or ']', found the end"},
+        {"{\"a\": 1,}", "line 1, column 9: expected a member's name"},
+        {"[1,]", "line 1, column 4: expected a value"},
+        {"{\"a\" 1}", "expected ':'"},
+        {"{'a': 1}", "expected a member's name in double quotes, found '''"},
+        {"{a: 1}", "found 'a'"},
+        {"[1 2]", "column 4: expected ',' or ']', found '2'"},
+        {"{} {}", "column 4: expected the end of the text"},
+        {"[}", "expected a value, found '}'"},
+        {"// c\n{}", "line 1, column 1: expected a value, found '/'"},
+        {"var a = 1", "found 'v'"},
+        {"nul", "expected a value"},
+        {"nullx", "column 5: expected the end"},
+        {"NaN", "expected a value"},
+        {"\"abc", "column 1: the string that starts here has no end"},
+        {"\"a\nb\"", "control character U+000A"},
+        {"\"\\x\"", "after \\"},
+        {"\"\\u12g4\"", "four hexadecimal digits"},
+        {"\"\\u12", "four hexadecimal digits"},
+        {"\"\\ud800\"", "surrogate"},
+        {"\"\\udc00\"", "surrogate"},
+        {"\"\\ud800\\u0041\"", "surrogate"},
+        {"\"\\u0000\"", "U+0000"},
+        {"01", "cannot start with 0"},
+        {"-", "a digit"},
+        {"+1", "expected a value"},
+        {"1.", "after the decimal point"},
+        {".5", "expected a value"},
+        {"1e", "exponent"},
+        {"0x10", "expected the end"},
+        {"[9223372036854775808]", "column 2: the number 9223372036854775808 is out of range"},
+        {"18446744073709551615", "out of range"},
+        {"-9223372036854775808", "out of range"},
+        {"1e999", "out of range"},
+        {"\"\xff\"", "column 2: byte 0xff is not UTF-8"},
+        {"{\"ä\": ?}", "column 7: expected a value, found '?'"},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GError) error = NULL;
+        g_assert_null(parse(rows[i].text, &error));
+        assert_invalid(error, rows[i].message);
+    }
+}
+
+static void test_good_texts(void)
+{
+    static const char *const rows[] = {
+        "{}",  "[]",   "[[],{}]",    "null",  "-0", "0.5e-3", "1E+2", "\"\\ud83d\\ude00\"",
+        " 1 ", "true", "\"\\/\\b\"", "\"ä\"",
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(JsonNode) root = parse(rows[i], &error);
+        g_assert_no_error(error);
+        g_assert_nonnull(root);
+    }
+}
+
+static void test_values_arrive(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(JsonNode) root = parse(
+        "{\"max\": 9223372036854775807, \"min\": -9223372036854775807, \"s\": \"\\u00e4\\n\"}",
+        &error);
+    g_assert_no_error(error);
+    JsonObject *object = json_node_get_object(root);
+    g_assert_cmpint(json_object_get_int_member(object, "max"), ==, G_MAXINT64);
+    g_assert_cmpint(json_object_get_int_member(object, "min"), ==, -G_MAXINT64);
+    g_assert_cmpstr(json_object_get_string_member(object, "s"), ==, "ä\n");
+}
+
+/* Brackets of both kinds count. */
+static char *nested(guint depth)
+{
+    GString *text = g_string_new(NULL);
+    for (guint i = 0; i < depth; i++)
+        g_string_append(text, i % 2 ? "{\"k\":" : "[");
+    g_string_append(text, "1");
+    for (guint i = depth; i > 0; i--)
+        g_string_append_c(text, (i - 1) % 2 ? '}' : ']');
+    return g_string_free(text, FALSE);
+}
+
+static void test_depth_limit(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *deepest = nested(CVD_JSON_MAX_DEPTH);
+    g_autoptr(JsonNode) root = parse(deepest, &error);
+    g_assert_no_error(error);
+    g_assert_nonnull(root);
+
+    g_autofree char *deeper = nested(CVD_JSON_MAX_DEPTH + 1);
+    g_assert_null(parse(deeper, &error));
+    assert_invalid(error, "nested deeper than 64");
+
+    g_clear_error(&error);
+    g_autofree char *brackets = g_strnfill(500000, '[');
+    g_assert_null(parse(brackets, &error));
+    assert_invalid(error, "line 1, column 65: brackets nested deeper");
+}
+
+static void test_size_limit(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *text = g_strnfill(CVD_JSON_MAX_SIZE + 1, ' ');
+    text[0] = '1';
+    g_autoptr(JsonNode) root = cvd_json_parse(text, CVD_JSON_MAX_SIZE, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_nonnull(root);
+    g_assert_null(cvd_json_parse(text, CVD_JSON_MAX_SIZE + 1, NULL, &error));
+    assert_invalid(error, "longer than 1048576 bytes");
+}
+
+static void test_nul_bytes(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_assert_null(cvd_json_parse("[1]\0", 4, NULL, &error));
+    assert_invalid(error, "column 4: byte 0x00");
+}
+
+static void test_duplicates(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GPtrArray) duplicates = g_ptr_array_new_with_free_func(g_free);
+    static const char text[] =
+        "{\"a\": [{\"b\": 1}, {\"b\": 1, \"c\": {\"b\": 1}, \"\\u0062\": 2}],"
+        " \"d\": 1, \"a\": 2}";
+    g_autoptr(JsonNode) root = cvd_json_parse(text, sizeof text - 1, duplicates, &error);
+    g_assert_no_error(error);
+    g_assert_nonnull(root);
+    g_assert_cmpuint(duplicates->len, ==, 2);
+    g_assert_cmpstr(duplicates->pdata[0], ==, "a[1].b");
+    g_assert_cmpstr(duplicates->pdata[1], ==, "a");
+}
+
+static void test_duplicates_limit(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GPtrArray) duplicates = g_ptr_array_new_with_free_func(g_free);
+    GString *text = g_string_new("{\"a\": 0");
+    for (guint i = 0; i < 20 + 1; i++)
+        g_string_append(text, ", \"a\": 0");
+    g_string_append(text, "}");
+    g_autofree char *json = g_string_free(text, FALSE);
+    g_autoptr(JsonNode) root = cvd_json_parse(json, strlen(json), duplicates, &error);
+    g_assert_nonnull(root);
+    g_assert_cmpuint(duplicates->len, ==, 20);
+}
+
+/* Truncated anywhere, a text is an error, and never a crash. */
+static void test_every_prefix(void)
+{
+    static const char text[] =
+        "{\"a\": [1, -2.5e1, true, null, \"\\u00e4\\n\"], \"b\": {\"c\": {}}}";
+    for (gsize size = 0; size < sizeof text - 1; size++) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GPtrArray) duplicates = g_ptr_array_new_with_free_func(g_free);
+        g_assert_null(cvd_json_parse(text, size, duplicates, &error));
+        g_assert_error(error, CVD_ERROR, CVD_ERROR_INVALID);
+    }
+}
+
+typedef struct {
+    char *directory;
+    char *path;
+} Files;
+
+static void set_up(Files *files, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    files->directory = g_dir_make_tmp("cvd-json-XXXXXX", &error);
+    g_assert_no_error(error);
+    files->path = g_build_filename(files->directory, "file.json", NULL);
+}
+
+static void tear_down(Files *files, gconstpointer data)
+{
+    g_unlink(files->path);
+    g_assert_cmpint(g_rmdir(files->directory), ==, 0);
+    g_free(files->path);
+    g_free(files->directory);
+}
+
+static void assert_load_fails(Files *files, CvdError code, const char *part)
+{
+    g_autoptr(GError) error = NULL;
+    g_assert_null(cvd_json_load(files->path, NULL, &error));
+    g_assert_error(error, CVD_ERROR, (int)code);
+    g_assert_true(g_str_has_prefix(error->message, files->path));
+    if (!strstr(error->message, part))
+        g_error("\"%s\" does not contain \"%s\"", error->message, part);
+}
+
+static void write_file(Files *files, const char *text, gssize size)
+{
+    g_autoptr(GError) error = NULL;
+    g_file_set_contents(files->path, text, size, &error);
+    g_assert_no_error(error);
+}
+
+static void test_load_file(Files *files, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    write_file(files, "{\"a\": 1}", -1);
+    g_autoptr(JsonNode) root = cvd_json_load(files->path, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_true(JSON_NODE_HOLDS_OBJECT(root));
+}
+
+static void test_load_bad(Files *files, gconstpointer data)
+{
+    assert_load_fails(files, CVD_ERROR_FAILED, "No such file");
+    write_file(files, "", 0);
+    assert_load_fails(files, CVD_ERROR_INVALID, ": empty");
+    write_file(files, "{\"a\": ", -1);
+    assert_load_fails(files, CVD_ERROR_INVALID, ": line 1, column 7");
+    write_file(files,
+               "\x7f"
+               "ELF\x02\x01\x01\x00\x00",
+               9);
+    assert_load_fails(files, CVD_ERROR_INVALID, ": line 1, column 8: byte 0x00");
+}
+
+static void test_load_huge(Files *files, gconstpointer data)
+{
+    write_file(files, "{", -1);
+    g_assert_cmpint(truncate(files->path, 100 * 1000 * 1000), ==, 0);
+    assert_load_fails(files, CVD_ERROR_INVALID, "has 100000000 bytes; the limit is 1048576");
+}
+
+static void test_load_directory(Files *files, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    g_assert_null(cvd_json_load(files->directory, NULL, &error));
+    g_assert_error(error, CVD_ERROR, CVD_ERROR_FAILED);
+    g_assert_nonnull(strstr(error->message, "is a directory"));
+}
+
+static void test_load_device(Files *files, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    g_assert_null(cvd_json_load("/dev/zero", NULL, &error));
+    g_assert_error(error, CVD_ERROR, CVD_ERROR_FAILED);
+    g_assert_nonnull(strstr(error->message, "not a regular file"));
+}
+
+/* No writer will ever come: that must not be waited for. */
+static void test_load_fifo(Files *files, gconstpointer data)
+{
+    g_assert_cmpint(mkfifo(files->path, 0600), ==, 0);
+    assert_load_fails(files, CVD_ERROR_INVALID, "empty");
+}
+
+static void test_nearest_name(void)
+{
+    static const char *const known[] = {"name",     "layout", "qemu", "memory",
+                                        "on_crash", "cpu",    NULL};
+    static const struct {
+        const char *name;
+        const char *nearest;
+    } rows[] = {
+        {"nmae", "name"},         {"layuot", "layout"}, {"Memory", "memory"}, {"memroy", "memory"},
+        {"on-crash", "on_crash"}, {"cpus", "cpu"},      {"zzz", NULL},        {"", NULL},
+        {"unrelated", NULL},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++)
+        g_assert_cmpstr(cvd_nearest_name(rows[i].name, known), ==, rows[i].nearest);
+
+    g_autofree char *longest = g_strnfill(64, 'x');
+    g_autofree char *longer = g_strnfill(65, 'x');
+    const char *const both[] = {longest, longer, NULL};
+    g_assert_true(cvd_nearest_name(longest, both) == longest);
+    g_assert_null(cvd_nearest_name(longer, both));
+}
+
+static void add_file_test(const char *path, void (*test)(Files *, gconstpointer))
+{
+    g_test_add(path, Files, NULL, set_up, test, tear_down);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/json/bad-texts", test_bad_texts);
+    g_test_add_func("/json/good-texts", test_good_texts);
+    g_test_add_func("/json/values-arrive", test_values_arrive);
+    g_test_add_func("/json/depth-limit", test_depth_limit);
+    g_test_add_func("/json/size-limit", test_size_limit);
+    g_test_add_func("/json/nul-bytes", test_nul_bytes);
+    g_test_add_func("/json/duplicates", test_duplicates);
+    g_test_add_func("/json/duplicates-limit", test_duplicates_limit);
+    g_test_add_func("/json/every-prefix", test_every_prefix);
+    g_test_add_func("/json/nearest-name", test_nearest_name);
+    add_file_test("/json/load/file", test_load_file);
+    add_file_test("/json/load/bad", test_load_bad);
+    add_file_test("/json/load/huge-file", test_load_huge);
+    add_file_test("/json/load/directory", test_load_directory);
+    add_file_test("/json/load/device", test_load_device);
+    add_file_test("/json/load/fifo-without-writer", test_load_fifo);
+    return g_test_run();
+}
