@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <glib.h>
+#include <sys/types.h>
+
+G_BEGIN_DECLS
+
+/** TEST_TIMEOUT_MS: fail-safe of every wait in the tests; a wait that needs it has failed. */
+#define TEST_TIMEOUT_MS 60000
+
+/**
+ * TestSandbox:
+ * @dir: a directory of its own below /tmp, short enough for socket paths, mode 0700
+ * @runtime: the XDG_RUNTIME_DIR below @dir
+ * @token: the last component of @dir: no other test's paths, arguments or environment have it
+ *
+ * Where one test lives. Everything that the test starts has @dir in its environment, so what is
+ * left of it can be found.
+ */
+typedef struct {
+    char *dir;
+    char *runtime;
+    char *token;
+} TestSandbox;
+
+TestSandbox *test_sandbox_new(void);
+
+/** test_sandbox_path: Returns: (transfer full): a path directly below the sandbox's @dir */
+char *test_sandbox_path(const TestSandbox *sandbox, const char *name);
+
+/** test_sandbox_instance_path: Returns: (transfer full): a path in an instance's directory */
+char *test_sandbox_instance_path(const TestSandbox *sandbox, const char *instance,
+                                 const char *name);
+
+/**
+ * test_sandbox_write:
+ *
+ * Returns: (transfer full): the path of a new file with that content, below @dir
+ */
+char *test_sandbox_write(const TestSandbox *sandbox, const char *name, const char *content);
+
+/** test_sandbox_write_script: the same, executable */
+char *test_sandbox_write_script(const TestSandbox *sandbox, const char *name, const char *content);
+
+/** test_sandbox_find_processes: Returns: (transfer full): pids of living processes of the sandbox
+ */
+GArray *test_sandbox_find_processes(const TestSandbox *sandbox);
+
+typedef enum {
+    TEST_NOTHING_LEFT,
+    TEST_LOGS_LEFT, /* the run failed: `console.log` and `qemu.log` stay to be read */
+} TestLeft;
+
+/**
+ * test_sandbox_assert_clean:
+ *
+ * Fails the test if a process, a bound socket, a file in the runtime directory, or a /dev/shm entry
+ * is left.
+ */
+void test_sandbox_assert_clean(const TestSandbox *sandbox, TestLeft expected);
+
+/**
+ * test_sandbox_free:
+ *
+ * Removes the directory with everything in it.
+ */
+void test_sandbox_free(TestSandbox *sandbox);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(TestSandbox, test_sandbox_free)
+
+/** test_source_path: Returns: (transfer full): a path below the source tree */
+char *test_source_path(const char *name);
+
+/**
+ * test_may_mount:
+ *
+ * Returns: whether a child process can have a mount namespace of its own with a tmpfs in it
+ */
+gboolean test_may_mount(void);
+
+/**
+ * test_enter_mount_namespace:
+ *
+ * In a child process: a mount namespace of its own, private, in a user namespace where that is
+ * needed. Exits the process on failure.
+ */
+void test_enter_mount_namespace(void);
+
+G_END_DECLS
