@@ -47,8 +47,12 @@ typedef struct {
  * @regions: (element-type CvdRegionSpec): in the order in which they get their indices
  * @region_desc_offset: where the descriptor array is wanted; right after the header when %CVD_UNSET
  * @region_count: how many regions there are said to be
- * @min_window_size: the window is at least this large, in bytes; rounded up to a power of two
- * @granule: regions start and end on a multiple of this: %CVD_PAGE_SIZE or the huge pages' size
+ * @declared_size: how large the file says the window is, in bytes; the window is at least that
+ *   large, and explicit offsets that leave it are an error
+ * @min_window_size: the window is at least this large, in bytes; both are rounded up to a power of
+ *   two
+ * @granule: regions start and end on a multiple of this: %CVD_PAGE_SIZE or the huge pages' size. A
+ *   region's @size is rounded up to it; explicit offsets must be multiples.
  *
  * A layout as its author wrote it, unchecked.
  */
@@ -56,6 +60,7 @@ typedef struct {
     GArray *regions;
     gint64 region_desc_offset;
     gint64 region_count;
+    gint64 declared_size;
     gint64 min_window_size;
     guint64 granule;
 } CvdLayoutSpec;
