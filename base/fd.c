@@ -2,6 +2,7 @@
 #include "base/fd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,6 +18,23 @@ void cvd_close_fd(int *fd)
         close(*fd);
     *fd = -1;
     errno = saved_errno;
+}
+
+int cvd_fd_reopen_nonblocking(int fd, int flags)
+{
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
+    int reopened = open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+    if (reopened < 0 && errno == ENXIO)
+        return fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    return reopened;
+}
+
+gssize cvd_fd_write_nowait(int fd, const void *data, gsize size)
+{
+    gssize n = send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+    return n < 0 && errno == ENOTSOCK ? write(fd, data, size) : n;
 }
 
 gssize cvd_socket_send(int socket, const void *data, gsize size, const int *fds, guint n_fds)

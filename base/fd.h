@@ -20,6 +20,28 @@ void cvd_close_fd(int *fd);
  */
 #define cvd_autofd __attribute__((cleanup(cvd_close_fd))) int
 
+/**
+ * cvd_fd_reopen_nonblocking:
+ * @fd: a terminal, a pipe or a file, e.g. stdout
+ * @flags: access mode and further flags of open(2)
+ *
+ * O_NONBLOCK is a flag of the open file description, which others may share: this opens the same
+ * object once more, for us alone. A socket cannot be opened so; it is duplicated with its flags.
+ *
+ * Returns: (transfer full): a close-on-exec descriptor; −1 with `errno` set
+ */
+int cvd_fd_reopen_nonblocking(int fd, int flags);
+
+/**
+ * cvd_fd_write_nowait:
+ * @fd: what cvd_fd_reopen_nonblocking() returned
+ *
+ * One `write` that does not block, for a socket with any flags too, and raises no SIGPIPE there.
+ *
+ * Returns: how many bytes went, or −1 with `errno` set
+ */
+gssize cvd_fd_write_nowait(int fd, const void *data, gsize size);
+
 /** CVD_MAX_PASSED_FDS: the most descriptors that one message of any of our protocols carries. */
 #define CVD_MAX_PASSED_FDS 3
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One writer function for GLib's structured log. stderr is shared with whoever started us, so its
- * O_NONBLOCK flag is not ours to set: for lines that must not block it is opened once more through
- * /proc, which gives a file description of our own (a socket cannot be opened so; MSG_DONTWAIT
- * does the same there).
+ * O_NONBLOCK flag is not ours to set; lines that must not block go through a file description of
+ * our own.
  */
 #include "base/log.h"
 
@@ -13,8 +12,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define MAX_QUOTED_BYTES 32
@@ -23,7 +20,6 @@ static struct {
     char *prefix;
     gboolean verbose;
     gboolean to_journal;
-    gboolean is_socket;
     gboolean never_block;
     int fd;
     guint n_dropped;
@@ -43,10 +39,8 @@ static gboolean write_line(const char *text, gsize size)
     gssize n;
 
     do {
-        if (log_state.never_block && log_state.is_socket)
-            n = send(log_state.fd, text, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-        else
-            n = write(log_state.fd, text, size);
+        n = log_state.never_block ? cvd_fd_write_nowait(log_state.fd, text, size)
+                                  : write(log_state.fd, text, size);
         if (n > 0) {
             text += n;
             size -= (gsize)n;
@@ -113,16 +107,12 @@ void cvd_log_init(const char *prefix, gboolean verbose)
 
 void cvd_log_never_block(void)
 {
-    struct stat st;
+    int fd =
+        log_state.never_block ? -1 : cvd_fd_reopen_nonblocking(STDERR_FILENO, O_WRONLY | O_APPEND);
 
-    if (log_state.never_block || fstat(STDERR_FILENO, &st) < 0)
+    if (fd < 0)
         return;
-    log_state.is_socket = S_ISSOCK(st.st_mode);
-    if (!log_state.is_socket) {
-        int fd = open("/proc/self/fd/2", O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-        if (fd >= 0)
-            log_state.fd = fd;
-    }
+    log_state.fd = fd;
     log_state.never_block = TRUE;
 }
 

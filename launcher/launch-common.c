@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "launcher/launch-common.h"
+
+#include "base/fd.h"
+
+#include <glib-unix.h>
+#include <signal.h>
+
+static void log_vm_attached(CvdServer *server, int pid, gpointer data)
+{
+    g_info("VM attached (pid %d)", pid);
+}
+
+static void log_client_attached(CvdServer *server, int pid, const char *region, gpointer data)
+{
+    g_info("client attached to region %s (pid %d)", region, pid);
+}
+
+static void log_client_detached(CvdServer *server, int pid, gpointer data)
+{
+    g_info("client detached (pid %d)", pid);
+}
+
+static CvdServer *server_new(const CvdConfig *config, const char *vm_socket, const char *dir,
+                             CvdVmAccess vm_access)
+{
+    g_autofree char *client_socket = config->client_socket != NULL
+                                         ? g_strdup(config->client_socket)
+                                         : g_build_filename(dir, "client.sock", NULL);
+    CvdServerOptions options = {
+        .window = config->window,
+        .vm_socket = vm_socket,
+        .client_socket = client_socket,
+        .legacy_socket = config->legacy_socket,
+        .socket_mode = config->socket_mode,
+        .vm_access = vm_access,
+        .version_reply = config->version_reply,
+        .max_clients = config->max_clients,
+        .handshake_timeout_ms = config->handshake_timeout_ms,
+    };
+    CvdServer *server = cvd_server_new(config->layout, &options);
+
+    g_signal_connect(server, "vm-attached", G_CALLBACK(log_vm_attached), NULL);
+    g_signal_connect(server, "client-attached", G_CALLBACK(log_client_attached), NULL);
+    g_signal_connect(server, "client-detached", G_CALLBACK(log_client_detached), NULL);
+    return server;
+}
+
+gboolean cvd_host_start(CvdHost *host, const CvdConfig *config, CvdVmAccess vm_access,
+                        GError **error)
+{
+    *host = (CvdHost){0};
+    if (!cvd_raise_fd_limit(config->layout->n_regions, error))
+        return FALSE;
+    host->dir = cvd_instance_dir_acquire(config->name, error);
+    if (host->dir == NULL)
+        return FALSE;
+
+    const char *dir = cvd_instance_dir_get_path(host->dir);
+    host->vm_socket = config->vm_socket != NULL ? g_strdup(config->vm_socket)
+                                                : g_build_filename(dir, "vm.sock", NULL);
+    host->server = server_new(config, host->vm_socket, dir, vm_access);
+    if (!cvd_server_start(host->server, error)) {
+        cvd_host_stop(host, FALSE);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+void cvd_host_stop(CvdHost *host, gboolean keep_logs)
+{
+    if (host->server != NULL) {
+        g_signal_handlers_disconnect_matched(host->server, G_SIGNAL_MATCH_DATA, 0, 0, NULL, NULL,
+                                             NULL);
+        cvd_server_stop(host->server);
+        g_clear_object(&host->server);
+    }
+    if (host->dir != NULL)
+        cvd_instance_dir_release(g_steal_pointer(&host->dir), keep_logs);
+    g_clear_pointer(&host->vm_socket, g_free);
+}
+
+void cvd_stop_sources_attach(CvdStopSources *sources, guint timeout_s, GSourceFunc on_signal,
+                             GSourceFunc on_time_limit, gpointer user_data)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    g_autoptr(GMainContext) context = g_main_context_ref_thread_default();
+
+    for (gsize i = 0; i < G_N_ELEMENTS(signals); i++) {
+        sources->signals[i] = g_unix_signal_source_new(signals[i]);
+        g_source_set_callback(sources->signals[i], on_signal, user_data, NULL);
+        g_source_set_priority(sources->signals[i], G_PRIORITY_HIGH);
+        g_source_attach(sources->signals[i], context);
+    }
+    if (timeout_s > 0) {
+        sources->time_limit = g_timeout_source_new_seconds(timeout_s);
+        g_source_set_callback(sources->time_limit, on_time_limit, user_data, NULL);
+        g_source_attach(sources->time_limit, context);
+    }
+}
+
+void cvd_stop_sources_clear(CvdStopSources *sources)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(sources->signals); i++)
+        cvd_destroy_source(&sources->signals[i]);
+    cvd_destroy_source(&sources->time_limit);
+}
+
+void cvd_destroy_source(GSource **source)
+{
+    if (*source != NULL) {
+        g_source_destroy(*source);
+        g_clear_pointer(source, g_source_unref);
+    }
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "launcher/config.h"
+#include "launcher/instance-dir.h"
+#include "server/server.h"
+
+G_BEGIN_DECLS
+
+/**
+ * CvdHost:
+ * @dir: the instance's directory, locked
+ * @server: started
+ * @vm_socket: path of the VM socket
+ *
+ * The host's side of an instance: what is there with QEMU and without.
+ */
+typedef struct {
+    CvdInstanceDir *dir;
+    CvdServer *server;
+    char *vm_socket;
+} CvdHost;
+
+/**
+ * cvd_host_start:
+ * @host: (out caller-allocates): filled on success
+ *
+ * Steps 2 to 4 of a start: lock, descriptors, window, doorbells, sockets.
+ */
+gboolean cvd_host_start(CvdHost *host, const CvdConfig *config, CvdVmAccess vm_access,
+                        GError **error);
+
+/**
+ * cvd_host_stop:
+ * @keep_logs: see cvd_instance_dir_release()
+ *
+ * Takes all of it down. Idempotent.
+ */
+void cvd_host_stop(CvdHost *host, gboolean keep_logs);
+
+/**
+ * CvdStopSources:
+ *
+ * The sources through which a user ends a launch: SIGINT, SIGTERM and SIGHUP, and the time limit.
+ */
+typedef struct {
+    GSource *signals[3];
+    GSource *time_limit;
+} CvdStopSources;
+
+/**
+ * cvd_stop_sources_attach:
+ * @timeout_s: 0 = no limit
+ * @on_signal: called at each signal
+ * @on_time_limit: called once
+ */
+void cvd_stop_sources_attach(CvdStopSources *sources, guint timeout_s, GSourceFunc on_signal,
+                             GSourceFunc on_time_limit, gpointer user_data);
+void cvd_stop_sources_clear(CvdStopSources *sources);
+
+/** cvd_destroy_source: Destroys and forgets a source, if there is one. */
+void cvd_destroy_source(GSource **source);
+
+G_END_DECLS

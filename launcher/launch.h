@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "launcher/config.h"
+
+G_BEGIN_DECLS
+
+/**
+ * CvdLaunchOptions:
+ * @paused: start, but leave the guest stopped
+ * @timeout_s: tear down after so many seconds; 0 = never
+ */
+typedef struct {
+    gboolean paused;
+    guint timeout_s;
+} CvdLaunchOptions;
+
+/**
+ * cvd_launch:
+ * @config: a configuration that was probed
+ * @tools: what the probe found
+ *
+ * Sections 4 and 5 of the launcher's specification: starts the VM with its window and sockets, runs
+ * the thread's default #GMainContext until it has ended, and tears everything down. Must be called
+ * from the main thread, once in a process.
+ *
+ * Returns: the exit status, 0 or 1; what went wrong is in the log by then
+ */
+int cvd_launch(const CvdConfig *config, const CvdQemuTools *tools, const CvdLaunchOptions *options);
+
+/**
+ * cvd_launch_serve_only:
+ * @config: a configuration
+ *
+ * The same without QEMU: prints the arguments with which one's own QEMU attaches, then serves until
+ * a signal or the time limit.
+ *
+ * Returns: the exit status, 0 or 1
+ */
+int cvd_launch_serve_only(const CvdConfig *config, const CvdLaunchOptions *options);
+
+G_END_DECLS

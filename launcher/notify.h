@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/**
+ * cvd_notify:
+ * @state: e.g. `READY=1`
+ *
+ * Tells the service manager, if there is one: one datagram to the socket that `$NOTIFY_SOCKET`
+ * names, as sd_notify(3) describes its protocol. libsystemd is not used, as it would more than
+ * double the program's memory with the compression libraries that it needs.
+ */
+void cvd_notify(const char *state);

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The process is watched through a pidfd and reaped here, by nobody else: as long as it is not
+ * reaped its pid cannot be another's, so signals go to the right one.
+ */
+#include "launcher/qemu-process.h"
+
+#include "base/error.h"
+#include "base/fd.h"
+
+#include <errno.h>
+#include <glib-unix.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct CvdQemuProcess {
+    pid_t pid; /* 0 once it was reaped */
+    int pidfd;
+    GSource *source;
+    CvdQemuExited exited;
+    gpointer user_data;
+};
+
+/* Runs in the child, between fork and exec. */
+static void set_up_child(gpointer data)
+{
+    const pid_t *launcher = data;
+
+    setpgid(0, 0);
+    signal(SIGPIPE, SIG_DFL);
+    signal(SIGTTIN, SIG_DFL);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    /* If the launcher died before the line above, no signal will come. */
+    if (getppid() != *launcher)
+        _exit(EXIT_FAILURE);
+}
+
+static void drop_source(CvdQemuProcess *process)
+{
+    if (process->source != NULL) {
+        g_source_destroy(process->source);
+        g_clear_pointer(&process->source, g_source_unref);
+    }
+}
+
+static gboolean on_exit_readable(int fd, GIOCondition condition, gpointer data)
+{
+    CvdQemuProcess *process = data;
+    siginfo_t info = {0};
+
+    int r = waitid(P_PIDFD, (id_t)process->pidfd, &info, WEXITED | WNOHANG);
+    if (r < 0 && errno == EINTR)
+        return G_SOURCE_CONTINUE;
+    if (r == 0 && info.si_pid == 0)
+        return G_SOURCE_CONTINUE;
+
+    process->pid = 0;
+    drop_source(process);
+    process->exited(
+        (CvdExit){
+            .is_known = r == 0,
+            .is_signal = info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED,
+            .value = info.si_status,
+            .has_core = info.si_code == CLD_DUMPED,
+        },
+        process->user_data);
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean watch(CvdQemuProcess *process, GError **error)
+{
+    g_autoptr(GMainContext) context = g_main_context_ref_thread_default();
+
+    process->pidfd = pidfd_open(process->pid, 0);
+    if (process->pidfd < 0) {
+        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot watch QEMU (pidfd_open)");
+        return FALSE;
+    }
+    process->source = g_unix_fd_source_new(process->pidfd, G_IO_IN);
+    g_source_set_callback(process->source, G_SOURCE_FUNC(on_exit_readable), process, NULL);
+    g_source_attach(process->source, context);
+    return TRUE;
+}
+
+CvdQemuProcess *cvd_qemu_process_spawn(char **argv, const CvdQemuFds *fds, CvdQemuExited exited,
+                                       gpointer user_data, GError **error)
+{
+    g_autoptr(CvdQemuProcess) process = g_new0(CvdQemuProcess, 1);
+    const int sources[] = {fds->ivshmem, fds->qmp, fds->serial};
+    const int targets[] = {CVD_QEMU_FIRST_FD, CVD_QEMU_FIRST_FD + 1, CVD_QEMU_FIRST_FD + 2};
+    gsize n_fds = G_N_ELEMENTS(sources) - (fds->serial < 0 ? 1 : 0);
+    pid_t launcher = getpid();
+    g_autoptr(GError) spawn_error = NULL;
+
+    process->pidfd = -1;
+    process->exited = exited;
+    process->user_data = user_data;
+    if (!g_spawn_async_with_pipes_and_fds(NULL, (const char *const *)argv, NULL,
+                                          G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDIN_FROM_DEV_NULL,
+                                          set_up_child, &launcher, -1, fds->output, fds->output,
+                                          sources, targets, n_fds, &process->pid, NULL, NULL, NULL,
+                                          &spawn_error)) {
+        g_set_error(error, CVD_ERROR, CVD_ERROR_FAILED, "cannot start %s: %s; check qemu.binary",
+                    argv[0], spawn_error->message);
+        return NULL;
+    }
+    if (!watch(process, error))
+        return NULL;
+    return g_steal_pointer(&process);
+}
+
+void cvd_qemu_process_free(CvdQemuProcess *process)
+{
+    drop_source(process);
+    if (process->pid != 0)
+        cvd_qemu_process_kill(process);
+    cvd_close_fd(&process->pidfd);
+    g_free(process);
+}
+
+pid_t cvd_qemu_process_get_pid(const CvdQemuProcess *process)
+{
+    return process->pid;
+}
+
+void cvd_qemu_process_terminate(CvdQemuProcess *process)
+{
+    if (process->pid != 0 && pidfd_send_signal(process->pidfd, SIGTERM, NULL, 0) < 0)
+        g_warning("cannot send SIGTERM to QEMU (pid %d): %s", process->pid, g_strerror(errno));
+}
+
+void cvd_qemu_process_kill(CvdQemuProcess *process)
+{
+    if (process->pid != 0 && kill(-process->pid, SIGKILL) < 0)
+        g_warning("cannot kill QEMU (process group %d): %s", process->pid, g_strerror(errno));
+}

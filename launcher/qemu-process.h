@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "launcher/lifecycle.h"
+
+#include <sys/types.h>
+
+G_BEGIN_DECLS
+
+/** CVD_QEMU_FIRST_FD: the number that the first of #CvdQemuFds has in QEMU; the others follow. */
+#define CVD_QEMU_FIRST_FD 3
+
+/**
+ * CvdQemuFds:
+ * @ivshmem: becomes descriptor %CVD_QEMU_FIRST_FD in QEMU
+ * @qmp: becomes the next
+ * @serial: becomes the next; −1 = none
+ * @output: becomes stdout and stderr
+ *
+ * What QEMU inherits, besides /dev/null as stdin; the caller keeps its own.
+ */
+typedef struct {
+    int ivshmem;
+    int qmp;
+    int serial;
+    int output;
+} CvdQemuFds;
+
+/**
+ * CvdQemuProcess:
+ *
+ * A QEMU that dies with this program and whose end is seen in the thread's default #GMainContext.
+ */
+typedef struct CvdQemuProcess CvdQemuProcess;
+
+/**
+ * CvdQemuExited:
+ *
+ * The process is gone and reaped. Must not free the process.
+ */
+typedef void (*CvdQemuExited)(CvdExit how, gpointer user_data);
+
+/**
+ * cvd_qemu_process_spawn:
+ * @argv: (array zero-terminated=1): the command line, its program a path
+ * @fds: what it inherits
+ * @exited: called once
+ * @error: %CVD_ERROR_FAILED: it could not be started; the message names the program
+ *
+ * Starts QEMU in a process group of its own, so that ctrl-c on the terminal reaches only the
+ * launcher, with SIGKILL as its death signal. Must be called from the main thread, since the death
+ * signal comes when the thread that spawned ends (prctl(2)).
+ *
+ * Returns: (transfer full) (nullable): the process
+ */
+CvdQemuProcess *cvd_qemu_process_spawn(char **argv, const CvdQemuFds *fds, CvdQemuExited exited,
+                                       gpointer user_data, GError **error);
+
+/**
+ * cvd_qemu_process_free:
+ *
+ * Forgets the process, after killing its group if it has not been seen to exit.
+ */
+void cvd_qemu_process_free(CvdQemuProcess *process);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdQemuProcess, cvd_qemu_process_free)
+
+pid_t cvd_qemu_process_get_pid(const CvdQemuProcess *process);
+
+/** cvd_qemu_process_terminate: SIGTERM to the process; nothing if it is gone. */
+void cvd_qemu_process_terminate(CvdQemuProcess *process);
+/** cvd_qemu_process_kill: SIGKILL to its process group; nothing if it is gone. */
+void cvd_qemu_process_kill(CvdQemuProcess *process);
+
+G_END_DECLS
