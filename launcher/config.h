@@ -130,6 +130,18 @@ void cvd_config_free(CvdConfig *config);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdConfig, cvd_config_free)
 
 /**
+ * cvd_config_check_sockets:
+ * @config: a configuration
+ * @runtime_directory: absolute path of the instance's runtime directory
+ * @problems: (element-type utf8): as cvd_config_load()
+ *
+ * Checks that the path of every socket of the instance, the configured ones and those in the
+ * runtime directory, fits a socket address. Touches nothing.
+ */
+gboolean cvd_config_check_sockets(const CvdConfig *config, const char *runtime_directory,
+                                  GPtrArray *problems);
+
+/**
  * CvdQemuTools:
  * @binary: absolute path of the QEMU binary
  * @accel: (array zero-terminated=1): the accelerators of the configuration that can be used here

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * qemu.json: a table for the plain values, and small readers for those with two forms. What QEMU
+ * itself understands (machine, devices, ...) is passed on, not judged: only what would make a
+ * command line that cannot mean what its author meant is refused here.
+ */
+#include "launcher/qemu-config.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MIN_MEMORY (G_GUINT64_CONSTANT(1) << 20)
+#define MAX_MEMORY (G_GUINT64_CONSTANT(1) << 44)
+#define MAX_VCPUS  4096
+
+/* A bare name is looked up by somebody else; with a slash in it it is a path. */
+static void read_name_or_path(const CvdPlace *place, JsonNode *node, const CvdField *field,
+                              gpointer target)
+{
+    const char *string = cvd_node_get_string(node);
+    if (!string || !*string)
+        cvd_place_found(place, node, "a name or a path");
+    else if (strchr(string, '/'))
+        cvd_store_string(target, field->offset, cvd_place_resolve(place, string));
+    else
+        cvd_store_string(target, field->offset, g_strdup(string));
+}
+
+static void read_kernel(const CvdPlace *place, JsonNode *node, const CvdField *field,
+                        gpointer target)
+{
+    if (g_strcmp0(cvd_node_get_string(node), "builtin") == 0)
+        cvd_store_string(target, field->offset, cvd_builtin_guest_path());
+    else
+        cvd_read_path(place, node, field, target);
+}
+
+/* Empty after a problem. */
+static char **read_accel_list(const CvdPlace *place, JsonArray *array)
+{
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+    for (guint i = 0; i < json_array_get_length(array); i++) {
+        JsonNode *element = json_array_get_element(array, i);
+        const char *name = cvd_node_get_string(element);
+        if (name && *name && *name != ',') {
+            g_strv_builder_add(builder, name);
+        } else {
+            g_autofree char *path = NULL;
+            CvdPlace child = cvd_place_element(place, i, element, &path);
+            cvd_place_found(&child, element, "an accelerator such as \"kvm\" or \"tcg\"");
+        }
+    }
+    return g_strv_builder_end(builder);
+}
+
+static void read_accel(const CvdPlace *place, JsonNode *node, const CvdField *field,
+                       gpointer target)
+{
+    static const char expected[] = "an accelerator such as \"kvm\", or a list of at least one";
+
+    const char *name = cvd_node_get_string(node);
+    char **list = NULL;
+    if (name && *name && *name != ',')
+        list = g_strdupv((char *[]){(char *)name, NULL});
+    else if (JSON_NODE_HOLDS_ARRAY(node) && json_array_get_length(json_node_get_array(node)) > 0)
+        list = read_accel_list(place, json_node_get_array(node));
+    if (!list) {
+        cvd_place_found(place, node, expected);
+        return;
+    }
+    char ***slot = G_STRUCT_MEMBER_P(target, field->offset);
+    g_strfreev(*slot);
+    *slot = list;
+}
+
+static void read_smp(const CvdPlace *place, JsonNode *node, const CvdField *field, gpointer target)
+{
+    if (cvd_node_get_string(node)) {
+        cvd_read_string(place, node, field, target);
+        return;
+    }
+    guint n_vcpus = 0;
+    const CvdField number = {.key = field->key, .min = 1, .max = MAX_VCPUS};
+    cvd_read_uint(place, node, &number, &n_vcpus);
+    if (n_vcpus > 0)
+        cvd_store_string(target, field->offset, g_strdup_printf("%u", n_vcpus));
+}
+
+static void read_append(const CvdPlace *place, JsonNode *node, const CvdField *field,
+                        gpointer target)
+{
+    const char *string = cvd_node_get_string(node);
+    if (string) {
+        cvd_store_string(target, field->offset, g_strdup(string));
+    } else if (JSON_NODE_HOLDS_ARRAY(node)) {
+        g_auto(GStrv) words = NULL;
+        cvd_read_strings(place, node, &(CvdField){.key = field->key}, &words);
+        cvd_store_string(target, field->offset, g_strjoinv(" ", words));
+    } else {
+        cvd_place_found(place, node, "a string or a list of strings");
+    }
+}
+
+static void read_sandbox(const CvdPlace *place, JsonNode *node, const CvdField *field,
+                         gpointer target)
+{
+    const char *string = cvd_node_get_string(node);
+    if (string && *string)
+        cvd_store_string(target, field->offset, g_strdup(string));
+    else if (JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_BOOLEAN)
+        cvd_store_string(target, field->offset,
+                         json_node_get_boolean(node) ? g_strdup(CVD_SANDBOX_DEFAULT) : NULL);
+    else
+        cvd_place_found(place, node, "true, false, or the value of -sandbox");
+}
+
+/* One object of a list; @field->words[0] is the member that QEMU cannot do without. */
+static gboolean check_qapi_object(const CvdPlace *place, JsonNode *node, const CvdField *field)
+{
+    if (!JSON_NODE_HOLDS_OBJECT(node)) {
+        cvd_place_found(place, node, "an object with QEMU's own names");
+        return FALSE;
+    }
+    JsonObject *object = json_node_get_object(node);
+    JsonNode *kind = json_object_get_member(object, field->words[0]);
+    const char *string = kind ? cvd_node_get_string(kind) : NULL;
+    if (!string || !*string) {
+        cvd_place_problem(place, "needs \"%s\", a string", field->words[0]);
+        return FALSE;
+    }
+    JsonNode *id = json_object_get_member(object, "id");
+    if (strcmp(field->key, "devices") == 0 && id &&
+        g_strcmp0(cvd_node_get_string(id), "ivshmem") == 0) {
+        cvd_place_problem(place, "id \"ivshmem\" is that of the window's device; choose another");
+        return FALSE;
+    }
+    return TRUE;
+}
+
+static void read_qapi_list(const CvdPlace *place, JsonNode *node, const CvdField *field,
+                           gpointer target)
+{
+    if (!JSON_NODE_HOLDS_ARRAY(node)) {
+        cvd_place_found(place, node, "a list of objects");
+        return;
+    }
+    JsonArray *array = json_node_get_array(node);
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+    for (guint i = 0; i < json_array_get_length(array); i++) {
+        JsonNode *element = json_array_get_element(array, i);
+        g_autofree char *path = NULL;
+        CvdPlace child = cvd_place_element(place, i, element, &path);
+        if (check_qapi_object(&child, element, field)) {
+            g_autofree char *json = json_to_string(element, FALSE);
+            g_strv_builder_add(builder, json);
+        }
+    }
+    char ***slot = G_STRUCT_MEMBER_P(target, field->offset);
+    g_strfreev(*slot);
+    *slot = g_strv_builder_end(builder);
+}
+
+#define AT(member) G_STRUCT_OFFSET(CvdQemuConfig, member)
+
+static const char *const needs_type[] = {"type", NULL};
+static const char *const needs_driver[] = {"driver", NULL};
+static const char *const needs_qom_type[] = {"qom-type", NULL};
+static const char *const serial_words[] = {"log", "stdio", "none", NULL}; /* CvdSerial */
+
+static const CvdField qemu_fields[] = {
+    {.key = "binary", .read = read_name_or_path, .offset = AT(binary)},
+    {.key = "machine", .read = cvd_read_string, .offset = AT(machine)},
+    {.key = "accel", .read = read_accel, .offset = AT(accel)},
+    {.key = "cpu", .read = cvd_read_string, .offset = AT(cpu)},
+    {.key = "smp", .read = read_smp, .offset = AT(smp)},
+    {.key = "memory",
+     .read = cvd_read_size,
+     .offset = AT(memory_bytes),
+     .min = MIN_MEMORY,
+     .max = MAX_MEMORY},
+    {.key = "kernel", .read = read_kernel, .offset = AT(kernel)},
+    {.key = "initrd", .read = cvd_read_path, .offset = AT(initrd)},
+    {.key = "append", .read = read_append, .offset = AT(append)},
+    {.key = "firmware", .read = read_name_or_path, .offset = AT(firmware)},
+    {.key = "objects", .read = read_qapi_list, .offset = AT(objects), .words = needs_qom_type},
+    {.key = "blockdevs", .read = read_qapi_list, .offset = AT(blockdevs), .words = needs_driver},
+    {.key = "netdevs", .read = read_qapi_list, .offset = AT(netdevs), .words = needs_type},
+    {.key = "devices", .read = read_qapi_list, .offset = AT(devices), .words = needs_driver},
+    {.key = "serial", .read = cvd_read_word, .offset = AT(serial), .words = serial_words},
+    {.key = "display", .read = cvd_read_string, .offset = AT(display)},
+    {.key = "sandbox", .read = read_sandbox, .offset = AT(sandbox)},
+    {.key = "extra_args", .read = cvd_read_strings, .offset = AT(extra_args)},
+    {.key = NULL},
+};
+
+static void set_defaults(CvdQemuConfig *qemu)
+{
+    static const char *const accel[] = {"kvm", "tcg", NULL};
+
+    *qemu = (CvdQemuConfig){
+        .machine = g_strdup("q35"),
+        .accel = g_strdupv((char **)accel),
+        .memory_bytes = 512 * 1024 * 1024,
+        .objects = g_new0(char *, 1),
+        .blockdevs = g_new0(char *, 1),
+        .netdevs = g_new0(char *, 1),
+        .devices = g_new0(char *, 1),
+        .serial = CVD_SERIAL_LOG,
+        .display = g_strdup("none"),
+        .sandbox = g_strdup(CVD_SANDBOX_DEFAULT),
+        .extra_args = g_new0(char *, 1),
+    };
+}
+
+void cvd_qemu_config_read(const CvdPlace *place, JsonNode *node, CvdQemuConfig *qemu)
+{
+    set_defaults(qemu);
+    if (node)
+        cvd_fields_read(place, node, qemu_fields, qemu);
+}
+
+void cvd_qemu_config_finish(const CvdPlace *place, CvdQemuConfig *qemu, const char *vmm_path,
+                            const char *kernel_command_line)
+{
+    if (!qemu->kernel && (qemu->append || qemu->initrd))
+        cvd_place_problem(place, "\"%s\" needs \"kernel\"", qemu->append ? "append" : "initrd");
+    if (!qemu->binary)
+        qemu->binary = g_strdup(vmm_path ? vmm_path : "qemu-system-x86_64");
+    if (!qemu->append && qemu->kernel)
+        qemu->append = g_strdup(kernel_command_line);
+}
+
+void cvd_qemu_config_clear(CvdQemuConfig *qemu)
+{
+    g_free(qemu->binary);
+    g_free(qemu->machine);
+    g_strfreev(qemu->accel);
+    g_free(qemu->cpu);
+    g_free(qemu->smp);
+    g_free(qemu->kernel);
+    g_free(qemu->initrd);
+    g_free(qemu->append);
+    g_free(qemu->firmware);
+    g_strfreev(qemu->objects);
+    g_strfreev(qemu->blockdevs);
+    g_strfreev(qemu->netdevs);
+    g_strfreev(qemu->devices);
+    g_free(qemu->display);
+    g_free(qemu->sandbox);
+    g_strfreev(qemu->extra_args);
+    *qemu = (CvdQemuConfig){0};
+}
+
+guint cvd_qemu_config_get_vcpus(const CvdQemuConfig *qemu)
+{
+    if (!qemu->smp)
+        return 1;
+    const char *number = strstr(qemu->smp, "cpus=");
+    /* Not the `maxcpus` that are only plugged in later. */
+    while (number && number != qemu->smp && number[-1] != ',')
+        number = strstr(number + 1, "cpus=");
+    number = number ? number + strlen("cpus=") : qemu->smp;
+    guint64 n_vcpus = g_ascii_strtoull(number, NULL, 10);
+    return (guint)CLAMP(n_vcpus, 1, MAX_VCPUS);
+}
+
+char *cvd_builtin_guest_path(void)
+{
+    g_autofree char *executable = realpath("/proc/self/exe", NULL);
+    if (executable) {
+        g_autofree char *bin = g_path_get_dirname(executable);
+        g_autofree char *prefix = g_path_get_dirname(bin);
+        g_autofree char *installed = g_build_filename(prefix, "lib/cvd/cvd-guest.elf", NULL);
+        if (access(installed, F_OK) == 0)
+            return g_steal_pointer(&installed);
+        g_autofree char *built = g_build_filename(prefix, "guest/cvd-guest.elf", NULL);
+        if (access(built, F_OK) == 0)
+            return g_steal_pointer(&built);
+    }
+    return g_strdup(CVD_GUEST_PATH);
+}
