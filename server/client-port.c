@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * All connections and listening sockets are in one epoll set, whose descriptor is all that the
+ * main context polls. A dispatch takes at most MAX_EVENTS of them and does a bounded amount for
+ * each; the kernel's list of ready descriptors goes round, so everybody's turn comes.
+ *
+ * All time limits are equally long, so the connections that have one stand in a queue in the order
+ * of their deadlines, and the ready time of the one GSource is that of its head. When nobody is in
+ * the queue there is no timer.
+ *
+ * A callback may end any connection, or the port, in the middle of a batch of events that names
+ * them: closed connections are buried after the batch, and the port is reference-counted.
+ */
+#include "server/client-port.h"
+
+#include "base/error.h"
+#include "base/fd.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define MAX_EVENTS     64
+#define MAX_ACCEPTS    16
+#define MAX_DOORS      2
+#define RETRY_DELAY_US (10 * G_TIME_SPAN_MILLISECOND)
+#define REST_US        (200 * G_TIME_SPAN_MILLISECOND)
+
+typedef struct {
+    CvdClientSession session; /* first: the session's callbacks are given a pointer to it */
+    GList link;               /* in `connections`, then in `closed` */
+    GList deadline_link;      /* in `deadlines` if `deadline` is not 0 */
+    gint64 deadline;
+    CvdSessionWants watched; /* what epoll waits for */
+} Connection;
+
+typedef struct {
+    int fd;
+    CvdDialect dialect;
+} Door;
+
+typedef enum {
+    DOORS_OPEN,
+    DOORS_FULL,    /* as many connections as are allowed */
+    DOORS_RESTING, /* no descriptor was left; tried again with the next close, or a little later */
+    DOORS_CLOSED,  /* for good */
+} DoorsState;
+
+typedef struct {
+    GSource source;
+    CvdClientPort *port;
+} PortSource;
+
+struct CvdClientPort {
+    CvdClientPortOptions options;
+    CvdClientService service;
+    int epoll_fd;
+    GSource *source;
+    Door doors[MAX_DOORS];
+    guint n_doors;
+    DoorsState doors_state;
+    gint64 rest_until;
+    GQueue connections;
+    GQueue deadlines;
+    GQueue closed;
+    gint64 retry_at; /* when those that want a retry get one; 0 = nobody does */
+    guint n_busy;    /* calls on the stack that hold pointers to connections */
+};
+
+static const char *doors_state_name(DoorsState state)
+{
+    switch (state) {
+    case DOORS_OPEN:
+        return "open";
+    case DOORS_FULL:
+        return "full";
+    case DOORS_RESTING:
+        return "resting";
+    case DOORS_CLOSED:
+        return "closed";
+    }
+    g_assert_not_reached();
+}
+
+static gboolean watch_door(CvdClientPort *port, Door *door)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = door};
+
+    return epoll_ctl(port->epoll_fd, EPOLL_CTL_ADD, door->fd, &event) == 0 || errno == EEXIST;
+}
+
+static void set_doors(CvdClientPort *port, DoorsState state)
+{
+    DoorsState before = port->doors_state;
+
+    if (before == state || before == DOORS_CLOSED)
+        return;
+    for (guint i = 0; i < port->n_doors; i++) {
+        if (before == DOORS_OPEN)
+            epoll_ctl(port->epoll_fd, EPOLL_CTL_DEL, port->doors[i].fd, NULL);
+        else if (state == DOORS_OPEN && !watch_door(port, &port->doors[i]))
+            state = DOORS_RESTING;
+    }
+    g_debug("client sockets: %s -> %s", doors_state_name(before), doors_state_name(state));
+    port->doors_state = state;
+    port->rest_until = state == DOORS_RESTING ? g_get_monotonic_time() + REST_US : 0;
+}
+
+static void arm(CvdClientPort *port)
+{
+    const Connection *head = port->deadlines.head != NULL ? port->deadlines.head->data : NULL;
+    const gint64 times[] = {head != NULL ? head->deadline : 0, port->retry_at, port->rest_until};
+    gint64 earliest = -1;
+
+    if (port->source == NULL)
+        return;
+    for (guint i = 0; i < G_N_ELEMENTS(times); i++)
+        if (times[i] > 0 && (earliest < 0 || times[i] < earliest))
+            earliest = times[i];
+    if (g_source_get_ready_time(port->source) != earliest)
+        g_source_set_ready_time(port->source, earliest);
+}
+
+static void set_deadline(CvdClientPort *port, Connection *connection, gint64 deadline)
+{
+    if (connection->deadline == deadline)
+        return;
+    if (connection->deadline != 0)
+        g_queue_unlink(&port->deadlines, &connection->deadline_link);
+    connection->deadline = deadline;
+    if (deadline != 0)
+        g_queue_push_tail_link(&port->deadlines, &connection->deadline_link);
+}
+
+static guint32 epoll_events(CvdSessionWants wants)
+{
+    switch (wants) {
+    case CVD_SESSION_WANTS_INPUT:
+        return EPOLLIN;
+    case CVD_SESSION_WANTS_OUTPUT:
+        return EPOLLOUT;
+    case CVD_SESSION_WANTS_RETRY:
+    case CVD_SESSION_WANTS_NOTHING:
+        return 0;
+    }
+    g_assert_not_reached();
+}
+
+static void run(CvdClientPort *port, Connection *connection)
+{
+    gint64 now_us = g_get_monotonic_time();
+    CvdSessionWants wants = cvd_client_session_run(&connection->session, now_us);
+
+    if (wants == CVD_SESSION_WANTS_NOTHING)
+        return;
+    set_deadline(port, connection, cvd_client_session_get_deadline(&connection->session));
+    if (wants == CVD_SESSION_WANTS_RETRY && port->retry_at == 0)
+        port->retry_at = now_us + RETRY_DELAY_US;
+    if (wants == connection->watched)
+        return;
+    connection->watched = wants;
+    struct epoll_event event = {.events = epoll_events(wants), .data.ptr = connection};
+    if (epoll_ctl(port->epoll_fd, EPOLL_CTL_MOD, cvd_client_session_get_fd(&connection->session),
+                  &event) < 0)
+        cvd_client_session_close(&connection->session);
+}
+
+static void session_attached(gpointer owner, CvdClientSession *session, const char *region)
+{
+    CvdClientPort *port = owner;
+
+    port->options.attached(port->options.owner, cvd_client_session_get_pid(session), region);
+}
+
+static void session_closing(gpointer owner, CvdClientSession *session)
+{
+    CvdClientPort *port = owner;
+    Connection *connection = (Connection *)session;
+    int pid = cvd_client_session_get_pid(session);
+
+    epoll_ctl(port->epoll_fd, EPOLL_CTL_DEL, cvd_client_session_get_fd(session), NULL);
+    set_deadline(port, connection, 0);
+    g_queue_unlink(&port->connections, &connection->link);
+    g_queue_push_tail_link(&port->closed, &connection->link);
+    if (port->doors_state == DOORS_FULL || port->doors_state == DOORS_RESTING)
+        set_doors(port, DOORS_OPEN);
+    if (pid >= 0)
+        port->options.detached(port->options.owner, pid);
+}
+
+static void bury_closed(gpointer data)
+{
+    CvdClientPort *port = data;
+    GList *link;
+
+    while ((link = g_queue_pop_head_link(&port->closed)) != NULL)
+        g_free(link->data);
+}
+
+/* Between enter() and leave() no connection is freed, nor the port. */
+static void enter(CvdClientPort *port)
+{
+    g_rc_box_acquire(port);
+    port->n_busy++;
+}
+
+static void leave(CvdClientPort *port)
+{
+    port->n_busy--;
+    if (port->n_busy == 0)
+        bury_closed(port);
+    arm(port);
+    g_rc_box_release_full(port, bury_closed);
+}
+
+static void now_full(CvdClientPort *port)
+{
+    if (cvd_log_limit_pass(&port->service.log_limit, g_get_monotonic_time()))
+        g_message("%u client connections, as many as are allowed; others wait until one closes",
+                  port->connections.length);
+    set_doors(port, DOORS_FULL);
+}
+
+static void add_connection(CvdClientPort *port, int fd, CvdDialect dialect)
+{
+    Connection *connection = g_new0(Connection, 1);
+
+    cvd_client_session_init(&connection->session, &port->service, fd, dialect,
+                            g_get_monotonic_time());
+    connection->link.data = connection;
+    connection->deadline_link.data = connection;
+    connection->watched = CVD_SESSION_WANTS_INPUT;
+    g_queue_push_tail_link(&port->connections, &connection->link);
+    if (port->connections.length >= port->options.max_clients)
+        now_full(port);
+
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
+    if (epoll_ctl(port->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+        cvd_client_session_close(&connection->session);
+    else
+        run(port, connection);
+}
+
+static void accept_failed(CvdClientPort *port, int saved_errno)
+{
+    if (cvd_log_limit_pass(&port->service.log_limit, g_get_monotonic_time()))
+        g_warning("client socket: %s; clients wait until a descriptor is free",
+                  g_strerror(saved_errno));
+    set_doors(port, DOORS_RESTING);
+}
+
+static void open_door(CvdClientPort *port, const Door *door)
+{
+    for (guint i = 0; i < MAX_ACCEPTS && port->doors_state == DOORS_OPEN; i++) {
+        int fd = accept4(door->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0)
+            add_connection(port, fd, door->dialect);
+        else if (errno == EAGAIN)
+            return;
+        else if (errno != ECONNABORTED && errno != EINTR)
+            accept_failed(port, errno);
+    }
+}
+
+static gboolean is_door(const CvdClientPort *port, gconstpointer pointer)
+{
+    for (guint i = 0; i < port->n_doors; i++)
+        if (pointer == &port->doors[i])
+            return TRUE;
+    return FALSE;
+}
+
+static void serve_connection(CvdClientPort *port, Connection *connection, guint32 events)
+{
+    if (connection->watched == CVD_SESSION_WANTS_RETRY && (events & (EPOLLHUP | EPOLLERR)) != 0)
+        cvd_client_session_close(&connection->session);
+    else
+        run(port, connection); /* which does nothing when it was closed meanwhile */
+}
+
+static void serve_events(CvdClientPort *port)
+{
+    struct epoll_event events[MAX_EVENTS];
+    int n = epoll_wait(port->epoll_fd, events, MAX_EVENTS, 0);
+
+    for (int i = 0; i < n; i++) {
+        if (is_door(port, events[i].data.ptr))
+            open_door(port, events[i].data.ptr);
+        else
+            serve_connection(port, events[i].data.ptr, events[i].events);
+    }
+}
+
+static void expire(CvdClientPort *port, gint64 now_us)
+{
+    for (guint i = 0; i < MAX_EVENTS && port->deadlines.head != NULL; i++) {
+        Connection *connection = port->deadlines.head->data;
+        if (connection->deadline > now_us)
+            return;
+        cvd_client_session_expire(&connection->session);
+    }
+}
+
+/* Who wants a retry has a time limit too. The limit is the user's: one refusal stands for all. */
+static void retry(CvdClientPort *port, gint64 now_us)
+{
+    Connection *waiting[MAX_EVENTS];
+    guint n = 0;
+
+    if (port->retry_at == 0 || port->retry_at > now_us)
+        return;
+    for (GList *link = port->deadlines.head; link != NULL && n < MAX_EVENTS; link = link->next) {
+        Connection *connection = link->data;
+        if (connection->watched == CVD_SESSION_WANTS_RETRY)
+            waiting[n++] = connection;
+    }
+    port->retry_at = 0;
+    for (guint i = 0; i < n && port->retry_at == 0; i++)
+        run(port, waiting[i]);
+    if (n == MAX_EVENTS && port->retry_at == 0)
+        port->retry_at = now_us;
+}
+
+static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer data)
+{
+    CvdClientPort *port = ((PortSource *)source)->port;
+    gint64 now_us = g_get_monotonic_time();
+
+    enter(port);
+    serve_events(port);
+    expire(port, now_us);
+    retry(port, now_us);
+    if (port->rest_until != 0 && port->rest_until <= now_us)
+        set_doors(port, DOORS_OPEN);
+    leave(port);
+    return G_SOURCE_CONTINUE;
+}
+
+CvdClientPort *cvd_client_port_new(GMainContext *context, const CvdClientPortOptions *options,
+                                   GError **error)
+{
+    static GSourceFuncs funcs = {.dispatch = dispatch};
+
+    g_assert(options->max_clients > 0);
+    cvd_autofd epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (epoll_fd < 0) {
+        cvd_set_error_errno(error, CVD_ERROR_RESOURCES, errno, "client port: epoll_create1");
+        return NULL;
+    }
+
+    CvdClientPort *port = g_rc_box_new0(CvdClientPort);
+    port->options = *options;
+    port->service = (CvdClientService){
+        .layout = options->layout,
+        .doorbells = options->doorbells,
+        .window_fd = options->window_fd,
+        .version_reply = options->version_reply,
+        .timeout_us = options->handshake_timeout_ms * G_TIME_SPAN_MILLISECOND,
+        .attached = session_attached,
+        .closing = session_closing,
+        .owner = port,
+    };
+    port->epoll_fd = g_steal_fd(&epoll_fd);
+    port->source = g_source_new(&funcs, sizeof(PortSource));
+    ((PortSource *)port->source)->port = port;
+    g_source_set_static_name(port->source, "client port");
+    g_source_add_unix_fd(port->source, port->epoll_fd, G_IO_IN);
+    g_source_attach(port->source, context);
+    return port;
+}
+
+gboolean cvd_client_port_listen(CvdClientPort *port, int listening_fd, CvdDialect dialect,
+                                GError **error)
+{
+    g_assert(port->n_doors < MAX_DOORS && port->doors_state == DOORS_OPEN);
+
+    Door *door = &port->doors[port->n_doors];
+    *door = (Door){.fd = listening_fd, .dialect = dialect};
+    if (!watch_door(port, door)) {
+        cvd_set_error_errno(error, CVD_ERROR_RESOURCES, errno, "client port: epoll_ctl");
+        return FALSE;
+    }
+    port->n_doors++;
+    return TRUE;
+}
+
+void cvd_client_port_stop_listening(CvdClientPort *port)
+{
+    set_doors(port, DOORS_CLOSED);
+    arm(port);
+}
+
+void cvd_client_port_close_clients(CvdClientPort *port)
+{
+    enter(port);
+    /* Only those that are here now: a callback might let in others. */
+    for (guint n = port->connections.length; n > 0 && port->connections.head != NULL; n--) {
+        Connection *connection = port->connections.head->data;
+        cvd_client_session_close(&connection->session);
+    }
+    leave(port);
+}
+
+guint cvd_client_port_get_n_clients(const CvdClientPort *port)
+{
+    return port->connections.length;
+}
+
+void cvd_client_port_free(CvdClientPort *port)
+{
+    g_autoptr(GSource) source = g_steal_pointer(&port->source);
+
+    set_doors(port, DOORS_CLOSED);
+    cvd_client_port_close_clients(port);
+    g_source_destroy(source);
+    cvd_close_fd(&port->epoll_fd);
+    g_rc_box_release_full(port, bury_closed);
+}

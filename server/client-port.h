@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "server/client-session.h"
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/**
+ * CvdClientPort:
+ *
+ * The client socket and the legacy one: accepts, keeps the connections and their time limits.
+ */
+typedef struct CvdClientPort CvdClientPort;
+
+/**
+ * CvdClientPortOptions:
+ * @layout: borrowed, as all pointers here
+ * @version_reply: message 2 of the client protocol
+ * @max_clients: connections kept at once; with that many the listening sockets rest
+ * @handshake_timeout_ms: from accept, or a request's first byte, to the end of the answer
+ * @attached: a client has been given a region
+ * @detached: the connection of a client that had attached has ended
+ * @owner: for the callbacks, which may do anything, even free the port
+ */
+typedef struct {
+    const CvdLayout *layout;
+    const CvdDoorbells *doorbells;
+    int window_fd;
+    const char *version_reply;
+    guint max_clients;
+    guint handshake_timeout_ms;
+    void (*attached)(gpointer owner, int pid, const char *region);
+    void (*detached)(gpointer owner, int pid);
+    gpointer owner;
+} CvdClientPortOptions;
+
+/**
+ * cvd_client_port_new:
+ * @context: where the connections are served
+ * @options: copied; what it points to outlives the port
+ * @error: %CVD_ERROR_RESOURCES
+ *
+ * Returns: (transfer full) (nullable): a port without a door
+ */
+CvdClientPort *cvd_client_port_new(GMainContext *context, const CvdClientPortOptions *options,
+                                   GError **error);
+
+/**
+ * cvd_client_port_free:
+ *
+ * Closes all connections. The listening sockets stay their owner's.
+ */
+void cvd_client_port_free(CvdClientPort *port);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdClientPort, cvd_client_port_free)
+
+/**
+ * cvd_client_port_listen:
+ * @port: a port with less than two doors
+ * @listening_fd: borrowed: a listening socket, non-blocking
+ * @dialect: what is spoken there
+ * @error: %CVD_ERROR_RESOURCES
+ */
+gboolean cvd_client_port_listen(CvdClientPort *port, int listening_fd, CvdDialect dialect,
+                                GError **error);
+
+/** cvd_client_port_stop_listening: Lets go of the listening sockets for good. */
+void cvd_client_port_stop_listening(CvdClientPort *port);
+
+/** cvd_client_port_close_clients: Closes all connections; new ones are welcome. */
+void cvd_client_port_close_clients(CvdClientPort *port);
+
+/** cvd_client_port_get_n_clients: Returns: how many connections there are */
+guint cvd_client_port_get_n_clients(const CvdClientPort *port);
+
+G_END_DECLS

@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A session is in one state; step() does what is due in it and says whether there is more to do
+ * now. Nothing is queued for sending: a message is made again from the state when the socket takes
+ * it, and `sent` says how much of it went before. While an answer waits for the client to read,
+ * nothing is read from the client, so that it cannot make more of it.
+ */
+#include "server/client-session.h"
+
+#include "base/fd.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* What is thrown away, or listed, in one go; a listing of all regions takes some 30 of these. */
+#define CHUNK_SIZE     4096
+#define DISCARD_CHUNKS 4
+
+typedef enum {
+    SEND_DONE,
+    SEND_WAIT, /* `wants` says for what */
+    SEND_DEAD,
+} SendResult;
+
+static const char *state_name(CvdSessionState state)
+{
+    switch (state) {
+    case CVD_SESSION_READING:
+        return "reading";
+    case CVD_SESSION_IDLE:
+        return "idle";
+    case CVD_SESSION_SENDING_VERSION:
+        return "sending version";
+    case CVD_SESSION_SENDING_LIST:
+        return "sending list";
+    case CVD_SESSION_SENDING_UNKNOWN:
+        return "sending unknown";
+    case CVD_SESSION_SENDING_BEGIN:
+        return "sending begin";
+    case CVD_SESSION_SENDING_END:
+        return "sending end";
+    case CVD_SESSION_SENDING_GUEST_TO_HOST:
+        return "sending guest_to_host";
+    case CVD_SESSION_SENDING_HOST_TO_GUEST:
+        return "sending host_to_guest";
+    case CVD_SESSION_SENDING_WINDOW:
+        return "sending window";
+    case CVD_SESSION_SENDING_LEGACY_HELLO:
+        return "sending legacy hello";
+    case CVD_SESSION_SENDING_LEGACY_ANSWER:
+        return "sending legacy answer";
+    case CVD_SESSION_LINGERING:
+        return "lingering";
+    case CVD_SESSION_CLOSED:
+        return "closed";
+    }
+    g_assert_not_reached();
+}
+
+static void set_state(CvdClientSession *session, CvdSessionState state)
+{
+    g_debug("client connection %d: %s -> %s", session->fd, state_name(session->state),
+            state_name(state));
+    session->state = (guint8)state;
+    session->sent = 0;
+    session->list_item = 0;
+}
+
+static int peer_pid(int fd)
+{
+    struct ucred peer = {0};
+    socklen_t size = sizeof peer;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+        return 0;
+    return peer.pid;
+}
+
+/* Returns whether more may come. */
+static gboolean discard(CvdClientSession *session, guint n_chunks)
+{
+    char bytes[CHUNK_SIZE];
+
+    for (guint i = 0; i < n_chunks; i++) {
+        gssize n = cvd_socket_receive(session->fd, bytes, sizeof bytes, NULL, 0);
+        if (n <= 0)
+            return n < 0 && errno == EAGAIN;
+    }
+    return TRUE;
+}
+
+void cvd_client_session_close(CvdClientSession *session)
+{
+    if (session->state == CVD_SESSION_CLOSED)
+        return;
+    set_state(session, CVD_SESSION_CLOSED);
+    session->wants = CVD_SESSION_WANTS_NOTHING;
+    session->deadline = 0;
+    /* Unread input would turn the close into a reset. */
+    discard(session, DISCARD_CHUNKS);
+    session->service->closing(session->service->owner, session);
+    cvd_close_fd(&session->fd);
+}
+
+static void linger(CvdClientSession *session, gint64 now_us)
+{
+    if (session->deadline == 0)
+        session->deadline = now_us + session->service->timeout_us;
+    set_state(session, CVD_SESSION_LINGERING);
+    shutdown(session->fd, SHUT_WR);
+}
+
+/* The client has said something wrong. Only after an answer is there something to be lost. */
+static void reject(CvdClientSession *session, const char *reason, gint64 now_us)
+{
+    if (cvd_log_limit_pass(&session->service->log_limit, now_us))
+        g_message("client of pid %d: %s; closing its connection", peer_pid(session->fd), reason);
+    if (session->parser.expects == CVD_WIRE_EXPECTS_VERSION)
+        cvd_client_session_close(session);
+    else
+        linger(session, now_us);
+}
+
+static SendResult send_rest(CvdClientSession *session, const void *message, gsize size,
+                            const int *fds, guint n_fds, gsize *n_sent)
+{
+    gssize n = cvd_socket_send(session->fd, message, size, fds, n_fds);
+
+    *n_sent = n > 0 ? (gsize)n : 0;
+    if (*n_sent == size)
+        return SEND_DONE;
+    if (n >= 0 || errno == EAGAIN) {
+        session->wants = CVD_SESSION_WANTS_OUTPUT;
+        return SEND_WAIT;
+    }
+    if (errno == ETOOMANYREFS || errno == ENOBUFS || errno == ENOMEM) {
+        session->wants = CVD_SESSION_WANTS_RETRY;
+        return SEND_WAIT;
+    }
+    g_debug("client connection %d: %s", session->fd, g_strerror(errno));
+    return SEND_DEAD;
+}
+
+/* Sends what is left of one message and goes to @next when all of it went. */
+static gboolean send_message(CvdClientSession *session, const char *message, gsize size,
+                             const int *fds, guint n_fds, CvdSessionState next)
+{
+    gsize n_sent;
+
+    if (session->sent > 0)
+        n_fds = 0;
+    switch (
+        send_rest(session, message + session->sent, size - session->sent, fds, n_fds, &n_sent)) {
+    case SEND_DONE:
+        set_state(session, next);
+        return TRUE;
+    case SEND_WAIT:
+        session->sent = (guint16)(session->sent + n_sent);
+        return FALSE;
+    case SEND_DEAD:
+        cvd_client_session_close(session);
+        return FALSE;
+    }
+    g_assert_not_reached();
+}
+
+static gboolean send_number(CvdClientSession *session, guint32 number, CvdSessionState next)
+{
+    char text[CVD_WIRE_NUMBER_SIZE + 1];
+
+    return send_message(session, text, cvd_wire_format_number(text, number), NULL, 0, next);
+}
+
+static gboolean pass_fds(CvdClientSession *session, const int *fds, guint n_fds,
+                         CvdSessionState next)
+{
+    static const char zeros[CVD_WIRE_PASS_SIZE];
+
+    return send_message(session, zeros, sizeof zeros, fds, n_fds, next);
+}
+
+static gboolean pass_fd(CvdClientSession *session, int fd, CvdSessionState next)
+{
+    return pass_fds(session, &fd, 1, next);
+}
+
+/* Item 0 of a listing is the number of regions, item i + 1 is region i. */
+static gsize format_item(const CvdLayout *layout, guint item, char out[CVD_WIRE_ENTRY_SIZE + 1])
+{
+    if (item == 0)
+        return cvd_wire_format_number(out, layout->n_regions);
+    const CvdRegion *region = &layout->regions[item - 1];
+    return cvd_wire_format_entry(out, region->begin, region->end, region->name);
+}
+
+static void advance_list(CvdClientSession *session, gsize n_sent)
+{
+    char item[CVD_WIRE_ENTRY_SIZE + 1];
+
+    n_sent += session->sent;
+    for (;;) {
+        gsize size = format_item(session->service->layout, session->list_item, item);
+        if (n_sent < size)
+            break;
+        n_sent -= size;
+        session->list_item++;
+        if (session->list_item > session->service->layout->n_regions)
+            break;
+    }
+    session->sent = (guint16)n_sent;
+}
+
+static void finish_request(CvdClientSession *session)
+{
+    set_state(session, CVD_SESSION_IDLE);
+    session->deadline = 0;
+}
+
+/* One piece a run: a long listing holds up nobody else. */
+static gboolean send_list_piece(CvdClientSession *session)
+{
+    const CvdLayout *layout = session->service->layout;
+    char piece[CHUNK_SIZE];
+    gsize size = 0, n_sent;
+
+    for (guint i = session->list_item;
+         i <= layout->n_regions && size + CVD_WIRE_ENTRY_SIZE < sizeof piece; i++)
+        size += format_item(layout, i, piece + size);
+
+    SendResult result =
+        send_rest(session, piece + session->sent, size - session->sent, NULL, 0, &n_sent);
+    if (result == SEND_DEAD) {
+        cvd_client_session_close(session);
+        return FALSE;
+    }
+    advance_list(session, n_sent);
+    if (session->list_item > layout->n_regions) {
+        finish_request(session);
+        return TRUE;
+    }
+    if (result == SEND_DONE)
+        session->wants = CVD_SESSION_WANTS_OUTPUT;
+    return FALSE;
+}
+
+/* The owner may do anything in the callback, even close the session. */
+static void attached(CvdClientSession *session)
+{
+    session->pid = peer_pid(session->fd);
+    finish_request(session);
+    session->service->attached(session->service->owner, session,
+                               session->service->layout->regions[session->region].name);
+}
+
+static void look_up(CvdClientSession *session, const CvdWireName *name, gint64 now_us)
+{
+    gboolean is_legacy = session->dialect == CVD_DIALECT_LEGACY;
+
+    session->region = -1;
+    if (memchr(name->bytes, '\0', name->length) == NULL)
+        session->region = cvd_layout_find(session->service->layout, name->bytes, name->length);
+    if (session->region >= 0) {
+        set_state(session,
+                  is_legacy ? CVD_SESSION_SENDING_LEGACY_ANSWER : CVD_SESSION_SENDING_BEGIN);
+        return;
+    }
+
+    g_autofree char *shown = cvd_escape_bytes(name->bytes, name->length);
+    if (cvd_log_limit_pass(&session->service->log_limit, now_us))
+        g_message("client of pid %d asked for region \"%s\", which there is not",
+                  peer_pid(session->fd), shown);
+    if (is_legacy)
+        linger(session, now_us);
+    else
+        set_state(session, CVD_SESSION_SENDING_UNKNOWN);
+}
+
+static gboolean handle_event(CvdClientSession *session, CvdWireEvent event, const CvdWireName *name,
+                             const GError *error, gint64 now_us)
+{
+    switch (event) {
+    case CVD_WIRE_MORE:
+        session->wants = CVD_SESSION_WANTS_INPUT;
+        return FALSE;
+    case CVD_WIRE_VERSION:
+        set_state(session, CVD_SESSION_SENDING_VERSION);
+        return TRUE;
+    case CVD_WIRE_LIST:
+        set_state(session, CVD_SESSION_SENDING_LIST);
+        return TRUE;
+    case CVD_WIRE_REGION:
+        look_up(session, name, now_us);
+        return TRUE;
+    case CVD_WIRE_BAD_LENGTH:
+        if (session->dialect == CVD_DIALECT_LEGACY)
+            reject(session, "a region name has 1 to 15 bytes", now_us);
+        else
+            set_state(session, CVD_SESSION_SENDING_UNKNOWN);
+        return TRUE;
+    case CVD_WIRE_MALFORMED:
+        reject(session, error->message, now_us);
+        return TRUE;
+    }
+    g_assert_not_reached();
+}
+
+static gboolean read_request(CvdClientSession *session, gint64 now_us)
+{
+    CvdWireName name;
+    g_autoptr(GError) error = NULL;
+
+    return handle_event(session, cvd_wire_parser_next(&session->parser, &name, &error), &name,
+                        error, now_us);
+}
+
+static gboolean wait_for_request(CvdClientSession *session, gint64 now_us)
+{
+    if (!cvd_wire_parser_has_begun(&session->parser)) {
+        session->wants = CVD_SESSION_WANTS_INPUT;
+        return FALSE;
+    }
+    session->deadline = now_us + session->service->timeout_us;
+    set_state(session, CVD_SESSION_READING);
+    return TRUE;
+}
+
+static gboolean send_version(CvdClientSession *session)
+{
+    const char *reply = session->service->version_reply;
+
+    return send_message(session, reply, strlen(reply), NULL, 0, CVD_SESSION_READING);
+}
+
+static gboolean send_unknown(CvdClientSession *session, gint64 now_us)
+{
+    if (!send_number(session, CVD_WIRE_UNKNOWN, CVD_SESSION_LINGERING))
+        return FALSE;
+    linger(session, now_us);
+    return TRUE;
+}
+
+static gboolean send_legacy_hello(CvdClientSession *session)
+{
+    const guint32 version = 0;
+
+    return send_message(session, (const char *)&version, sizeof version, NULL, 0,
+                        CVD_SESSION_READING);
+}
+
+static gboolean send_window(CvdClientSession *session)
+{
+    if (!pass_fd(session, session->service->window_fd, CVD_SESSION_IDLE))
+        return FALSE;
+    attached(session);
+    return TRUE;
+}
+
+static gboolean send_legacy_answer(CvdClientSession *session, guint region)
+{
+    const int fds[] = {cvd_doorbells_get_guest_to_host(session->service->doorbells, region),
+                       cvd_doorbells_get_host_to_guest(session->service->doorbells, region),
+                       session->service->window_fd};
+
+    if (!pass_fds(session, fds, G_N_ELEMENTS(fds), CVD_SESSION_IDLE))
+        return FALSE;
+    attached(session);
+    return TRUE;
+}
+
+/* Does what is due; returns whether there is more to do now. */
+static gboolean step(CvdClientSession *session, gint64 now_us)
+{
+    const CvdClientService *service = session->service;
+    guint region = (guint)session->region;
+
+    switch ((CvdSessionState)session->state) {
+    case CVD_SESSION_READING:
+        return read_request(session, now_us);
+    case CVD_SESSION_IDLE:
+        return wait_for_request(session, now_us);
+    case CVD_SESSION_SENDING_VERSION:
+        return send_version(session);
+    case CVD_SESSION_SENDING_LIST:
+        return send_list_piece(session);
+    case CVD_SESSION_SENDING_UNKNOWN:
+        return send_unknown(session, now_us);
+    case CVD_SESSION_SENDING_BEGIN:
+        return send_number(session, service->layout->regions[region].begin,
+                           CVD_SESSION_SENDING_END);
+    case CVD_SESSION_SENDING_END:
+        return send_number(session, service->layout->regions[region].end,
+                           CVD_SESSION_SENDING_GUEST_TO_HOST);
+    case CVD_SESSION_SENDING_GUEST_TO_HOST:
+        return pass_fd(session, cvd_doorbells_get_guest_to_host(service->doorbells, region),
+                       CVD_SESSION_SENDING_HOST_TO_GUEST);
+    case CVD_SESSION_SENDING_HOST_TO_GUEST:
+        return pass_fd(session, cvd_doorbells_get_host_to_guest(service->doorbells, region),
+                       CVD_SESSION_SENDING_WINDOW);
+    case CVD_SESSION_SENDING_WINDOW:
+        return send_window(session);
+    case CVD_SESSION_SENDING_LEGACY_HELLO:
+        return send_legacy_hello(session);
+    case CVD_SESSION_SENDING_LEGACY_ANSWER:
+        return send_legacy_answer(session, region);
+    case CVD_SESSION_LINGERING:
+        session->wants = CVD_SESSION_WANTS_INPUT;
+        return FALSE;
+    case CVD_SESSION_CLOSED:
+        return FALSE;
+    }
+    g_assert_not_reached();
+}
+
+static void receive_input(CvdClientSession *session)
+{
+    gsize room;
+    char *bytes = cvd_wire_parser_get_room(&session->parser, &room);
+    gssize n = cvd_socket_receive(session->fd, bytes, room, NULL, 0);
+
+    if (n > 0)
+        cvd_wire_parser_add(&session->parser, (gsize)n);
+    else if (n == 0 || errno != EAGAIN)
+        cvd_client_session_close(session);
+}
+
+static gboolean is_reading(const CvdClientSession *session)
+{
+    return session->state == CVD_SESSION_READING || session->state == CVD_SESSION_IDLE;
+}
+
+void cvd_client_session_init(CvdClientSession *session, CvdClientService *service, int fd,
+                             CvdDialect dialect, gint64 now_us)
+{
+    *session = (CvdClientSession){
+        .service = service,
+        .deadline = now_us + service->timeout_us,
+        .fd = fd,
+        .pid = -1,
+        .region = -1,
+        .dialect = (guint8)dialect,
+    };
+    switch (dialect) {
+    case CVD_DIALECT_TEXT:
+        session->state = CVD_SESSION_READING;
+        cvd_wire_parser_init(&session->parser, CVD_WIRE_EXPECTS_VERSION);
+        break;
+    case CVD_DIALECT_LEGACY:
+        session->state = CVD_SESSION_SENDING_LEGACY_HELLO;
+        cvd_wire_parser_init(&session->parser, CVD_WIRE_EXPECTS_LEGACY_LENGTH);
+        break;
+    }
+}
+
+CvdSessionWants cvd_client_session_run(CvdClientSession *session, gint64 now_us)
+{
+    if (is_reading(session))
+        receive_input(session);
+    else if (session->state == CVD_SESSION_LINGERING && !discard(session, 1))
+        cvd_client_session_close(session);
+    while (step(session, now_us))
+        ;
+    return session->wants;
+}
+
+CvdSessionWants cvd_client_session_get_wants(const CvdClientSession *session)
+{
+    return session->wants;
+}
+
+gint64 cvd_client_session_get_deadline(const CvdClientSession *session)
+{
+    return session->deadline;
+}
+
+void cvd_client_session_expire(CvdClientSession *session)
+{
+    g_debug("client connection %d: time limit passed while %s", session->fd,
+            state_name(session->state));
+    cvd_client_session_close(session);
+}
+
+int cvd_client_session_get_fd(const CvdClientSession *session)
+{
+    return session->fd;
+}
+
+int cvd_client_session_get_pid(const CvdClientSession *session)
+{
+    return session->pid;
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/log.h"
+#include "base/wire.h"
+#include "server/doorbells.h"
+#include "server/layout.h"
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+typedef struct CvdClientSession CvdClientSession;
+
+typedef enum {
+    CVD_DIALECT_TEXT,   /* section 3 of the protocols' specification */
+    CVD_DIALECT_LEGACY, /* section 4: binary, the server speaks first */
+} CvdDialect;
+
+/**
+ * CvdClientService:
+ * @layout: where offsets come from
+ * @doorbells: handed out
+ * @window_fd: handed out
+ * @version_reply: message 2
+ * @timeout_us: how long a request may take from its first byte to the last of its answer, in
+ *   microseconds; a connection's first one begins when it is made
+ * @attached: a client has been given a region
+ * @closing: called once for each session, while its descriptor is still open
+ * @owner: for the callbacks
+ * @log_limit: for the lines that clients provoke
+ *
+ * What all sessions of a server share. Everything is borrowed and outlives them.
+ */
+typedef struct {
+    const CvdLayout *layout;
+    const CvdDoorbells *doorbells;
+    int window_fd;
+    const char *version_reply;
+    gint64 timeout_us;
+    void (*attached)(gpointer owner, CvdClientSession *session, const char *region);
+    void (*closing)(gpointer owner, CvdClientSession *session);
+    gpointer owner;
+    CvdLogLimit log_limit;
+} CvdClientService;
+
+/*< private >*/
+typedef enum {
+    CVD_SESSION_READING,               /* a request is due, or has begun */
+    CVD_SESSION_IDLE,                  /* answered; another request may follow; no time limit */
+    CVD_SESSION_SENDING_VERSION,       /* message 2 */
+    CVD_SESSION_SENDING_LIST,          /* answer to GET REGIONS, a piece at a time */
+    CVD_SESSION_SENDING_UNKNOWN,       /* message 5a */
+    CVD_SESSION_SENDING_BEGIN,         /* message 5b */
+    CVD_SESSION_SENDING_END,           /* message 6 */
+    CVD_SESSION_SENDING_GUEST_TO_HOST, /* message 7 */
+    CVD_SESSION_SENDING_HOST_TO_GUEST, /* message 8 */
+    CVD_SESSION_SENDING_WINDOW,        /* message 9 */
+    CVD_SESSION_SENDING_LEGACY_HELLO,  /* message 1 of the binary dialect */
+    CVD_SESSION_SENDING_LEGACY_ANSWER, /* message 4 of the binary dialect */
+    CVD_SESSION_LINGERING,             /* our side is shut down; discards until the client's is */
+    CVD_SESSION_CLOSED,
+} CvdSessionState;
+
+/**
+ * CvdSessionWants:
+ * @CVD_SESSION_WANTS_NOTHING: the session is closed
+ * @CVD_SESSION_WANTS_INPUT: run it when the socket is readable
+ * @CVD_SESSION_WANTS_OUTPUT: run it when the socket is writable
+ * @CVD_SESSION_WANTS_RETRY: run it a little later: the kernel has too many descriptors in flight
+ */
+typedef enum {
+    CVD_SESSION_WANTS_NOTHING,
+    CVD_SESSION_WANTS_INPUT,
+    CVD_SESSION_WANTS_OUTPUT,
+    CVD_SESSION_WANTS_RETRY,
+} CvdSessionWants;
+
+/**
+ * CvdClientSession:
+ *
+ * One connection to the client socket or to the legacy one. Belongs into a structure of its owner,
+ * who waits for the socket and keeps the time. There may be thousands: keep it small.
+ */
+struct CvdClientSession {
+    /*< private >*/
+    CvdClientService *service;
+    gint64 deadline;
+    int fd;
+    int pid;    /* of an attached client, else −1 */
+    int region; /* asked for */
+    guint16 list_item;
+    guint16 sent; /* bytes of the current message or list item */
+    guint8 dialect;
+    guint8 state;
+    guint8 wants;
+    CvdWireParser parser;
+};
+
+/**
+ * cvd_client_session_init:
+ * @session: (out caller-allocates): what becomes a session
+ * @service: outlives it
+ * @fd: (transfer full): the connection
+ * @dialect: which protocol
+ * @now_us: the monotonic time, in microseconds
+ *
+ * Run it at once.
+ */
+void cvd_client_session_init(CvdClientSession *session, CvdClientService *service, int fd,
+                             CvdDialect dialect, gint64 now_us);
+
+/**
+ * cvd_client_session_run:
+ * @session: a session
+ * @now_us: the monotonic time, in microseconds
+ *
+ * Goes on as far as the socket allows, with a bounded amount of work: at most one read and a few
+ * messages.
+ *
+ * Returns: what it waits for
+ */
+CvdSessionWants cvd_client_session_run(CvdClientSession *session, gint64 now_us);
+
+/** cvd_client_session_get_wants: Returns: what the last run returned */
+CvdSessionWants cvd_client_session_get_wants(const CvdClientSession *session);
+
+/**
+ * cvd_client_session_get_deadline:
+ *
+ * Returns: the monotonic time at which cvd_client_session_expire() is due, in microseconds, or 0:
+ *   none. Changes with a run only, and never to an earlier time.
+ */
+gint64 cvd_client_session_get_deadline(const CvdClientSession *session);
+
+/** cvd_client_session_expire: Closes a session whose deadline has passed. */
+void cvd_client_session_expire(CvdClientSession *session);
+
+/** cvd_client_session_close: Closes the connection at once. Idempotent. */
+void cvd_client_session_close(CvdClientSession *session);
+
+/** cvd_client_session_get_fd: Returns: the connection, borrowed; −1 once closed */
+int cvd_client_session_get_fd(const CvdClientSession *session);
+
+/** cvd_client_session_get_pid: Returns: the pid of a client that has attached, else −1 */
+int cvd_client_session_get_pid(const CvdClientSession *session);
+
+G_END_DECLS

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Owns the window, the doorbells, the listening sockets and the two ports, and turns the ports'
+ * callbacks into signals. A handler may do anything, cvd_server_stop() included; so every member is
+ * taken out of the server before it is freed.
+ */
+#include "server/server.h"
+
+#include "base/fd.h"
+#include "base/wire.h"
+#include "server/client-port.h"
+#include "server/doorbells.h"
+#include "server/listener.h"
+#include "server/vm-port.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#define DEFAULT_MAX_CLIENTS          1024
+#define DEFAULT_HANDSHAKE_TIMEOUT_MS 5000
+/* How often the backlog of the VM socket is emptied to make room for our own connection. */
+#define MAX_CONNECT_TRIES 4096
+
+enum {
+    VM_ATTACHED,
+    VM_HANDED_OVER,
+    VM_DETACHED,
+    CLIENT_ATTACHED,
+    CLIENT_DETACHED,
+    N_SIGNALS,
+};
+
+static guint signals[N_SIGNALS];
+
+typedef enum {
+    SERVER_NEW,
+    SERVER_STARTED,
+    SERVER_STOPPED,
+} ServerState;
+
+struct _CvdServer {
+    GObject parent_instance;
+    ServerState state;
+    GMainContext *context;
+    CvdLayout *layout;
+    CvdServerOptions options; /* strings are owned */
+    CvdWindow *window;
+    CvdDoorbells *doorbells;
+    CvdListener *vm_listener;
+    CvdListener *client_listener;
+    CvdListener *legacy_listener;
+    CvdVmPort *vm_port;
+    CvdClientPort *client_port;
+};
+
+G_DEFINE_FINAL_TYPE(CvdServer, cvd_server, G_TYPE_OBJECT)
+
+static void vm_attached(gpointer owner, int pid)
+{
+    g_signal_emit(owner, signals[VM_ATTACHED], 0, pid);
+}
+
+static void vm_handed_over(gpointer owner)
+{
+    g_signal_emit(owner, signals[VM_HANDED_OVER], 0);
+}
+
+static void vm_detached(gpointer owner)
+{
+    g_signal_emit(owner, signals[VM_DETACHED], 0);
+}
+
+static void client_attached(gpointer owner, int pid, const char *region)
+{
+    g_signal_emit(owner, signals[CLIENT_ATTACHED], 0, pid, region);
+}
+
+static void client_detached(gpointer owner, int pid)
+{
+    g_signal_emit(owner, signals[CLIENT_DETACHED], 0, pid);
+}
+
+/* A hand-over has two descriptors for each region in flight, and they count against the limit. */
+static void raise_fd_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        g_message("RLIMIT_NOFILE: %s; the soft limit stays", g_strerror(errno));
+}
+
+static gboolean open_vm_port(CvdServer *server, GError **error)
+{
+    server->vm_listener =
+        cvd_listener_new(server->options.vm_socket, server->options.socket_mode, error);
+    if (server->vm_listener == NULL)
+        return FALSE;
+
+    const CvdVmPortOptions options = {
+        .listening_fd = cvd_listener_get_fd(server->vm_listener),
+        .n_regions = server->layout->n_regions,
+        .doorbells = server->doorbells,
+        .window_fd = cvd_window_get_fd(server->window),
+        .own_process_only = server->options.vm_access == CVD_VM_ACCESS_OWN,
+        .attached = vm_attached,
+        .handed_over = vm_handed_over,
+        .detached = vm_detached,
+        .owner = server,
+    };
+    server->vm_port = cvd_vm_port_new(server->context, &options);
+    return TRUE;
+}
+
+static gboolean open_client_door(CvdServer *server, CvdListener **listener, const char *path,
+                                 CvdDialect dialect, GError **error)
+{
+    if (path == NULL)
+        return TRUE;
+    *listener = cvd_listener_new(path, server->options.socket_mode, error);
+    return *listener != NULL &&
+           cvd_client_port_listen(server->client_port, cvd_listener_get_fd(*listener), dialect,
+                                  error);
+}
+
+static gboolean open_client_port(CvdServer *server, GError **error)
+{
+    const CvdClientPortOptions options = {
+        .layout = server->layout,
+        .doorbells = server->doorbells,
+        .window_fd = cvd_window_get_fd(server->window),
+        .version_reply = server->options.version_reply,
+        .max_clients = server->options.max_clients,
+        .handshake_timeout_ms = server->options.handshake_timeout_ms,
+        .attached = client_attached,
+        .detached = client_detached,
+        .owner = server,
+    };
+
+    server->client_port = cvd_client_port_new(server->context, &options, error);
+    return server->client_port != NULL &&
+           open_client_door(server, &server->client_listener, server->options.client_socket,
+                            CVD_DIALECT_TEXT, error) &&
+           open_client_door(server, &server->legacy_listener, server->options.legacy_socket,
+                            CVD_DIALECT_LEGACY, error);
+}
+
+static gboolean open_all(CvdServer *server, GError **error)
+{
+    server->window = cvd_window_new(server->layout, &server->options.window, error);
+    if (server->window == NULL)
+        return FALSE;
+    server->doorbells = cvd_doorbells_new(server->layout->n_regions, error);
+    if (server->doorbells == NULL)
+        return FALSE;
+    return open_vm_port(server, error) && open_client_port(server, error);
+}
+
+static void close_all(CvdServer *server)
+{
+    if (server->client_port != NULL)
+        cvd_client_port_stop_listening(server->client_port);
+    g_clear_pointer(&server->client_listener, cvd_listener_free);
+    g_clear_pointer(&server->legacy_listener, cvd_listener_free);
+    g_clear_pointer(&server->client_port, cvd_client_port_free);
+    g_clear_pointer(&server->vm_port, cvd_vm_port_free);
+    g_clear_pointer(&server->vm_listener, cvd_listener_free);
+    g_clear_pointer(&server->doorbells, cvd_doorbells_free);
+    g_clear_pointer(&server->window, cvd_window_free);
+}
+
+gboolean cvd_server_start(CvdServer *server, GError **error)
+{
+    g_assert(CVD_IS_SERVER(server) && server->state == SERVER_NEW);
+
+    raise_fd_limit();
+    if (!open_all(server, error)) {
+        close_all(server);
+        return FALSE;
+    }
+    server->state = SERVER_STARTED;
+    return TRUE;
+}
+
+void cvd_server_stop(CvdServer *server)
+{
+    g_assert(CVD_IS_SERVER(server));
+
+    if (server->state != SERVER_STARTED)
+        return;
+    server->state = SERVER_STOPPED;
+    close_all(server);
+}
+
+CvdLayout *cvd_server_get_layout(CvdServer *server)
+{
+    g_assert(CVD_IS_SERVER(server));
+    return server->layout;
+}
+
+guint cvd_server_get_n_clients(CvdServer *server)
+{
+    g_assert(CVD_IS_SERVER(server));
+    return server->client_port != NULL ? cvd_client_port_get_n_clients(server->client_port) : 0;
+}
+
+/* A full backlog refuses with EAGAIN, as the socket is non-blocking; we are the one to empty it. */
+static gboolean connect_to(CvdServer *server, int fd, const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    g_strlcpy(address.sun_path, path, sizeof address.sun_path);
+    for (guint i = 0; i < MAX_CONNECT_TRIES && server->state == SERVER_STARTED; i++) {
+        if (connect(fd, (const struct sockaddr *)&address, sizeof address) == 0)
+            return TRUE;
+        if (errno == EAGAIN)
+            cvd_vm_port_turn_away(server->vm_port);
+        else if (errno != EINTR)
+            return FALSE;
+    }
+    errno = EAGAIN;
+    return FALSE;
+}
+
+int cvd_server_connect_vm(CvdServer *server, GError **error)
+{
+    g_assert(CVD_IS_SERVER(server) && server->state == SERVER_STARTED);
+
+    g_autoptr(CvdServer) kept = g_object_ref(server);
+    const char *path = server->options.vm_socket;
+    cvd_autofd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    /* Whoever inherits it expects a plain blocking socket. */
+    if (fd < 0 || !connect_to(kept, fd, path) || fcntl(fd, F_SETFL, 0) < 0) {
+        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: connecting to the VM socket",
+                            path);
+        return -1;
+    }
+    return g_steal_fd(&fd);
+}
+
+gboolean cvd_server_vm_has_read_all(CvdServer *server)
+{
+    g_assert(CVD_IS_SERVER(server));
+    return server->vm_port != NULL && cvd_vm_port_has_read_all(server->vm_port);
+}
+
+gboolean cvd_server_guest_was_reset(CvdServer *server, GError **error)
+{
+    g_assert(CVD_IS_SERVER(server) && server->state == SERVER_STARTED);
+
+    if (!cvd_window_reset_signals(server->window, error))
+        return FALSE;
+    cvd_client_port_close_clients(server->client_port);
+    return TRUE;
+}
+
+gboolean cvd_server_renew(CvdServer *server, GError **error)
+{
+    g_assert(CVD_IS_SERVER(server) && server->state == SERVER_STARTED);
+
+    if (!cvd_vm_port_is_free(server->vm_port)) {
+        g_set_error(error, CVD_ERROR, CVD_ERROR_FAILED,
+                    "%s: a VM is attached; wait for vm-detached before renewing the window",
+                    server->options.vm_socket);
+        return FALSE;
+    }
+    cvd_client_port_close_clients(server->client_port);
+    if (server->state != SERVER_STARTED) {
+        g_set_error_literal(error, CVD_ERROR, CVD_ERROR_FAILED, "the server was stopped meanwhile");
+        return FALSE;
+    }
+    cvd_doorbells_drain(server->doorbells);
+    return cvd_window_renew(server->window, error);
+}
+
+CvdServer *cvd_server_new(CvdLayout *layout, const CvdServerOptions *options)
+{
+    CvdServer *server = g_object_new(CVD_TYPE_SERVER, NULL);
+    CvdServerOptions *own = &server->options;
+
+    server->layout = cvd_layout_ref(layout);
+    *own = *options;
+    own->window.path = g_strdup(options->window.path);
+    own->vm_socket = g_strdup(options->vm_socket);
+    own->client_socket = g_strdup(options->client_socket);
+    own->legacy_socket = g_strdup(options->legacy_socket);
+    own->version_reply =
+        g_strdup(options->version_reply != NULL ? options->version_reply : CVD_WIRE_VERSION_REPLY);
+    if (own->max_clients == 0)
+        own->max_clients = DEFAULT_MAX_CLIENTS;
+    if (own->handshake_timeout_ms == 0)
+        own->handshake_timeout_ms = DEFAULT_HANDSHAKE_TIMEOUT_MS;
+    g_assert(own->vm_socket != NULL && own->client_socket != NULL && own->version_reply[0] != '\0');
+    return server;
+}
+
+static void cvd_server_init(CvdServer *server)
+{
+    server->context = g_main_context_ref_thread_default();
+}
+
+static void cvd_server_dispose(GObject *object)
+{
+    cvd_server_stop(CVD_SERVER(object));
+    G_OBJECT_CLASS(cvd_server_parent_class)->dispose(object);
+}
+
+static void cvd_server_finalize(GObject *object)
+{
+    CvdServer *server = CVD_SERVER(object);
+
+    cvd_layout_unref(server->layout);
+    g_main_context_unref(server->context);
+    g_free((char *)server->options.window.path);
+    g_free((char *)server->options.vm_socket);
+    g_free((char *)server->options.client_socket);
+    g_free((char *)server->options.legacy_socket);
+    g_free((char *)server->options.version_reply);
+    G_OBJECT_CLASS(cvd_server_parent_class)->finalize(object);
+}
+
+static guint new_signal(const char *name, guint n_params, GType first, GType second)
+{
+    return g_signal_new(name, CVD_TYPE_SERVER, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE,
+                        n_params, first, second);
+}
+
+static void cvd_server_class_init(CvdServerClass *class)
+{
+    GObjectClass *object_class = G_OBJECT_CLASS(class);
+
+    object_class->dispose = cvd_server_dispose;
+    object_class->finalize = cvd_server_finalize;
+
+    signals[VM_ATTACHED] = new_signal("vm-attached", 1, G_TYPE_INT, G_TYPE_NONE);
+    signals[VM_HANDED_OVER] = new_signal("vm-handed-over", 0, G_TYPE_NONE, G_TYPE_NONE);
+    signals[VM_DETACHED] = new_signal("vm-detached", 0, G_TYPE_NONE, G_TYPE_NONE);
+    signals[CLIENT_ATTACHED] = new_signal("client-attached", 2, G_TYPE_INT, G_TYPE_STRING);
+    signals[CLIENT_DETACHED] = new_signal("client-detached", 1, G_TYPE_INT, G_TYPE_NONE);
+}

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One GSource has up to two descriptors: the listening socket, and the VM's connection or, when
+ * that has ended and the slot has to stay taken, the pidfd of the VM's process. The hand-over is
+ * a sequence of numbered messages, each made when the socket takes it; MAX_MESSAGES a dispatch, so
+ * that a large one holds up nobody else. With all of it sent, only the VM's leaving wakes us.
+ *
+ * A process is known by its pidfd, taken when its connection is accepted. With SO_PEERPIDFD (Linux
+ * 6.5) that is the process that connected, whatever became of its pid. On older kernels the pid
+ * could be another process's by now, but only if the one that connected is gone, and then its end
+ * of the connection is closed: that is looked at after the pidfd was opened, and such a connection
+ * is dropped without a hand-over.
+ */
+#include "server/vm-port.h"
+
+#include "base/fd.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+
+#define MAX_MESSAGES   64
+#define MAX_ACCEPTS    16
+#define RETRY_DELAY_US (10 * G_TIME_SPAN_MILLISECOND)
+#define REST_US        (200 * G_TIME_SPAN_MILLISECOND)
+
+/* The hand-over begins with the protocol's version, the VM's own ID and the window. */
+#define N_FIRST_MESSAGES 3
+#define VM_PEER_ID       1
+
+typedef enum {
+    VM_NONE,     /* the slot is free */
+    VM_SENDING,  /* hand-over, waits for room in the socket */
+    VM_RETRYING, /* hand-over, waits for fewer descriptors in flight */
+    VM_ATTACHED, /* handed over; waits for the VM to leave */
+    VM_LEAVING,  /* the connection has ended, the process has not */
+    VM_STOPPED,  /* the port has been freed */
+} VmState;
+
+typedef struct {
+    GSource source;
+    CvdVmPort *port;
+} PortSource;
+
+struct CvdVmPort {
+    CvdVmPortOptions options;
+    VmState state;
+    GSource *source;
+    gpointer listening_tag;
+    gint64 rest_until; /* the listening socket rests; 0: it does not */
+    gint64 retry_at;   /* with VM_RETRYING */
+    int fd;
+    gpointer tag; /* of `fd`, or with VM_LEAVING of `pidfd` */
+    int pidfd;
+    int pid;
+    guint n_sent;       /* messages */
+    gsize n_bytes_sent; /* of the next one */
+    CvdLogLimit log_limit;
+};
+
+static const char *state_name(VmState state)
+{
+    switch (state) {
+    case VM_NONE:
+        return "none";
+    case VM_SENDING:
+        return "sending";
+    case VM_RETRYING:
+        return "retrying";
+    case VM_ATTACHED:
+        return "attached";
+    case VM_LEAVING:
+        return "leaving";
+    case VM_STOPPED:
+        return "stopped";
+    }
+    g_assert_not_reached();
+}
+
+static GIOCondition watched_events(VmState state)
+{
+    switch (state) {
+    case VM_SENDING:
+        return G_IO_IN | G_IO_OUT;
+    case VM_RETRYING:
+    case VM_ATTACHED:
+    case VM_LEAVING:
+        return G_IO_IN;
+    case VM_NONE:
+    case VM_STOPPED:
+        break;
+    }
+    return 0;
+}
+
+static void set_state(CvdVmPort *port, VmState state)
+{
+    g_debug("VM: %s -> %s", state_name(port->state), state_name(state));
+    port->state = state;
+    port->retry_at = state == VM_RETRYING ? g_get_monotonic_time() + RETRY_DELAY_US : 0;
+    if (port->tag != NULL)
+        g_source_modify_unix_fd(port->source, port->tag, watched_events(state));
+}
+
+static void watch(CvdVmPort *port, int fd, VmState state)
+{
+    if (port->tag != NULL)
+        g_source_remove_unix_fd(port->source, port->tag);
+    port->tag = fd < 0 ? NULL : g_source_add_unix_fd(port->source, fd, G_IO_IN);
+    set_state(port, state);
+}
+
+static void arm(CvdVmPort *port)
+{
+    gint64 earliest = port->rest_until != 0 ? port->rest_until : -1;
+
+    if (port->retry_at != 0 && (earliest < 0 || port->retry_at < earliest))
+        earliest = port->retry_at;
+    if (g_source_get_ready_time(port->source) != earliest)
+        g_source_set_ready_time(port->source, earliest);
+}
+
+static void free_slot(CvdVmPort *port, VmState state)
+{
+    watch(port, -1, state);
+    cvd_close_fd(&port->fd);
+    cvd_close_fd(&port->pidfd);
+    port->options.detached(port->options.owner);
+}
+
+/* The one way in which a connection ends. */
+static void disconnect(CvdVmPort *port)
+{
+    if (port->pidfd < 0) {
+        free_slot(port, VM_NONE);
+        return;
+    }
+    g_message("VM of pid %d: its connection has ended; its place is free when it has exited",
+              port->pid);
+    watch(port, port->pidfd, VM_LEAVING);
+    cvd_close_fd(&port->fd);
+}
+
+static gint64 make_message(const CvdVmPort *port, guint index, int *fd)
+{
+    guint n_regions = port->options.n_regions;
+
+    *fd = -1;
+    if (index == 0)
+        return 0;
+    if (index == 1)
+        return VM_PEER_ID;
+    if (index == 2) {
+        *fd = port->options.window_fd;
+        return -1;
+    }
+    index -= N_FIRST_MESSAGES;
+    if (index < n_regions) {
+        *fd = cvd_doorbells_get_guest_to_host(port->options.doorbells, index);
+        return 0;
+    }
+    *fd = cvd_doorbells_get_host_to_guest(port->options.doorbells, index - n_regions);
+    return VM_PEER_ID;
+}
+
+static gssize send_one(CvdVmPort *port)
+{
+    int fd;
+    gint64 message = GINT64_TO_LE(make_message(port, port->n_sent, &fd));
+    gsize offset = port->n_bytes_sent;
+    gssize n = cvd_socket_send(port->fd, (const char *)&message + offset, sizeof message - offset,
+                               &fd, fd >= 0 && offset == 0 ? 1 : 0);
+
+    if (n <= 0)
+        return n;
+    port->n_bytes_sent += (gsize)n;
+    if (port->n_bytes_sent == sizeof message) {
+        port->n_bytes_sent = 0;
+        port->n_sent++;
+    }
+    return n;
+}
+
+static void send_failed(CvdVmPort *port, int saved_errno)
+{
+    if (saved_errno == EAGAIN) {
+        if (port->state != VM_SENDING)
+            set_state(port, VM_SENDING);
+    } else if (saved_errno == ETOOMANYREFS || saved_errno == ENOBUFS || saved_errno == ENOMEM) {
+        set_state(port, VM_RETRYING);
+    } else {
+        g_message("VM of pid %d: %s in the hand-over", port->pid, g_strerror(saved_errno));
+        disconnect(port);
+    }
+}
+
+static void hand_over(CvdVmPort *port)
+{
+    guint n_messages = N_FIRST_MESSAGES + 2 * port->options.n_regions;
+
+    for (guint i = 0; i < MAX_MESSAGES && port->n_sent < n_messages; i++)
+        if (send_one(port) < 0) {
+            send_failed(port, errno);
+            return;
+        }
+    if (port->n_sent < n_messages) {
+        if (port->state != VM_SENDING)
+            set_state(port, VM_SENDING);
+        return;
+    }
+    set_state(port, VM_ATTACHED);
+    port->options.handed_over(port->options.owner);
+}
+
+static int open_peer_pidfd(int fd, int pid)
+{
+    int pidfd = -1;
+    socklen_t size = sizeof pidfd;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) == 0)
+        return pidfd;
+    return pid > 0 ? pidfd_open(pid, 0) : -1;
+}
+
+static gboolean has_hung_up(int fd)
+{
+    struct pollfd poll_fd = {.fd = fd, .events = POLLRDHUP};
+
+    return poll(&poll_fd, 1, 0) > 0;
+}
+
+static void refuse(CvdVmPort *port, const struct ucred *peer, const char *reason)
+{
+    if (cvd_log_limit_pass(&port->log_limit, g_get_monotonic_time()))
+        g_warning("VM socket: connection of pid %d, uid %u refused: %s", peer->pid, peer->uid,
+                  reason);
+}
+
+/* (nullable): why not */
+static const char *check_peer(const CvdVmPort *port, const struct ucred *peer)
+{
+    if (port->options.own_process_only && peer->pid != getpid())
+        return "this VM socket is only for the VM that this process starts";
+    if (peer->uid != geteuid() && peer->uid != 0)
+        return "only processes of the same user, and root's, may attach";
+    if (port->state != VM_NONE)
+        return "a VM is attached already";
+    return NULL;
+}
+
+static void let_in(CvdVmPort *port, int connection)
+{
+    cvd_autofd fd = connection;
+    struct ucred peer = {0};
+    socklen_t size = sizeof peer;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+        return;
+    const char *reason = check_peer(port, &peer);
+    if (reason != NULL) {
+        refuse(port, &peer, reason);
+        return;
+    }
+
+    /* Our own exit is nothing to wait for: who connected then passed the socket on. */
+    cvd_autofd pidfd = -1;
+    if (peer.pid != getpid())
+        pidfd = open_peer_pidfd(fd, peer.pid);
+    if (has_hung_up(fd)) {
+        refuse(port, &peer, "it is gone already");
+        return;
+    }
+
+    port->fd = g_steal_fd(&fd);
+    port->pidfd = g_steal_fd(&pidfd);
+    port->pid = peer.pid;
+    port->n_sent = 0;
+    port->n_bytes_sent = 0;
+    watch(port, port->fd, VM_SENDING);
+    port->options.attached(port->options.owner, peer.pid);
+}
+
+static void rest(CvdVmPort *port, gint64 until)
+{
+    port->rest_until = until;
+    g_source_modify_unix_fd(port->source, port->listening_tag, until != 0 ? 0 : G_IO_IN);
+}
+
+/* Returns whether somebody may still wait. */
+static gboolean accept_one(CvdVmPort *port)
+{
+    int fd = accept4(port->options.listening_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+    if (fd >= 0) {
+        let_in(port, fd);
+        return TRUE;
+    }
+    if (errno == ECONNABORTED || errno == EINTR)
+        return TRUE;
+    if (errno == EAGAIN)
+        return FALSE;
+    gint64 now_us = g_get_monotonic_time();
+    if (cvd_log_limit_pass(&port->log_limit, now_us))
+        g_warning("VM socket: accept: %s; trying again shortly", g_strerror(errno));
+    rest(port, now_us + REST_US);
+    return FALSE;
+}
+
+static void accept_some(CvdVmPort *port)
+{
+    for (guint i = 0; i < MAX_ACCEPTS && port->state != VM_STOPPED && accept_one(port); i++)
+        ;
+}
+
+static void receive(CvdVmPort *port)
+{
+    char bytes[64];
+    gssize n = cvd_socket_receive(port->fd, bytes, sizeof bytes, NULL, 0);
+
+    if (n < 0 && errno == EAGAIN)
+        return;
+    if (n > 0) {
+        g_autofree char *shown = cvd_escape_bytes(bytes, (gsize)n);
+        g_warning("VM of pid %d: sent \"%s\" where it has nothing to say; closing its connection",
+                  port->pid, shown);
+    }
+    disconnect(port);
+}
+
+static void serve_vm(CvdVmPort *port, GIOCondition events, gint64 now_us)
+{
+    const GIOCondition readable = G_IO_IN | G_IO_HUP | G_IO_ERR;
+
+    switch (port->state) {
+    case VM_SENDING:
+        if ((events & readable) != 0)
+            receive(port);
+        else if ((events & G_IO_OUT) != 0)
+            hand_over(port);
+        break;
+    case VM_RETRYING:
+        if ((events & readable) != 0)
+            receive(port);
+        else if (port->retry_at <= now_us)
+            hand_over(port);
+        break;
+    case VM_ATTACHED:
+        if ((events & readable) != 0)
+            receive(port);
+        break;
+    case VM_LEAVING:
+        if (events != 0)
+            free_slot(port, VM_NONE);
+        break;
+    case VM_NONE:
+    case VM_STOPPED:
+        break;
+    }
+}
+
+static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer data)
+{
+    CvdVmPort *port = g_rc_box_acquire(((PortSource *)source)->port);
+    gint64 now_us = g_get_monotonic_time();
+    GIOCondition vm_events = port->tag != NULL ? g_source_query_unix_fd(source, port->tag) : 0;
+    GIOCondition door_events = g_source_query_unix_fd(source, port->listening_tag);
+
+    serve_vm(port, vm_events, now_us);
+    if (port->state != VM_STOPPED && port->rest_until != 0 && port->rest_until <= now_us)
+        rest(port, 0);
+    if (door_events != 0)
+        accept_some(port);
+    if (port->state != VM_STOPPED)
+        arm(port);
+    g_rc_box_release(port);
+    return G_SOURCE_CONTINUE;
+}
+
+CvdVmPort *cvd_vm_port_new(GMainContext *context, const CvdVmPortOptions *options)
+{
+    static GSourceFuncs funcs = {.dispatch = dispatch};
+    CvdVmPort *port = g_rc_box_new0(CvdVmPort);
+
+    port->options = *options;
+    port->fd = -1;
+    port->pidfd = -1;
+    port->source = g_source_new(&funcs, sizeof(PortSource));
+    ((PortSource *)port->source)->port = port;
+    g_source_set_static_name(port->source, "VM port");
+    port->listening_tag = g_source_add_unix_fd(port->source, options->listening_fd, G_IO_IN);
+    g_source_attach(port->source, context);
+    return port;
+}
+
+void cvd_vm_port_free(CvdVmPort *port)
+{
+    g_autoptr(GSource) source = port->source;
+
+    if (port->state != VM_NONE)
+        free_slot(port, VM_STOPPED);
+    port->state = VM_STOPPED;
+    g_source_destroy(source);
+    g_rc_box_release(port);
+}
+
+void cvd_vm_port_turn_away(CvdVmPort *port)
+{
+    g_rc_box_acquire(port);
+    accept_some(port);
+    if (port->state != VM_STOPPED)
+        arm(port);
+    g_rc_box_release(port);
+}
+
+gboolean cvd_vm_port_is_free(const CvdVmPort *port)
+{
+    return port->state == VM_NONE;
+}
+
+gboolean cvd_vm_port_has_read_all(const CvdVmPort *port)
+{
+    int n_unread = 0;
+
+    return port->state == VM_ATTACHED && ioctl(port->fd, SIOCOUTQ, &n_unread) == 0 && n_unread == 0;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "server/doorbells.h"
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/**
+ * CvdVmPort:
+ *
+ * The VM socket: lets one VM in and hands the window and the doorbells over to it. Section 2 of the
+ * protocols' specification.
+ */
+typedef struct CvdVmPort CvdVmPort;
+
+/**
+ * CvdVmPortOptions:
+ * @listening_fd: a listening socket, non-blocking; borrowed, as all pointers here
+ * @n_regions: so many pairs of doorbells are handed over
+ * @own_process_only: whether only connections that this process opened are let in; else those of
+ *   any process of the same uid or of uid 0, and the slot stays taken until that process has exited
+ * @attached: a VM was let in; the hand-over begins
+ * @handed_over: all of it has been sent
+ * @detached: the slot is free again
+ * @owner: for the callbacks, which may do anything, even free the port
+ */
+typedef struct {
+    int listening_fd;
+    guint n_regions;
+    const CvdDoorbells *doorbells;
+    int window_fd;
+    gboolean own_process_only;
+    void (*attached)(gpointer owner, int pid);
+    void (*handed_over)(gpointer owner);
+    void (*detached)(gpointer owner);
+    gpointer owner;
+} CvdVmPortOptions;
+
+/**
+ * cvd_vm_port_new:
+ * @context: where the VM is served
+ * @options: copied; what it points to outlives the port
+ *
+ * Returns: (transfer full): a port that listens
+ */
+CvdVmPort *cvd_vm_port_new(GMainContext *context, const CvdVmPortOptions *options);
+
+/**
+ * cvd_vm_port_free:
+ *
+ * Closes the VM's connection; @detached is called if the slot was taken. The listening socket stays
+ * its owner's.
+ */
+void cvd_vm_port_free(CvdVmPort *port);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdVmPort, cvd_vm_port_free)
+
+/**
+ * cvd_vm_port_turn_away:
+ *
+ * Accepts what waits at the door, as the main context would in its next iterations, so that there
+ * is room for another connection.
+ */
+void cvd_vm_port_turn_away(CvdVmPort *port);
+
+/** cvd_vm_port_is_free: Returns: whether a VM could attach now */
+gboolean cvd_vm_port_is_free(const CvdVmPort *port);
+
+/**
+ * cvd_vm_port_has_read_all:
+ *
+ * Returns: whether everything has been sent to a VM and nothing of it waits unread (SIOCOUTQ)
+ */
+gboolean cvd_vm_port_has_read_all(const CvdVmPort *port);
+
+G_END_DECLS
