@@ -12,11 +12,15 @@ G_BEGIN_DECLS
  * @spec: the regions as written; rules are not checked yet
  * @vmm_path: (nullable): emulator that a file of 2017 names
  * @kernel_command_line: (nullable): kernel command line that it has, words joined by spaces
+ * @declared_version: (nullable): layout version that it declares, as text
+ * @has_descriptor: whether the layout descriptor's fields are in an object of their own
  */
 typedef struct {
     CvdLayoutSpec *spec;
     char *vmm_path;
     char *kernel_command_line;
+    char *declared_version;
+    gboolean has_descriptor;
 } CvdLayoutFile;
 
 /**
@@ -26,7 +30,9 @@ typedef struct {
  * @problems: (element-type utf8): each wrong type, unknown key or number that cannot be read is
  *   appended: `ORIGIN: JSON.PATH: what was found; what is allowed`
  *
- * Reads both forms of vsoc_mem.json: section 3 of the window's specification. Pure.
+ * Reads both forms of vsoc_mem.json: section 3 of the window's specification. Pure. After a problem
+ * the rules of section 2 are looked at too, as far as they can be, so that all problems of a file
+ * come out together.
  *
  * Returns: (transfer full) (nullable): what the file says, or %NULL after at least one problem
  */
@@ -42,8 +48,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdLayoutFile, cvd_layout_file_free)
  * @granule: %CVD_PAGE_SIZE or the size of the window's huge pages
  * @problems: (element-type utf8): every broken rule, with its JSON path
  *
- * Calls cvd_layout_new() and logs the warnings that section 3 asks for (more than 190 regions a
- * vCPU, names that a guest's /dev has already).
+ * Calls cvd_layout_new() and logs what section 3 asks for: a note when the declared version is not
+ * 2.0, warnings of more than 190 regions a vCPU and of names that a guest's /dev has already.
  *
  * Returns: (transfer full) (nullable): the layout, or %NULL after at least one problem
  */
