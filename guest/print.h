@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/** cvd_guest_print_open: sets the first serial port up, if there is one. */
+void cvd_guest_print_open(void);
+
+/**
+ * cvd_guest_print:
+ * @format: as for printf, of which it knows %s, %u, %x, %lu and %lx, with a width and leading zeros
+ *
+ * Writes "cvd-guest: ", the text and a line end to the first serial port; without a port, nothing.
+ */
+void cvd_guest_print(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "guest/window.h"
+
+/** What was wrong with a signal that was dropped. */
+enum cvd_guest_drop {
+    CVD_GUEST_DROP_OFFSET, /* received: not that of a pair of words in the region's data */
+    CVD_GUEST_DROP_FULL,   /* to be sent: no slot of the table is free */
+};
+
+/** What signals need of the rest; both are called while a region is served. */
+struct cvd_guest_hooks {
+    void (*ring)(uint32_t region);
+    void (*drop)(uint32_t region, enum cvd_guest_drop why, uint32_t offset);
+};
+
+/**
+ * cvd_guest_signals_receive:
+ * @window: an opened window
+ * @region: index of the region to serve
+ * @hooks: see there
+ *
+ * Receives what the host signalled (section 5 of the protocols' specification) and answers it: for
+ * each offset X, adds one to the word at X, puts that at X + 4, and signals X + 4 back. An offset
+ * that asks for a round trip is signalled back itself as well, before X + 4.
+ *
+ * Returns: whether there was anything, in the word or in the table
+ */
+bool cvd_guest_signals_receive(const struct cvd_guest_window *window, uint32_t region,
+                               const struct cvd_guest_hooks *hooks);
+
+/** cvd_guest_signals_waiting: Returns: whether the host has signalled since the last receive */
+bool cvd_guest_signals_waiting(const struct cvd_guest_window *window, uint32_t region);
+
+/**
+ * cvd_guest_signals_open: what an opener owes: rings where the outgoing word is set, as the one who
+ * set it may have ended before ringing; then receives.
+ */
+void cvd_guest_signals_open(const struct cvd_guest_window *window, uint32_t region,
+                            const struct cvd_guest_hooks *hooks);
