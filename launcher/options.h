@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/** CVD_MAX_TIMEOUT_S: of `--timeout`: a year */
+#define CVD_MAX_TIMEOUT_S (365 * 24 * 60 * 60)
+
+typedef enum {
+    CVD_MODE_LAUNCH,        /* start a VM and serve it */
+    CVD_MODE_SERVE_ONLY,    /* serve a VM that somebody else starts */
+    CVD_MODE_CHECK,         /* look for problems */
+    CVD_MODE_PRINT_COMMAND, /* show QEMU's command line */
+    CVD_MODE_PRINT_LAYOUT,  /* show the window */
+    CVD_MODE_VERSION,       /* show the program's version */
+} CvdMode;
+
+typedef enum {
+    CVD_LAYOUT_FORMAT_TEXT,
+    CVD_LAYOUT_FORMAT_JSON,
+    CVD_LAYOUT_FORMAT_C,
+} CvdLayoutFormat;
+
+/**
+ * CvdOptions:
+ * @mode: what to do
+ * @layout_format: for %CVD_MODE_PRINT_LAYOUT
+ * @config: (nullable): `--config`
+ * @name: (nullable): `--name`
+ * @overrides: (array zero-terminated=1) (nullable): the values of `--set`, in order
+ * @paused: `--paused`
+ * @timeout_s: `--timeout`; 0 = none
+ * @verbose: `--verbose`
+ *
+ * The command line: section 1 of the launcher's specification.
+ */
+typedef struct {
+    CvdMode mode;
+    CvdLayoutFormat layout_format;
+    char *config;
+    char *name;
+    char **overrides;
+    gboolean paused;
+    guint timeout_s;
+    gboolean verbose;
+} CvdOptions;
+
+/**
+ * cvd_options_parse:
+ * @argv: (array zero-terminated=1): the program's arguments, with its name first
+ * @options: (out caller-allocates): filled on success
+ * @error: %CVD_ERROR_INVALID: a usage error; the message says what to write instead
+ *
+ * `--help` is answered here, by exit status 0.
+ */
+gboolean cvd_options_parse(const char *const *argv, CvdOptions *options, GError **error);
+void cvd_options_clear(CvdOptions *options);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(CvdOptions, cvd_options_clear)
+
+G_END_DECLS
