@@ -130,6 +130,7 @@ static gboolean has_lines(const char *text, const char *wanted, guint n)
         p = strchr(p, '\n');
         if (p == NULL)
             return FALSE;
+        p++;
     }
     return TRUE;
 }

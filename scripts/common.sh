@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=sh disable=SC2154
+#
+# What the scripts share: the packages that the project needs, and how it is built. Sourced with
+# `root` set to the top of the source tree.
+
+say() {
+    printf '%s\n' "$*" >&2
+}
+
+# The packages of Debian 12, each with what shows that it is there already, however it came.
+missing_packages() {
+    missing=
+    for command in "$@"; do
+        case $command in
+        clang | valgrind) command -v "$command" >/dev/null 2>&1 || missing="$missing $command" ;;
+        esac
+    done
+    command -v cc >/dev/null 2>&1 && command -v gcc >/dev/null 2>&1 || missing="$missing gcc"
+    [ -e /usr/include/stdio.h ] || missing="$missing libc6-dev"
+    command -v meson >/dev/null 2>&1 || missing="$missing meson"
+    command -v ninja >/dev/null 2>&1 || missing="$missing ninja-build"
+    command -v python3 >/dev/null 2>&1 || missing="$missing python3"
+    command -v qemu-system-x86_64 >/dev/null 2>&1 || missing="$missing qemu-system-x86"
+    if command -v pkg-config >/dev/null 2>&1; then
+        pkg-config --exists 'glib-2.0 >= 2.74' || missing="$missing libglib2.0-dev"
+        pkg-config --exists 'json-glib-1.0 >= 1.6' || missing="$missing libjson-glib-dev"
+    else
+        missing="$missing pkg-config libglib2.0-dev libjson-glib-dev"
+    fi
+    printf '%s' "${missing# }"
+}
+
+# install_packages [clang] [valgrind]: installs what is missing, as root; else says what to type.
+install_packages() {
+    packages=$(missing_packages "$@")
+    [ -n "$packages" ] || return 0
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+        say "These packages are missing: $packages"
+        say "Install them with:"
+        say "    sudo apt-get install --no-install-recommends $packages"
+        return 1
+    fi
+    say "installing $packages"
+    log=$(mktemp)
+    # shellcheck disable=SC2086 # a list of words
+    if DEBIAN_FRONTEND=noninteractive apt-get -q update >"$log" 2>&1 </dev/null &&
+        DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends \
+            $packages >>"$log" 2>&1 </dev/null; then
+        rm -f "$log"
+        return 0
+    fi
+    tail -n 30 "$log" >&2
+    rm -f "$log"
+    say "apt-get could not install: $packages"
+    return 1
+}
+
+# Whether $1 is a build directory that meson made from this source tree and can use.
+is_usable_build() {
+    [ -f "$1/build.ninja" ] && [ -f "$1/meson-info/meson-info.json" ] &&
+        python3 - "$1" "$root" <<'END'
+import json, os, sys
+with open(os.path.join(sys.argv[1], "meson-info", "meson-info.json"), encoding="utf-8") as file:
+    info = json.load(file)
+same = all(os.path.realpath(info["directories"][key]) == os.path.realpath(path)
+           for key, path in (("source", sys.argv[2]), ("build", sys.argv[1])))
+sys.exit(0 if same and not info["error"] else 1)
+END
+}
+
+# configure DIRECTORY [OPTION…]: an up-to-date build directory, whatever was there before.
+configure() {
+    build=$1
+    shift
+    if ! { mkdir -p "$build" && [ -w "$build" ]; } 2>/dev/null; then
+        say "$build: cannot be written; set CVD_BUILD_DIR to a directory of your own"
+        return 1
+    fi
+    if is_usable_build "$build" 2>/dev/null; then
+        return 0
+    fi
+    if [ -d "$build/meson-private" ]; then
+        say "$build: made from another source tree or incomplete; it is made anew"
+        rm -rf "$build"
+    elif [ -n "$(ls -A "$build")" ]; then
+        say "$build: exists and is no build directory; set CVD_BUILD_DIR to another one"
+        return 1
+    fi
+    quietly meson setup "$build" "$root" "$@"
+}
+
+# Runs a command whose output matters only if it fails.
+quietly() {
+    log=$(mktemp)
+    status=0
+    "$@" >"$log" 2>&1 </dev/null || status=$?
+    [ "$status" = 0 ] || cat "$log" >&2
+    rm -f "$log"
+    return "$status"
+}
+
+# compile DIRECTORY [TARGET…]: with progress on a terminal, silent elsewhere unless it fails.
+compile() {
+    directory=$1
+    shift
+    if [ -t 2 ]; then
+        say "building in $directory"
+        ninja -C "$directory" "$@" >&2
+    else
+        quietly ninja -C "$directory" "$@"
+    fi
+}

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs meson's tests and counts single test cases.
+
+Used by scripts/test: run-tests.py MODE BUILD [NAME…]. A test program is many test cases; meson's
+own summary counts programs, so the cases are taken from the JUnit file that it writes. A program
+that fails without a failed case (it crashed, or timed out) counts as one failure.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+VALGRIND = ("valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite"
+            " --show-leak-kinds=definite --num-callers=30 --track-fds=no --child-silent-after-fork=yes"
+            " --suppressions=")
+
+
+def unit_programs(build, names):
+    """The C programs among the unit tests: nothing is learned from valgrind on an interpreter."""
+    listing = subprocess.run(["meson", "introspect", "--tests", build], check=True,
+                             stdout=subprocess.PIPE).stdout
+    chosen = []
+    for test in json.loads(listing):
+        is_unit = any(suite.split(":")[-1] == "unit" for suite in test["suite"])
+        is_program = os.path.realpath(test["cmd"][0]).startswith(os.path.realpath(build) + os.sep)
+        if is_unit and is_program and (not names or test["name"] in names):
+            chosen.append(test["name"])
+    return chosen
+
+
+def run(mode, build, names):
+    command = ["meson", "test", "-C", build, "--no-rebuild", "--print-errorlogs"]
+    if not sys.stdout.isatty():
+        command.append("--quiet")
+    if mode == "valgrind":
+        suppressions = os.path.join(os.path.dirname(os.path.abspath(__file__)), "valgrind.supp")
+        os.environ["G_SLICE"] = "always-malloc"
+        os.environ["G_DEBUG"] = "gc-friendly"
+        os.environ["CVD_UNDER_VALGRIND"] = "1"
+        command += ["--timeout-multiplier", "20", "--wrapper", VALGRIND + suppressions]
+        names = unit_programs(build, names)
+    elif mode == "sanitize":
+        command += ["--timeout-multiplier", "4"]
+    return subprocess.run(command + names, check=False).returncode
+
+
+def count(build):
+    """Returns passed, failed and the list of skipped cases with their reasons."""
+    logs = os.path.join(build, "meson-logs")
+    passed, failed, skipped = 0, 0, []
+    failed_programs = set()
+    for suite in ElementTree.parse(os.path.join(logs, "testlog.junit.xml")).iter("testsuite"):
+        for case in suite.iter("testcase"):
+            if case.find("failure") is not None or case.find("error") is not None:
+                failed += 1
+                failed_programs.add(suite.get("name"))
+                failed_programs.add(case.get("name"))
+            elif case.find("skipped") is not None:
+                reason = case.findtext("system-out") or "no reason given"
+                skipped.append((case.get("name"), reason.strip()))
+            else:
+                passed += 1
+    with open(os.path.join(logs, "testlog.json"), encoding="utf-8") as file:
+        for line in file:
+            test = json.loads(line)
+            if test["result"] not in ("OK", "SKIP", "EXPECTEDFAIL"):
+                program = test["name"].split(" / ")[-1]
+                if not any(name.split(".")[-1] == program for name in failed_programs):
+                    failed += 1
+                    print(f"{program}: {test['result'].lower()}, outside of any test case")
+    return passed, failed, skipped
+
+
+def main():
+    mode, build, names = sys.argv[1], sys.argv[2], sys.argv[3:]
+    results = [os.path.join(build, "meson-logs", name)
+               for name in ("testlog.junit.xml", "testlog.json")]
+    for path in results:
+        if os.path.exists(path):
+            os.unlink(path)
+    status = run(mode, build, names)
+    if not all(os.path.exists(path) for path in results):
+        print("meson ran no test")
+        print("0 passed, 1 failed")
+        return 1
+    passed, failed, skipped = count(build)
+    for name, reason in skipped:
+        print(f"skipped: {name}: {reason}")
+    if status != 0 and failed == 0:
+        failed = 1
+    print(f"{passed} passed, {failed} failed" + (f", {len(skipped)} skipped" if skipped else ""))
+    return 1 if failed or passed == 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

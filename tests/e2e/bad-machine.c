@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A good configuration on a machine that does not play along: a QEMU that fails in every way, a
+ * runtime directory or a socket path that is not ours to use, too few of something. Each start is
+ * undone and told, with what to do about it.
+ */
+#include "base/fd.h"
+#include "tests/support/launcher.h"
+#include "tests/support/region.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define NAME   "bad"
+#define NOBODY 65534
+
+static void assert_words(const TestProcess *launcher, const char *const *words)
+{
+    for (; *words != NULL; words++)
+        test_launcher_assert_err(launcher, *words);
+}
+
+/* Runs the launcher to its end, which must be @status with all of @words. */
+static void assert_fails(const TestSandbox *sandbox, const char *const *args,
+                         TestProcessSetup setup, gconstpointer data, int status,
+                         const char *const *words)
+{
+    g_autoptr(TestProcess) launcher = test_launch_with(sandbox, NAME, args, setup, data);
+
+    test_launcher_assert_exit(launcher, status);
+    assert_words(launcher, words);
+    g_assert_cmpstr(launcher->out->str, ==, "");
+}
+
+typedef struct {
+    const char *name;
+    const char *script;
+    const char *words[3];
+} FakeQemu;
+
+/* Finds the descriptor of a channel among the arguments, as QEMU would. */
+#define FAKE_PREAMBLE                                                                              \
+    "#!/usr/bin/python3\n"                                                                         \
+    "import os, re, signal, socket, sys\n"                                                         \
+    "def channel(name):\n"                                                                         \
+    "    args = ' '.join(sys.argv)\n"                                                              \
+    "    options = re.search(r'socket,[^ ]*id=' + name + r'[^ ]*', args).group()\n"                \
+    "    return socket.socket(fileno=int(re.search(r'fd=(\\d+)', options).group(1)))\n"            \
+    "greeting = b'{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, \"minor\": 2, \"major\": 7},'" \
+    " b' \"package\": \"\"}, \"capabilities\": []}}\\r\\n'\n"
+
+static const FakeQemu fakes[] = {
+    {"exits-at-once",
+     "#!/bin/sh\necho 'cannot find the moon' >&2\nexit 3\n",
+     {"cannot find the moon", "3"}},
+    {"exits-with-success", "#!/bin/sh\nexit 0\n", {"exit"}},
+    {"dies-by-a-signal", "#!/bin/sh\nkill -SEGV $$\n", {"signal 11"}},
+    {"dies-by-the-sandbox", "#!/bin/sh\nkill -SYS $$\n", {"sandbox"}},
+    {"hangs-before-the-greeting", "#!/bin/sh\nexec sleep 600\n", {"start_timeout_s"}},
+    {"hangs-after-the-greeting",
+     FAKE_PREAMBLE "qmp = channel('qmp')\nqmp.sendall(greeting)\nsignal.pause()\n",
+     {"start_timeout_s"}},
+    {"ignores-sigterm",
+     FAKE_PREAMBLE "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+                   "qmp = channel('qmp')\nqmp.sendall(greeting)\n"
+                   "while True: signal.pause()\n",
+     {"start_timeout_s", "SIGKILL"}},
+    {"talks-rubbish-on-qmp",
+     FAKE_PREAMBLE "qmp = channel('qmp')\nqmp.sendall(b'HTTP/1.1 400 Bad Request\\r\\n\\r\\n')\n"
+                   "signal.pause()\n",
+     {"QMP"}},
+    {"floods-qmp-without-a-line-end",
+     FAKE_PREAMBLE "qmp = channel('qmp')\n"
+                   "try:\n"
+                   "    while True: qmp.sendall(b'x' * 65536)\n"
+                   "except OSError:\n"
+                   "    signal.pause()\n",
+     {"QMP"}},
+    {"closes-qmp",
+     FAKE_PREAMBLE "qmp = channel('qmp')\nqmp.sendall(greeting)\nqmp.close()\nsignal.pause()\n",
+     {"QMP"}},
+};
+
+static void test_fake_qemu(gconstpointer data)
+{
+    const FakeQemu *fake = data;
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *binary = test_sandbox_write_script(sandbox, "qemu", fake->script);
+    g_autofree char *argument = g_strdup_printf("qemu.binary=%s", binary);
+    const char *args[] = {"--set", argument,
+                          "--set", "lifecycle.start_timeout_s=1",
+                          "--set", "lifecycle.stop_timeout_s=1",
+                          NULL};
+    const char *words[] = {fake->words[0], fake->words[1], fake->words[2], NULL};
+
+    assert_fails(sandbox, args, NULL, NULL, 1, words);
+    test_sandbox_assert_clean(sandbox, TEST_LOGS_LEFT);
+}
+
+/* What QEMU itself says about its arguments is shown. */
+static void test_qemu_rejects_arguments(void)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    const char *args[] = {"--set", "qemu.extra_args=[\"-device\",\"no-such-device\"]", NULL};
+    const char *words[] = {"no-such-device", NULL};
+
+    assert_fails(sandbox, args, NULL, NULL, 1, words);
+    test_sandbox_assert_clean(sandbox, TEST_LOGS_LEFT);
+}
+
+static void test_runtime_directory_of_another_owner(void)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *parent = g_build_filename(sandbox->runtime, "cvd", NULL);
+    g_autofree char *dir = test_sandbox_instance_path(sandbox, NAME, "");
+    g_autofree char *uid = g_strdup_printf("%d", NOBODY);
+    const char *args[] = {NULL};
+    const char *words[] = {"cvd/" NAME, uid, NULL};
+
+    if (geteuid() != 0) {
+        g_test_skip("needs root, to give a directory away");
+        return;
+    }
+    g_assert_cmpint(mkdir(parent, 0700), ==, 0);
+    g_assert_cmpint(mkdir(dir, 0700), ==, 0);
+    g_assert_cmpint(chown(dir, NOBODY, NOBODY), ==, 0);
+    assert_fails(sandbox, args, NULL, NULL, 1, words);
+    g_assert_cmpint(rmdir(dir), ==, 0);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
+static void mount_read_only(gconstpointer data)
+{
+    test_enter_mount_namespace();
+    if (mount("tmpfs", data, "tmpfs", MS_RDONLY, "mode=0700") < 0)
+        _exit(124);
+}
+
+static void test_read_only_runtime_directory(void)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    const char *args[] = {NULL};
+    const char *words[] = {sandbox->runtime, "Read-only", NULL};
+
+    if (!test_may_mount()) {
+        g_test_skip("needs the right to mount in a namespace");
+        return;
+    }
+    assert_fails(sandbox, args, mount_read_only, sandbox->runtime, 1, words);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
+static void use_long_directory(gconstpointer data)
+{
+    g_setenv("XDG_RUNTIME_DIR", data, TRUE);
+}
+
+static void test_runtime_directory_too_long(void)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *component = g_strnfill(100, 'x');
+    g_autofree char *dir = g_build_filename(sandbox->runtime, component, NULL);
+    const char *args[] = {NULL};
+    const char *check[] = {"--check", NULL};
+    const char *words[] = {component, "107", NULL};
+
+    g_assert_cmpint(mkdir(dir, 0700), ==, 0);
+    assert_fails(sandbox, args, use_long_directory, dir, 2, words);
+    assert_fails(sandbox, check, use_long_directory, dir, 2, words);
+    g_assert_cmpint(rmdir(dir), ==, 0);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
+static void make_instance_dir(const TestSandbox *sandbox)
+{
+    g_autofree char *dir = test_sandbox_instance_path(sandbox, NAME, "");
+
+    g_assert_cmpint(g_mkdir_with_parents(dir, 0700), ==, 0);
+}
+
+static void test_foreign_file_in_runtime_directory(void)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *precious = test_sandbox_instance_path(sandbox, NAME, "precious");
+    const char *args[] = {NULL};
+    const char *words[] = {"precious", NULL};
+
+    make_instance_dir(sandbox);
+    g_assert_true(g_file_set_contents(precious, "keep", 4, NULL));
+    assert_fails(sandbox, args, NULL, NULL, 1, words);
+    g_assert_cmpint(unlink(precious), ==, 0);
+    g_autofree char *dir = test_sandbox_instance_path(sandbox, NAME, "");
+    if (rmdir(dir) < 0)
+        g_error("more than the foreign file was left in %s", dir);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
+static void test_symbolic_link_for_runtime_directory(void)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *target = test_sandbox_path(sandbox, "target");
+    g_autofree char *parent = g_build_filename(sandbox->runtime, "cvd", NULL);
+    g_autofree char *link = g_build_filename(parent, NAME, NULL);
+    const char *args[] = {NULL};
+    const char *words[] = {link, NULL};
+
+    g_assert_cmpint(mkdir(target, 0700), ==, 0);
+    g_assert_cmpint(mkdir(parent, 0700), ==, 0);
+    g_assert_cmpint(symlink(target, link), ==, 0);
+    assert_fails(sandbox, args, NULL, NULL, 1, words);
+    g_assert_cmpint(rmdir(target), ==, 0);
+    g_assert_cmpint(unlink(link), ==, 0);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
+static int listen_at(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    g_strlcpy(address.sun_path, path, sizeof address.sun_path);
+    g_assert_cmpint(bind(fd, (struct sockaddr *)&address, sizeof address), ==, 0);
+    g_assert_cmpint(listen(fd, 8), ==, 0);
+    return fd;
+}
+
+static void test_socket_in_use(void)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *path = test_sandbox_path(sandbox, "taken");
+    g_autofree char *argument = g_strdup_printf("sockets.client=%s", path);
+    const char *args[] = {"--set", argument, NULL};
+    const char *words[] = {path, NULL};
+    cvd_autofd fd = listen_at(path);
+
+    assert_fails(sandbox, args, NULL, NULL, 1, words);
+    /* The other server still has its name. */
+    cvd_autofd client = test_connect(path);
+    cvd_close_fd(&client);
+    cvd_close_fd(&fd);
+    test_sandbox_assert_clean(sandbox, TEST_LOGS_LEFT);
+}
+
+static void test_file_at_socket_path(void)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *path = test_sandbox_write(sandbox, "letter", "dear");
+    g_autofree char *argument = g_strdup_printf("sockets.client=%s", path);
+    const char *args[] = {"--set", argument, NULL};
+    const char *words[] = {path, "socket", NULL};
+    g_autofree char *content = NULL;
+
+    assert_fails(sandbox, args, NULL, NULL, 1, words);
+    g_assert_true(g_file_get_contents(path, &content, NULL, NULL));
+    g_assert_cmpstr(content, ==, "dear");
+    test_sandbox_assert_clean(sandbox, TEST_LOGS_LEFT);
+}
+
+static void limit_files(gconstpointer data)
+{
+    struct rlimit limit = {.rlim_cur = GPOINTER_TO_UINT(data), .rlim_max = GPOINTER_TO_UINT(data)};
+
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        _exit(124);
+}
+
+static void test_too_few_descriptors(void)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    const char *args[] = {NULL};
+    const char *words[] = {"RLIMIT_NOFILE", NULL};
+
+    assert_fails(sandbox, args, limit_files, GUINT_TO_POINTER(64), 1, words);
+    test_sandbox_assert_clean(sandbox, TEST_LOGS_LEFT);
+}
+
+static gboolean has_free_huge_pages(void)
+{
+    g_autofree char *text = NULL;
+
+    return !g_file_get_contents("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", &text,
+                                NULL, NULL) ||
+           g_ascii_strtoull(text, NULL, 10) > 0;
+}
+
+#define HUGE_LAYOUT                                                                                \
+    "layout={\"vsoc_device_regions\":[{\"device_name\":\"a\",\"current_version\":1,"               \
+    "\"min_compatible_version\":1,\"region_size\":2097152,"                                        \
+    "\"guest_to_host_signal_table\":{\"num_nodes_lg2\":1},"                                        \
+    "\"host_to_guest_signal_table\":{\"num_nodes_lg2\":1}}]}"
+
+static void test_no_huge_pages(void)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    const char *args[] = {"--set", HUGE_LAYOUT, "--set", "window.hugepages=2M", NULL};
+    const char *words[] = {"huge", "nr_hugepages", NULL};
+
+    if (has_free_huge_pages()) {
+        g_test_skip("this machine has free huge pages, or no 2 MiB ones");
+        return;
+    }
+    assert_fails(sandbox, args, NULL, NULL, 1, words);
+    test_sandbox_assert_clean(sandbox, TEST_LOGS_LEFT);
+}
+
+static void mount_small_shm(gconstpointer data)
+{
+    test_enter_mount_namespace();
+    if (mount("tmpfs", "/dev/shm", "tmpfs", 0, "size=64k,mode=1777") < 0)
+        _exit(124);
+}
+
+static void test_full_shm(void)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *path = g_strdup_printf("/dev/shm/%s", sandbox->token);
+    g_autofree char *argument = g_strdup_printf("window.path=%s", path);
+    const char *args[] = {"--set", "window.backing=posix-shm", "--set", argument,
+                          "--set", "window.prealloc=true",     "--set", "window.size=4M",
+                          NULL};
+    const char *words[] = {"/dev/shm", "No space", NULL};
+
+    if (!test_may_mount()) {
+        g_test_skip("needs the right to mount in a namespace");
+        return;
+    }
+    assert_fails(sandbox, args, mount_small_shm, NULL, 1, words);
+    test_sandbox_assert_clean(sandbox, TEST_LOGS_LEFT);
+}
+
+static void test_no_kvm(void)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    const char *args[] = {"--set", "qemu.accel=[\"kvm\"]", NULL};
+    const char *words[] = {"/dev/kvm", "tcg", NULL};
+
+    if (access("/dev/kvm", F_OK) == 0) {
+        g_test_skip("this machine has /dev/kvm");
+        return;
+    }
+    assert_fails(sandbox, args, NULL, NULL, 2, words);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
+static void bind_device(const char *dev, const char *name)
+{
+    g_autofree char *source = g_build_filename("/dev", name, NULL);
+    g_autofree char *target = g_build_filename(dev, name, NULL);
+
+    if (!g_file_set_contents(target, "", 0, NULL) || mount(source, target, NULL, MS_BIND, NULL) < 0)
+        _exit(124);
+}
+
+/* A /dev with a kvm that only root may open; then no longer root. @data: where to build it. */
+static void forbid_kvm(gconstpointer data)
+{
+    g_autofree char *kvm = g_build_filename(data, "kvm", NULL);
+
+    test_enter_mount_namespace();
+    if (mount("tmpfs", data, "tmpfs", 0, "mode=0755") < 0)
+        _exit(124);
+    bind_device(data, "null");
+    bind_device(data, "zero");
+    bind_device(data, "urandom");
+    if (!g_file_set_contents(kvm, "", 0, NULL) || chmod(kvm, 0600) < 0 ||
+        mount(data, "/dev", NULL, MS_MOVE, NULL) < 0 || setgroups(0, NULL) < 0 ||
+        setgid(NOBODY) < 0 || setuid(NOBODY) < 0)
+        _exit(124);
+}
+
+static void test_kvm_without_permission(void)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *dev = test_sandbox_path(sandbox, "dev");
+    const char *args[] = {"--set", "qemu.accel=[\"kvm\"]", NULL};
+    const char *words[] = {"/dev/kvm", "Permission denied", "group", NULL};
+
+    if (geteuid() != 0 || !test_may_mount()) {
+        g_test_skip("needs root, to make a /dev/kvm that others may not open");
+        return;
+    }
+    g_assert_cmpint(mkdir(dev, 0755), ==, 0);
+    g_assert_cmpint(chmod(sandbox->dir, 0755), ==, 0);
+    g_assert_cmpint(chown(sandbox->runtime, NOBODY, NOBODY), ==, 0);
+    assert_fails(sandbox, args, forbid_kvm, dev, 2, words);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    for (guint i = 0; i < G_N_ELEMENTS(fakes); i++) {
+        g_autofree char *path = g_strdup_printf("/bad-machine/qemu-%s", fakes[i].name);
+        g_test_add_data_func(path, &fakes[i], test_fake_qemu);
+    }
+    g_test_add_func("/bad-machine/qemu-rejects-arguments", test_qemu_rejects_arguments);
+    g_test_add_func("/bad-machine/runtime-directory-of-another-owner",
+                    test_runtime_directory_of_another_owner);
+    g_test_add_func("/bad-machine/runtime-directory-read-only", test_read_only_runtime_directory);
+    g_test_add_func("/bad-machine/runtime-directory-too-long", test_runtime_directory_too_long);
+    g_test_add_func("/bad-machine/foreign-file-in-runtime-directory",
+                    test_foreign_file_in_runtime_directory);
+    g_test_add_func("/bad-machine/symbolic-link-for-runtime-directory",
+                    test_symbolic_link_for_runtime_directory);
+    g_test_add_func("/bad-machine/socket-in-use", test_socket_in_use);
+    g_test_add_func("/bad-machine/file-at-socket-path", test_file_at_socket_path);
+    g_test_add_func("/bad-machine/too-few-descriptors", test_too_few_descriptors);
+    g_test_add_func("/bad-machine/no-huge-pages", test_no_huge_pages);
+    g_test_add_func("/bad-machine/full-shm", test_full_shm);
+    g_test_add_func("/bad-machine/no-kvm", test_no_kvm);
+    g_test_add_func("/bad-machine/kvm-without-permission", test_kvm_without_permission);
+    return g_test_run();
+}

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The main job: a guest boots, finds the window, and answers host programs.
+ */
+#include "base/fd.h"
+#include "tests/support/launcher.h"
+#include "tests/support/region.h"
+
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* cvd-launch, its guest serving, and the paths to it. */
+typedef struct {
+    TestSandbox *sandbox;
+    TestProcess *launcher;
+    char *client_socket;
+    char *vm_socket;
+} Fixture;
+
+static Fixture *boot(const char *first_arg, const char *second_arg)
+{
+    Fixture *fixture = g_new0(Fixture, 1);
+
+    fixture->sandbox = test_sandbox_new();
+    fixture->client_socket = test_sandbox_instance_path(fixture->sandbox, "boot", "client.sock");
+    fixture->vm_socket = test_sandbox_instance_path(fixture->sandbox, "boot", "vm.sock");
+    fixture->launcher = test_launch(fixture->sandbox, "boot", first_arg, second_arg, NULL);
+    test_launcher_wait_running(fixture->launcher);
+    test_launcher_wait_guest(fixture->sandbox, "boot", 1);
+    return fixture;
+}
+
+static void shut_down(Fixture *fixture)
+{
+    test_process_signal(fixture->launcher, SIGINT);
+    test_launcher_assert_exit(fixture->launcher, 0);
+    g_assert_cmpstr(fixture->launcher->out->str, ==, "");
+    test_sandbox_assert_clean(fixture->sandbox, TEST_NOTHING_LEFT);
+    test_process_free(fixture->launcher);
+    test_sandbox_free(fixture->sandbox);
+    g_free(fixture->client_socket);
+    g_free(fixture->vm_socket);
+    g_free(fixture);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Fixture, shut_down)
+
+static void test_ping_through_each_region(void)
+{
+    g_autoptr(Fixture) fixture = boot(NULL, NULL);
+    g_autoptr(GPtrArray) names = test_list_regions(fixture->client_socket);
+
+    g_assert_cmpuint(names->len, >=, 4);
+    for (guint i = 0; i < names->len; i++) {
+        g_autoptr(TestRegion) region =
+            test_region_attach(fixture->client_socket, g_ptr_array_index(names, i));
+        test_region_echo(region);
+        test_region_ping(region, region->data_offset, 41 + i);
+        g_assert_false(test_region_is_rung(region));
+        test_region_echo(region);
+    }
+}
+
+/* The guest's own view of the window, on its serial port. */
+static void test_guest_lists_the_window(void)
+{
+    g_autoptr(Fixture) fixture = boot(NULL, NULL);
+    g_autoptr(GPtrArray) names = test_list_regions(fixture->client_socket);
+    g_autofree char *path = test_sandbox_instance_path(fixture->sandbox, "boot", "console.log");
+    g_autofree char *console = NULL;
+
+    g_assert_true(g_file_get_contents(path, &console, NULL, NULL));
+    for (guint i = 0; i < names->len; i++)
+        g_assert_nonnull(strstr(console, g_ptr_array_index(names, i)));
+}
+
+/* Many signals on their way at once: each is answered, none is lost, tables never overflow. */
+static void test_pipelined_pings(void)
+{
+    g_autoptr(Fixture) fixture = boot(NULL, NULL);
+    g_autoptr(GPtrArray) names = test_list_regions(fixture->client_socket);
+    g_autoptr(TestRegion) region =
+        test_region_attach(fixture->client_socket, g_ptr_array_index(names, 0));
+    guint n_slots = 1u << MIN(region->out.lg2, region->in.lg2);
+
+    for (guint32 round = 0; round < 50; round++) {
+        for (guint32 i = 0; i < n_slots; i++) {
+            guint32 offset = region->data_offset + 8 * i;
+            __atomic_store_n(test_region_word(region, offset), round * 100 + i, __ATOMIC_SEQ_CST);
+            test_region_signal(region, offset);
+        }
+        for (guint32 i = 0; i < n_slots; i++) {
+            guint32 *answer = test_region_word(region, region->data_offset + 8 * i + 4);
+            guint32 expected = round * 100 + i + 1;
+            while (__atomic_load_n(answer, __ATOMIC_SEQ_CST) != expected)
+                test_region_wait_signal(region, region->data_offset + 8 * i + 4);
+        }
+    }
+}
+
+static void test_second_vm_is_refused(void)
+{
+    g_autoptr(Fixture) fixture = boot(NULL, NULL);
+    g_autoptr(GPtrArray) names = test_list_regions(fixture->client_socket);
+    cvd_autofd second = test_connect(fixture->vm_socket);
+
+    test_vm_assert_refused(second);
+    g_autofree char *pid = g_strdup_printf("%d", getpid());
+    test_process_wait_err(fixture->launcher, pid, 1);
+    test_ping(fixture->client_socket, g_ptr_array_index(names, 0));
+}
+
+static void test_unknown_region(void)
+{
+    g_autoptr(Fixture) fixture = boot(NULL, NULL);
+    cvd_autofd fd = test_connect(fixture->client_socket);
+    const char text[] = "GET PROTOCOL_VERINFORM REGION_NAME_LEN: 0x00000004GET REGION: none";
+    char answer[14 + 10 + 1] = {0};
+
+    g_assert_cmpint(write(fd, text, strlen(text)), ==, strlen(text));
+    g_assert_cmpint(recv(fd, answer, sizeof answer, MSG_WAITALL), ==, 24);
+    g_assert_cmpstr(answer, ==, "PROTOCOL_VER 00xffffffff");
+}
+
+/* Clients that vanish at every point of the conversation cost the others nothing. */
+static void test_clients_that_die(void)
+{
+    g_autoptr(Fixture) fixture = boot(NULL, NULL);
+    g_autoptr(GPtrArray) names = test_list_regions(fixture->client_socket);
+    const char *name = g_ptr_array_index(names, 0);
+    g_autofree char *text = g_strdup_printf(
+        "GET PROTOCOL_VERINFORM REGION_NAME_LEN: 0x%08xGET REGION: %s", (guint)strlen(name), name);
+
+    for (gsize n = 0; n <= strlen(text); n++) {
+        cvd_autofd fd = test_connect(fixture->client_socket);
+        g_assert_cmpint(send(fd, text, n, MSG_NOSIGNAL), ==, n);
+    }
+    test_ping(fixture->client_socket, name);
+}
+
+static void receive_exactly(int fd, void *data, gsize size, int *fds)
+{
+    test_wait_readable(fd, "legacy server");
+    g_assert_cmpint(cvd_socket_receive(fd, data, size, fds, fds != NULL ? 3 : 0), ==, size);
+}
+
+/* The conversation of section 4, then a ring through the descriptors that came. */
+static void test_legacy_client(void)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *path = test_sandbox_path(sandbox, "legacy");
+    g_autofree char *argument = g_strdup_printf("sockets.legacy_client=%s", path);
+    g_autoptr(TestProcess) launcher = test_launch(sandbox, "legacy", "--set", argument, NULL);
+    g_autofree char *client_socket = test_sandbox_instance_path(sandbox, "legacy", "client.sock");
+    int fds[3];
+    guint32 version;
+    char zero[8];
+    guint64 count = 1;
+
+    test_launcher_wait_running(launcher);
+    test_launcher_wait_guest(sandbox, "legacy", 1);
+    g_autoptr(GPtrArray) names = test_list_regions(client_socket);
+    const char *name = g_ptr_array_index(names, 0);
+    gint16 length = (gint16)strlen(name);
+    cvd_autofd fd = test_connect(path);
+    receive_exactly(fd, &version, sizeof version, NULL);
+    g_assert_cmpuint(version, ==, 0);
+    g_assert_cmpint(write(fd, &length, sizeof length), ==, sizeof length);
+    g_assert_cmpint(write(fd, name, strlen(name)), ==, length);
+    receive_exactly(fd, zero, sizeof zero, fds);
+    g_assert_cmpint(write(fds[1], &count, sizeof count), ==, sizeof count);
+    test_wait_readable(fds[0], "the guest's echo");
+    /* The window is open for reading, as these programs pread() its descriptors. */
+    guint16 major;
+    g_assert_cmpint(pread(fds[2], &major, sizeof major, 0), ==, sizeof major);
+    g_assert_cmpuint(major, ==, 2);
+    for (guint i = 0; i < 3; i++)
+        close(fds[i]);
+    test_process_signal(launcher, SIGTERM);
+    test_launcher_assert_exit(launcher, 0);
+    g_assert_cmpint(access(path, F_OK), ==, -1);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
+/* In a file, as the kernel limits the length of an argument. */
+static char *write_layout(const TestSandbox *sandbox, guint n_regions)
+{
+    g_autoptr(GString) text = g_string_new("{\"vsoc_device_regions\":[");
+
+    for (guint i = 0; i < n_regions; i++)
+        g_string_append_printf(text,
+                               "%s{\"device_name\":\"region%u\",\"current_version\":1,"
+                               "\"min_compatible_version\":1,\"region_size\":4096,"
+                               "\"guest_to_host_signal_table\":{\"num_nodes_lg2\":1},"
+                               "\"host_to_guest_signal_table\":{\"num_nodes_lg2\":1}}",
+                               i > 0 ? "," : "", i);
+    g_string_append(text, "]}");
+    g_autofree char *path = test_sandbox_write(sandbox, "layout.json", text->str);
+    return g_strdup_printf("layout=%s", path);
+}
+
+static gboolean may_open_files(guint n)
+{
+    struct rlimit limit;
+
+    g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+    return limit.rlim_max >= n;
+}
+
+static void test_many_regions(gconstpointer data)
+{
+    guint n_regions = GPOINTER_TO_UINT(data);
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+
+    if (!may_open_files(2 * n_regions + 64)) {
+        g_test_skip("RLIMIT_NOFILE is too low for so many regions");
+        return;
+    }
+    g_autofree char *layout = write_layout(sandbox, n_regions);
+    g_autofree char *name = g_strdup_printf("n%u", n_regions);
+    g_autoptr(TestProcess) launcher = test_launch(sandbox, name, "--set", layout, NULL);
+    g_autofree char *client_socket = test_sandbox_instance_path(sandbox, name, "client.sock");
+    test_launcher_wait_running(launcher);
+    test_launcher_wait_guest(sandbox, name, 1);
+    guint samples[] = {0, 1, n_regions / 2, n_regions - 2, n_regions - 1};
+    for (guint i = 0; i < G_N_ELEMENTS(samples); i++) {
+        g_autofree char *region = g_strdup_printf("region%u", samples[i]);
+        test_ping(client_socket, region);
+    }
+    test_process_signal(launcher, SIGINT);
+    test_launcher_assert_exit(launcher, 0);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
+/* A driver that leaves the bus-master bit off gets its interrupts all the same, if asked for. */
+static void test_forced_bus_master(void)
+{
+    g_autoptr(Fixture) fixture =
+        boot("--set=qemu.append=no-bus-master", "--set=ivshmem.force_bus_master=true");
+    g_autoptr(GPtrArray) names = test_list_regions(fixture->client_socket);
+
+    test_ping(fixture->client_socket, g_ptr_array_index(names, 0));
+}
+
+/*
+ * The counterpart shows that the option does something: without it QEMU takes the ring and drops
+ * the interrupt. What was taken can be seen: the eventfd is no longer readable.
+ */
+static void test_bus_master_left_alone(void)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *monitor_argument = test_monitor_argument(sandbox);
+    g_autoptr(TestProcess) launcher = test_launch(sandbox, "bm", "--set=qemu.append=no-bus-master",
+                                                  "--set", monitor_argument, NULL);
+    g_autofree char *client_socket = test_sandbox_instance_path(sandbox, "bm", "client.sock");
+
+    test_launcher_wait_running(launcher);
+    test_launcher_wait_guest(sandbox, "bm", 1);
+    g_autoptr(GPtrArray) names = test_list_regions(client_socket);
+    g_autoptr(TestRegion) region = test_region_attach(client_socket, g_ptr_array_index(names, 0));
+    g_autoptr(TestMonitor) monitor = test_monitor_connect(sandbox);
+    test_region_ring(region);
+    /* QEMU's main loop serves the eventfd before or between these. */
+    for (guint i = 0; i < 20; i++)
+        g_free(test_monitor_execute(monitor, "query-status"));
+    g_assert_false(test_region_is_rung(region));
+    test_process_signal(launcher, SIGINT);
+    test_process_signal(launcher, SIGINT);
+    test_launcher_assert_exit(launcher, 0);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
+static void test_serial_on_the_terminal(void)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autoptr(TestProcess) launcher =
+        test_launch(sandbox, "serial", "--set", "qemu.serial=stdio", NULL);
+
+    test_launcher_wait_running(launcher);
+    test_launcher_wait_guest(sandbox, "serial", 1);
+    test_process_signal(launcher, SIGINT);
+    test_launcher_assert_exit(launcher, 0);
+    g_assert_true(strstr(launcher->out->str, "cvd-guest: ready") != NULL ||
+                  strstr(launcher->err->str, "cvd-guest: ready") != NULL);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
+static void test_posix_shm(void)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *path = g_strdup_printf("/dev/shm/%s", sandbox->token);
+    g_autofree char *argument = g_strdup_printf("window.path=%s", path);
+    struct stat st;
+
+    /* A leftover of ours: an ordinary file that nobody holds. */
+    g_assert_true(g_file_set_contents(path, "old", 3, NULL));
+    g_autoptr(TestProcess) launcher =
+        test_launch(sandbox, "shm", "--set", "window.backing=posix-shm", "--set", argument, NULL);
+    g_autofree char *client_socket = test_sandbox_instance_path(sandbox, "shm", "client.sock");
+    test_launcher_wait_running(launcher);
+    test_launcher_assert_err(launcher, path);
+    test_launcher_wait_guest(sandbox, "shm", 1);
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    g_assert_cmpuint(st.st_mode & 07777, ==, 0600);
+    g_assert_cmpint(st.st_size & (st.st_size - 1), ==, 0);
+    g_autoptr(GPtrArray) names = test_list_regions(client_socket);
+    test_ping(client_socket, g_ptr_array_index(names, 0));
+
+    g_autoptr(TestProcess) second =
+        test_launch(sandbox, "shm-2", "--set", "window.backing=posix-shm", "--set", argument, NULL);
+    test_launcher_assert_exit(second, 1);
+    g_autofree char *pid = g_strdup_printf("%d", launcher->pid);
+    test_launcher_assert_err(second, pid);
+
+    test_process_signal(launcher, SIGINT);
+    test_launcher_assert_exit(launcher, 0);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
+static void test_notify_socket(void)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *path = test_sandbox_path(sandbox, "notify");
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    cvd_autofd fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    char text[256];
+
+    g_strlcpy(address.sun_path, path, sizeof address.sun_path);
+    g_assert_cmpint(bind(fd, (struct sockaddr *)&address, sizeof address), ==, 0);
+    g_setenv("NOTIFY_SOCKET", path, TRUE);
+    g_autoptr(TestProcess) launcher = test_launch(sandbox, "notify", NULL);
+    g_unsetenv("NOTIFY_SOCKET");
+    const char *expected[] = {"READY=1", "STOPPING=1"};
+    for (guint i = 0; i < G_N_ELEMENTS(expected); i++) {
+        memset(text, 0, sizeof text);
+        test_wait_readable(fd, expected[i]);
+        g_assert_cmpint(recv(fd, text, sizeof text - 1, 0), >, 0);
+        g_assert_nonnull(strstr(text, expected[i]));
+        if (i == 0)
+            test_process_signal(launcher, SIGTERM);
+    }
+    test_launcher_assert_exit(launcher, 0);
+    cvd_close_fd(&fd);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/boot/ping-through-each-region", test_ping_through_each_region);
+    g_test_add_func("/boot/guest-lists-the-window", test_guest_lists_the_window);
+    g_test_add_func("/boot/pipelined-pings", test_pipelined_pings);
+    g_test_add_func("/boot/second-vm-is-refused", test_second_vm_is_refused);
+    g_test_add_func("/boot/unknown-region", test_unknown_region);
+    g_test_add_func("/boot/clients-that-die-at-every-byte", test_clients_that_die);
+    g_test_add_func("/boot/legacy-client", test_legacy_client);
+    g_test_add_func("/boot/forced-bus-master", test_forced_bus_master);
+    g_test_add_func("/boot/bus-master-left-alone", test_bus_master_left_alone);
+    g_test_add_func("/boot/serial-on-the-terminal", test_serial_on_the_terminal);
+    g_test_add_func("/boot/posix-shm-replaces-a-leftover", test_posix_shm);
+    g_test_add_func("/boot/notify-socket", test_notify_socket);
+    g_test_add_data_func("/boot/512-regions", GUINT_TO_POINTER(512), test_many_regions);
+    g_test_add_data_func("/boot/2048-regions", GUINT_TO_POINTER(2048), test_many_regions);
+    return g_test_run();
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Several launchers on one machine: side by side, in each other's way, and around a QEMU that
+ * somebody else starts.
+ */
+#include "base/fd.h"
+#include "tests/support/launcher.h"
+#include "tests/support/region.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static TestProcess *boot(const TestSandbox *sandbox, const char *name)
+{
+    TestProcess *launcher = test_launch(sandbox, name, NULL);
+
+    test_launcher_wait_running(launcher);
+    test_launcher_wait_guest(sandbox, name, 1);
+    return launcher;
+}
+
+static void ping_all(const TestSandbox *sandbox, const char *name)
+{
+    g_autofree char *path = test_sandbox_instance_path(sandbox, name, "client.sock");
+    g_autoptr(GPtrArray) names = test_list_regions(path);
+
+    for (guint i = 0; i < names->len; i++)
+        test_ping(path, g_ptr_array_index(names, i));
+}
+
+static void test_side_by_side(void)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autoptr(TestProcess) first = boot(sandbox, "first");
+    g_autoptr(TestProcess) second = boot(sandbox, "second");
+
+    ping_all(sandbox, "first");
+    ping_all(sandbox, "second");
+    test_process_signal(first, SIGINT);
+    test_launcher_assert_exit(first, 0);
+    g_autofree char *gone = test_sandbox_instance_path(sandbox, "first", "");
+    g_assert_cmpint(access(gone, F_OK), ==, -1);
+    ping_all(sandbox, "second");
+    test_process_signal(second, SIGINT);
+    test_launcher_assert_exit(second, 0);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
+static void test_same_instance_twice(void)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autoptr(TestProcess) first = boot(sandbox, "same");
+    g_autoptr(TestProcess) second = test_launch(sandbox, "same", NULL);
+    g_autofree char *message =
+        g_strdup_printf("instance 'same' is already running (pid %d)", first->pid);
+
+    test_launcher_assert_exit(second, 1);
+    test_launcher_assert_err(second, message);
+    ping_all(sandbox, "same");
+    test_process_signal(first, SIGINT);
+    test_launcher_assert_exit(first, 0);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
+/* Everything private, whatever the umask was. */
+static void set_umask(gconstpointer data)
+{
+    umask((mode_t)GPOINTER_TO_UINT(data));
+}
+
+static void test_modes(void)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    const char *none[] = {NULL};
+    g_autoptr(TestProcess) launcher =
+        test_launch_with(sandbox, "modes", none, set_umask, GUINT_TO_POINTER(0));
+    static const struct {
+        const char *name;
+        mode_t mode;
+    } entries[] = {{"", 0700}, {"client.sock", 0600}, {"vm.sock", 0600}};
+
+    test_launcher_wait_running(launcher);
+    for (guint i = 0; i < G_N_ELEMENTS(entries); i++) {
+        g_autofree char *path = test_sandbox_instance_path(sandbox, "modes", entries[i].name);
+        struct stat st;
+        g_assert_cmpint(lstat(path, &st), ==, 0);
+        g_assert_cmpuint(st.st_mode & 07777, ==, entries[i].mode);
+    }
+    test_process_signal(launcher, SIGINT);
+    test_process_signal(launcher, SIGINT);
+    test_launcher_assert_exit(launcher, 0);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
+static void test_explicit_socket_paths(void)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *path = test_sandbox_path(sandbox, "mine");
+    g_autofree char *argument = g_strdup_printf("sockets.client=%s", path);
+    g_autoptr(TestProcess) first = test_launch(sandbox, "first", "--set", argument, NULL);
+
+    test_launcher_wait_running(first);
+    g_autoptr(TestProcess) second = test_launch(sandbox, "second", "--set", argument, NULL);
+    test_launcher_assert_exit(second, 1);
+    test_launcher_assert_err(second, path);
+    g_autoptr(GPtrArray) names = test_list_regions(path);
+    test_ping(path, g_ptr_array_index(names, 0));
+    test_process_signal(first, SIGKILL);
+    test_process_wait_end(first);
+
+    /* What it left behind is in nobody's way. */
+    g_autoptr(TestProcess) third = test_launch(sandbox, "third", "--set", argument, NULL);
+    test_launcher_wait_running(third);
+    test_ping(path, g_ptr_array_index(names, 0));
+    test_process_signal(third, SIGINT);
+    test_launcher_assert_exit(third, 0);
+    g_assert_cmpint(access(path, F_OK), ==, -1);
+    g_autoptr(TestProcess) fourth = test_launch(sandbox, "first", NULL);
+    test_launcher_wait_running(fourth);
+    test_process_signal(fourth, SIGINT);
+    test_process_signal(fourth, SIGINT);
+    test_launcher_assert_exit(fourth, 0);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
+/* --serve-only: the words on stdout, as somebody's own shell would split them. */
+static GStrv attach_arguments(TestProcess *launcher)
+{
+    for (;;) {
+        char **words = NULL;
+        int n_words = 0;
+        if (g_str_has_suffix(launcher->out->str, "\n") &&
+            g_shell_parse_argv(launcher->out->str, &n_words, &words, NULL) && n_words >= 4)
+            return words;
+        g_strfreev(words);
+        guint n_lines = 0;
+        for (const char *p = launcher->out->str; *p != '\0'; p++)
+            n_lines += *p == '\n';
+        test_process_wait_out(launcher, "", n_lines + 1);
+    }
+}
+
+static TestProcess *start_qemu(const TestSandbox *sandbox, char **attach)
+{
+    const char *guest = g_getenv("CVD_GUEST");
+    g_autoptr(GPtrArray) argv = g_ptr_array_new();
+    const char *fixed[] = {"qemu-system-x86_64",
+                           "-nodefaults",
+                           "-no-user-config",
+                           "-machine",
+                           "q35",
+                           "-accel",
+                           "tcg",
+                           "-m",
+                           "64M",
+                           "-display",
+                           "none",
+                           "-serial",
+                           "stdio",
+                           "-kernel",
+                           guest};
+
+    g_assert_nonnull(guest);
+    for (guint i = 0; i < G_N_ELEMENTS(fixed); i++)
+        g_ptr_array_add(argv, (char *)fixed[i]);
+    for (; *attach != NULL; attach++)
+        g_ptr_array_add(argv, *attach);
+    g_ptr_array_add(argv, NULL);
+    return test_process_start(sandbox, (const char *const *)argv->pdata, NULL, NULL);
+}
+
+static void test_own_qemu(void)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *vm_socket = test_sandbox_instance_path(sandbox, "serve", "vm.sock");
+    g_autoptr(TestProcess) launcher = test_launch(sandbox, "serve", "--serve-only", NULL);
+    g_auto(GStrv) attach = attach_arguments(launcher);
+
+    g_assert_cmpint(test_find_child(launcher->pid), ==, 0);
+    for (guint run = 0; run < 2; run++) {
+        g_autoptr(TestProcess) qemu = start_qemu(sandbox, attach);
+        test_process_wait_out(qemu, "cvd-guest: ready", 1);
+        ping_all(sandbox, "serve");
+        cvd_autofd second = test_connect(vm_socket);
+        test_vm_assert_refused(second);
+        ping_all(sandbox, "serve");
+        test_process_signal(qemu, SIGKILL);
+        test_process_wait_end(qemu);
+    }
+    test_process_signal(launcher, SIGINT);
+    test_launcher_assert_exit(launcher, 0);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
+/* The hand-over, message by message; the slot is free once the VM's process has ended. */
+static void test_raw_vm(void)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *vm_socket = test_sandbox_instance_path(sandbox, "raw", "vm.sock");
+    g_autofree char *client_socket = test_sandbox_instance_path(sandbox, "raw", "client.sock");
+    g_autoptr(TestProcess) launcher = test_launch(sandbox, "raw", "--serve-only", NULL);
+    g_auto(GStrv) attach = attach_arguments(launcher);
+    g_autoptr(GPtrArray) names = test_list_regions(client_socket);
+
+    for (guint run = 0; run < 3; run++) {
+        int status;
+        pid_t pid = fork();
+        if (pid == 0) {
+            int fd = test_connect(vm_socket);
+            test_vm_receive(fd, names->len);
+            _exit(0);
+        }
+        g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+        g_assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+    test_process_signal(launcher, SIGTERM);
+    test_launcher_assert_exit(launcher, 0);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/instances/side-by-side", test_side_by_side);
+    g_test_add_func("/instances/same-instance-twice", test_same_instance_twice);
+    g_test_add_func("/instances/modes-with-umask-0", test_modes);
+    g_test_add_func("/instances/explicit-socket-paths", test_explicit_socket_paths);
+    g_test_add_func("/serve-only/own-qemu", test_own_qemu);
+    g_test_add_func("/serve-only/raw-vm", test_raw_vm);
+    return g_test_run();
+}

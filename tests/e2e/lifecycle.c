@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a launch ends: every way to ask for it, every way in which QEMU or the launcher can go first,
+ * and the guest's own reset, which is no end at all.
+ */
+#include "base/fd.h"
+#include "tests/support/launcher.h"
+#include "tests/support/region.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define NAME "life"
+
+typedef struct {
+    TestSandbox *sandbox;
+    TestProcess *launcher;
+    char *client_socket;
+} Fixture;
+
+static Fixture *start(const char *const *args)
+{
+    Fixture *fixture = g_new0(Fixture, 1);
+
+    fixture->sandbox = test_sandbox_new();
+    fixture->client_socket = test_sandbox_instance_path(fixture->sandbox, NAME, "client.sock");
+    g_autofree char *monitor = test_monitor_argument(fixture->sandbox);
+    g_autoptr(GPtrArray) all = g_ptr_array_new();
+    g_ptr_array_add(all, (char *)"--set");
+    g_ptr_array_add(all, monitor);
+    for (; args != NULL && *args != NULL; args++)
+        g_ptr_array_add(all, (char *)*args);
+    g_ptr_array_add(all, NULL);
+    fixture->launcher =
+        test_launch_with(fixture->sandbox, NAME, (const char *const *)all->pdata, NULL, NULL);
+    return fixture;
+}
+
+static Fixture *boot(const char *const *args)
+{
+    Fixture *fixture = start(args);
+
+    test_launcher_wait_running(fixture->launcher);
+    test_launcher_wait_guest(fixture->sandbox, NAME, 1);
+    return fixture;
+}
+
+static void finish(Fixture *fixture, int status, TestLeft left)
+{
+    test_launcher_assert_exit(fixture->launcher, status);
+    g_assert_cmpstr(fixture->launcher->out->str, ==, "");
+    test_sandbox_assert_clean(fixture->sandbox, left);
+}
+
+static void fixture_free(Fixture *fixture)
+{
+    test_process_free(fixture->launcher);
+    test_sandbox_free(fixture->sandbox);
+    g_free(fixture->client_socket);
+    g_free(fixture);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Fixture, fixture_free)
+
+static char *first_region(const Fixture *fixture)
+{
+    g_autoptr(GPtrArray) names = test_list_regions(fixture->client_socket);
+
+    return g_strdup(g_ptr_array_index(names, 0));
+}
+
+static void test_guest_powers_off(void)
+{
+    g_autoptr(Fixture) fixture = boot(NULL);
+    g_autoptr(TestMonitor) monitor = test_monitor_connect(fixture->sandbox);
+
+    g_free(test_monitor_execute(monitor, "system_powerdown"));
+    finish(fixture, 0, TEST_NOTHING_LEFT);
+    test_launcher_assert_err(fixture->launcher, "guest powered off");
+}
+
+static void test_guest_reset(void)
+{
+    g_autoptr(Fixture) fixture = boot(NULL);
+    g_autoptr(TestMonitor) monitor = test_monitor_connect(fixture->sandbox);
+    g_autofree char *name = first_region(fixture);
+    g_autoptr(TestRegion) before = test_region_attach(fixture->client_socket, name);
+
+    test_region_ping(before, before->data_offset, 1);
+    /* What an old guest leaves behind: a word that says "rung already", an offset that nobody
+     * takes. */
+    *test_region_word(before, before->in.word) = 1;
+    *test_region_word(before, before->in.table) = before->data_offset + 12;
+    *test_region_word(before, before->data_offset + 64) = 4711;
+    g_free(test_monitor_execute(monitor, "system_reset"));
+    test_region_wait_closed(before);
+    g_assert_true(test_region_signals_are_zero(before));
+    g_assert_cmpuint(*test_region_word(before, before->data_offset + 64), ==, 4711);
+    test_launcher_wait_guest(fixture->sandbox, NAME, 2);
+
+    g_autoptr(TestRegion) after = test_region_attach(fixture->client_socket, name);
+    test_region_ping(after, after->data_offset, 2);
+    test_region_echo(after);
+    test_process_signal(fixture->launcher, SIGINT);
+    finish(fixture, 0, TEST_NOTHING_LEFT);
+}
+
+static void test_reset_again_and_again(void)
+{
+    g_autoptr(Fixture) fixture = boot(NULL);
+    g_autoptr(TestMonitor) monitor = test_monitor_connect(fixture->sandbox);
+    g_autofree char *name = first_region(fixture);
+
+    for (guint i = 0; i < 5; i++) {
+        g_autoptr(TestRegion) region = test_region_attach(fixture->client_socket, name);
+        g_free(test_monitor_execute(monitor, "system_reset"));
+        test_region_wait_closed(region);
+        test_launcher_wait_guest(fixture->sandbox, NAME, 2 + i);
+        test_ping(fixture->client_socket, name);
+    }
+    test_process_signal(fixture->launcher, SIGINT);
+    finish(fixture, 0, TEST_NOTHING_LEFT);
+}
+
+/* The guest's reboot as the end of the launch. */
+static void test_reboot_means_exit(void)
+{
+    const char *args[] = {"--set", "lifecycle.on_reboot=exit", NULL};
+    g_autoptr(Fixture) fixture = boot(args);
+    g_autoptr(TestMonitor) monitor = test_monitor_connect(fixture->sandbox);
+
+    g_free(test_monitor_execute(monitor, "system_reset"));
+    test_process_wait_end(fixture->launcher);
+    g_assert_true(WIFEXITED(fixture->launcher->status));
+    test_launcher_assert_err(fixture->launcher, "reset");
+    test_sandbox_assert_clean(fixture->sandbox, TEST_LOGS_LEFT);
+}
+
+static void test_signal_stops(gconstpointer data)
+{
+    g_autoptr(Fixture) fixture = boot(NULL);
+    g_autofree char *name = first_region(fixture);
+    g_autoptr(TestRegion) region = test_region_attach(fixture->client_socket, name);
+
+    test_process_signal(fixture->launcher, GPOINTER_TO_INT(data));
+    test_region_wait_closed(region);
+    finish(fixture, 0, TEST_NOTHING_LEFT);
+}
+
+static void test_stop_by_quit(void)
+{
+    const char *args[] = {"--set", "lifecycle.stop=quit", NULL};
+    g_autoptr(Fixture) fixture = boot(args);
+
+    test_process_signal(fixture->launcher, SIGINT);
+    finish(fixture, 0, TEST_NOTHING_LEFT);
+    g_assert_false(test_process_has_err(fixture->launcher, "guest powered off"));
+}
+
+/* Without a kernel nothing listens to the power button; the second ctrl-c is not to wait for it. */
+static void test_double_interrupt(void)
+{
+    const char *args[] = {"--set", "qemu.kernel=null", "--set", "lifecycle.stop_timeout_s=600",
+                          NULL};
+    g_autoptr(Fixture) fixture = start(args);
+
+    test_launcher_wait_running(fixture->launcher);
+    test_process_signal(fixture->launcher, SIGINT);
+    test_process_wait_err(fixture->launcher, "power", 1);
+    test_process_signal(fixture->launcher, SIGINT);
+    finish(fixture, 0, TEST_NOTHING_LEFT);
+}
+
+/* A guest that does not answer the power button is stopped after stop_timeout_s. */
+static void test_powerdown_times_out(void)
+{
+    const char *args[] = {"--set", "qemu.kernel=null", "--set", "lifecycle.stop_timeout_s=1", NULL};
+    g_autoptr(Fixture) fixture = start(args);
+
+    test_launcher_wait_running(fixture->launcher);
+    test_process_signal(fixture->launcher, SIGTERM);
+    finish(fixture, 0, TEST_NOTHING_LEFT);
+}
+
+/* A ctrl-c before the VM runs is a stop like any other. @data: the line to wait for first. */
+static void test_interrupt_during_start(gconstpointer data)
+{
+    const char *args[] = {"--verbose", NULL};
+    g_autoptr(Fixture) fixture = start(args);
+
+    if (data != NULL)
+        test_process_wait_err(fixture->launcher, data, 1);
+    test_process_signal(fixture->launcher, SIGINT);
+    test_process_wait_end(fixture->launcher);
+    /* Before main() has installed its handlers the signal ends the process: that is a stop, too. */
+    if (WIFSIGNALED(fixture->launcher->status))
+        g_assert_cmpint(WTERMSIG(fixture->launcher->status), ==, SIGINT);
+    else
+        g_assert_cmpint(WEXITSTATUS(fixture->launcher->status), ==, 0);
+    test_sandbox_assert_clean(fixture->sandbox, TEST_NOTHING_LEFT);
+}
+
+/* The moment at which QEMU exists but has not been told to run yet. */
+static void test_interrupt_while_qemu_loads(void)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *started = test_sandbox_write(sandbox, "started", "");
+    g_autofree char *text = g_strdup_printf("#!/bin/sh\necho yes >>%s\n"
+                                            "exec qemu-system-x86_64 \"$@\"\n",
+                                            started);
+    g_autofree char *binary = test_sandbox_write_script(sandbox, "qemu", text);
+    g_autofree char *argument = g_strdup_printf("qemu.binary=%s", binary);
+    g_autoptr(TestProcess) launcher = test_launch(sandbox, NAME, "--set", argument, NULL);
+
+    test_wait_file(started, "yes", 1);
+    test_process_signal(launcher, SIGINT);
+    test_launcher_assert_exit(launcher, 0);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
+static void test_timeout(void)
+{
+    const char *args[] = {"--timeout", "2", NULL};
+    g_autoptr(Fixture) fixture = start(args);
+
+    finish(fixture, 1, TEST_LOGS_LEFT);
+    test_launcher_assert_err(fixture->launcher, "timeout");
+}
+
+static void test_paused(void)
+{
+    const char *args[] = {"--paused", NULL};
+    g_autoptr(Fixture) fixture = start(args);
+
+    test_process_wait_err(fixture->launcher, "paused", 1);
+    g_assert_false(test_process_has_err(fixture->launcher, "running"));
+    g_autoptr(TestMonitor) monitor = test_monitor_connect(fixture->sandbox);
+    g_autofree char *status = test_monitor_execute(monitor, "query-status");
+    g_assert_nonnull(strstr(status, "\"running\": false"));
+    /* The window is handed over all the same, and the guest answers once a debugger lets it run. */
+    g_autofree char *name = first_region(fixture);
+    g_autoptr(TestRegion) region = test_region_attach(fixture->client_socket, name);
+    test_region_signal(region, region->data_offset);
+    g_free(test_monitor_execute(monitor, "query-status"));
+    g_assert_false(test_region_is_rung(region));
+    g_free(test_monitor_execute(monitor, "cont"));
+    test_region_wait_signal(region, region->data_offset + 4);
+    test_process_signal(fixture->launcher, SIGINT);
+    finish(fixture, 0, TEST_NOTHING_LEFT);
+}
+
+static void test_launcher_is_killed(void)
+{
+    g_autoptr(Fixture) fixture = boot(NULL);
+    cvd_autofd qemu = test_open_pid(test_launcher_find_qemu(fixture->launcher));
+
+    test_process_signal(fixture->launcher, SIGKILL);
+    test_process_wait_end(fixture->launcher);
+    test_wait_readable(qemu, "the end of QEMU");
+
+    g_autoptr(TestProcess) next = test_launch(fixture->sandbox, NAME, NULL);
+    test_launcher_wait_running(next);
+    test_launcher_assert_err(next, "left");
+    test_launcher_wait_guest(fixture->sandbox, NAME, 1);
+    g_autofree char *name = first_region(fixture);
+    test_ping(fixture->client_socket, name);
+    test_process_signal(next, SIGINT);
+    test_launcher_assert_exit(next, 0);
+    test_sandbox_assert_clean(fixture->sandbox, TEST_NOTHING_LEFT);
+}
+
+static void test_qemu_is_killed(void)
+{
+    g_autoptr(Fixture) fixture = boot(NULL);
+    cvd_autofd qemu = test_open_pid(test_launcher_find_qemu(fixture->launcher));
+
+    g_assert_cmpint(pidfd_send_signal(qemu, SIGKILL, NULL, 0), ==, 0);
+    finish(fixture, 1, TEST_LOGS_LEFT);
+    test_launcher_assert_err(fixture->launcher, "was killed by signal 9");
+}
+
+/* A QEMU that can do nothing at all ends by SIGKILL, at the foot of the ladder. */
+static void test_qemu_does_not_react(void)
+{
+    const char *args[] = {"--set", "lifecycle.stop_timeout_s=1", NULL};
+    g_autoptr(Fixture) fixture = boot(args);
+    cvd_autofd qemu = test_open_pid(test_launcher_find_qemu(fixture->launcher));
+
+    g_assert_cmpint(pidfd_send_signal(qemu, SIGSTOP, NULL, 0), ==, 0);
+    test_process_signal(fixture->launcher, SIGINT);
+    test_process_wait_end(fixture->launcher);
+    test_launcher_assert_err(fixture->launcher, "SIGTERM");
+    test_launcher_assert_err(fixture->launcher, "SIGKILL");
+    test_sandbox_assert_clean(fixture->sandbox, TEST_LOGS_LEFT);
+}
+
+static void test_qemu_quits_by_itself(void)
+{
+    g_autoptr(Fixture) fixture = boot(NULL);
+    g_autoptr(TestMonitor) monitor = test_monitor_connect(fixture->sandbox);
+
+    g_free(test_monitor_execute(monitor, "quit"));
+    test_process_wait_end(fixture->launcher);
+    g_assert_true(WIFEXITED(fixture->launcher->status));
+    test_sandbox_assert_clean(fixture->sandbox, TEST_LOGS_LEFT);
+}
+
+static void take_terminal(gconstpointer data)
+{
+    int terminal = open(data, O_RDWR);
+
+    setsid();
+    if (ioctl(terminal, TIOCSCTTY, 0) < 0 || dup2(terminal, STDIN_FILENO) < 0)
+        _exit(124);
+    close(terminal);
+}
+
+/* ctrl-c typed on a terminal goes to the whole foreground group; QEMU must not be in it. */
+static void test_interrupt_on_a_terminal(void)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *client_socket = test_sandbox_instance_path(sandbox, NAME, "client.sock");
+    cvd_autofd master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    const char *none[] = {NULL};
+    char terminal[64];
+
+    g_assert_cmpint(master, >=, 0);
+    g_assert_cmpint(grantpt(master), ==, 0);
+    g_assert_cmpint(unlockpt(master), ==, 0);
+    g_assert_cmpint(ptsname_r(master, terminal, sizeof terminal), ==, 0);
+    g_autoptr(TestProcess) launcher =
+        test_launch_with(sandbox, NAME, none, take_terminal, terminal);
+    test_launcher_wait_running(launcher);
+    test_launcher_wait_guest(sandbox, NAME, 1);
+    g_assert_cmpint(getpgid(test_launcher_find_qemu(launcher)), !=, launcher->pid);
+    g_assert_cmpint(write(master, "\003", 1), ==, 1);
+    test_launcher_assert_exit(launcher, 0);
+    test_launcher_assert_err(launcher, "guest powered off");
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
+/* No descriptor of the launcher's but those that are handed over on purpose reaches QEMU. */
+static void test_qemu_inherits_nothing(void)
+{
+    g_autoptr(Fixture) fixture = boot(NULL);
+    g_autofree char *dir =
+        g_strdup_printf("/proc/%d/fd", test_launcher_find_qemu(fixture->launcher));
+    g_autoptr(GDir) fds = g_dir_open(dir, 0, NULL);
+    const char *name;
+
+    while ((name = g_dir_read_name(fds)) != NULL) {
+        g_autofree char *path = g_build_filename(dir, name, NULL);
+        g_autofree char *target = g_file_read_link(path, NULL);
+        if (target == NULL)
+            continue;
+        g_assert_null(strstr(target, "/lock"));
+        g_assert_null(strstr(target, "console.log"));
+        if (strstr(target, "qemu.log") != NULL)
+            g_assert_cmpint(atoi(name), <=, STDERR_FILENO);
+    }
+    test_process_signal(fixture->launcher, SIGINT);
+    finish(fixture, 0, TEST_NOTHING_LEFT);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/lifecycle/guest-powers-off", test_guest_powers_off);
+    g_test_add_func("/lifecycle/guest-reset", test_guest_reset);
+    g_test_add_func("/lifecycle/reset-again-and-again", test_reset_again_and_again);
+    g_test_add_func("/lifecycle/reboot-means-exit", test_reboot_means_exit);
+    g_test_add_data_func("/lifecycle/ctrl-c", GINT_TO_POINTER(SIGINT), test_signal_stops);
+    g_test_add_data_func("/lifecycle/sigterm", GINT_TO_POINTER(SIGTERM), test_signal_stops);
+    g_test_add_data_func("/lifecycle/sighup", GINT_TO_POINTER(SIGHUP), test_signal_stops);
+    g_test_add_func("/lifecycle/ctrl-c-on-a-terminal", test_interrupt_on_a_terminal);
+    g_test_add_func("/lifecycle/stop-by-quit", test_stop_by_quit);
+    g_test_add_func("/lifecycle/ctrl-c-twice", test_double_interrupt);
+    g_test_add_func("/lifecycle/powerdown-times-out", test_powerdown_times_out);
+    g_test_add_data_func("/lifecycle/ctrl-c-at-once", NULL, test_interrupt_during_start);
+    g_test_add_data_func("/lifecycle/ctrl-c-after-the-first-line", ": ",
+                         test_interrupt_during_start);
+    g_test_add_func("/lifecycle/ctrl-c-while-qemu-loads", test_interrupt_while_qemu_loads);
+    g_test_add_func("/lifecycle/timeout", test_timeout);
+    g_test_add_func("/lifecycle/paused", test_paused);
+    g_test_add_func("/lifecycle/launcher-is-killed", test_launcher_is_killed);
+    g_test_add_func("/lifecycle/qemu-is-killed", test_qemu_is_killed);
+    g_test_add_func("/lifecycle/qemu-does-not-react", test_qemu_does_not_react);
+    g_test_add_func("/lifecycle/qemu-quits-by-itself", test_qemu_quits_by_itself);
+    g_test_add_func("/lifecycle/qemu-inherits-nothing", test_qemu_inherits_nothing);
+    return g_test_run();
+}
