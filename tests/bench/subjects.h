@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "tests/support/process.h"
+
+G_BEGIN_DECLS
+
+/**
+ * Subject:
+ * @sandbox: where it lives
+ * @layout: path of its layout file
+ * @n_regions: how many that has
+ * @window_size: in bytes, as a memfd for the bare QEMU needs it
+ *
+ * One configuration that is started both ways: by cvd-launch, and bare.
+ */
+typedef struct {
+    TestSandbox *sandbox;
+    char *layout;
+    char *window;
+    guint n_regions;
+    guint64 window_size;
+    char **qemu_argv;
+} Subject;
+
+Subject *subject_new(guint n_regions, guint64 window_size);
+void subject_free(Subject *subject);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Subject, subject_free)
+
+/** LaunchTimes: in milliseconds */
+typedef struct {
+    double start_ms;
+    double stop_ms;
+} LaunchTimes;
+
+/** start_launch: Returns: (transfer full): cvd-launch, running; @start_ms is how long that took */
+TestProcess *start_launch(const Subject *subject, double *start_ms);
+
+/** time_launch: exec to "running", and ctrl-c to everything gone */
+LaunchTimes time_launch(const Subject *subject);
+
+/** time_bare: the same arguments without a launcher: exec to answered query-status, `quit` to exit
+ */
+LaunchTimes time_bare(const Subject *subject);
+
+G_END_DECLS
