@@ -67,18 +67,21 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdInstanceDir, dir_free)
 static int open_private_dir(int parent, const char *name, const char *path, GError **error)
 {
     struct stat st;
-    mode_t umask_of_user = umask(0);
-    int r = mkdirat(parent, name, 0700);
-    umask(umask_of_user);
+    cvd_autofd fd = -1;
 
-    if (r < 0 && errno != EEXIST) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno,
-                            "cannot make the runtime directory %s (set XDG_RUNTIME_DIR to choose "
-                            "another place)",
-                            path);
-        return -1;
-    }
-    cvd_autofd fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    do { /* again when the one who stops there removes it in between */
+        mode_t umask_of_user = umask(0);
+        int r = mkdirat(parent, name, 0700);
+        umask(umask_of_user);
+        if (r < 0 && errno != EEXIST) {
+            cvd_set_error_errno(error, CVD_ERROR_FAILED, errno,
+                                "cannot make the runtime directory %s (set XDG_RUNTIME_DIR to "
+                                "choose another place)",
+                                path);
+            return -1;
+        }
+        fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    } while (fd < 0 && errno == ENOENT);
     if (fd < 0 || fstat(fd, &st) < 0) {
         int code = errno == ENOTDIR || errno == ELOOP ? CVD_ERROR_FOREIGN : CVD_ERROR_FAILED;
         cvd_set_error_errno(error, (CvdError)code, errno, "cannot open the runtime directory %s",

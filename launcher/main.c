@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/error.h"
+#include "base/log.h"
+#include "launcher/instance-dir.h"
+#include "launcher/launch.h"
+#include "launcher/layout-print.h"
+#include "launcher/options.h"
+#include "launcher/qemu-command.h"
+#include "server/listener.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define EXIT_USAGE 2
+
+static int report(GPtrArray *problems)
+{
+    for (guint i = 0; i < problems->len; i++)
+        g_critical("%s", (const char *)g_ptr_array_index(problems, i));
+    if (problems->len > 1)
+        g_critical("%u problems; nothing was started", problems->len);
+    return EXIT_USAGE;
+}
+
+/* The sockets' default place depends on the environment, so the configuration cannot check it. */
+static void check_default_paths(const CvdConfig *config, GPtrArray *problems)
+{
+    const char *const files[] = {
+        config->vm_socket == NULL ? "vm.sock" : NULL,
+        config->client_socket == NULL ? "client.sock" : NULL,
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(files); i++) {
+        g_autoptr(GError) error = NULL;
+        if (files[i] == NULL)
+            continue;
+        g_autofree char *dir = cvd_instance_dir_path(config->name);
+        g_autofree char *path = g_build_filename(dir, files[i], NULL);
+        if (!cvd_listener_path_check(path, &error))
+            g_ptr_array_add(problems,
+                            g_strdup_printf("%s (the runtime directory comes from "
+                                            "XDG_RUNTIME_DIR; choose a shorter one or --name)",
+                                            error->message));
+    }
+}
+
+static int print(char *take_text)
+{
+    g_autofree char *text = take_text;
+
+    if (fputs(text, stdout) < 0 || fflush(stdout) != 0) {
+        g_critical("cannot write to stdout: %s", g_strerror(errno));
+        return EXIT_FAILURE;
+    }
+    return EXIT_SUCCESS;
+}
+
+static int print_layout(const CvdLayout *layout, CvdLayoutFormat format)
+{
+    switch (format) {
+    case CVD_LAYOUT_FORMAT_TEXT:
+        return print(cvd_layout_to_text(layout));
+    case CVD_LAYOUT_FORMAT_JSON:
+        return print(cvd_layout_to_json(layout));
+    case CVD_LAYOUT_FORMAT_C:
+        return print(cvd_layout_to_c_header(layout));
+    }
+    g_assert_not_reached();
+}
+
+/*
+ * Descriptors mean nothing in another shell: what is printed attaches to `--serve-only` by path,
+ * and has QMP on its stdin and stdout.
+ */
+static int print_command(const CvdConfig *config, const CvdQemuTools *tools)
+{
+    g_autofree char *dir = cvd_instance_dir_path(config->name);
+    g_autofree char *vm_socket = config->vm_socket != NULL ? g_strdup(config->vm_socket)
+                                                           : g_build_filename(dir, "vm.sock", NULL);
+    g_autofree char *escaped = cvd_qemu_escape_value(vm_socket);
+    g_autofree char *ivshmem = g_strdup_printf("socket,path=%s", escaped);
+    CvdQemuChannels channels = {
+        .ivshmem = ivshmem,
+        .qmp = "stdio",
+        .serial = config->qemu.serial != CVD_SERIAL_NONE ? "null" : NULL,
+    };
+    g_auto(GStrv) argv = cvd_qemu_command(config, tools, &channels);
+
+    return print(cvd_quote_command((const char *const *)argv));
+}
+
+static int run(const CvdOptions *options)
+{
+    g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
+    CvdConfigSource source = {
+        .path = options->config,
+        .name = options->name,
+        .overrides = (const char *const *)options->overrides,
+    };
+    g_auto(CvdQemuTools) tools = {0};
+    CvdLaunchOptions launch = {.paused = options->paused, .timeout_s = options->timeout_s};
+
+    g_autoptr(CvdConfig) config = cvd_config_load(&source, problems);
+    if (config == NULL)
+        return report(problems);
+    cvd_log_init(config->name, options->verbose);
+    if (options->mode == CVD_MODE_PRINT_LAYOUT)
+        return print_layout(config->layout, options->layout_format);
+
+    check_default_paths(config, problems);
+    if (options->mode != CVD_MODE_SERVE_ONLY)
+        cvd_config_probe(config, &tools, problems);
+    if (problems->len > 0)
+        return report(problems);
+
+    switch (options->mode) {
+    case CVD_MODE_LAUNCH:
+        return cvd_launch(config, &tools, &launch);
+    case CVD_MODE_SERVE_ONLY:
+        return cvd_launch_serve_only(config, &launch);
+    case CVD_MODE_CHECK:
+        g_message("the configuration is fine");
+        return EXIT_SUCCESS;
+    case CVD_MODE_PRINT_COMMAND:
+        return print_command(config, &tools);
+    case CVD_MODE_PRINT_LAYOUT:
+    case CVD_MODE_VERSION:
+        break;
+    }
+    g_assert_not_reached();
+}
+
+int main(int argc, char **argv)
+{
+    g_auto(CvdOptions) options = {0};
+    g_autoptr(GError) error = NULL;
+
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGTTIN,
+           SIG_IGN); /* reading the terminal from the background fails, but does not stop */
+    cvd_log_init("cvd-launch", FALSE);
+    if (!cvd_options_parse((const char *const *)argv, &options, &error)) {
+        g_critical("%s", error->message);
+        return EXIT_USAGE;
+    }
+    if (options.mode == CVD_MODE_VERSION)
+        return print(g_strdup("cvd-launch " CVD_VERSION "\n"));
+    cvd_log_init(NULL, options.verbose);
+    return run(&options);
+}

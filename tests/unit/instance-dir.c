@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "launcher/instance-dir.h"
+
+#include "base/error.h"
+#include "base/fd.h"
+
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char *root; /* $XDG_RUNTIME_DIR of the test */
+
+static char *path_of(const char *file)
+{
+    return g_build_filename(root, "cvd", "t", file, NULL);
+}
+
+static void put(const char *file, const char *content)
+{
+    g_autofree char *path = path_of(file);
+    g_autofree char *dir = g_path_get_dirname(path);
+    g_assert_cmpint(g_mkdir_with_parents(dir, 0700), ==, 0);
+    g_assert_true(g_file_set_contents(path, content, -1, NULL));
+}
+
+static void remove_all(void)
+{
+    g_autofree char *command = g_strdup_printf("rm -rf '%s/cvd'", root);
+    g_assert_cmpint(system(command), ==, 0);
+}
+
+static mode_t mode_of(const char *path)
+{
+    struct stat st;
+    g_assert_no_errno(lstat(path, &st));
+    return st.st_mode & 07777;
+}
+
+static void assert_gone(void)
+{
+    g_autofree char *dir = path_of(NULL);
+    g_assert_false(g_file_test(dir, G_FILE_TEST_EXISTS));
+}
+
+static void test_path(void)
+{
+    g_autofree char *dir = cvd_instance_dir_path("t");
+    g_autofree char *expected = g_build_filename(root, "cvd", "t", NULL);
+    g_assert_cmpstr(dir, ==, expected);
+
+    g_unsetenv("XDG_RUNTIME_DIR");
+    g_autofree char *without = cvd_instance_dir_path("t");
+    g_autofree char *per_user = g_strdup_printf("%s/cvd-%u/t", g_get_tmp_dir(), geteuid());
+    g_assert_cmpstr(without, ==, geteuid() == 0 ? "/run/cvd/t" : per_user);
+    g_setenv("XDG_RUNTIME_DIR", root, TRUE);
+}
+
+static void test_acquire_and_release(void)
+{
+    g_autoptr(GError) error = NULL;
+    mode_t saved = umask(0777); /* must not matter */
+    CvdInstanceDir *dir = cvd_instance_dir_acquire("t", &error);
+    g_assert_no_error(error);
+    cvd_autofd log = cvd_instance_dir_create_log(dir, "console.log", &error);
+    g_assert_no_error(error);
+    umask(saved);
+
+    g_autofree char *lock = path_of("lock");
+    g_autofree char *console = path_of("console.log");
+    g_autofree char *content = NULL;
+    g_assert_cmpint(mode_of(cvd_instance_dir_get_path(dir)), ==, 0700);
+    g_assert_cmpint(mode_of(lock), ==, 0600);
+    g_assert_cmpint(mode_of(console), ==, 0600);
+    g_assert_true(g_file_get_contents(lock, &content, NULL, NULL));
+    g_assert_cmpint(atoi(content), ==, getpid());
+
+    cvd_instance_dir_release(dir, FALSE);
+    assert_gone();
+}
+
+static void test_logs_are_kept(void)
+{
+    CvdInstanceDir *dir = cvd_instance_dir_acquire("t", NULL);
+    g_assert_nonnull(dir);
+    cvd_autofd log = cvd_instance_dir_create_log(dir, "qemu.log", NULL);
+    cvd_instance_dir_release(dir, TRUE);
+
+    g_autofree char *kept = path_of("qemu.log");
+    g_autofree char *lock = path_of("lock");
+    g_assert_true(g_file_test(kept, G_FILE_TEST_EXISTS));
+    g_assert_false(g_file_test(lock, G_FILE_TEST_EXISTS));
+
+    dir = cvd_instance_dir_acquire("t", NULL); /* the next start makes room for its own */
+    g_assert_nonnull(dir);
+    g_assert_false(g_file_test(kept, G_FILE_TEST_EXISTS));
+    cvd_instance_dir_release(dir, FALSE);
+    assert_gone();
+}
+
+static void test_busy(void)
+{
+    g_autoptr(GError) error = NULL;
+    CvdInstanceDir *dir = cvd_instance_dir_acquire("t", NULL);
+    g_assert_nonnull(dir);
+
+    g_assert_null(cvd_instance_dir_acquire("t", &error));
+    g_assert_error(error, CVD_ERROR, CVD_ERROR_BUSY);
+    g_autofree char *words = g_strdup_printf("instance 't' is already running (pid %d)", getpid());
+    g_assert_nonnull(strstr(error->message, words));
+    g_autofree char *lock = path_of("lock");
+    g_assert_true(g_file_test(lock, G_FILE_TEST_EXISTS));
+    cvd_instance_dir_release(dir, FALSE);
+}
+
+/* A pid in the lock is believed only while the lock is held: this one is alive, and no launcher. */
+static void test_leftovers(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *pid = g_strdup_printf("%d\n", getppid());
+    put("lock", pid);
+    put("vm.sock", "");
+    put("client.sock", "");
+    put("control.sock", "");
+    put("console.log", "old");
+    put("qemu.log", "old");
+
+    CvdInstanceDir *dir = cvd_instance_dir_acquire("t", &error);
+    g_assert_no_error(error);
+    g_autofree char *socket_path = path_of("vm.sock");
+    g_assert_false(g_file_test(socket_path, G_FILE_TEST_EXISTS));
+    cvd_instance_dir_release(dir, FALSE);
+    assert_gone();
+}
+
+static void test_foreign_file(void)
+{
+    g_autoptr(GError) error = NULL;
+    put("precious.txt", "mine");
+
+    g_assert_null(cvd_instance_dir_acquire("t", &error));
+    g_assert_error(error, CVD_ERROR, CVD_ERROR_FOREIGN);
+    g_assert_nonnull(strstr(error->message, "precious.txt"));
+    g_autofree char *precious = path_of("precious.txt");
+    g_autofree char *lock = path_of("lock");
+    g_assert_true(g_file_test(precious, G_FILE_TEST_EXISTS));
+    g_assert_false(g_file_test(lock, G_FILE_TEST_EXISTS));
+    remove_all();
+}
+
+static void test_directory_in_place_of_socket(void)
+{
+    g_autoptr(GError) error = NULL;
+    put("vm.sock/file", "mine");
+
+    g_assert_null(cvd_instance_dir_acquire("t", &error));
+    g_assert_error(error, CVD_ERROR, CVD_ERROR_FOREIGN);
+    g_assert_nonnull(strstr(error->message, "vm.sock"));
+    remove_all();
+}
+
+static void test_symlinks(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *target = g_build_filename(root, "target", NULL);
+    g_autofree char *link_path = path_of("client.sock");
+    g_assert_true(g_file_set_contents(target, "mine", -1, NULL));
+    put("vm.sock", "");
+    g_assert_no_errno(symlink(target, link_path));
+
+    CvdInstanceDir *dir = cvd_instance_dir_acquire("t", &error);
+    g_assert_no_error(error);
+    cvd_instance_dir_release(dir, FALSE);
+    g_assert_true(g_file_test(target, G_FILE_TEST_EXISTS)); /* the link went, not its target */
+
+    g_autofree char *base = g_build_filename(root, "cvd", NULL);
+    g_autofree char *elsewhere = g_build_filename(root, "elsewhere", NULL);
+    g_assert_no_errno(rmdir(base));
+    g_assert_no_errno(mkdir(elsewhere, 0700));
+    g_assert_no_errno(symlink(elsewhere, base));
+    g_assert_null(cvd_instance_dir_acquire("t", &error));
+    g_assert_error(error, CVD_ERROR, CVD_ERROR_FOREIGN);
+    g_assert_no_errno(unlink(base));
+    g_assert_no_errno(rmdir(elsewhere));
+    g_assert_no_errno(unlink(target));
+}
+
+static void test_other_owner(void)
+{
+    g_autoptr(GError) error = NULL;
+    if (geteuid() != 0) {
+        g_test_skip("needs root, to give a directory away");
+        return;
+    }
+    g_autofree char *base = g_build_filename(root, "cvd", NULL);
+    g_assert_no_errno(mkdir(base, 0700));
+    g_assert_no_errno(chown(base, 65534, 65534));
+    g_assert_null(cvd_instance_dir_acquire("t", &error));
+    g_assert_error(error, CVD_ERROR, CVD_ERROR_FOREIGN);
+    g_assert_nonnull(strstr(error->message, "65534"));
+    remove_all();
+}
+
+/* Processes that acquire and release one instance all at once never own it together. */
+static void test_race(void)
+{
+    enum {
+        N_PROCESSES = 8,
+        N_ROUNDS = 300
+    };
+    g_autofree char *marker = g_build_filename(root, "marker", NULL);
+    pid_t pids[N_PROCESSES];
+
+    for (int i = 0; i < N_PROCESSES; i++) {
+        pids[i] = fork();
+        if (pids[i] != 0)
+            continue;
+        for (int round = 0; round < N_ROUNDS; round++) {
+            g_autoptr(GError) error = NULL;
+            CvdInstanceDir *dir = cvd_instance_dir_acquire("t", &error);
+            if (dir == NULL && !g_error_matches(error, CVD_ERROR, CVD_ERROR_BUSY)) {
+                g_printerr("# %s\n", error->message);
+                _exit(1);
+            }
+            if (dir == NULL)
+                continue;
+            cvd_autofd fd = open(marker, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+            if (fd < 0 || unlink(marker) < 0)
+                _exit(2);
+            cvd_instance_dir_release(dir, FALSE);
+        }
+        _exit(0);
+    }
+    for (int i = 0; i < N_PROCESSES; i++) {
+        int status;
+        g_assert_cmpint(waitpid(pids[i], &status, 0), ==, pids[i]);
+        g_assert_cmpint(status, ==, 0);
+    }
+    assert_gone();
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    root = g_dir_make_tmp("cvd-dir-XXXXXX", NULL);
+    g_setenv("XDG_RUNTIME_DIR", root, TRUE);
+
+    g_test_add_func("/instance-dir/path", test_path);
+    g_test_add_func("/instance-dir/acquire-and-release", test_acquire_and_release);
+    g_test_add_func("/instance-dir/logs-are-kept-till-the-next-start", test_logs_are_kept);
+    g_test_add_func("/instance-dir/busy-names-the-pid", test_busy);
+    g_test_add_func("/instance-dir/leftovers-with-a-reused-pid", test_leftovers);
+    g_test_add_func("/instance-dir/foreign-file", test_foreign_file);
+    g_test_add_func("/instance-dir/directory-in-place-of-a-socket",
+                    test_directory_in_place_of_socket);
+    g_test_add_func("/instance-dir/symlinks-are-not-followed", test_symlinks);
+    g_test_add_func("/instance-dir/other-owner", test_other_owner);
+    g_test_add_func("/instance-dir/eight-processes-race", test_race);
+    int r = g_test_run();
+
+    g_autofree char *base = g_build_filename(root, "cvd", NULL);
+    g_rmdir(base);
+    g_rmdir(root);
+    g_free(root);
+    return r;
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The process around a shell that plays QEMU; the real one runs in the end-to-end tests. */
+#include "launcher/qemu-process.h"
+
+#include "base/error.h"
+#include "base/fd.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+typedef struct {
+    GMainLoop *loop;
+    CvdExit how;
+} Result;
+
+static void on_exited(CvdExit how, gpointer data)
+{
+    Result *result = data;
+    result->how = how;
+    g_main_loop_quit(result->loop);
+}
+
+static CvdQemuProcess *spawn(const char *script, const CvdQemuFds *fds, Result *result)
+{
+    g_autoptr(GError) error = NULL;
+    char *argv[] = {(char *)"/bin/sh", (char *)"-c", (char *)script, NULL};
+    CvdQemuProcess *process = cvd_qemu_process_spawn(argv, fds, on_exited, result, &error);
+    g_assert_no_error(error);
+    return process;
+}
+
+static char *read_line(int fd)
+{
+    GString *line = g_string_new(NULL);
+    char c;
+    while (read(fd, &c, 1) == 1 && c != '\n')
+        g_string_append_c(line, c);
+    return g_string_free(line, FALSE);
+}
+
+/* Opens pipes for all four; what the script writes to descriptor N comes out of `ends[N - 2]`. */
+static CvdQemuFds open_fds(int ends[4])
+{
+    int pipes[4][2];
+    for (int i = 0; i < 4; i++) {
+        g_assert_no_errno(pipe2(pipes[i], O_CLOEXEC));
+        ends[i] = pipes[i][0];
+    }
+    return (CvdQemuFds){pipes[1][1], pipes[2][1], pipes[3][1], pipes[0][1]};
+}
+
+static void close_fds(CvdQemuFds *fds)
+{
+    cvd_close_fd(&fds->output);
+    cvd_close_fd(&fds->ivshmem);
+    cvd_close_fd(&fds->qmp);
+    cvd_close_fd(&fds->serial);
+}
+
+static void test_descriptors(void)
+{
+    g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
+    Result result = {.loop = loop};
+    int ends[4];
+    CvdQemuFds fds = open_fds(ends);
+    cvd_autofd secret = memfd_create("not for QEMU", 0); /* inheritable on purpose */
+    static const char script[] = "echo ivshmem >&3; echo qmp >&4; echo serial >&5; cat;"
+                                 "echo /proc/self/fd/*";
+    g_autoptr(CvdQemuProcess) process = spawn(script, &fds, &result);
+    close_fds(&fds);
+    g_main_loop_run(loop);
+
+    g_autofree char *output = read_line(ends[0]);
+    g_autofree char *ivshmem = read_line(ends[1]);
+    g_autofree char *qmp = read_line(ends[2]);
+    g_autofree char *serial = read_line(ends[3]);
+    g_assert_cmpstr(ivshmem, ==, "ivshmem");
+    g_assert_cmpstr(qmp, ==, "qmp");
+    g_assert_cmpstr(serial, ==, "serial");
+    /* The shell reads the directory through one more of its own, which may follow as the last. */
+    g_assert_true(g_str_has_prefix(output, "/proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2 "
+                                           "/proc/self/fd/3 /proc/self/fd/4 /proc/self/fd/5"));
+    g_auto(GStrv) listed = g_strsplit(output, " ", -1);
+    g_assert_cmpuint(g_strv_length(listed), <=, 7);
+    for (int i = 0; i < 4; i++)
+        close(ends[i]);
+}
+
+static const struct {
+    const char *title;
+    const char *script;
+    gboolean is_signal;
+    int value;
+} exits[] = {
+    {"status-0", "exit 0", FALSE, 0},
+    {"status-3", "exit 3", FALSE, 3},
+    {"sigpipe-is-not-ignored", "kill -PIPE $$", TRUE, SIGPIPE},
+    {"sigsys", "kill -SYS $$", TRUE, SIGSYS},
+};
+
+static void test_exit(gconstpointer data)
+{
+    gsize i = GPOINTER_TO_SIZE(data);
+    g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
+    Result result = {.loop = loop};
+    int ends[4];
+    CvdQemuFds fds = open_fds(ends);
+
+    g_autoptr(CvdQemuProcess) process = spawn(exits[i].script, &fds, &result);
+    close_fds(&fds);
+    g_main_loop_run(loop);
+    g_assert_true(result.how.is_known);
+    g_assert_cmpint(result.how.is_signal, ==, exits[i].is_signal);
+    g_assert_cmpint(result.how.value, ==, exits[i].value);
+    g_assert_cmpint(cvd_qemu_process_get_pid(process), ==, 0);
+    cvd_qemu_process_terminate(process); /* of one that is gone: nothing */
+    cvd_qemu_process_kill(process);
+    for (int n = 0; n < 4; n++)
+        close(ends[n]);
+}
+
+static void test_terminate(void)
+{
+    g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
+    Result result = {.loop = loop};
+    int ends[4];
+    CvdQemuFds fds = open_fds(ends);
+    g_autoptr(CvdQemuProcess) process = spawn("echo; exec tail -f /dev/null", &fds, &result);
+    close_fds(&fds);
+    g_free(read_line(ends[0]));
+
+    g_assert_cmpint(getpgid(cvd_qemu_process_get_pid(process)), ==,
+                    cvd_qemu_process_get_pid(process));
+    cvd_qemu_process_terminate(process);
+    g_main_loop_run(loop);
+    g_assert_cmpint(result.how.value, ==, SIGTERM);
+    for (int n = 0; n < 4; n++)
+        close(ends[n]);
+}
+
+/* SIGKILL reaches the children of QEMU too: the pipe that they hold ends. */
+static void test_kill_group(void)
+{
+    g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
+    Result result = {.loop = loop};
+    int ends[4];
+    CvdQemuFds fds = open_fds(ends);
+    g_autoptr(CvdQemuProcess) process =
+        spawn("trap '' TERM; tail -f /dev/null & echo; wait", &fds, &result);
+    close_fds(&fds);
+    g_free(read_line(ends[0]));
+    cvd_qemu_process_terminate(process);
+    cvd_qemu_process_kill(process);
+    g_main_loop_run(loop);
+    g_assert_cmpint(result.how.value, ==, SIGKILL);
+    g_autofree char *rest = read_line(ends[3]); /* returns when the last holder is gone */
+    g_assert_cmpstr(rest, ==, "");
+    for (int n = 0; n < 4; n++)
+        close(ends[n]);
+}
+
+/* The launcher dies by SIGKILL: so does its QEMU. */
+static void test_death_signal(void)
+{
+    int ends[4];
+    CvdQemuFds fds = open_fds(ends);
+    pid_t launcher = fork();
+
+    g_assert_no_errno(launcher);
+    if (launcher == 0) {
+        Result result = {0};
+        spawn("echo; exec tail -f /dev/null", &fds, &result);
+        pause();
+        _exit(0);
+    }
+    close_fds(&fds);
+    g_free(read_line(ends[0]));
+    g_assert_no_errno(kill(launcher, SIGKILL));
+    g_assert_cmpint(waitpid(launcher, NULL, 0), ==, launcher);
+    g_autofree char *rest = read_line(ends[3]);
+    g_assert_cmpstr(rest, ==, "");
+    for (int n = 0; n < 4; n++)
+        close(ends[n]);
+}
+
+static void test_missing_program(void)
+{
+    g_autoptr(GError) error = NULL;
+    Result result = {0};
+    int ends[4];
+    CvdQemuFds fds = open_fds(ends);
+    char *argv[] = {(char *)"/nonexistent/qemu", NULL};
+
+    g_assert_null(cvd_qemu_process_spawn(argv, &fds, on_exited, &result, &error));
+    g_assert_error(error, CVD_ERROR, CVD_ERROR_FAILED);
+    g_assert_nonnull(strstr(error->message, "/nonexistent/qemu"));
+    close_fds(&fds);
+    for (int n = 0; n < 4; n++)
+        close(ends[n]);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    signal(SIGPIPE, SIG_IGN); /* as the launcher does */
+    g_test_add_func("/qemu-process/inherits-its-descriptors-only", test_descriptors);
+    for (gsize i = 0; i < G_N_ELEMENTS(exits); i++) {
+        g_autofree char *path = g_strdup_printf("/qemu-process/exit/%s", exits[i].title);
+        g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_exit);
+    }
+    g_test_add_func("/qemu-process/terminate", test_terminate);
+    g_test_add_func("/qemu-process/kill-the-group", test_kill_group);
+    g_test_add_func("/qemu-process/dies-with-the-launcher", test_death_signal);
+    g_test_add_func("/qemu-process/missing-program", test_missing_program);
+    return g_test_run();
+}
