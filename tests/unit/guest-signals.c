@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The built-in guest's side of a region's signals, on the host: one region, the test playing the
+ * host, with counted rings and drops. Expected values follow section 5 of the protocols.
+ */
+#include "guest/signals.h"
+
+#include <glib.h>
+
+#define BEGIN   4096u
+#define SIZE    4096u
+#define SLOTS   4u
+#define G_TABLE 0u
+#define G_WORD  16u
+#define H_TABLE 20u
+#define H_WORD  36u
+#define DATA    40u
+
+typedef struct {
+    struct cvd_guest_window *guest;
+    guint32 *window;
+} Fixture;
+
+static guint rings, full, bad;
+static guint32 dropped;
+
+static void count_ring(guint32 region)
+{
+    g_assert_cmpuint(region, ==, 0);
+    rings++;
+}
+
+static void count_drop(guint32 region, enum cvd_guest_drop why, guint32 offset)
+{
+    g_assert_cmpuint(region, ==, 0);
+    dropped = offset;
+    if (why == CVD_GUEST_DROP_FULL)
+        full++;
+    else
+        bad++;
+}
+
+static const struct cvd_guest_hooks hooks = {count_ring, count_drop};
+
+static void set_up(Fixture *f, gconstpointer data)
+{
+    struct vsoc_device_region *r;
+
+    f->guest = g_new0(struct cvd_guest_window, 1);
+    f->window = g_malloc0(BEGIN + SIZE);
+    f->guest->base = (guint8 *)f->window;
+    f->guest->layout.region_count = 1;
+    r = &f->guest->regions[0];
+    r->region_begin_offset = BEGIN;
+    r->region_end_offset = BEGIN + SIZE;
+    r->offset_of_region_data = DATA;
+    r->guest_to_host_signal_table = (struct vsoc_signal_table_layout){2, G_TABLE, G_WORD};
+    r->host_to_guest_signal_table = (struct vsoc_signal_table_layout){2, H_TABLE, H_WORD};
+    rings = full = bad = 0;
+    dropped = 0;
+}
+
+static void tear_down(Fixture *f, gconstpointer data)
+{
+    g_free(f->guest);
+    g_free(f->window);
+}
+
+static guint32 *word(Fixture *f, guint32 offset)
+{
+    return f->window + (BEGIN + offset) / 4;
+}
+
+static gboolean receive(Fixture *f)
+{
+    return cvd_guest_signals_receive(f->guest, 0, &hooks);
+}
+
+static guint count_slots(Fixture *f, guint32 table, guint32 value)
+{
+    guint n = 0;
+
+    for (guint32 i = 0; i < SLOTS; i++)
+        n += *word(f, table + 4 * i) == value;
+    return n;
+}
+
+static void host_signals(Fixture *f, guint32 slot, guint32 value)
+{
+    *word(f, H_TABLE + 4 * slot) = value;
+    *word(f, H_WORD) = 1;
+}
+
+static void nothing(Fixture *f, gconstpointer data)
+{
+    g_assert_false(receive(f));
+    g_assert_cmpuint(rings, ==, 0);
+    g_assert_cmpuint(count_slots(f, G_TABLE, 0), ==, SLOTS);
+}
+
+static void word_alone(Fixture *f, gconstpointer data)
+{
+    *word(f, H_WORD) = 1;
+    g_assert_true(cvd_guest_signals_waiting(f->guest, 0));
+    g_assert_true(receive(f));
+    g_assert_false(cvd_guest_signals_waiting(f->guest, 0));
+    g_assert_cmpuint(rings, ==, 0);
+}
+
+static void slot_alone(Fixture *f, gconstpointer data)
+{
+    *word(f, H_TABLE + 12) = 400;
+    g_assert_true(receive(f));
+    g_assert_cmpuint(count_slots(f, G_TABLE, 404), ==, 1);
+}
+
+static void one_signal(Fixture *f, gconstpointer data)
+{
+    *word(f, 1000) = 41;
+    host_signals(f, 2, 1000);
+    g_assert_true(receive(f));
+    g_assert_cmpuint(*word(f, 1000), ==, 41);
+    g_assert_cmpuint(*word(f, 1004), ==, 42);
+    g_assert_cmpuint(count_slots(f, G_TABLE, 1004), ==, 1);
+    g_assert_cmpuint(count_slots(f, G_TABLE, 0), ==, SLOTS - 1);
+    g_assert_cmpuint(*word(f, G_WORD), ==, 1);
+    g_assert_cmpuint(rings, ==, 1);
+    g_assert_cmpuint(*word(f, H_WORD), ==, 0);
+    g_assert_cmpuint(count_slots(f, H_TABLE, 0), ==, SLOTS);
+}
+
+static void value_wraps(Fixture *f, gconstpointer data)
+{
+    *word(f, 1000) = G_MAXUINT32;
+    *word(f, 1004) = 7;
+    host_signals(f, 0, 1000);
+    receive(f);
+    g_assert_cmpuint(*word(f, 1004), ==, 0);
+}
+
+static void whole_table(Fixture *f, gconstpointer data)
+{
+    for (guint32 i = 0; i < SLOTS; i++)
+        host_signals(f, i, 1000 + 8 * i);
+    receive(f);
+    for (guint32 i = 0; i < SLOTS; i++)
+        g_assert_cmpuint(count_slots(f, G_TABLE, 1004 + 8 * i), ==, 1);
+    g_assert_cmpuint(rings, ==, 1); /* the word was 0 only before the first */
+    g_assert_cmpuint(full, ==, 0);
+}
+
+static void host_not_yet_looked(Fixture *f, gconstpointer data)
+{
+    *word(f, G_WORD) = 1;
+    host_signals(f, 0, 1000);
+    receive(f);
+    g_assert_cmpuint(count_slots(f, G_TABLE, 1004), ==, 1);
+    g_assert_cmpuint(rings, ==, 0);
+}
+
+static void present_already(Fixture *f, gconstpointer data)
+{
+    /* Its inserter may have died before it set the word. All other slots are taken. */
+    for (guint32 i = 0; i < SLOTS; i++)
+        *word(f, G_TABLE + 4 * i) = i == 3 ? 1004 : 2000 + 4 * i;
+    host_signals(f, 0, 1000);
+    receive(f);
+    g_assert_cmpuint(full, ==, 0);
+    g_assert_cmpuint(count_slots(f, G_TABLE, 1004), ==, 1);
+    g_assert_cmpuint(*word(f, G_WORD), ==, 1);
+    g_assert_cmpuint(rings, ==, 1);
+}
+
+static void table_full(Fixture *f, gconstpointer data)
+{
+    for (guint32 i = 0; i < SLOTS; i++)
+        *word(f, G_TABLE + 4 * i) = 2000 + 4 * i;
+    host_signals(f, 0, 1000);
+    g_assert_true(receive(f));
+    g_assert_cmpuint(full, ==, 1);
+    g_assert_cmpuint(dropped, ==, 1004);
+    g_assert_cmpuint(rings, ==, 0);
+    for (guint32 i = 0; i < SLOTS; i++)
+        g_assert_cmpuint(*word(f, G_TABLE + 4 * i), ==, 2000 + 4 * i);
+}
+
+static void round_trip(Fixture *f, gconstpointer data)
+{
+    *word(f, 1000) = 5;
+    host_signals(f, 0, 1000 | 1);
+    receive(f);
+    g_assert_cmpuint(*word(f, 1004), ==, 6);
+    g_assert_cmpuint(count_slots(f, G_TABLE, 1000), ==, 1);
+    g_assert_cmpuint(count_slots(f, G_TABLE, 1004), ==, 1);
+    g_assert_cmpuint(rings, ==, 1);
+}
+
+static void round_trip_one_slot(Fixture *f, gconstpointer data)
+{
+    f->guest->regions[0].guest_to_host_signal_table.num_nodes_lg2 = 0;
+    host_signals(f, 0, 1000 | 1);
+    receive(f);
+    g_assert_cmpuint(*word(f, G_TABLE), ==, 1000);
+    g_assert_cmpuint(full, ==, 1);
+    g_assert_cmpuint(dropped, ==, 1004);
+}
+
+static void opener(Fixture *f, gconstpointer data)
+{
+    cvd_guest_signals_open(f->guest, 0, &hooks);
+    g_assert_cmpuint(rings, ==, 0);
+
+    *word(f, G_WORD) = 1;
+    cvd_guest_signals_open(f->guest, 0, &hooks);
+    g_assert_cmpuint(rings, ==, 1);
+    g_assert_cmpuint(*word(f, G_WORD), ==, 1);
+
+    *word(f, G_WORD) = 0;
+    host_signals(f, 1, 1000);
+    cvd_guest_signals_open(f->guest, 0, &hooks);
+    g_assert_cmpuint(rings, ==, 2);
+    g_assert_cmpuint(*word(f, 1004), ==, 1);
+}
+
+static void bad_offsets(Fixture *f, gconstpointer data)
+{
+    static const guint32 offsets[] = {1,        2,          3,          4,          H_WORD,
+                                      DATA - 1, SIZE - 4,   SIZE,       SIZE + 4,   0x7ffffffc,
+                                      1u << 31, 0xfffffff8, 0xfffffffc, G_MAXUINT32};
+
+    for (guint i = 0; i < G_N_ELEMENTS(offsets); i++) {
+        host_signals(f, 0, offsets[i]);
+        g_assert_true(receive(f));
+        g_assert_cmpuint(bad, ==, i + 1);
+        g_assert_cmpuint(dropped, ==, offsets[i]);
+        g_assert_cmpuint(rings, ==, 0);
+        g_assert_cmpuint(count_slots(f, G_TABLE, 0), ==, SLOTS);
+    }
+}
+
+static void border_offsets(Fixture *f, gconstpointer data)
+{
+    static const guint32 offsets[] = {DATA, SIZE - 8};
+
+    for (guint i = 0; i < G_N_ELEMENTS(offsets); i++) {
+        host_signals(f, 0, offsets[i]);
+        receive(f);
+        g_assert_cmpuint(count_slots(f, G_TABLE, offsets[i] + 4), ==, 1);
+        g_assert_cmpuint(*word(f, offsets[i] + 4), ==, 1);
+    }
+    g_assert_cmpuint(bad, ==, 0);
+}
+
+#define ADD(path, func) g_test_add("/guest-signals/" path, Fixture, NULL, set_up, func, tear_down)
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    ADD("nothing", nothing);
+    ADD("word-alone", word_alone);
+    ADD("slot-alone", slot_alone);
+    ADD("one-signal", one_signal);
+    ADD("value-wraps", value_wraps);
+    ADD("whole-table", whole_table);
+    ADD("host-has-not-yet-looked", host_not_yet_looked);
+    ADD("present-already", present_already);
+    ADD("table-full", table_full);
+    ADD("round-trip", round_trip);
+    ADD("round-trip-with-one-slot", round_trip_one_slot);
+    ADD("opener", opener);
+    ADD("bad-offsets", bad_offsets);
+    ADD("border-offsets", border_offsets);
+    return g_test_run();
+}

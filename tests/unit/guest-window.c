@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The built-in guest's look at a layout, on the host: a good one, then each rule of the window's
+ * specification broken once, then random damage, after which whatever the guest still believes must
+ * keep its signals inside the window (the sanitizers watch that).
+ */
+#include "guest/window.h"
+
+#include <glib.h>
+#include <string.h>
+
+#include "guest/signals.h"
+
+#define PAGE         4096u
+#define WINDOW       65536u
+#define REGIONS      4u
+#define HEADER       16u
+#define DESC         60u
+#define VECTORS      4u
+#define FUZZ_ROUNDS  4000
+#define FUZZ_PATCHES 3
+
+/* Where region @i's field is that starts @field bytes into its descriptor. */
+#define AT(i, field) (HEADER + DESC * (i) + (field))
+
+enum {
+    CURRENT = 0,
+    MIN = 2,
+    BEGIN = 4,
+    END = 8,
+    DATA = 12,
+    G_LG2 = 16,
+    G_TABLE = 20,
+    G_WORD = 24,
+    H_LG2 = 28,
+    H_TABLE = 32,
+    H_WORD = 36,
+    NAME = 40,
+    MANAGED = 56,
+};
+
+static struct cvd_guest_window opened;
+
+static void put16(guint8 *window, guint32 at, guint16 value)
+{
+    memcpy(window + at, &value, sizeof value);
+}
+
+static void put32(guint8 *window, guint32 at, guint32 value)
+{
+    memcpy(window + at, &value, sizeof value);
+}
+
+static void put_region(guint8 *window, guint32 i, guint32 begin, guint32 end)
+{
+    put16(window, AT(i, CURRENT), 2);
+    put16(window, AT(i, MIN), 1);
+    put32(window, AT(i, BEGIN), begin);
+    put32(window, AT(i, END), end);
+    put32(window, AT(i, DATA), 40);
+    put32(window, AT(i, G_LG2), 2);
+    put32(window, AT(i, G_TABLE), 0);
+    put32(window, AT(i, G_WORD), 16);
+    put32(window, AT(i, H_LG2), 2);
+    put32(window, AT(i, H_TABLE), 20);
+    put32(window, AT(i, H_WORD), 36);
+    g_snprintf((char *)window + AT(i, NAME), 16, "region-%u", i);
+    put32(window, AT(i, MANAGED), 0);
+}
+
+static void put_header(guint8 *window, guint32 size, guint32 regions)
+{
+    put16(window, 0, 2);
+    put16(window, 2, 0);
+    put32(window, 4, size);
+    put32(window, 8, regions);
+    put32(window, 12, HEADER);
+}
+
+/* Four regions of two pages; the last is managed by the third. */
+static guint8 *good_window(void)
+{
+    guint8 *window = g_malloc0(WINDOW);
+
+    put_header(window, WINDOW, REGIONS);
+    for (guint32 i = 0; i < REGIONS; i++)
+        put_region(window, i, PAGE + 2 * PAGE * i, PAGE + 2 * PAGE * (i + 1));
+    put32(window, AT(3, MANAGED), 2);
+    return window;
+}
+
+static void good_layout(void)
+{
+    g_autofree guint8 *window = good_window();
+    struct cvd_guest_fault fault;
+
+    g_assert_cmpint(cvd_guest_window_open(&opened, window, WINDOW, VECTORS, &fault), ==, 0);
+    g_assert_cmpuint(opened.layout.region_count, ==, REGIONS);
+    g_assert_cmpuint(opened.regions[1].region_begin_offset, ==, 3 * PAGE);
+    g_assert_cmpstr(opened.regions[3].device_name, ==, "region-3");
+    g_assert_true(opened.base == window);
+}
+
+/* What it believes is its own copy: later writes change nothing. */
+static void copy_is_private(void)
+{
+    g_autofree guint8 *window = good_window();
+    struct cvd_guest_fault fault;
+
+    g_assert_cmpint(cvd_guest_window_open(&opened, window, WINDOW, VECTORS, &fault), ==, 0);
+    memset(window, 0xff, PAGE);
+    g_assert_cmpuint(opened.layout.size, ==, WINDOW);
+    g_assert_cmpuint(opened.regions[0].region_end_offset, ==, 3 * PAGE);
+}
+
+static void any_order(void)
+{
+    g_autofree guint8 *window = good_window();
+    struct cvd_guest_fault fault;
+
+    for (guint32 i = 0; i < REGIONS; i++) {
+        guint32 place = REGIONS - 1 - i;
+
+        put32(window, AT(i, BEGIN), PAGE + 2 * PAGE * place);
+        put32(window, AT(i, END), PAGE + 2 * PAGE * (place + 1));
+    }
+    g_assert_cmpint(cvd_guest_window_open(&opened, window, WINDOW, VECTORS, &fault), ==, 0);
+}
+
+/* The descriptors need not follow the header; neither may be inside a region. */
+static void descriptors_elsewhere(void)
+{
+    g_autofree guint8 *window = good_window();
+    guint32 array = WINDOW - PAGE;
+    struct cvd_guest_fault fault;
+
+    memcpy(window + array, window + HEADER, REGIONS * DESC);
+    memset(window + HEADER, 0, REGIONS * DESC);
+    put32(window, 12, array);
+    g_assert_cmpint(cvd_guest_window_open(&opened, window, WINDOW, VECTORS, &fault), ==, 0);
+
+    put32(window, array + DESC * 3 + END, WINDOW);
+    g_assert_cmpint(cvd_guest_window_open(&opened, window, WINDOW, VECTORS, &fault), ==, -1);
+    g_assert_cmpint(fault.region, ==, 3);
+    g_assert_nonnull(strstr(fault.rule, "descriptors"));
+
+    put32(window, array + BEGIN, 0);
+    g_assert_cmpint(cvd_guest_window_open(&opened, window, WINDOW, VECTORS, &fault), ==, -1);
+    g_assert_cmpint(fault.region, ==, 0);
+    g_assert_nonnull(strstr(fault.rule, "descriptors"));
+}
+
+typedef struct {
+    const char *name;
+    struct {
+        guint32 at, size, value;
+    } patches[3];
+    int region;
+    const char *says;
+} Broken;
+
+static const Broken broken[] = {
+    {"major-version", {{0, 2, 1}}, -1, "major_version"},
+    {"minor-version", {{2, 2, 1}}, -1, "minor_version"},
+    {"size-too-small", {{4, 4, WINDOW / 2}}, -1, "size"},
+    {"size-too-large", {{4, 4, WINDOW * 2}}, -1, "size"},
+    {"no-regions", {{8, 4, 0}}, -1, "region_count"},
+    {"more-regions-than-vectors", {{8, 4, VECTORS + 1}}, -1, "vectors"},
+    {"huge-region-count", {{8, 4, G_MAXUINT32}}, -1, "region_count"},
+    {"descriptors-in-header", {{12, 4, 12}}, -1, "vsoc_region_desc_offset"},
+    {"descriptors-unaligned", {{12, 4, 18}}, -1, "vsoc_region_desc_offset"},
+    {"descriptors-leave-window", {{12, 4, WINDOW - REGIONS *DESC + 4}}, -1, "leave the window"},
+    {"descriptors-far-away", {{12, 4, 0xfffffffc}}, -1, "leave the window"},
+    {"versions-crossed", {{AT(1, MIN), 2, 3}}, 1, "min_compatible_version"},
+    {"begin-unaligned", {{AT(1, BEGIN), 4, 3 * PAGE + 4}}, 1, "region_begin_offset"},
+    {"end-unaligned", {{AT(1, END), 4, 5 * PAGE - 4}}, 1, "region_end_offset"},
+    {"end-before-begin", {{AT(1, END), 4, 2 * PAGE}}, 1, "region_end_offset"},
+    {"empty-region", {{AT(1, END), 4, 3 * PAGE}}, 1, "region_end_offset"},
+    {"end-outside", {{AT(3, END), 4, WINDOW + PAGE}}, 3, "leaves the window"},
+    {"end-far-outside", {{AT(3, END), 4, 0xfffff000}}, 3, "leaves the window"},
+    {"on-the-descriptors", {{AT(0, BEGIN), 4, 0}}, 0, "descriptors"},
+    {"overlap", {{AT(2, BEGIN), 4, 4 * PAGE}}, 2, "overlaps"},
+    {"same-place", {{AT(2, BEGIN), 4, 3 * PAGE}, {AT(2, END), 4, 5 * PAGE}}, -2, "overlaps"},
+    {"contained", {{AT(0, END), 4, WINDOW}}, 1, "overlaps"},
+    {"data-unaligned", {{AT(1, DATA), 4, 42}}, 1, "offset_of_region_data"},
+    {"data-outside", {{AT(1, DATA), 4, 2 * PAGE + 4}}, 1, "offset_of_region_data"},
+    {"data-far-outside", {{AT(1, DATA), 4, 0xfffffffc}}, 1, "offset_of_region_data"},
+    {"too-many-nodes", {{AT(1, G_LG2), 4, 17}}, 1, "num_nodes_lg2"},
+    {"nodes-wrap", {{AT(1, H_LG2), 4, 62}}, 1, "num_nodes_lg2"},
+    {"table-larger-than-region", {{AT(1, H_LG2), 4, 16}}, 1, "futex_uaddr_table_offset"},
+    {"table-unaligned", {{AT(1, G_TABLE), 4, 2}}, 1, "futex_uaddr_table_offset"},
+    {"table-in-data", {{AT(1, H_TABLE), 4, 28}}, 1, "futex_uaddr_table_offset"},
+    {"table-wraps", {{AT(1, H_TABLE), 4, 0xfffffff8}}, 1, "futex_uaddr_table_offset"},
+    {"word-unaligned", {{AT(1, G_WORD), 4, 17}}, 1, "interrupt_signalled_offset"},
+    {"word-in-data", {{AT(1, H_WORD), 4, 40}}, 1, "interrupt_signalled_offset"},
+    {"word-wraps", {{AT(1, H_WORD), 4, 0xfffffffc}}, 1, "interrupt_signalled_offset"},
+    {"word-in-its-table", {{AT(1, G_WORD), 4, 12}}, 1, "interrupt_signalled_offset"},
+    {"tables-overlap", {{AT(1, H_TABLE), 4, 12}}, 1, "overlap"},
+    {"word-in-other-table", {{AT(1, H_WORD), 4, 0}}, 1, "overlap"},
+    {"same-word", {{AT(1, H_WORD), 4, 16}}, 1, "overlap"},
+    {"name-without-end",
+     {{AT(1, NAME) + 8, 4, 0x61616161}, {AT(1, NAME) + 12, 4, 0x61616161}},
+     1,
+     "device_name"},
+    {"name-empty", {{AT(1, NAME), 1, 0}}, 1, "device_name"},
+    {"name-with-slash", {{AT(1, NAME), 1, '/'}}, 1, "device_name"},
+    {"name-with-control-character", {{AT(1, NAME) + 2, 1, '\n'}}, 1, "device_name"},
+    {"name-beyond-ascii", {{AT(1, NAME) + 2, 1, 0xe4}}, 1, "device_name"},
+    {"name-dot", {{AT(1, NAME), 4, '.'}}, 1, "device_name"},
+    {"name-dot-dot", {{AT(1, NAME), 4, '.' | '.' << 8}}, 1, "device_name"},
+    {"name-twice", {{AT(2, NAME) + 7, 1, '0'}}, -2, "device_name"},
+    {"manager-unknown", {{AT(3, MANAGED), 4, REGIONS}}, 3, "managed_by"},
+    {"manager-far-outside", {{AT(3, MANAGED), 4, G_MAXUINT32}}, 3, "managed_by"},
+    {"manager-itself", {{AT(3, MANAGED), 4, 3}}, 3, "managed_by"},
+    {"managed-without-a-page", {{AT(3, DATA), 4, PAGE + 4}}, 3, "managed"},
+    {"manager-without-data", {{AT(2, DATA), 4, 2 * PAGE}}, 3, "managed_by"},
+};
+
+static void broken_layout(gconstpointer data)
+{
+    const Broken *b = data;
+    g_autofree guint8 *window = good_window();
+    struct cvd_guest_fault fault;
+
+    for (guint i = 0; i < G_N_ELEMENTS(b->patches); i++)
+        memcpy(window + b->patches[i].at, &b->patches[i].value, b->patches[i].size);
+    g_assert_cmpint(cvd_guest_window_open(&opened, window, WINDOW, VECTORS, &fault), ==, -1);
+    g_assert_nonnull(strstr(fault.rule, b->says));
+    if (b->region == -2) /* either of the two */
+        g_assert_cmpint(fault.region, >=, 0);
+    else
+        g_assert_cmpint(fault.region, ==, b->region);
+}
+
+/* What may look odd and is right: the borders of the rules above. */
+static const Broken borders[] = {
+    {"end-of-window", {{AT(3, END), 4, WINDOW}}, 0, NULL},
+    {"versions-equal", {{AT(1, MIN), 2, 2}}, 0, NULL},
+    {"no-data", {{AT(1, DATA), 4, 2 * PAGE}}, 0, NULL},
+    {"managed-with-one-page", {{AT(3, DATA), 4, PAGE}}, 0, NULL},
+    {"manager-with-one-word", {{AT(2, DATA), 4, 2 * PAGE - 4}}, 0, NULL},
+    {"name-of-15", {{AT(1, NAME) + 8, 4, 0x61616161}, {AT(1, NAME) + 12, 4, 0x00616161}}, 0, NULL},
+    {"one-slot", {{AT(1, H_LG2), 4, 0}}, 0, NULL},
+};
+
+static void border(gconstpointer data)
+{
+    const Broken *b = data;
+    g_autofree guint8 *window = good_window();
+    struct cvd_guest_fault fault;
+
+    for (guint i = 0; i < G_N_ELEMENTS(b->patches); i++)
+        memcpy(window + b->patches[i].at, &b->patches[i].value, b->patches[i].size);
+    g_assert_cmpint(cvd_guest_window_open(&opened, window, WINDOW, VECTORS, &fault), ==, 0);
+}
+
+static void most_regions(void)
+{
+    guint32 first = (HEADER + DESC * 2049 + PAGE - 1) / PAGE * PAGE;
+    guint32 size = 16 * 1024 * 1024;
+    g_autofree guint8 *window = g_malloc0(size);
+    struct cvd_guest_fault fault;
+
+    put_header(window, size, 2048);
+    for (guint32 i = 0; i < 2049; i++)
+        put_region(window, i, first + PAGE * (2048 - i), first + PAGE * (2049 - i));
+    g_assert_cmpint(cvd_guest_window_open(&opened, window, size, 2048, &fault), ==, 0);
+    put32(window, 8, 2049);
+    g_assert_cmpint(cvd_guest_window_open(&opened, window, size, G_MAXUINT32, &fault), ==, -1);
+    g_assert_nonnull(strstr(fault.rule, "2048"));
+    /* Far apart in the array, neighbours in the window. */
+    put32(window, 8, 2048);
+    put32(window, AT(2000, BEGIN), first + PAGE * 2048);
+    put32(window, AT(2000, END), first + PAGE * 2049);
+    g_assert_cmpint(cvd_guest_window_open(&opened, window, size, 2048, &fault), ==, -1);
+    g_assert_nonnull(strstr(fault.rule, "overlaps"));
+}
+
+static void no_ring(guint32 region)
+{
+}
+
+static void no_drop(guint32 region, enum cvd_guest_drop why, guint32 offset)
+{
+}
+
+static const struct cvd_guest_hooks quiet = {no_ring, no_drop};
+
+/* Fills what is outside the layout with noise, lets the guest serve it; true if it believed. */
+static gboolean serve_damaged(GRand *rand, guint8 *window, guint32 layout_size)
+{
+    struct cvd_guest_fault fault;
+    guint8 before[HEADER + REGIONS * DESC];
+
+    for (guint32 at = layout_size; at < WINDOW; at += 4)
+        put32(window, at, g_rand_int(rand) >> g_rand_int_range(rand, 0, 32));
+    memcpy(before, window, sizeof before);
+    if (cvd_guest_window_open(&opened, window, WINDOW, VECTORS, &fault))
+        return FALSE;
+    for (guint32 i = 0; i < opened.layout.region_count; i++) {
+        cvd_guest_signals_open(&opened, i, &quiet);
+        g_assert_false(cvd_guest_signals_waiting(&opened, i));
+    }
+    if (opened.layout.vsoc_region_desc_offset == HEADER)
+        g_assert_cmpmem(window, HEADER + opened.layout.region_count * DESC, before,
+                        HEADER + opened.layout.region_count * DESC);
+    return TRUE;
+}
+
+static void random_damage(void)
+{
+    g_autoptr(GRand) rand = g_rand_new_with_seed((guint32)g_test_rand_int());
+    guint believed = 0, refused = 0;
+
+    for (guint n = 0; n < FUZZ_ROUNDS; n++) {
+        g_autofree guint8 *window = good_window();
+        gint patches = g_rand_int_range(rand, 0, FUZZ_PATCHES + 1);
+
+        for (gint i = 0; i < patches; i++) {
+            guint32 at = 4 * (guint32)g_rand_int_range(rand, 0, (HEADER + REGIONS * DESC) / 4);
+            guint32 value = g_rand_int(rand) >> g_rand_int_range(rand, 0, 32);
+
+            put32(window, at, g_rand_boolean(rand) ? value : value & ~3u);
+        }
+        if (serve_damaged(rand, window, HEADER + REGIONS * DESC))
+            believed++;
+        else
+            refused++;
+    }
+    g_assert_cmpuint(believed, >, 0);
+    g_assert_cmpuint(refused, >, 0);
+}
+
+/* Nothing but noise behind a header that is right. */
+static void random_descriptors(void)
+{
+    g_autoptr(GRand) rand = g_rand_new_with_seed((guint32)g_test_rand_int());
+
+    for (guint n = 0; n < FUZZ_ROUNDS; n++) {
+        g_autofree guint8 *window = g_malloc0(WINDOW);
+
+        put_header(window, WINDOW, REGIONS);
+        serve_damaged(rand, window, HEADER);
+    }
+}
+
+static void add_table(const char *prefix, const Broken *table, gsize n, GTestDataFunc func)
+{
+    for (gsize i = 0; i < n; i++) {
+        g_autofree char *path = g_strconcat(prefix, table[i].name, NULL);
+
+        g_test_add_data_func(path, &table[i], func);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/guest-window/good", good_layout);
+    g_test_add_func("/guest-window/copy-is-private", copy_is_private);
+    g_test_add_func("/guest-window/regions-in-any-order", any_order);
+    g_test_add_func("/guest-window/descriptors-elsewhere", descriptors_elsewhere);
+    g_test_add_func("/guest-window/2048-regions-and-one-more", most_regions);
+    add_table("/guest-window/broken/", broken, G_N_ELEMENTS(broken), broken_layout);
+    add_table("/guest-window/border/", borders, G_N_ELEMENTS(borders), border);
+    g_test_add_func("/guest-window/random-damage", random_damage);
+    g_test_add_func("/guest-window/random-descriptors", random_descriptors);
+    return g_test_run();
+}
