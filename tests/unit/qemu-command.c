@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a configuration to QEMU's arguments: section 2 of the launcher's specification. */
+#include "launcher/qemu-command.h"
+
+#include <json-glib/json-glib.h>
+#include <string.h>
+
+static CvdLayout *make_layout(guint n_regions)
+{
+    g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
+    for (guint i = 0; i < n_regions; i++) {
+        CvdRegionSpec *region = cvd_layout_spec_add_region(spec);
+        region->name = g_strdup_printf("r%u", i);
+        region->size = CVD_PAGE_SIZE;
+    }
+    g_autoptr(GPtrArray) problems =
+        g_ptr_array_new_with_free_func((GDestroyNotify)cvd_layout_problem_free);
+    CvdLayout *layout = cvd_layout_new(spec, problems);
+    g_assert_nonnull(layout);
+    return layout;
+}
+
+static char *no_strings[] = {NULL};
+static char *tcg[] = {(char *)"tcg", NULL};
+
+/* The least that a configuration holds; borrows everything but the layout. */
+static CvdConfig make_config(CvdLayout *layout)
+{
+    return (CvdConfig){
+        .name = (char *)"cvd-1",
+        .layout = layout,
+        .ivshmem_slot = 0x10,
+        .on_reboot = CVD_ON_EVENT_CONTINUE,
+        .qemu =
+            {
+                .binary = (char *)"qemu",
+                .machine = (char *)"q35",
+                .accel = tcg,
+                .memory_bytes = 512 << 20,
+                .objects = no_strings,
+                .blockdevs = no_strings,
+                .netdevs = no_strings,
+                .devices = no_strings,
+                .display = (char *)"none",
+                .extra_args = no_strings,
+            },
+    };
+}
+
+static char **build(const CvdConfig *config, const char *serial)
+{
+    const CvdQemuTools tools = {.binary = (char *)"/usr/bin/qemu", .accel = config->qemu.accel};
+    const CvdQemuChannels channels = {
+        .ivshmem = "socket,fd=5", .qmp = "socket,fd=6", .serial = serial};
+    return cvd_qemu_command(config, &tools, &channels);
+}
+
+static void assert_argv(char **argv, const char *const *expected)
+{
+    g_autofree char *got = g_strjoinv("\n", argv);
+    g_autofree char *wanted = g_strjoinv("\n", (char **)expected);
+    g_assert_cmpstr(got, ==, wanted);
+}
+
+/* The value after the first @option, or NULL. */
+static const char *value_of(char **argv, const char *option)
+{
+    for (; *argv; argv++) {
+        if (strcmp(*argv, option) == 0)
+            return argv[1];
+    }
+    return NULL;
+}
+
+static void test_least(void)
+{
+    g_autoptr(CvdLayout) layout = make_layout(3);
+    const CvdConfig config = make_config(layout);
+    g_auto(GStrv) argv = build(&config, NULL);
+    static const char *const expected[] = {
+        "/usr/bin/qemu",
+        "-nodefaults",
+        "-no-user-config",
+        "-S",
+        "-name",
+        "cvd-1",
+        "-machine",
+        "q35",
+        "-accel",
+        "tcg",
+        "-m",
+        "512M",
+        "-chardev",
+        "socket,id=qmp,fd=6",
+        "-mon",
+        "chardev=qmp,mode=control",
+        "-chardev",
+        "socket,id=ivshmem,fd=5",
+        "-device",
+        "{\"driver\":\"ivshmem-doorbell\",\"id\":\"ivshmem\",\"chardev\":\"ivshmem\","
+        "\"vectors\":3,\"addr\":\"0x10\"}",
+        "-display",
+        "none",
+        NULL,
+    };
+    assert_argv(argv, expected);
+}
+
+static void test_everything(void)
+{
+    g_autoptr(CvdLayout) layout = make_layout(1);
+    CvdConfig config = make_config(layout);
+    char *accel[] = {(char *)"kvm,kernel-irqchip=split", (char *)"tcg", NULL};
+    char *objects[] = {(char *)"{\"qom-type\":\"o\"}", NULL};
+    char *blockdevs[] = {(char *)"{\"driver\":\"b\"}", NULL};
+    char *netdevs[] = {(char *)"{\"type\":\"n\"}", NULL};
+    char *devices[] = {(char *)"{\"driver\":\"d\"}", (char *)"{\"driver\":\"e\"}", NULL};
+    char *extra[] = {(char *)"-d", (char *)"", (char *)"-x", NULL};
+    config.ivshmem_slot = 0x1f;
+    config.on_reboot = CVD_ON_EVENT_EXIT;
+    config.qemu = (CvdQemuConfig){
+        .machine = (char *)"pc,usb=off",
+        .accel = accel,
+        .cpu = (char *)"max,+x2apic",
+        .smp = (char *)"2,maxcpus=4",
+        .memory_bytes = 1536 * 1024,
+        .kernel = (char *)"/k,1",
+        .initrd = (char *)"/i,2",
+        .append = (char *)"a=1,2 b",
+        .firmware = (char *)"/f,3",
+        .objects = objects,
+        .blockdevs = blockdevs,
+        .netdevs = netdevs,
+        .devices = devices,
+        .display = (char *)"gtk,gl=on",
+        .sandbox = (char *)"on,spawn=allow",
+        .extra_args = extra,
+    };
+    g_auto(GStrv) argv = build(&config, "socket,fd=7");
+    static const char *const expected[] = {
+        "/usr/bin/qemu",
+        "-nodefaults",
+        "-no-user-config",
+        "-S",
+        "-name",
+        "cvd-1",
+        "-machine",
+        "pc,usb=off",
+        "-accel",
+        "kvm,kernel-irqchip=split",
+        "-accel",
+        "tcg",
+        "-cpu",
+        "max,+x2apic",
+        "-smp",
+        "2,maxcpus=4",
+        "-m",
+        "1572864B",
+        "-kernel",
+        "/k,1",
+        "-initrd",
+        "/i,2",
+        "-append",
+        "a=1,2 b",
+        "-bios",
+        "/f,3",
+        "-chardev",
+        "socket,id=qmp,fd=6",
+        "-mon",
+        "chardev=qmp,mode=control",
+        "-chardev",
+        "socket,id=serial,fd=7",
+        "-serial",
+        "chardev:serial",
+        "-chardev",
+        "socket,id=ivshmem,fd=5",
+        "-device",
+        "{\"driver\":\"ivshmem-doorbell\",\"id\":\"ivshmem\",\"chardev\":\"ivshmem\","
+        "\"vectors\":1,\"addr\":\"0x1f\"}",
+        "-object",
+        "{\"qom-type\":\"o\"}",
+        "-blockdev",
+        "{\"driver\":\"b\"}",
+        "-netdev",
+        "{\"type\":\"n\"}",
+        "-device",
+        "{\"driver\":\"d\"}",
+        "-device",
+        "{\"driver\":\"e\"}",
+        "-display",
+        "gtk,gl=on",
+        "-action",
+        "reboot=shutdown",
+        "-sandbox",
+        "on,spawn=allow",
+        "-d",
+        "",
+        "-x",
+        NULL,
+    };
+    assert_argv(argv, expected);
+}
+
+static void test_vectors_are_regions(void)
+{
+    static const guint counts[] = {1, 2, 2048};
+    for (guint i = 0; i < G_N_ELEMENTS(counts); i++) {
+        g_autoptr(CvdLayout) layout = make_layout(counts[i]);
+        const CvdConfig config = make_config(layout);
+        g_auto(GStrv) argv = build(&config, NULL);
+        g_autoptr(JsonNode) device = json_from_string(value_of(argv, "-device"), NULL);
+        g_assert_nonnull(device);
+        g_assert_cmpint(json_object_get_int_member(json_node_get_object(device), "vectors"), ==,
+                        counts[i]);
+    }
+}
+
+/* A number without a unit means MiB to QEMU. */
+static void test_memory(void)
+{
+    static const struct {
+        guint64 bytes;
+        const char *value;
+    } rows[] = {
+        {1 << 20, "1M"},
+        {(1 << 20) + 1, "1048577B"},
+        {G_GUINT64_CONSTANT(4) << 30, "4096M"},
+        {G_GUINT64_CONSTANT(1) << 44, "16777216M"},
+    };
+    g_autoptr(CvdLayout) layout = make_layout(1);
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        CvdConfig config = make_config(layout);
+        config.qemu.memory_bytes = rows[i].bytes;
+        g_auto(GStrv) argv = build(&config, NULL);
+        g_assert_cmpstr(value_of(argv, "-m"), ==, rows[i].value);
+    }
+}
+
+static void test_attach_args(void)
+{
+    g_autoptr(CvdLayout) layout = make_layout(4);
+    const CvdConfig config = make_config(layout);
+    g_auto(GStrv) argv = cvd_qemu_attach_args(&config, "/run/a,b/vm.sock");
+    static const char *const expected[] = {
+        "-chardev",
+        "socket,id=ivshmem,path=/run/a,,b/vm.sock",
+        "-device",
+        "{\"driver\":\"ivshmem-doorbell\",\"id\":\"ivshmem\",\"chardev\":\"ivshmem\","
+        "\"vectors\":4,\"addr\":\"0x10\"}",
+        NULL,
+    };
+    assert_argv(argv, expected);
+}
+
+static void test_escape_value(void)
+{
+    static const char *const rows[][2] = {
+        {"", ""}, {"a", "a"}, {",", ",,"}, {"a,b,,c", "a,,b,,,,c"}};
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *escaped = cvd_qemu_escape_value(rows[i][0]);
+        g_assert_cmpstr(escaped, ==, rows[i][1]);
+    }
+}
+
+static void test_quoted_by_lines(void)
+{
+    static const char *const argv[] = {"/usr/bin/qemu", "-S", "-name", "a", "-append", "x y", NULL};
+    g_autofree char *text = cvd_quote_command(argv);
+    g_assert_cmpstr(text, ==,
+                    "/usr/bin/qemu \\\n"
+                    "    -S \\\n"
+                    "    -name a \\\n"
+                    "    -append 'x y'\n");
+}
+
+/* Whatever is in the arguments, a shell finds them again. */
+static void test_quoted_survives_a_shell(void)
+{
+    static const char *const argv[] = {"printf", "%s\\n",  "-a",   "",       "it's",
+                                       "$HOME",  "`x`",    "a\"b", "back\\", "*",
+                                       "~",      "#",      "-",    "{a,b}",  "tab\tnew\nline",
+                                       "!x",     "a;b&c|", "ä",    NULL};
+    g_autofree char *text = cvd_quote_command(argv);
+    g_autofree char *output = NULL;
+    g_autoptr(GError) error = NULL;
+    const char *const shell[] = {"sh", "-c", text, NULL};
+    g_spawn_sync(NULL, (char **)shell, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &output, NULL, NULL,
+                 &error);
+    g_assert_no_error(error);
+
+    GString *expected = g_string_new(NULL);
+    for (guint i = 2; argv[i]; i++)
+        g_string_append_printf(expected, "%s\n", argv[i]);
+    g_assert_cmpstr(output, ==, expected->str);
+    g_string_free(expected, TRUE);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/qemu-command/least", test_least);
+    g_test_add_func("/qemu-command/everything", test_everything);
+    g_test_add_func("/qemu-command/vectors-are-regions", test_vectors_are_regions);
+    g_test_add_func("/qemu-command/memory", test_memory);
+    g_test_add_func("/qemu-command/attach-args", test_attach_args);
+    g_test_add_func("/qemu-command/escape-value", test_escape_value);
+    g_test_add_func("/qemu-command/quoted-by-lines", test_quoted_by_lines);
+    g_test_add_func("/qemu-command/quoted-survives-a-shell", test_quoted_survives_a_shell);
+    return g_test_run();
+}
