@@ -310,8 +310,8 @@ static gboolean read_request(CvdClientSession *session, gint64 now_us)
     CvdWireName name;
     g_autoptr(GError) error = NULL;
 
-    return handle_event(session, cvd_wire_parser_next(&session->parser, &name, &error), &name,
-                        error, now_us);
+    CvdWireEvent event = cvd_wire_parser_next(&session->parser, &name, &error);
+    return handle_event(session, event, &name, error, now_us);
 }
 
 static gboolean wait_for_request(CvdClientSession *session, gint64 now_us)
