@@ -35,7 +35,6 @@ typedef struct {
     gboolean tables_are_sound;
     gboolean extent_is_sound;
     gboolean is_managed;
-    gboolean is_manager;
     Form form;
     guint64 size;  /* as written, when the extent is sound; so are these: */
     guint64 begin; /* FORM_OFFSETS only, until placed */
@@ -238,7 +237,6 @@ static void check_managed_by(Check *check, guint i)
     }
     check->regions[i].managed_by = index;
     check->drafts[i].is_managed = TRUE;
-    check->drafts[index].is_manager = TRUE;
 }
 
 static Form find_form(Check *check, guint i)
@@ -291,7 +289,12 @@ static Form check_forms(Check *check)
     return is_mixed ? FORM_UNKNOWN : common;
 }
 
-/* The least size that region @i can do with, in bytes and not yet a whole page; @why says why. */
+/*
+ * That a manager needs 4 bytes of data cannot be broken: the tables and words, 2^a + 2^b + 2 words
+ * of 4 bytes with a and b up to 16, never end exactly at the end of a page.
+ *
+ * The least size that region @i can do with, in bytes and not yet a whole page; @why says why.
+ */
 static guint64 least_size(const Check *check, guint i, const char **why)
 {
     const Draft *draft = &check->drafts[i];
@@ -306,11 +309,6 @@ static guint64 least_size(const Check *check, guint i, const char **why)
             *why = "a managed region needs a whole page of data after the page that its signal "
                    "tables end in";
         return least;
-    }
-    if (draft->is_manager) {
-        if (draft->size == 0 || draft->size >= data_offset)
-            *why = "a region that manages others needs 4 bytes of data after its signal tables";
-        return data_offset + sizeof(guint32);
     }
     return data_offset;
 }

@@ -1,0 +1,842 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The rules of the window, each broken once, and offsets worked out by hand from section 2 of the
+ * window's specification.
+ */
+#include "server/layout.h"
+
+#include <string.h>
+
+#define GIB (G_GINT64_CONSTANT(1) << 30)
+#define MIB (G_GINT64_CONSTANT(1) << 20)
+
+static CvdRegionSpec *add(CvdLayoutSpec *spec, const char *name, gint64 size)
+{
+    CvdRegionSpec *region = cvd_layout_spec_add_region(spec);
+
+    region->name = g_strdup(name);
+    region->size = size;
+    return region;
+}
+
+static CvdRegionSpec *add_at(CvdLayoutSpec *spec, const char *name, gint64 begin, gint64 end)
+{
+    CvdRegionSpec *region = add(spec, name, CVD_UNSET);
+
+    region->begin = begin;
+    region->end = end;
+    return region;
+}
+
+static CvdLayout *compute(const CvdLayoutSpec *spec)
+{
+    g_autoptr(GPtrArray) problems =
+        g_ptr_array_new_with_free_func((GDestroyNotify)cvd_layout_problem_free);
+    CvdLayout *layout = cvd_layout_new(spec, problems);
+
+    for (guint i = 0; i < problems->len; i++)
+        g_test_message("%s", ((CvdLayoutProblem *)problems->pdata[i])->message);
+    g_assert_true((layout == NULL) == (problems->len > 0));
+    return layout;
+}
+
+static gboolean is_accepted(const CvdLayoutSpec *spec)
+{
+    g_autoptr(CvdLayout) layout = compute(spec);
+
+    return layout != NULL;
+}
+
+/* One way to break a rule, and what has to be said of it. */
+typedef struct {
+    const char *name;
+    void (*build)(CvdLayoutSpec *spec);
+    int region;
+    const char *field;
+    const char *found;  /* part of the message */
+    const char *remedy; /* part of the message */
+} Case;
+
+static void build_empty(CvdLayoutSpec *spec)
+{
+}
+
+static void build_no_name(CvdLayoutSpec *spec)
+{
+    add(spec, "first", 4096);
+    add(spec, NULL, 4096);
+}
+
+static void build_empty_name(CvdLayoutSpec *spec)
+{
+    add(spec, "", 4096);
+}
+
+static void build_long_name(CvdLayoutSpec *spec)
+{
+    add(spec, "abcdefghijklmnop", 4096);
+}
+
+static void build_bad_name(CvdLayoutSpec *spec)
+{
+    add(spec, "a/b", 4096);
+}
+
+static void build_dot(CvdLayoutSpec *spec)
+{
+    add(spec, ".", 4096);
+}
+
+static void build_dots(CvdLayoutSpec *spec)
+{
+    add(spec, "..", 4096);
+}
+
+static void build_duplicate(CvdLayoutSpec *spec)
+{
+    add(spec, "misc", 4096);
+    add(spec, "b", 4096);
+    add(spec, "misc", 4096);
+}
+
+static void build_5000(CvdLayoutSpec *spec)
+{
+    add(spec, "misc", 5000);
+}
+
+/* 16384 slots are 65536 bytes; with words and the other table's one slot 65548. */
+static void build_5000_with_tables(CvdLayoutSpec *spec)
+{
+    add(spec, "misc", 5000)->guest_to_host_nodes_lg2 = 14;
+}
+
+static void build_small(CvdLayoutSpec *spec)
+{
+    add(spec, "misc", 65536)->guest_to_host_nodes_lg2 = 14;
+}
+
+static void build_no_size(CvdLayoutSpec *spec)
+{
+    add(spec, "misc", CVD_UNSET);
+}
+
+static void build_size_zero(CvdLayoutSpec *spec)
+{
+    add(spec, "misc", 0);
+}
+
+static void build_size_negative(CvdLayoutSpec *spec)
+{
+    add(spec, "misc", -4096);
+}
+
+static void build_size_huge(CvdLayoutSpec *spec)
+{
+    add(spec, "misc", G_MAXINT64);
+}
+
+static void build_sum_over_limit(CvdLayoutSpec *spec)
+{
+    add(spec, "a", GIB);
+    add(spec, "b", GIB);
+}
+
+static void build_lg2_17(CvdLayoutSpec *spec)
+{
+    add(spec, "misc", 4096)->host_to_guest_nodes_lg2 = 17;
+}
+
+static void build_lg2_negative(CvdLayoutSpec *spec)
+{
+    add(spec, "misc", 4096)->guest_to_host_nodes_lg2 = -1;
+}
+
+static void build_lg2_huge(CvdLayoutSpec *spec)
+{
+    add(spec, "misc", 4096)->guest_to_host_nodes_lg2 = G_MAXINT64;
+}
+
+static void build_version(CvdLayoutSpec *spec)
+{
+    add(spec, "misc", 4096)->current_version = 65536;
+}
+
+static void build_min_version(CvdLayoutSpec *spec)
+{
+    add(spec, "misc", 4096)->min_compatible_version = -1;
+}
+
+static void build_min_above_current(CvdLayoutSpec *spec)
+{
+    CvdRegionSpec *region = add(spec, "misc", 4096);
+
+    region->current_version = 3;
+    region->min_compatible_version = 4;
+}
+
+static void build_manager_unknown(CvdLayoutSpec *spec)
+{
+    add(spec, "a", 8192)->managed_by = g_strdup("nobody");
+}
+
+static void build_manager_itself(CvdLayoutSpec *spec)
+{
+    add(spec, "a", 8192);
+    add(spec, "misc", 8192)->managed_by = g_strdup("misc");
+}
+
+static void build_manager_first(CvdLayoutSpec *spec)
+{
+    add(spec, "a", 8192);
+    add(spec, "misc", 8192)->managed_by = g_strdup("a");
+}
+
+/* Tables of 16 bytes end in the first page; the next page is the one of data that is needed. */
+static void build_managed_small(CvdLayoutSpec *spec)
+{
+    add(spec, "a", 4096);
+    add(spec, "manager", 4096);
+    add(spec, "misc", 4096)->managed_by = g_strdup("manager");
+}
+
+static void build_offset_unaligned(CvdLayoutSpec *spec)
+{
+    add_at(spec, "misc", 4097, 12288);
+}
+
+static void build_end_unaligned(CvdLayoutSpec *spec)
+{
+    add_at(spec, "misc", 4096, 12287);
+}
+
+static void build_in_block(CvdLayoutSpec *spec)
+{
+    add_at(spec, "misc", 0, 8192);
+}
+
+static void build_end_below(CvdLayoutSpec *spec)
+{
+    add_at(spec, "misc", 8192, 8192);
+}
+
+static void build_offsets_small(CvdLayoutSpec *spec)
+{
+    add_at(spec, "misc", 4096, 8192)->guest_to_host_nodes_lg2 = 10;
+}
+
+static void build_begin_negative(CvdLayoutSpec *spec)
+{
+    add_at(spec, "misc", -4096, 8192);
+}
+
+static void build_end_huge(CvdLayoutSpec *spec)
+{
+    add_at(spec, "misc", 4096, 2 * GIB + 4096);
+}
+
+static void build_overlap(CvdLayoutSpec *spec)
+{
+    add_at(spec, "misc", 8192, 16384);
+    add_at(spec, "big", 4096, 12288);
+}
+
+/* "in" lies within "big", though not beside it in order of address. */
+static void build_overlap_far(CvdLayoutSpec *spec)
+{
+    add_at(spec, "big", 4096, 65536);
+    add_at(spec, "misc", 65536, 69632);
+    add_at(spec, "in", 61440, 65536);
+}
+
+static void build_leaves_window(CvdLayoutSpec *spec)
+{
+    spec->declared_size = 16384;
+    add_at(spec, "misc", 4096, 20480);
+}
+
+static void build_both_forms(CvdLayoutSpec *spec)
+{
+    add_at(spec, "misc", 4096, 8192)->size = 4096;
+}
+
+static void build_begin_only(CvdLayoutSpec *spec)
+{
+    add_at(spec, "misc", 4096, CVD_UNSET);
+}
+
+static void build_end_only(CvdLayoutSpec *spec)
+{
+    add_at(spec, "misc", CVD_UNSET, 8192);
+}
+
+static void build_mixed(CvdLayoutSpec *spec)
+{
+    add(spec, "a", 4096);
+    add_at(spec, "misc", 16384, 20480);
+}
+
+static void build_desc_low(CvdLayoutSpec *spec)
+{
+    spec->region_desc_offset = 12;
+    add(spec, "misc", 4096);
+}
+
+static void build_desc_odd(CvdLayoutSpec *spec)
+{
+    spec->region_desc_offset = 18;
+    add(spec, "misc", 4096);
+}
+
+static void build_desc_huge(CvdLayoutSpec *spec)
+{
+    spec->region_desc_offset = G_MAXINT64 - 3;
+    add(spec, "misc", 4096);
+}
+
+static void build_desc_high(CvdLayoutSpec *spec)
+{
+    spec->region_desc_offset = 2 * GIB - 60;
+    add(spec, "misc", 4096);
+}
+
+static void build_count(CvdLayoutSpec *spec)
+{
+    spec->region_count = 2;
+    add(spec, "misc", 4096);
+}
+
+static void build_declared_negative(CvdLayoutSpec *spec)
+{
+    spec->declared_size = -1;
+    add(spec, "misc", 4096);
+}
+
+static void build_declared_huge(CvdLayoutSpec *spec)
+{
+    spec->declared_size = 2 * GIB + 1;
+    add(spec, "misc", 4096);
+}
+
+static void build_window_huge(CvdLayoutSpec *spec)
+{
+    spec->min_window_size = G_MAXINT64;
+    add(spec, "misc", 4096);
+}
+
+static void build_huge_page_offset(CvdLayoutSpec *spec)
+{
+    spec->granule = 2 * MIB;
+    add_at(spec, "misc", 4096, 2 * MIB);
+}
+
+static void build_too_many(CvdLayoutSpec *spec)
+{
+    for (int i = 0; i < 2049; i++) {
+        g_autofree char *name = g_strdup_printf("r%d", i);
+        add(spec, name, 4096);
+    }
+}
+
+#define G2H  "guest_to_host_signal_table.num_nodes_lg2"
+#define H2G  "host_to_guest_signal_table.num_nodes_lg2"
+#define MISC "'misc'"
+
+static const Case cases[] = {
+    {"no-regions", build_empty, -1, "vsoc_device_regions", "no regions", "at least one"},
+    {"too-many-regions", build_too_many, -1, "vsoc_device_regions", "2049", "2048"},
+    {"name-missing", build_no_name, 1, "device_name", "region 1", "1 to 15"},
+    {"name-empty", build_empty_name, 0, "device_name", "empty", "1 to 15"},
+    {"name-too-long", build_long_name, 0, "device_name", "16 characters", "at most 15"},
+    {"name-with-slash", build_bad_name, 0, "device_name", "'/'", "A-Z a-z 0-9 _ - ."},
+    {"name-dot", build_dot, 0, "device_name", "'.'", "another"},
+    {"name-dots", build_dots, 0, "device_name", "'..'", "another"},
+    {"name-twice", build_duplicate, 2, "device_name", "region 0", MISC},
+    {"size-not-a-multiple-of-page", build_5000, 0, "region_size",
+     "5000 is not a multiple of 4096; the next is 8192", MISC},
+    {"size-next-holds-the-tables", build_5000_with_tables, 0, "region_size", "the next is 69632",
+     MISC},
+    {"size-too-small-for-tables", build_small, 0, "region_size", "the least is 69632", MISC},
+    {"size-missing", build_no_size, 0, "region_size", "missing", MISC},
+    {"size-zero", build_size_zero, 0, "region_size", "0 is too small", "4096"},
+    {"size-negative", build_size_negative, 0, "region_size", "-4096", "4096 to 2147483648"},
+    {"size-huge", build_size_huge, 0, "region_size", "9223372036854775807", "4096 to 2147483648"},
+    {"sum-over-limit", build_sum_over_limit, 1, "region_size", "2147487744", "2147483648"},
+    {"nodes-17", build_lg2_17, 0, H2G, "17", "0 to 16"},
+    {"nodes-negative", build_lg2_negative, 0, G2H, "-1", "0 to 16"},
+    {"nodes-huge", build_lg2_huge, 0, G2H, "9223372036854775807", "0 to 16"},
+    {"version-over-16-bits", build_version, 0, "current_version", "65536", "0 to 65535"},
+    {"min-version-negative", build_min_version, 0, "min_compatible_version", "-1", "0 to 65535"},
+    {"min-version-above-current", build_min_above_current, 0, "min_compatible_version",
+     "4 is above current_version 3", "at most 3"},
+    {"manager-unknown", build_manager_unknown, 0, "managed_by", "'nobody'", "another region"},
+    {"manager-itself", build_manager_itself, 1, "managed_by", "itself", MISC},
+    {"manager-first", build_manager_first, 1, "managed_by", "'a'", "further down"},
+    {"managed-without-a-page", build_managed_small, 2, "region_size", "whole page of data",
+     "the least is 8192"},
+    {"begin-unaligned", build_offset_unaligned, 0, "region_begin_offset",
+     "4097 is not a multiple of 4096; the next is 8192", MISC},
+    {"end-unaligned", build_end_unaligned, 0, "region_end_offset", "12287", "the next is 12288"},
+    {"in-descriptor-block", build_in_block, 0, "region_begin_offset", "descriptors", "4096"},
+    {"end-not-above-begin", build_end_below, 0, "region_end_offset", "not above", "12288"},
+    {"offsets-too-small-for-tables", build_offsets_small, 0, "region_end_offset", "too few",
+     "the least end is 12288"},
+    {"begin-negative", build_begin_negative, 0, "region_begin_offset", "-4096", "0 to 2147483648"},
+    {"end-over-limit", build_end_huge, 0, "region_end_offset", "2147487744", "0 to 2147483648"},
+    {"overlap", build_overlap, 0, "region_begin_offset", "'big'", "12288"},
+    {"overlap-not-beside", build_overlap_far, 2, "region_begin_offset", "'big'", "65536"},
+    {"leaves-declared-window", build_leaves_window, 0, "region_end_offset", "20480",
+     "a size of 32768"},
+    {"size-and-offsets", build_both_forms, 0, "region_size", "together", "keep either"},
+    {"begin-only", build_begin_only, 0, "region_end_offset", "missing", "both"},
+    {"end-only", build_end_only, 0, "region_begin_offset", "missing", "both"},
+    {"forms-mixed", build_mixed, 1, "region_begin_offset", "region_size", "one form"},
+    {"descriptors-in-header", build_desc_low, -1, "vsoc_region_desc_offset", "12", "least is 16"},
+    {"descriptors-unaligned", build_desc_odd, -1, "vsoc_region_desc_offset", "18", "next is 20"},
+    {"descriptors-huge", build_desc_huge, -1, "vsoc_region_desc_offset", "beyond", "16"},
+    {"descriptors-leave-no-room", build_desc_high, 0, "region_size", "2147487744", "2147483648"},
+    {"region-count", build_count, -1, "region_count", "2", "there are 1"},
+    {"declared-size-negative", build_declared_negative, -1, "size", "-1", "0 to 2147483648"},
+    {"declared-size-over-limit", build_declared_huge, -1, "size", "2147483649", "0 to 2147483648"},
+    {"window-size-huge", build_window_huge, -1, "window.size", "9223372036854775807",
+     "0 to 2147483648"},
+    {"offset-inside-a-huge-page", build_huge_page_offset, 0, "region_begin_offset", "huge pages",
+     "the next is 2097152"},
+};
+
+/* Exactly the one problem, at the right place, with what was found, whose it is, and the remedy. */
+static void test_broken_rule(gconstpointer data)
+{
+    const Case *c = data;
+    g_autoptr(GPtrArray) problems =
+        g_ptr_array_new_with_free_func((GDestroyNotify)cvd_layout_problem_free);
+    g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
+
+    c->build(spec);
+    g_assert_null(cvd_layout_new(spec, problems));
+    for (guint i = 0; i < problems->len; i++)
+        g_test_message("%s", ((CvdLayoutProblem *)problems->pdata[i])->message);
+    g_assert_cmpuint(problems->len, ==, 1);
+    const CvdLayoutProblem *problem = problems->pdata[0];
+    g_assert_cmpint(problem->region, ==, c->region);
+    g_assert_cmpstr(problem->field, ==, c->field);
+    g_assert_nonnull(strstr(problem->message, c->found));
+    g_assert_nonnull(strstr(problem->message, c->remedy));
+    if (c->region >= 0) {
+        const char *name = g_array_index(spec->regions, CvdRegionSpec, c->region).name;
+        g_assert_nonnull(strstr(problem->message, name != NULL ? name : "region 1"));
+    }
+}
+
+static void test_all_problems_at_once(void)
+{
+    g_autoptr(GPtrArray) problems =
+        g_ptr_array_new_with_free_func((GDestroyNotify)cvd_layout_problem_free);
+    g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
+
+    spec->region_count = 9;
+    add(spec, "a b", 5000)->current_version = -1;
+    add(spec, "c", 4096)->guest_to_host_nodes_lg2 = 99;
+    add(spec, "d", 4096)->managed_by = g_strdup("x");
+    g_assert_null(cvd_layout_new(spec, problems));
+    g_assert_cmpuint(problems->len, ==, 6);
+}
+
+static void test_names_are_escaped(void)
+{
+    g_autoptr(GPtrArray) problems =
+        g_ptr_array_new_with_free_func((GDestroyNotify)cvd_layout_problem_free);
+    g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
+
+    add(spec, "a\033[2Jb", 4096);
+    g_assert_null(cvd_layout_new(spec, problems));
+    g_assert_cmpuint(problems->len, ==, 1);
+    const char *message = ((CvdLayoutProblem *)problems->pdata[0])->message;
+    g_assert_null(strchr(message, '\033'));
+    g_assert_nonnull(strstr(message, "a\\x1b[2Jb"));
+}
+
+static void test_offsets_in_file_order(void)
+{
+    g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
+    CvdRegionSpec *region = add(spec, "hwcomposer", 16384);
+
+    region->current_version = 3;
+    region->min_compatible_version = 2;
+    region->guest_to_host_nodes_lg2 = 2;
+    region->host_to_guest_nodes_lg2 = 3;
+    add(spec, "manager", 4096);
+    add(spec, "memory", 8192)->managed_by = g_strdup("manager");
+
+    g_autoptr(CvdLayout) layout = compute(spec);
+    g_assert_nonnull(layout);
+    g_assert_cmpuint(layout->n_regions, ==, 3);
+    g_assert_cmpuint(layout->region_desc_offset, ==, 16);
+    /* 16 + 3 * 60 = 196, so regions start at 4096; 16384 + 4096 + 8192 more end at 32768. */
+    g_assert_cmpuint(layout->window_size, ==, 32768);
+
+    const CvdRegion *r = layout->regions;
+    g_assert_cmpstr(r[0].name, ==, "hwcomposer");
+    g_assert_cmpuint(r[0].current_version, ==, 3);
+    g_assert_cmpuint(r[0].min_compatible_version, ==, 2);
+    g_assert_cmpuint(r[0].begin, ==, 4096);
+    g_assert_cmpuint(r[0].end, ==, 20480);
+    /* 4 words at 0, the word at 16; 8 words at 20, the word at 52; data at 56. */
+    g_assert_cmpuint(r[0].guest_to_host.num_nodes_lg2, ==, 2);
+    g_assert_cmpuint(r[0].guest_to_host.table_offset, ==, 0);
+    g_assert_cmpuint(r[0].guest_to_host.interrupt_signalled_offset, ==, 16);
+    g_assert_cmpuint(r[0].host_to_guest.num_nodes_lg2, ==, 3);
+    g_assert_cmpuint(r[0].host_to_guest.table_offset, ==, 20);
+    g_assert_cmpuint(r[0].host_to_guest.interrupt_signalled_offset, ==, 52);
+    g_assert_cmpuint(r[0].data_offset, ==, 56);
+    g_assert_cmpuint(r[0].managed_by, ==, 0);
+
+    g_assert_cmpuint(r[1].begin, ==, 20480);
+    g_assert_cmpuint(r[1].end, ==, 24576);
+    g_assert_cmpuint(r[1].current_version, ==, 0);
+    g_assert_cmpuint(r[1].data_offset, ==, 16); /* 1 slot and a word, twice */
+    g_assert_cmpuint(r[2].begin, ==, 24576);
+    g_assert_cmpuint(r[2].end, ==, 32768);
+    g_assert_cmpuint(r[2].managed_by, ==, 1);
+}
+
+static void test_explicit_offsets_in_any_order(void)
+{
+    g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
+
+    spec->region_desc_offset = 48;
+    spec->region_count = 3;
+    spec->declared_size = 50000; /* rounded up: 65536 */
+    add_at(spec, "c", 40960, 65536);
+    add_at(spec, "a", 4096, 8192);
+    add_at(spec, "b", 8192, 12288); /* touches a, and leaves a hole before c */
+
+    g_autoptr(CvdLayout) layout = compute(spec);
+    g_assert_nonnull(layout);
+    g_assert_cmpuint(layout->region_desc_offset, ==, 48);
+    g_assert_cmpuint(layout->window_size, ==, 65536);
+    g_assert_cmpstr(layout->regions[0].name, ==, "c");
+    g_assert_cmpuint(layout->regions[0].begin, ==, 40960);
+    g_assert_cmpuint(layout->regions[0].end, ==, 65536);
+    g_assert_cmpuint(layout->regions[1].begin, ==, 4096);
+    g_assert_cmpuint(layout->regions[2].end, ==, 12288);
+}
+
+static void test_window_size(void)
+{
+    static const struct {
+        gint64 region;
+        gint64 declared;
+        gint64 wanted;
+        guint32 window;
+    } sizes[] = {
+        {4096, CVD_UNSET, CVD_UNSET, 8192}, {8192, CVD_UNSET, CVD_UNSET, 16384},
+        {4096, 4096, CVD_UNSET, 8192},      {4096, 8193, CVD_UNSET, 16384},
+        {4096, CVD_UNSET, 0, 8192},         {4096, CVD_UNSET, 1000000, 1048576},
+        {4096, 65536, 16384, 65536},        {4096, CVD_UNSET, 2147483648, 2147483648u},
+        {4096, 2147483648, 1, 2147483648u}, {2147479552, CVD_UNSET, CVD_UNSET, 2147483648u},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(sizes); i++) {
+        g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
+        add(spec, "a", sizes[i].region);
+        spec->declared_size = sizes[i].declared;
+        spec->min_window_size = sizes[i].wanted;
+        g_autoptr(CvdLayout) layout = compute(spec);
+        g_assert_nonnull(layout);
+        g_assert_cmpuint(layout->window_size, ==, sizes[i].window);
+    }
+}
+
+static void test_declared_size_is_raised_by_the_wanted(void)
+{
+    g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
+
+    spec->declared_size = 16384;
+    add_at(spec, "misc", 4096, 20480);
+    g_assert_false(is_accepted(spec));
+    spec->min_window_size = 32768;
+    g_assert_true(is_accepted(spec));
+}
+
+/* Each limit as it may still be; the case table above has the next number. */
+static void test_largest_tables(void)
+{
+    g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
+    /* 2 * (65536 + 1) words are 524296 bytes: 128 pages and 8 bytes. */
+    CvdRegionSpec *region = add(spec, "a", 129 * 4096);
+
+    region->guest_to_host_nodes_lg2 = region->host_to_guest_nodes_lg2 = 16;
+    g_autoptr(CvdLayout) layout = compute(spec);
+    g_assert_nonnull(layout);
+    g_assert_cmpuint(layout->regions[0].data_offset, ==, 524296);
+    region->size = 128 * 4096;
+    g_assert_false(is_accepted(spec));
+}
+
+static void test_most_regions(void)
+{
+    g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
+
+    for (int i = 0; i < 2048; i++) {
+        g_autofree char *name = g_strdup_printf("region-%d", i);
+        add(spec, name, 4096);
+    }
+    g_autoptr(CvdLayout) layout = compute(spec);
+    g_assert_nonnull(layout);
+    /* 16 + 2048 * 60 = 122896: 31 pages. 2079 pages in all, so a window of 4096. */
+    g_assert_cmpuint(layout->regions[0].begin, ==, 31 * 4096);
+    g_assert_cmpuint(layout->regions[2047].end, ==, 2079 * 4096);
+    g_assert_cmpuint(layout->window_size, ==, 16777216);
+    for (int i = 0; i < 2048; i++) {
+        g_autofree char *name = g_strdup_printf("region-%d", i);
+        g_assert_cmpint(cvd_layout_find(layout, name, strlen(name)), ==, i);
+    }
+    g_assert_cmpint(cvd_layout_find(layout, "region-2048", 11), ==, -1);
+}
+
+static void test_explicit_up_to_the_limit(void)
+{
+    g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
+
+    add_at(spec, "a", 4096, 2 * GIB);
+    g_autoptr(CvdLayout) layout = compute(spec);
+    g_assert_nonnull(layout);
+    g_assert_cmpuint(layout->window_size, ==, 2147483648u);
+    g_assert_cmpuint(layout->regions[0].end, ==, 2147483648u);
+}
+
+static void test_descriptor_block_pushes_regions(void)
+{
+    g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
+
+    spec->region_desc_offset = 4096 - 60; /* ends at the page's end: nothing is pushed */
+    add(spec, "a", 4096);
+    g_autoptr(CvdLayout) fits = compute(spec);
+    g_assert_nonnull(fits);
+    g_assert_cmpuint(fits->regions[0].begin, ==, 4096);
+    spec->region_desc_offset += 4;
+    g_autoptr(CvdLayout) pushed = compute(spec);
+    g_assert_nonnull(pushed);
+    g_assert_cmpuint(pushed->regions[0].begin, ==, 8192);
+}
+
+static void test_managed_region_at_its_least(void)
+{
+    g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
+
+    add(spec, "first", 4096);
+    add(spec, "manager", 4096);
+    CvdRegionSpec *region = add(spec, "managed", 8192);
+    region->managed_by = g_strdup("manager");
+    region->guest_to_host_nodes_lg2 = 9; /* 513 words */
+    region->host_to_guest_nodes_lg2 = 8; /* 257 words: 3080 bytes, in the first page */
+    g_assert_true(is_accepted(spec));
+    region->host_to_guest_nodes_lg2 = 9; /* 4104 bytes: the second page begun, no whole one left */
+    g_assert_false(is_accepted(spec));
+    region->size = 12288;
+    g_assert_true(is_accepted(spec));
+}
+
+/*
+ * A manager needs 4 bytes of data. No region that is whole pages and holds its tables has less: the
+ * layout counts on that.
+ */
+static void test_manager_always_has_data(void)
+{
+    for (int to_host = 0; to_host <= 16; to_host++)
+        for (int to_guest = 0; to_guest <= 16; to_guest++) {
+            g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
+            guint64 tables = (4ull << to_host) + 4 + (4ull << to_guest) + 4;
+            add(spec, "first", 4096);
+            CvdRegionSpec *manager = add(spec, "manager", (gint64)((tables + 4095) & ~4095ull));
+            manager->guest_to_host_nodes_lg2 = to_host;
+            manager->host_to_guest_nodes_lg2 = to_guest;
+            add(spec, "managed", 8192)->managed_by = g_strdup("manager");
+            g_autoptr(CvdLayout) layout = compute(spec);
+            g_assert_nonnull(layout);
+            const CvdRegion *region = &layout->regions[1];
+            g_assert_cmpuint(region->end - region->begin, >=, region->data_offset + 4);
+        }
+}
+
+/* A manager may be managed, and may come after what it manages. */
+static void test_manager_after_managed(void)
+{
+    g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
+
+    add(spec, "memory", 8192)->managed_by = g_strdup("manager");
+    add(spec, "middle", 8192)->managed_by = g_strdup("manager");
+    add(spec, "manager", 4096);
+    g_autoptr(CvdLayout) layout = compute(spec);
+    g_assert_nonnull(layout);
+    g_assert_cmpuint(layout->regions[0].managed_by, ==, 2);
+    g_assert_cmpuint(layout->regions[1].managed_by, ==, 2);
+}
+
+static void test_huge_pages(void)
+{
+    g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
+
+    spec->granule = 2 * MIB;
+    add(spec, "a", 4096);
+    add(spec, "b", 2 * MIB + 4096);
+    g_autoptr(CvdLayout) layout = compute(spec);
+    g_assert_nonnull(layout);
+    g_assert_cmpuint(layout->granule, ==, 2 * MIB);
+    g_assert_cmpuint(layout->regions[0].begin, ==, 2 * MIB);
+    g_assert_cmpuint(layout->regions[0].end, ==, 4 * MIB);
+    g_assert_cmpuint(layout->regions[1].end, ==, 8 * MIB);
+    g_assert_cmpuint(layout->window_size, ==, 8 * MIB);
+
+    g_autoptr(CvdLayoutSpec) at_borders = cvd_layout_spec_new();
+    at_borders->granule = 2 * MIB;
+    add_at(at_borders, "a", 2 * MIB, 4 * MIB);
+    g_assert_true(is_accepted(at_borders));
+}
+
+static void test_find(void)
+{
+    g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
+
+    add(spec, "abc", 4096);
+    add(spec, "abcdefghijklmno", 4096);
+    g_autoptr(CvdLayout) layout = compute(spec);
+    g_assert_nonnull(layout);
+    g_assert_cmpint(cvd_layout_find(layout, "abcx", 3), ==, 0);
+    g_assert_cmpint(cvd_layout_find(layout, "abcdefghijklmnop", 15), ==, 1);
+    g_assert_cmpint(cvd_layout_find(layout, "abcdefghijklmnop", 16), ==, -1);
+    g_assert_cmpint(cvd_layout_find(layout, "ab", 2), ==, -1);
+    g_assert_cmpint(cvd_layout_find(layout, "", 0), ==, -1);
+    g_assert_cmpint(cvd_layout_find(layout, "abc\0", 4), ==, -1);
+    g_assert_cmpint(cvd_layout_find(layout, "abc\0\0\0", 6), ==, -1);
+    g_assert_cmpint(cvd_layout_find(layout, "\0", 1), ==, -1);
+}
+
+static void test_references(void)
+{
+    g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
+
+    add(spec, "abc", 4096);
+    CvdLayout *layout = compute(spec);
+    g_assert_true(cvd_layout_ref(layout) == layout);
+    cvd_layout_unref(layout);
+    g_assert_cmpstr(layout->regions[0].name, ==, "abc");
+    cvd_layout_unref(layout);
+}
+
+/* What holds of every layout, said anew without the code under test. */
+static void check_invariants(const CvdLayout *layout)
+{
+    guint64 block_end = layout->region_desc_offset + 60ull * layout->n_regions;
+
+    g_assert_cmpuint(layout->window_size, >=, 4096);
+    g_assert_cmpuint(layout->window_size & (layout->window_size - 1), ==, 0);
+    g_assert_cmpuint(layout->region_desc_offset, >=, 16);
+    g_assert_cmpuint(layout->region_desc_offset % 4, ==, 0);
+    for (guint i = 0; i < layout->n_regions; i++) {
+        const CvdRegion *r = &layout->regions[i];
+        guint64 to_host = 4ull << r->guest_to_host.num_nodes_lg2;
+        guint64 to_guest = 4ull << r->host_to_guest.num_nodes_lg2;
+        g_assert_cmpuint(r->begin, >=, block_end);
+        g_assert_cmpuint(r->begin % layout->granule, ==, 0);
+        g_assert_cmpuint(r->end % layout->granule, ==, 0);
+        g_assert_cmpuint(r->end, >, r->begin);
+        g_assert_cmpuint(r->end, <=, layout->window_size);
+        g_assert_cmpuint(r->data_offset, ==, to_host + 4 + to_guest + 4);
+        g_assert_cmpuint(r->data_offset, <=, r->end - r->begin);
+        g_assert_cmpuint(r->min_compatible_version, <=, r->current_version);
+        g_assert_cmpint(cvd_layout_find(layout, r->name, strlen(r->name)), ==, (int)i);
+        g_assert_cmpuint(r->managed_by, <, layout->n_regions);
+        g_assert_true(r->managed_by == 0 || r->managed_by != i);
+        for (guint k = 0; k < i; k++)
+            g_assert_true(r->end <= layout->regions[k].begin || layout->regions[k].end <= r->begin);
+    }
+}
+
+static gint64 random_number(gint64 good)
+{
+    static const gint64 odd[] = {-1,         0,           1,          4095,       4097,
+                                 65535,      65536,       2147483647, 2147483648, 4294967296,
+                                 G_MAXINT64, -G_MAXINT64, CVD_UNSET};
+
+    if (g_test_rand_int_range(0, 40) > 0)
+        return good;
+    return odd[g_test_rand_int_range(0, G_N_ELEMENTS(odd))];
+}
+
+static void add_random_region(CvdLayoutSpec *spec, gboolean is_explicit)
+{
+    static const char *const names[] = {"a", "b", "c", "d", "e", "f", "g", "h", "", "."};
+    gint64 begin = 4096 * (gint64)g_test_rand_int_range(1, 64);
+    CvdRegionSpec *region = cvd_layout_spec_add_region(spec);
+
+    region->name = g_strdup(names[g_test_rand_int_range(0, 10)]);
+    region->current_version = random_number(2);
+    region->min_compatible_version = random_number(1);
+    region->guest_to_host_nodes_lg2 = random_number(g_test_rand_int_range(0, 11));
+    region->host_to_guest_nodes_lg2 = random_number(g_test_rand_int_range(0, 11));
+    if (is_explicit) {
+        region->begin = random_number(begin);
+        region->end = random_number(begin + 4096 * (gint64)g_test_rand_int_range(3, 6));
+    } else {
+        region->size = random_number(4096 * (gint64)g_test_rand_int_range(3, 600));
+    }
+    if (g_test_rand_int_range(0, 8) == 0)
+        region->managed_by = g_strdup(names[g_test_rand_int_range(0, 10)]);
+}
+
+static void test_random_specifications(void)
+{
+    guint n_accepted = 0;
+
+    for (int round = 0; round < 20000; round++) {
+        g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
+        g_autoptr(GPtrArray) problems =
+            g_ptr_array_new_with_free_func((GDestroyNotify)cvd_layout_problem_free);
+        gboolean is_explicit = g_test_rand_bit();
+        for (int n = g_test_rand_int_range(0, 5); n > 0; n--)
+            add_random_region(spec, is_explicit);
+        spec->region_desc_offset = random_number(CVD_UNSET);
+        spec->region_count = random_number(CVD_UNSET);
+        spec->declared_size = random_number(CVD_UNSET);
+        spec->min_window_size = random_number(CVD_UNSET);
+        if (g_test_rand_int_range(0, 8) == 0)
+            spec->granule = 2 * MIB;
+        g_autoptr(CvdLayout) layout = cvd_layout_new(spec, problems);
+        g_assert_true((layout == NULL) == (problems->len > 0));
+        if (layout != NULL) {
+            check_invariants(layout);
+            n_accepted++;
+        }
+    }
+    g_assert_cmpuint(n_accepted, >, 100); /* else this has tested nothing */
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *path = g_strdup_printf("/layout/rule/%s", cases[i].name);
+        g_test_add_data_func(path, &cases[i], test_broken_rule);
+    }
+    g_test_add_func("/layout/all-problems-at-once", test_all_problems_at_once);
+    g_test_add_func("/layout/names-are-escaped", test_names_are_escaped);
+    g_test_add_func("/layout/offsets-in-file-order", test_offsets_in_file_order);
+    g_test_add_func("/layout/explicit-offsets-in-any-order", test_explicit_offsets_in_any_order);
+    g_test_add_func("/layout/window-size", test_window_size);
+    g_test_add_func("/layout/declared-size-is-raised-by-the-wanted",
+                    test_declared_size_is_raised_by_the_wanted);
+    g_test_add_func("/layout/largest-tables", test_largest_tables);
+    g_test_add_func("/layout/most-regions", test_most_regions);
+    g_test_add_func("/layout/explicit-up-to-the-limit", test_explicit_up_to_the_limit);
+    g_test_add_func("/layout/descriptor-block-pushes-regions",
+                    test_descriptor_block_pushes_regions);
+    g_test_add_func("/layout/managed-region-at-its-least", test_managed_region_at_its_least);
+    g_test_add_func("/layout/manager-always-has-data", test_manager_always_has_data);
+    g_test_add_func("/layout/manager-after-managed", test_manager_after_managed);
+    g_test_add_func("/layout/huge-pages", test_huge_pages);
+    g_test_add_func("/layout/find", test_find);
+    g_test_add_func("/layout/references", test_references);
+    g_test_add_func("/layout/random-specifications", test_random_specifications);
+    return g_test_run();
+}
