@@ -67,7 +67,7 @@ const char *cvd_guest_device_open(struct cvd_guest_device *device, bool bus_mast
     const char *problem;
 
     if (!cvd_guest_pci_find(IVSHMEM_ID, &device->function))
-        return "no PCI device 1af4:1110";
+        return "PCI device 1af4:1110 not found";
     device->msix = cvd_guest_pci_capability(device->function, PCI_CAPABILITY_MSIX);
     if (!device->msix)
         return "no MSI-X capability";

@@ -194,7 +194,7 @@ void cvd_guest_main(const struct start_info *info)
         cvd_guest_interrupts_route(pin, CVD_GUEST_VECTOR_ACPI);
     problem = cvd_guest_device_open(&device, bus_master);
     if (problem)
-        cvd_guest_print("no device: %s", problem);
+        cvd_guest_print("bad device: %s", problem);
     else if (open_window())
         open_regions();
     run();
