@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Many clients at one port: limits, time limits, and what a callback may do. */
+#include "server/client-port.h"
+
+#include "base/fd.h"
+#include "tests/unit/talk.h"
+
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define HELLO     "GET PROTOCOL_VER"
+#define REQUEST   "INFORM REGION_NAME_LEN: 0x00000007GET REGION: region1"
+#define HANDSHAKE HELLO REQUEST
+#define N_REGIONS 3
+
+typedef struct {
+    GMainContext *context;
+    CvdLayout *layout;
+    CvdDoorbells *doorbells;
+    int window_fd;
+    char *dir;
+    char *path;
+    char *legacy_path;
+    int listening_fd;
+    int legacy_fd;
+    CvdClientPort *port;
+    guint n_attached;
+    guint n_detached;
+    gboolean free_when_attached;
+    gboolean close_when_attached;
+} Fixture;
+
+static void on_attached(gpointer owner, int pid, const char *region)
+{
+    Fixture *f = owner;
+
+    g_assert_cmpint(pid, ==, getpid());
+    f->n_attached++;
+    if (f->free_when_attached)
+        g_clear_pointer(&f->port, cvd_client_port_free);
+    else if (f->close_when_attached)
+        cvd_client_port_close_clients(f->port);
+}
+
+static void on_detached(gpointer owner, int pid)
+{
+    Fixture *f = owner;
+
+    g_assert_cmpint(pid, ==, getpid());
+    f->n_detached++;
+}
+
+static Fixture *fixture_new(guint max_clients, guint timeout_ms)
+{
+    Fixture *f = g_new0(Fixture, 1);
+
+    f->context = g_main_context_new();
+    f->layout = test_layout_new(N_REGIONS);
+    f->doorbells = cvd_doorbells_new(N_REGIONS, NULL);
+    f->window_fd = test_window_new(f->layout);
+    f->dir = g_dir_make_tmp("cvd-XXXXXX", NULL);
+    f->path = g_build_filename(f->dir, "client", NULL);
+    f->legacy_path = g_build_filename(f->dir, "legacy", NULL);
+    f->listening_fd = test_listen(f->path);
+    f->legacy_fd = test_listen(f->legacy_path);
+    const CvdClientPortOptions options = {
+        .layout = f->layout,
+        .doorbells = f->doorbells,
+        .window_fd = f->window_fd,
+        .version_reply = CVD_WIRE_VERSION_REPLY,
+        .max_clients = max_clients,
+        .handshake_timeout_ms = timeout_ms,
+        .attached = on_attached,
+        .detached = on_detached,
+        .owner = f,
+    };
+    f->port = cvd_client_port_new(f->context, &options, NULL);
+    g_assert_nonnull(f->port);
+    g_assert_true(cvd_client_port_listen(f->port, f->listening_fd, CVD_DIALECT_TEXT, NULL));
+    g_assert_true(cvd_client_port_listen(f->port, f->legacy_fd, CVD_DIALECT_LEGACY, NULL));
+    return f;
+}
+
+static void fixture_free(Fixture *f)
+{
+    g_clear_pointer(&f->port, cvd_client_port_free);
+    cvd_close_fd(&f->listening_fd);
+    cvd_close_fd(&f->legacy_fd);
+    cvd_close_fd(&f->window_fd);
+    g_unlink(f->path);
+    g_unlink(f->legacy_path);
+    g_rmdir(f->dir);
+    g_free(f->path);
+    g_free(f->legacy_path);
+    g_free(f->dir);
+    cvd_doorbells_free(f->doorbells);
+    cvd_layout_unref(f->layout);
+    g_main_context_unref(f->context);
+    g_free(f);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Fixture, fixture_free)
+
+static void hear_region(Fixture *f, int peer)
+{
+    char zeros[8];
+
+    test_expect(f->context, peer, "0x000020000x00003000");
+    for (guint i = 0; i < 3; i++) {
+        cvd_autofd fd = test_receive(f->context, peer, zeros, sizeof zeros);
+        g_assert_cmpint(fd, >=, 0);
+    }
+}
+
+static int attach(Fixture *f)
+{
+    int peer = test_connect(f->path);
+
+    test_send(peer, HANDSHAKE, strlen(HANDSHAKE), -1);
+    test_expect(f->context, peer, "PROTOCOL_VER 0");
+    hear_region(f, peer);
+    return peer;
+}
+
+/* Whether the port has a source that will be ready without anybody doing anything. */
+static gboolean has_timer(Fixture *f)
+{
+    int timeout_ms, priority;
+    GPollFD fds[16];
+
+    while (g_main_context_iteration(f->context, FALSE))
+        ;
+    g_assert_true(g_main_context_acquire(f->context));
+    g_main_context_prepare(f->context, &priority);
+    int n = g_main_context_query(f->context, priority, &timeout_ms, fds, G_N_ELEMENTS(fds));
+    g_main_context_check(f->context, priority, fds, MIN(n, (int)G_N_ELEMENTS(fds)));
+    g_main_context_release(f->context);
+    return timeout_ms >= 0;
+}
+
+static void test_attach_and_leave(void)
+{
+    g_autoptr(Fixture) f = fixture_new(4, 5000);
+    cvd_autofd peer = attach(f);
+
+    test_iterate_until(f->context, f->n_attached == 1);
+    g_assert_cmpuint(cvd_client_port_get_n_clients(f->port), ==, 1);
+    cvd_close_fd(&peer);
+    test_iterate_until(f->context, f->n_detached == 1);
+    g_assert_cmpuint(cvd_client_port_get_n_clients(f->port), ==, 0);
+}
+
+static void test_idle_without_a_timer(void)
+{
+    g_autoptr(Fixture) f = fixture_new(4, 5000);
+
+    g_assert_false(has_timer(f));
+    cvd_autofd silent = test_connect(f->path);
+    g_assert_true(has_timer(f));
+    cvd_autofd peer = attach(f);
+    g_assert_true(has_timer(f));
+    cvd_close_fd(&silent);
+    g_assert_false(has_timer(f));
+    test_send(peer, "I", 1, -1);
+    g_assert_true(has_timer(f));
+    cvd_close_fd(&peer);
+    g_assert_false(has_timer(f));
+}
+
+static void test_time_limit_closes(void)
+{
+    g_autoptr(Fixture) f = fixture_new(8, 20);
+    cvd_autofd attached = attach(f);
+    cvd_autofd silent = test_connect(f->path);
+    cvd_autofd halfway = test_connect(f->path);
+    cvd_autofd legacy = test_connect(f->legacy_path);
+    cvd_autofd unknown = test_connect(f->path);
+
+    test_send(halfway, HELLO "INFORM", 22, -1);
+    test_send(unknown, HELLO "INFORM REGION_NAME_LEN: 0x00000000", 50, -1);
+    test_expect(f->context, halfway, "PROTOCOL_VER 0");
+    test_expect_end(f->context, halfway);
+    test_expect_end(f->context, silent);
+    test_expect(f->context, unknown, "PROTOCOL_VER 00xffffffff");
+    test_expect_end(f->context, unknown);
+    guint32 version = 1;
+    g_assert_cmpint(test_receive(f->context, legacy, &version, sizeof version), ==, -1);
+    test_expect_end(f->context, legacy);
+    test_iterate_until(f->context, cvd_client_port_get_n_clients(f->port) == 1);
+
+    /* The attached one is still served, and its next request is limited again. */
+    test_send(attached, REQUEST, strlen(REQUEST), -1);
+    hear_region(f, attached);
+    test_send(attached, "INF", 3, -1);
+    test_expect_end(f->context, attached);
+    test_iterate_until(f->context, f->n_detached == 1);
+}
+
+/* N are let in; N + 1 waits, of either dialect, and is let in when one leaves. */
+static void test_limit(void)
+{
+    const guint n = 3;
+    g_autoptr(Fixture) f = fixture_new(n, 60000);
+    int peers[3];
+    char byte;
+
+    for (guint i = 0; i < n; i++)
+        peers[i] = attach(f);
+    cvd_autofd waiting = test_connect(f->path);
+    cvd_autofd legacy = test_connect(f->legacy_path);
+    test_send(waiting, HANDSHAKE, strlen(HANDSHAKE), -1);
+    g_assert_false(has_timer(f)); /* iterates; and nothing polls meanwhile */
+    g_assert_cmpuint(cvd_client_port_get_n_clients(f->port), ==, n);
+    g_assert_cmpint(recv(waiting, &byte, 1, MSG_DONTWAIT), ==, -1);
+
+    cvd_close_fd(&peers[0]);
+    test_expect(f->context, waiting, "PROTOCOL_VER 0");
+    hear_region(f, waiting);
+    g_assert_cmpuint(cvd_client_port_get_n_clients(f->port), ==, n);
+    g_assert_cmpint(recv(legacy, &byte, 1, MSG_DONTWAIT), ==, -1);
+    cvd_close_fd(&peers[1]);
+    g_assert_cmpint(test_receive(f->context, legacy, &byte, 1), ==, -1);
+    cvd_close_fd(&peers[2]);
+}
+
+static void test_stranger_holds_a_place_for_the_limit_only(void)
+{
+    g_autoptr(Fixture) f = fixture_new(1, 20);
+    cvd_autofd silent = test_connect(f->path);
+    cvd_autofd peer = test_connect(f->path);
+
+    test_send(peer, HANDSHAKE, strlen(HANDSHAKE), -1);
+    test_expect(f->context, peer, "PROTOCOL_VER 0");
+    hear_region(f, peer);
+    test_expect_end(f->context, silent);
+}
+
+static void test_many(void)
+{
+    const guint n = 300;
+    g_autoptr(Fixture) f = fixture_new(n, 60000);
+    g_autofree int *peers = g_new(int, n);
+
+    for (guint i = 0; i < n; i++)
+        peers[i] = test_connect(f->path);
+    for (guint i = 0; i < n; i++)
+        test_send(peers[i], HANDSHAKE, strlen(HANDSHAKE), -1);
+    for (guint i = 0; i < n; i++) {
+        test_expect(f->context, peers[i], "PROTOCOL_VER 0");
+        hear_region(f, peers[i]);
+    }
+    g_assert_cmpuint(f->n_attached, ==, n);
+    cvd_client_port_close_clients(f->port);
+    g_assert_cmpuint(f->n_detached, ==, n);
+    for (guint i = 0; i < n; i++) {
+        test_expect_end(f->context, peers[i]);
+        cvd_close_fd(&peers[i]);
+    }
+    cvd_autofd peer = attach(f);
+    g_assert_cmpint(peer, >=, 0);
+    g_assert_cmpuint(cvd_client_port_get_n_clients(f->port), ==, 1);
+}
+
+/* Whoever talks without a pause does not keep others from being served. */
+static void test_chatterbox(void)
+{
+    g_autoptr(Fixture) f = fixture_new(8, 60000);
+    cvd_autofd chatterbox = attach(f);
+    cvd_autofd peer = test_connect(f->path);
+    char spaces[4096];
+    gboolean is_served = FALSE;
+
+    memset(spaces, ' ', sizeof spaces);
+    test_send(peer, HANDSHAKE, strlen(HANDSHAKE), -1);
+    for (guint i = 0; i < 100 && !is_served; i++) {
+        while (send(chatterbox, spaces, sizeof spaces, MSG_DONTWAIT) > 0)
+            ;
+        g_main_context_iteration(f->context, FALSE);
+        is_served = f->n_attached == 2;
+    }
+    g_assert_true(is_served);
+}
+
+static void test_no_descriptors_left(void)
+{
+    g_autoptr(Fixture) f = fixture_new(8, 60000);
+    struct rlimit before, none;
+    cvd_autofd peer = test_connect(f->path);
+    cvd_autofd lowest = dup(peer);
+
+    test_log_forget();
+    test_send(peer, HANDSHAKE, strlen(HANDSHAKE), -1);
+    g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &before), ==, 0);
+    none = (struct rlimit){.rlim_cur = (rlim_t)lowest + 1, .rlim_max = before.rlim_max};
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &none), ==, 0);
+    test_iterate_until(f->context, test_log_count("Too many open files") > 0);
+    /* It rests, and does not spin: the next thing to happen is the timer. */
+    g_assert_false(g_main_context_iteration(f->context, FALSE));
+    g_assert_true(has_timer(f));
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
+    test_expect(f->context, peer, "PROTOCOL_VER 0");
+    hear_region(f, peer);
+    g_assert_false(has_timer(f));
+}
+
+static void test_freed_by_a_callback(void)
+{
+    g_autoptr(Fixture) f = fixture_new(8, 60000);
+    int peers[4];
+
+    for (guint i = 0; i < 4; i++) {
+        peers[i] = test_connect(f->path);
+        test_send(peers[i], HANDSHAKE, strlen(HANDSHAKE), -1);
+    }
+    f->free_when_attached = TRUE;
+    test_iterate_until(f->context, f->port == NULL);
+    g_assert_cmpuint(f->n_attached, ==, 1);
+    g_assert_cmpuint(f->n_detached, ==, 1);
+    test_expect(f->context, peers[0], "PROTOCOL_VER 0");
+    hear_region(f, peers[0]);
+    test_expect_end(NULL, peers[0]);
+    for (guint i = 0; i < 4; i++)
+        cvd_close_fd(&peers[i]);
+}
+
+static void test_clients_closed_by_a_callback(void)
+{
+    g_autoptr(Fixture) f = fixture_new(8, 60000);
+    int peers[4];
+
+    for (guint i = 0; i < 4; i++) {
+        peers[i] = test_connect(f->path);
+        test_send(peers[i], HELLO, strlen(HELLO), -1);
+        test_expect(f->context, peers[i], "PROTOCOL_VER 0");
+    }
+    f->close_when_attached = TRUE;
+    for (guint i = 0; i < 4; i++)
+        test_send(peers[i], REQUEST, strlen(REQUEST), -1);
+    test_iterate_until(f->context, f->n_attached == 1);
+    g_assert_cmpuint(cvd_client_port_get_n_clients(f->port), ==, 0);
+    g_assert_cmpuint(f->n_detached, ==, 1);
+    for (guint i = 0; i < 4; i++)
+        cvd_close_fd(&peers[i]);
+}
+
+static void test_stop_listening(void)
+{
+    g_autoptr(Fixture) f = fixture_new(1, 60000);
+    cvd_autofd peer = attach(f);
+
+    cvd_client_port_stop_listening(f->port);
+    cvd_client_port_close_clients(f->port);
+    test_expect_end(f->context, peer);
+    cvd_autofd late = test_connect(f->path); /* the socket is still its owner's */
+    g_assert_cmpint(late, >=, 0);
+    g_assert_false(has_timer(f));
+    g_assert_cmpuint(cvd_client_port_get_n_clients(f->port), ==, 0);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    test_log_capture();
+    g_test_add_func("/client-port/attach-and-leave", test_attach_and_leave);
+    g_test_add_func("/client-port/idle-without-a-timer", test_idle_without_a_timer);
+    g_test_add_func("/client-port/time-limit-closes", test_time_limit_closes);
+    g_test_add_func("/client-port/limit", test_limit);
+    g_test_add_func("/client-port/stranger-holds-a-place-for-the-limit-only",
+                    test_stranger_holds_a_place_for_the_limit_only);
+    g_test_add_func("/client-port/many", test_many);
+    g_test_add_func("/client-port/chatterbox", test_chatterbox);
+    g_test_add_func("/client-port/no-descriptors-left", test_no_descriptors_left);
+    g_test_add_func("/client-port/freed-by-a-callback", test_freed_by_a_callback);
+    g_test_add_func("/client-port/clients-closed-by-a-callback", test_clients_closed_by_a_callback);
+    g_test_add_func("/client-port/stop-listening", test_stop_listening);
+    return g_test_run();
+}

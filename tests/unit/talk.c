@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/talk.h"
+
+#include "base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static GPtrArray *log_lines;
+
+CvdLayout *test_layout_new(guint n)
+{
+    g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
+    g_autoptr(GPtrArray) problems =
+        g_ptr_array_new_with_free_func((GDestroyNotify)cvd_layout_problem_free);
+
+    for (guint i = 0; i < n; i++) {
+        CvdRegionSpec *region = cvd_layout_spec_add_region(spec);
+        region->name = g_strdup_printf("region%u", i);
+        region->size = 4096;
+    }
+    CvdLayout *layout = cvd_layout_new(spec, problems);
+    g_assert_nonnull(layout);
+    return layout;
+}
+
+int test_window_new(const CvdLayout *layout)
+{
+    int fd = memfd_create("test-window", MFD_CLOEXEC);
+
+    g_assert_cmpint(fd, >=, 0);
+    g_assert_cmpint(ftruncate(fd, layout->window_size), ==, 0);
+    return fd;
+}
+
+static GLogWriterOutput keep_line(GLogLevelFlags level, const GLogField *fields, gsize n_fields,
+                                  gpointer data)
+{
+    if (level & G_LOG_LEVEL_DEBUG)
+        return G_LOG_WRITER_HANDLED;
+    for (gsize i = 0; i < n_fields; i++)
+        if (strcmp(fields[i].key, "MESSAGE") == 0)
+            g_ptr_array_add(log_lines, g_strdup(fields[i].value));
+    return G_LOG_WRITER_HANDLED;
+}
+
+void test_log_capture(void)
+{
+    g_assert_null(log_lines);
+    log_lines = g_ptr_array_new_with_free_func(g_free);
+    g_log_set_writer_func(keep_line, NULL, NULL);
+}
+
+guint test_log_count(const char *part)
+{
+    guint n = 0;
+
+    for (guint i = 0; i < log_lines->len; i++)
+        if (strstr(log_lines->pdata[i], part) != NULL)
+            n++;
+    return n;
+}
+
+void test_log_forget(void)
+{
+    g_ptr_array_set_size(log_lines, 0);
+}
+
+guint test_count_fds(void)
+{
+    g_autoptr(GDir) dir = g_dir_open("/proc/self/fd", 0, NULL);
+    guint n = 0;
+
+    g_assert_nonnull(dir);
+    while (g_dir_read_name(dir) != NULL)
+        n++;
+    return n - 1; /* that of the directory itself */
+}
+
+gboolean test_is_doorbell(int fd, int doorbell)
+{
+    guint64 value = 1;
+
+    if (write(fd, &value, sizeof value) != sizeof value)
+        return FALSE;
+    return read(doorbell, &value, sizeof value) == sizeof value && value == 1;
+}
+
+gboolean test_is_window(int fd, int window)
+{
+    static guint32 mark;
+    guint32 seen = 0;
+    struct stat a, b;
+
+    mark++;
+    return pwrite(fd, &mark, sizeof mark, 64) == sizeof mark &&
+           pread(window, &seen, sizeof seen, 64) == sizeof seen && seen == mark &&
+           fstat(fd, &a) == 0 && fstat(window, &b) == 0 && a.st_dev == b.st_dev &&
+           a.st_ino == b.st_ino;
+}
+
+static struct sockaddr_un address_of(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    g_assert_cmpuint(strlen(path), <, sizeof address.sun_path);
+    strcpy(address.sun_path, path);
+    return address;
+}
+
+int test_listen(const char *path)
+{
+    struct sockaddr_un address = address_of(path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    g_assert_cmpint(fd, >=, 0);
+    g_assert_cmpint(bind(fd, (struct sockaddr *)&address, sizeof address), ==, 0);
+    g_assert_cmpint(listen(fd, SOMAXCONN), ==, 0);
+    return fd;
+}
+
+int test_connect(const char *path)
+{
+    struct sockaddr_un address = address_of(path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    g_assert_cmpint(fd, >=, 0);
+    g_assert_cmpint(connect(fd, (struct sockaddr *)&address, sizeof address), ==, 0);
+    return fd;
+}
+
+void test_send(int peer, const void *bytes, gsize size, int fd)
+{
+    g_assert_cmpint(cvd_socket_send(peer, bytes, size, &fd, fd >= 0 ? 1 : 0), ==, (gssize)size);
+}
+
+static gssize receive(GMainContext *context, int peer, void *bytes, gsize size, int *fd)
+{
+    for (;;) {
+        gssize n = cvd_socket_receive(peer, bytes, size, fd, 1);
+        if (n >= 0 || errno != EAGAIN || context == NULL)
+            return n;
+        g_main_context_iteration(context, TRUE);
+    }
+}
+
+int test_receive(GMainContext *context, int peer, void *bytes, gsize size)
+{
+    int all = -1;
+    gsize done = 0;
+
+    while (done < size) {
+        int fd = -1;
+        gssize n = receive(context, peer, (char *)bytes + done, size - done, &fd);
+        g_assert_cmpint(n, >, 0);
+        done += (gsize)n;
+        g_assert_true(fd < 0 || all < 0);
+        if (fd >= 0)
+            all = fd;
+    }
+    return all;
+}
+
+void test_expect(GMainContext *context, int peer, const char *text)
+{
+    gsize size = strlen(text);
+    g_autofree char *bytes = g_malloc0(size + 1);
+
+    g_assert_cmpint(test_receive(context, peer, bytes, size), ==, -1);
+    g_assert_cmpstr(bytes, ==, text);
+}
+
+void test_expect_end(GMainContext *context, int peer)
+{
+    char byte;
+    int fd;
+
+    g_assert_cmpint(receive(context, peer, &byte, 1, &fd), ==, 0);
+}
+
+static void on_attached(gpointer owner, CvdClientSession *session, const char *region)
+{
+    TestTalk *talk = owner;
+
+    g_assert_cmpint(cvd_client_session_get_pid(session), ==, getpid());
+    g_string_append_printf(talk->events, "A(%s)", region);
+}
+
+static void on_closing(gpointer owner, CvdClientSession *session)
+{
+    TestTalk *talk = owner;
+
+    g_assert_cmpint(cvd_client_session_get_fd(session), >=, 0);
+    g_string_append_c(talk->events, 'C');
+}
+
+TestTalk *test_talk_new(CvdDialect dialect, guint n_regions)
+{
+    TestTalk *talk = g_new0(TestTalk, 1);
+    int fds[2];
+
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), ==, 0);
+    talk->layout = test_layout_new(n_regions);
+    talk->doorbells = cvd_doorbells_new(n_regions, NULL);
+    g_assert_nonnull(talk->doorbells);
+    talk->window_fd = test_window_new(talk->layout);
+    talk->events = g_string_new(NULL);
+    talk->now_us = 1000;
+    talk->service = (CvdClientService){
+        .layout = talk->layout,
+        .doorbells = talk->doorbells,
+        .window_fd = talk->window_fd,
+        .version_reply = CVD_WIRE_VERSION_REPLY,
+        .timeout_us = TEST_TIMEOUT_US,
+        .attached = on_attached,
+        .closing = on_closing,
+        .owner = talk,
+    };
+    talk->peer = fds[1];
+    cvd_client_session_init(&talk->session, &talk->service, fds[0], dialect, talk->now_us);
+    test_talk_run(talk);
+    return talk;
+}
+
+void test_talk_free(TestTalk *talk)
+{
+    cvd_client_session_close(&talk->session);
+    cvd_close_fd(&talk->peer);
+    cvd_close_fd(&talk->window_fd);
+    cvd_doorbells_free(talk->doorbells);
+    cvd_layout_unref(talk->layout);
+    g_string_free(talk->events, TRUE);
+    g_free(talk);
+}
+
+CvdSessionWants test_talk_run(TestTalk *talk)
+{
+    CvdSessionWants wants;
+    int n_unread;
+
+    do {
+        n_unread = 0;
+        wants = cvd_client_session_run(&talk->session, talk->now_us);
+        if (wants == CVD_SESSION_WANTS_INPUT)
+            ioctl(cvd_client_session_get_fd(&talk->session), FIONREAD, &n_unread);
+    } while (n_unread > 0);
+    return wants;
+}
+
+CvdSessionWants test_talk_say(TestTalk *talk, const void *bytes, gsize size)
+{
+    if (size > 0)
+        test_send(talk->peer, bytes, size, -1);
+    return test_talk_run(talk);
+}
+
+void test_talk_hear(TestTalk *talk, const char *text)
+{
+    test_expect(NULL, talk->peer, text);
+}
+
+void test_talk_hear_region(TestTalk *talk, guint region)
+{
+    const CvdRegion *r = &talk->layout->regions[region];
+    g_autofree char *offsets = g_strdup_printf("0x%08x0x%08x", r->begin, r->end);
+    char zeros[8], expected[8] = {0};
+
+    test_talk_hear(talk, offsets);
+    for (guint i = 0; i < 3; i++) {
+        /* More room than a message has: descriptors of two are never had in one call. */
+        cvd_autofd fd = test_receive(NULL, talk->peer, zeros, sizeof zeros);
+        g_assert_cmpint(fd, >=, 0);
+        g_assert_cmpmem(zeros, sizeof zeros, expected, sizeof expected);
+        if (i == 0)
+            g_assert_true(
+                test_is_doorbell(fd, cvd_doorbells_get_guest_to_host(talk->doorbells, region)));
+        else if (i == 1)
+            g_assert_true(
+                test_is_doorbell(fd, cvd_doorbells_get_host_to_guest(talk->doorbells, region)));
+        else
+            g_assert_true(test_is_window(fd, talk->window_fd));
+    }
+}
