@@ -55,11 +55,11 @@ def count(build):
         for case in suite.iter("testcase"):
             if case.find("failure") is not None or case.find("error") is not None:
                 failed += 1
-                failed_programs.add(suite.get("name"))
-                failed_programs.add(case.get("name"))
+                failed_programs.add(suite.get("name").split(" / ")[-1])
+                failed_programs.add(case.get("name").split(" / ")[-1])
             elif case.find("skipped") is not None:
                 reason = case.findtext("system-out") or "no reason given"
-                skipped.append((case.get("name"), reason.strip()))
+                skipped.append((case.get("name").lstrip("0123456789 "), reason.strip()))
             else:
                 passed += 1
     with open(os.path.join(logs, "testlog.json"), encoding="utf-8") as file:
@@ -67,7 +67,7 @@ def count(build):
             test = json.loads(line)
             if test["result"] not in ("OK", "SKIP", "EXPECTEDFAIL"):
                 program = test["name"].split(" / ")[-1]
-                if not any(name.split(".")[-1] == program for name in failed_programs):
+                if program not in failed_programs:
                     failed += 1
                     print(f"{program}: {test['result'].lower()}, outside of any test case")
     return passed, failed, skipped

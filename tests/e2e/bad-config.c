@@ -107,7 +107,7 @@ static void test_case(gconstpointer data)
     assert_refused(sandbox, config, words);
 }
 
-static void test_missing_file(void)
+static void test_missing_file(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     const char *words[] = {"/nowhere/cvd.json", "No such file", NULL};
@@ -115,7 +115,7 @@ static void test_missing_file(void)
     assert_refused(sandbox, words[0], words);
 }
 
-static void test_directory(void)
+static void test_directory(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     const char *words[] = {sandbox->dir, NULL};
@@ -123,7 +123,7 @@ static void test_directory(void)
     assert_refused(sandbox, sandbox->dir, words);
 }
 
-static void test_100_megabytes(void)
+static void test_100_megabytes(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     g_autofree char *config = test_sandbox_write(sandbox, "cvd.json", "{");
@@ -133,7 +133,7 @@ static void test_100_megabytes(void)
     assert_refused(sandbox, config, words);
 }
 
-static void test_binary_not_executable(void)
+static void test_binary_not_executable(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     g_autofree char *binary = test_sandbox_write(sandbox, "qemu", "#!/bin/sh\n");
@@ -145,7 +145,7 @@ static void test_binary_not_executable(void)
     assert_refused(sandbox, config, words);
 }
 
-static void test_usage(void)
+static void test_usage(gconstpointer data)
 {
     static const char *const wrong[] = {"--no-such-option",        "--timeout=-1",
                                         "--timeout=soon",          "--name=../x",
@@ -164,7 +164,7 @@ static void test_usage(void)
 }
 
 /* The project's own files are good. */
-static void test_good(void)
+static void test_good(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     g_autoptr(TestProcess) launcher = test_launch(sandbox, "good", "--check", NULL);
@@ -178,13 +178,13 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autofree char *path = g_strdup_printf("/bad-config/%s", cases[i].name);
-        g_test_add_data_func(path, &cases[i], test_case);
+        test_add(path, &cases[i], test_case);
     }
-    g_test_add_func("/bad-config/missing-file", test_missing_file);
-    g_test_add_func("/bad-config/a-directory", test_directory);
-    g_test_add_func("/bad-config/100-megabytes", test_100_megabytes);
-    g_test_add_func("/bad-config/binary-not-executable", test_binary_not_executable);
-    g_test_add_func("/bad-config/usage", test_usage);
-    g_test_add_func("/bad-config/the-projects-own-is-good", test_good);
+    test_add("/bad-config/missing-file", NULL, test_missing_file);
+    test_add("/bad-config/a-directory", NULL, test_directory);
+    test_add("/bad-config/100-megabytes", NULL, test_100_megabytes);
+    test_add("/bad-config/binary-not-executable", NULL, test_binary_not_executable);
+    test_add("/bad-config/usage", NULL, test_usage);
+    test_add("/bad-config/the-projects-own-is-good", NULL, test_good);
     return g_test_run();
 }

@@ -107,7 +107,7 @@ static void test_fake_qemu(gconstpointer data)
 }
 
 /* What QEMU itself says about its arguments is shown. */
-static void test_qemu_rejects_arguments(void)
+static void test_qemu_rejects_arguments(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     const char *args[] = {"--set", "qemu.extra_args=[\"-device\",\"no-such-device\"]", NULL};
@@ -117,7 +117,7 @@ static void test_qemu_rejects_arguments(void)
     test_sandbox_assert_clean(sandbox, TEST_LOGS_LEFT);
 }
 
-static void test_runtime_directory_of_another_owner(void)
+static void test_runtime_directory_of_another_owner(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     g_autofree char *parent = g_build_filename(sandbox->runtime, "cvd", NULL);
@@ -127,7 +127,7 @@ static void test_runtime_directory_of_another_owner(void)
     const char *words[] = {"cvd/" NAME, uid, NULL};
 
     if (geteuid() != 0) {
-        g_test_skip("needs root, to give a directory away");
+        test_skip("needs root, to give a directory away");
         return;
     }
     g_assert_cmpint(mkdir(parent, 0700), ==, 0);
@@ -145,14 +145,14 @@ static void mount_read_only(gconstpointer data)
         _exit(124);
 }
 
-static void test_read_only_runtime_directory(void)
+static void test_read_only_runtime_directory(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     const char *args[] = {NULL};
     const char *words[] = {sandbox->runtime, "Read-only", NULL};
 
     if (!test_may_mount()) {
-        g_test_skip("needs the right to mount in a namespace");
+        test_skip("needs the right to mount in a namespace");
         return;
     }
     assert_fails(sandbox, args, mount_read_only, sandbox->runtime, 1, words);
@@ -164,7 +164,7 @@ static void use_long_directory(gconstpointer data)
     g_setenv("XDG_RUNTIME_DIR", data, TRUE);
 }
 
-static void test_runtime_directory_too_long(void)
+static void test_runtime_directory_too_long(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     g_autofree char *component = g_strnfill(100, 'x');
@@ -187,7 +187,7 @@ static void make_instance_dir(const TestSandbox *sandbox)
     g_assert_cmpint(g_mkdir_with_parents(dir, 0700), ==, 0);
 }
 
-static void test_foreign_file_in_runtime_directory(void)
+static void test_foreign_file_in_runtime_directory(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     g_autofree char *precious = test_sandbox_instance_path(sandbox, NAME, "precious");
@@ -204,7 +204,7 @@ static void test_foreign_file_in_runtime_directory(void)
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 
-static void test_symbolic_link_for_runtime_directory(void)
+static void test_symbolic_link_for_runtime_directory(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     g_autofree char *target = test_sandbox_path(sandbox, "target");
@@ -233,7 +233,7 @@ static int listen_at(const char *path)
     return fd;
 }
 
-static void test_socket_in_use(void)
+static void test_socket_in_use(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     g_autofree char *path = test_sandbox_path(sandbox, "taken");
@@ -250,7 +250,7 @@ static void test_socket_in_use(void)
     test_sandbox_assert_clean(sandbox, TEST_LOGS_LEFT);
 }
 
-static void test_file_at_socket_path(void)
+static void test_file_at_socket_path(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     g_autofree char *path = test_sandbox_write(sandbox, "letter", "dear");
@@ -273,7 +273,7 @@ static void limit_files(gconstpointer data)
         _exit(124);
 }
 
-static void test_too_few_descriptors(void)
+static void test_too_few_descriptors(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     const char *args[] = {NULL};
@@ -298,14 +298,14 @@ static gboolean has_free_huge_pages(void)
     "\"guest_to_host_signal_table\":{\"num_nodes_lg2\":1},"                                        \
     "\"host_to_guest_signal_table\":{\"num_nodes_lg2\":1}}]}"
 
-static void test_no_huge_pages(void)
+static void test_no_huge_pages(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     const char *args[] = {"--set", HUGE_LAYOUT, "--set", "window.hugepages=2M", NULL};
     const char *words[] = {"huge", "nr_hugepages", NULL};
 
     if (has_free_huge_pages()) {
-        g_test_skip("this machine has free huge pages, or no 2 MiB ones");
+        test_skip("this machine has free huge pages, or no 2 MiB ones");
         return;
     }
     assert_fails(sandbox, args, NULL, NULL, 1, words);
@@ -319,7 +319,7 @@ static void mount_small_shm(gconstpointer data)
         _exit(124);
 }
 
-static void test_full_shm(void)
+static void test_full_shm(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     g_autofree char *path = g_strdup_printf("/dev/shm/%s", sandbox->token);
@@ -330,21 +330,21 @@ static void test_full_shm(void)
     const char *words[] = {"/dev/shm", "No space", NULL};
 
     if (!test_may_mount()) {
-        g_test_skip("needs the right to mount in a namespace");
+        test_skip("needs the right to mount in a namespace");
         return;
     }
     assert_fails(sandbox, args, mount_small_shm, NULL, 1, words);
     test_sandbox_assert_clean(sandbox, TEST_LOGS_LEFT);
 }
 
-static void test_no_kvm(void)
+static void test_no_kvm(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     const char *args[] = {"--set", "qemu.accel=[\"kvm\"]", NULL};
     const char *words[] = {"/dev/kvm", "tcg", NULL};
 
     if (access("/dev/kvm", F_OK) == 0) {
-        g_test_skip("this machine has /dev/kvm");
+        test_skip("this machine has /dev/kvm");
         return;
     }
     assert_fails(sandbox, args, NULL, NULL, 2, words);
@@ -377,7 +377,7 @@ static void forbid_kvm(gconstpointer data)
         _exit(124);
 }
 
-static void test_kvm_without_permission(void)
+static void test_kvm_without_permission(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     g_autofree char *dev = test_sandbox_path(sandbox, "dev");
@@ -385,7 +385,7 @@ static void test_kvm_without_permission(void)
     const char *words[] = {"/dev/kvm", "Permission denied", "group", NULL};
 
     if (geteuid() != 0 || !test_may_mount()) {
-        g_test_skip("needs root, to make a /dev/kvm that others may not open");
+        test_skip("needs root, to make a /dev/kvm that others may not open");
         return;
     }
     g_assert_cmpint(mkdir(dev, 0755), ==, 0);
@@ -400,23 +400,23 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     for (guint i = 0; i < G_N_ELEMENTS(fakes); i++) {
         g_autofree char *path = g_strdup_printf("/bad-machine/qemu-%s", fakes[i].name);
-        g_test_add_data_func(path, &fakes[i], test_fake_qemu);
+        test_add(path, &fakes[i], test_fake_qemu);
     }
-    g_test_add_func("/bad-machine/qemu-rejects-arguments", test_qemu_rejects_arguments);
-    g_test_add_func("/bad-machine/runtime-directory-of-another-owner",
-                    test_runtime_directory_of_another_owner);
-    g_test_add_func("/bad-machine/runtime-directory-read-only", test_read_only_runtime_directory);
-    g_test_add_func("/bad-machine/runtime-directory-too-long", test_runtime_directory_too_long);
-    g_test_add_func("/bad-machine/foreign-file-in-runtime-directory",
-                    test_foreign_file_in_runtime_directory);
-    g_test_add_func("/bad-machine/symbolic-link-for-runtime-directory",
-                    test_symbolic_link_for_runtime_directory);
-    g_test_add_func("/bad-machine/socket-in-use", test_socket_in_use);
-    g_test_add_func("/bad-machine/file-at-socket-path", test_file_at_socket_path);
-    g_test_add_func("/bad-machine/too-few-descriptors", test_too_few_descriptors);
-    g_test_add_func("/bad-machine/no-huge-pages", test_no_huge_pages);
-    g_test_add_func("/bad-machine/full-shm", test_full_shm);
-    g_test_add_func("/bad-machine/no-kvm", test_no_kvm);
-    g_test_add_func("/bad-machine/kvm-without-permission", test_kvm_without_permission);
+    test_add("/bad-machine/qemu-rejects-arguments", NULL, test_qemu_rejects_arguments);
+    test_add("/bad-machine/runtime-directory-of-another-owner", NULL,
+             test_runtime_directory_of_another_owner);
+    test_add("/bad-machine/runtime-directory-read-only", NULL, test_read_only_runtime_directory);
+    test_add("/bad-machine/runtime-directory-too-long", NULL, test_runtime_directory_too_long);
+    test_add("/bad-machine/foreign-file-in-runtime-directory", NULL,
+             test_foreign_file_in_runtime_directory);
+    test_add("/bad-machine/symbolic-link-for-runtime-directory", NULL,
+             test_symbolic_link_for_runtime_directory);
+    test_add("/bad-machine/socket-in-use", NULL, test_socket_in_use);
+    test_add("/bad-machine/file-at-socket-path", NULL, test_file_at_socket_path);
+    test_add("/bad-machine/too-few-descriptors", NULL, test_too_few_descriptors);
+    test_add("/bad-machine/no-huge-pages", NULL, test_no_huge_pages);
+    test_add("/bad-machine/full-shm", NULL, test_full_shm);
+    test_add("/bad-machine/no-kvm", NULL, test_no_kvm);
+    test_add("/bad-machine/kvm-without-permission", NULL, test_kvm_without_permission);
     return g_test_run();
 }

@@ -48,7 +48,7 @@ static void shut_down(Fixture *fixture)
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Fixture, shut_down)
 
-static void test_ping_through_each_region(void)
+static void test_ping_through_each_region(gconstpointer data)
 {
     g_autoptr(Fixture) fixture = boot(NULL, NULL);
     g_autoptr(GPtrArray) names = test_list_regions(fixture->client_socket);
@@ -65,7 +65,7 @@ static void test_ping_through_each_region(void)
 }
 
 /* The guest's own view of the window, on its serial port. */
-static void test_guest_lists_the_window(void)
+static void test_guest_lists_the_window(gconstpointer data)
 {
     g_autoptr(Fixture) fixture = boot(NULL, NULL);
     g_autoptr(GPtrArray) names = test_list_regions(fixture->client_socket);
@@ -78,7 +78,7 @@ static void test_guest_lists_the_window(void)
 }
 
 /* Many signals on their way at once: each is answered, none is lost, tables never overflow. */
-static void test_pipelined_pings(void)
+static void test_pipelined_pings(gconstpointer data)
 {
     g_autoptr(Fixture) fixture = boot(NULL, NULL);
     g_autoptr(GPtrArray) names = test_list_regions(fixture->client_socket);
@@ -101,7 +101,7 @@ static void test_pipelined_pings(void)
     }
 }
 
-static void test_second_vm_is_refused(void)
+static void test_second_vm_is_refused(gconstpointer data)
 {
     g_autoptr(Fixture) fixture = boot(NULL, NULL);
     g_autoptr(GPtrArray) names = test_list_regions(fixture->client_socket);
@@ -113,7 +113,7 @@ static void test_second_vm_is_refused(void)
     test_ping(fixture->client_socket, g_ptr_array_index(names, 0));
 }
 
-static void test_unknown_region(void)
+static void test_unknown_region(gconstpointer data)
 {
     g_autoptr(Fixture) fixture = boot(NULL, NULL);
     cvd_autofd fd = test_connect(fixture->client_socket);
@@ -126,7 +126,7 @@ static void test_unknown_region(void)
 }
 
 /* Clients that vanish at every point of the conversation cost the others nothing. */
-static void test_clients_that_die(void)
+static void test_clients_that_die(gconstpointer data)
 {
     g_autoptr(Fixture) fixture = boot(NULL, NULL);
     g_autoptr(GPtrArray) names = test_list_regions(fixture->client_socket);
@@ -148,7 +148,7 @@ static void receive_exactly(int fd, void *data, gsize size, int *fds)
 }
 
 /* The conversation of section 4, then a ring through the descriptors that came. */
-static void test_legacy_client(void)
+static void test_legacy_client(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     g_autofree char *path = test_sandbox_path(sandbox, "legacy");
@@ -216,7 +216,7 @@ static void test_many_regions(gconstpointer data)
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
 
     if (!may_open_files(2 * n_regions + 64)) {
-        g_test_skip("RLIMIT_NOFILE is too low for so many regions");
+        test_skip("RLIMIT_NOFILE is too low for so many regions");
         return;
     }
     g_autofree char *layout = write_layout(sandbox, n_regions);
@@ -236,7 +236,7 @@ static void test_many_regions(gconstpointer data)
 }
 
 /* A driver that leaves the bus-master bit off gets its interrupts all the same, if asked for. */
-static void test_forced_bus_master(void)
+static void test_forced_bus_master(gconstpointer data)
 {
     g_autoptr(Fixture) fixture =
         boot("--set=qemu.append=no-bus-master", "--set=ivshmem.force_bus_master=true");
@@ -249,7 +249,7 @@ static void test_forced_bus_master(void)
  * The counterpart shows that the option does something: without it QEMU takes the ring and drops
  * the interrupt. What was taken can be seen: the eventfd is no longer readable.
  */
-static void test_bus_master_left_alone(void)
+static void test_bus_master_left_alone(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     g_autofree char *monitor_argument = test_monitor_argument(sandbox);
@@ -273,7 +273,7 @@ static void test_bus_master_left_alone(void)
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 
-static void test_serial_on_the_terminal(void)
+static void test_serial_on_the_terminal(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     g_autoptr(TestProcess) launcher =
@@ -288,7 +288,7 @@ static void test_serial_on_the_terminal(void)
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 
-static void test_posix_shm(void)
+static void test_posix_shm(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     g_autofree char *path = g_strdup_printf("/dev/shm/%s", sandbox->token);
@@ -320,7 +320,7 @@ static void test_posix_shm(void)
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 
-static void test_notify_socket(void)
+static void test_notify_socket(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     g_autofree char *path = test_sandbox_path(sandbox, "notify");
@@ -350,19 +350,19 @@ static void test_notify_socket(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/boot/ping-through-each-region", test_ping_through_each_region);
-    g_test_add_func("/boot/guest-lists-the-window", test_guest_lists_the_window);
-    g_test_add_func("/boot/pipelined-pings", test_pipelined_pings);
-    g_test_add_func("/boot/second-vm-is-refused", test_second_vm_is_refused);
-    g_test_add_func("/boot/unknown-region", test_unknown_region);
-    g_test_add_func("/boot/clients-that-die-at-every-byte", test_clients_that_die);
-    g_test_add_func("/boot/legacy-client", test_legacy_client);
-    g_test_add_func("/boot/forced-bus-master", test_forced_bus_master);
-    g_test_add_func("/boot/bus-master-left-alone", test_bus_master_left_alone);
-    g_test_add_func("/boot/serial-on-the-terminal", test_serial_on_the_terminal);
-    g_test_add_func("/boot/posix-shm-replaces-a-leftover", test_posix_shm);
-    g_test_add_func("/boot/notify-socket", test_notify_socket);
-    g_test_add_data_func("/boot/512-regions", GUINT_TO_POINTER(512), test_many_regions);
-    g_test_add_data_func("/boot/2048-regions", GUINT_TO_POINTER(2048), test_many_regions);
+    test_add("/boot/ping-through-each-region", NULL, test_ping_through_each_region);
+    test_add("/boot/guest-lists-the-window", NULL, test_guest_lists_the_window);
+    test_add("/boot/pipelined-pings", NULL, test_pipelined_pings);
+    test_add("/boot/second-vm-is-refused", NULL, test_second_vm_is_refused);
+    test_add("/boot/unknown-region", NULL, test_unknown_region);
+    test_add("/boot/clients-that-die-at-every-byte", NULL, test_clients_that_die);
+    test_add("/boot/legacy-client", NULL, test_legacy_client);
+    test_add("/boot/forced-bus-master", NULL, test_forced_bus_master);
+    test_add("/boot/bus-master-left-alone", NULL, test_bus_master_left_alone);
+    test_add("/boot/serial-on-the-terminal", NULL, test_serial_on_the_terminal);
+    test_add("/boot/posix-shm-replaces-a-leftover", NULL, test_posix_shm);
+    test_add("/boot/notify-socket", NULL, test_notify_socket);
+    test_add("/boot/512-regions", GUINT_TO_POINTER(512), test_many_regions);
+    test_add("/boot/2048-regions", GUINT_TO_POINTER(2048), test_many_regions);
     return g_test_run();
 }

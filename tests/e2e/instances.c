@@ -31,7 +31,7 @@ static void ping_all(const TestSandbox *sandbox, const char *name)
         test_ping(path, g_ptr_array_index(names, i));
 }
 
-static void test_side_by_side(void)
+static void test_side_by_side(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     g_autoptr(TestProcess) first = boot(sandbox, "first");
@@ -49,7 +49,7 @@ static void test_side_by_side(void)
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 
-static void test_same_instance_twice(void)
+static void test_same_instance_twice(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     g_autoptr(TestProcess) first = boot(sandbox, "same");
@@ -71,7 +71,7 @@ static void set_umask(gconstpointer data)
     umask((mode_t)GPOINTER_TO_UINT(data));
 }
 
-static void test_modes(void)
+static void test_modes(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     const char *none[] = {NULL};
@@ -95,7 +95,7 @@ static void test_modes(void)
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 
-static void test_explicit_socket_paths(void)
+static void test_explicit_socket_paths(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     g_autofree char *path = test_sandbox_path(sandbox, "mine");
@@ -172,7 +172,7 @@ static TestProcess *start_qemu(const TestSandbox *sandbox, char **attach)
     return test_process_start(sandbox, (const char *const *)argv->pdata, NULL, NULL);
 }
 
-static void test_own_qemu(void)
+static void test_own_qemu(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     g_autofree char *vm_socket = test_sandbox_instance_path(sandbox, "serve", "vm.sock");
@@ -196,7 +196,7 @@ static void test_own_qemu(void)
 }
 
 /* The hand-over, message by message; the slot is free once the VM's process has ended. */
-static void test_raw_vm(void)
+static void test_raw_vm(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     g_autofree char *vm_socket = test_sandbox_instance_path(sandbox, "raw", "vm.sock");
@@ -224,11 +224,11 @@ static void test_raw_vm(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/instances/side-by-side", test_side_by_side);
-    g_test_add_func("/instances/same-instance-twice", test_same_instance_twice);
-    g_test_add_func("/instances/modes-with-umask-0", test_modes);
-    g_test_add_func("/instances/explicit-socket-paths", test_explicit_socket_paths);
-    g_test_add_func("/serve-only/own-qemu", test_own_qemu);
-    g_test_add_func("/serve-only/raw-vm", test_raw_vm);
+    test_add("/instances/side-by-side", NULL, test_side_by_side);
+    test_add("/instances/same-instance-twice", NULL, test_same_instance_twice);
+    test_add("/instances/modes-with-umask-0", NULL, test_modes);
+    test_add("/instances/explicit-socket-paths", NULL, test_explicit_socket_paths);
+    test_add("/serve-only/own-qemu", NULL, test_own_qemu);
+    test_add("/serve-only/raw-vm", NULL, test_raw_vm);
     return g_test_run();
 }

@@ -73,7 +73,7 @@ static char *first_region(const Fixture *fixture)
     return g_strdup(g_ptr_array_index(names, 0));
 }
 
-static void test_guest_powers_off(void)
+static void test_guest_powers_off(gconstpointer data)
 {
     g_autoptr(Fixture) fixture = boot(NULL);
     g_autoptr(TestMonitor) monitor = test_monitor_connect(fixture->sandbox);
@@ -83,7 +83,7 @@ static void test_guest_powers_off(void)
     test_launcher_assert_err(fixture->launcher, "guest powered off");
 }
 
-static void test_guest_reset(void)
+static void test_guest_reset(gconstpointer data)
 {
     g_autoptr(Fixture) fixture = boot(NULL);
     g_autoptr(TestMonitor) monitor = test_monitor_connect(fixture->sandbox);
@@ -109,7 +109,7 @@ static void test_guest_reset(void)
     finish(fixture, 0, TEST_NOTHING_LEFT);
 }
 
-static void test_reset_again_and_again(void)
+static void test_reset_again_and_again(gconstpointer data)
 {
     g_autoptr(Fixture) fixture = boot(NULL);
     g_autoptr(TestMonitor) monitor = test_monitor_connect(fixture->sandbox);
@@ -127,7 +127,7 @@ static void test_reset_again_and_again(void)
 }
 
 /* The guest's reboot as the end of the launch. */
-static void test_reboot_means_exit(void)
+static void test_reboot_means_exit(gconstpointer data)
 {
     const char *args[] = {"--set", "lifecycle.on_reboot=exit", NULL};
     g_autoptr(Fixture) fixture = boot(args);
@@ -151,7 +151,7 @@ static void test_signal_stops(gconstpointer data)
     finish(fixture, 0, TEST_NOTHING_LEFT);
 }
 
-static void test_stop_by_quit(void)
+static void test_stop_by_quit(gconstpointer data)
 {
     const char *args[] = {"--set", "lifecycle.stop=quit", NULL};
     g_autoptr(Fixture) fixture = boot(args);
@@ -162,7 +162,7 @@ static void test_stop_by_quit(void)
 }
 
 /* Without a kernel nothing listens to the power button; the second ctrl-c is not to wait for it. */
-static void test_double_interrupt(void)
+static void test_double_interrupt(gconstpointer data)
 {
     const char *args[] = {"--set", "qemu.kernel=null", "--set", "lifecycle.stop_timeout_s=600",
                           NULL};
@@ -176,7 +176,7 @@ static void test_double_interrupt(void)
 }
 
 /* A guest that does not answer the power button is stopped after stop_timeout_s. */
-static void test_powerdown_times_out(void)
+static void test_powerdown_times_out(gconstpointer data)
 {
     const char *args[] = {"--set", "qemu.kernel=null", "--set", "lifecycle.stop_timeout_s=1", NULL};
     g_autoptr(Fixture) fixture = start(args);
@@ -205,7 +205,7 @@ static void test_interrupt_during_start(gconstpointer data)
 }
 
 /* The moment at which QEMU exists but has not been told to run yet. */
-static void test_interrupt_while_qemu_loads(void)
+static void test_interrupt_while_qemu_loads(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     g_autofree char *started = test_sandbox_write(sandbox, "started", "");
@@ -222,7 +222,7 @@ static void test_interrupt_while_qemu_loads(void)
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 
-static void test_timeout(void)
+static void test_timeout(gconstpointer data)
 {
     const char *args[] = {"--timeout", "2", NULL};
     g_autoptr(Fixture) fixture = start(args);
@@ -231,7 +231,7 @@ static void test_timeout(void)
     test_launcher_assert_err(fixture->launcher, "timeout");
 }
 
-static void test_paused(void)
+static void test_paused(gconstpointer data)
 {
     const char *args[] = {"--paused", NULL};
     g_autoptr(Fixture) fixture = start(args);
@@ -253,7 +253,7 @@ static void test_paused(void)
     finish(fixture, 0, TEST_NOTHING_LEFT);
 }
 
-static void test_launcher_is_killed(void)
+static void test_launcher_is_killed(gconstpointer data)
 {
     g_autoptr(Fixture) fixture = boot(NULL);
     cvd_autofd qemu = test_open_pid(test_launcher_find_qemu(fixture->launcher));
@@ -273,7 +273,7 @@ static void test_launcher_is_killed(void)
     test_sandbox_assert_clean(fixture->sandbox, TEST_NOTHING_LEFT);
 }
 
-static void test_qemu_is_killed(void)
+static void test_qemu_is_killed(gconstpointer data)
 {
     g_autoptr(Fixture) fixture = boot(NULL);
     cvd_autofd qemu = test_open_pid(test_launcher_find_qemu(fixture->launcher));
@@ -284,7 +284,7 @@ static void test_qemu_is_killed(void)
 }
 
 /* A QEMU that can do nothing at all ends by SIGKILL, at the foot of the ladder. */
-static void test_qemu_does_not_react(void)
+static void test_qemu_does_not_react(gconstpointer data)
 {
     const char *args[] = {"--set", "lifecycle.stop_timeout_s=1", NULL};
     g_autoptr(Fixture) fixture = boot(args);
@@ -298,7 +298,7 @@ static void test_qemu_does_not_react(void)
     test_sandbox_assert_clean(fixture->sandbox, TEST_LOGS_LEFT);
 }
 
-static void test_qemu_quits_by_itself(void)
+static void test_qemu_quits_by_itself(gconstpointer data)
 {
     g_autoptr(Fixture) fixture = boot(NULL);
     g_autoptr(TestMonitor) monitor = test_monitor_connect(fixture->sandbox);
@@ -320,7 +320,7 @@ static void take_terminal(gconstpointer data)
 }
 
 /* ctrl-c typed on a terminal goes to the whole foreground group; QEMU must not be in it. */
-static void test_interrupt_on_a_terminal(void)
+static void test_interrupt_on_a_terminal(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     g_autofree char *client_socket = test_sandbox_instance_path(sandbox, NAME, "client.sock");
@@ -344,7 +344,7 @@ static void test_interrupt_on_a_terminal(void)
 }
 
 /* No descriptor of the launcher's but those that are handed over on purpose reaches QEMU. */
-static void test_qemu_inherits_nothing(void)
+static void test_qemu_inherits_nothing(gconstpointer data)
 {
     g_autoptr(Fixture) fixture = boot(NULL);
     g_autofree char *dir =
@@ -369,27 +369,26 @@ static void test_qemu_inherits_nothing(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/lifecycle/guest-powers-off", test_guest_powers_off);
-    g_test_add_func("/lifecycle/guest-reset", test_guest_reset);
-    g_test_add_func("/lifecycle/reset-again-and-again", test_reset_again_and_again);
-    g_test_add_func("/lifecycle/reboot-means-exit", test_reboot_means_exit);
-    g_test_add_data_func("/lifecycle/ctrl-c", GINT_TO_POINTER(SIGINT), test_signal_stops);
-    g_test_add_data_func("/lifecycle/sigterm", GINT_TO_POINTER(SIGTERM), test_signal_stops);
-    g_test_add_data_func("/lifecycle/sighup", GINT_TO_POINTER(SIGHUP), test_signal_stops);
-    g_test_add_func("/lifecycle/ctrl-c-on-a-terminal", test_interrupt_on_a_terminal);
-    g_test_add_func("/lifecycle/stop-by-quit", test_stop_by_quit);
-    g_test_add_func("/lifecycle/ctrl-c-twice", test_double_interrupt);
-    g_test_add_func("/lifecycle/powerdown-times-out", test_powerdown_times_out);
-    g_test_add_data_func("/lifecycle/ctrl-c-at-once", NULL, test_interrupt_during_start);
-    g_test_add_data_func("/lifecycle/ctrl-c-after-the-first-line", ": ",
-                         test_interrupt_during_start);
-    g_test_add_func("/lifecycle/ctrl-c-while-qemu-loads", test_interrupt_while_qemu_loads);
-    g_test_add_func("/lifecycle/timeout", test_timeout);
-    g_test_add_func("/lifecycle/paused", test_paused);
-    g_test_add_func("/lifecycle/launcher-is-killed", test_launcher_is_killed);
-    g_test_add_func("/lifecycle/qemu-is-killed", test_qemu_is_killed);
-    g_test_add_func("/lifecycle/qemu-does-not-react", test_qemu_does_not_react);
-    g_test_add_func("/lifecycle/qemu-quits-by-itself", test_qemu_quits_by_itself);
-    g_test_add_func("/lifecycle/qemu-inherits-nothing", test_qemu_inherits_nothing);
+    test_add("/lifecycle/guest-powers-off", NULL, test_guest_powers_off);
+    test_add("/lifecycle/guest-reset", NULL, test_guest_reset);
+    test_add("/lifecycle/reset-again-and-again", NULL, test_reset_again_and_again);
+    test_add("/lifecycle/reboot-means-exit", NULL, test_reboot_means_exit);
+    test_add("/lifecycle/ctrl-c", GINT_TO_POINTER(SIGINT), test_signal_stops);
+    test_add("/lifecycle/sigterm", GINT_TO_POINTER(SIGTERM), test_signal_stops);
+    test_add("/lifecycle/sighup", GINT_TO_POINTER(SIGHUP), test_signal_stops);
+    test_add("/lifecycle/ctrl-c-on-a-terminal", NULL, test_interrupt_on_a_terminal);
+    test_add("/lifecycle/stop-by-quit", NULL, test_stop_by_quit);
+    test_add("/lifecycle/ctrl-c-twice", NULL, test_double_interrupt);
+    test_add("/lifecycle/powerdown-times-out", NULL, test_powerdown_times_out);
+    test_add("/lifecycle/ctrl-c-at-once", NULL, test_interrupt_during_start);
+    test_add("/lifecycle/ctrl-c-after-the-first-line", ": ", test_interrupt_during_start);
+    test_add("/lifecycle/ctrl-c-while-qemu-loads", NULL, test_interrupt_while_qemu_loads);
+    test_add("/lifecycle/timeout", NULL, test_timeout);
+    test_add("/lifecycle/paused", NULL, test_paused);
+    test_add("/lifecycle/launcher-is-killed", NULL, test_launcher_is_killed);
+    test_add("/lifecycle/qemu-is-killed", NULL, test_qemu_is_killed);
+    test_add("/lifecycle/qemu-does-not-react", NULL, test_qemu_does_not_react);
+    test_add("/lifecycle/qemu-quits-by-itself", NULL, test_qemu_quits_by_itself);
+    test_add("/lifecycle/qemu-inherits-nothing", NULL, test_qemu_inherits_nothing);
     return g_test_run();
 }

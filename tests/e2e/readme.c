@@ -22,7 +22,7 @@ static char *extract_example(void)
     return g_strndup(begin, (gsize)(end - begin));
 }
 
-static void test_example(void)
+static void test_example(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     g_autofree char *example = extract_example();
@@ -44,6 +44,6 @@ static void test_example(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/readme/python-example", test_example);
+    test_add("/readme/python-example", NULL, test_example);
     return g_test_run();
 }

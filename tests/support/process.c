@@ -279,3 +279,51 @@ void test_wait_file(const char *path, const char *text, guint n)
         g_assert_cmpint(read(watch, events, sizeof events), >, 0);
     }
 }
+
+typedef struct {
+    GTestDataFunc test;
+    gconstpointer data;
+} Isolated;
+
+static int skip_pipe = -1;
+
+void test_skip(const char *reason)
+{
+    g_assert_cmpint(write(skip_pipe, reason, strlen(reason)), >, 0);
+}
+
+static void run_isolated(gconstpointer data)
+{
+    const Isolated *isolated = data;
+    char reason[256] = {0};
+    int skip[2];
+    int status;
+
+    g_assert_cmpint(pipe2(skip, O_CLOEXEC), ==, 0);
+    pid_t pid = fork();
+    g_assert_cmpint(pid, >=, 0);
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        skip_pipe = skip[1];
+        isolated->test(isolated->data);
+        _exit(0);
+    }
+    close(skip[1]);
+    gssize n = read(skip[0], reason, sizeof reason - 1);
+    close(skip[0]);
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    if (status != 0) {
+        g_test_fail_printf("see stderr (wait status %d)", status);
+        if (g_getenv("CVD_KEEP") == NULL)
+            test_sandbox_remove_of(pid);
+    } else if (n > 0)
+        g_test_skip(reason);
+}
+
+void test_add(const char *path, gconstpointer data, GTestDataFunc test)
+{
+    Isolated *isolated = g_new(Isolated, 1);
+
+    *isolated = (Isolated){.test = test, .data = data};
+    g_test_add_data_func_full(path, isolated, run_isolated, g_free);
+}

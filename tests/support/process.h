@@ -69,6 +69,19 @@ void test_process_fail(const TestProcess *process, const char *format, ...)
 void test_process_free(TestProcess *process);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TestProcess, test_process_free)
 
+/**
+ * test_add:
+ * @path: the test's path
+ * @data: what it is called with
+ * @test: the test
+ *
+ * As g_test_add_data_func(), but each test runs in a process of its own, so that one which fails
+ * does not take the rest of its program with it.
+ */
+void test_add(const char *path, gconstpointer data, GTestDataFunc test);
+/** test_skip: as g_test_skip(), for tests that were added with test_add() */
+void test_skip(const char *reason);
+
 /** test_find_child: Returns: the pid of the only child of @parent, or 0 */
 pid_t test_find_child(pid_t parent);
 /** test_open_pid: Returns: a descriptor that becomes readable when the process has ended */

@@ -22,7 +22,7 @@ TestSandbox *test_sandbox_new(void)
 {
     TestSandbox *sandbox = g_new0(TestSandbox, 1);
 
-    sandbox->dir = g_strdup("/tmp/cvdt-XXXXXX");
+    sandbox->dir = g_strdup_printf("/tmp/cvdt-%d-XXXXXX", getpid());
     g_assert_nonnull(g_mkdtemp(sandbox->dir));
     sandbox->runtime = g_build_filename(sandbox->dir, "run", NULL);
     g_assert_cmpint(g_mkdir(sandbox->runtime, 0700), ==, 0);
@@ -152,9 +152,30 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
     return 0;
 }
 
+static void remove_tree(const char *path)
+{
+    nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+}
+
+void test_sandbox_remove_of(pid_t pid)
+{
+    static const char *const places[] = {"/tmp", "/dev/shm"};
+    g_autofree char *prefix = g_strdup_printf("cvdt-%d-", pid);
+
+    for (guint i = 0; i < G_N_ELEMENTS(places); i++) {
+        g_autoptr(GDir) dir = g_dir_open(places[i], 0, NULL);
+        const char *name;
+        while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
+            g_autofree char *path = g_build_filename(places[i], name, NULL);
+            if (g_str_has_prefix(name, prefix))
+                remove_tree(path);
+        }
+    }
+}
+
 void test_sandbox_free(TestSandbox *sandbox)
 {
-    nftw(sandbox->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+    remove_tree(sandbox->dir);
     g_free(sandbox->dir);
     g_free(sandbox->runtime);
     g_free(sandbox->token);
