@@ -1,0 +1,684 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cvd.json and what it names: section 2 of the launcher's specification. Which values are right and
+ * wrong is told by the files in data/ (see schemas.py); here it is what they come to mean, and in
+ * which words the wrong ones are answered.
+ */
+#include "launcher/config.h"
+
+#include "launcher/qemu-config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LAYOUT                                                                                     \
+    "{\"vsoc_device_regions\": [{\"device_name\": \"a\", \"current_version\": 1,"                  \
+    " \"min_compatible_version\": 1, \"region_size\": 4096,"                                       \
+    " \"guest_to_host_signal_table\": {\"num_nodes_lg2\": 0},"                                     \
+    " \"host_to_guest_signal_table\": {\"num_nodes_lg2\": 0}}]}"
+
+/* A directory with conf/cvd.json, conf/qemu.json and conf/layout.json; it is the current one. */
+typedef struct {
+    char *old_directory;
+    char *directory;
+    GPtrArray *problems;
+} Files;
+
+static void write_file(const char *name, const char *text)
+{
+    g_autoptr(GError) error = NULL;
+    g_file_set_contents(name, text, -1, &error);
+    g_assert_no_error(error);
+}
+
+static void set_up(Files *files, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *made = g_dir_make_tmp("cvd-config-XXXXXX", &error);
+    g_assert_no_error(error);
+    files->old_directory = g_get_current_dir();
+    g_assert_cmpint(g_chdir(made), ==, 0);
+    files->directory = g_get_current_dir(); /* without symbolic links */
+    files->problems = g_ptr_array_new_with_free_func(g_free);
+    g_assert_cmpint(g_mkdir("conf", 0700), ==, 0);
+    write_file("conf/cvd.json", "{\"layout\": \"layout.json\", \"qemu\": \"qemu.json\"}");
+    write_file("conf/qemu.json", "{}");
+    write_file("conf/layout.json", LAYOUT);
+}
+
+static void remove_tree(const char *directory)
+{
+    g_autoptr(GDir) dir = g_dir_open(directory, 0, NULL);
+    const char *name;
+    while (dir && (name = g_dir_read_name(dir))) {
+        g_autofree char *path = g_build_filename(directory, name, NULL);
+        if (g_file_test(path, G_FILE_TEST_IS_DIR))
+            remove_tree(path);
+        else
+            g_assert_cmpint(g_unlink(path), ==, 0);
+    }
+    g_assert_cmpint(g_rmdir(directory), ==, 0);
+}
+
+static void tear_down(Files *files, gconstpointer data)
+{
+    g_assert_cmpint(g_chdir(files->old_directory), ==, 0);
+    remove_tree(files->directory);
+    g_free(files->old_directory);
+    g_free(files->directory);
+    g_ptr_array_unref(files->problems);
+}
+
+static CvdConfig *load(Files *files, const char *const *overrides)
+{
+    g_ptr_array_set_size(files->problems, 0);
+    const CvdConfigSource source = {.path = "conf/cvd.json", .overrides = overrides};
+    CvdConfig *config = cvd_config_load(&source, files->problems);
+    g_assert_true((config == NULL) == (files->problems->len > 0));
+    return config;
+}
+
+static CvdConfig *load_good(Files *files, const char *const *overrides)
+{
+    CvdConfig *config = load(files, overrides);
+    if (!config)
+        g_error("%s", (char *)files->problems->pdata[0]);
+    return config;
+}
+
+static void assert_problem(Files *files, guint i, const char *part)
+{
+    g_assert_cmpuint(files->problems->len, >, i);
+    const char *problem = files->problems->pdata[i];
+    if (!strstr(problem, part))
+        g_error("\"%s\" does not contain \"%s\"", problem, part);
+}
+
+/* Exactly one. */
+static void assert_bad(Files *files, const char *const *overrides, const char *part)
+{
+    g_assert_null(load(files, overrides));
+    assert_problem(files, 0, part);
+    g_assert_cmpuint(files->problems->len, ==, 1);
+}
+
+static void test_defaults(Files *files, gconstpointer data)
+{
+    g_autoptr(CvdConfig) config = load_good(files, NULL);
+    g_assert_cmpstr(config->name, ==, "cvd-1");
+    g_assert_cmpuint(config->layout->n_regions, ==, 1);
+    g_assert_cmpint(config->window.backing, ==, CVD_WINDOW_MEMFD);
+    g_assert_null(config->window.path);
+    g_assert_cmpuint(config->window.hugepage_size, ==, 0);
+    g_assert_true(config->window.prealloc);
+    g_assert_null(config->vm_socket);
+    g_assert_null(config->client_socket);
+    g_assert_null(config->legacy_socket);
+    g_assert_cmpstr(config->version_reply, ==, "PROTOCOL_VER 0");
+    g_assert_cmpuint(config->socket_mode, ==, 0600);
+    g_assert_cmpuint(config->max_clients, ==, 1024);
+    g_assert_cmpuint(config->handshake_timeout_ms, ==, 5000);
+    g_assert_cmpuint(config->ivshmem_slot, ==, 0x10);
+    g_assert_false(config->ivshmem_force_bus_master);
+    g_assert_cmpint(config->stop, ==, CVD_STOP_POWERDOWN);
+    g_assert_cmpuint(config->stop_timeout_s, ==, 10);
+    g_assert_cmpuint(config->start_timeout_s, ==, 30);
+    g_assert_cmpint(config->on_crash, ==, CVD_ON_EVENT_EXIT);
+    g_assert_cmpint(config->on_panic, ==, CVD_ON_EVENT_EXIT);
+    g_assert_cmpint(config->on_reboot, ==, CVD_ON_EVENT_CONTINUE);
+    g_assert_cmpuint(config->restart_limit, ==, 5);
+}
+
+static void test_qemu_defaults(Files *files, gconstpointer data)
+{
+    g_autoptr(CvdConfig) config = load_good(files, NULL);
+    const CvdQemuConfig *qemu = &config->qemu;
+    g_assert_cmpstr(qemu->binary, ==, "qemu-system-x86_64");
+    g_assert_cmpstr(qemu->machine, ==, "q35");
+    g_assert_cmpuint(g_strv_length(qemu->accel), ==, 2);
+    g_assert_cmpstr(qemu->accel[0], ==, "kvm");
+    g_assert_cmpstr(qemu->accel[1], ==, "tcg");
+    g_assert_null(qemu->cpu);
+    g_assert_null(qemu->smp);
+    g_assert_cmpuint(qemu->memory_bytes, ==, 512 * 1024 * 1024);
+    g_assert_null(qemu->kernel);
+    g_assert_null(qemu->initrd);
+    g_assert_null(qemu->append);
+    g_assert_null(qemu->firmware);
+    g_assert_cmpuint(g_strv_length(qemu->objects), ==, 0);
+    g_assert_cmpuint(g_strv_length(qemu->blockdevs), ==, 0);
+    g_assert_cmpuint(g_strv_length(qemu->netdevs), ==, 0);
+    g_assert_cmpuint(g_strv_length(qemu->devices), ==, 0);
+    g_assert_cmpint(qemu->serial, ==, CVD_SERIAL_LOG);
+    g_assert_cmpstr(qemu->display, ==, "none");
+    g_assert_cmpstr(qemu->sandbox, ==,
+                    "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+    g_assert_cmpuint(g_strv_length(qemu->extra_args), ==, 0);
+}
+
+static void test_every_key(Files *files, gconstpointer data)
+{
+    write_file("conf/cvd.json",
+               "{\"name\": \"x\", \"layout\": " LAYOUT ", \"qemu\": \"qemu.json\","
+               " \"window\": {\"backing\": \"posix-shm\", \"path\": \"/dev/shm/x\","
+               "              \"size\": \"64K\", \"prealloc\": false},"
+               " \"sockets\": {\"vm\": \"v\", \"client\": \"./c\", \"legacy_client\": \"/l\","
+               "               \"version_reply\": \"0x00000000\", \"mode\": \"0660\"},"
+               " \"limits\": {\"clients\": 7, \"handshake_timeout_ms\": 8},"
+               " \"ivshmem\": {\"address\": \"0x1F\", \"force_bus_master\": true},"
+               " \"lifecycle\": {\"stop\": \"quit\", \"stop_timeout_s\": 1,"
+               "                 \"start_timeout_s\": 2, \"on_crash\": \"exit\","
+               "                 \"on_panic\": \"exit\", \"on_reboot\": \"exit\","
+               "                 \"restart_limit\": 0}}");
+    g_autoptr(CvdConfig) config = load_good(files, NULL);
+    g_autofree char *conf = g_build_filename(files->directory, "conf", NULL);
+    g_autofree char *vm = g_build_filename(conf, "v", NULL);
+    g_autofree char *client = g_build_filename(conf, "c", NULL);
+    g_assert_cmpstr(config->name, ==, "x");
+    g_assert_cmpint(config->window.backing, ==, CVD_WINDOW_POSIX_SHM);
+    g_assert_cmpstr(config->window.path, ==, "/dev/shm/x");
+    g_assert_cmpuint(config->layout->window_size, ==, 64 * 1024);
+    g_assert_false(config->window.prealloc);
+    g_assert_cmpstr(config->vm_socket, ==, vm);
+    g_assert_cmpstr(config->client_socket, ==, client);
+    g_assert_cmpstr(config->legacy_socket, ==, "/l");
+    g_assert_cmpstr(config->version_reply, ==, "0x00000000");
+    g_assert_cmpuint(config->socket_mode, ==, 0660);
+    g_assert_cmpuint(config->max_clients, ==, 7);
+    g_assert_cmpuint(config->handshake_timeout_ms, ==, 8);
+    g_assert_cmpuint(config->ivshmem_slot, ==, 0x1f);
+    g_assert_true(config->ivshmem_force_bus_master);
+    g_assert_cmpint(config->stop, ==, CVD_STOP_QUIT);
+    g_assert_cmpuint(config->stop_timeout_s, ==, 1);
+    g_assert_cmpuint(config->start_timeout_s, ==, 2);
+    g_assert_cmpint(config->on_reboot, ==, CVD_ON_EVENT_EXIT);
+    g_assert_cmpuint(config->restart_limit, ==, 0);
+}
+
+static void test_every_qemu_key(Files *files, gconstpointer data)
+{
+    write_file("conf/qemu.json",
+               "{\"binary\": \"../bin/q\", \"machine\": \"pc,usb=off\", \"accel\": \"tcg\","
+               " \"cpu\": \"max\", \"smp\": 3, \"memory\": 1048576, \"kernel\": \"k\","
+               " \"initrd\": \"/i\", \"append\": [\"a\", \"b=c\"], \"firmware\": \"bios.bin\","
+               " \"objects\": [{\"qom-type\": \"o\"}], \"blockdevs\": [{\"driver\": \"b\"}],"
+               " \"netdevs\": [{\"type\": \"n\"}], \"devices\": [{\"driver\": \"d\", \"x\": [1]}],"
+               " \"serial\": \"stdio\", \"display\": \"gtk\", \"sandbox\": false,"
+               " \"extra_args\": [\"-d\", \"int\"]}");
+    g_autoptr(CvdConfig) config = load_good(files, NULL);
+    const CvdQemuConfig *qemu = &config->qemu;
+    g_autofree char *binary = g_build_filename(files->directory, "conf", "../bin/q", NULL);
+    g_autofree char *kernel = g_build_filename(files->directory, "conf", "k", NULL);
+    g_assert_cmpstr(qemu->binary, ==, binary);
+    g_assert_cmpstr(qemu->machine, ==, "pc,usb=off");
+    g_assert_cmpuint(g_strv_length(qemu->accel), ==, 1);
+    g_assert_cmpstr(qemu->accel[0], ==, "tcg");
+    g_assert_cmpstr(qemu->cpu, ==, "max");
+    g_assert_cmpstr(qemu->smp, ==, "3");
+    g_assert_cmpuint(qemu->memory_bytes, ==, 1048576);
+    g_assert_cmpstr(qemu->kernel, ==, kernel);
+    g_assert_cmpstr(qemu->initrd, ==, "/i");
+    g_assert_cmpstr(qemu->append, ==, "a b=c");
+    g_assert_cmpstr(qemu->firmware, ==, "bios.bin");
+    g_assert_cmpstr(qemu->objects[0], ==, "{\"qom-type\":\"o\"}");
+    g_assert_cmpstr(qemu->blockdevs[0], ==, "{\"driver\":\"b\"}");
+    g_assert_cmpstr(qemu->netdevs[0], ==, "{\"type\":\"n\"}");
+    g_assert_cmpstr(qemu->devices[0], ==, "{\"driver\":\"d\",\"x\":[1]}");
+    g_assert_cmpint(qemu->serial, ==, CVD_SERIAL_STDIO);
+    g_assert_cmpstr(qemu->display, ==, "gtk");
+    g_assert_null(qemu->sandbox);
+    g_assert_cmpstr(qemu->extra_args[1], ==, "int");
+}
+
+/* The words: each names the file or option, the JSON path, what was found, and what would do. */
+static void test_messages(Files *files, gconstpointer data)
+{
+    static const struct {
+        const char *override;
+        const char *message;
+    } rows[] = {
+        {"name=a b", "--set name=a b: name: found \"a b\"; expected 1 to 32 letters"},
+        {"nam=x", "--set nam=x: nam: unknown key; did you mean \"name\"?"},
+        {"window.bcking=x", "window.bcking: unknown key; did you mean \"backing\"?"},
+        {"qemu.memroy=1G", "--set qemu.memroy=1G: memroy: unknown key; did you mean \"memory\"?"},
+        {"limits.zzzzz=1", "unknown key; known are clients, handshake_timeout_ms"},
+        {"window=3", "window: found 3; expected an object"},
+        {"window.backing=shm", "found \"shm\"; expected \"memfd\" or \"posix-shm\""},
+        {"window.backing=posix-shm", "conf/cvd.json: window: backing \"posix-shm\" needs \"path\""},
+        {"window.path=/x", "a memfd has no name"},
+        {"window.size=-1", "found -1; expected a size from 1 to 2G"},
+        {"window.size=3G", "found \"3G\"; expected a size from 1 to 2G"},
+        {"window.size=[]", "found a list; expected a size"},
+        {"window.hugepages=4K", "found \"4K\"; expected \"2M\" or \"1G\""},
+        {"window.prealloc=1", "found 1; expected true or false"},
+        {"sockets.mode=0999", "found \"0999\"; expected an octal mode as a string"},
+        {"sockets.vm=", "found \"\"; expected a path"},
+        {"limits.clients=0", "found 0; expected an integer from 1 to 100000"},
+        {"limits.clients=100001", "found 100001; expected an integer"},
+        {"limits.clients=18446744073709551616", "found \"18446744073709551616\"; expected an"},
+        {"limits.clients=null", "found null; expected an integer"},
+        {"ivshmem.address=0x20", "found \"0x20\"; expected a PCI slot"},
+        {"ivshmem.force_bus_master={}", "found an object; expected true or false"},
+        {"lifecycle.on_crash=restart",
+         "\"restart\" is not available in this version; use \"exit\""},
+        {"lifecycle.on_reboot=restart", "\"restart\" is not available in this version"},
+        {"lifecycle.on_panic=continue", "found \"continue\"; expected \"exit\""},
+        {"qemu.memory=512", "found 512; expected a size from 1M to 16384G"},
+        {"qemu.memory=1T", "with K, M or G"},
+        {"qemu.accel=[]", "accel: found a list; expected an accelerator"},
+        {"qemu.accel=[1]", "accel[0]: found 1; expected an accelerator"},
+        {"qemu.smp=0", "smp: found 0; expected an integer from 1 to 4096"},
+        {"qemu.devices=[{}]", "devices[0]: needs \"driver\", a string"},
+        {"qemu.objects=[{\"id\":\"x\"}]", "objects[0]: needs \"qom-type\""},
+        {"qemu.devices=[{\"driver\":\"x\",\"id\":\"ivshmem\"}]", "choose another"},
+        {"qemu.initrd=x", "\"initrd\" needs \"kernel\""},
+        {"qemu.extra_args=[1]", "extra_args[0]: found 1; expected a string"},
+        {"qemu=3", "--set qemu=3: qemu: found 3; expected the path of a file, or an object"},
+        {"layout=nowhere.json", "nowhere.json: No such file or directory"},
+        {"foo", "--set foo: expected PATH=VALUE"},
+        {"=1", "--set =1: expected PATH=VALUE"},
+        {"a..b=1", "PATH has an empty part"},
+        {"qemu.accel.x=1", "--set qemu.accel.x=1: accel: found an object; expected an"},
+        {"window.size={\"a\":1,\"a\":2}", "a: stands twice"},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        const char *overrides[] = {rows[i].override, NULL};
+        g_assert_null(load(files, overrides));
+        assert_problem(files, 0, rows[i].message);
+    }
+}
+
+static void test_all_problems_at_once(Files *files, gconstpointer data)
+{
+    write_file("conf/cvd.json", "{\"nam\": 1, \"layout\": \"layout.json\", \"qemu\": \"qemu.json\","
+                                " \"limits\": {\"clients\": -1, \"clints\": 1}}");
+    write_file("conf/qemu.json", "{\"smp\": 0, \"memory\": true}");
+    write_file("conf/layout.json", "{\"vsoc_device_regions\": 3}");
+    g_assert_null(load(files, (const char *[]){"lifecycle.stop=now", NULL}));
+    assert_problem(files, 0, "conf/cvd.json: nam: unknown key");
+    assert_problem(files, 1, "conf/cvd.json: limits.clients: found -1");
+    assert_problem(files, 2, "conf/cvd.json: limits.clints: unknown key");
+    assert_problem(files, 3, "--set lifecycle.stop=now: lifecycle.stop: found \"now\"");
+    assert_problem(files, 4, "conf/qemu.json: smp: found 0");
+    assert_problem(files, 5, "conf/qemu.json: memory: found true");
+    assert_problem(files, 6, "conf/layout.json: vsoc_device_regions");
+    g_assert_cmpuint(files->problems->len, ==, 7);
+}
+
+static void test_missing_keys(Files *files, gconstpointer data)
+{
+    write_file("conf/cvd.json", "{}");
+    g_assert_null(load(files, NULL));
+    assert_problem(files, 0, "conf/cvd.json: qemu: missing; name a file");
+    assert_problem(files, 1, "conf/cvd.json: layout: missing; name a file");
+    g_assert_cmpuint(files->problems->len, ==, 2);
+}
+
+static void test_duplicates(Files *files, gconstpointer data)
+{
+    write_file("conf/qemu.json", "{\"smp\": 1, \"smp\": 2}");
+    assert_bad(files, NULL, "conf/qemu.json: smp: stands twice");
+}
+
+/* Each of the three files, broken in each way. */
+static void test_broken_files(Files *files, gconstpointer data)
+{
+    static const char *const names[] = {"conf/cvd.json", "conf/qemu.json", "conf/layout.json"};
+    static const struct {
+        const char *text; /* NULL: no file */
+        const char *message;
+    } rows[] = {
+        {NULL, "No such file or directory"},
+        {"", "empty"},
+        {"{\"name\": ", "line 1, column 10: expected a value, found the end"},
+        {"\x7f\x45\x4c\x46\x02\xff", "column 6: byte 0xff is not UTF-8"},
+        {"{\"name\": 99999999999999999999}", "is out of range"},
+        {"[]", "expected"},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autofree char *good = NULL;
+        g_assert_true(g_file_get_contents(names[i], &good, NULL, NULL));
+        for (guint j = 0; j < G_N_ELEMENTS(rows); j++) {
+            if (rows[j].text)
+                write_file(names[i], rows[j].text);
+            else
+                g_assert_cmpint(g_unlink(names[i]), ==, 0);
+            assert_bad(files, NULL, rows[j].message);
+            assert_problem(files, 0, names[i]);
+        }
+        g_assert_cmpint(truncate(names[i], 100 * 1000 * 1000), ==, 0);
+        assert_bad(files, NULL, "has 100000000 bytes; the limit is 1048576");
+        write_file(names[i], good);
+    }
+}
+
+static void test_name_option(Files *files, gconstpointer data)
+{
+    CvdConfigSource source = {.path = "conf/cvd.json", .name = "other"};
+    g_autoptr(CvdConfig) config = cvd_config_load(&source, files->problems);
+    g_assert_nonnull(config);
+    g_assert_cmpstr(config->name, ==, "other");
+    source.name = "../x";
+    g_assert_null(cvd_config_load(&source, files->problems));
+    assert_problem(files, 0, "--name: found \"../x\"; expected 1 to 32");
+}
+
+static void test_default_path(Files *files, gconstpointer data)
+{
+    const CvdConfigSource source = {0};
+    g_autoptr(CvdConfig) config = cvd_config_load(&source, files->problems);
+    g_assert_nonnull(config);
+    g_assert_cmpint(g_rename("conf/cvd.json", "conf/other.json"), ==, 0);
+    if (g_file_test(CVD_TEST_SYSCONFDIR "/cvd/cvd.json", G_FILE_TEST_EXISTS)) {
+        g_test_skip("this system has a configuration of its own");
+        return;
+    }
+    g_assert_null(cvd_config_load(&source, files->problems));
+    assert_problem(files, 0, "there is neither conf/cvd.json nor " CVD_TEST_SYSCONFDIR);
+    assert_problem(files, 0, "--config FILE");
+}
+
+/* Paths are relative to the file that has them, overridden ones to the current directory. */
+static void test_relative_paths(Files *files, gconstpointer data)
+{
+    g_assert_cmpint(g_mkdir("sub", 0700), ==, 0);
+    write_file("sub/q.json", "{\"kernel\": \"k\", \"initrd\": \"./i\"}");
+    write_file("conf/cvd.json", "{\"layout\": \"./layout.json\", \"qemu\": \"../sub/q.json\"}");
+    g_autoptr(CvdConfig) config =
+        load_good(files, (const char *[]){"qemu.initrd=here/i", "sockets.vm=v", NULL});
+    g_autofree char *kernel = g_build_filename(files->directory, "conf/../sub/k", NULL);
+    g_autofree char *initrd = g_build_filename(files->directory, "here/i", NULL);
+    g_autofree char *vm = g_build_filename(files->directory, "v", NULL);
+    g_assert_cmpstr(config->qemu.kernel, ==, kernel);
+    g_assert_cmpstr(config->qemu.initrd, ==, initrd);
+    g_assert_cmpstr(config->vm_socket, ==, vm);
+}
+
+static void test_inline_objects(Files *files, gconstpointer data)
+{
+    write_file("conf/cvd.json", "{\"layout\": " LAYOUT ", \"qemu\": {\"smp\": 0}}");
+    assert_bad(files, NULL, "conf/cvd.json: qemu.smp: found 0");
+    g_autoptr(CvdConfig) config = load_good(files, (const char *[]){"qemu.smp=5", NULL});
+    g_assert_cmpstr(config->qemu.smp, ==, "5");
+    write_file("conf/cvd.json", "{\"layout\": {\"x\": 1}, \"qemu\": {}}");
+    g_assert_null(load(files, NULL));
+    assert_problem(files, 0, "conf/cvd.json: layout: ");
+}
+
+static void test_override_values(Files *files, gconstpointer data)
+{
+    write_file("conf/qemu.json", "{\"devices\": [{\"driver\": \"a\"}, {\"driver\": \"b\"}]}");
+    g_autoptr(CvdConfig) config = load_good(
+        files, (const char *[]){"qemu.memory=4G", "qemu.memory=2G", "qemu.smp=\"2,maxcpus=3\"",
+                                "qemu.devices.1.driver=c", "qemu.devices.2={\"driver\":\"e=f\"}",
+                                "qemu.extra_args.0=-d", "lifecycle={\"stop\":\"quit\"}",
+                                "qemu.append=a b=c", "qemu.kernel=/k", NULL});
+    g_assert_cmpuint(config->qemu.memory_bytes, ==, G_GUINT64_CONSTANT(2) << 30);
+    g_assert_cmpstr(config->qemu.smp, ==, "2,maxcpus=3");
+    g_assert_cmpuint(g_strv_length(config->qemu.devices), ==, 3);
+    g_assert_cmpstr(config->qemu.devices[0], ==, "{\"driver\":\"a\"}");
+    g_assert_cmpstr(config->qemu.devices[1], ==, "{\"driver\":\"c\"}");
+    g_assert_cmpstr(config->qemu.devices[2], ==, "{\"driver\":\"e=f\"}");
+    g_assert_cmpstr(config->qemu.extra_args[0], ==, "-d");
+    g_assert_cmpint(config->stop, ==, CVD_STOP_QUIT);
+    g_assert_cmpstr(config->qemu.append, ==, "a b=c");
+
+    assert_bad(files, (const char *[]){"qemu.devices.3.driver=x", NULL},
+               "\"3\" is no index of the list, which has 2 elements; 2 appends");
+    assert_bad(files, (const char *[]){"qemu.devices.-1=x", NULL}, "\"-1\" is no index");
+    assert_bad(files, (const char *[]){"qemu.devices.0.driver.x=x", NULL}, "nothing to set \"x\"");
+}
+
+static void test_override_layout(Files *files, gconstpointer data)
+{
+    g_autoptr(CvdConfig) config =
+        load_good(files, (const char *[]){"layout.vsoc_device_regions.0.device_name=b",
+                                          "layout.vsoc_device_regions.0.region_size=8192", NULL});
+    g_assert_cmpstr(config->layout->regions[0].name, ==, "b");
+    g_assert_cmpuint(config->layout->regions[0].end - config->layout->regions[0].begin, ==, 8192);
+    assert_bad(files, (const char *[]){"layout.vsoc_device_regions.0.region_size=1", NULL},
+               "conf/layout.json (with --set): vsoc_device_regions[0].region_size");
+}
+
+/* A file is replaced before values are put into it, whatever the order of the options. */
+static void test_override_whole_files(Files *files, gconstpointer data)
+{
+    write_file("other.json", "{\"machine\": \"pc\", \"cpu\": \"max\"}");
+    g_autoptr(CvdConfig) config =
+        load_good(files, (const char *[]){"qemu.cpu=host", "qemu=other.json", NULL});
+    g_assert_cmpstr(config->qemu.machine, ==, "pc");
+    g_assert_cmpstr(config->qemu.cpu, ==, "host");
+
+    g_autoptr(CvdConfig) inlined =
+        load_good(files, (const char *[]){"qemu={\"kernel\":\"k\"}", "qemu.append=x", NULL});
+    g_autofree char *kernel = g_build_filename(files->directory, "k", NULL);
+    g_assert_cmpstr(inlined->qemu.kernel, ==, kernel);
+    g_assert_cmpstr(inlined->qemu.append, ==, "x");
+}
+
+static void test_prealloc(Files *files, gconstpointer data)
+{
+    static const struct {
+        const char *overrides[3];
+        gboolean prealloc;
+    } rows[] = {
+        {{"window.size=4M"}, TRUE},
+        {{"window.size=8M"}, FALSE},
+        {{"window.size=8M", "window.prealloc=true"}, TRUE},
+        {{"window.size=4M", "window.prealloc=false"}, FALSE},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(CvdConfig) config = load_good(files, rows[i].overrides);
+        g_assert_cmpint(config->window.prealloc, ==, rows[i].prealloc);
+    }
+}
+
+static void test_layout_file_of_2017(Files *files, gconstpointer data)
+{
+    static const char guest[] = "layout.guest={\"vmm_path\": \"/opt/q\","
+                                " \"kernel_command_line\": [\"a=1\", \"b\"]}";
+    g_autoptr(CvdConfig) config = load_good(files, (const char *[]){guest, "qemu.kernel=/k", NULL});
+    g_assert_cmpstr(config->qemu.binary, ==, "/opt/q");
+    g_assert_cmpstr(config->qemu.append, ==, "a=1 b");
+
+    g_autoptr(CvdConfig) given = load_good(
+        files, (const char *[]){guest, "qemu.kernel=/k", "qemu.append=c", "qemu.binary=d", NULL});
+    g_assert_cmpstr(given->qemu.binary, ==, "d");
+    g_assert_cmpstr(given->qemu.append, ==, "c");
+
+    g_autoptr(CvdConfig) without_kernel = load_good(files, (const char *[]){guest, NULL});
+    g_assert_null(without_kernel->qemu.append);
+}
+
+static void test_vcpus(void)
+{
+    static const struct {
+        const char *smp;
+        guint n_vcpus;
+    } rows[] = {
+        {NULL, 1},
+        {"4", 4},
+        {"2,maxcpus=8", 2},
+        {"cpus=3,maxcpus=8", 3},
+        {"maxcpus=8,cpus=5", 5},
+        {"sockets=2", 1},
+        {"0", 1},
+        {"99999999", 4096},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        const CvdQemuConfig qemu = {.smp = (char *)rows[i].smp};
+        g_assert_cmpuint(cvd_qemu_config_get_vcpus(&qemu), ==, rows[i].n_vcpus);
+    }
+}
+
+static void test_socket_paths(Files *files, gconstpointer data)
+{
+    static const char *const keys[] = {"vm", "client", "legacy_client"};
+    g_autofree char *longest = g_strnfill(107, 'x');
+    longest[0] = '/';
+    for (guint i = 0; i < G_N_ELEMENTS(keys); i++) {
+        g_autofree char *fits = g_strdup_printf("sockets.%s=%s", keys[i], longest);
+        g_autofree char *longer = g_strdup_printf("sockets.%s=%sx", keys[i], longest);
+        g_autoptr(CvdConfig) config = load_good(files, (const char *[]){fits, NULL});
+        assert_bad(files, (const char *[]){longer, NULL}, "107");
+        assert_problem(files, 0, keys[i]);
+    }
+    assert_bad(files, (const char *[]){"sockets.vm=/x", "sockets.client=/x", NULL},
+               "conf/cvd.json: sockets: two sockets at /x");
+}
+
+static void test_runtime_directory_path(Files *files, gconstpointer data)
+{
+    g_autoptr(CvdConfig) config = load_good(files, NULL);
+    /* The longest names there are client.sock and control.sock: with the slash 13 bytes. */
+    g_autofree char *longest = g_strnfill(107 - 13, 'x');
+    longest[0] = '/';
+    g_assert_true(cvd_config_check_sockets(config, longest, files->problems));
+    g_autofree char *longer = g_strconcat(longest, "x", NULL);
+    g_assert_false(cvd_config_check_sockets(config, longer, files->problems));
+    assert_problem(files, 0, longer);
+    assert_problem(files, 0, "107");
+}
+
+static gboolean probe(Files *files, const char *const *overrides, CvdQemuTools *tools)
+{
+    g_autoptr(CvdConfig) config = load_good(files, overrides);
+    return cvd_config_probe(config, tools, files->problems);
+}
+
+static void test_probe_binary(Files *files, gconstpointer data)
+{
+    static const struct {
+        const char *override;
+        const char *message;
+    } rows[] = {
+        {"qemu.binary=no-such-qemu", "no-such-qemu is not in PATH; install it (apt install qemu"},
+        {"qemu.binary=./nowhere", "nowhere: No such file or directory; or set qemu.binary"},
+        {"qemu.binary=./file", "file: is not executable"},
+        {"qemu.binary=./conf", "conf: is not a file"},
+    };
+    write_file("file", "");
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_auto(CvdQemuTools) tools = {0};
+        const char *overrides[] = {"qemu.accel=tcg", rows[i].override, NULL};
+        g_assert_false(probe(files, overrides, &tools));
+        assert_problem(files, 0, rows[i].message);
+        g_assert_cmpuint(files->problems->len, ==, 1);
+        g_assert_null(tools.binary);
+    }
+    g_assert_cmpint(g_chmod("file", 0700), ==, 0);
+    g_auto(CvdQemuTools) tools = {0};
+    g_assert_true(
+        probe(files, (const char *[]){"qemu.accel=tcg", "qemu.binary=./file", NULL}, &tools));
+    g_autofree char *path = g_build_filename(files->directory, "file", NULL);
+    g_assert_cmpstr(tools.binary, ==, path);
+}
+
+static void test_probe_looks_in_path(Files *files, gconstpointer data)
+{
+    g_auto(CvdQemuTools) tools = {0};
+    g_assert_true(probe(files, (const char *[]){"qemu.accel=tcg", "qemu.binary=sh", NULL}, &tools));
+    g_assert_true(g_path_is_absolute(tools.binary));
+    g_assert_true(g_str_has_suffix(tools.binary, "/sh"));
+}
+
+static void test_probe_files(Files *files, gconstpointer data)
+{
+    g_auto(CvdQemuTools) tools = {0};
+    g_assert_false(
+        probe(files,
+              (const char *[]){"qemu.accel=tcg", "qemu.binary=sh", "qemu.kernel=nokernel",
+                               "qemu.initrd=conf", "qemu.firmware=./nofirmware", NULL},
+              &tools));
+    assert_problem(files, 0, "qemu.kernel: ");
+    assert_problem(files, 0, "nokernel: No such file or directory; name a kernel that exists");
+    assert_problem(files, 1, "qemu.initrd: ");
+    assert_problem(files, 1, "is a directory");
+    assert_problem(files, 2, "qemu.firmware: ");
+    g_assert_cmpuint(files->problems->len, ==, 3);
+
+    /* QEMU looks for bare names of firmware among its own. */
+    g_assert_true(
+        probe(files,
+              (const char *[]){"qemu.accel=tcg", "qemu.binary=sh", "qemu.kernel=conf/cvd.json",
+                               "qemu.firmware=bios.bin", NULL},
+              &tools));
+}
+
+static void test_probe_unreadable_kernel(Files *files, gconstpointer data)
+{
+    if (geteuid() == 0) {
+        g_test_skip("root can read everything");
+        return;
+    }
+    g_auto(CvdQemuTools) tools = {0};
+    write_file("kernel", "");
+    g_assert_cmpint(g_chmod("kernel", 0), ==, 0);
+    g_assert_false(probe(
+        files, (const char *[]){"qemu.accel=tcg", "qemu.binary=sh", "qemu.kernel=kernel", NULL},
+        &tools));
+    assert_problem(files, 0, "kernel: Permission denied");
+}
+
+static void test_probe_accel(Files *files, gconstpointer data)
+{
+    int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    gboolean has_kvm = fd >= 0;
+    if (has_kvm)
+        close(fd);
+
+    g_auto(CvdQemuTools) both = {0};
+    static const char both_accels[] = "qemu.accel=[\"kvm,kernel-irqchip=split\", \"tcg\"]";
+    g_assert_true(probe(files, (const char *[]){"qemu.binary=sh", both_accels, NULL}, &both));
+    g_assert_cmpuint(g_strv_length(both.accel), ==, has_kvm ? 2 : 1);
+    g_assert_cmpstr(both.accel[0], ==, has_kvm ? "kvm,kernel-irqchip=split" : "tcg");
+
+    g_auto(CvdQemuTools) kvm = {0};
+    g_assert_cmpint(probe(files, (const char *[]){"qemu.binary=sh", "qemu.accel=kvm", NULL}, &kvm),
+                    ==, has_kvm);
+    if (!has_kvm) {
+        assert_problem(files, 0, "qemu.accel: /dev/kvm: ");
+        assert_problem(files, 0, "or set qemu.accel to \"tcg\"");
+    }
+}
+
+static void add(const char *path, void (*test)(Files *, gconstpointer))
+{
+    g_test_add(path, Files, NULL, set_up, test, tear_down);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    add("/config/defaults", test_defaults);
+    add("/config/qemu-defaults", test_qemu_defaults);
+    add("/config/every-key", test_every_key);
+    add("/config/every-qemu-key", test_every_qemu_key);
+    add("/config/messages", test_messages);
+    add("/config/all-problems-at-once", test_all_problems_at_once);
+    add("/config/missing-keys", test_missing_keys);
+    add("/config/duplicates", test_duplicates);
+    add("/config/broken-files", test_broken_files);
+    add("/config/name-option", test_name_option);
+    add("/config/default-path", test_default_path);
+    add("/config/relative-paths", test_relative_paths);
+    add("/config/inline-objects", test_inline_objects);
+    add("/config/override-values", test_override_values);
+    add("/config/override-layout", test_override_layout);
+    add("/config/override-whole-files", test_override_whole_files);
+    add("/config/prealloc", test_prealloc);
+    add("/config/layout-file-of-2017", test_layout_file_of_2017);
+    g_test_add_func("/config/vcpus", test_vcpus);
+    add("/config/socket-paths", test_socket_paths);
+    add("/config/runtime-directory-path", test_runtime_directory_path);
+    add("/config/probe/binary", test_probe_binary);
+    add("/config/probe/looks-in-path", test_probe_looks_in_path);
+    add("/config/probe/files", test_probe_files);
+    add("/config/probe/unreadable-kernel", test_probe_unreadable_kernel);
+    add("/config/probe/accel", test_probe_accel);
+    return g_test_run();
+}
