@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Form that a program can judge, over the whole tree. Argument: the source directory.
+
+The licence line comes first (second after #!), no tabs, no white space at the end of a line, no marks
+of unfinished work, and C is as clang-format has it. Without clang-format the rest is still judged
+and a failure still told; if there is none, the test counts as skipped.
+"""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+SKIP = 77
+LICENCE = "SPDX-License-Identifier: Apache-2.0"
+# Files in which nothing but the text of a licence or of data can stand.
+WITHOUT_LICENCE_LINE = {"LICENSE"}
+WITHOUT_LICENCE_SUFFIX = {".json", ".md", ".png", ".svg"}
+BINARY = {".png"}
+# Written in two parts, so as not to find itself.
+UNFINISHED = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
+
+
+def tree_files(root):
+    """What git tracks or would track; without git everything but build directories."""
+    try:
+        listed = subprocess.run(
+            ["git", "-c", f"safe.directory={root}", "-C", str(root), "ls-files", "-z", "--cached",
+             "--others", "--exclude-standard"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout
+        names = [name for name in os.fsdecode(listed).split("\0") if name]
+    except (OSError, subprocess.CalledProcessError):
+        names = [path.relative_to(root).as_posix() for path in root.glob("**/*")
+                 if not path.relative_to(root).parts[0].startswith(("build", ".git"))]
+    return [root / name for name in sorted(set(names)) if (root / name).is_file()]
+
+
+def licence_problem(path, lines):
+    if path.name in WITHOUT_LICENCE_LINE or path.suffix in WITHOUT_LICENCE_SUFFIX:
+        return None
+    first = 1 if lines and lines[0].startswith("#!") else 0
+    if len(lines) <= first or LICENCE not in lines[first]:
+        return f"line {first + 1} has no \"{LICENCE}\""
+    return None
+
+
+def problems_of(path):
+    text = path.read_text(encoding="utf-8")
+    lines = text.split("\n")
+    problem = licence_problem(path, lines)
+    if problem:
+        yield problem
+    if text and not text.endswith("\n"):
+        yield "the last line has no end"
+    for number, line in enumerate(lines, 1):
+        if "\t" in line and path.name != "Makefile":
+            yield f"line {number}: a tab"
+        if line != line.rstrip():
+            yield f"line {number}: white space at the end"
+        if UNFINISHED.search(line):
+            yield f"line {number}: unfinished work"
+
+
+def format_problems(sources):
+    if not sources:
+        return
+    result = subprocess.run(["clang-format", "--dry-run", "--Werror", *map(str, sources)],
+                            stderr=subprocess.PIPE, text=True, check=False)
+    if result.returncode != 0:
+        yield "clang-format would change:\n" + "\n".join(
+            line for line in result.stderr.splitlines() if "error:" in line)
+
+
+def main():
+    root = pathlib.Path(sys.argv[1]).resolve()
+    files = [path for path in tree_files(root) if path.suffix not in BINARY]
+    failures = [f"{path.relative_to(root)}: {problem}"
+                for path in files for problem in problems_of(path)]
+    has_formatter = shutil.which("clang-format") is not None
+    if has_formatter:
+        failures += format_problems([path for path in files if path.suffix in (".c", ".h")])
+    print(f"{len(files)} files looked at")
+    for failure in failures:
+        print(failure)
+    if failures or not files:
+        return 1
+    if not has_formatter:
+        print("skipped: clang-format is not installed")
+        return SKIP
+    return 0
+
+
+sys.exit(main())
