@@ -450,8 +450,8 @@ static GPtrArray *rule_problems_new(void)
 static void report_broken_rules(Reader *reader)
 {
     g_autoptr(GPtrArray) broken_rules = rule_problems_new();
-    g_autoptr(CvdLayout) layout = cvd_layout_new(reader->file->spec, broken_rules);
 
+    cvd_layout_unref(cvd_layout_new(reader->file->spec, broken_rules));
     for (guint i = 0; i < broken_rules->len; i++) {
         const CvdLayoutProblem *problem = g_ptr_array_index(broken_rules, i);
         if (!follows(reader, problem))
