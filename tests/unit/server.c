@@ -1,0 +1,550 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The whole server, with a VM and clients that know only what the specification says. */
+#include "server/cvd-server.h"
+
+#include "base/fd.h"
+#include "server/vsoc-abi.h"
+#include "tests/unit/talk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define HELLO     "GET PROTOCOL_VER"
+#define REQUEST   "INFORM REGION_NAME_LEN: 0x00000007GET REGION: region1"
+#define HANDSHAKE HELLO REQUEST
+#define N_REGIONS 3
+
+typedef struct {
+    GMainContext *context;
+    CvdLayout *layout;
+    CvdServerOptions options;
+    CvdServer *server;
+    char *dir;
+    GString *events;
+    gboolean stop_when_attached;
+    gboolean unref_when_attached;
+} Fixture;
+
+static void vm_attached(CvdServer *server, int pid, Fixture *f)
+{
+    g_assert_cmpint(pid, ==, getpid());
+    g_string_append(f->events, "V+ ");
+}
+
+static void vm_handed_over(CvdServer *server, Fixture *f)
+{
+    g_string_append(f->events, "V! ");
+}
+
+static void vm_detached(CvdServer *server, Fixture *f)
+{
+    g_string_append(f->events, "V- ");
+}
+
+static void client_attached(CvdServer *server, int pid, const char *region, Fixture *f)
+{
+    g_assert_cmpint(pid, ==, getpid());
+    g_string_append_printf(f->events, "C+%s ", region);
+    if (f->stop_when_attached)
+        cvd_server_stop(server);
+    if (f->unref_when_attached)
+        g_clear_object(&f->server);
+}
+
+static void client_detached(CvdServer *server, int pid, Fixture *f)
+{
+    g_string_append(f->events, "C- ");
+}
+
+static void make_server(Fixture *f)
+{
+    g_main_context_push_thread_default(f->context);
+    f->server = cvd_server_new(f->layout, &f->options);
+    g_main_context_pop_thread_default(f->context);
+    g_signal_connect(f->server, "vm-attached", G_CALLBACK(vm_attached), f);
+    g_signal_connect(f->server, "vm-handed-over", G_CALLBACK(vm_handed_over), f);
+    g_signal_connect(f->server, "vm-detached", G_CALLBACK(vm_detached), f);
+    g_signal_connect(f->server, "client-attached", G_CALLBACK(client_attached), f);
+    g_signal_connect(f->server, "client-detached", G_CALLBACK(client_detached), f);
+}
+
+static Fixture *fixture_new(void)
+{
+    Fixture *f = g_new0(Fixture, 1);
+
+    test_log_forget();
+    f->context = g_main_context_new();
+    f->layout = test_layout_new(N_REGIONS);
+    f->dir = g_dir_make_tmp("cvd-XXXXXX", NULL);
+    f->events = g_string_new(NULL);
+    f->options = (CvdServerOptions){
+        .window = {.backing = CVD_WINDOW_MEMFD},
+        .vm_socket = g_build_filename(f->dir, "vm.sock", NULL),
+        .client_socket = g_build_filename(f->dir, "client.sock", NULL),
+        .legacy_socket = g_build_filename(f->dir, "legacy.sock", NULL),
+        .socket_mode = 0600,
+        .vm_access = CVD_VM_ACCESS_OWN,
+    };
+    return f;
+}
+
+static Fixture *fixture_start(void)
+{
+    Fixture *f = fixture_new();
+    GError *error = NULL;
+
+    make_server(f);
+    g_assert_true(cvd_server_start(f->server, &error));
+    g_assert_no_error(error);
+    return f;
+}
+
+static void fixture_free(Fixture *f)
+{
+    g_clear_object(&f->server);
+    g_assert_cmpint(g_rmdir(f->dir), ==, 0); /* so nothing was left in it */
+    g_free((char *)f->options.vm_socket);
+    g_free((char *)f->options.client_socket);
+    g_free((char *)f->options.legacy_socket);
+    g_free(f->dir);
+    g_string_free(f->events, TRUE);
+    cvd_layout_unref(f->layout);
+    g_main_context_unref(f->context);
+    g_free(f);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Fixture, fixture_free)
+
+/* What a client has after its handshake. */
+typedef struct {
+    int socket;
+    guint32 begin;
+    guint32 end;
+    int guest_to_host;
+    int host_to_guest;
+    int window;
+} Client;
+
+static guint32 hear_number(Fixture *f, int peer)
+{
+    char text[11] = {0};
+
+    g_assert_cmpint(test_receive(f->context, peer, text, 10), ==, -1);
+    g_assert_true(g_str_has_prefix(text, "0x"));
+    return (guint32)g_ascii_strtoull(text + 2, NULL, 16);
+}
+
+static int hear_fd(Fixture *f, int peer)
+{
+    char zeros[8];
+    int fd = test_receive(f->context, peer, zeros, sizeof zeros);
+
+    g_assert_cmpint(fd, >=, 0);
+    return fd;
+}
+
+static void hear_region(Fixture *f, Client *client)
+{
+    client->begin = hear_number(f, client->socket);
+    client->end = hear_number(f, client->socket);
+    client->guest_to_host = hear_fd(f, client->socket);
+    client->host_to_guest = hear_fd(f, client->socket);
+    client->window = hear_fd(f, client->socket);
+}
+
+static Client client_attach(Fixture *f)
+{
+    Client client = {.socket = test_connect(f->options.client_socket)};
+
+    test_send(client.socket, HANDSHAKE, strlen(HANDSHAKE), -1);
+    test_expect(f->context, client.socket, "PROTOCOL_VER 0");
+    hear_region(f, &client);
+    return client;
+}
+
+static void client_clear(Client *client)
+{
+    cvd_close_fd(&client->socket);
+    cvd_close_fd(&client->guest_to_host);
+    cvd_close_fd(&client->host_to_guest);
+    cvd_close_fd(&client->window);
+}
+
+/* What QEMU has after the hand-over. */
+typedef struct {
+    int socket;
+    int window;
+    int guest_to_host[N_REGIONS];
+    int host_to_guest[N_REGIONS];
+} Vm;
+
+static int hear_message(Fixture *f, int peer, gint64 expected)
+{
+    gint64 value;
+    int fd = test_receive(f->context, peer, &value, sizeof value);
+
+    g_assert_cmpint(GINT64_FROM_LE(value), ==, expected);
+    return fd;
+}
+
+static Vm vm_attach(Fixture *f)
+{
+    Vm vm = {.socket = cvd_server_connect_vm(f->server, NULL)};
+
+    g_assert_cmpint(vm.socket, >=, 0);
+    g_assert_cmpint(hear_message(f, vm.socket, 0), ==, -1);
+    g_assert_cmpint(hear_message(f, vm.socket, 1), ==, -1);
+    vm.window = hear_message(f, vm.socket, -1);
+    for (guint i = 0; i < N_REGIONS; i++)
+        vm.guest_to_host[i] = hear_message(f, vm.socket, 0);
+    for (guint i = 0; i < N_REGIONS; i++)
+        vm.host_to_guest[i] = hear_message(f, vm.socket, 1);
+    return vm;
+}
+
+static void vm_clear(Vm *vm)
+{
+    cvd_close_fd(&vm->socket);
+    cvd_close_fd(&vm->window);
+    for (guint i = 0; i < N_REGIONS; i++) {
+        cvd_close_fd(&vm->guest_to_host[i]);
+        cvd_close_fd(&vm->host_to_guest[i]);
+    }
+}
+
+static void test_start_and_stop(void)
+{
+    g_autoptr(Fixture) f = fixture_start();
+    const char *paths[] = {f->options.vm_socket, f->options.client_socket,
+                           f->options.legacy_socket};
+    struct stat st;
+
+    for (gsize i = 0; i < G_N_ELEMENTS(paths); i++) {
+        g_assert_cmpint(stat(paths[i], &st), ==, 0);
+        g_assert_true(S_ISSOCK(st.st_mode));
+        g_assert_cmpuint(st.st_mode & 07777, ==, 0600);
+    }
+    g_assert_true(cvd_server_get_layout(f->server) == f->layout);
+    g_assert_cmpuint(cvd_server_get_n_clients(f->server), ==, 0);
+    cvd_server_stop(f->server);
+    cvd_server_stop(f->server);
+    for (gsize i = 0; i < G_N_ELEMENTS(paths); i++)
+        g_assert_cmpint(access(paths[i], F_OK), ==, -1);
+    g_assert_cmpuint(cvd_server_get_n_clients(f->server), ==, 0);
+    g_assert_false(cvd_server_vm_has_read_all(f->server));
+}
+
+static void test_no_descriptor_is_left(void)
+{
+    guint n_fds = test_count_fds();
+    g_autoptr(Fixture) f = fixture_start();
+    guint n_own = f->context != NULL ? 1 : 0; /* a context has an eventfd of its own */
+
+    Client client = client_attach(f);
+    Vm vm = vm_attach(f);
+    vm_clear(&vm);
+    client_clear(&client);
+    g_clear_object(&f->server);
+    g_assert_cmpuint(test_count_fds(), ==, n_fds + n_own);
+}
+
+/* The socket of the client goes last in a start: what was made before it is undone. */
+static void test_start_fails(void)
+{
+    guint n_fds = test_count_fds();
+    g_autoptr(Fixture) f = fixture_new();
+    g_autoptr(GError) error = NULL;
+
+    g_assert_true(g_file_set_contents(f->options.legacy_socket, "mine", -1, NULL));
+    make_server(f);
+    g_assert_false(cvd_server_start(f->server, &error));
+    g_assert_error(error, CVD_ERROR, CVD_ERROR_FOREIGN);
+    g_assert_cmpint(access(f->options.vm_socket, F_OK), ==, -1);
+    g_assert_cmpint(access(f->options.client_socket, F_OK), ==, -1);
+    g_assert_cmpint(g_unlink(f->options.legacy_socket), ==, 0);
+    g_assert_cmpuint(test_count_fds(), ==, n_fds + 1);
+}
+
+/* Memory and doorbells are the same ones for the VM and for a client, in both directions. */
+static void test_vm_and_client_meet(void)
+{
+    g_autoptr(Fixture) f = fixture_start();
+    Vm vm = vm_attach(f);
+    Client client = client_attach(f);
+    struct vsoc_shm_layout_descriptor header;
+
+    g_assert_cmpstr(f->events->str, ==, "V+ V! C+region1 ");
+    g_assert_true(cvd_server_vm_has_read_all(f->server));
+    g_assert_true(test_is_doorbell(vm.guest_to_host[1], client.guest_to_host));
+    g_assert_true(test_is_doorbell(client.host_to_guest, vm.host_to_guest[1]));
+
+    g_assert_cmpint(pread(vm.window, &header, sizeof header, 0), ==, sizeof header);
+    g_assert_cmpuint(header.major_version, ==, 2);
+    g_assert_cmpuint(header.region_count, ==, N_REGIONS);
+    g_assert_cmpuint(client.begin, ==, 8192);
+    g_assert_cmpuint(client.end, ==, 12288);
+
+    guint32 *as_guest = mmap(NULL, header.size, PROT_READ | PROT_WRITE, MAP_SHARED, vm.window, 0);
+    guint32 *as_host = mmap(NULL, client.end - client.begin, PROT_READ | PROT_WRITE, MAP_SHARED,
+                            client.window, client.begin);
+    g_assert_true(as_guest != MAP_FAILED && as_host != MAP_FAILED);
+    as_guest[client.begin / 4 + 7] = 0x12345678;
+    g_assert_cmpuint(as_host[7], ==, 0x12345678);
+    munmap(as_guest, header.size);
+    munmap(as_host, client.end - client.begin);
+
+    vm_clear(&vm);
+    test_iterate_until(f->context, g_str_has_suffix(f->events->str, "V- "));
+    client_clear(&client);
+    test_iterate_until(f->context, g_str_has_suffix(f->events->str, "C- "));
+}
+
+/* A host program may come before the VM does. */
+static void test_client_before_the_vm(void)
+{
+    g_autoptr(Fixture) f = fixture_start();
+    Client client = client_attach(f);
+    Vm vm = vm_attach(f);
+
+    g_assert_true(test_is_doorbell(vm.guest_to_host[1], client.guest_to_host));
+    vm_clear(&vm);
+    client_clear(&client);
+}
+
+static void test_legacy_client(void)
+{
+    g_autoptr(Fixture) f = fixture_start();
+    cvd_autofd peer = test_connect(f->options.legacy_socket);
+    guint32 version = 1;
+    char bytes[8];
+    int fds[3];
+
+    g_assert_cmpint(test_receive(f->context, peer, &version, sizeof version), ==, -1);
+    g_assert_cmpuint(version, ==, 0);
+    test_send(peer, "\7\0region2", 9, -1);
+    test_iterate_until(f->context, strcmp(f->events->str, "C+region2 ") == 0);
+    g_assert_cmpint(cvd_socket_receive(peer, bytes, sizeof bytes, fds, 3), ==, 8);
+    Client client = client_attach(f);
+    g_assert_true(test_is_window(fds[2], client.window));
+    g_assert_cmpuint(cvd_server_get_n_clients(f->server), ==, 2);
+    client_clear(&client);
+    for (guint i = 0; i < 3; i++)
+        cvd_close_fd(&fds[i]);
+}
+
+static void test_version_reply(void)
+{
+    g_autoptr(Fixture) f = fixture_new();
+
+    f->options.version_reply = "0x00000000";
+    make_server(f);
+    g_assert_true(cvd_server_start(f->server, NULL));
+    cvd_autofd peer = test_connect(f->options.client_socket);
+    test_send(peer, HELLO, strlen(HELLO), -1);
+    test_expect(f->context, peer, "0x00000000");
+}
+
+static void test_limits_are_those_of_the_options(void)
+{
+    g_autoptr(Fixture) f = fixture_new();
+    char byte;
+
+    f->options.max_clients = 1;
+    f->options.handshake_timeout_ms = 20;
+    make_server(f);
+    g_assert_true(cvd_server_start(f->server, NULL));
+    Client client = client_attach(f);
+    cvd_autofd second = test_connect(f->options.client_socket);
+    test_send(second, HELLO, strlen(HELLO), -1);
+    while (g_main_context_iteration(f->context, FALSE))
+        ;
+    g_assert_cmpint(recv(second, &byte, 1, MSG_DONTWAIT), ==, -1);
+    client_clear(&client);
+    test_expect(f->context, second, "PROTOCOL_VER 0");
+    test_expect_end(f->context, second);
+}
+
+static void test_guest_reset(void)
+{
+    g_autoptr(Fixture) f = fixture_start();
+    Vm vm = vm_attach(f);
+    Client client = client_attach(f);
+    const CvdRegion *region = &f->layout->regions[1];
+    const guint32 mark = 0xfeedface;
+    const off_t word =
+        (off_t)region->begin + (off_t)region->guest_to_host.interrupt_signalled_offset;
+    const off_t data = (off_t)region->begin + (off_t)region->data_offset;
+    guint32 seen;
+
+    g_assert_cmpint(pwrite(vm.window, &mark, sizeof mark, word), ==, sizeof mark);
+    g_assert_cmpint(pwrite(vm.window, &mark, sizeof mark, data), ==, sizeof mark);
+    g_assert_true(cvd_server_guest_was_reset(f->server, NULL));
+    test_expect_end(NULL, client.socket);
+    g_assert_cmpstr(f->events->str, ==, "V+ V! C+region1 C- ");
+    g_assert_cmpint(pread(vm.window, &seen, sizeof seen, word), ==, sizeof seen);
+    g_assert_cmpuint(seen, ==, 0);
+    g_assert_cmpint(pread(vm.window, &seen, sizeof seen, data), ==, sizeof seen);
+    g_assert_cmpuint(seen, ==, mark);
+
+    Client again = client_attach(f);
+    g_assert_true(test_is_doorbell(vm.guest_to_host[1], again.guest_to_host));
+    client_clear(&client);
+    client_clear(&again);
+    vm_clear(&vm);
+}
+
+static void test_renew(void)
+{
+    g_autoptr(Fixture) f = fixture_start();
+    g_autoptr(GError) error = NULL;
+    Vm vm = vm_attach(f);
+    Client client = client_attach(f);
+    const guint64 ring = 1;
+    const guint32 mark = 0xfeedface;
+    guint32 seen;
+    guint64 rings;
+
+    g_assert_false(cvd_server_renew(f->server, &error));
+    g_assert_error(error, CVD_ERROR, CVD_ERROR_FAILED);
+    g_assert_cmpuint(cvd_server_get_n_clients(f->server), ==, 1);
+
+    g_assert_cmpint(pwrite(vm.window, &mark, sizeof mark, client.begin + 100), ==, sizeof mark);
+    g_assert_cmpint(write(vm.guest_to_host[2], &ring, sizeof ring), ==, sizeof ring);
+    vm_clear(&vm);
+    test_iterate_until(f->context, g_str_has_suffix(f->events->str, "V- "));
+    g_assert_true(cvd_server_renew(f->server, NULL));
+    test_expect_end(NULL, client.socket);
+
+    Vm next = vm_attach(f);
+    g_assert_cmpint(pread(next.window, &seen, sizeof seen, client.begin + 100), ==, sizeof seen);
+    g_assert_cmpuint(seen, ==, 0);
+    g_assert_cmpint(read(next.guest_to_host[2], &rings, sizeof rings), ==, -1);
+    g_assert_cmpint(errno, ==, EAGAIN);
+    client_clear(&client);
+    vm_clear(&next);
+}
+
+static void test_stop_closes_all(void)
+{
+    g_autoptr(Fixture) f = fixture_start();
+    Vm vm = vm_attach(f);
+    Client client = client_attach(f);
+    cvd_autofd silent = test_connect(f->options.client_socket);
+    cvd_autofd late = test_connect(f->options.client_socket);
+
+    test_send(silent, HELLO, strlen(HELLO), -1);
+    test_expect(f->context, silent, "PROTOCOL_VER 0");
+    g_assert_cmpint(late, >=, 0);
+    cvd_server_stop(f->server);
+    test_expect_end(NULL, client.socket);
+    test_expect_end(NULL, silent);
+    test_expect_end(NULL, vm.socket);
+    g_assert_cmpstr(f->events->str, ==, "V+ V! C+region1 C- V- ");
+    client_clear(&client);
+    vm_clear(&vm);
+}
+
+static void test_stopped_by_a_handler(void)
+{
+    g_autoptr(Fixture) f = fixture_start();
+    Client client = {.socket = test_connect(f->options.client_socket)};
+
+    f->stop_when_attached = TRUE;
+    test_send(client.socket, HANDSHAKE, strlen(HANDSHAKE), -1);
+    test_expect(f->context, client.socket, "PROTOCOL_VER 0");
+    hear_region(f, &client);
+    test_expect_end(NULL, client.socket);
+    g_assert_cmpstr(f->events->str, ==, "C+region1 C- ");
+    client_clear(&client);
+}
+
+static void test_last_reference_goes_in_a_handler(void)
+{
+    g_autoptr(Fixture) f = fixture_start();
+    Client client = {.socket = test_connect(f->options.client_socket)};
+
+    f->unref_when_attached = TRUE;
+    test_send(client.socket, HANDSHAKE, strlen(HANDSHAKE), -1);
+    test_iterate_until(f->context, f->server == NULL);
+    test_expect(NULL, client.socket, "PROTOCOL_VER 0");
+    hear_region(f, &client);
+    test_expect_end(NULL, client.socket);
+    g_assert_cmpint(access(f->options.client_socket, F_OK), ==, -1);
+    client_clear(&client);
+}
+
+/* Connections that nobody has accepted fill the socket's backlog: ours gets in all the same. */
+static void test_full_backlog(void)
+{
+    g_autoptr(Fixture) f = fixture_start();
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    gboolean is_full = FALSE;
+
+    g_strlcpy(address.sun_path, f->options.vm_socket, sizeof address.sun_path);
+    pid_t pid = fork();
+    g_assert_cmpint(pid, >=, 0);
+    if (pid == 0) {
+        while (!is_full) {
+            int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+            if (fd < 0)
+                _exit(errno == EMFILE ? 4 : 2);
+            is_full = connect(fd, (struct sockaddr *)&address, sizeof address) < 0;
+        }
+        _exit(errno == EAGAIN ? 0 : 3); /* what it has connected stays in the backlog */
+    }
+    int status;
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 4) {
+        g_test_skip("the limit of descriptors is lower than a backlog is long");
+        return;
+    }
+    g_assert_cmpint(WEXITSTATUS(status), ==, 0);
+
+    Vm vm = vm_attach(f);
+    g_assert_cmpstr(f->events->str, ==, "V+ V! ");
+    vm_clear(&vm);
+}
+
+static void test_fd_for_the_vm_is_blocking_and_close_on_exec(void)
+{
+    g_autoptr(Fixture) f = fixture_start();
+    cvd_autofd fd = cvd_server_connect_vm(f->server, NULL);
+
+    g_assert_cmpint(fcntl(fd, F_GETFL) & O_NONBLOCK, ==, 0);
+    g_assert_cmpint(fcntl(fd, F_GETFD) & FD_CLOEXEC, ==, FD_CLOEXEC);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    test_log_capture();
+    g_test_add_func("/server/start-and-stop", test_start_and_stop);
+    g_test_add_func("/server/no-descriptor-is-left", test_no_descriptor_is_left);
+    g_test_add_func("/server/start-fails", test_start_fails);
+    g_test_add_func("/server/vm-and-client-meet", test_vm_and_client_meet);
+    g_test_add_func("/server/client-before-the-vm", test_client_before_the_vm);
+    g_test_add_func("/server/legacy-client", test_legacy_client);
+    g_test_add_func("/server/version-reply", test_version_reply);
+    g_test_add_func("/server/limits-are-those-of-the-options",
+                    test_limits_are_those_of_the_options);
+    g_test_add_func("/server/guest-reset", test_guest_reset);
+    g_test_add_func("/server/renew", test_renew);
+    g_test_add_func("/server/stop-closes-all", test_stop_closes_all);
+    g_test_add_func("/server/stopped-by-a-handler", test_stopped_by_a_handler);
+    g_test_add_func("/server/last-reference-goes-in-a-handler",
+                    test_last_reference_goes_in_a_handler);
+    g_test_add_func("/server/full-backlog", test_full_backlog);
+    g_test_add_func("/server/fd-for-the-vm-is-blocking-and-close-on-exec",
+                    test_fd_for_the_vm_is_blocking_and_close_on_exec);
+    return g_test_run();
+}
