@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Form that a program can judge, over the whole tree. Argument: the source directory.
 
-The licence line comes first (second after #!), no tabs, no white space at the end of a line, no marks
-of unfinished work, and C is as clang-format has it. Without clang-format the rest is still judged
-and a failure still told; if there is none, the test counts as skipped.
+The licence line comes first (second after #! or a manual's preprocessor line), no tabs, no white
+space at the end of a line, no marks of unfinished work, and C is as clang-format has it. Without
+clang-format the rest is still judged and a failure still told; if there is none, the test counts as
+skipped.
 """
 import os
 import pathlib
@@ -40,7 +41,7 @@ def tree_files(root):
 def licence_problem(path, lines):
     if path.name in WITHOUT_LICENCE_LINE or path.suffix in WITHOUT_LICENCE_SUFFIX:
         return None
-    first = 1 if lines and lines[0].startswith("#!") else 0
+    first = 1 if lines and lines[0].startswith(("#!", "'\\\" ")) else 0
     if len(lines) <= first or LICENCE not in lines[first]:
         return f"line {first + 1} has no \"{LICENCE}\""
     return None

@@ -1,0 +1,71 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The manual pages format without a warning, and cvd-launch(1) has every option and every key.
+
+Argument: the source directory. Options are taken from the option table, keys from the schemas.
+"""
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+SKIP = 77
+
+
+def warnings_of(page):
+    result = subprocess.run(["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", str(page)],
+                            env={**os.environ, "MANWIDTH": "80", "LC_ALL": "C.UTF-8"},
+                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                            check=False)
+    yield from (f"{page.name}: {line}" for line in result.stderr.splitlines())
+    if result.returncode != 0:
+        yield f"{page.name}: man ended with status {result.returncode}"
+
+
+def keys_of(schema, prefix=""):
+    """Dotted paths of the schema's own keys; what a $ref leads to is another file's."""
+    for key, value in schema["properties"].items():
+        if "properties" in value:
+            yield from keys_of(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key
+
+
+def missing_of(root, page):
+    text = page.read_text(encoding="utf-8").replace("\\-", "-")
+    table = (root / "launcher/options.c").read_text(encoding="utf-8")
+    options = re.findall(r'^\s*\{"([a-z-]+)", (?:0|\'.\'), ', table, re.MULTILINE)
+    if len(options) < 5:
+        yield "launcher/options.c: the option table is not found"
+    for option in options:
+        if not re.search(rf"--{re.escape(option)}\b", text):
+            yield f"{page.name}: --{option} is not there"
+    for name in ("cvd", "qemu"):
+        schema = json.loads((root / f"conf/{name}.schema.json").read_text(encoding="utf-8"))
+        for key in keys_of(schema):
+            if not re.search(rf"^{re.escape(key)}(\||$)", text, re.MULTILINE):
+                yield f"{page.name}: the key {key} is not in a table"
+
+
+def main():
+    root = pathlib.Path(sys.argv[1]).resolve()
+    pages = sorted((root / "docs").glob("*.[1-8]"))
+    failures = list(missing_of(root, root / "docs/cvd-launch.1"))
+    has_man = shutil.which("man") is not None and shutil.which("groff") is not None
+    if has_man:
+        for page in pages:
+            failures += warnings_of(page)
+    for failure in failures:
+        print(failure)
+    if failures or not pages:
+        return 1
+    if not has_man:
+        print("skipped: man or groff is not installed")
+        return SKIP
+    return 0
+
+
+sys.exit(main())
