@@ -201,6 +201,8 @@ CvdStep cvd_lifecycle_step(CvdLifecycle *lifecycle, CvdEvent event)
     case CVD_EVENT_VM_RESET:
         return vm_reset(lifecycle);
     case CVD_EVENT_VM_SHUTDOWN:
+        if (state == CVD_STATE_EXITING && lifecycle->cause == CVD_CAUSE_CONNECTION_LOST)
+            lifecycle->cause = CVD_CAUSE_VM_SHUTDOWN; /* read after the connection's end */
         if (is_going_down(state) && state != CVD_STATE_POWERING_DOWN)
             return nothing;
         return go_down(lifecycle, CVD_CAUSE_VM_SHUTDOWN, CVD_STATE_QUITTING);
@@ -217,7 +219,8 @@ CvdStep cvd_lifecycle_step(CvdLifecycle *lifecycle, CvdEvent event)
     case CVD_EVENT_QEMU_EXITED:
         if (state == CVD_STATE_ENDED)
             return nothing;
-        if (lifecycle->cause == CVD_CAUSE_NONE || state == CVD_STATE_EXITING)
+        if (lifecycle->cause == CVD_CAUSE_NONE ||
+            (lifecycle->cause == CVD_CAUSE_CONNECTION_LOST && state == CVD_STATE_EXITING))
             lifecycle->cause = CVD_CAUSE_QEMU_EXITED; /* its connections merely closed first */
         return go(lifecycle, CVD_STATE_ENDED,
                   (is_going_down(state) ? 0 : CVD_ACTION_STOPPING) | CVD_ACTION_END, CVD_TIMER_OFF);
