@@ -44,7 +44,7 @@ static const Case cases[] = {
      {"cvd.json", "lifecycle.stopp", "stop"}},
     {"wrong-type",
      "{" LAYOUT(GOOD_REGION) "," QEMU ",\"name\":17}",
-     {"cvd.json", "name", "string"}},
+     {"cvd.json", "name", "17", "letters"}},
     {"bad-name",
      "{" LAYOUT(GOOD_REGION) "," QEMU ",\"name\":\"../etc\"}",
      {"cvd.json", "name", "../etc"}},
@@ -127,7 +127,7 @@ static void test_100_megabytes(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     g_autofree char *config = test_sandbox_write(sandbox, "cvd.json", "{");
-    const char *words[] = {"cvd.json", "1 MiB", NULL};
+    const char *words[] = {"cvd.json", "104857600", "1048576", NULL};
 
     g_assert_cmpint(truncate(config, 100 << 20), ==, 0);
     assert_refused(sandbox, config, words);

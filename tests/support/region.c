@@ -240,10 +240,15 @@ void test_region_signal(TestRegion *region, guint32 offset)
         test_region_ring(region);
 }
 
+/*
+ * The ring first, then the table: the guest rings after every signal that finds the word zero, and
+ * this order leaves no ring behind that a later wait could take for its own.
+ */
 void test_region_wait_signal(TestRegion *region, guint32 offset)
 {
-    while (!receive_signals(region, offset))
+    do
         test_region_wait_ring(region);
+    while (!receive_signals(region, offset));
 }
 
 static gboolean is_zero(const TestRegion *region, guint32 table, guint32 lg2, guint32 word)
