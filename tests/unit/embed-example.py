@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Installs the server's library, compiles docs/examples/embed-server.c against what was installed
+and nothing else, runs it, attaches a client and a VM to it, and stops it with SIGINT.
+
+Usage: embed-example.py BUILD_DIR EXAMPLE_SOURCE PREFIX COMPILER [FLAG...]
+"""
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+
+LIMIT_S = 60  # fail-safe of every wait
+
+
+def install(build_dir, prefix, work):
+    """Returns the directory that stands for the prefix, as an installation that has moved."""
+    root = os.path.join(work, 'root')
+    subprocess.run(['meson', 'install', '--no-rebuild', '--quiet', '--tags', 'devel',
+                    '--destdir', root], cwd=build_dir, check=True)
+    installed = os.path.join(root, prefix.lstrip('/'))
+    found = [os.path.join(where, 'cvd-server.pc')
+             for where, _, names in os.walk(installed) if 'cvd-server.pc' in names]
+    assert len(found) == 1, found
+    with open(found[0]) as file:
+        text = file.read()
+    assert f'prefix={prefix}\n' in text, text
+    with open(found[0], 'w') as file:
+        file.write(text.replace(f'prefix={prefix}\n', f'prefix={installed}\n'))
+    return installed, os.path.dirname(found[0])
+
+
+def compile_example(compiler, flags, source, pkg_config_dir, work):
+    env = {**os.environ, 'PKG_CONFIG_PATH': pkg_config_dir}
+    own = subprocess.run(['pkg-config', '--cflags', '--libs', 'cvd-server'], env=env, check=True,
+                         stdout=subprocess.PIPE, text=True).stdout.split()
+    program = os.path.join(work, 'embed-server')
+    subprocess.run([*compiler, '-Wall', '-Werror', *flags, source, '-o', program, *own],
+                   cwd=work, check=True)
+    return program
+
+
+def receive(peer, size):
+    """Returns so many bytes and the descriptors that came with them."""
+    data, fds = b'', []
+    while len(data) < size:
+        more, more_fds, _, _ = socket.recv_fds(peer, size - len(data), 3)
+        assert more, f'closed after {data!r}'
+        data += more
+        fds += more_fds
+    return data, fds
+
+
+def connect(path):
+    peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    peer.settimeout(LIMIT_S)
+    peer.connect(path)
+    return peer
+
+
+def attach_client(directory):
+    peer = connect(os.path.join(directory, 'client.sock'))
+    peer.sendall(b'GET PROTOCOL_VER')
+    assert receive(peer, 14) == (b'PROTOCOL_VER 0', [])
+    peer.sendall(b'INFORM REGION_NAME_LEN: 0x00000005')
+    peer.sendall(b'GET REGION: hello')
+    # One page for the descriptors, then 16 KiB for the region.
+    assert receive(peer, 20) == (b'0x000010000x00005000', [])
+    fds = []
+    for _ in range(3):
+        data, passed = receive(peer, 8)
+        assert data == bytes(8) and len(passed) == 1, (data, passed)
+        fds += passed
+    header = struct.unpack('=HHIII', os.pread(fds[2], 16, 0))
+    assert header == (2, 0, 32768, 1, 16), header
+    return peer, fds
+
+
+def attach_vm(directory):
+    peer = connect(os.path.join(directory, 'vm.sock'))
+    fds = []
+    for value, n_fds in ((0, 0), (1, 0), (-1, 1), (0, 1), (1, 1)):
+        data, passed = receive(peer, 8)
+        assert struct.unpack('<q', data) == (value,) and len(passed) == n_fds, (data, passed)
+        fds += passed
+    return peer, fds
+
+
+def ring(sender, receiver):
+    os.write(sender, struct.pack('=Q', 1))
+    assert struct.unpack('=Q', os.read(receiver, 8)) == (1,)
+
+
+def converse(process, directory):
+    line = process.stdout.readline()
+    assert line == f'serving at {directory}/client.sock\n', line
+
+    client, client_fds = attach_client(directory)
+    line = process.stdout.readline()
+    assert line == f'client attached: pid {os.getpid()}, region hello\n', line
+    vm, vm_fds = attach_vm(directory)
+    line = process.stdout.readline()
+    assert line == f'VM attached: pid {os.getpid()}\n', line
+
+    ring(vm_fds[1], client_fds[0])
+    ring(client_fds[1], vm_fds[2])
+    os.pwrite(vm_fds[0], b'from the guest', 8192)
+    assert os.pread(client_fds[2], 14, 8192) == b'from the guest'
+
+    process.send_signal(signal.SIGINT)
+    assert client.recv(1) == b'' and vm.recv(1) == b''
+    assert process.wait(LIMIT_S) == 0, process.returncode
+    assert os.listdir(directory) == [], os.listdir(directory)
+
+
+def main(build_dir, source, prefix, *compiler):
+    with tempfile.TemporaryDirectory(prefix='cvd-') as work:
+        flags = [arg for arg in compiler if arg.startswith('-fsanitize')]
+        command = [arg for arg in compiler if arg not in flags]
+        installed, pkg_config_dir = install(build_dir, prefix, work)
+        assert os.path.exists(os.path.join(installed, 'include/cvd/cvd-server.h'))
+        program = compile_example(command, flags, source, pkg_config_dir, work)
+
+        directory = os.path.join(work, 'run')
+        os.mkdir(directory)
+        process = subprocess.Popen([program, directory], stdout=subprocess.PIPE, text=True)
+        try:
+            converse(process, directory)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])
