@@ -428,7 +428,8 @@ gboolean cvd_config_check_sockets(const CvdConfig *config, const char *runtime_d
         g_autofree char *path = g_build_filename(runtime_directory, names[i], NULL);
         g_autoptr(GError) error = NULL;
         if (!cvd_listener_path_check(path, &error))
-            tell(problems, "runtime directory: %s", error->message);
+            tell(problems, "runtime directory: %s, with XDG_RUNTIME_DIR, or a shorter --name",
+                 error->message);
     }
     return problems->len == n_before;
 }

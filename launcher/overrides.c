@@ -189,6 +189,10 @@ void cvd_override_values(CvdReader *reader, const CvdTrees *trees, const char *c
             tell(reader, override.option, "expected PATH=VALUE, such as qemu.memory=4G");
             continue;
         }
+        if (g_strv_length(override.segments) > CVD_JSON_MAX_DEPTH) {
+            tell(reader, override.option, "PATH has more than %d parts", CVD_JSON_MAX_DEPTH);
+            continue;
+        }
         JsonNode *tree = trees->root;
         char **segments = override.segments;
         if (names_tree(&override)) {

@@ -433,6 +433,20 @@ static void test_override_values(Files *files, gconstpointer data)
     assert_bad(files, (const char *[]){"qemu.devices.0.driver.x=x", NULL}, "nothing to set \"x\"");
 }
 
+/* Trees are read and freed by recursion. */
+static void test_override_depth(Files *files, gconstpointer data)
+{
+    GString *path = g_string_new("qemu.devices.0");
+    for (guint n_parts = 3; n_parts < 64; n_parts++)
+        g_string_append(path, ".a");
+    g_autofree char *deepest = g_strconcat(path->str, "=1", NULL);
+    g_autofree char *deeper = g_strconcat(path->str, ".a=1", NULL);
+    g_string_free(path, TRUE);
+    g_autoptr(CvdConfig) config =
+        load_good(files, (const char *[]){deepest, "qemu.devices.0.driver=d", NULL});
+    assert_bad(files, (const char *[]){deeper, NULL}, "PATH has more than 64 parts");
+}
+
 static void test_override_layout(Files *files, gconstpointer data)
 {
     g_autoptr(CvdConfig) config =
@@ -668,6 +682,7 @@ int main(int argc, char **argv)
     add("/config/relative-paths", test_relative_paths);
     add("/config/inline-objects", test_inline_objects);
     add("/config/override-values", test_override_values);
+    add("/config/override-depth", test_override_depth);
     add("/config/override-layout", test_override_layout);
     add("/config/override-whole-files", test_override_whole_files);
     add("/config/prealloc", test_prealloc);
