@@ -444,6 +444,7 @@ static void test_override_depth(Files *files, gconstpointer data)
     g_string_free(path, TRUE);
     g_autoptr(CvdConfig) config =
         load_good(files, (const char *[]){deepest, "qemu.devices.0.driver=d", NULL});
+    g_assert_cmpuint(g_strv_length(config->qemu.devices), ==, 1);
     assert_bad(files, (const char *[]){deeper, NULL}, "PATH has more than 64 parts");
 }
 
@@ -538,6 +539,9 @@ static void test_socket_paths(Files *files, gconstpointer data)
         g_autofree char *fits = g_strdup_printf("sockets.%s=%s", keys[i], longest);
         g_autofree char *longer = g_strdup_printf("sockets.%s=%sx", keys[i], longest);
         g_autoptr(CvdConfig) config = load_good(files, (const char *[]){fits, NULL});
+        const char *const paths[] = {config->vm_socket, config->client_socket,
+                                     config->legacy_socket};
+        g_assert_cmpstr(paths[i], ==, longest);
         assert_bad(files, (const char *[]){longer, NULL}, "107");
         assert_problem(files, 0, keys[i]);
     }
