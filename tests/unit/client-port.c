@@ -10,12 +10,14 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define HELLO     "GET PROTOCOL_VER"
 #define REQUEST   "INFORM REGION_NAME_LEN: 0x00000007GET REGION: region1"
 #define HANDSHAKE HELLO REQUEST
 #define N_REGIONS 3
+#define NOBODY    65534
 
 typedef struct {
     GMainContext *context;
@@ -306,6 +308,67 @@ static void test_no_descriptors_left(void)
     g_assert_false(has_timer(f));
 }
 
+static void set_fd_limit(rlim_t soft)
+{
+    struct rlimit limit;
+
+    g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+    limit.rlim_cur = soft;
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+}
+
+/* In a child, as an ordinary user: the three descriptors of one client that does not read are more
+ * than may be in flight when others ask for theirs. A timer is there meanwhile; a client that dies
+ * in it is noticed; when the first reads, the last is served. */
+static void attach_with_low_limit(void)
+{
+    const rlim_t low = 2, enough = 300; /* poll() refuses more descriptors than the limit */
+
+    if (geteuid() == 0 && (setgid(NOBODY) < 0 || setuid(NOBODY) < 0))
+        _exit(2);
+    set_fd_limit(enough);
+    Fixture *f = fixture_new(8, 60000);
+    int peers[3];
+    for (guint i = 0; i < 3; i++) {
+        peers[i] = test_connect(f->path);
+        test_send(peers[i], HELLO, strlen(HELLO), -1);
+        test_expect(f->context, peers[i], "PROTOCOL_VER 0");
+    }
+
+    set_fd_limit(low);
+    for (guint i = 0; i < 3; i++)
+        test_send(peers[i], REQUEST, strlen(REQUEST), -1);
+    g_assert_true(has_timer(f));
+    g_assert_cmpuint(f->n_attached, ==, 1);
+    g_assert_cmpuint(cvd_client_port_get_n_clients(f->port), ==, 3);
+    cvd_close_fd(&peers[1]);
+    test_iterate_until(f->context, cvd_client_port_get_n_clients(f->port) == 2);
+    g_assert_cmpuint(f->n_attached, ==, 1);
+
+    set_fd_limit(enough);
+    hear_region(f, peers[0]);
+    hear_region(f, peers[2]);
+    g_assert_cmpuint(f->n_attached, ==, 2);
+    g_assert_false(has_timer(f));
+    cvd_close_fd(&peers[2]);
+    cvd_close_fd(&peers[0]);
+    fixture_free(f);
+    _exit(0);
+}
+
+static void test_too_many_in_flight(void)
+{
+    int status;
+    pid_t pid = fork();
+
+    g_assert_cmpint(pid, >=, 0);
+    if (pid == 0)
+        attach_with_low_limit();
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_true(WIFEXITED(status));
+    g_assert_cmpint(WEXITSTATUS(status), ==, 0);
+}
+
 static void test_freed_by_a_callback(void)
 {
     g_autoptr(Fixture) f = fixture_new(8, 60000);
@@ -373,6 +436,7 @@ int main(int argc, char **argv)
     g_test_add_func("/client-port/many", test_many);
     g_test_add_func("/client-port/chatterbox", test_chatterbox);
     g_test_add_func("/client-port/no-descriptors-left", test_no_descriptors_left);
+    g_test_add_func("/client-port/too-many-in-flight", test_too_many_in_flight);
     g_test_add_func("/client-port/freed-by-a-callback", test_freed_by_a_callback);
     g_test_add_func("/client-port/clients-closed-by-a-callback", test_clients_closed_by_a_callback);
     g_test_add_func("/client-port/stop-listening", test_stop_listening);
