@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/fd.h"
 
+#include "base/error.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 /* A peer may attach more descriptors than we expect; what does not fit here the kernel closes. */
 #define CONTROL_FDS 16
+/* What a launcher and a QEMU need apart from two doorbells a region: the launcher's specification.
+ */
+#define FDS_BESIDE_DOORBELLS 64
 
 void cvd_close_fd(int *fd)
 {
@@ -35,6 +41,33 @@ gssize cvd_fd_write_nowait(int fd, const void *data, gsize size)
     gssize n = send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
 
     return n < 0 && errno == ENOTSOCK ? write(fd, data, size) : n;
+}
+
+gboolean cvd_raise_fd_limit(guint n_regions, GError **error)
+{
+    guint64 n_needed = 2 * (guint64)n_regions + FDS_BESIDE_DOORBELLS;
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) {
+        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "getrlimit(RLIMIT_NOFILE)");
+        return FALSE;
+    }
+    if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < n_needed) {
+        g_set_error(error, CVD_ERROR, CVD_ERROR_RESOURCES,
+                    "%u regions need %" G_GUINT64_FORMAT " file descriptors, the hard limit is "
+                    "%" G_GUINT64_FORMAT "; raise it (ulimit -Hn, LimitNOFILE=) or have fewer "
+                    "regions",
+                    n_regions, n_needed, (guint64)limit.rlim_max);
+        return FALSE;
+    }
+    if (limit.rlim_cur == limit.rlim_max)
+        return TRUE;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0) {
+        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "setrlimit(RLIMIT_NOFILE)");
+        return FALSE;
+    }
+    return TRUE;
 }
 
 gssize cvd_socket_send(int socket, const void *data, gsize size, const int *fds, guint n_fds)

@@ -42,6 +42,17 @@ int cvd_fd_reopen_nonblocking(int fd, int flags);
  */
 gssize cvd_fd_write_nowait(int fd, const void *data, gsize size);
 
+/**
+ * cvd_raise_fd_limit:
+ * @n_regions: how many regions the window has
+ * @error: %CVD_ERROR_RESOURCES: the hard limit is below 2 × @n_regions + 64; the message has both
+ *   numbers
+ *
+ * Raises the soft RLIMIT_NOFILE to the hard one: section 4 of the launcher's specification. QEMU
+ * inherits it, and misreads its protocol when it runs out of descriptors.
+ */
+gboolean cvd_raise_fd_limit(guint n_regions, GError **error);
+
 /** CVD_MAX_PASSED_FDS: the most descriptors that one message of any of our protocols carries. */
 #define CVD_MAX_PASSED_FDS 3
 

@@ -14,10 +14,18 @@ G_BEGIN_DECLS
 typedef struct CvdListener CvdListener;
 
 /**
+ * CVD_LISTENER_TEMP_NAME:
+ *
+ * What a socket is called in its directory while it is made, with that directory locked. A launcher
+ * that is killed in that moment leaves the name; the next listener in the directory removes it.
+ */
+#define CVD_LISTENER_TEMP_NAME ".cvd-new"
+
+/**
  * cvd_listener_path_check:
  * @path: where a socket is wanted
- * @error: %CVD_ERROR_INVALID: too long for a socket address (more than 107 bytes, counted with the
- *   temporary name beside it that binding needs); the message has both numbers
+ * @error: %CVD_ERROR_INVALID: empty, without a file name, or too long for a socket address (more
+ *   than 107 bytes); the message has both numbers
  */
 gboolean cvd_listener_path_check(const char *path, GError **error);
 

@@ -34,6 +34,17 @@ typedef struct {
 typedef struct CvdWindow CvdWindow;
 
 /**
+ * cvd_window_descriptors:
+ * @layout: a layout
+ *
+ * The bytes that the window starts with: the layout descriptor and the region descriptors, sections
+ * 1 and 2 of the window's specification. Pure.
+ *
+ * Returns: (transfer full): the bytes from offset 0 to the end of the descriptor array
+ */
+GBytes *cvd_window_descriptors(const CvdLayout *layout);
+
+/**
  * cvd_window_new:
  * @layout: what goes into it
  * @options: how it is made

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The descriptors lie in one array: guest_to_host of region i at 2i, host_to_guest at 2i + 1.
+ *
+ * O_NONBLOCK belongs to the open file description, which every holder of a doorbell shares, so
+ * draining does not rely on it: RWF_NOWAIT is a property of the one call.
+ */
+#include "server/doorbells.h"
+
+#include "base/error.h"
+#include "base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+struct CvdDoorbells {
+    guint n_fds;
+    int fds[];
+};
+
+static void set_creation_error(GError **error, int saved_errno, guint n_regions)
+{
+    struct rlimit limit = {0};
+
+    switch (saved_errno) {
+    case EMFILE:
+        getrlimit(RLIMIT_NOFILE, &limit);
+        g_set_error(error, CVD_ERROR, CVD_ERROR_RESOURCES,
+                    "doorbells: %u regions need %u file descriptors besides those that are open, "
+                    "the limit is %" G_GUINT64_FORMAT " in all; raise it (ulimit -n, "
+                    "LimitNOFILE=) or have fewer regions",
+                    n_regions, 2 * n_regions, (guint64)limit.rlim_cur);
+        return;
+    case ENFILE:
+        g_set_error(error, CVD_ERROR, CVD_ERROR_RESOURCES,
+                    "doorbells: %u regions need %u file descriptors, and the whole system has no "
+                    "more; raise the sysctl fs.file-max",
+                    n_regions, 2 * n_regions);
+        return;
+    default:
+        cvd_set_error_errno(error, CVD_ERROR_FAILED, saved_errno, "doorbells: eventfd");
+    }
+}
+
+CvdDoorbells *cvd_doorbells_new(guint n_regions, GError **error)
+{
+    g_assert(n_regions <= G_MAXINT / 2);
+
+    g_autoptr(CvdDoorbells) doorbells =
+        g_malloc(sizeof(CvdDoorbells) + 2 * (gsize)n_regions * sizeof(int));
+    doorbells->n_fds = 0;
+    while (doorbells->n_fds < 2 * n_regions) {
+        int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (fd < 0) {
+            set_creation_error(error, errno, n_regions);
+            return NULL;
+        }
+        doorbells->fds[doorbells->n_fds++] = fd;
+    }
+    return g_steal_pointer(&doorbells);
+}
+
+void cvd_doorbells_free(CvdDoorbells *doorbells)
+{
+    if (doorbells == NULL)
+        return;
+    for (guint i = 0; i < doorbells->n_fds; i++)
+        cvd_close_fd(&doorbells->fds[i]);
+    g_free(doorbells);
+}
+
+int cvd_doorbells_get_guest_to_host(const CvdDoorbells *doorbells, guint region)
+{
+    g_assert(region < doorbells->n_fds / 2);
+    return doorbells->fds[2 * region];
+}
+
+int cvd_doorbells_get_host_to_guest(const CvdDoorbells *doorbells, guint region)
+{
+    g_assert(region < doorbells->n_fds / 2);
+    return doorbells->fds[2 * region + 1];
+}
+
+/*
+ * For kernels before 5.8, whose eventfds know no RWF_NOWAIT. The flag is put back and the counter
+ * looked at right before the read, so it blocks only if a peer clears the flag and another one
+ * takes the count between two system calls. An old kernel offers nothing better.
+ */
+static void drain_by_poll(int fd)
+{
+    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+    guint64 count;
+    int flags = fcntl(fd, F_GETFL);
+
+    if (flags < 0 || poll(&poll_fd, 1, 0) != 1)
+        return;
+    if (fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+        return;
+    G_GNUC_UNUSED gssize n = read(fd, &count, sizeof count);
+}
+
+static void drain(int fd)
+{
+    guint64 count;
+    struct iovec iov = {.iov_base = &count, .iov_len = sizeof count};
+    gssize n;
+
+    /* One read takes the whole count, as these are not semaphores. */
+    do
+        n = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
+    while (n < 0 && errno == EINTR);
+    if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL))
+        drain_by_poll(fd);
+}
+
+void cvd_doorbells_drain(CvdDoorbells *doorbells)
+{
+    for (guint i = 0; i < doorbells->n_fds; i++)
+        drain(doorbells->fds[i]);
+}
