@@ -146,17 +146,20 @@ static void pass_channels(gconstpointer data)
             _exit(124);
 }
 
+/* What --print-command shows is to be pasted into a shell; a launch has descriptors in its place.
+ */
 static char **replace_channels(char **argv)
 {
     char **copy = g_strdupv(argv);
 
-    for (char **arg = copy; *arg != NULL; arg++)
-        for (guint i = 0; i < N_CHANNELS; i++) {
-            g_autofree char *id = g_strdup_printf("socket,id=%s,", channel_names[i]);
-            if (!g_str_has_prefix(*arg, id))
+    for (char **arg = copy; *arg != NULL && arg[1] != NULL; arg++)
+        for (guint i = 0; i < N_CHANNELS && strcmp(*arg, "-chardev") == 0; i++) {
+            g_autofree char *id = g_strdup_printf(",id=%s", channel_names[i]);
+            const char *found = strstr(arg[1], id);
+            if (found == NULL || (found[strlen(id)] != '\0' && found[strlen(id)] != ','))
                 continue;
-            g_free(*arg);
-            *arg = g_strdup_printf("%sfd=%d", id, FIRST_FD + (int)i);
+            g_free(arg[1]);
+            arg[1] = g_strdup_printf("socket%s,fd=%d", id, FIRST_FD + (int)i);
         }
     return copy;
 }
