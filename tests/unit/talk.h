@@ -27,6 +27,12 @@ void test_log_forget(void);
 
 /** test_count_fds: Returns: how many descriptors this process has open */
 guint test_count_fds(void);
+/**
+ * test_may_lower_fd_limit:
+ *
+ * Returns: whether RLIMIT_NOFILE is the kernel's business; else the test is marked as skipped
+ */
+gboolean test_may_lower_fd_limit(void);
 /** test_is_doorbell: Returns: whether ringing @fd rings @doorbell; takes the ring back */
 gboolean test_is_doorbell(int fd, int doorbell);
 /** test_is_window: Returns: whether what is written through @fd can be read through @window */
