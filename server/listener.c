@@ -22,6 +22,9 @@
 #include <unistd.h>
 
 #define MAX_PATH_LENGTH (sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
+/* Bytes of the name that go into the temporary one, which must fit behind /proc/self/fd. Two names
+ * with one stem do no harm, as the directory is locked; what a killed launcher left is removed. */
+#define TEMP_NAME_STEM 60
 /* The lock is held for a few system calls by anyone who keeps to the rules. */
 #define LOCK_ATTEMPTS   200
 #define LOCK_PAUSE_MS   10
@@ -42,20 +45,22 @@ typedef enum {
     NAME_TAKEN,    /* the error says by whom */
 } NameState;
 
-/* One attempt to make a listener: the locked directory and the name in it. */
+/* One attempt to make a listener: the locked directory and the names in it. */
 typedef struct {
     const char *path;
     int directory;
     char *name;
+    char *temp_name;
     gboolean has_temp;
 } Attempt;
 
 static void attempt_clear(Attempt *attempt)
 {
     if (attempt->has_temp)
-        unlinkat(attempt->directory, CVD_LISTENER_TEMP_NAME, 0);
+        unlinkat(attempt->directory, attempt->temp_name, 0);
     cvd_close_fd(&attempt->directory);
     g_free(attempt->name);
+    g_free(attempt->temp_name);
 }
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Attempt, attempt_clear)
@@ -85,7 +90,7 @@ static void set_address(struct sockaddr_un *address, const Attempt *attempt, gbo
     *address = (struct sockaddr_un){.sun_family = AF_UNIX};
     if (is_temp)
         g_snprintf(address->sun_path, sizeof address->sun_path, "/proc/self/fd/%d/%s",
-                   attempt->directory, CVD_LISTENER_TEMP_NAME);
+                   attempt->directory, attempt->temp_name);
     else
         g_strlcpy(address->sun_path, attempt->path, sizeof address->sun_path);
 }
@@ -161,7 +166,7 @@ static NameState probe(const Attempt *attempt, gboolean is_temp, GError **error)
 
 static NameState examine(const Attempt *attempt, gboolean is_temp, GError **error)
 {
-    const char *name = is_temp ? CVD_LISTENER_TEMP_NAME : attempt->name;
+    const char *name = is_temp ? attempt->temp_name : attempt->name;
     struct stat st;
 
     if (fstatat(attempt->directory, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
@@ -190,9 +195,9 @@ static gboolean remove_stale_temp(const Attempt *attempt, GError **error)
     case NAME_LEFTOVER:
         break;
     }
-    if (unlinkat(attempt->directory, CVD_LISTENER_TEMP_NAME, 0) < 0 && errno != ENOENT) {
+    if (unlinkat(attempt->directory, attempt->temp_name, 0) < 0 && errno != ENOENT) {
         cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot remove the leftover %s",
-                            attempt->path, CVD_LISTENER_TEMP_NAME);
+                            attempt->path, attempt->temp_name);
         return FALSE;
     }
     return TRUE;
@@ -218,8 +223,8 @@ static gboolean bind_temp(CvdListener *listener, Attempt *attempt, mode_t mode, 
         return FALSE;
     }
     attempt->has_temp = TRUE;
-    if (fchmodat(attempt->directory, CVD_LISTENER_TEMP_NAME, mode, 0) < 0 ||
-        fstatat(attempt->directory, CVD_LISTENER_TEMP_NAME, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+    if (fchmodat(attempt->directory, attempt->temp_name, mode, 0) < 0 ||
+        fstatat(attempt->directory, attempt->temp_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
         listen(listener->fd, SOMAXCONN) < 0) {
         cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot listen", attempt->path);
         return FALSE;
@@ -236,7 +241,7 @@ static gboolean move_into_place(Attempt *attempt, GError **error)
         NameState state = examine(attempt, FALSE, error);
         if (state == NAME_TAKEN)
             return FALSE;
-        if (renameat2(attempt->directory, CVD_LISTENER_TEMP_NAME, attempt->directory, attempt->name,
+        if (renameat2(attempt->directory, attempt->temp_name, attempt->directory, attempt->name,
                       state == NAME_FREE ? RENAME_NOREPLACE : 0) == 0) {
             attempt->has_temp = FALSE;
             if (state == NAME_LEFTOVER)
@@ -261,6 +266,7 @@ CvdListener *cvd_listener_new(const char *path, mode_t mode, GError **error)
 
     g_auto(Attempt) attempt = {.path = path, .directory = -1};
     attempt.name = g_path_get_basename(path);
+    attempt.temp_name = g_strdup_printf(".%.*s.new", TEMP_NAME_STEM, attempt.name);
     if (!open_directory(path, &attempt.directory, error))
         return NULL;
     /* Early, so that a taken name is told before anything is made. */

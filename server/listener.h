@@ -14,14 +14,6 @@ G_BEGIN_DECLS
 typedef struct CvdListener CvdListener;
 
 /**
- * CVD_LISTENER_TEMP_NAME:
- *
- * What a socket is called in its directory while it is made, with that directory locked. A launcher
- * that is killed in that moment leaves the name; the next listener in the directory removes it.
- */
-#define CVD_LISTENER_TEMP_NAME ".cvd-new"
-
-/**
  * cvd_listener_path_check:
  * @path: where a socket is wanted
  * @error: %CVD_ERROR_INVALID: empty, without a file name, or too long for a socket address (more
@@ -36,9 +28,9 @@ gboolean cvd_listener_path_check(const char *path, GError **error);
  * @error: %CVD_ERROR_BUSY: a live server listens there; %CVD_ERROR_FOREIGN: something that is not a
  *   socket is there; %CVD_ERROR_INVALID: see cvd_listener_path_check(); %CVD_ERROR_FAILED
  *
- * Binds under a temporary name in the same directory, listens, and renames, with the directory
- * locked; so nobody ever sees a socket at @path that does not accept. A socket that refuses
- * connections is a leftover and replaced, with one log line.
+ * Binds under a temporary name in the same directory (`.NAME.new`), listens, and renames, with the
+ * directory locked; so nobody ever sees a socket at @path that does not accept. A socket that
+ * refuses connections is a leftover and replaced, with one log line.
  *
  * Returns: (transfer full) (nullable): the listener; its socket is non-blocking
  */
