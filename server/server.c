@@ -16,7 +16,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -82,18 +81,6 @@ static void client_attached(gpointer owner, int pid, const char *region)
 static void client_detached(gpointer owner, int pid)
 {
     g_signal_emit(owner, signals[CLIENT_DETACHED], 0, pid);
-}
-
-/* A hand-over has two descriptors for each region in flight, and they count against the limit. */
-static void raise_fd_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-        g_message("RLIMIT_NOFILE: %s; the soft limit stays", g_strerror(errno));
 }
 
 static gboolean open_vm_port(CvdServer *server, GError **error)
@@ -179,8 +166,7 @@ gboolean cvd_server_start(CvdServer *server, GError **error)
 {
     g_assert(CVD_IS_SERVER(server) && server->state == SERVER_NEW);
 
-    raise_fd_limit();
-    if (!open_all(server, error)) {
+    if (!cvd_raise_fd_limit(server->layout->n_regions, error) || !open_all(server, error)) {
         close_all(server);
         return FALSE;
     }

@@ -60,6 +60,9 @@ typedef struct {
  *   has exited, so that the slot is free again
  * - `client-attached` (int pid, const char *region): a client has been given a region
  * - `client-detached` (int pid): the connection of a client that had attached has ended
+ *
+ * cvd_server_stop() emits `vm-detached` and `client-detached` for what it ends. A handler may do
+ * anything, stop the server or drop its last reference included.
  */
 #define CVD_TYPE_SERVER (cvd_server_get_type())
 G_DECLARE_FINAL_TYPE(CvdServer, cvd_server, CVD, SERVER, GObject)
@@ -76,9 +79,11 @@ CvdServer *cvd_server_new(CvdLayout *layout, const CvdServerOptions *options);
 /**
  * cvd_server_start:
  * @server: a new server
- * @error: as cvd_window_new(), cvd_doorbells_new() and cvd_listener_new()
+ * @error: as cvd_window_new(), cvd_doorbells_new() and cvd_listener_new(); %CVD_ERROR_RESOURCES
+ *   too when the hard RLIMIT_NOFILE is below 2 × regions + 64
  *
- * Creates the window and the doorbells, then listens. After a failure nothing is left behind.
+ * Raises the soft RLIMIT_NOFILE to the hard one, as descriptors in flight count against it. Creates
+ * the window and the doorbells, then listens. After a failure nothing is left behind.
  */
 gboolean cvd_server_start(CvdServer *server, GError **error);
 

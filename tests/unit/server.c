@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -255,6 +256,45 @@ static void test_no_descriptor_is_left(void)
     client_clear(&client);
     g_clear_object(&f->server);
     g_assert_cmpuint(test_count_fds(), ==, n_fds + n_own);
+}
+
+/* In a child: with one descriptor less than 2 × regions + 64 it refuses, with as many it starts. */
+static void start_with_low_limit(void)
+{
+    const rlim_t enough = 2 * N_REGIONS + 64;
+    const struct rlimit limits[] = {{.rlim_cur = 32, .rlim_max = enough},
+                                    {.rlim_cur = 32, .rlim_max = enough - 1}};
+    struct rlimit limit;
+    g_autoptr(GError) error = NULL;
+
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limits[0]), ==, 0);
+    Fixture *f = fixture_start();
+    g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &limit), ==, 0);
+    g_assert_cmpuint(limit.rlim_cur, ==, enough);
+    fixture_free(f);
+
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &limits[1]), ==, 0);
+    f = fixture_new();
+    make_server(f);
+    g_assert_false(cvd_server_start(f->server, &error));
+    g_assert_error(error, CVD_ERROR, CVD_ERROR_RESOURCES);
+    fixture_free(f);
+    _exit(0);
+}
+
+static void test_limit_of_descriptors(void)
+{
+    if (!test_may_lower_fd_limit())
+        return;
+
+    int status;
+    pid_t pid = fork();
+    g_assert_cmpint(pid, >=, 0);
+    if (pid == 0)
+        start_with_low_limit();
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_true(WIFEXITED(status));
+    g_assert_cmpint(WEXITSTATUS(status), ==, 0);
 }
 
 /* The socket of the client goes last in a start: what was made before it is undone. */
@@ -530,6 +570,7 @@ int main(int argc, char **argv)
     test_log_capture();
     g_test_add_func("/server/start-and-stop", test_start_and_stop);
     g_test_add_func("/server/no-descriptor-is-left", test_no_descriptor_is_left);
+    g_test_add_func("/server/limit-of-descriptors", test_limit_of_descriptors);
     g_test_add_func("/server/start-fails", test_start_fails);
     g_test_add_func("/server/vm-and-client-meet", test_vm_and_client_meet);
     g_test_add_func("/server/client-before-the-vm", test_client_before_the_vm);
