@@ -125,7 +125,10 @@ static CvdStep time_passed(CvdLifecycle *lifecycle)
         return go_down(lifecycle, lifecycle->cause, CVD_STATE_QUITTING);
     case CVD_STATE_QUITTING:
         return go_down(lifecycle, lifecycle->cause, CVD_STATE_TERMINATING);
-    case CVD_STATE_EXITING:
+    case CVD_STATE_EXITING: /* one that merely closed a connection still has the window mapped */
+        return go_down(lifecycle, lifecycle->cause,
+                       lifecycle->cause == CVD_CAUSE_CONNECTION_LOST ? CVD_STATE_KILLING
+                                                                     : CVD_STATE_TERMINATING);
     case CVD_STATE_TERMINATING:
         return go_down(lifecycle, lifecycle->cause, CVD_STATE_KILLING);
     case CVD_STATE_KILLING:
@@ -205,7 +208,7 @@ CvdStep cvd_lifecycle_step(CvdLifecycle *lifecycle, CvdEvent event)
             lifecycle->cause = CVD_CAUSE_VM_SHUTDOWN; /* read after the connection's end */
         if (is_going_down(state) && state != CVD_STATE_POWERING_DOWN)
             return nothing;
-        return go_down(lifecycle, CVD_CAUSE_VM_SHUTDOWN, CVD_STATE_QUITTING);
+        return go_down(lifecycle, CVD_CAUSE_VM_SHUTDOWN, CVD_STATE_EXITING);
     case CVD_EVENT_CONNECTION_LOST:
         if (is_going_down(state) && state != CVD_STATE_POWERING_DOWN)
             return nothing;
@@ -279,7 +282,11 @@ CvdVerdict cvd_lifecycle_verdict(const CvdLifecycle *lifecycle, const char *prog
     case CVD_CAUSE_STOP_REQUESTED:
         if (!qemu.is_known)
             return verdict(1, g_steal_pointer(&how));
-        return verdict(0, g_strdup("stopped"));
+        if (qemu.is_signal && qemu.value == SIGKILL)
+            return verdict(0, g_strdup_printf("stopped, though %s had to be killed", program));
+        return verdict(0, g_strdup(g_strcmp0(shutdown_reason, "guest-shutdown") == 0
+                                       ? "stopped: the guest powered off"
+                                       : "stopped"));
     case CVD_CAUSE_TIME_LIMIT:
         return verdict(1, g_strdup("stopped, as the time of --timeout was over"));
     case CVD_CAUSE_START_TIMED_OUT:

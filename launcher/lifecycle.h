@@ -20,7 +20,7 @@ typedef enum {
     CVD_STATE_RESET_RESUMING, /* signal tables are zeroed; `cont` was sent */
     CVD_STATE_POWERING_DOWN,  /* `system_powerdown` was sent */
     CVD_STATE_QUITTING,       /* `quit` was sent */
-    CVD_STATE_EXITING,        /* QEMU closed a connection, so it should be about to exit */
+    CVD_STATE_EXITING,        /* QEMU said so, or closed a connection: it should be about to exit */
     CVD_STATE_TERMINATING,    /* SIGTERM was sent */
     CVD_STATE_KILLING,        /* SIGKILL was sent */
     CVD_STATE_ENDED,          /* QEMU is gone, or was given up */

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/error.h"
 #include "base/log.h"
 #include "launcher/instance-dir.h"
 #include "launcher/launch.h"
 #include "launcher/layout-print.h"
 #include "launcher/options.h"
 #include "launcher/qemu-command.h"
-#include "server/listener.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -22,28 +20,6 @@ static int report(GPtrArray *problems)
     if (problems->len > 1)
         g_critical("%u problems; nothing was started", problems->len);
     return EXIT_USAGE;
-}
-
-/* The sockets' default place depends on the environment, so the configuration cannot check it. */
-static void check_default_paths(const CvdConfig *config, GPtrArray *problems)
-{
-    const char *const files[] = {
-        config->vm_socket == NULL ? "vm.sock" : NULL,
-        config->client_socket == NULL ? "client.sock" : NULL,
-    };
-
-    for (gsize i = 0; i < G_N_ELEMENTS(files); i++) {
-        g_autoptr(GError) error = NULL;
-        if (files[i] == NULL)
-            continue;
-        g_autofree char *dir = cvd_instance_dir_path(config->name);
-        g_autofree char *path = g_build_filename(dir, files[i], NULL);
-        if (!cvd_listener_path_check(path, &error))
-            g_ptr_array_add(problems,
-                            g_strdup_printf("%s (the runtime directory comes from "
-                                            "XDG_RUNTIME_DIR; choose a shorter one or --name)",
-                                            error->message));
-    }
 }
 
 static int print(char *take_text)
@@ -109,7 +85,8 @@ static int run(const CvdOptions *options)
     if (options->mode == CVD_MODE_PRINT_LAYOUT)
         return print_layout(config->layout, options->layout_format);
 
-    check_default_paths(config, problems);
+    g_autofree char *dir = cvd_instance_dir_path(config->name);
+    cvd_config_check_sockets(config, dir, problems);
     if (options->mode != CVD_MODE_SERVE_ONLY)
         cvd_config_probe(config, &tools, problems);
     if (problems->len > 0)
