@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "launcher/launch-common.h"
 
-#include "base/fd.h"
-
 #include <glib-unix.h>
 #include <signal.h>
 
@@ -50,8 +48,6 @@ gboolean cvd_host_start(CvdHost *host, const CvdConfig *config, CvdVmAccess vm_a
                         GError **error)
 {
     *host = (CvdHost){0};
-    if (!cvd_raise_fd_limit(config->layout->n_regions, error))
-        return FALSE;
     host->dir = cvd_instance_dir_acquire(config->name, error);
     if (host->dir == NULL)
         return FALSE;
