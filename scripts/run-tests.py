@@ -39,19 +39,19 @@ def run(mode, build, names):
         os.environ["G_SLICE"] = "always-malloc"
         os.environ["G_DEBUG"] = "gc-friendly"
         os.environ["CVD_UNDER_VALGRIND"] = "1"
-        command += ["--timeout-multiplier", "20", "--wrapper", VALGRIND + suppressions]
+        command += ["--suite", "unit", "--timeout-multiplier", "20",
+                    "--wrapper", VALGRIND + suppressions]
         names = unit_programs(build, names)
     elif mode == "sanitize":
         command += ["--timeout-multiplier", "4"]
     return subprocess.run(command + names, check=False).returncode
 
 
-def count(build):
+def count(junit, log):
     """Returns passed, failed and the list of skipped cases with their reasons."""
-    logs = os.path.join(build, "meson-logs")
     passed, failed, skipped = 0, 0, []
     failed_programs = set()
-    for suite in ElementTree.parse(os.path.join(logs, "testlog.junit.xml")).iter("testsuite"):
+    for suite in ElementTree.parse(junit).iter("testsuite"):
         for case in suite.iter("testcase"):
             if case.find("failure") is not None or case.find("error") is not None:
                 failed += 1
@@ -62,7 +62,7 @@ def count(build):
                 skipped.append((case.get("name").lstrip("0123456789 "), reason.strip()))
             else:
                 passed += 1
-    with open(os.path.join(logs, "testlog.json"), encoding="utf-8") as file:
+    with open(log, encoding="utf-8") as file:
         for line in file:
             test = json.loads(line)
             if test["result"] not in ("OK", "SKIP", "EXPECTEDFAIL"):
@@ -75,8 +75,9 @@ def count(build):
 
 def main():
     mode, build, names = sys.argv[1], sys.argv[2], sys.argv[3:]
-    results = [os.path.join(build, "meson-logs", name)
-               for name in ("testlog.junit.xml", "testlog.json")]
+    base = "testlog-valgrind" if mode == "valgrind" else "testlog"
+    results = [os.path.join(build, "meson-logs", base + suffix)
+               for suffix in (".junit.xml", ".json")]
     for path in results:
         if os.path.exists(path):
             os.unlink(path)
@@ -85,7 +86,7 @@ def main():
         print("meson ran no test")
         print("0 passed, 1 failed")
         return 1
-    passed, failed, skipped = count(build)
+    passed, failed, skipped = count(*results)
     for name, reason in skipped:
         print(f"skipped: {name}: {reason}")
     if status != 0 and failed == 0:
