@@ -202,7 +202,7 @@ static void test_raw_vm(gconstpointer data)
     g_autofree char *vm_socket = test_sandbox_instance_path(sandbox, "raw", "vm.sock");
     g_autofree char *client_socket = test_sandbox_instance_path(sandbox, "raw", "client.sock");
     g_autoptr(TestProcess) launcher = test_launch(sandbox, "raw", "--serve-only", NULL);
-    g_auto(GStrv) attach = attach_arguments(launcher);
+    g_strfreev(attach_arguments(launcher)); /* it serves once it has printed them */
     g_autoptr(GPtrArray) names = test_list_regions(client_socket);
 
     for (guint run = 0; run < 3; run++) {

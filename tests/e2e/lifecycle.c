@@ -323,7 +323,6 @@ static void take_terminal(gconstpointer data)
 static void test_interrupt_on_a_terminal(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
-    g_autofree char *client_socket = test_sandbox_instance_path(sandbox, NAME, "client.sock");
     cvd_autofd master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
     const char *none[] = {NULL};
     char terminal[64];

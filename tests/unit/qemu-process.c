@@ -73,6 +73,7 @@ static void test_descriptors(void)
     static const char script[] = "echo ivshmem >&3; echo qmp >&4; echo serial >&5; cat;"
                                  "echo /proc/self/fd/*";
     g_autoptr(CvdQemuProcess) process = spawn(script, &fds, &result);
+    g_assert_true(process != NULL && secret >= 0);
     close_fds(&fds);
     g_main_loop_run(loop);
 
