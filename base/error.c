@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/error.h"
 
-G_DEFINE_QUARK(cvd - error - quark, cvd_error)
+GQuark cvd_error_quark(void)
+{
+    return g_quark_from_static_string("cvd-error-quark");
+}
 
 void cvd_set_error_errno(GError **error, CvdError code, int saved_errno, const char *format, ...)
 {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "launcher/launch-common.h"
 
+#include "base/source.h"
+
 #include <glib-unix.h>
 #include <signal.h>
 
@@ -98,14 +100,6 @@ void cvd_stop_sources_attach(CvdStopSources *sources, guint timeout_s, GSourceFu
 void cvd_stop_sources_clear(CvdStopSources *sources)
 {
     for (gsize i = 0; i < G_N_ELEMENTS(sources->signals); i++)
-        cvd_destroy_source(&sources->signals[i]);
-    cvd_destroy_source(&sources->time_limit);
-}
-
-void cvd_destroy_source(GSource **source)
-{
-    if (*source != NULL) {
-        g_source_destroy(*source);
-        g_clear_pointer(source, g_source_unref);
-    }
+        cvd_source_clear(&sources->signals[i]);
+    cvd_source_clear(&sources->time_limit);
 }

@@ -58,7 +58,4 @@ void cvd_stop_sources_attach(CvdStopSources *sources, guint timeout_s, GSourceFu
                              GSourceFunc on_time_limit, gpointer user_data);
 void cvd_stop_sources_clear(CvdStopSources *sources);
 
-/** cvd_destroy_source: Destroys and forgets a source, if there is one. */
-void cvd_destroy_source(GSource **source);
-
 G_END_DECLS

@@ -7,6 +7,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/source.h"
 #include "launcher/bus-master.h"
 #include "launcher/launch-common.h"
 #include "launcher/lifecycle.h"
@@ -191,7 +192,7 @@ static gboolean on_timer(gpointer data)
 {
     Launch *launch = data;
 
-    cvd_destroy_source(&launch->timer);
+    cvd_source_clear(&launch->timer);
     handle(launch, CVD_EVENT_TIMER);
     return G_SOURCE_REMOVE;
 }
@@ -200,7 +201,7 @@ static void arm_timer(Launch *launch, int timer_ms)
 {
     if (timer_ms == CVD_TIMER_UNCHANGED)
         return;
-    cvd_destroy_source(&launch->timer);
+    cvd_source_clear(&launch->timer);
     if (timer_ms == CVD_TIMER_OFF)
         return;
     launch->timer = g_timeout_source_new((guint)timer_ms);
@@ -406,7 +407,7 @@ static int tell_end(Launch *launch)
 static void clear(Launch *launch, gboolean keep_logs)
 {
     cvd_stop_sources_clear(&launch->stop_sources);
-    cvd_destroy_source(&launch->timer);
+    cvd_source_clear(&launch->timer);
     g_clear_pointer(&launch->process, cvd_qemu_process_free);
     g_clear_pointer(&launch->qmp, cvd_qmp_free);
     g_clear_pointer(&launch->console_log, cvd_stream_log_free);

@@ -7,9 +7,9 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/source.h"
 
 #include <errno.h>
-#include <glib-unix.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/pidfd.h>
@@ -39,14 +39,6 @@ static void set_up_child(gpointer data)
         _exit(EXIT_FAILURE);
 }
 
-static void drop_source(CvdQemuProcess *process)
-{
-    if (process->source != NULL) {
-        g_source_destroy(process->source);
-        g_clear_pointer(&process->source, g_source_unref);
-    }
-}
-
 static gboolean on_exit_readable(int fd, GIOCondition condition, gpointer data)
 {
     CvdQemuProcess *process = data;
@@ -59,7 +51,7 @@ static gboolean on_exit_readable(int fd, GIOCondition condition, gpointer data)
         return G_SOURCE_CONTINUE;
 
     process->pid = 0;
-    drop_source(process);
+    cvd_source_clear(&process->source);
     process->exited(
         (CvdExit){
             .is_known = r == 0,
@@ -73,16 +65,12 @@ static gboolean on_exit_readable(int fd, GIOCondition condition, gpointer data)
 
 static gboolean watch(CvdQemuProcess *process, GError **error)
 {
-    g_autoptr(GMainContext) context = g_main_context_ref_thread_default();
-
     process->pidfd = pidfd_open(process->pid, 0);
     if (process->pidfd < 0) {
         cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot watch QEMU (pidfd_open)");
         return FALSE;
     }
-    process->source = g_unix_fd_source_new(process->pidfd, G_IO_IN);
-    g_source_set_callback(process->source, G_SOURCE_FUNC(on_exit_readable), process, NULL);
-    g_source_attach(process->source, context);
+    process->source = cvd_source_watch_fd(process->pidfd, G_IO_IN, on_exit_readable, process);
     return TRUE;
 }
 
@@ -115,7 +103,7 @@ CvdQemuProcess *cvd_qemu_process_spawn(char **argv, const CvdQemuFds *fds, CvdQe
 
 void cvd_qemu_process_free(CvdQemuProcess *process)
 {
-    drop_source(process);
+    cvd_source_clear(&process->source);
     if (process->pid != 0)
         cvd_qemu_process_kill(process);
     cvd_close_fd(&process->pidfd);

@@ -9,10 +9,10 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/source.h"
 #include "launcher/json.h"
 
 #include <errno.h>
-#include <glib-unix.h>
 #include <string.h>
 
 #define READ_SIZE 4096
@@ -43,14 +43,6 @@ struct CvdQmp {
     gint64 last_id;
 };
 
-static void drop_source(GSource **source)
-{
-    if (*source != NULL) {
-        g_source_destroy(*source);
-        g_clear_pointer(source, g_source_unref);
-    }
-}
-
 static void set_state(CvdQmp *qmp, QmpState state)
 {
     g_debug("QMP state %d -> %d", qmp->state, state);
@@ -62,8 +54,8 @@ static void close_connection(CvdQmp *qmp, const GError *error)
     if (qmp->state == QMP_CLOSED)
         return;
     set_state(qmp, QMP_CLOSED);
-    drop_source(&qmp->readable);
-    drop_source(&qmp->writable);
+    cvd_source_clear(&qmp->readable);
+    cvd_source_clear(&qmp->writable);
     cvd_close_fd(&qmp->fd);
 
     g_autoptr(GError) closed = g_error_new(CVD_ERROR, CVD_ERROR_CLOSED, "QMP connection closed");
@@ -231,19 +223,9 @@ static gboolean on_writable(int fd, GIOCondition condition, gpointer data)
 {
     CvdQmp *qmp = data;
 
-    drop_source(&qmp->writable);
+    cvd_source_clear(&qmp->writable);
     flush(qmp);
     return G_SOURCE_REMOVE;
-}
-
-static GSource *add_source(CvdQmp *qmp, GIOCondition condition, GUnixFDSourceFunc callback)
-{
-    GSource *source = g_unix_fd_source_new(qmp->fd, condition);
-    g_autoptr(GMainContext) context = g_main_context_ref_thread_default();
-
-    g_source_set_callback(source, G_SOURCE_FUNC(callback), qmp, NULL);
-    g_source_attach(source, context);
-    return source;
 }
 
 static void flush(CvdQmp *qmp)
@@ -253,7 +235,7 @@ static void flush(CvdQmp *qmp)
         if (n < 0) {
             /* After an error the read side tells what happened, with the last events before it. */
             if (errno == EAGAIN && qmp->writable == NULL)
-                qmp->writable = add_source(qmp, G_IO_OUT, on_writable);
+                qmp->writable = cvd_source_watch_fd(qmp->fd, G_IO_OUT, on_writable, qmp);
             return;
         }
         g_byte_array_remove_range(qmp->outbox, 0, (guint)n);
@@ -269,14 +251,14 @@ CvdQmp *cvd_qmp_new(int take_fd, const CvdQmpHandlers *handlers, gpointer user_d
     qmp->user_data = user_data;
     qmp->inbox = g_byte_array_new();
     qmp->outbox = g_byte_array_new();
-    qmp->readable = add_source(qmp, G_IO_IN, on_readable);
+    qmp->readable = cvd_source_watch_fd(qmp->fd, G_IO_IN, on_readable, qmp);
     return qmp;
 }
 
 void cvd_qmp_free(CvdQmp *qmp)
 {
-    drop_source(&qmp->readable);
-    drop_source(&qmp->writable);
+    cvd_source_clear(&qmp->readable);
+    cvd_source_clear(&qmp->writable);
     cvd_close_fd(&qmp->fd);
     g_queue_clear_full(&qmp->pending, g_free);
     g_byte_array_unref(qmp->inbox);

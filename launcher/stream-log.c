@@ -7,10 +7,10 @@
 #include "launcher/stream-log.h"
 
 #include "base/fd.h"
+#include "base/source.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <glib-unix.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -32,23 +32,13 @@ struct CvdStreamLog {
     gsize n_pending;
 };
 
-static void drop_source(GSource **source)
-{
-    if (*source != NULL) {
-        g_source_destroy(*source);
-        g_clear_pointer(source, g_source_unref);
-    }
-}
-
+/* With less priority than the protocols have. */
 static GSource *add_source(int fd, GIOCondition condition, GUnixFDSourceFunc callback,
                            CvdStreamLog *log)
 {
-    GSource *source = g_unix_fd_source_new(fd, condition);
-    g_autoptr(GMainContext) context = g_main_context_ref_thread_default();
+    GSource *source = cvd_source_watch_fd(fd, condition, callback, log);
 
-    g_source_set_callback(source, G_SOURCE_FUNC(callback), log, NULL);
     g_source_set_priority(source, G_PRIORITY_LOW);
-    g_source_attach(source, context);
     return source;
 }
 
@@ -88,9 +78,9 @@ static gboolean read_some(CvdStreamLog *log)
     }
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return FALSE;
-    drop_source(&log->readable);
-    drop_source(&log->input);
-    drop_source(&log->writable);
+    cvd_source_clear(&log->readable);
+    cvd_source_clear(&log->input);
+    cvd_source_clear(&log->writable);
     return FALSE;
 }
 
@@ -114,9 +104,9 @@ CvdStreamLog *cvd_stream_log_new(int take_stream_fd, int take_file_fd)
 
 void cvd_stream_log_free(CvdStreamLog *log)
 {
-    drop_source(&log->readable);
-    drop_source(&log->input);
-    drop_source(&log->writable);
+    cvd_source_clear(&log->readable);
+    cvd_source_clear(&log->input);
+    cvd_source_clear(&log->writable);
     cvd_close_fd(&log->fd);
     cvd_close_fd(&log->file_fd);
     cvd_close_fd(&log->stdout_fd);
@@ -142,7 +132,7 @@ static gboolean on_writable(int fd, GIOCondition condition, gpointer data)
 
     if (!flush_pending(log))
         return G_SOURCE_CONTINUE;
-    drop_source(&log->writable);
+    cvd_source_clear(&log->writable);
     log->input = add_source(STDIN_FILENO, G_IO_IN, on_input, log);
     return G_SOURCE_REMOVE;
 }
@@ -155,13 +145,13 @@ static gboolean on_input(int fd, GIOCondition condition, gpointer data)
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return G_SOURCE_CONTINUE;
     if (n <= 0) { /* its end, or a background job that may not read the terminal */
-        drop_source(&log->input);
+        cvd_source_clear(&log->input);
         return G_SOURCE_REMOVE;
     }
     log->n_pending = (gsize)n;
     if (flush_pending(log))
         return G_SOURCE_CONTINUE;
-    drop_source(&log->input);
+    cvd_source_clear(&log->input);
     log->writable = add_source(log->fd, G_IO_OUT, on_writable, log);
     return G_SOURCE_REMOVE;
 }
