@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Listening sockets at a path: the launcher's specification, section 3. */
+#include "server/listener.h"
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "tests/unit/talk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+typedef struct {
+    char *directory;
+    char *path;
+} Fixture;
+
+static void set_up(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    f->directory = g_dir_make_tmp("cvd-XXXXXX", &error);
+    g_assert_no_error(error);
+    f->path = g_build_filename(f->directory, "s", NULL);
+}
+
+/* Fails when anything is left in the directory. */
+static void tear_down(Fixture *f, gconstpointer data)
+{
+    g_assert_cmpint(rmdir(f->directory), ==, 0);
+    g_free(f->directory);
+    g_free(f->path);
+}
+
+static void fill_address(struct sockaddr_un *address, const char *path)
+{
+    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    g_assert_cmpuint(g_strlcpy(address->sun_path, path, sizeof address->sun_path), <,
+                     sizeof address->sun_path);
+}
+
+static int bind_at(const char *path)
+{
+    struct sockaddr_un address;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    fill_address(&address, path);
+    g_assert_cmpint(bind(fd, (struct sockaddr *)&address, sizeof address), ==, 0);
+    return fd;
+}
+
+static int connect_to(const char *path)
+{
+    struct sockaddr_un address;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    fill_address(&address, path);
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
+        cvd_close_fd(&fd);
+    return fd;
+}
+
+static void assert_refused(const char *path, CvdError code)
+{
+    g_autoptr(GError) error = NULL;
+    g_assert_null(cvd_listener_new(path, 0600, &error));
+    g_assert_error(error, CVD_ERROR, (int)code);
+    g_assert_nonnull(strstr(error->message, path));
+}
+
+static void test_accepts_with_its_mode(Fixture *f, gconstpointer data)
+{
+    static const mode_t modes[] = {0600, 0660, 0666};
+    mode_t umasks[] = {0, 0777};
+
+    for (guint i = 0; i < G_N_ELEMENTS(modes); i++) {
+        for (guint j = 0; j < G_N_ELEMENTS(umasks); j++) {
+            g_autoptr(GError) error = NULL;
+            mode_t saved = umask(umasks[j]);
+            g_autoptr(CvdListener) listener = cvd_listener_new(f->path, modes[i], &error);
+            umask(saved);
+            g_assert_no_error(error);
+
+            struct stat st;
+            g_assert_cmpint(lstat(f->path, &st), ==, 0);
+            g_assert_true(S_ISSOCK(st.st_mode));
+            g_assert_cmpuint(st.st_mode & 07777, ==, modes[i]);
+            cvd_autofd client = connect_to(f->path);
+            g_assert_cmpint(client, >=, 0);
+            cvd_autofd accepted = accept4(cvd_listener_get_fd(listener), NULL, NULL, SOCK_CLOEXEC);
+            g_assert_cmpint(accepted, >=, 0);
+            g_assert_cmpint(accept4(cvd_listener_get_fd(listener), NULL, NULL, 0), ==, -1);
+            g_assert_cmpint(errno, ==, EAGAIN);
+            g_assert_true(fcntl(cvd_listener_get_fd(listener), F_GETFD) & FD_CLOEXEC);
+            g_assert_cmpstr(cvd_listener_get_path(listener), ==, f->path);
+        }
+    }
+}
+
+static void test_live_server(Fixture *f, gconstpointer data)
+{
+    g_autoptr(CvdListener) listener = cvd_listener_new(f->path, 0600, NULL);
+    g_assert_nonnull(listener);
+    assert_refused(f->path, CVD_ERROR_BUSY);
+    cvd_autofd client = connect_to(f->path);
+    g_assert_cmpint(client, >=, 0);
+}
+
+static void test_full_backlog_is_alive(Fixture *f, gconstpointer data)
+{
+    cvd_autofd server = bind_at(f->path);
+    g_assert_cmpint(listen(server, 0), ==, 0);
+    g_autoptr(GArray) clients = g_array_new(FALSE, FALSE, sizeof(int));
+    int fd;
+    while ((fd = connect_to(f->path)) >= 0)
+        g_array_append_val(clients, fd);
+    g_assert_cmpint(errno, ==, EAGAIN);
+
+    assert_refused(f->path, CVD_ERROR_BUSY);
+    for (guint i = 0; i < clients->len; i++)
+        close(g_array_index(clients, int, i));
+    g_assert_cmpint(unlink(f->path), ==, 0);
+}
+
+static void test_leftover_is_replaced(Fixture *f, gconstpointer data)
+{
+    int dead = bind_at(f->path);
+    g_assert_cmpint(listen(dead, 1), ==, 0);
+    close(dead);
+    g_assert_cmpint(connect_to(f->path), ==, -1);
+
+    test_log_forget();
+    g_autoptr(CvdListener) listener = cvd_listener_new(f->path, 0600, NULL);
+    g_assert_nonnull(listener);
+    g_assert_cmpuint(test_log_count("replaced the leftover"), ==, 1);
+    g_assert_cmpuint(test_log_count(f->path), ==, 1);
+    cvd_autofd client = connect_to(f->path);
+    g_assert_cmpint(client, >=, 0);
+}
+
+static void test_stale_temporary_name(Fixture *f, gconstpointer data)
+{
+    g_autofree char *temp = g_build_filename(f->directory, ".s.new", NULL);
+    close(bind_at(temp));
+    g_autoptr(CvdListener) listener = cvd_listener_new(f->path, 0600, NULL);
+    g_assert_nonnull(listener);
+    g_assert_false(g_file_test(temp, G_FILE_TEST_EXISTS));
+}
+
+static void test_regular_file(Fixture *f, gconstpointer data)
+{
+    g_assert_true(g_file_set_contents(f->path, "mine", -1, NULL));
+    assert_refused(f->path, CVD_ERROR_FOREIGN);
+    g_autofree char *text = NULL;
+    g_assert_true(g_file_get_contents(f->path, &text, NULL, NULL));
+    g_assert_cmpstr(text, ==, "mine");
+    g_assert_cmpint(unlink(f->path), ==, 0);
+}
+
+/* One that leads nowhere, and one to a leftover that could be replaced were it not for the link. */
+static void test_symbolic_link(Fixture *f, gconstpointer data)
+{
+    g_autofree char *target = g_build_filename(f->directory, "t", NULL);
+    g_assert_cmpint(symlink(target, f->path), ==, 0);
+    assert_refused(f->path, CVD_ERROR_FOREIGN);
+    close(bind_at(target));
+    assert_refused(f->path, CVD_ERROR_FOREIGN);
+    g_assert_true(g_file_test(f->path, G_FILE_TEST_IS_SYMLINK));
+    g_assert_cmpint(unlink(f->path), ==, 0);
+    g_assert_cmpint(unlink(target), ==, 0);
+}
+
+/* Both with a long directory and with a long name, which pass through different addresses. */
+static void test_length_of_path(Fixture *f, gconstpointer data)
+{
+    gsize room = 107 - strlen(f->directory) - 1;
+    g_autofree char *name = g_strnfill(room, 'n');
+    g_autofree char *longest = g_build_filename(f->directory, name, NULL);
+    g_autofree char *too_long = g_strconcat(longest, "n", NULL);
+
+    g_assert_cmpuint(strlen(longest), ==, 107);
+    g_assert_true(cvd_listener_path_check(longest, NULL));
+    g_autoptr(CvdListener) listener = cvd_listener_new(longest, 0600, NULL);
+    g_assert_nonnull(listener);
+    cvd_autofd client = connect_to(longest);
+    g_assert_cmpint(client, >=, 0);
+    assert_refused(longest, CVD_ERROR_BUSY);
+
+    g_autoptr(GError) error = NULL;
+    g_assert_false(cvd_listener_path_check(too_long, &error));
+    g_assert_error(error, CVD_ERROR, CVD_ERROR_INVALID);
+    g_assert_nonnull(strstr(error->message, "108"));
+    g_assert_nonnull(strstr(error->message, "107"));
+    assert_refused(too_long, CVD_ERROR_INVALID);
+}
+
+static void test_long_directory(Fixture *f, gconstpointer data)
+{
+    gsize room = 107 - strlen(f->directory) - strlen("//s");
+    g_autofree char *name = g_strnfill(room, 'd');
+    g_autofree char *directory = g_build_filename(f->directory, name, NULL);
+    g_autofree char *path = g_build_filename(directory, "s", NULL);
+
+    g_assert_cmpuint(strlen(path), ==, 107);
+    g_assert_cmpint(mkdir(directory, 0700), ==, 0);
+    CvdListener *listener = cvd_listener_new(path, 0600, NULL);
+    g_assert_nonnull(listener);
+    cvd_autofd client = connect_to(path);
+    g_assert_cmpint(client, >=, 0);
+    cvd_listener_free(listener);
+    g_assert_cmpint(rmdir(directory), ==, 0);
+}
+
+static void test_no_file_name(void)
+{
+    g_assert_false(cvd_listener_path_check("", NULL));
+    g_assert_false(cvd_listener_path_check("/tmp/", NULL));
+}
+
+static void test_missing_directory(Fixture *f, gconstpointer data)
+{
+    g_autofree char *path = g_build_filename(f->directory, "none", "s", NULL);
+    assert_refused(path, CVD_ERROR_FAILED);
+}
+
+static void test_replaced_name_stays(Fixture *f, gconstpointer data)
+{
+    CvdListener *listener = cvd_listener_new(f->path, 0600, NULL);
+    g_assert_nonnull(listener);
+    /* Renamed away rather than unlinked, so that the new one cannot get the same inode number. */
+    g_autofree char *away = g_build_filename(f->directory, "away", NULL);
+    g_assert_cmpint(rename(f->path, away), ==, 0);
+    cvd_autofd other = bind_at(f->path);
+
+    cvd_listener_free(listener);
+    g_assert_true(g_file_test(f->path, G_FILE_TEST_EXISTS));
+    g_assert_cmpint(unlink(f->path), ==, 0);
+    g_assert_cmpint(unlink(away), ==, 0);
+}
+
+static void test_locked_directory(Fixture *f, gconstpointer data)
+{
+    cvd_autofd directory = open(f->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    g_autoptr(GError) error = NULL;
+
+    g_assert_cmpint(flock(directory, LOCK_EX), ==, 0);
+    g_assert_null(cvd_listener_new(f->path, 0600, &error));
+    g_assert_error(error, CVD_ERROR, CVD_ERROR_BUSY);
+    g_assert_nonnull(strstr(error->message, f->directory));
+}
+
+#define ADD(name, test) g_test_add("/listener/" name, Fixture, NULL, set_up, test, tear_down)
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    test_log_capture();
+    ADD("accepts-with-its-mode-whatever-the-umask", test_accepts_with_its_mode);
+    ADD("live-server-is-left-alone", test_live_server);
+    ADD("full-backlog-is-alive", test_full_backlog_is_alive);
+    ADD("leftover-is-replaced", test_leftover_is_replaced);
+    ADD("stale-temporary-name-is-removed", test_stale_temporary_name);
+    ADD("regular-file-is-left-alone", test_regular_file);
+    ADD("symbolic-link-is-not-followed", test_symbolic_link);
+    ADD("path-of-107-bytes-but-not-108", test_length_of_path);
+    ADD("long-directory", test_long_directory);
+    g_test_add_func("/listener/no-file-name", test_no_file_name);
+    ADD("missing-directory", test_missing_directory);
+    ADD("replaced-name-is-not-unlinked", test_replaced_name_stays);
+    ADD("locked-directory", test_locked_directory);
+    return g_test_run();
+}
