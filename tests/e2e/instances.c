@@ -74,9 +74,9 @@ static void set_umask(gconstpointer data)
 static void test_modes(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
-    const char *none[] = {NULL};
+    const char *args[] = {"--set", "lifecycle.stop=quit", NULL};
     g_autoptr(TestProcess) launcher =
-        test_launch_with(sandbox, "modes", none, set_umask, GUINT_TO_POINTER(0));
+        test_launch_with(sandbox, "modes", args, set_umask, GUINT_TO_POINTER(0));
     static const struct {
         const char *name;
         mode_t mode;
@@ -89,7 +89,6 @@ static void test_modes(gconstpointer data)
         g_assert_cmpint(lstat(path, &st), ==, 0);
         g_assert_cmpuint(st.st_mode & 07777, ==, entries[i].mode);
     }
-    test_process_signal(launcher, SIGINT);
     test_process_signal(launcher, SIGINT);
     test_launcher_assert_exit(launcher, 0);
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
@@ -118,9 +117,7 @@ static void test_explicit_socket_paths(gconstpointer data)
     test_process_signal(third, SIGINT);
     test_launcher_assert_exit(third, 0);
     g_assert_cmpint(access(path, F_OK), ==, -1);
-    g_autoptr(TestProcess) fourth = test_launch(sandbox, "first", NULL);
-    test_launcher_wait_running(fourth);
-    test_process_signal(fourth, SIGINT);
+    g_autoptr(TestProcess) fourth = boot(sandbox, "first");
     test_process_signal(fourth, SIGINT);
     test_launcher_assert_exit(fourth, 0);
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
