@@ -5,9 +5,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* A peer may attach more descriptors than we expect; what does not fit here the kernel closes. */
@@ -29,18 +31,40 @@ void cvd_close_fd(int *fd)
 int cvd_fd_reopen_nonblocking(int fd, int flags)
 {
     g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
-    int reopened = open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    struct stat info;
+    int reopened = -1;
 
-    if (reopened < 0 && errno == ENXIO)
-        return fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    return reopened;
+    /* Writers of a file share its offset: with one of our own we would write over theirs. */
+    if (fstat(fd, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISSOCK(info.st_mode))
+        reopened = open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    return reopened >= 0 ? reopened : fcntl(fd, F_DUPFD_CLOEXEC, 3);
 }
 
 gssize cvd_fd_write_nowait(int fd, const void *data, gsize size)
 {
     gssize n = send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n >= 0 || errno != ENOTSOCK)
+        return n;
 
-    return n < 0 && errno == ENOTSOCK ? write(fd, data, size) : n;
+    /* Not ours to open: the terminal of another user, say. */
+    struct pollfd ready = {.fd = fd, .events = POLLOUT};
+    if (poll(&ready, 1, 0) == 0) {
+        errno = EAGAIN;
+        return -1;
+    }
+    return write(fd, data, size);
+}
+
+int cvd_fd_fill_stdio(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF)
+            continue;
+        /* The lowest free number is this one. */
+        if (open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 gboolean cvd_raise_fd_limit(guint n_regions, GError **error)

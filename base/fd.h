@@ -26,7 +26,8 @@ void cvd_close_fd(int *fd);
  * @flags: access mode and further flags of open(2)
  *
  * O_NONBLOCK is a flag of the open file description, which others may share: this opens the same
- * object once more, for us alone. A socket cannot be opened so; it is duplicated with its flags.
+ * object once more, for us alone. What cannot or need not be opened so is duplicated with its
+ * flags: a socket, another user's terminal, and a regular file, whose offset is to stay shared.
  *
  * Returns: (transfer full): a close-on-exec descriptor; −1 with `errno` set
  */
@@ -36,11 +37,23 @@ int cvd_fd_reopen_nonblocking(int fd, int flags);
  * cvd_fd_write_nowait:
  * @fd: what cvd_fd_reopen_nonblocking() returned
  *
- * One `write` that does not block, for a socket with any flags too, and raises no SIGPIPE there.
+ * One `write` that does not block, whatever flags the descriptor has, and raises no SIGPIPE for a
+ * socket.
  *
  * Returns: how many bytes went, or −1 with `errno` set
  */
 gssize cvd_fd_write_nowait(int fd, const void *data, gsize size);
+
+/**
+ * cvd_fd_fill_stdio:
+ *
+ * Gives stdin, stdout and stderr a descriptor where the program was started without one, so that
+ * no socket or doorbell gets the number, and with it what is meant for people. Reading that stdin
+ * and writing to that stdout or stderr fails with EBADF, as before. To be called first.
+ *
+ * Returns: 0, or −1 with `errno` set
+ */
+int cvd_fd_fill_stdio(void);
 
 /**
  * cvd_raise_fd_limit:

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/fd.h"
 #include "base/log.h"
 #include "launcher/instance-dir.h"
 #include "launcher/launch.h"
@@ -114,6 +115,8 @@ int main(int argc, char **argv)
     g_auto(CvdOptions) options = {0};
     g_autoptr(GError) error = NULL;
 
+    if (cvd_fd_fill_stdio() < 0)
+        return EXIT_FAILURE;
     signal(SIGPIPE, SIG_IGN);
     signal(SIGTTIN,
            SIG_IGN); /* reading the terminal from the background fails, but does not stop */

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* `(echo one; cvd-launch; echo two) >log`: nobody writes over the other's lines. */
+static void test_file(void)
+{
+    cvd_autofd file = memfd_create("log", MFD_CLOEXEC);
+    char text[16] = "";
+
+    g_assert_cmpint(write(file, "one ", 4), ==, 4);
+    cvd_autofd ours = cvd_fd_reopen_nonblocking(file, O_WRONLY | O_APPEND);
+    g_assert_cmpint(cvd_fd_write_nowait(ours, "launcher ", 9), ==, 9);
+    g_assert_cmpint(write(file, "two", 3), ==, 3);
+    g_assert_cmpint(pread(file, text, sizeof text, 0), ==, 16);
+    g_assert_cmpmem(text, sizeof text, "one launcher two", 16);
+}
+
+static gsize fill(int fd)
+{
+    static const char page[4096];
+    gsize n_written = 0;
+
+    for (gssize n; (n = cvd_fd_write_nowait(fd, page, sizeof page)) > 0;)
+        n_written += (gsize)n;
+    g_assert_cmpint(errno, ==, EAGAIN);
+    return n_written;
+}
+
+static void test_pipe(void)
+{
+    int ends[2];
+
+    g_assert_no_errno(pipe2(ends, O_CLOEXEC));
+    cvd_autofd reader = ends[0], writer = ends[1];
+    cvd_autofd ours = cvd_fd_reopen_nonblocking(writer, O_WRONLY | O_APPEND);
+    g_assert_cmpuint(fill(ours), ==, (gsize)fcntl(writer, F_GETPIPE_SZ));
+    g_assert_cmpint(fcntl(writer, F_GETFL) & O_NONBLOCK, ==, 0);
+}
+
+/* One that could not be opened anew. */
+static void test_blocking_pipe(void)
+{
+    int ends[2];
+
+    g_assert_no_errno(pipe2(ends, O_CLOEXEC));
+    cvd_autofd reader = ends[0], writer = ends[1];
+    g_assert_cmpuint(fill(writer), ==, (gsize)fcntl(writer, F_GETPIPE_SZ));
+}
+
+static void test_socket(void)
+{
+    int ends[2];
+
+    g_assert_no_errno(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
+    cvd_autofd peer = ends[0], socket = ends[1];
+    cvd_autofd ours = cvd_fd_reopen_nonblocking(socket, O_WRONLY | O_APPEND);
+    g_assert_cmpuint(fill(ours), >, 0);
+    g_assert_cmpint(fcntl(socket, F_GETFL) & O_NONBLOCK, ==, 0);
+    cvd_close_fd(&peer);
+    g_assert_cmpint(cvd_fd_write_nowait(ours, "x", 1), ==, -1); /* without SIGPIPE */
+    g_assert_cmpint(errno, ==, EPIPE);
+}
+
+static void test_stdio(void)
+{
+    if (g_test_subprocess()) {
+        char byte = 0;
+        for (int fd = 0; fd <= 2; fd++)
+            close(fd);
+        if (cvd_fd_fill_stdio() < 0 || cvd_fd_fill_stdio() < 0)
+            _exit(1);
+        cvd_autofd next = memfd_create("next", MFD_CLOEXEC);
+        if (next <= 2 || read(0, &byte, 1) >= 0 || errno != EBADF || write(1, &byte, 1) >= 0 ||
+            errno != EBADF || write(2, &byte, 1) >= 0 || errno != EBADF)
+            _exit(2);
+        _exit(0);
+    }
+    g_test_trap_subprocess(NULL, 0, 0);
+    g_test_trap_assert_passed();
+}
+
+/* What is open stays what it is. */
+static void test_open_stdio(void)
+{
+    if (g_test_subprocess()) {
+        close(STDIN_FILENO);
+        _exit(cvd_fd_fill_stdio() == 0 && write(STDOUT_FILENO, "said", 4) == 4 ? 0 : 1);
+    }
+    g_test_trap_subprocess(NULL, 0, 0);
+    g_test_trap_assert_passed();
+    g_test_trap_assert_stdout("*said");
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/fd/file-keeps-the-offset-that-it-shares", test_file);
+    g_test_add_func("/fd/full-pipe-does-not-block", test_pipe);
+    g_test_add_func("/fd/full-pipe-that-others-let-block-does-not", test_blocking_pipe);
+    g_test_add_func("/fd/socket-neither-blocks-nor-raises-a-signal", test_socket);
+    g_test_add_func("/fd/started-without-stdio", test_stdio);
+    g_test_add_func("/fd/started-without-stdin", test_open_stdio);
+    return g_test_run();
+}
