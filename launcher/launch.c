@@ -149,7 +149,7 @@ static void announce_ready(Launch *launch)
 
 static void tell_rung(const Launch *launch, guint actions)
 {
-    if (actions & CVD_ACTION_POWERDOWN)
+    if ((actions & CVD_ACTION_POWERDOWN) && (actions & CVD_ACTION_STOPPING))
         g_message("stopping: asked the guest to power off; ctrl-c again to quit at once");
     if (actions & CVD_ACTION_QUIT)
         g_message("stopping: asked QEMU to quit");

@@ -11,6 +11,11 @@
 
 /* A rung of the ladder: section 5 of the launcher's specification. */
 #define RUNG_MS 2000
+/*
+ * A guest that has only just started, its firmware above all, ignores the power button; so it is
+ * pressed again and again.
+ */
+#define PRESS_MS 1000
 /* A process in uninterruptible sleep does not even die of SIGKILL; the teardown ends all the same.
  */
 #define KILL_MS 800
@@ -63,6 +68,14 @@ static CvdStep go(CvdLifecycle *lifecycle, CvdState state, guint actions, int ti
     return (CvdStep){.actions = actions, .timer_ms = timer_ms};
 }
 
+static CvdStep press_power_button(CvdLifecycle *lifecycle, guint first)
+{
+    guint wait_ms = MIN(lifecycle->powerdown_left_ms, PRESS_MS);
+
+    lifecycle->powerdown_left_ms -= wait_ms;
+    return go(lifecycle, CVD_STATE_POWERING_DOWN, first | CVD_ACTION_POWERDOWN, (int)wait_ms);
+}
+
 /* Enters the ladder, or goes on to a further rung of it. */
 static CvdStep go_down(CvdLifecycle *lifecycle, CvdCause cause, CvdState rung)
 {
@@ -70,8 +83,10 @@ static CvdStep go_down(CvdLifecycle *lifecycle, CvdCause cause, CvdState rung)
 
     if (lifecycle->cause == CVD_CAUSE_NONE)
         lifecycle->cause = cause;
-    if (rung == CVD_STATE_POWERING_DOWN)
-        return go(lifecycle, rung, first | CVD_ACTION_POWERDOWN, (int)lifecycle->stop_timeout_ms);
+    if (rung == CVD_STATE_POWERING_DOWN) {
+        lifecycle->powerdown_left_ms = lifecycle->stop_timeout_ms;
+        return press_power_button(lifecycle, first);
+    }
     if (rung == CVD_STATE_QUITTING)
         return go(lifecycle, rung, first | CVD_ACTION_QUIT, RUNG_MS);
     if (rung == CVD_STATE_EXITING)
@@ -122,7 +137,9 @@ static CvdStep time_passed(CvdLifecycle *lifecycle)
     case CVD_STATE_RESET_RESUMING:
         return nothing;
     case CVD_STATE_POWERING_DOWN:
-        return go_down(lifecycle, lifecycle->cause, CVD_STATE_QUITTING);
+        return lifecycle->powerdown_left_ms > 0
+                   ? press_power_button(lifecycle, 0)
+                   : go_down(lifecycle, lifecycle->cause, CVD_STATE_QUITTING);
     case CVD_STATE_QUITTING:
         return go_down(lifecycle, lifecycle->cause, CVD_STATE_TERMINATING);
     case CVD_STATE_EXITING: /* one that merely closed a connection still has the window mapped */

@@ -84,7 +84,8 @@ typedef enum {
  * @is_ready: whether the start was complete once
  * @start_paused: `--paused`
  * @stop: how a stop begins
- * @stop_timeout_ms: how long a power-down may take
+ * @stop_timeout_ms: how long a power-down may take, at least 1
+ * @powerdown_left_ms: how much of that is left when the timer is due
  */
 typedef struct {
     CvdState state;
@@ -93,6 +94,7 @@ typedef struct {
     gboolean start_paused;
     CvdStop stop;
     guint stop_timeout_ms;
+    guint powerdown_left_ms;
 } CvdLifecycle;
 
 /**
