@@ -3,7 +3,7 @@
 
 #include <stdint.h>
 
-#include "server/vsoc-abi.h"
+#include "base/vsoc-abi.h"
 
 /** CVD_GUEST_MAX_REGIONS: the device has no more MSI-X vectors. */
 #define CVD_GUEST_MAX_REGIONS 2048

@@ -5,7 +5,7 @@
  */
 #include "launcher/layout-print.h"
 
-#include "server/vsoc-abi.h"
+#include "base/vsoc-abi.h"
 
 #include <string.h>
 
@@ -51,7 +51,7 @@ static void append_summary(GString *text, const CvdLayout *layout)
 
 static void append_row(GString *text, const CvdLayout *layout, guint i)
 {
-    const CvdRegion *region = &layout->regions[i];
+    const CvdLayoutRegion *region = &layout->regions[i];
     g_autofree char *size = format_size(region->end - region->begin);
     g_autofree char *data = g_strdup_printf("+0x%x", region->data_offset);
     g_autofree char *slots = g_strdup_printf("%u/%u", 1u << region->guest_to_host.num_nodes_lg2,
@@ -94,7 +94,7 @@ static void append_json_table(GString *text, const char *name, const CvdSignalTa
 /* Names need no escaping: their characters are checked. */
 static void append_json_region(GString *text, const CvdLayout *layout, guint i)
 {
-    const CvdRegion *region = &layout->regions[i];
+    const CvdLayoutRegion *region = &layout->regions[i];
 
     g_string_append_printf(text,
                            "    {\n"
@@ -273,7 +273,7 @@ static void append_c_table(GString *text, const char *direction, const char *ide
 
 static void append_c_region(GString *text, const CvdLayout *layout, guint i, const char *identifier)
 {
-    const CvdRegion *region = &layout->regions[i];
+    const CvdLayoutRegion *region = &layout->regions[i];
 
     g_string_append_printf(text,
                            "\n/* %s */\n"

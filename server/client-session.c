@@ -190,7 +190,7 @@ static gsize format_item(const CvdLayout *layout, guint item, char out[CVD_WIRE_
 {
     if (item == 0)
         return cvd_wire_format_number(out, layout->n_regions);
-    const CvdRegion *region = &layout->regions[item - 1];
+    const CvdLayoutRegion *region = &layout->regions[item - 1];
     return cvd_wire_format_entry(out, region->begin, region->end, region->name);
 }
 

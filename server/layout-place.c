@@ -8,8 +8,8 @@
  */
 #include "server/layout.h"
 
+#include "base/vsoc-abi.h"
 #include "server/layout-private.h"
-#include "server/vsoc-abi.h"
 
 static guint64 round_up_to_power_of_two(guint64 value)
 {
@@ -236,7 +236,7 @@ CvdLayout *cvd_layout_new(const CvdLayoutSpec *spec, GPtrArray *problems)
     guint n_before = problems->len;
     guint n_regions = spec->regions->len;
     g_autofree CvdRegionDraft *drafts = g_new0(CvdRegionDraft, n_regions);
-    g_autofree CvdRegion *regions = g_new0(CvdRegion, n_regions);
+    g_autofree CvdLayoutRegion *regions = g_new0(CvdLayoutRegion, n_regions);
     g_autoptr(GHashTable) first_by_name = g_hash_table_new(g_str_hash, g_str_equal);
     CvdLayoutCheck check = {
         .spec = spec,

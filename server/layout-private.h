@@ -32,7 +32,7 @@ typedef struct {
     GPtrArray *problems;
     guint n_regions;
     CvdRegionDraft *drafts;
-    CvdRegion *regions;
+    CvdLayoutRegion *regions;
     GHashTable *first_by_name; /* name -> index of the first region that has it */
 } CvdLayoutCheck;
 
@@ -71,6 +71,6 @@ CvdRegionForm cvd_layout_check_regions(CvdLayoutCheck *check);
  *
  * Returns: (transfer full): the immutable layout, with its index of names
  */
-CvdLayout *cvd_layout_assemble(const CvdLayout *header, const CvdRegion *regions);
+CvdLayout *cvd_layout_assemble(const CvdLayout *header, const CvdLayoutRegion *regions);
 
 G_END_DECLS

@@ -9,8 +9,8 @@
 #include "server/layout.h"
 
 #include "base/log.h"
+#include "base/vsoc-abi.h"
 #include "server/layout-private.h"
-#include "server/vsoc-abi.h"
 
 #include <string.h>
 
@@ -145,7 +145,7 @@ static guint32 lay_out_table(CvdSignalTable *table, guint32 nodes_lg2, guint32 o
 static void check_tables(CvdLayoutCheck *check, guint i)
 {
     const CvdRegionSpec *spec = cvd_layout_check_region(check, i);
-    CvdRegion *region = &check->regions[i];
+    CvdLayoutRegion *region = &check->regions[i];
     gboolean to_host_is_sound = check_range(check, i, "guest_to_host_signal_table.num_nodes_lg2",
                                             spec->guest_to_host_nodes_lg2, MAX_NODES_LG2);
     gboolean to_guest_is_sound = check_range(check, i, "host_to_guest_signal_table.num_nodes_lg2",

@@ -20,7 +20,7 @@ typedef struct {
     gatomicrefcount n_refs;
     guint slot_mask;
     guint16 *slots;
-    CvdRegion regions[];
+    CvdLayoutRegion regions[];
 } Layout;
 
 static void region_spec_clear(gpointer data)
@@ -111,13 +111,13 @@ static void index_names(Layout *layout)
     }
 }
 
-CvdLayout *cvd_layout_assemble(const CvdLayout *header, const CvdRegion *regions)
+CvdLayout *cvd_layout_assemble(const CvdLayout *header, const CvdLayoutRegion *regions)
 {
     G_STATIC_ASSERT(CVD_MAX_REGIONS < FREE_SLOT);
     g_assert(header->n_regions >= 1 && header->n_regions <= CVD_MAX_REGIONS);
 
     guint slot_mask = slot_mask_for(header->n_regions);
-    gsize regions_size = header->n_regions * sizeof(CvdRegion);
+    gsize regions_size = header->n_regions * sizeof(CvdLayoutRegion);
     Layout *layout = g_malloc(sizeof(Layout) + regions_size + (slot_mask + 1) * sizeof(guint16));
 
     layout->public = *header;

@@ -97,7 +97,7 @@ typedef struct {
 } CvdSignalTable;
 
 /**
- * CvdRegion:
+ * CvdLayoutRegion:
  * @begin: offset in the window, in bytes
  * @end: exclusive
  * @data_offset: where the region's data starts, in the region
@@ -113,7 +113,7 @@ typedef struct {
     CvdSignalTable guest_to_host;
     CvdSignalTable host_to_guest;
     guint32 managed_by;
-} CvdRegion;
+} CvdLayoutRegion;
 
 /**
  * CvdLayout:
@@ -130,7 +130,7 @@ typedef struct {
     guint32 region_desc_offset;
     guint64 granule;
     guint n_regions;
-    const CvdRegion *regions;
+    const CvdLayoutRegion *regions;
 } CvdLayout;
 
 /**

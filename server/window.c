@@ -20,7 +20,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "server/vsoc-abi.h"
+#include "base/vsoc-abi.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -63,7 +63,7 @@ static struct vsoc_signal_table_layout table_descriptor(const CvdSignalTable *ta
     };
 }
 
-static struct vsoc_device_region region_descriptor(const CvdRegion *region)
+static struct vsoc_device_region region_descriptor(const CvdLayoutRegion *region)
 {
     struct vsoc_device_region descriptor = {
         .current_version = GUINT16_TO_LE(region->current_version),
@@ -564,7 +564,7 @@ gboolean cvd_window_reset_signals(CvdWindow *window, GError **error)
     if (!mend_size(window, error))
         return FALSE;
     for (guint i = 0; i < window->layout->n_regions; i++) {
-        const CvdRegion *region = &window->layout->regions[i];
+        const CvdLayoutRegion *region = &window->layout->regions[i];
         /* Both tables and both words lie before the data, without a gap. */
         if (!zero(window, region->begin, region->data_offset, error))
             return FALSE;

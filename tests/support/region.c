@@ -6,7 +6,7 @@
 #include "tests/support/region.h"
 
 #include "base/fd.h"
-#include "server/vsoc-abi.h"
+#include "base/vsoc-abi.h"
 #include "tests/support/process.h"
 
 #include <errno.h>

@@ -324,7 +324,7 @@ static void test_long_listing(void)
     int little = 1;
 
     for (guint i = 0; i < CVD_MAX_REGIONS; i++) {
-        const CvdRegion *r = &talk->layout->regions[i];
+        const CvdLayoutRegion *r = &talk->layout->regions[i];
         g_string_append_printf(expected, "0x%08x0x%08x0x%08xregion%u", r->begin, r->end,
                                (guint)strlen(r->name), i);
     }

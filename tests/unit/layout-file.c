@@ -63,7 +63,7 @@ static void test_current_form(void)
         "  \"host_to_guest_signal_table\": {\"num_nodes_lg2\": 3}},"
         " {\"device_name\": \"manager\", \"region_size\": 4096},"
         " {\"device_name\": \"memory\", \"region_size\": 8192, \"managed_by\": \"manager\"}]}");
-    const CvdRegion *r = layout->regions;
+    const CvdLayoutRegion *r = layout->regions;
 
     g_assert_cmpuint(layout->n_regions, ==, 3);
     g_assert_cmpstr(r[0].name, ==, "hwcomposer");

@@ -474,7 +474,7 @@ static void test_offsets_in_file_order(void)
     /* 16 + 3 * 60 = 196, so regions start at 4096; 16384 + 4096 + 8192 more end at 32768. */
     g_assert_cmpuint(layout->window_size, ==, 32768);
 
-    const CvdRegion *r = layout->regions;
+    const CvdLayoutRegion *r = layout->regions;
     g_assert_cmpstr(r[0].name, ==, "hwcomposer");
     g_assert_cmpuint(r[0].current_version, ==, 3);
     g_assert_cmpuint(r[0].min_compatible_version, ==, 2);
@@ -654,7 +654,7 @@ static void test_manager_always_has_data(void)
             add(spec, "managed", 8192)->managed_by = g_strdup("manager");
             g_autoptr(CvdLayout) layout = compute(spec);
             g_assert_nonnull(layout);
-            const CvdRegion *region = &layout->regions[1];
+            const CvdLayoutRegion *region = &layout->regions[1];
             g_assert_cmpuint(region->end - region->begin, >=, region->data_offset + 4);
         }
 }
@@ -734,7 +734,7 @@ static void check_invariants(const CvdLayout *layout)
     g_assert_cmpuint(layout->region_desc_offset, >=, 16);
     g_assert_cmpuint(layout->region_desc_offset % 4, ==, 0);
     for (guint i = 0; i < layout->n_regions; i++) {
-        const CvdRegion *r = &layout->regions[i];
+        const CvdLayoutRegion *r = &layout->regions[i];
         guint64 to_host = 4ull << r->guest_to_host.num_nodes_lg2;
         guint64 to_guest = 4ull << r->host_to_guest.num_nodes_lg2;
         g_assert_cmpuint(r->begin, >=, block_end);

@@ -3,7 +3,7 @@
 #include "server/cvd-server.h"
 
 #include "base/fd.h"
-#include "server/vsoc-abi.h"
+#include "base/vsoc-abi.h"
 #include "tests/unit/talk.h"
 
 #include <errno.h>
@@ -418,7 +418,7 @@ static void test_guest_reset(void)
     g_autoptr(Fixture) f = fixture_start();
     Vm vm = vm_attach(f);
     Client client = client_attach(f);
-    const CvdRegion *region = &f->layout->regions[1];
+    const CvdLayoutRegion *region = &f->layout->regions[1];
     const guint32 mark = 0xfeedface;
     const off_t word =
         (off_t)region->begin + (off_t)region->guest_to_host.interrupt_signalled_offset;

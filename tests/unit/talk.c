@@ -278,7 +278,7 @@ void test_talk_hear(TestTalk *talk, const char *text)
 
 void test_talk_hear_region(TestTalk *talk, guint region)
 {
-    const CvdRegion *r = &talk->layout->regions[region];
+    const CvdLayoutRegion *r = &talk->layout->regions[region];
     g_autofree char *offsets = g_strdup_printf("0x%08x0x%08x", r->begin, r->end);
     char zeros[8], expected[8] = {0};
 
