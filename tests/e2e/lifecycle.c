@@ -162,6 +162,17 @@ static void test_stop_by_quit(gconstpointer data)
     g_assert_false(test_process_has_err(fixture->launcher, "guest powered off"));
 }
 
+/* The firmware is deaf to the power button; the guest hears it when it is pressed again. */
+static void test_interrupt_before_the_guest_listens(gconstpointer data)
+{
+    g_autoptr(Fixture) fixture = start(NULL);
+
+    test_launcher_wait_running(fixture->launcher);
+    test_process_signal(fixture->launcher, SIGINT);
+    finish(fixture, 0, TEST_NOTHING_LEFT);
+    test_launcher_assert_err(fixture->launcher, "stopped: the guest powered off");
+}
+
 /* Without a kernel nothing listens to the power button; the second ctrl-c is not to wait for it. */
 static void test_double_interrupt(gconstpointer data)
 {
@@ -379,6 +390,8 @@ int main(int argc, char **argv)
     test_add("/lifecycle/stop-by-quit", NULL, test_stop_by_quit);
     test_add("/lifecycle/ctrl-c-twice", NULL, test_double_interrupt);
     test_add("/lifecycle/powerdown-times-out", NULL, test_powerdown_times_out);
+    test_add("/lifecycle/ctrl-c-before-the-guest-listens", NULL,
+             test_interrupt_before_the_guest_listens);
     test_add("/lifecycle/ctrl-c-at-once", NULL, test_interrupt_during_start);
     test_add("/lifecycle/ctrl-c-after-the-first-line", ": ", test_interrupt_during_start);
     test_add("/lifecycle/ctrl-c-while-qemu-loads", NULL, test_interrupt_while_qemu_loads);
