@@ -10,7 +10,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kvm.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -48,7 +50,7 @@ static char *explain_binary(const char *path)
         return g_strdup(g_strerror(errno));
     if (!S_ISREG(info.st_mode))
         return g_strdup("is not a file");
-    return g_strdup("is not executable; use chmod +x");
+    return g_strdup("is not executable (chmod +x makes it so)");
 }
 
 static char *find_binary(const char *binary, GPtrArray *problems)
@@ -58,7 +60,9 @@ static char *find_binary(const char *binary, GPtrArray *problems)
         return make_absolute(path);
     if (path) {
         g_autofree char *reason = explain_binary(path);
-        tell(problems, "qemu.binary: %s: %s; or set qemu.binary to another emulator", path, reason);
+        tell(problems,
+             "qemu.binary: %s: %s; set qemu.binary to an emulator, such as qemu-system-x86_64",
+             path, reason);
     } else {
         tell(problems,
              "qemu.binary: %s is not in PATH; install it (apt install qemu-system-x86) or set "
@@ -111,6 +115,8 @@ static const char *kvm_remedy(int error)
     case ENOENT:
     case ENODEV:
         return "enable virtualization in the firmware and load the module kvm_intel or kvm_amd";
+    case ENOTTY:
+        return "it is not the device of the module kvm_intel or kvm_amd; load one of these";
     default:
         return "make it available";
     }
@@ -120,7 +126,13 @@ static const char *kvm_remedy(int error)
 static int try_kvm(void)
 {
     cvd_autofd fd = open(KVM_DEVICE, O_RDWR | O_CLOEXEC | O_NONBLOCK);
-    return fd < 0 ? errno : 0;
+    if (fd < 0)
+        return errno;
+    /* A container's stand-in can be opened, too. The version is constant by KVM's promise. */
+    int version = ioctl(fd, KVM_GET_API_VERSION, 0);
+    if (version < 0)
+        return errno;
+    return version == KVM_API_VERSION ? 0 : ENOTTY;
 }
 
 static char **choose_accel(const CvdQemuConfig *qemu, GPtrArray *problems)

@@ -360,6 +360,36 @@ static void bind_device(const char *dev, const char *name)
         _exit(124);
 }
 
+/* A /dev/kvm that can be opened, but is a FIFO: neither an open nor a QEMU may wait for it. */
+static void fake_kvm(gconstpointer data)
+{
+    g_autofree char *kvm = g_build_filename(data, "kvm", NULL);
+
+    test_enter_mount_namespace();
+    if (mount("tmpfs", data, "tmpfs", 0, "mode=0755") < 0)
+        _exit(124);
+    bind_device(data, "null");
+    bind_device(data, "urandom");
+    if (mkfifo(kvm, 0666) < 0 || mount(data, "/dev", NULL, MS_MOVE, NULL) < 0)
+        _exit(124);
+}
+
+static void test_kvm_is_a_fifo(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *dev = test_sandbox_path(sandbox, "dev");
+    const char *args[] = {"--set", "qemu.accel=kvm", NULL};
+    const char *words[] = {"/dev/kvm", "Inappropriate ioctl", "tcg", NULL};
+
+    if (!test_may_mount()) {
+        test_skip("needs the right to mount in a namespace");
+        return;
+    }
+    g_assert_cmpint(mkdir(dev, 0755), ==, 0);
+    assert_fails(sandbox, args, fake_kvm, dev, 2, words);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
 /* A /dev with a kvm that only root may open; then no longer root. @data: where to build it. */
 static void forbid_kvm(gconstpointer data)
 {
@@ -417,6 +447,7 @@ int main(int argc, char **argv)
     test_add("/bad-machine/no-huge-pages", NULL, test_no_huge_pages);
     test_add("/bad-machine/full-shm", NULL, test_full_shm);
     test_add("/bad-machine/no-kvm", NULL, test_no_kvm);
+    test_add("/bad-machine/kvm-is-a-fifo", NULL, test_kvm_is_a_fifo);
     test_add("/bad-machine/kvm-without-permission", NULL, test_kvm_without_permission);
     return g_test_run();
 }
