@@ -8,6 +8,7 @@
  */
 #include "launcher/config.h"
 
+#include "base/error.h"
 #include "launcher/config-draft.h"
 #include "launcher/json.h"
 #include "launcher/layout-file.h"
@@ -59,12 +60,15 @@ static char *directory_of(const CvdReader *reader, const char *path)
     return g_build_filename(reader->cwd, directory, NULL);
 }
 
-static JsonNode *load_file(CvdReader *reader, const char *path)
+/* A file that cannot be read is the fault of what names it: @place, or the command line. */
+static JsonNode *load_file(CvdReader *reader, const CvdPlace *place, const char *path)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(GPtrArray) duplicates = g_ptr_array_new_with_free_func(g_free);
     JsonNode *node = cvd_json_load(path, duplicates, &error);
-    if (!node)
+    if (place && g_error_matches(error, CVD_ERROR, CVD_ERROR_FAILED))
+        cvd_place_problem(place, "%s", error->message);
+    else if (!node)
         tell(reader->problems, "%s", error->message);
     for (guint i = 0; node && i < duplicates->len; i++)
         tell(reader->problems, "%s: %s: stands twice; remove one of the two", path,
@@ -85,7 +89,7 @@ static void tree_load(Tree *tree, const CvdPlace *place, const char *given)
     }
     tree->directory = directory_of(reader, tree->origin);
     tree->place = (CvdPlace){reader, tree->origin, tree->directory, ""};
-    tree->node = load_file(reader, tree->origin);
+    tree->node = load_file(reader, place, tree->origin);
 }
 
 static void tree_find(Tree *tree, const CvdPlace *root_place, JsonNode *root, const char *key)
@@ -227,7 +231,7 @@ CvdConfig *cvd_config_load(const CvdConfigSource *source, GPtrArray *problems)
     CvdReader reader = {.problems = problems, .overrides = overrides, .cwd = cwd};
     guint n_before = problems->len;
 
-    g_autoptr(JsonNode) root = load_file(&reader, path);
+    g_autoptr(JsonNode) root = load_file(&reader, NULL, path);
     if (root && !JSON_NODE_HOLDS_OBJECT(root)) {
         CvdPlace place = {&reader, path, cwd, ""};
         cvd_place_found(&place, root, "an object");

@@ -43,7 +43,9 @@ static int open_text(const char *path, GError **error)
     cvd_autofd fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     struct stat info;
     if (fd < 0 || fstat(fd, &info) < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s", path);
+        g_set_error(error, CVD_ERROR, CVD_ERROR_FAILED,
+                    "%s: %s; name a JSON file that exists and can be read", path,
+                    g_strerror(errno));
         return -1;
     }
     if (!S_ISREG(info.st_mode) && !S_ISFIFO(info.st_mode)) {

@@ -83,7 +83,7 @@ static gboolean look_up(CvdReader *reader, const char *option, JsonNode *node, c
     }
     JsonArray *array = json_node_get_array(node);
     if (!parse_index(segment, json_array_get_length(array), &index)) {
-        tell(reader, option, "\"%s\" is no index of the list, which has %u elements; %u appends",
+        tell(reader, option, "\"%s\" is no index of the list; write 0 to %u, of which %u appends",
              segment, json_array_get_length(array), json_array_get_length(array));
         return FALSE;
     }

@@ -76,8 +76,13 @@ static void read_accel(const CvdPlace *place, JsonNode *node, const CvdField *fi
 
 static void read_smp(const CvdPlace *place, JsonNode *node, const CvdField *field, gpointer target)
 {
-    if (cvd_node_get_string(node)) {
-        cvd_read_string(place, node, field, target);
+    const char *string = cvd_node_get_string(node);
+    if (string) {
+        guint64 n = g_ascii_isdigit(*string) ? g_ascii_strtoull(string, NULL, 10) : 1;
+        if (n < 1 || n > MAX_VCPUS)
+            cvd_place_found(place, node, "from 1 to " G_STRINGIFY(MAX_VCPUS) " vCPUs");
+        else
+            cvd_read_string(place, node, field, target);
         return;
     }
     guint n_vcpus = 0;

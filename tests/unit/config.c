@@ -11,7 +11,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <linux/kvm.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -272,13 +274,16 @@ static void test_messages(Files *files, gconstpointer data)
         {"qemu.accel=[]", "accel: found a list; expected an accelerator"},
         {"qemu.accel=[1]", "accel[0]: found 1; expected an accelerator"},
         {"qemu.smp=0", "smp: found 0; expected an integer from 1 to 4096"},
+        {"qemu.smp=99999999999999999999", "smp: found \"99999999999999999999\"; expected from 1"},
+        {"qemu.smp=\"4097,cores=1\"", "smp: found \"4097,cores=1\"; expected from 1 to 4096"},
         {"qemu.devices=[{}]", "devices[0]: needs \"driver\", a string"},
         {"qemu.objects=[{\"id\":\"x\"}]", "objects[0]: needs \"qom-type\""},
         {"qemu.devices=[{\"driver\":\"x\",\"id\":\"ivshmem\"}]", "choose another"},
         {"qemu.initrd=x", "\"initrd\" needs \"kernel\""},
         {"qemu.extra_args=[1]", "extra_args[0]: found 1; expected a string"},
         {"qemu=3", "--set qemu=3: qemu: found 3; expected the path of a file, or an object"},
-        {"layout=nowhere.json", "nowhere.json: No such file or directory"},
+        {"layout=nowhere.json",
+         "layout: nowhere.json: No such file or directory; name a JSON file"},
         {"foo", "--set foo: expected PATH=VALUE"},
         {"=1", "--set =1: expected PATH=VALUE"},
         {"a..b=1", "PATH has an empty part"},
@@ -428,7 +433,7 @@ static void test_override_values(Files *files, gconstpointer data)
     g_assert_cmpstr(config->qemu.append, ==, "a b=c");
 
     assert_bad(files, (const char *[]){"qemu.devices.3.driver=x", NULL},
-               "\"3\" is no index of the list, which has 2 elements; 2 appends");
+               "\"3\" is no index of the list; write 0 to 2, of which 2 appends");
     assert_bad(files, (const char *[]){"qemu.devices.-1=x", NULL}, "\"-1\" is no index");
     assert_bad(files, (const char *[]){"qemu.devices.0.driver.x=x", NULL}, "nothing to set \"x\"");
 }
@@ -575,7 +580,7 @@ static void test_probe_binary(Files *files, gconstpointer data)
         const char *message;
     } rows[] = {
         {"qemu.binary=no-such-qemu", "no-such-qemu is not in PATH; install it (apt install qemu"},
-        {"qemu.binary=./nowhere", "nowhere: No such file or directory; or set qemu.binary"},
+        {"qemu.binary=./nowhere", "nowhere: No such file or directory; set qemu.binary"},
         {"qemu.binary=./file", "file: is not executable"},
         {"qemu.binary=./conf", "conf: is not a file"},
     };
@@ -645,8 +650,8 @@ static void test_probe_unreadable_kernel(Files *files, gconstpointer data)
 static void test_probe_accel(Files *files, gconstpointer data)
 {
     int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-    gboolean has_kvm = fd >= 0;
-    if (has_kvm)
+    gboolean has_kvm = fd >= 0 && ioctl(fd, KVM_GET_API_VERSION, 0) == 12;
+    if (fd >= 0)
         close(fd);
 
     g_auto(CvdQemuTools) both = {0};
