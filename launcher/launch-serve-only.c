@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 typedef struct {
@@ -57,8 +58,8 @@ static void print_attach_args(const CvdConfig *config, const CvdHost *host)
     g_auto(GStrv) args = cvd_qemu_attach_args(config, host->vm_socket);
     g_autofree char *text = cvd_quote_command((const char *const *)args);
 
-    fputs(text, stdout);
-    fflush(stdout);
+    if (fputs(text, stdout) < 0 || fflush(stdout) != 0)
+        g_warning("the arguments are lost, since stdout cannot be written: %s", g_strerror(errno));
 }
 
 int cvd_launch_serve_only(const CvdConfig *config, const CvdLaunchOptions *options)
@@ -79,6 +80,8 @@ int cvd_launch_serve_only(const CvdConfig *config, const CvdLaunchOptions *optio
         cvd_notify("READY=1");
         g_main_loop_run(loop);
         cvd_notify("STOPPING=1");
+        /* What the stop ends is not to be renewed. */
+        g_signal_handlers_disconnect_by_data(serve.host.server, &serve);
         cvd_host_stop(&serve.host, FALSE);
     } else {
         g_critical("%s", error->message);

@@ -135,7 +135,7 @@ char *cvd_quote_command(const char *const *argv)
 {
     GString *text = g_string_new(NULL);
     for (guint i = 0; argv[i]; i++) {
-        gboolean is_value = i > 1 && argv[i][0] != '-' && argv[i - 1][0] == '-';
+        gboolean is_value = i > 0 && argv[i][0] != '-' && argv[i - 1][0] == '-';
         if (i > 0)
             g_string_append(text, is_value ? " " : " \\\n    ");
         append_quoted(text, argv[i]);

@@ -273,6 +273,16 @@ static void test_quoted_by_lines(void)
                     "    -append 'x y'\n");
 }
 
+/* Arguments to be pasted behind a program. */
+static void test_quoted_without_program(void)
+{
+    static const char *const argv[] = {"-chardev", "a", "-device", "b", NULL};
+    g_autofree char *text = cvd_quote_command(argv);
+    g_assert_cmpstr(text, ==,
+                    "-chardev a \\\n"
+                    "    -device b\n");
+}
+
 /* Whatever is in the arguments, a shell finds them again. */
 static void test_quoted_survives_a_shell(void)
 {
@@ -305,6 +315,7 @@ int main(int argc, char **argv)
     g_test_add_func("/qemu-command/attach-args", test_attach_args);
     g_test_add_func("/qemu-command/escape-value", test_escape_value);
     g_test_add_func("/qemu-command/quoted-by-lines", test_quoted_by_lines);
+    g_test_add_func("/qemu-command/quoted-without-program", test_quoted_without_program);
     g_test_add_func("/qemu-command/quoted-survives-a-shell", test_quoted_survives_a_shell);
     return g_test_run();
 }
