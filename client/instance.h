@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/**
+ * CvdRegionInfo:
+ * @name: the region's name
+ * @begin: offset in the window, in bytes
+ * @end: exclusive
+ *
+ * What a server lists of a region.
+ */
+typedef struct {
+    char name[16];
+    guint32 begin;
+    guint32 end;
+} CvdRegionInfo;
+
+/**
+ * cvd_list_regions:
+ * @socket_path: the client socket
+ * @cancellable: (nullable): to give up
+ * @error: see #CvdRegionError
+ *
+ * Returns: (transfer full) (element-type CvdRegionInfo): the regions, in the order of their indices
+ */
+GArray *cvd_list_regions(const char *socket_path, GCancellable *cancellable, GError **error);
+
+/**
+ * cvd_find_client_socket:
+ * @name: (nullable): an instance's name; %NULL: the only one that runs
+ * @error: %CVD_REGION_ERROR_NO_SERVER: no such instance, or not exactly one runs; the message names
+ *   them
+ *
+ * Looks in the runtime directories: section 3 of the launcher's specification.
+ *
+ * Returns: (transfer full): the path of its client socket
+ */
+char *cvd_find_client_socket(const char *name, GError **error);
+
+G_END_DECLS

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+/**
+ * CVD_REGION_ERROR:
+ *
+ * The error domain of the client library.
+ */
+#define CVD_REGION_ERROR (cvd_region_error_quark())
+
+/**
+ * CvdRegionError:
+ * @CVD_REGION_ERROR_FAILED: a system call failed
+ * @CVD_REGION_ERROR_NO_SERVER: nothing listens at the socket's path
+ * @CVD_REGION_ERROR_UNKNOWN_REGION: the server has no region of that name
+ * @CVD_REGION_ERROR_PROTOCOL: the server said what the protocol does not allow, or nothing in time
+ * @CVD_REGION_ERROR_BAD_DESCRIPTOR: the region's descriptor in the window contradicts itself or
+ * what the server said; the guest may have written there
+ * @CVD_REGION_ERROR_VERSION: the window's major version, or the region's versions, are others than
+ *   asked for
+ * @CVD_REGION_ERROR_CLOSED: the server has closed the connection: the window is gone, or it has
+ *   another guest now; see cvd_region_reopen()
+ * @CVD_REGION_ERROR_TABLE_FULL: all slots of the signal table are taken
+ * @CVD_REGION_ERROR_BAD_OFFSET: not the offset of a 32-bit word in the region
+ *
+ * What a time limit and a cancellation are reported as: %G_IO_ERROR_TIMED_OUT,
+ * %G_IO_ERROR_CANCELLED.
+ */
+typedef enum {
+    CVD_REGION_ERROR_FAILED,
+    CVD_REGION_ERROR_NO_SERVER,
+    CVD_REGION_ERROR_UNKNOWN_REGION,
+    CVD_REGION_ERROR_PROTOCOL,
+    CVD_REGION_ERROR_BAD_DESCRIPTOR,
+    CVD_REGION_ERROR_VERSION,
+    CVD_REGION_ERROR_CLOSED,
+    CVD_REGION_ERROR_TABLE_FULL,
+    CVD_REGION_ERROR_BAD_OFFSET,
+} CvdRegionError;
+
+GQuark cvd_region_error_quark(void);
+
+/**
+ * CvdRegion:
+ *
+ * One region of a VM's window, mapped, with its doorbells and its connection to the server. The
+ * guest can write every word of it at any moment: what a call reads from it is read once and
+ * checked before use, so that a hostile guest can make calls fail but not read or write elsewhere.
+ * Use it from one thread; cvd_region_signal() and the words may be used from any.
+ *
+ * One receiver a region: only one program may wait on a region's incoming doorbell.
+ *
+ * Signals, emitted in the #GMainContext that was the thread's default when the region was opened,
+ * once cvd_region_start() was called:
+ * - `signalled` (guint offset): the guest signalled that offset, in the region
+ * - `interrupted` (): the guest rang without signalling an offset
+ * - `closed` (): the server has closed the connection; nothing more will come until
+ *   cvd_region_reopen()
+ */
+#define CVD_TYPE_REGION (cvd_region_get_type())
+G_DECLARE_FINAL_TYPE(CvdRegion, cvd_region, CVD, REGION, GObject)
+
+/**
+ * cvd_region_open:
+ * @socket_path: the client socket
+ * @name: the region's name
+ * @version: what the caller was written for, or 0 for any: must not be above the region's
+ *   `current_version` nor below its `min_compatible_version`
+ * @cancellable: (nullable): to give up
+ * @error: see #CvdRegionError
+ *
+ * Connects, asks for the region, maps it and only it, checks its descriptor, and does an opener's
+ * duties (section 5 of the protocols' specification): rings if a signal was left unrung. What the
+ * guest had signalled before is delivered with the first wait.
+ *
+ * Blocks until the server has answered, at most 5 seconds.
+ *
+ * Returns: (transfer full): the region
+ */
+CvdRegion *cvd_region_open(const char *socket_path, const char *name, guint version,
+                           GCancellable *cancellable, GError **error);
+
+/**
+ * cvd_region_open_async:
+ * @socket_path: as above
+ * @name: as above
+ * @version: as above
+ * @cancellable: (nullable): as above
+ * @callback: (scope async): called when it is done
+ * @user_data: for @callback
+ *
+ * cvd_region_open() without blocking.
+ */
+void cvd_region_open_async(const char *socket_path, const char *name, guint version,
+                           GCancellable *cancellable, GAsyncReadyCallback callback,
+                           gpointer user_data);
+
+/**
+ * cvd_region_open_finish:
+ * @result: what the callback was given
+ * @error: see #CvdRegionError
+ *
+ * Returns: (transfer full): the region
+ */
+CvdRegion *cvd_region_open_finish(GAsyncResult *result, GError **error);
+
+/**
+ * cvd_region_reopen:
+ * @region: a region, normally a closed one
+ * @cancellable: (nullable): to give up
+ * @error: see #CvdRegionError
+ *
+ * Opens the same region of the same socket anew. On success pointers from cvd_region_get_data() are
+ * no longer valid; after a failure the region stays closed and the old mapping stays.
+ */
+gboolean cvd_region_reopen(CvdRegion *region, GCancellable *cancellable, GError **error);
+
+/** cvd_region_get_name: Returns: (transfer none): its name */
+const char *cvd_region_get_name(CvdRegion *region);
+/** cvd_region_get_version: Returns: its `current_version` when it was opened */
+guint cvd_region_get_version(CvdRegion *region);
+/** cvd_region_get_min_compatible_version: Returns: its `min_compatible_version` when opened */
+guint cvd_region_get_min_compatible_version(CvdRegion *region);
+/** cvd_region_get_begin: Returns: its first offset in the window, in bytes */
+guint cvd_region_get_begin(CvdRegion *region);
+/** cvd_region_get_size: Returns: its size, in bytes, signal tables included */
+guint cvd_region_get_size(CvdRegion *region);
+/** cvd_region_get_data_offset: Returns: where its data starts, in the region, in bytes */
+guint cvd_region_get_data_offset(CvdRegion *region);
+/** cvd_region_is_closed: Returns: whether the server has closed the connection */
+gboolean cvd_region_is_closed(CvdRegion *region);
+
+/**
+ * cvd_region_get_data: (skip)
+ * @region: a region
+ * @size: (out) (optional): of the data, in bytes
+ *
+ * Returns: (transfer none): the region's data, mapped; valid until the region is freed or reopened
+ */
+gpointer cvd_region_get_data(CvdRegion *region, gsize *size);
+
+/**
+ * cvd_region_load:
+ * @region: a region
+ * @offset: of a 32-bit word, in the region, a multiple of 4
+ * @value: (out): the word
+ * @error: %CVD_REGION_ERROR_BAD_OFFSET
+ *
+ * Reads a word, with acquire semantics.
+ */
+gboolean cvd_region_load(CvdRegion *region, guint offset, guint *value, GError **error);
+
+/**
+ * cvd_region_store:
+ * @region: a region
+ * @offset: of a 32-bit word, in the region, a multiple of 4
+ * @value: what to write
+ * @error: %CVD_REGION_ERROR_BAD_OFFSET
+ *
+ * Writes a word, with release semantics.
+ */
+gboolean cvd_region_store(CvdRegion *region, guint offset, guint value, GError **error);
+
+/**
+ * cvd_region_read:
+ * @region: a region
+ * @offset: in the region, in bytes
+ * @size: how many bytes
+ * @error: %CVD_REGION_ERROR_BAD_OFFSET: not all of it is in the region
+ *
+ * Returns: (transfer full): a copy of the bytes as they were, in no particular order
+ */
+GBytes *cvd_region_read(CvdRegion *region, guint offset, gsize size, GError **error);
+
+/**
+ * cvd_region_write:
+ * @region: a region
+ * @offset: in the region, in bytes
+ * @bytes: what to write
+ * @error: %CVD_REGION_ERROR_BAD_OFFSET: not all of it fits into the region
+ */
+gboolean cvd_region_write(CvdRegion *region, guint offset, GBytes *bytes, GError **error);
+
+/**
+ * cvd_region_signal:
+ * @region: a region
+ * @offset: of a 32-bit word, in the region, a multiple of 4, not 0
+ * @error: %CVD_REGION_ERROR_TABLE_FULL, %CVD_REGION_ERROR_BAD_OFFSET, %CVD_REGION_ERROR_CLOSED
+ *
+ * Signals the offset to the guest: "look at that word again". Signals of one offset that the guest
+ * has not looked at yet coalesce. Section 5 of the protocols' specification, Sending.
+ */
+gboolean cvd_region_signal(CvdRegion *region, guint offset, GError **error);
+
+/**
+ * cvd_region_interrupt:
+ *
+ * Rings the guest without an offset.
+ */
+gboolean cvd_region_interrupt(CvdRegion *region, GError **error);
+
+/**
+ * cvd_region_wait:
+ * @region: a region that cvd_region_start() was not called for
+ * @timeout_ms: how long; negative = for ever; 0 = only look
+ * @cancellable: (nullable): to give up
+ * @error: %CVD_REGION_ERROR_CLOSED, %G_IO_ERROR_TIMED_OUT, %G_IO_ERROR_CANCELLED
+ *
+ * Waits for the guest and receives what it signalled: section 5, Receiving. Local waiters on those
+ * words (futex) are woken, and what asks for a round trip is signalled back.
+ *
+ * Returns: (transfer full) (element-type guint32): the offsets, each once; empty when the guest
+ * rang without signalling any
+ */
+GArray *cvd_region_wait(CvdRegion *region, int timeout_ms, GCancellable *cancellable,
+                        GError **error);
+
+/**
+ * cvd_region_wait_word:
+ * @region: a region
+ * @offset: of a 32-bit word, in the region, a multiple of 4
+ * @value: what the word is thought to hold
+ * @timeout_ms: how long; negative = for ever
+ * @error: %CVD_REGION_ERROR_BAD_OFFSET, %G_IO_ERROR_TIMED_OUT
+ *
+ * Sleeps while the word holds @value, until another thread or process receives a signal of its
+ * offset (futex). May return early.
+ */
+gboolean cvd_region_wait_word(CvdRegion *region, guint offset, guint value, int timeout_ms,
+                              GError **error);
+
+/**
+ * cvd_region_start:
+ *
+ * From now on what the guest signals is received in the region's #GMainContext and told by the
+ * object's signals. Also done anew by cvd_region_reopen().
+ */
+void cvd_region_start(CvdRegion *region);
+
+/** cvd_region_stop: Ends what cvd_region_start() began. */
+void cvd_region_stop(CvdRegion *region);
+
+/**
+ * CvdRegionSourceFunc:
+ * @region: the region
+ * @offsets: (element-type guint32): what was signalled; empty for a plain interrupt
+ * @error: (nullable): %CVD_REGION_ERROR_CLOSED when the connection has ended; the source is then
+ *   removed
+ * @user_data: as given with the callback
+ *
+ * Returns: %G_SOURCE_CONTINUE or %G_SOURCE_REMOVE
+ */
+typedef gboolean (*CvdRegionSourceFunc)(CvdRegion *region, GArray *offsets, const GError *error,
+                                        gpointer user_data);
+
+/**
+ * cvd_region_source_new: (skip)
+ * @region: a region that cvd_region_start() was not called for
+ *
+ * Returns: (transfer full): a source for any context; its callback is a #CvdRegionSourceFunc
+ */
+GSource *cvd_region_source_new(CvdRegion *region);
+
+G_END_DECLS
