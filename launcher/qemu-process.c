@@ -44,12 +44,15 @@ static gboolean on_exit_readable(int fd, GIOCondition condition, gpointer data)
     CvdQemuProcess *process = data;
     siginfo_t info = {0};
 
-    int r = waitid(P_PIDFD, (id_t)process->pidfd, &info, WEXITED | WNOHANG);
+    int r = waitid(P_PIDFD, (id_t)process->pidfd, &info, WEXITED | WNOHANG | WNOWAIT);
     if (r < 0 && errno == EINTR)
         return G_SOURCE_CONTINUE;
     if (r == 0 && info.si_pid == 0)
         return G_SOURCE_CONTINUE;
 
+    /* Helpers that it left behind go with it; until it is reaped the group's id is its own. */
+    kill(-process->pid, SIGKILL);
+    waitid(P_PIDFD, (id_t)process->pidfd, &(siginfo_t){0}, WEXITED | WNOHANG);
     process->pid = 0;
     cvd_source_clear(&process->source);
     process->exited(

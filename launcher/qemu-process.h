@@ -44,7 +44,7 @@ typedef void (*CvdQemuExited)(CvdExit how, gpointer user_data);
  * cvd_qemu_process_spawn:
  * @argv: (array zero-terminated=1): the command line, its program a path
  * @fds: what it inherits
- * @exited: called once
+ * @exited: called once; what is left of the process group has been killed then
  * @error: %CVD_ERROR_FAILED: it could not be started; the message names the program
  *
  * Starts QEMU in a process group of its own, so that ctrl-c on the terminal reaches only the

@@ -166,6 +166,24 @@ static void test_kill_group(void)
         close(ends[n]);
 }
 
+/* So does an exit of QEMU alone. */
+static void test_exit_without_children(void)
+{
+    g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
+    Result result = {.loop = loop};
+    int ends[4];
+    CvdQemuFds fds = open_fds(ends);
+    g_autoptr(CvdQemuProcess) process = spawn("tail -f /dev/null & exit 3", &fds, &result);
+    close_fds(&fds);
+    g_main_loop_run(loop);
+    g_assert_cmpint(result.how.value, ==, 3);
+    g_assert_false(result.how.is_signal);
+    g_autofree char *rest = read_line(ends[3]);
+    g_assert_cmpstr(rest, ==, "");
+    for (int n = 0; n < 4; n++)
+        close(ends[n]);
+}
+
 /* The launcher dies by SIGKILL: so does its QEMU. */
 static void test_death_signal(void)
 {
@@ -228,6 +246,7 @@ int main(int argc, char **argv)
     }
     g_test_add_func("/qemu-process/terminate", test_terminate);
     g_test_add_func("/qemu-process/kill-the-group", test_kill_group);
+    g_test_add_func("/qemu-process/exit-takes-the-group", test_exit_without_children);
     g_test_add_func("/qemu-process/dies-with-the-launcher", test_death_signal);
     g_test_add_func("/qemu-process/missing-program", test_missing_program);
     return g_test_run();
