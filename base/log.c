@@ -21,6 +21,7 @@ static struct {
     gboolean verbose;
     gboolean to_journal;
     gboolean never_block;
+    gboolean is_torn; /* the last line went in part, without its end */
     int fd;
     guint n_dropped;
 } log_state = {.fd = STDERR_FILENO};
@@ -37,6 +38,7 @@ static const char *level_mark(GLogLevelFlags level)
 static gboolean write_line(const char *text, gsize size)
 {
     gssize n;
+    gsize whole_size = size;
 
     do {
         n = log_state.never_block ? cvd_fd_write_nowait(log_state.fd, text, size)
@@ -46,17 +48,30 @@ static gboolean write_line(const char *text, gsize size)
             size -= (gsize)n;
         }
     } while (size > 0 && (n > 0 || (n < 0 && errno == EINTR)));
+    if (size < whole_size)
+        log_state.is_torn = size > 0;
     return size == 0;
 }
 
+static gboolean is_control(gunichar c)
+{
+    return (c < 0x20 && c != '\n' && c != '\t') || (c >= 0x7f && c < 0xa0);
+}
+
+/* What is no UTF-8 is escaped too, as some terminals take single bytes from 0x80 on for controls.
+ */
 static void append_escaped(GString *line, const char *text)
 {
-    for (const char *p = text; *p != '\0'; p++) {
-        guchar c = (guchar)*p;
-        if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f)
-            g_string_append_printf(line, "\\x%02x", c);
+    while (*text != '\0') {
+        gunichar c = g_utf8_get_char_validated(text, -1);
+        gboolean is_text = c != (gunichar)-1 && c != (gunichar)-2;
+        gsize size = is_text ? (gsize)(g_utf8_next_char(text) - text) : 1;
+        if (is_text && !is_control(c))
+            g_string_append_len(line, text, (gssize)size);
         else
-            g_string_append_c(line, *p);
+            for (gsize i = 0; i < size; i++)
+                g_string_append_printf(line, "\\x%02x", (guchar)text[i]);
+        text += size;
     }
 }
 
@@ -73,11 +88,11 @@ static GLogWriterOutput write_log(GLogLevelFlags level, const GLogField *fields,
         if (strcmp(fields[i].key, "MESSAGE") == 0)
             message = fields[i].value;
 
-    g_autoptr(GString) line = g_string_new(NULL);
+    g_autoptr(GString) line = g_string_new(log_state.is_torn ? "\n" : NULL);
     const char *prefix = log_state.prefix != NULL ? log_state.prefix : "cvd";
     if (log_state.n_dropped > 0)
-        g_string_append_printf(line, "%s: %u lines dropped, as nobody read them\n", prefix,
-                               log_state.n_dropped);
+        g_string_append_printf(line, "%s: %u %s dropped, as nobody read them\n", prefix,
+                               log_state.n_dropped, log_state.n_dropped == 1 ? "line" : "lines");
     g_string_append_printf(line, "%s: %s", prefix, level_mark(level));
     append_escaped(line, message);
     g_string_append_c(line, '\n');

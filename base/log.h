@@ -11,7 +11,8 @@ G_BEGIN_DECLS
  * @verbose: whether g_info() and g_debug() lines are wanted
  *
  * Sends GLib's structured log to stderr, one line a message, `PREFIX: text`, warnings and errors
- * marked as such, control characters escaped (a message may quote a peer's bytes); or to the
+ * marked as such, control characters but line feed and tab, and bytes that are not UTF-8, escaped
+ * as `\xNN` (a message may quote a peer's bytes); or to the
  * journal when stderr is connected to it. May be called again, when the instance's name is known.
  */
 void cvd_log_init(const char *prefix, gboolean verbose);
