@@ -257,6 +257,15 @@ static const char *check_peer(const CvdVmPort *port, const struct ucred *peer)
     return NULL;
 }
 
+/* A VM that has exited, of which the loop has yet to tell, must not keep the next one out. */
+static void look_for_exit(CvdVmPort *port)
+{
+    struct pollfd poll_fd = {.fd = port->pidfd, .events = POLLIN};
+
+    if (port->state != VM_NONE && port->pidfd >= 0 && poll(&poll_fd, 1, 0) > 0)
+        free_slot(port, VM_NONE);
+}
+
 static void let_in(CvdVmPort *port, int connection)
 {
     cvd_autofd fd = connection;
@@ -265,6 +274,7 @@ static void let_in(CvdVmPort *port, int connection)
 
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
         return;
+    look_for_exit(port);
     const char *reason = check_peer(port, &peer);
     if (reason != NULL) {
         refuse(port, &peer, reason);
