@@ -8,15 +8,11 @@ say() {
     printf '%s\n' "$*" >&2
 }
 
-# The packages of Debian 12, each with what shows that it is there already, however it came.
+# The packages of Debian 12 that are missing, each judged by what it brings, however that came.
+# Arguments: further ones that are wanted.
 missing_packages() {
     missing=
-    for command in "$@"; do
-        case $command in
-        clang | valgrind) command -v "$command" >/dev/null 2>&1 || missing="$missing $command" ;;
-        esac
-    done
-    command -v cc >/dev/null 2>&1 && command -v gcc >/dev/null 2>&1 || missing="$missing gcc"
+    command -v gcc >/dev/null 2>&1 || missing="$missing gcc"
     [ -e /usr/include/stdio.h ] || missing="$missing libc6-dev"
     command -v meson >/dev/null 2>&1 || missing="$missing meson"
     command -v ninja >/dev/null 2>&1 || missing="$missing ninja-build"
@@ -28,32 +24,60 @@ missing_packages() {
     else
         missing="$missing pkg-config libglib2.0-dev libjson-glib-dev"
     fi
+    for wanted in "$@"; do
+        command -v "$wanted" >/dev/null 2>&1 || missing="$missing $wanted"
+    done
     printf '%s' "${missing# }"
 }
 
-# install_packages [clang] [valgrind]: installs what is missing, as root; else says what to type.
+# What one test is skipped without: not worth stopping for.
+missing_for_tests() {
+    /usr/bin/python3 -c 'import jsonschema' >/dev/null 2>&1 || printf 'python3-jsonschema'
+}
+
+apt_install() {
+    log=$(mktemp)
+    if DEBIAN_FRONTEND=noninteractive apt-get -q update >"$log" 2>&1 </dev/null &&
+        DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends \
+            "$@" >>"$log" 2>&1 </dev/null; then
+        rm -f "$log"
+        return 0
+    fi
+    tail -n 30 "$log" >&2
+    rm -f "$log"
+    say "apt-get could not install: $*"
+    return 1
+}
+
+may_install() {
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1
+}
+
+# install_packages [PACKAGE…]: installs what is missing, as root; else says what to type.
 install_packages() {
     packages=$(missing_packages "$@")
     [ -n "$packages" ] || return 0
-    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+    if ! may_install; then
         say "These packages are missing: $packages"
         say "Install them with:"
         say "    sudo apt-get install --no-install-recommends $packages"
         return 1
     fi
     say "installing $packages"
-    log=$(mktemp)
     # shellcheck disable=SC2086 # a list of words
-    if DEBIAN_FRONTEND=noninteractive apt-get -q update >"$log" 2>&1 </dev/null &&
-        DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends \
-            $packages >>"$log" 2>&1 </dev/null; then
-        rm -f "$log"
-        return 0
+    apt_install $packages
+}
+
+# install_for_tests: the same for what tests can do without.
+install_for_tests() {
+    packages=$(missing_for_tests)
+    [ -n "$packages" ] || return 0
+    if may_install; then
+        say "installing $packages"
+        apt_install "$packages" || return 0
+    else
+        say "without $packages one test is skipped"
     fi
-    tail -n 30 "$log" >&2
-    rm -f "$log"
-    say "apt-get could not install: $packages"
-    return 1
 }
 
 # Whether $1 is a build directory that meson made from this source tree and can use.

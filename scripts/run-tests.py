@@ -47,6 +47,14 @@ def run(mode, build, names):
     return subprocess.run(command + names, check=False).returncode
 
 
+def describe_skip(case):
+    """The case's name without number or suite, and the last line of what it said."""
+    said = (case.findtext("system-out") or "").split("\n")
+    reasons = [line.strip() for line in said if line.strip()]
+    name = case.get("name").lstrip("0123456789 ").split(" / ")[-1]
+    return name, (reasons[-1] if reasons else "no reason given").removeprefix("skipped: ")
+
+
 def count(junit, log):
     """Returns passed, failed and the list of skipped cases with their reasons."""
     passed, failed, skipped = 0, 0, []
@@ -58,8 +66,7 @@ def count(junit, log):
                 failed_programs.add(suite.get("name").split(" / ")[-1])
                 failed_programs.add(case.get("name").split(" / ")[-1])
             elif case.find("skipped") is not None:
-                reason = case.findtext("system-out") or "no reason given"
-                skipped.append((case.get("name").lstrip("0123456789 "), reason.strip()))
+                skipped.append(describe_skip(case))
             else:
                 passed += 1
     with open(log, encoding="utf-8") as file:

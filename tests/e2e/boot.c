@@ -59,7 +59,6 @@ static void test_ping_through_each_region(gconstpointer data)
             test_region_attach(fixture->client_socket, g_ptr_array_index(names, i));
         test_region_echo(region);
         test_region_ping(region, region->data_offset, 41 + i);
-        g_assert_false(test_region_is_rung(region));
         test_region_echo(region);
     }
 }
