@@ -180,8 +180,9 @@ void cvd_server_stop(CvdServer *server)
 
     if (server->state != SERVER_STARTED)
         return;
-    server->state = SERVER_STOPPED;
-    close_all(server);
+    g_autoptr(CvdServer) kept = g_object_ref(server);
+    kept->state = SERVER_STOPPED;
+    close_all(kept);
 }
 
 CvdLayout *cvd_server_get_layout(CvdServer *server)
@@ -247,23 +248,33 @@ gboolean cvd_server_guest_was_reset(CvdServer *server, GError **error)
     return TRUE;
 }
 
+static gboolean fail_if_stopped(const CvdServer *server, GError **error)
+{
+    if (server->state == SERVER_STARTED)
+        return TRUE;
+    g_set_error_literal(error, CVD_ERROR, CVD_ERROR_FAILED, "the server was stopped");
+    return FALSE;
+}
+
 gboolean cvd_server_renew(CvdServer *server, GError **error)
 {
-    g_assert(CVD_IS_SERVER(server) && server->state == SERVER_STARTED);
+    g_assert(CVD_IS_SERVER(server) && server->state != SERVER_NEW);
 
-    if (!cvd_vm_port_is_free(server->vm_port)) {
+    g_autoptr(CvdServer) kept = g_object_ref(server);
+    /* A stop emits vm-detached too, and that is where a renewal is asked for. */
+    if (!fail_if_stopped(kept, error))
+        return FALSE;
+    if (!cvd_vm_port_is_free(kept->vm_port)) {
         g_set_error(error, CVD_ERROR, CVD_ERROR_FAILED,
                     "%s: a VM is attached; wait for vm-detached before renewing the window",
-                    server->options.vm_socket);
+                    kept->options.vm_socket);
         return FALSE;
     }
-    cvd_client_port_close_clients(server->client_port);
-    if (server->state != SERVER_STARTED) {
-        g_set_error_literal(error, CVD_ERROR, CVD_ERROR_FAILED, "the server was stopped meanwhile");
+    cvd_client_port_close_clients(kept->client_port);
+    if (!fail_if_stopped(kept, error))
         return FALSE;
-    }
-    cvd_doorbells_drain(server->doorbells);
-    return cvd_window_renew(server->window, error);
+    cvd_doorbells_drain(kept->doorbells);
+    return cvd_window_renew(kept->window, error);
 }
 
 CvdServer *cvd_server_new(CvdLayout *layout, const CvdServerOptions *options)

@@ -134,7 +134,7 @@ gboolean cvd_server_guest_was_reset(CvdServer *server, GError **error);
 /**
  * cvd_server_renew:
  * @server: a started server without a VM
- * @error: %CVD_ERROR_FAILED, %CVD_ERROR_RESOURCES
+ * @error: %CVD_ERROR_FAILED, also for one that is stopped or has a VM; %CVD_ERROR_RESOURCES
  *
  * Makes ready for another VM: client connections closed, doorbells drained, the window as it was
  * when new.

@@ -218,6 +218,23 @@ static void test_raw_vm(gconstpointer data)
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 
+/* A stop while a VM is attached, which nobody has to renew the window for. */
+static void test_stop_with_a_vm(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *vm_socket = test_sandbox_instance_path(sandbox, "with-vm", "vm.sock");
+    g_autofree char *client_socket = test_sandbox_instance_path(sandbox, "with-vm", "client.sock");
+    g_autoptr(TestProcess) launcher = test_launch(sandbox, "with-vm", "--serve-only", NULL);
+    g_strfreev(attach_arguments(launcher));
+    g_autoptr(GPtrArray) names = test_list_regions(client_socket);
+
+    cvd_autofd vm = test_connect(vm_socket);
+    test_vm_receive(vm, names->len);
+    test_process_signal(launcher, SIGINT);
+    test_launcher_assert_exit(launcher, 0);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -227,5 +244,6 @@ int main(int argc, char **argv)
     test_add("/instances/explicit-socket-paths", NULL, test_explicit_socket_paths);
     test_add("/serve-only/own-qemu", NULL, test_own_qemu);
     test_add("/serve-only/raw-vm", NULL, test_raw_vm);
+    test_add("/serve-only/stop-with-a-vm", NULL, test_stop_with_a_vm);
     return g_test_run();
 }

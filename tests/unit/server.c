@@ -34,6 +34,8 @@ typedef struct {
     GString *events;
     gboolean stop_when_attached;
     gboolean unref_when_attached;
+    gboolean renew_when_detached;
+    gboolean unref_when_detached;
 } Fixture;
 
 static void vm_attached(CvdServer *server, int pid, Fixture *f)
@@ -50,6 +52,10 @@ static void vm_handed_over(CvdServer *server, Fixture *f)
 static void vm_detached(CvdServer *server, Fixture *f)
 {
     g_string_append(f->events, "V- ");
+    if (f->renew_when_detached)
+        g_string_append(f->events, cvd_server_renew(server, NULL) ? "renewed " : "not-renewed ");
+    if (f->unref_when_detached)
+        g_clear_object(&f->server);
 }
 
 static void client_attached(CvdServer *server, int pid, const char *region, Fixture *f)
@@ -493,6 +499,36 @@ static void test_stop_closes_all(void)
     vm_clear(&vm);
 }
 
+/* A handler that always renews is called by a stop too, when there is nothing to renew. */
+static void test_renew_in_a_handler(void)
+{
+    g_autoptr(Fixture) f = fixture_start();
+    Vm vm = vm_attach(f);
+
+    f->renew_when_detached = TRUE;
+    vm_clear(&vm);
+    test_iterate_until(f->context, strstr(f->events->str, "V- renewed ") != NULL);
+    vm = vm_attach(f);
+    cvd_server_stop(f->server);
+    test_expect_end(NULL, vm.socket);
+    g_assert_true(g_str_has_suffix(f->events->str, "V- not-renewed "));
+    vm_clear(&vm);
+}
+
+/* A stop goes on with a server whose last owner lets go of it meanwhile. */
+static void test_last_reference_goes_in_a_stop(void)
+{
+    g_autoptr(Fixture) f = fixture_start();
+    Vm vm = vm_attach(f);
+
+    f->unref_when_detached = TRUE;
+    cvd_server_stop(f->server);
+    g_assert_null(f->server);
+    test_expect_end(NULL, vm.socket);
+    g_assert_cmpint(access(f->options.vm_socket, F_OK), ==, -1);
+    vm_clear(&vm);
+}
+
 static void test_stopped_by_a_handler(void)
 {
     g_autoptr(Fixture) f = fixture_start();
@@ -581,6 +617,8 @@ int main(int argc, char **argv)
     g_test_add_func("/server/guest-reset", test_guest_reset);
     g_test_add_func("/server/renew", test_renew);
     g_test_add_func("/server/stop-closes-all", test_stop_closes_all);
+    g_test_add_func("/server/renew-in-a-handler", test_renew_in_a_handler);
+    g_test_add_func("/server/last-reference-goes-in-a-stop", test_last_reference_goes_in_a_stop);
     g_test_add_func("/server/stopped-by-a-handler", test_stopped_by_a_handler);
     g_test_add_func("/server/last-reference-goes-in-a-handler",
                     test_last_reference_goes_in_a_handler);
