@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/fd.h"
 
+#include "base/error.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* `(echo one; cvd-launch; echo two) >log`: nobody writes over the other's lines. */
@@ -99,6 +103,49 @@ static void test_open_stdio(void)
     g_test_trap_assert_stdout("*said");
 }
 
+enum {
+    LIMIT_FINE,
+    LIMIT_NOT_RAISED,
+    LIMIT_NOT_REFUSED,
+    LIMIT_BAD_TEXT
+};
+
+/* Ten regions need 2 × 10 + 64 = 84 descriptors; eleven do not fit. */
+static int raise_limit(void)
+{
+    struct rlimit limit = {.rlim_cur = 32, .rlim_max = 84};
+    g_autoptr(GError) error = NULL;
+
+    g_assert_no_errno(setrlimit(RLIMIT_NOFILE, &limit));
+    if (cvd_raise_fd_limit(11, &error) || !g_error_matches(error, CVD_ERROR, CVD_ERROR_RESOURCES))
+        return LIMIT_NOT_REFUSED;
+    if (strstr(error->message, "11 regions need 86 ") == NULL ||
+        strstr(error->message, "limit is 84;") == NULL)
+        return LIMIT_BAD_TEXT;
+    if (!cvd_raise_fd_limit(10, NULL) || getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
+        limit.rlim_cur != 84)
+        return LIMIT_NOT_RAISED;
+    /* There already. */
+    return cvd_raise_fd_limit(10, NULL) ? LIMIT_FINE : LIMIT_NOT_RAISED;
+}
+
+static void test_limit(void)
+{
+    const char *preload = g_getenv("LD_PRELOAD");
+
+    if (preload != NULL && strstr(preload, "vgpreload") != NULL) {
+        g_test_skip("valgrind keeps RLIMIT_NOFILE to itself");
+        return;
+    }
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(raise_limit());
+    int status;
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_true(WIFEXITED(status));
+    g_assert_cmpint(WEXITSTATUS(status), ==, LIMIT_FINE);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -108,5 +155,6 @@ int main(int argc, char **argv)
     g_test_add_func("/fd/socket-neither-blocks-nor-raises-a-signal", test_socket);
     g_test_add_func("/fd/started-without-stdio", test_stdio);
     g_test_add_func("/fd/started-without-stdin", test_open_stdio);
+    g_test_add_func("/fd/limit-raised-or-refused", test_limit);
     return g_test_run();
 }
