@@ -65,8 +65,7 @@ static gboolean parse_value(Request *request, JsonNode *result, const GError *er
     }
     g_autoptr(GError) unexpected =
         error != NULL ? g_error_copy(error)
-                      : g_error_new(CVD_ERROR, CVD_ERROR_PROTOCOL,
-                                    "ivshmem.force_bus_master: QEMU's monitor answered \"%s\"",
+                      : g_error_new(CVD_ERROR, CVD_ERROR_PROTOCOL, "QEMU's monitor answered \"%s\"",
                                     text != NULL ? text : "");
     finish(request, unexpected);
     return FALSE;

@@ -48,30 +48,35 @@ static void handle(Launch *launch, CvdEvent event);
 
 /* ---- Actions ---- */
 
-static void report(Launch *launch, const GError *error, CvdEvent success)
+/* A connection that has ended refuses nothing; that it has ended is an event of its own. */
+static void report_failure(Launch *launch, const char *command, const GError *error)
 {
-    if (error == NULL) {
-        handle(launch, success);
+    if (g_error_matches(error, CVD_ERROR, CVD_ERROR_CLOSED))
         return;
-    }
-    g_info("%s", error->message);
+    g_warning("%s: %s", command, error->message);
     handle(launch, CVD_EVENT_COMMAND_FAILED);
 }
 
 static void on_cont(JsonNode *result, const GError *error, gpointer data)
 {
-    report(data, error, CVD_EVENT_CONT_DONE);
+    if (error == NULL)
+        handle(data, CVD_EVENT_CONT_DONE);
+    else
+        report_failure(data, "cont", error);
 }
 
 static void on_stop(JsonNode *result, const GError *error, gpointer data)
 {
-    report(data, error, CVD_EVENT_STOP_DONE);
+    if (error == NULL)
+        handle(data, CVD_EVENT_STOP_DONE);
+    else
+        report_failure(data, "stop", error);
 }
 
 static void on_powerdown(JsonNode *result, const GError *error, gpointer data)
 {
     if (error != NULL)
-        report(data, error, CVD_EVENT_COMMAND_FAILED);
+        report_failure(data, "system_powerdown", error);
 }
 
 /*
@@ -107,9 +112,7 @@ static void on_bus_master(JsonNode *result, const GError *error, gpointer data)
     CvdState state = launch->lifecycle.state;
 
     if (error != NULL)
-        g_warning("%s", error->message);
-    if (error != NULL)
-        handle(launch, CVD_EVENT_COMMAND_FAILED);
+        report_failure(launch, "ivshmem.force_bus_master", error);
     else if (state == CVD_STATE_RESUMING || state == CVD_STATE_RESET_RESUMING)
         cvd_qmp_execute(launch->qmp, "cont", NULL, on_cont, launch);
 }

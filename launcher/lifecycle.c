@@ -311,7 +311,7 @@ CvdVerdict cvd_lifecycle_verdict(const CvdLifecycle *lifecycle, const char *prog
                                           "it uses kvm, try --set qemu.accel=tcg",
                                           program));
     case CVD_CAUSE_COMMAND_FAILED:
-        return verdict(1, g_strdup("QEMU refused a command"));
+        return verdict(1, g_strdup("QEMU refused a command; its answer stands above"));
     case CVD_CAUSE_VM_SHUTDOWN:
         return shutdown_verdict(program, shutdown_reason);
     case CVD_CAUSE_CONNECTION_LOST:

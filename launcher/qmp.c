@@ -58,11 +58,12 @@ static void close_connection(CvdQmp *qmp, const GError *error)
     cvd_source_clear(&qmp->writable);
     cvd_close_fd(&qmp->fd);
 
-    g_autoptr(GError) closed = g_error_new(CVD_ERROR, CVD_ERROR_CLOSED, "QMP connection closed");
+    g_autoptr(GError) closed = g_error_new_literal(
+        CVD_ERROR, CVD_ERROR_CLOSED, error != NULL ? error->message : "QMP connection closed");
     PendingCommand *command;
     while ((command = g_queue_pop_head(&qmp->pending)) != NULL) {
         if (command->reply != NULL)
-            command->reply(NULL, error != NULL ? error : closed, command->user_data);
+            command->reply(NULL, closed, command->user_data);
         g_free(command);
     }
     qmp->handlers.closed(error, qmp->user_data);
@@ -284,10 +285,10 @@ void cvd_qmp_execute(CvdQmp *qmp, const char *command, JsonNode *take_arguments,
     g_autofree char *text = format_command(command, ++qmp->last_id, take_arguments);
 
     if (qmp->state == QMP_CLOSED || qmp->pending.length >= CVD_QMP_MAX_PENDING) {
-        g_autoptr(GError) error =
-            g_error_new(CVD_ERROR, CVD_ERROR_CLOSED, "%s: %s", command,
-                        qmp->state == QMP_CLOSED ? "QMP connection closed"
-                                                 : "too many QMP commands wait for replies");
+        gboolean is_closed = qmp->state == QMP_CLOSED;
+        g_autoptr(GError) error = g_error_new(
+            CVD_ERROR, is_closed ? CVD_ERROR_CLOSED : CVD_ERROR_RESOURCES, "%s: %s", command,
+            is_closed ? "QMP connection closed" : "too many QMP commands wait for replies");
         if (reply != NULL)
             reply(NULL, error, user_data);
         return;

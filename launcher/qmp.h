@@ -35,7 +35,8 @@ typedef struct {
 /**
  * CvdQmpReply:
  * @result: (nullable): the `return` value, borrowed; %NULL after a failure
- * @error: (nullable): what QEMU answered instead, or why it never did
+ * @error: (nullable): what QEMU answered instead, or why it never did; %CVD_ERROR_CLOSED: the
+ *   connection has ended, of which `closed` tells too
  */
 typedef void (*CvdQmpReply)(JsonNode *result, const GError *error, gpointer user_data);
 

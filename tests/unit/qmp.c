@@ -20,6 +20,7 @@ typedef struct {
     GError *close_error;
     GString *events;  /* names, each followed by a space */
     GString *replies; /* `ok `, or the error's message */
+    int reply_code;   /* of the last one */
 } Fixture;
 
 static void on_ready(gpointer data)
@@ -45,8 +46,10 @@ static void on_closed(const GError *error, gpointer data)
 
 static void on_reply(JsonNode *result, const GError *error, gpointer data)
 {
-    g_string_append_printf(((Fixture *)data)->replies, "%s ",
-                           error == NULL ? "ok" : error->message);
+    Fixture *f = data;
+
+    g_string_append_printf(f->replies, "%s ", error == NULL ? "ok" : error->message);
+    f->reply_code = error == NULL ? -1 : error->code;
 }
 
 static void set_up(Fixture *f, gconstpointer data)
@@ -165,6 +168,7 @@ static void test_end_of_stream(Fixture *f, gconstpointer data)
     run_until_idle();
     g_assert_cmpstr(f->events->str, ==, "SHUTDOWN (host-qmp-quit) ");
     g_assert_cmpstr(f->replies->str, ==, "QMP connection closed ");
+    g_assert_cmpint(f->reply_code, ==, CVD_ERROR_CLOSED);
     g_assert_cmpuint(f->n_closed, ==, 1);
     g_assert_no_error(f->close_error);
 
@@ -220,6 +224,7 @@ static void test_violation(Fixture *f, gconstpointer data)
     g_assert_cmpuint(f->n_closed, ==, 1);
     g_assert_error(f->close_error, CVD_ERROR, CVD_ERROR_PROTOCOL);
     g_assert_cmpuint(strlen(f->replies->str), >, 0);
+    g_assert_cmpint(f->reply_code, ==, CVD_ERROR_CLOSED); /* `cont` was not refused */
 }
 
 static void test_error_without_text(Fixture *f, gconstpointer data)
@@ -265,6 +270,7 @@ static void test_pending_limit(Fixture *f, gconstpointer data)
     g_assert_cmpstr(f->replies->str, ==, "");
     cvd_qmp_execute(f->qmp, "query-status", NULL, on_reply, f);
     g_assert_cmpstr(f->replies->str, ==, "query-status: too many QMP commands wait for replies ");
+    g_assert_cmpint(f->reply_code, ==, CVD_ERROR_RESOURCES);
 }
 
 /* QEMU reads nothing for a while: what does not fit into the socket goes out later, once. */
