@@ -4,6 +4,7 @@
  * alternating rounds, since the same machine differs more from one minute to the next than the
  * things do; with the median of the rounds and, as spread, the quartiles of the single ones.
  */
+#include "tests/bench/figures.h"
 #include "tests/bench/subjects.h"
 #include "tests/support/launcher.h"
 
@@ -29,62 +30,6 @@ static const GOptionEntry entries[] = {
     {NULL},
 };
 
-/* Progress for people only. */
-static void progress(const char *what)
-{
-    if (isatty(STDERR_FILENO))
-        fprintf(stderr, "\r\033[K%s", what);
-}
-
-static int compare(gconstpointer a, gconstpointer b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static double quantile(GArray *values, double q)
-{
-    g_autoptr(GArray) sorted = g_array_copy(values);
-
-    g_array_sort(sorted, compare);
-    double place = q * (double)(sorted->len - 1);
-    guint below = (guint)floor(place);
-    guint above = MIN(below + 1, sorted->len - 1);
-    double low = g_array_index(sorted, double, below);
-    return low + (place - below) * (g_array_index(sorted, double, above) - low);
-}
-
-static GArray *new_values(void)
-{
-    return g_array_new(FALSE, FALSE, sizeof(double));
-}
-
-static void report(const char *key, const char *text, GArray *values, double target,
-                   const char *unit)
-{
-    double median = quantile(values, 0.5);
-
-    if (as_json) {
-        static gboolean is_later;
-        printf("%s\n  \"%s\": {\"median\": %.3f, \"p25\": %.3f, \"p75\": %.3f, \"rounds\": %u",
-               is_later ? "," : "{", key, median, quantile(values, 0.25), quantile(values, 0.75),
-               values->len);
-        if (!isnan(target))
-            printf(", \"target\": %.3f", target);
-        printf("}");
-        is_later = TRUE;
-        return;
-    }
-    progress("");
-    printf("%-58s %8.2f %-3s [%.2f … %.2f]", text, median, unit, quantile(values, 0.25),
-           quantile(values, 0.75));
-    if (!isnan(target))
-        printf("  at most %g: %s", target, median <= target ? "reached" : "MISSED");
-    printf("\n");
-    fflush(stdout);
-}
-
 /* Two subjects, or one subject both ways, @n times in turn. */
 typedef struct {
     GArray *launch_start, *launch_stop, *bare_start, *bare_stop;
@@ -92,10 +37,10 @@ typedef struct {
 
 static void series_init(Series *series)
 {
-    series->launch_start = new_values();
-    series->launch_stop = new_values();
-    series->bare_start = new_values();
-    series->bare_stop = new_values();
+    series->launch_start = figure_values();
+    series->launch_stop = figure_values();
+    series->bare_start = figure_values();
+    series->bare_stop = figure_values();
 }
 
 static void series_clear(Series *series)
@@ -117,42 +62,31 @@ static void measure_once(const Subject *subject, Series *series, gboolean bare_f
     }
 }
 
-static GArray *combine(GArray *a, GArray *b, char operation)
-{
-    GArray *result = new_values();
-
-    for (guint i = 0; i < a->len; i++) {
-        double x = g_array_index(a, double, i), y = g_array_index(b, double, i);
-        double value = operation == '/' ? x / y : x - y;
-        g_array_append_val(result, value);
-    }
-    return result;
-}
-
 static void bench_start_and_stop(void)
 {
     g_autoptr(Subject) subject = subject_new(4, SMALL_BYTES);
     Series series;
 
     series_init(&series);
-    progress("warming up");
+    figure_progress("warming up");
     time_bare(subject);
     time_launch(subject);
     for (int i = 0; i < n_rounds; i++) {
-        g_autofree char *text = g_strdup_printf("start and stop: round %d of %d", i + 1, n_rounds);
-        progress(text);
+        figure_progress("start and stop: round %d of %d", i + 1, n_rounds);
         measure_once(subject, &series, i % 2 == 0);
     }
-    g_autoptr(GArray) ratio = combine(series.launch_start, series.bare_start, '/');
-    g_autoptr(GArray) extra = combine(series.launch_stop, series.bare_stop, '-');
-    report("bare_start_ms", "bare QEMU: exec to answered query-status", series.bare_start, NAN,
-           "ms");
-    report("launch_start_ms", "cvd-launch: exec to running", series.launch_start, NAN, "ms");
-    report("start_ratio", "  cvd-launch / bare QEMU", ratio, 1.25, "");
-    report("bare_quit_ms", "bare QEMU: quit to exit", series.bare_stop, NAN, "ms");
-    report("launch_stop_ms", "cvd-launch: ctrl-c to everything gone", series.launch_stop, NAN,
-           "ms");
-    report("stop_extra_ms", "  cvd-launch - bare QEMU", extra, 25, "ms");
+    g_autoptr(GArray) ratio = figure_combine(series.launch_start, series.bare_start, '/');
+    g_autoptr(GArray) extra = figure_combine(series.launch_stop, series.bare_stop, '-');
+    figure_report("bare_start_ms", "bare QEMU: exec to answered query-status", series.bare_start,
+                  "ms", FIGURE_PLAIN, 0);
+    figure_report("launch_start_ms", "cvd-launch: exec to running", series.launch_start, "ms",
+                  FIGURE_PLAIN, 0);
+    figure_report("start_ratio", "  cvd-launch / bare QEMU", ratio, "", FIGURE_AT_MOST, 1.25);
+    figure_report("bare_quit_ms", "bare QEMU: quit to exit", series.bare_stop, "ms", FIGURE_PLAIN,
+                  0);
+    figure_report("launch_stop_ms", "cvd-launch: ctrl-c to everything gone", series.launch_stop,
+                  "ms", FIGURE_PLAIN, 0);
+    figure_report("stop_extra_ms", "  cvd-launch - bare QEMU", extra, "ms", FIGURE_AT_MOST, 25);
     series_clear(&series);
 }
 
@@ -161,14 +95,13 @@ static void bench_growth(Subject *small, Subject *large, const char *key, const 
                          double target)
 {
     Series of_small, of_large;
-    g_autoptr(GArray) growth = new_values();
-    g_autoptr(GArray) qemu_growth = new_values();
+    g_autoptr(GArray) growth = figure_values();
+    g_autoptr(GArray) qemu_growth = figure_values();
 
     series_init(&of_small);
     series_init(&of_large);
     for (int i = 0; i < n_rounds; i++) {
-        g_autofree char *text = g_strdup_printf("%s: round %d of %d", what, i + 1, n_rounds);
-        progress(text);
+        figure_progress("%s: round %d of %d", what, i + 1, n_rounds);
         measure_once(i % 2 ? small : large, i % 2 ? &of_small : &of_large, i % 4 < 2);
         measure_once(i % 2 ? large : small, i % 2 ? &of_large : &of_small, i % 4 < 2);
         double qemu = g_array_index(of_large.bare_start, double, i) -
@@ -182,8 +115,9 @@ static void bench_growth(Subject *small, Subject *large, const char *key, const 
     g_autofree char *ratio_key = g_strdup_printf("%s_ratio", key);
     g_autofree char *qemu_text = g_strdup_printf("%s: QEMU's own share", what);
     g_autofree char *ratio_text = g_strdup_printf("  %s: start, the rest", what);
-    report(qemu_key, qemu_text, qemu_growth, NAN, "ms");
-    report(ratio_key, ratio_text, growth, target, "");
+    figure_report(qemu_key, qemu_text, qemu_growth, "ms", FIGURE_PLAIN, 0);
+    figure_report(ratio_key, ratio_text, growth, "", isnan(target) ? FIGURE_PLAIN : FIGURE_AT_MOST,
+                  target);
     series_clear(&of_small);
     series_clear(&of_large);
 }
@@ -220,14 +154,14 @@ static void bench_memory(void)
 {
     g_autofree char *json = test_source_path("conf/vsoc_mem.json");
     const char *argv[] = {g_getenv("CVD_EMPTY_GLIB"), json, NULL};
-    g_autoptr(GArray) launcher_kib = new_values();
-    g_autoptr(GArray) empty_kib = new_values();
-    g_autoptr(GArray) switches = new_values();
+    g_autoptr(GArray) launcher_kib = figure_values();
+    g_autoptr(GArray) empty_kib = figure_values();
+    g_autoptr(GArray) switches = figure_values();
 
     for (int i = 0; i < 3; i++) {
         g_autoptr(Subject) subject = subject_new(4, SMALL_BYTES);
         double start_ms;
-        progress("memory");
+        figure_progress("memory");
         g_autoptr(TestProcess) launcher = start_launch(subject, &start_ms);
         test_launcher_wait_guest(subject->sandbox, "bench", 1);
         g_autoptr(TestProcess) empty = test_process_start(subject->sandbox, argv, NULL, NULL);
@@ -239,7 +173,7 @@ static void bench_memory(void)
         test_process_signal(empty, SIGKILL);
         test_process_wait_end(empty);
         if (i == 0) {
-            progress("idle");
+            figure_progress("idle");
             guint64 before = read_switches(launcher->pid);
             g_usleep((gulong)idle_s * G_USEC_PER_SEC);
             double n = (double)(read_switches(launcher->pid) - before);
@@ -248,13 +182,13 @@ static void bench_memory(void)
         test_process_signal(launcher, SIGINT);
         test_launcher_assert_exit(launcher, 0);
     }
-    g_autoptr(GArray) ratio = combine(launcher_kib, empty_kib, '/');
+    g_autoptr(GArray) ratio = figure_combine(launcher_kib, empty_kib, '/');
     g_autofree char *idle_text =
         g_strdup_printf("cvd-launch: context switches in %d s idle", idle_s);
-    report("empty_pss_kib", "empty GLib program: PSS", empty_kib, NAN, "KiB");
-    report("launch_pss_kib", "cvd-launch: PSS", launcher_kib, NAN, "KiB");
-    report("pss_ratio", "  cvd-launch / empty GLib program", ratio, 1.5, "");
-    report("idle_switches", idle_text, switches, 0, "");
+    figure_report("empty_pss_kib", "empty GLib program: PSS", empty_kib, "KiB", FIGURE_PLAIN, 0);
+    figure_report("launch_pss_kib", "cvd-launch: PSS", launcher_kib, "KiB", FIGURE_PLAIN, 0);
+    figure_report("pss_ratio", "  cvd-launch / empty GLib program", ratio, "", FIGURE_AT_MOST, 1.5);
+    figure_report("idle_switches", idle_text, switches, "", FIGURE_AT_MOST, 0);
 }
 
 /* The bare QEMU's doorbells are ours: 512 regions need more than the usual soft limit. */
@@ -278,6 +212,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "bench: %s\n", error != NULL ? error->message : "N must be at least 1");
         return 2;
     }
+    figures_begin(as_json);
     raise_file_limit();
     bench_start_and_stop();
     bench_memory();
@@ -291,8 +226,6 @@ int main(int argc, char **argv)
     bench_growth(small, large, "window", "1 GiB for 1 MiB", NAN);
     subject_free(small);
     subject_free(large);
-    if (as_json)
-        printf("\n}\n");
-    progress("");
+    figures_end();
     return 0;
 }
