@@ -44,6 +44,7 @@ static void test_pipe(void)
 
     g_assert_no_errno(pipe2(ends, O_CLOEXEC));
     cvd_autofd reader = ends[0], writer = ends[1];
+    g_assert_cmpint(reader, >=, 0);
     cvd_autofd ours = cvd_fd_reopen_nonblocking(writer, O_WRONLY | O_APPEND);
     g_assert_cmpuint(fill(ours), ==, (gsize)fcntl(writer, F_GETPIPE_SZ));
     g_assert_cmpint(fcntl(writer, F_GETFL) & O_NONBLOCK, ==, 0);
@@ -56,6 +57,7 @@ static void test_blocking_pipe(void)
 
     g_assert_no_errno(pipe2(ends, O_CLOEXEC));
     cvd_autofd reader = ends[0], writer = ends[1];
+    g_assert_cmpint(reader, >=, 0);
     g_assert_cmpuint(fill(writer), ==, (gsize)fcntl(writer, F_GETPIPE_SZ));
 }
 

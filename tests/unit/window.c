@@ -558,7 +558,8 @@ static void test_twice_in_one_process(Fixture *f, gconstpointer data)
 {
     g_autoptr(CvdWindow) window = cvd_window_new(f->layout, &f->named, NULL);
     g_assert_nonnull(window);
-    g_autofree char *name = g_strdup_printf("process %d;", (int)getpid());
+    char name[32];
+    g_snprintf(name, sizeof name, "process %d;", (int)getpid());
     assert_refused(f, CVD_ERROR_BUSY, name);
 
     pid_t pid = fork();
@@ -687,7 +688,7 @@ enum {
 
 static int fill_small_tmpfs(const Fixture *f)
 {
-    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+    if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, "") < 0 ||
         mount("tmpfs", f->directory, "tmpfs", 0, "size=65536") < 0)
         return FULL_NO_MOUNT;
     g_autoptr(GError) error = NULL;
