@@ -306,6 +306,7 @@ void cvd_qmp_execute(CvdQmp *qmp, const char *command, JsonNode *take_arguments,
 
 void cvd_qmp_read_rest(CvdQmp *qmp)
 {
-    while (qmp->state != QMP_CLOSED && read_some(qmp))
-        ;
+    for (gsize n = 0; n < CVD_JSON_MAX_SIZE; n += READ_SIZE)
+        if (qmp->state == QMP_CLOSED || !read_some(qmp))
+            break;
 }

@@ -68,7 +68,7 @@ void cvd_qmp_execute(CvdQmp *qmp, const char *command, JsonNode *take_arguments,
  * cvd_qmp_read_rest:
  *
  * Handles what is in the socket already, up to the end of the stream, when QEMU is known to be
- * gone: its last events tell why.
+ * gone: its last events tell why. A bounded amount, as somebody else may still be writing.
  */
 void cvd_qmp_read_rest(CvdQmp *qmp);
 

@@ -115,10 +115,13 @@ void cvd_stream_log_free(CvdStreamLog *log)
 
 static gboolean on_input(int fd, GIOCondition condition, gpointer data);
 
+/* What QEMU does not want any more is dropped: waiting for room would never end, and never wait. */
 static gboolean flush_pending(CvdStreamLog *log)
 {
     gssize n = send(log->fd, log->pending, log->n_pending, MSG_DONTWAIT | MSG_NOSIGNAL);
 
+    if (n < 0 && errno != EAGAIN && errno != EINTR)
+        n = (gssize)log->n_pending;
     if (n > 0) {
         log->n_pending -= (gsize)n;
         memmove(log->pending, log->pending + n, log->n_pending);
@@ -167,8 +170,9 @@ void cvd_stream_log_relay(CvdStreamLog *log)
 
 void cvd_stream_log_read_rest(CvdStreamLog *log)
 {
-    while (log->readable != NULL && read_some(log))
-        ;
+    for (gsize n = 0; n < CVD_STREAM_LOG_MAX_SIZE; n += READ_SIZE)
+        if (log->readable == NULL || !read_some(log))
+            break;
 }
 
 char **cvd_stream_log_tail(CvdStreamLog *log, guint max_lines)

@@ -34,7 +34,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdStreamLog, cvd_stream_log_free)
  */
 void cvd_stream_log_relay(CvdStreamLog *log);
 
-/** cvd_stream_log_read_rest: Reads what is in the stream already, when its writer is gone. */
+/**
+ * cvd_stream_log_read_rest:
+ *
+ * Reads what is in the stream already, when its writer is gone; a bounded amount, as somebody else
+ * may still be writing.
+ */
 void cvd_stream_log_read_rest(CvdStreamLog *log);
 
 /**

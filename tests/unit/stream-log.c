@@ -149,13 +149,53 @@ static void test_relay(void)
         close(fds[i]);
 }
 
+/* QEMU shuts its end for reading: what is typed is dropped, and nobody waits for room in vain. */
+static void test_relay_to_the_deaf(void)
+{
+    int in[2], guest[2];
+
+    g_assert_no_errno(pipe2(in, O_CLOEXEC));
+    g_assert_no_errno(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, guest));
+    int saved_in = dup(STDIN_FILENO);
+    dup2(in[0], STDIN_FILENO);
+    CvdStreamLog *log = cvd_stream_log_new(guest[0], memfd_create("log", MFD_CLOEXEC));
+    cvd_stream_log_relay(log);
+
+    g_assert_no_errno(shutdown(guest[1], SHUT_RD));
+    g_assert_cmpint(write(in[1], "typed", 5), ==, 5);
+    guint n_iterations = 0;
+    while (g_main_context_iteration(NULL, FALSE))
+        g_assert_cmpuint(++n_iterations, <, 100);
+
+    cvd_stream_log_free(log);
+    dup2(saved_in, STDIN_FILENO);
+    int fds[] = {in[0], in[1], guest[1], saved_in};
+    for (gsize i = 0; i < G_N_ELEMENTS(fds); i++)
+        close(fds[i]);
+}
+
+/* Somebody who has inherited QEMU's output goes on writing: the rest has an end all the same. */
+static void test_rest_without_end(Fixture *f, gconstpointer data)
+{
+    cvd_autofd endless = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+    g_autoptr(CvdStreamLog) log = cvd_stream_log_new(g_steal_fd(&endless), dup(f->file));
+    gsize size;
+
+    cvd_stream_log_read_rest(log);
+    g_autofree char *text = content(f, &size);
+    g_assert_cmpuint(size, ==, CVD_STREAM_LOG_MAX_SIZE);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add("/stream-log/copy", Fixture, NULL, set_up, test_copy, tear_down);
     g_test_add("/stream-log/1-mib-and-one-more", Fixture, NULL, set_up, test_bound, tear_down);
     g_test_add("/stream-log/last-words", Fixture, NULL, set_up, test_rest, tear_down);
+    g_test_add("/stream-log/last-words-without-end", Fixture, NULL, set_up, test_rest_without_end,
+               tear_down);
     g_test_add("/stream-log/tail", Fixture, NULL, set_up, test_tail, tear_down);
     g_test_add_func("/stream-log/relay", test_relay);
+    g_test_add_func("/stream-log/relay-to-a-qemu-that-does-not-read", test_relay_to_the_deaf);
     return g_test_run();
 }
