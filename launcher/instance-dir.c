@@ -84,7 +84,9 @@ static int open_private_dir(int parent, const char *name, const char *path, GErr
     } while (fd < 0 && errno == ENOENT);
     if (fd < 0 || fstat(fd, &st) < 0) {
         int code = errno == ENOTDIR || errno == ELOOP ? CVD_ERROR_FOREIGN : CVD_ERROR_FAILED;
-        cvd_set_error_errno(error, (CvdError)code, errno, "cannot open the runtime directory %s",
+        cvd_set_error_errno(error, (CvdError)code, errno,
+                            "cannot open the runtime directory %s (remove what is there, or set "
+                            "XDG_RUNTIME_DIR to choose another place)",
                             path);
         return -1;
     }

@@ -6,6 +6,8 @@
 #include <glib-unix.h>
 #include <signal.h>
 
+static const int stop_signals[] = {SIGINT, SIGTERM, SIGHUP};
+
 static void log_vm_attached(CvdServer *server, int pid, gpointer data)
 {
     g_info("VM attached (pid %d)", pid);
@@ -81,11 +83,10 @@ void cvd_host_stop(CvdHost *host, gboolean keep_logs)
 void cvd_stop_sources_attach(CvdStopSources *sources, guint timeout_s, GSourceFunc on_signal,
                              GSourceFunc on_time_limit, gpointer user_data)
 {
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
     g_autoptr(GMainContext) context = g_main_context_ref_thread_default();
 
-    for (gsize i = 0; i < G_N_ELEMENTS(signals); i++) {
-        sources->signals[i] = g_unix_signal_source_new(signals[i]);
+    for (gsize i = 0; i < G_N_ELEMENTS(stop_signals); i++) {
+        sources->signals[i] = g_unix_signal_source_new(stop_signals[i]);
         g_source_set_callback(sources->signals[i], on_signal, user_data, NULL);
         g_source_set_priority(sources->signals[i], G_PRIORITY_HIGH);
         g_source_attach(sources->signals[i], context);
@@ -99,6 +100,14 @@ void cvd_stop_sources_attach(CvdStopSources *sources, guint timeout_s, GSourceFu
 
 void cvd_stop_sources_clear(CvdStopSources *sources)
 {
+    sigset_t blocked;
+
+    /* Without its source a signal would kill, and leave behind what is still to be removed. */
+    sigemptyset(&blocked);
+    for (gsize i = 0; i < G_N_ELEMENTS(stop_signals); i++)
+        sigaddset(&blocked, stop_signals[i]);
+    pthread_sigmask(SIG_BLOCK, &blocked, NULL);
+
     for (gsize i = 0; i < G_N_ELEMENTS(sources->signals); i++)
         cvd_source_clear(&sources->signals[i]);
     cvd_source_clear(&sources->time_limit);

@@ -186,6 +186,20 @@ static void test_double_interrupt(gconstpointer data)
     finish(fixture, 0, TEST_NOTHING_LEFT);
 }
 
+/* Signals up to the very end cut no teardown short. */
+static void test_interrupts_without_end(gconstpointer data)
+{
+    const char *args[] = {"--set", "lifecycle.stop=quit", NULL};
+    g_autoptr(Fixture) fixture = start(args);
+    GPollFD ended = {.fd = fixture->launcher->pidfd, .events = G_IO_IN};
+
+    test_launcher_wait_running(fixture->launcher);
+    do
+        test_process_signal(fixture->launcher, GPOINTER_TO_INT(data));
+    while (g_poll(&ended, 1, 0) == 0);
+    finish(fixture, 0, TEST_NOTHING_LEFT);
+}
+
 /* A guest that does not answer the power button is stopped after stop_timeout_s. */
 static void test_powerdown_times_out(gconstpointer data)
 {
@@ -389,6 +403,8 @@ int main(int argc, char **argv)
     test_add("/lifecycle/ctrl-c-on-a-terminal", NULL, test_interrupt_on_a_terminal);
     test_add("/lifecycle/stop-by-quit", NULL, test_stop_by_quit);
     test_add("/lifecycle/ctrl-c-twice", NULL, test_double_interrupt);
+    test_add("/lifecycle/ctrl-c-without-end", GINT_TO_POINTER(SIGINT), test_interrupts_without_end);
+    test_add("/lifecycle/hangup-without-end", GINT_TO_POINTER(SIGHUP), test_interrupts_without_end);
     test_add("/lifecycle/powerdown-times-out", NULL, test_powerdown_times_out);
     test_add("/lifecycle/ctrl-c-before-the-guest-listens", NULL,
              test_interrupt_before_the_guest_listens);
