@@ -236,6 +236,7 @@ static void test_replaced_name_stays(Fixture *f, gconstpointer data)
     g_autofree char *away = g_build_filename(f->directory, "away", NULL);
     g_assert_cmpint(rename(f->path, away), ==, 0);
     cvd_autofd other = bind_at(f->path);
+    g_assert_cmpint(other, >=, 0);
 
     cvd_listener_free(listener);
     g_assert_true(g_file_test(f->path, G_FILE_TEST_EXISTS));
