@@ -187,8 +187,8 @@ static gboolean is_ours(const char *name, gboolean *is_log)
         return TRUE;
     /* A listener that was killed before its rename leaves its temporary name. */
     for (gsize i = 0; sockets[i] != NULL; i++) {
-        const char *rest = g_str_has_prefix(name, ".") ? name + 1 : name;
-        if (g_str_has_prefix(rest, sockets[i]) && rest[strlen(sockets[i])] == '.')
+        g_autofree char *temp_name = g_strdup_printf(".%s.new", sockets[i]);
+        if (strcmp(name, temp_name) == 0)
             return TRUE;
     }
     return FALSE;
@@ -232,22 +232,34 @@ static gboolean remove_leftovers(CvdInstanceDir *dir, GError **error)
     return is_fine;
 }
 
-CvdInstanceDir *cvd_instance_dir_acquire(const char *name, GError **error)
+static gboolean lock(CvdInstanceDir *dir, const char *name, GError **error)
 {
-    g_autoptr(CvdInstanceDir) dir = dir_new(name);
     LockResult result;
 
     do
         result = try_lock(dir, name, error);
     while (result == LOCK_AGAIN);
-    if (result == LOCK_ERROR)
-        return NULL;
-    if (!remove_leftovers(dir, error) || !write_pid(dir, error)) {
-        if (read_pid(dir->lock_fd) <= 0 || read_pid(dir->lock_fd) == getpid())
-            unlinkat(dir->fd, LOCK_FILE, 0); /* made by us: the next start is no crash's heir */
-        return NULL;
-    }
-    return g_steal_pointer(&dir);
+    return result == LOCK_GOT;
+}
+
+static gboolean take_over(CvdInstanceDir *dir, GError **error)
+{
+    if (remove_leftovers(dir, error) && write_pid(dir, error))
+        return TRUE;
+    if (read_pid(dir->lock_fd) <= 0 || read_pid(dir->lock_fd) == getpid())
+        unlinkat(dir->fd, LOCK_FILE, 0); /* made by us: the next start is no crash's heir */
+    return FALSE;
+}
+
+CvdInstanceDir *cvd_instance_dir_acquire(const char *name, GError **error)
+{
+    g_autoptr(CvdInstanceDir) dir = dir_new(name);
+
+    if (lock(dir, name, error) && take_over(dir, error))
+        return g_steal_pointer(&dir);
+    if (dir->fd >= 0)
+        rmdir(dir->path); /* of our own, and made for nothing if it is empty */
+    return NULL;
 }
 
 static void remove_files(CvdInstanceDir *dir, const char *const *names)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -157,6 +158,47 @@ static void test_foreign_file(void)
     remove_all();
 }
 
+/* A name that only resembles ours is somebody's, a listener's temporary one is not. */
+static void test_names_like_ours(void)
+{
+    static const char *const files[] = {"vm.sock.orig", ".vm.sock.new.orig", ".client.sock"};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(files); i++) {
+        g_autoptr(GError) error = NULL;
+        g_autofree char *path = path_of(files[i]);
+        put(files[i], "mine");
+        g_assert_null(cvd_instance_dir_acquire("t", &error));
+        g_assert_error(error, CVD_ERROR, CVD_ERROR_FOREIGN);
+        g_assert_nonnull(strstr(error->message, files[i]));
+        g_assert_true(g_file_test(path, G_FILE_TEST_EXISTS));
+        remove_all();
+    }
+    put(".vm.sock.new", "");
+    CvdInstanceDir *dir = cvd_instance_dir_acquire("t", NULL);
+    g_assert_nonnull(dir);
+    cvd_instance_dir_release(dir, FALSE);
+    assert_gone();
+}
+
+/* The file system takes no byte: the directory that was made for the lock goes again. */
+static void test_full_file_system(void)
+{
+    g_autoptr(GError) error = NULL;
+    struct rlimit before, none;
+
+    g_assert_no_errno(getrlimit(RLIMIT_FSIZE, &before));
+    none = before;
+    none.rlim_cur = 0;
+    signal(SIGXFSZ, SIG_IGN);
+    g_assert_no_errno(setrlimit(RLIMIT_FSIZE, &none));
+    CvdInstanceDir *dir = cvd_instance_dir_acquire("t", &error);
+    g_assert_no_errno(setrlimit(RLIMIT_FSIZE, &before));
+    signal(SIGXFSZ, SIG_DFL);
+    g_assert_null(dir);
+    g_assert_error(error, CVD_ERROR, CVD_ERROR_FAILED);
+    assert_gone();
+}
+
 static void test_directory_in_place_of_socket(void)
 {
     g_autoptr(GError) error = NULL;
@@ -260,6 +302,8 @@ int main(int argc, char **argv)
     g_test_add_func("/instance-dir/busy-names-the-pid", test_busy);
     g_test_add_func("/instance-dir/leftovers-with-a-reused-pid", test_leftovers);
     g_test_add_func("/instance-dir/foreign-file", test_foreign_file);
+    g_test_add_func("/instance-dir/names-like-ours", test_names_like_ours);
+    g_test_add_func("/instance-dir/full-file-system", test_full_file_system);
     g_test_add_func("/instance-dir/directory-in-place-of-a-socket",
                     test_directory_in_place_of_socket);
     g_test_add_func("/instance-dir/symlinks-are-not-followed", test_symlinks);
