@@ -4,6 +4,7 @@
  * alternating rounds, since the same machine differs more from one minute to the next than the
  * things do; with the median of the rounds and, as spread, the quartiles of the single ones.
  */
+#include "tests/bench/clients.h"
 #include "tests/bench/figures.h"
 #include "tests/bench/subjects.h"
 #include "tests/support/launcher.h"
@@ -22,11 +23,13 @@
 static gboolean as_json;
 static int n_rounds = 15;
 static int idle_s = 10;
+static char *only;
 
 static const GOptionEntry entries[] = {
     {"json", 0, 0, G_OPTION_ARG_NONE, &as_json, "Print one JSON object", NULL},
     {"rounds", 0, 0, G_OPTION_ARG_INT, &n_rounds, "How often each pair is measured", "N"},
     {"idle", 0, 0, G_OPTION_ARG_INT, &idle_s, "How long the idle launcher is watched", "SECONDS"},
+    {"only", 0, 0, G_OPTION_ARG_STRING, &only, "Measure one group: launch or clients", "GROUP"},
     {NULL},
 };
 
@@ -202,18 +205,8 @@ static void raise_file_limit(void)
     }
 }
 
-int main(int argc, char **argv)
+static void bench_launch(void)
 {
-    g_autoptr(GOptionContext) context = g_option_context_new("- print the project's figures");
-    g_autoptr(GError) error = NULL;
-
-    g_option_context_add_main_entries(context, entries, NULL);
-    if (!g_option_context_parse(context, &argc, &argv, &error) || n_rounds < 1 || idle_s < 1) {
-        fprintf(stderr, "bench: %s\n", error != NULL ? error->message : "N must be at least 1");
-        return 2;
-    }
-    figures_begin(as_json);
-    raise_file_limit();
     bench_start_and_stop();
     bench_memory();
     Subject *few = subject_new(4, SMALL_BYTES);
@@ -226,6 +219,30 @@ int main(int argc, char **argv)
     bench_growth(small, large, "window", "1 GiB for 1 MiB", NAN);
     subject_free(small);
     subject_free(large);
+}
+
+/* Returns: whether a group of figures was asked for */
+static gboolean wants(const char *group)
+{
+    return only == NULL || strcmp(only, group) == 0;
+}
+
+int main(int argc, char **argv)
+{
+    g_autoptr(GOptionContext) context = g_option_context_new("- print the project's figures");
+    g_autoptr(GError) error = NULL;
+
+    g_option_context_add_main_entries(context, entries, NULL);
+    if (!g_option_context_parse(context, &argc, &argv, &error) || n_rounds < 1 || idle_s < 1) {
+        fprintf(stderr, "bench: %s\n", error != NULL ? error->message : "N must be at least 1");
+        return 2;
+    }
+    figures_begin(as_json);
+    raise_file_limit();
+    if (wants("launch"))
+        bench_launch();
+    if (wants("clients"))
+        bench_clients(n_rounds);
     figures_end();
     return 0;
 }

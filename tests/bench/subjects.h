@@ -8,7 +8,7 @@ G_BEGIN_DECLS
 /**
  * Subject:
  * @sandbox: where it lives
- * @layout: path of its layout file
+ * @layout: the --set value that names its layout file
  * @n_regions: how many that has
  * @window_size: in bytes, as a memfd for the bare QEMU needs it
  *
