@@ -81,13 +81,14 @@ void cvd_host_stop(CvdHost *host, gboolean keep_logs)
 }
 
 void cvd_stop_sources_attach(CvdStopSources *sources, guint timeout_s, GSourceFunc on_signal,
-                             GSourceFunc on_time_limit, gpointer user_data)
+                             GSourceFunc on_hangup, GSourceFunc on_time_limit, gpointer user_data)
 {
     g_autoptr(GMainContext) context = g_main_context_ref_thread_default();
 
     for (gsize i = 0; i < G_N_ELEMENTS(stop_signals); i++) {
         sources->signals[i] = g_unix_signal_source_new(stop_signals[i]);
-        g_source_set_callback(sources->signals[i], on_signal, user_data, NULL);
+        g_source_set_callback(sources->signals[i],
+                              stop_signals[i] == SIGHUP ? on_hangup : on_signal, user_data, NULL);
         g_source_set_priority(sources->signals[i], G_PRIORITY_HIGH);
         g_source_attach(sources->signals[i], context);
     }

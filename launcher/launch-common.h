@@ -51,11 +51,12 @@ typedef struct {
 /**
  * cvd_stop_sources_attach:
  * @timeout_s: 0 = no limit
- * @on_signal: called at each signal
+ * @on_signal: called at each SIGINT and SIGTERM
+ * @on_hangup: called at each SIGHUP
  * @on_time_limit: called once
  */
 void cvd_stop_sources_attach(CvdStopSources *sources, guint timeout_s, GSourceFunc on_signal,
-                             GSourceFunc on_time_limit, gpointer user_data);
+                             GSourceFunc on_hangup, GSourceFunc on_time_limit, gpointer user_data);
 void cvd_stop_sources_clear(CvdStopSources *sources);
 
 G_END_DECLS

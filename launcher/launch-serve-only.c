@@ -70,7 +70,8 @@ int cvd_launch_serve_only(const CvdConfig *config, const CvdLaunchOptions *optio
     CvdStopSources stop_sources = {0};
     g_autoptr(GError) error = NULL;
 
-    cvd_stop_sources_attach(&stop_sources, options->timeout_s, on_signal, on_time_limit, &serve);
+    cvd_stop_sources_attach(&stop_sources, options->timeout_s, on_signal, on_signal, on_time_limit,
+                            &serve);
     if (cvd_host_start(&serve.host, config, CVD_VM_ACCESS_SAME_USER, &error)) {
         g_signal_connect(serve.host.server, "vm-attached", G_CALLBACK(on_vm_attached), &serve);
         g_signal_connect(serve.host.server, "vm-detached", G_CALLBACK(on_vm_detached), &serve);

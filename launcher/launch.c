@@ -227,6 +227,12 @@ static gboolean on_signal(gpointer data)
     return G_SOURCE_CONTINUE;
 }
 
+static gboolean on_hangup(gpointer data)
+{
+    handle(data, CVD_EVENT_HANGUP);
+    return G_SOURCE_CONTINUE;
+}
+
 static gboolean on_time_limit(gpointer data)
 {
     handle(data, CVD_EVENT_TIME_LIMIT);
@@ -436,8 +442,8 @@ int cvd_launch(const CvdConfig *config, const CvdQemuTools *tools, const CvdLaun
         .loop = loop,
     };
 
-    cvd_stop_sources_attach(&launch.stop_sources, options->timeout_s, on_signal, on_time_limit,
-                            &launch);
+    cvd_stop_sources_attach(&launch.stop_sources, options->timeout_s, on_signal, on_hangup,
+                            on_time_limit, &launch);
     if (!start(&launch, &error)) {
         g_critical("%s", error->message);
         clear(&launch, FALSE);

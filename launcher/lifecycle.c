@@ -232,6 +232,8 @@ CvdStep cvd_lifecycle_step(CvdLifecycle *lifecycle, CvdEvent event)
         return go_down(lifecycle, CVD_CAUSE_CONNECTION_LOST, CVD_STATE_EXITING);
     case CVD_EVENT_STOP_REQUESTED:
         return stop(lifecycle, CVD_CAUSE_STOP_REQUESTED);
+    case CVD_EVENT_HANGUP:
+        return is_going_down(state) ? nothing : stop(lifecycle, CVD_CAUSE_STOP_REQUESTED);
     case CVD_EVENT_TIME_LIMIT:
         return is_going_down(state) ? nothing : stop(lifecycle, CVD_CAUSE_TIME_LIMIT);
     case CVD_EVENT_TIMER:

@@ -37,7 +37,8 @@ typedef enum {
     CVD_EVENT_VM_RESET,        /* QMP's RESET, of the guest's own or from outside */
     CVD_EVENT_VM_SHUTDOWN,     /* QMP's SHUTDOWN: QEMU is going to exit */
     CVD_EVENT_CONNECTION_LOST, /* QEMU closed QMP or the ivshmem connection */
-    CVD_EVENT_STOP_REQUESTED,  /* SIGINT, SIGTERM or SIGHUP */
+    CVD_EVENT_STOP_REQUESTED,  /* SIGINT or SIGTERM */
+    CVD_EVENT_HANGUP,          /* SIGHUP; a terminal that closes brings several */
     CVD_EVENT_TIME_LIMIT,      /* `--timeout` */
     CVD_EVENT_TIMER,           /* the timer that an earlier step armed */
     CVD_EVENT_QEMU_EXITED,     /* the process is gone */
