@@ -118,6 +118,7 @@ int main(int argc, char **argv)
     if (cvd_fd_fill_stdio() < 0)
         return EXIT_FAILURE;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL); /* whoever ignores it gets no wait status, and we may inherit that */
     signal(SIGTTIN,
            SIG_IGN); /* reading the terminal from the background fails, but does not stop */
     cvd_log_init("cvd-launch", FALSE);

@@ -173,6 +173,25 @@ static void test_interrupt_before_the_guest_listens(gconstpointer data)
     test_launcher_assert_err(fixture->launcher, "stopped: the guest powered off");
 }
 
+/* Started by somebody who ignores SIGCHLD, which is inherited: QEMU's end is understood still. */
+static void ignore_children(gconstpointer data)
+{
+    signal(SIGCHLD, SIG_IGN);
+}
+
+static void test_parent_ignores_children(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    const char *args[] = {"--set", "lifecycle.stop=quit", NULL};
+    g_autoptr(TestProcess) launcher =
+        test_launch_with(sandbox, "childless", args, ignore_children, NULL);
+
+    test_launcher_wait_running(launcher);
+    test_process_signal(launcher, SIGINT);
+    test_launcher_assert_exit(launcher, 0);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
 /* Without a kernel nothing listens to the power button; the second ctrl-c is not to wait for it. */
 static void test_double_interrupt(gconstpointer data)
 {
@@ -402,6 +421,7 @@ int main(int argc, char **argv)
     test_add("/lifecycle/sighup", GINT_TO_POINTER(SIGHUP), test_signal_stops);
     test_add("/lifecycle/ctrl-c-on-a-terminal", NULL, test_interrupt_on_a_terminal);
     test_add("/lifecycle/stop-by-quit", NULL, test_stop_by_quit);
+    test_add("/lifecycle/parent-ignores-children", NULL, test_parent_ignores_children);
     test_add("/lifecycle/ctrl-c-twice", NULL, test_double_interrupt);
     test_add("/lifecycle/ctrl-c-without-end", GINT_TO_POINTER(SIGINT), test_interrupts_without_end);
     test_add("/lifecycle/hangup-without-end", GINT_TO_POINTER(SIGHUP), test_interrupts_without_end);
