@@ -6,6 +6,7 @@
  */
 #include "launcher/fields.h"
 
+#include "base/nearest.h"
 #include "launcher/json.h"
 
 #include <string.h>

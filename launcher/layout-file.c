@@ -10,6 +10,7 @@
 #include "launcher/layout-file.h"
 
 #include "base/log.h"
+#include "base/nearest.h"
 #include "launcher/json.h"
 
 #include <string.h>

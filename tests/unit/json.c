@@ -283,28 +283,6 @@ static void test_load_fifo(Files *files, gconstpointer data)
     assert_load_fails(files, CVD_ERROR_INVALID, "empty");
 }
 
-static void test_nearest_name(void)
-{
-    static const char *const known[] = {"name",     "layout", "qemu", "memory",
-                                        "on_crash", "cpu",    NULL};
-    static const struct {
-        const char *name;
-        const char *nearest;
-    } rows[] = {
-        {"nmae", "name"},         {"layuot", "layout"}, {"Memory", "memory"}, {"memroy", "memory"},
-        {"on-crash", "on_crash"}, {"cpus", "cpu"},      {"zzz", NULL},        {"", NULL},
-        {"unrelated", NULL},
-    };
-    for (guint i = 0; i < G_N_ELEMENTS(rows); i++)
-        g_assert_cmpstr(cvd_nearest_name(rows[i].name, known), ==, rows[i].nearest);
-
-    g_autofree char *longest = g_strnfill(64, 'x');
-    g_autofree char *longer = g_strnfill(65, 'x');
-    const char *const both[] = {longest, longer, NULL};
-    g_assert_true(cvd_nearest_name(longest, both) == longest);
-    g_assert_null(cvd_nearest_name(longer, both));
-}
-
 static void add_file_test(const char *path, void (*test)(Files *, gconstpointer))
 {
     g_test_add(path, Files, NULL, set_up, test, tear_down);
@@ -322,7 +300,6 @@ int main(int argc, char **argv)
     g_test_add_func("/json/duplicates", test_duplicates);
     g_test_add_func("/json/duplicates-limit", test_duplicates_limit);
     g_test_add_func("/json/every-prefix", test_every_prefix);
-    g_test_add_func("/json/nearest-name", test_nearest_name);
     add_file_test("/json/load/file", test_load_file);
     add_file_test("/json/load/bad", test_load_bad);
     add_file_test("/json/load/huge-file", test_load_huge);
