@@ -289,6 +289,12 @@ static void let_in(CvdVmPort *port, int connection)
         refuse(port, &peer, "it is gone already");
         return;
     }
+    /* Its place would be free while it still has everything mapped. A pid of 0 is that of a process
+     * in another pid namespace, which only newer kernels can watch. */
+    if (pidfd < 0 && peer.pid != getpid() && peer.pid > 0) {
+        refuse(port, &peer, "no descriptor is left to watch its process with; close some");
+        return;
+    }
 
     port->fd = g_steal_fd(&fd);
     port->pidfd = g_steal_fd(&pidfd);

@@ -465,6 +465,31 @@ static void test_other_process_where_only_own_may(void)
     child_wait(&child);
 }
 
+/* Nobody gets in of whom it could not be told when his place is free again. */
+static void test_process_that_cannot_be_watched(void)
+{
+    if (!test_may_lower_fd_limit())
+        return;
+
+    g_autoptr(Fixture) f = fixture_new(2, FALSE);
+    struct rlimit before, one_more;
+    Child child = child_start(f, geteuid());
+    int lowest = dup(f->listening_fd);
+
+    g_assert_cmpint(close(lowest), ==, 0);
+    g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &before), ==, 0);
+    one_more = (struct rlimit){.rlim_cur = (rlim_t)lowest + 1, .rlim_max = before.rlim_max};
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &one_more), ==, 0);
+    test_iterate_until(f->context, f->events->len > 0 || test_log_count("refused") == 1);
+    g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &before), ==, 0);
+    g_assert_cmpstr(f->events->str, ==, "");
+    child_step(&child);
+    child_step(&child);
+    child_wait(&child);
+    cvd_autofd next = test_connect(f->path);
+    hear_all(f, next);
+}
+
 static void test_other_user(void)
 {
     if (geteuid() != 0) {
@@ -574,6 +599,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vm-port/freed-when-handed-over", test_freed_when_handed_over);
     g_test_add_func("/vm-port/slot-stays-taken-until-the-process-has-exited",
                     test_slot_stays_taken_until_the_process_has_exited);
+    g_test_add_func("/vm-port/process-that-cannot-be-watched", test_process_that_cannot_be_watched);
     g_test_add_func("/vm-port/gone-before-it-was-accepted", test_gone_before_it_was_accepted);
     g_test_add_func("/vm-port/other-process-where-only-own-may",
                     test_other_process_where_only_own_may);
