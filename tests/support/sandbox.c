@@ -11,6 +11,7 @@
 #include <ftw.h>
 #include <glib/gstdio.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -68,7 +69,7 @@ static gboolean proc_file_has(const char *pid, const char *file, const char *tok
            memmem(content, size, token, strlen(token)) != NULL;
 }
 
-GArray *test_sandbox_find_processes(const TestSandbox *sandbox)
+static GArray *find_processes(const char *mark)
 {
     GArray *pids = g_array_new(FALSE, FALSE, sizeof(pid_t));
     g_autoptr(GDir) proc = g_dir_open("/proc", 0, NULL);
@@ -77,11 +78,15 @@ GArray *test_sandbox_find_processes(const TestSandbox *sandbox)
     while ((name = g_dir_read_name(proc)) != NULL) {
         pid_t pid = atoi(name);
         if (pid > 0 && pid != getpid() &&
-            (proc_file_has(name, "environ", sandbox->token) ||
-             proc_file_has(name, "cmdline", sandbox->token)))
+            (proc_file_has(name, "environ", mark) || proc_file_has(name, "cmdline", mark)))
             g_array_append_val(pids, pid);
     }
     return pids;
+}
+
+GArray *test_sandbox_find_processes(const TestSandbox *sandbox)
+{
+    return find_processes(sandbox->token);
 }
 
 static void assert_no_process(const TestSandbox *sandbox)
@@ -161,7 +166,10 @@ void test_sandbox_remove_of(pid_t pid)
 {
     static const char *const places[] = {"/tmp", "/dev/shm"};
     g_autofree char *prefix = g_strdup_printf("cvdt-%d-", pid);
+    g_autoptr(GArray) pids = find_processes(prefix);
 
+    for (guint i = 0; i < pids->len; i++)
+        kill(g_array_index(pids, pid_t, i), SIGKILL);
     for (guint i = 0; i < G_N_ELEMENTS(places); i++) {
         g_autoptr(GDir) dir = g_dir_open(places[i], 0, NULL);
         const char *name;

@@ -68,7 +68,7 @@ void test_sandbox_assert_clean(const TestSandbox *sandbox, TestLeft expected);
 void test_sandbox_free(TestSandbox *sandbox);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TestSandbox, test_sandbox_free)
 
-/** test_sandbox_remove_of: removes what a test process that failed had in its sandboxes */
+/** test_sandbox_remove_of: kills and removes what a test process that failed has left behind */
 void test_sandbox_remove_of(pid_t pid);
 
 /** test_source_path: Returns: (transfer full): a path below the source tree */
