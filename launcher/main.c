@@ -34,6 +34,13 @@ static int print(char *take_text)
     return EXIT_SUCCESS;
 }
 
+/* GLib's way of printing puts question marks where the locale does not say UTF-8. */
+static void print_help(const char *text)
+{
+    if (print(g_strdup(text)) != EXIT_SUCCESS)
+        exit(EXIT_FAILURE);
+}
+
 static int print_layout(const CvdLayout *layout, CvdLayoutFormat format)
 {
     switch (format) {
@@ -122,6 +129,7 @@ int main(int argc, char **argv)
     signal(SIGTTIN,
            SIG_IGN); /* reading the terminal from the background fails, but does not stop */
     cvd_log_init("cvd-launch", FALSE);
+    g_set_print_handler(print_help);
     if (!cvd_options_parse((const char *const *)argv, &options, &error)) {
         g_critical("%s", error->message);
         return EXIT_USAGE;

@@ -337,6 +337,23 @@ static void test_full_shm(gconstpointer data)
     test_sandbox_assert_clean(sandbox, TEST_LOGS_LEFT);
 }
 
+static void fill_stdout(gconstpointer data)
+{
+    if (dup2(open("/dev/full", O_WRONLY | O_CLOEXEC), STDOUT_FILENO) < 0)
+        _exit(124);
+}
+
+/* What is asked for must not be lost in silence. @data: what asks for it. */
+static void test_stdout_is_full(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    const char *args[] = {data, NULL};
+    const char *words[] = {"cannot write to stdout", "No space left", NULL};
+
+    assert_fails(sandbox, args, fill_stdout, NULL, 1, words);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
 static void test_no_kvm(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
@@ -446,6 +463,10 @@ int main(int argc, char **argv)
     test_add("/bad-machine/too-few-descriptors", NULL, test_too_few_descriptors);
     test_add("/bad-machine/no-huge-pages", NULL, test_no_huge_pages);
     test_add("/bad-machine/full-shm", NULL, test_full_shm);
+    test_add("/bad-machine/stdout-is-full/help", "--help", test_stdout_is_full);
+    test_add("/bad-machine/stdout-is-full/version", "--version", test_stdout_is_full);
+    test_add("/bad-machine/stdout-is-full/layout", "--print-layout=c", test_stdout_is_full);
+    test_add("/bad-machine/stdout-is-full/command", "--print-command", test_stdout_is_full);
     test_add("/bad-machine/no-kvm", NULL, test_no_kvm);
     test_add("/bad-machine/kvm-is-a-fifo", NULL, test_kvm_is_a_fifo);
     test_add("/bad-machine/kvm-without-permission", NULL, test_kvm_without_permission);
