@@ -5,8 +5,11 @@
  * each; the kernel's list of ready descriptors goes round, so everybody's turn comes.
  *
  * All time limits are equally long, so the connections that have one stand in a queue in the order
- * of their deadlines, and the ready time of the one GSource is that of its head. When nobody is in
- * the queue there is no timer.
+ * of their deadlines, and a timerfd in the epoll set goes off for its head, or earlier: it is not
+ * moved on when a head leaves in time, as thousands do a second. When nobody is in the queue it is
+ * off. (A GSource's ready time would cost a wake-up of the main loop each time it is set, and
+ * so would its file descriptors, which GLib takes out of its set while a source that cannot
+ * recurse is dispatched.)
  *
  * A callback may end any connection, or the port, in the middle of a batch of events that names
  * them: closed connections are buried after the batch, and the port is reference-counted.
@@ -19,6 +22,7 @@
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #define MAX_EVENTS     64
@@ -64,9 +68,14 @@ struct CvdClientPort {
     GQueue connections;
     GQueue deadlines;
     GQueue closed;
-    gint64 retry_at; /* when those that want a retry get one; 0 = nobody does */
-    guint n_busy;    /* calls on the stack that hold pointers to connections */
+    int timer_fd;
+    gint64 armed_for; /* when the timer goes off; 0: it is off */
+    gint64 retry_at;  /* when those that want a retry get one; 0 = nobody does */
+    guint n_busy;     /* calls on the stack that hold pointers to connections */
 };
+
+/* Stands for the timer among the pointers in the epoll set. */
+static char timer_mark;
 
 static const char *doors_state_name(DoorsState state)
 {
@@ -107,19 +116,30 @@ static void set_doors(CvdClientPort *port, DoorsState state)
     port->rest_until = state == DOORS_RESTING ? g_get_monotonic_time() + REST_US : 0;
 }
 
+static void set_timer(CvdClientPort *port, gint64 when_us)
+{
+    struct itimerspec timer = {
+        .it_value = {.tv_sec = when_us / G_USEC_PER_SEC,
+                     .tv_nsec = when_us % G_USEC_PER_SEC * 1000},
+    };
+
+    port->armed_for = when_us;
+    timerfd_settime(port->timer_fd, TFD_TIMER_ABSTIME, &timer, NULL);
+}
+
 static void arm(CvdClientPort *port)
 {
     const Connection *head = port->deadlines.head != NULL ? port->deadlines.head->data : NULL;
     const gint64 times[] = {head != NULL ? head->deadline : 0, port->retry_at, port->rest_until};
-    gint64 earliest = -1;
+    gint64 earliest = 0;
 
     if (port->source == NULL)
         return;
     for (guint i = 0; i < G_N_ELEMENTS(times); i++)
-        if (times[i] > 0 && (earliest < 0 || times[i] < earliest))
+        if (times[i] > 0 && (earliest == 0 || times[i] < earliest))
             earliest = times[i];
-    if (g_source_get_ready_time(port->source) != earliest)
-        g_source_set_ready_time(port->source, earliest);
+    if (earliest == 0 ? port->armed_for != 0 : port->armed_for == 0 || earliest < port->armed_for)
+        set_timer(port, earliest);
 }
 
 static void set_deadline(CvdClientPort *port, Connection *connection, gint64 deadline)
@@ -285,7 +305,9 @@ static void serve_events(CvdClientPort *port)
     int n = epoll_wait(port->epoll_fd, events, MAX_EVENTS, 0);
 
     for (int i = 0; i < n; i++) {
-        if (is_door(port, events[i].data.ptr))
+        if (events[i].data.ptr == &timer_mark)
+            set_timer(port, 0); /* what is due is looked for in any case */
+        else if (is_door(port, events[i].data.ptr))
             open_door(port, events[i].data.ptr);
         else
             serve_connection(port, events[i].data.ptr, events[i].events);
@@ -344,8 +366,11 @@ CvdClientPort *cvd_client_port_new(GMainContext *context, const CvdClientPortOpt
 
     g_assert(options->max_clients > 0);
     cvd_autofd epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (epoll_fd < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_RESOURCES, errno, "client port: epoll_create1");
+    cvd_autofd timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = &timer_mark};
+    if (epoll_fd < 0 || timer_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, timer_fd, &event) < 0) {
+        cvd_set_error_errno(error, CVD_ERROR_RESOURCES, errno,
+                            "client port: cannot make its epoll set and timer");
         return NULL;
     }
 
@@ -362,9 +387,11 @@ CvdClientPort *cvd_client_port_new(GMainContext *context, const CvdClientPortOpt
         .owner = port,
     };
     port->epoll_fd = g_steal_fd(&epoll_fd);
+    port->timer_fd = g_steal_fd(&timer_fd);
     port->source = g_source_new(&funcs, sizeof(PortSource));
     ((PortSource *)port->source)->port = port;
     g_source_set_static_name(port->source, "client port");
+    g_source_set_can_recurse(port->source, TRUE);
     g_source_add_unix_fd(port->source, port->epoll_fd, G_IO_IN);
     g_source_attach(port->source, context);
     return port;
@@ -414,6 +441,7 @@ void cvd_client_port_free(CvdClientPort *port)
     set_doors(port, DOORS_CLOSED);
     cvd_client_port_close_clients(port);
     g_source_destroy(source);
+    cvd_close_fd(&port->timer_fd);
     cvd_close_fd(&port->epoll_fd);
     g_rc_box_release_full(port, bury_closed);
 }

@@ -36,10 +36,8 @@ static const char *state_name(CvdSessionState state)
         return "sending list";
     case CVD_SESSION_SENDING_UNKNOWN:
         return "sending unknown";
-    case CVD_SESSION_SENDING_BEGIN:
-        return "sending begin";
-    case CVD_SESSION_SENDING_END:
-        return "sending end";
+    case CVD_SESSION_SENDING_OFFSETS:
+        return "sending offsets";
     case CVD_SESSION_SENDING_GUEST_TO_HOST:
         return "sending guest_to_host";
     case CVD_SESSION_SENDING_HOST_TO_GUEST:
@@ -90,17 +88,22 @@ static gboolean discard(CvdClientSession *session, guint n_chunks)
     return TRUE;
 }
 
+static void end(CvdClientSession *session)
+{
+    set_state(session, CVD_SESSION_CLOSED);
+    session->wants = CVD_SESSION_WANTS_NOTHING;
+    session->deadline = 0;
+    session->service->closing(session->service->owner, session);
+    cvd_close_fd(&session->fd);
+}
+
 void cvd_client_session_close(CvdClientSession *session)
 {
     if (session->state == CVD_SESSION_CLOSED)
         return;
-    set_state(session, CVD_SESSION_CLOSED);
-    session->wants = CVD_SESSION_WANTS_NOTHING;
-    session->deadline = 0;
     /* Unread input would turn the close into a reset. */
     discard(session, DISCARD_CHUNKS);
-    session->service->closing(session->service->owner, session);
-    cvd_close_fd(&session->fd);
+    end(session);
 }
 
 static void linger(CvdClientSession *session, gint64 now_us)
@@ -165,11 +168,13 @@ static gboolean send_message(CvdClientSession *session, const char *message, gsi
     g_assert_not_reached();
 }
 
-static gboolean send_number(CvdClientSession *session, guint32 number, CvdSessionState next)
+static gboolean send_offsets(CvdClientSession *session, const CvdLayoutRegion *region)
 {
-    char text[CVD_WIRE_NUMBER_SIZE + 1];
+    char text[2 * CVD_WIRE_NUMBER_SIZE + 1];
+    gsize size = cvd_wire_format_number(text, region->begin);
 
-    return send_message(session, text, cvd_wire_format_number(text, number), NULL, 0, next);
+    size += cvd_wire_format_number(text + size, region->end);
+    return send_message(session, text, size, NULL, 0, CVD_SESSION_SENDING_GUEST_TO_HOST);
 }
 
 static gboolean pass_fds(CvdClientSession *session, const int *fds, guint n_fds,
@@ -262,7 +267,7 @@ static void look_up(CvdClientSession *session, const CvdWireName *name, gint64 n
         session->region = cvd_layout_find(session->service->layout, name->bytes, name->length);
     if (session->region >= 0) {
         set_state(session,
-                  is_legacy ? CVD_SESSION_SENDING_LEGACY_ANSWER : CVD_SESSION_SENDING_BEGIN);
+                  is_legacy ? CVD_SESSION_SENDING_LEGACY_ANSWER : CVD_SESSION_SENDING_OFFSETS);
         return;
     }
 
@@ -334,7 +339,10 @@ static gboolean send_version(CvdClientSession *session)
 
 static gboolean send_unknown(CvdClientSession *session, gint64 now_us)
 {
-    if (!send_number(session, CVD_WIRE_UNKNOWN, CVD_SESSION_LINGERING))
+    char text[CVD_WIRE_NUMBER_SIZE + 1];
+    gsize size = cvd_wire_format_number(text, CVD_WIRE_UNKNOWN);
+
+    if (!send_message(session, text, size, NULL, 0, CVD_SESSION_LINGERING))
         return FALSE;
     linger(session, now_us);
     return TRUE;
@@ -385,12 +393,8 @@ static gboolean step(CvdClientSession *session, gint64 now_us)
         return send_list_piece(session);
     case CVD_SESSION_SENDING_UNKNOWN:
         return send_unknown(session, now_us);
-    case CVD_SESSION_SENDING_BEGIN:
-        return send_number(session, service->layout->regions[region].begin,
-                           CVD_SESSION_SENDING_END);
-    case CVD_SESSION_SENDING_END:
-        return send_number(session, service->layout->regions[region].end,
-                           CVD_SESSION_SENDING_GUEST_TO_HOST);
+    case CVD_SESSION_SENDING_OFFSETS:
+        return send_offsets(session, &service->layout->regions[region]);
     case CVD_SESSION_SENDING_GUEST_TO_HOST:
         return pass_fd(session, cvd_doorbells_get_guest_to_host(service->doorbells, region),
                        CVD_SESSION_SENDING_HOST_TO_GUEST);
@@ -421,7 +425,7 @@ static void receive_input(CvdClientSession *session)
     if (n > 0)
         cvd_wire_parser_add(&session->parser, (gsize)n);
     else if (n == 0 || errno != EAGAIN)
-        cvd_client_session_close(session);
+        end(session); /* there is nothing left to read */
 }
 
 static gboolean is_reading(const CvdClientSession *session)

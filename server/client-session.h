@@ -51,8 +51,7 @@ typedef enum {
     CVD_SESSION_SENDING_VERSION,       /* message 2 */
     CVD_SESSION_SENDING_LIST,          /* answer to GET REGIONS, a piece at a time */
     CVD_SESSION_SENDING_UNKNOWN,       /* message 5a */
-    CVD_SESSION_SENDING_BEGIN,         /* message 5b */
-    CVD_SESSION_SENDING_END,           /* message 6 */
+    CVD_SESSION_SENDING_OFFSETS,       /* messages 5b and 6 */
     CVD_SESSION_SENDING_GUEST_TO_HOST, /* message 7 */
     CVD_SESSION_SENDING_HOST_TO_GUEST, /* message 8 */
     CVD_SESSION_SENDING_WINDOW,        /* message 9 */

@@ -28,8 +28,7 @@ static void answer(int fd, const int fds[3])
 {
     static const char zeros[8];
 
-    cvd_socket_send(fd, "0x00001000", 10, NULL, 0);
-    cvd_socket_send(fd, "0x00005000", 10, NULL, 0);
+    cvd_socket_send(fd, "0x000010000x00005000", 20, NULL, 0);
     for (guint i = 0; i < 3; i++)
         cvd_socket_send(fd, zeros, sizeof zeros, &fds[i], 1);
 }
