@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which room includes what of which other, against the project's rules. Argument: the source directory.
 
-base <- server <- launcher and base <- client; the guest knows the window's ABI and nothing else. Only
-launcher/launch* includes server/server.h, and nothing inside server/ but the server itself does:
-endpoints report upwards and never include their owner. The layout and the other pure parts know no
-sockets and no files.
+base <- server <- launcher, base <- client, base <- vm; the guest knows the window's ABI and nothing
+else, and vm/ uses those parts of the guest that know no hardware. Only launcher/launch* includes
+server/server.h, and nothing inside server/ but the server itself does: endpoints report upwards and
+never include their owner. The layout and the other pure parts know no sockets and no files.
 """
 import pathlib
 import re
@@ -20,9 +20,13 @@ ROOMS = {
     "launcher": {"base", "server"},
     "client": {"base"},
     "guest": set(),
+    "vm": {"base"},
 }
 # Single files beyond that.
-EXTRA = {"guest": {"base/vsoc-abi.h"}}
+EXTRA = {
+    "guest": {"base/vsoc-abi.h"},
+    "vm": {"guest/signals.h", "guest/window.h"},
+}
 
 # Files that take values and return values: nothing of the system in them.
 PURE = ["base/wire", "server/layout", "server/layout-rules", "launcher/lifecycle",

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The manual pages format without a warning, and cvd-launch(1) has every option and every key.
+"""The manual pages format without a warning, every option of the programs is in theirs, and
+cvd-launch(1) has every key.
 
 Argument: the source directory. Options are taken from the option table, keys from the schemas.
 """
@@ -13,6 +14,8 @@ import subprocess
 import sys
 
 SKIP = 77
+# Manual page -> where the program's options stand.
+PROGRAMS = {"cvd-launch.1": "launcher/options.c", "cvd-vm.1": "vm/options.c"}
 
 
 def warnings_of(page):
@@ -34,15 +37,23 @@ def keys_of(schema, prefix=""):
             yield prefix + key
 
 
-def missing_of(root, page):
-    text = page.read_text(encoding="utf-8").replace("\\-", "-")
-    table = (root / "launcher/options.c").read_text(encoding="utf-8")
+def text_of(page):
+    return page.read_text(encoding="utf-8").replace("\\-", "-")
+
+
+def missing_options_of(root, page, source):
+    text = text_of(page)
+    table = (root / source).read_text(encoding="utf-8")
     options = re.findall(r'^\s*\{"([a-z-]+)", (?:0|\'.\'), ', table, re.MULTILINE)
     if len(options) < 5:
-        yield "launcher/options.c: the option table is not found"
+        yield f"{source}: the option table is not found"
     for option in options:
         if not re.search(rf"--{re.escape(option)}\b", text):
             yield f"{page.name}: --{option} is not there"
+
+
+def missing_keys_of(root, page):
+    text = text_of(page)
     for name in ("cvd", "qemu"):
         schema = json.loads((root / f"conf/{name}.schema.json").read_text(encoding="utf-8"))
         for key in keys_of(schema):
@@ -53,7 +64,9 @@ def missing_of(root, page):
 def main():
     root = pathlib.Path(sys.argv[1]).resolve()
     pages = sorted((root / "docs").glob("*.[1-8]"))
-    failures = list(missing_of(root, root / "docs/cvd-launch.1"))
+    failures = [failure for name, source in PROGRAMS.items()
+                for failure in missing_options_of(root, root / "docs" / name, source)]
+    failures += missing_keys_of(root, root / "docs/cvd-launch.1")
     has_man = shutil.which("man") is not None and shutil.which("groff") is not None
     if has_man:
         for page in pages:

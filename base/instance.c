@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whether a lock is held is read from /proc/locks: trying to take it, be it for a moment, could
+ * turn away a launcher that starts just then. A line of it ends with the holder's pid, the file's
+ * device and inode, and the range; devices are numbered otherwise than in stat(2) on some file
+ * systems, so the pid in the lock's own content is compared in their place.
+ */
+#include "base/instance.h"
+
+#include "base/error.h"
+#include "base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MAX_NAMED 16 /* instances in a message */
+
+char *cvd_instance_base_path(void)
+{
+    const char *runtime_dir = g_getenv("XDG_RUNTIME_DIR");
+
+    if (runtime_dir != NULL && g_path_is_absolute(runtime_dir))
+        return g_build_filename(runtime_dir, "cvd", NULL);
+    if (geteuid() == 0)
+        return g_strdup("/run/cvd");
+    return g_strdup_printf("%s/cvd-%u", g_get_tmp_dir(), geteuid());
+}
+
+static gboolean is_in_locks(int pid, guint64 inode)
+{
+    g_autofree char *locks = NULL;
+    g_autofree char *wanted = g_strdup_printf(" %d ", pid);
+    g_autofree char *file = g_strdup_printf(":%" G_GUINT64_FORMAT " ", inode);
+
+    if (!g_file_get_contents("/proc/locks", &locks, NULL, NULL))
+        return FALSE;
+    g_auto(GStrv) lines = g_strsplit(locks, "\n", -1);
+    for (char **line = lines; *line != NULL; line++)
+        if (strstr(*line, " FLOCK ") != NULL && strstr(*line, wanted) != NULL &&
+            strstr(*line, file) != NULL)
+            return TRUE;
+    return FALSE;
+}
+
+static gboolean is_running(const char *dir)
+{
+    g_autofree char *path = g_build_filename(dir, "lock", NULL);
+    char text[16] = "";
+    struct stat st;
+
+    cvd_autofd fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0 || pread(fd, text, sizeof text - 1, 0) <= 0)
+        return FALSE;
+    int pid = (int)g_ascii_strtoll(text, NULL, 10);
+    return pid > 0 && is_in_locks(pid, st.st_ino);
+}
+
+static int compare_names(gconstpointer a, gconstpointer b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* (element-type utf8): names of those that run, in order */
+static GPtrArray *list_running(const char *base)
+{
+    GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GDir) dir = g_dir_open(base, 0, NULL);
+    const char *name;
+
+    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
+        g_autofree char *path = g_build_filename(base, name, NULL);
+        if (is_running(path))
+            g_ptr_array_add(names, g_strdup(name));
+    }
+    g_ptr_array_sort(names, compare_names);
+    return names;
+}
+
+static char *join_names(GPtrArray *names)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+
+    for (guint i = 0; i < names->len && i < MAX_NAMED; i++)
+        g_string_append_printf(text, "%s%s", i > 0 ? ", " : "",
+                               (const char *)g_ptr_array_index(names, i));
+    if (names->len > MAX_NAMED)
+        g_string_append(text, ", …");
+    return g_string_free(g_steal_pointer(&text), FALSE);
+}
+
+static char *find_only(const char *base, GError **error)
+{
+    g_autoptr(GPtrArray) names = list_running(base);
+
+    if (names->len == 1)
+        return g_strdup(g_ptr_array_index(names, 0));
+    if (names->len == 0) {
+        g_set_error(error, CVD_ERROR, CVD_ERROR_CLOSED,
+                    "%s: no instance runs there; start cvd-launch, or give --socket", base);
+    } else {
+        g_autofree char *list = join_names(names);
+        g_set_error(error, CVD_ERROR, CVD_ERROR_BUSY, "%u instances run: %s; choose with --name",
+                    names->len, list);
+    }
+    return NULL;
+}
+
+char *cvd_instance_find_socket(const char *name, const char *file, GError **error)
+{
+    g_autofree char *base = cvd_instance_base_path();
+    g_autofree char *found = NULL;
+    struct stat st;
+
+    if (name != NULL && (!*name || name[0] == '.' || strchr(name, '/') != NULL)) {
+        g_set_error(error, CVD_ERROR, CVD_ERROR_INVALID, "'%s' is no instance's name", name);
+        return NULL;
+    }
+    if (name == NULL) {
+        found = find_only(base, error);
+        if (found == NULL)
+            return NULL;
+        name = found;
+    }
+    g_autofree char *dir = g_build_filename(base, name, NULL);
+    g_autofree char *path = g_build_filename(dir, file, NULL);
+    if (!is_running(dir)) {
+        g_set_error(error, CVD_ERROR, CVD_ERROR_CLOSED, "instance '%s' does not run (looked in %s)",
+                    name, dir);
+        return NULL;
+    }
+    if (lstat(path, &st) < 0) {
+        cvd_set_error_errno(error, CVD_ERROR_CLOSED, errno,
+                            "%s (if the configuration puts it elsewhere, give --socket)", path);
+        return NULL;
+    }
+    return g_steal_pointer(&path);
+}
