@@ -42,6 +42,7 @@ typedef struct {
     gboolean is_all_sent; /* the hand-over has left the server */
     char *shutdown_reason;
     CvdExit qemu_exit;
+    CvdLogLimit reset_log_limit;
 } Launch;
 
 static void handle(Launch *launch, CvdEvent event);
@@ -130,7 +131,8 @@ static void reset_signals(Launch *launch)
 {
     g_autoptr(GError) error = NULL;
 
-    g_message("guest was reset");
+    if (cvd_log_limit_pass(&launch->reset_log_limit, g_get_monotonic_time()))
+        g_message("guest was reset");
     if (!cvd_server_guest_was_reset(launch->host.server, &error))
         g_warning("%s", error->message);
     if (launch->lifecycle.state == CVD_STATE_PAUSED && launch->config->ivshmem_force_bus_master)

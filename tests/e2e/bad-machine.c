@@ -58,7 +58,38 @@ typedef struct {
     "greeting = b'{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, \"minor\": 2, \"major\": 7},'" \
     " b' \"package\": \"\"}, \"capabilities\": []}}\\r\\n'\n"
 
+/* Plays along until the guest is to run: `cont(command)` then says how it goes on. */
+#define FAKE_START                                                                                 \
+    FAKE_PREAMBLE "import json, threading, time\n"                                                 \
+                  "window, qmp = channel('ivshmem'), channel('qmp')\n"                             \
+                  "def read_all():\n"                                                              \
+                  "    while window.recvmsg(8, 1024)[0]: pass\n"                                   \
+                  "threading.Thread(target=read_all, daemon=True).start()\n"                       \
+                  "def answer(command, key='return', value={}):\n"                                 \
+                  "    reply = {key: value, 'id': command['id']}\n"                                \
+                  "    qmp.sendall(json.dumps(reply).encode() + b'\\n')\n"
+
+#define FAKE_LOOP                                                                                  \
+    "qmp.sendall(greeting)\n"                                                                      \
+    "for line in qmp.makefile():\n"                                                                \
+    "    command = json.loads(line)\n"                                                             \
+    "    if command['execute'] == 'quit': os._exit(0)\n"                                           \
+    "    (cont if command['execute'] == 'cont' else answer)(command)\n"
+
 static const FakeQemu fakes[] = {
+    {"dies-of-a-command",
+     FAKE_START "def cont(command): os._exit(7)\n" FAKE_LOOP,
+     {"exited with status 7 before the VM was running"}},
+    {"refuses-a-command",
+     FAKE_START "def cont(command): answer(command, 'error', {'desc': 'no such luck'})\n" FAKE_LOOP,
+     {"cont: QEMU: no such luck", "refused a command"}},
+    {"resets-for-ever",
+     FAKE_START "start = time.monotonic()\n"
+                "def cont(command):\n"
+                "    if time.monotonic() > start + 3: os._exit(7)\n"
+                "    answer(command)\n"
+                "    qmp.sendall(b'{\"event\": \"RESET\"}\\n')\n" FAKE_LOOP,
+     {"guest was reset", "more lines like these were left out", "exited with status 7"}},
     {"exits-at-once",
      "#!/bin/sh\necho 'cannot find the moon' >&2\nexit 3\n",
      {"cannot find the moon", "3"}},
