@@ -173,8 +173,8 @@ static const CvdField lifecycle_fields[] = {
 
 static const CvdField cvd_fields[] = {
     {.key = "name", .read = read_name, .offset = AT(config.name)},
-    {.key = "layout", .read = cvd_read_later},
-    {.key = "qemu", .read = cvd_read_later},
+    {.key = "layout", .read = cvd_read_nothing},
+    {.key = "qemu", .read = cvd_read_nothing},
     {.key = "window", .read = cvd_read_object, .fields = window_fields},
     {.key = "sockets", .read = cvd_read_object, .fields = socket_fields},
     {.key = "limits", .read = cvd_read_object, .fields = limit_fields},

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "launcher/config-draft.h"
 #include "launcher/json.h"
+#include "launcher/layout-advice.h"
 #include "launcher/layout-file.h"
 #include "launcher/overrides.h"
 #include "launcher/qemu-config.h"
@@ -108,50 +109,28 @@ static void tree_find(Tree *tree, const CvdPlace *root_place, JsonNode *root, co
         cvd_place_found(&place, node, "the path of a file, or an object");
 }
 
-static gboolean has_override_in(const CvdConfigSource *source, const char *prefix)
-{
-    for (const char *const *o = source->overrides; o && *o; o++) {
-        if (g_str_has_prefix(*o, prefix))
-            return TRUE;
-    }
-    return FALSE;
-}
-
-/* What a problem of the layout starts with; the layout's parser knows no places. */
-static char *layout_origin(const CvdConfigSource *source, const Tree *tree)
-{
-    return g_strdup_printf("%s%s%s%s", tree->place.origin, *tree->place.path ? ": " : "",
-                           tree->place.path,
-                           has_override_in(source, "layout.") ? " (with --set)" : "");
-}
-
 /* QEMU's and the layout's trees, which need each other a little. */
-static void read_trees(const CvdConfigSource *source, CvdDraft *draft, const Tree *layout,
-                       const Tree *qemu)
+static void read_trees(CvdDraft *draft, const Tree *layout, const Tree *qemu)
 {
     CvdConfig *config = &draft->config;
-    GPtrArray *problems = layout->place.reader->problems;
 
     cvd_qemu_config_read(&qemu->place, qemu->node, &config->qemu);
-    g_autofree char *origin = layout_origin(source, layout);
     g_autoptr(CvdLayoutFile) file =
-        layout->node ? cvd_layout_file_parse(layout->node, origin, problems) : NULL;
-    g_autofree char *vmm_path = NULL;
-    if (file && file->vmm_path)
-        vmm_path = strchr(file->vmm_path, '/') ? cvd_place_resolve(&layout->place, file->vmm_path)
-                                               : g_strdup(file->vmm_path);
-    cvd_qemu_config_finish(&qemu->place, &config->qemu, vmm_path,
+        layout->node ? cvd_layout_file_parse(&layout->place, layout->node) : NULL;
+    cvd_qemu_config_finish(&qemu->place, &config->qemu, file ? file->vmm_path : NULL,
                            file ? file->kernel_command_line : NULL);
     if (!file)
         return;
 
     guint64 granule = config->window.hugepage_size ? config->window.hugepage_size : CVD_PAGE_SIZE;
-    config->layout = cvd_layout_file_compute(file, origin, draft->window_size, granule,
-                                             cvd_qemu_config_get_vcpus(&config->qemu), problems);
-    if (config->layout)
-        config->window.prealloc = draft->prealloc != CVD_DRAFT_UNSET
-                                      ? draft->prealloc
-                                      : config->layout->window_size <= PREALLOC_UP_TO;
+    config->layout = cvd_layout_file_compute(file, &layout->place, draft->window_size, granule);
+    if (!config->layout)
+        return;
+    cvd_layout_file_advise(file, &layout->place, config->layout,
+                           cvd_qemu_config_get_vcpus(&config->qemu));
+    config->window.prealloc = draft->prealloc != CVD_DRAFT_UNSET
+                                  ? draft->prealloc
+                                  : config->layout->window_size <= PREALLOC_UP_TO;
 }
 
 static void override_name(const CvdConfigSource *source, CvdDraft *draft, GPtrArray *problems)
@@ -201,7 +180,7 @@ static CvdDraft *read_all(CvdReader *reader, const CvdConfigSource *source, cons
     CvdDraft *draft = cvd_draft_new();
     cvd_draft_read(draft, &place, root);
     override_name(source, draft, reader->problems);
-    read_trees(source, draft, &layout, &qemu);
+    read_trees(draft, &layout, &qemu);
     return draft;
 }
 

@@ -6,12 +6,23 @@
  */
 #include "launcher/fields.h"
 
+#include "base/log.h"
 #include "base/nearest.h"
-#include "launcher/json.h"
 
 #include <string.h>
 
 #define MAX_QUOTED 40 /* bytes of a value that a problem repeats */
+
+char *cvd_place_describe(const CvdPlace *place)
+{
+    return g_strdup_printf("%s%s%s", place->origin, *place->path ? ": " : "", place->path);
+}
+
+static void mark_broken(const CvdPlace *place, const char *path)
+{
+    if (place->reader->broken)
+        g_hash_table_add(place->reader->broken, g_strdup(path));
+}
 
 void cvd_place_problem(const CvdPlace *place, const char *format, ...)
 {
@@ -19,9 +30,9 @@ void cvd_place_problem(const CvdPlace *place, const char *format, ...)
     va_start(args, format);
     g_autofree char *what = g_strdup_vprintf(format, args);
     va_end(args);
-    const char *separator = *place->path ? ": " : "";
-    g_ptr_array_add(place->reader->problems,
-                    g_strdup_printf("%s: %s%s%s", place->origin, place->path, separator, what));
+    g_autofree char *where = cvd_place_describe(place);
+    g_ptr_array_add(place->reader->problems, g_strdup_printf("%s: %s", where, what));
+    mark_broken(place, place->path);
 }
 
 static char *quote(const char *string)
@@ -51,6 +62,13 @@ void cvd_place_found(const CvdPlace *place, JsonNode *node, const char *expected
     cvd_place_problem(place, "found %s; expected %s", found, expected);
 }
 
+void cvd_place_found_number(const CvdPlace *place, JsonNode *node, const CvdField *field)
+{
+    g_autofree char *expected = g_strdup_printf(
+        "an integer from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT, field->min, field->max);
+    cvd_place_found(place, node, expected);
+}
+
 static CvdPlace place_child(const CvdPlace *place, JsonNode *node, const char *path)
 {
     CvdPlace child = *place;
@@ -63,9 +81,15 @@ static CvdPlace place_child(const CvdPlace *place, JsonNode *node, const char *p
     return child;
 }
 
+static char *join(const CvdPlace *place, const char *path)
+{
+    return g_strdup_printf("%s%s%s", place->path, *place->path ? "." : "", path);
+}
+
 CvdPlace cvd_place_member(const CvdPlace *place, const char *key, JsonNode *node, char **path)
 {
-    *path = g_strdup_printf("%s%s%s", place->path, *place->path ? "." : "", key);
+    g_autofree char *escaped = cvd_escape_bytes(key, strlen(key));
+    *path = join(place, escaped);
     return place_child(place, node, *path);
 }
 
@@ -73,6 +97,26 @@ CvdPlace cvd_place_element(const CvdPlace *place, guint index, JsonNode *node, c
 {
     *path = g_strdup_printf("%s[%u]", place->path, index);
     return place_child(place, node, *path);
+}
+
+CvdPlace cvd_place_find(const CvdPlace *place, JsonNode *node, const char *path, char **storage)
+{
+    CvdPlace found = *place;
+    g_auto(GStrv) parts = g_strsplit_set(path, ".[", -1); /* an index has its bracket still */
+    for (guint i = 0; parts[i] && node; i++) {
+        guint64 index = g_ascii_strtoull(parts[i], NULL, 10);
+        if (JSON_NODE_HOLDS_OBJECT(node))
+            node = json_object_get_member(json_node_get_object(node), parts[i]);
+        else if (JSON_NODE_HOLDS_ARRAY(node) &&
+                 index < json_array_get_length(json_node_get_array(node)))
+            node = json_array_get_element(json_node_get_array(node), (guint)index);
+        else
+            node = NULL;
+        found = place_child(&found, node, place->path);
+    }
+    *storage = join(place, path);
+    found.path = *storage;
+    return found;
 }
 
 char *cvd_place_resolve(const CvdPlace *place, const char *path)
@@ -84,7 +128,9 @@ char *cvd_place_resolve(const CvdPlace *place, const char *path)
     return g_build_filename(place->directory, path, NULL);
 }
 
-static void tell_unknown(const CvdPlace *place, const char *key, const CvdField *fields)
+/* @place is the key's. What was probably meant is broken too: nobody is to miss it. */
+static void tell_unknown(const CvdPlace *object, const CvdPlace *place, const char *key,
+                         const CvdField *fields)
 {
     g_autoptr(GPtrArray) known = g_ptr_array_new();
     for (; fields->key; fields++)
@@ -93,7 +139,9 @@ static void tell_unknown(const CvdPlace *place, const char *key, const CvdField 
 
     const char *nearest = cvd_nearest_name(key, (const char *const *)known->pdata);
     if (nearest) {
+        g_autofree char *meant = join(object, nearest);
         cvd_place_problem(place, "unknown key; did you mean \"%s\"?", nearest);
+        mark_broken(place, meant);
     } else {
         g_autofree char *all = g_strjoinv(", ", (char **)known->pdata);
         cvd_place_problem(place, "unknown key; known are %s", all);
@@ -126,7 +174,7 @@ void cvd_fields_read(const CvdPlace *place, JsonNode *node, const CvdField *fiel
         if (field)
             field->read(&child, value, field, target);
         else
-            tell_unknown(&child, key, fields);
+            tell_unknown(place, &child, key, fields);
     }
 }
 
@@ -167,6 +215,24 @@ void cvd_read_string(const CvdPlace *place, JsonNode *node, const CvdField *fiel
         cvd_store_string(target, field->offset, g_strdup(string));
 }
 
+void cvd_read_any_string(const CvdPlace *place, JsonNode *node, const CvdField *field,
+                         gpointer target)
+{
+    if (cvd_node_get_string(node))
+        cvd_store_string(target, field->offset, g_strdup(cvd_node_get_string(node)));
+    else
+        cvd_place_found(place, node, "a string");
+}
+
+void cvd_read_name_or_path(const CvdPlace *place, JsonNode *node, const CvdField *field,
+                           gpointer target)
+{
+    const char *string = check_string(place, node, field->max, "a name or a path");
+    if (string)
+        cvd_store_string(target, field->offset,
+                         strchr(string, '/') ? cvd_place_resolve(place, string) : g_strdup(string));
+}
+
 void cvd_read_path(const CvdPlace *place, JsonNode *node, const CvdField *field, gpointer target)
 {
     const char *string = check_string(place, node, field->max, "a path");
@@ -189,9 +255,7 @@ void cvd_read_uint(const CvdPlace *place, JsonNode *node, const CvdField *field,
         JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_INT64;
     gint64 value = is_integer ? json_node_get_int(node) : -1;
     if (value < 0 || (guint64)value < field->min || (guint64)value > field->max) {
-        g_autofree char *expected = g_strdup_printf(
-            "an integer from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT, field->min, field->max);
-        cvd_place_found(place, node, expected);
+        cvd_place_found_number(place, node, field);
         return;
     }
     G_STRUCT_MEMBER(guint, target, field->offset) = (guint)value;
@@ -303,6 +367,6 @@ void cvd_read_object(const CvdPlace *place, JsonNode *node, const CvdField *fiel
     cvd_fields_read(place, node, field->fields, target);
 }
 
-void cvd_read_later(const CvdPlace *place, JsonNode *node, const CvdField *field, gpointer target)
+void cvd_read_nothing(const CvdPlace *place, JsonNode *node, const CvdField *field, gpointer target)
 {
 }

@@ -11,6 +11,8 @@ G_BEGIN_DECLS
  * @overrides: (element-type JsonNode utf8): nodes that stand in the tree because of an option, and
  *   that option: `--set qemu.memory=4G`
  * @cwd: what relative paths in overridden values are relative to
+ * @broken: (element-type utf8) (nullable): where the paths of all values that had a problem are
+ *   added, and of members that were probably misspelt
  *
  * What all files of one configuration share while they are read.
  */
@@ -18,6 +20,7 @@ typedef struct {
     GPtrArray *problems;
     GHashTable *overrides;
     const char *cwd;
+    GHashTable *broken;
 } CvdReader;
 
 /**
@@ -34,6 +37,9 @@ typedef struct {
     const char *directory;
     const char *path;
 } CvdPlace;
+
+/** cvd_place_describe: Returns: (transfer full): `ORIGIN: PATH`, or the origin of a root */
+char *cvd_place_describe(const CvdPlace *place);
 
 /** cvd_place_problem: Appends `ORIGIN: PATH: text` to the problems. */
 void cvd_place_problem(const CvdPlace *place, const char *format, ...) G_GNUC_PRINTF(2, 3);
@@ -59,10 +65,23 @@ CvdPlace cvd_place_member(const CvdPlace *place, const char *key, JsonNode *node
 /** cvd_place_element: The same for element @index of a list. */
 CvdPlace cvd_place_element(const CvdPlace *place, guint index, JsonNode *node, char **path);
 
+/**
+ * cvd_place_find:
+ * @node: what stands at @place
+ * @path: from there, such as `regions[2].size`; nothing needs to stand at it
+ * @storage: (out): of the whole path; the caller frees it
+ *
+ * Returns: the place at @path, with the same origin as if it had been read
+ */
+CvdPlace cvd_place_find(const CvdPlace *place, JsonNode *node, const char *path, char **storage);
+
 /** cvd_place_resolve: Returns: (transfer full): @path, made absolute as paths at @place are */
 char *cvd_place_resolve(const CvdPlace *place, const char *path);
 
 typedef struct CvdField CvdField;
+
+/** cvd_place_found_number: Says with cvd_place_found() that @field wants an integer, and which. */
+void cvd_place_found_number(const CvdPlace *place, JsonNode *node, const CvdField *field);
 
 /**
  * CvdFieldRead:
@@ -109,6 +128,10 @@ void cvd_fields_read(const CvdPlace *place, JsonNode *node, const CvdField *fiel
 
 /* Readers for a table. Strings and string vectors in the target are freed when replaced. */
 void cvd_read_string(const CvdPlace *, JsonNode *, const CvdField *, gpointer target);
+/** cvd_read_any_string: also an empty one */
+void cvd_read_any_string(const CvdPlace *, JsonNode *, const CvdField *, gpointer target);
+/** cvd_read_name_or_path: with a slash in it it is a path; a bare name is looked up elsewhere */
+void cvd_read_name_or_path(const CvdPlace *, JsonNode *, const CvdField *, gpointer target);
 void cvd_read_path(const CvdPlace *, JsonNode *, const CvdField *, gpointer target);
 void cvd_read_boolean(const CvdPlace *, JsonNode *, const CvdField *, gpointer target);
 /** cvd_read_uint: into a guint */
@@ -120,8 +143,8 @@ void cvd_read_word(const CvdPlace *, JsonNode *, const CvdField *, gpointer targ
 /** cvd_read_strings: a list of strings, which may be empty, into a char ** */
 void cvd_read_strings(const CvdPlace *, JsonNode *, const CvdField *, gpointer target);
 void cvd_read_object(const CvdPlace *, JsonNode *, const CvdField *, gpointer target);
-/** cvd_read_later: takes the key for known; somebody else reads it */
-void cvd_read_later(const CvdPlace *, JsonNode *, const CvdField *, gpointer target);
+/** cvd_read_nothing: takes the key for known; somebody else reads it, or nobody */
+void cvd_read_nothing(const CvdPlace *, JsonNode *, const CvdField *, gpointer target);
 
 /** cvd_node_get_string: Returns: (nullable): the string that @node holds, if it holds one */
 const char *cvd_node_get_string(JsonNode *node);

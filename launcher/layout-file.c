@@ -10,103 +10,33 @@
 #include "launcher/layout-file.h"
 
 #include "base/log.h"
-#include "base/nearest.h"
-#include "launcher/json.h"
 
 #include <string.h>
 
-#define MAX_QUOTED       40 /* bytes of a value that a problem repeats */
-#define MAX_WINDOW_SIZE  "2147483648"
-#define REGIONS_PER_VCPU 190 /* MSI-X interrupts of one device that a Linux guest can take */
-
+/* A file while it is read. */
 typedef struct {
-    CvdLayoutFile *file;
-    const char *origin;
-    GPtrArray *problems;
-    GHashTable *broken; /* JSON paths of values that had a problem */
+    CvdLayoutFile file;
+    CvdReader reader; /* the configuration's, but with broken paths of this file alone */
+    gboolean has_regions;
     gboolean a_name_is_broken;
     int major; /* as declared; −1: not */
     int minor;
-} Reader;
-
-typedef struct Key Key;
-
-/* Reads @node, found at @path, into @target, the structure that the table of @key is for. */
-typedef void (*Read)(Reader *reader, const char *path, JsonNode *node, const Key *key,
-                     gpointer target);
-
-struct Key {
-    const char *name;
-    Read read;
-    gsize offset;        /* of the value in the target */
-    const char *allowed; /* of an integer */
-    const Key *keys;     /* of an object */
-};
-
-static void read_object(Reader *, const char *, JsonNode *, const Key *, gpointer);
-
-static G_GNUC_PRINTF(3, 4) void report(Reader *reader, const char *path, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    g_autofree char *text = g_strdup_vprintf(format, args);
-    va_end(args);
-    g_ptr_array_add(reader->problems, g_strdup_printf("%s: %s%s%s", reader->origin, path,
-                                                      *path != '\0' ? ": " : "", text));
-    g_hash_table_add(reader->broken, g_strdup(path));
-}
-
-static const char *string_of(JsonNode *node)
-{
-    if (!JSON_NODE_HOLDS_VALUE(node) || json_node_get_value_type(node) != G_TYPE_STRING)
-        return NULL;
-    return json_node_get_string(node);
-}
-
-static char *describe(JsonNode *node)
-{
-    if (JSON_NODE_HOLDS_OBJECT(node))
-        return g_strdup("an object");
-    if (JSON_NODE_HOLDS_ARRAY(node))
-        return g_strdup("a list");
-    const char *string = string_of(node);
-    if (string == NULL)
-        return json_to_string(node, FALSE);
-    if (strlen(string) <= MAX_QUOTED)
-        return g_strdup_printf("\"%s\"", string);
-    const char *end = g_utf8_find_prev_char(string, string + MAX_QUOTED + 1);
-    return g_strdup_printf("\"%.*s…\"", (int)(end - string), string);
-}
-
-static void report_found(Reader *reader, const char *path, JsonNode *node, const char *expected)
-{
-    g_autofree char *found = describe(node);
-
-    report(reader, path, "found %s; expected %s", found, expected);
-}
-
-static char *member_path(const char *path, const char *name)
-{
-    g_autofree char *escaped = cvd_escape_bytes(name, strlen(name));
-
-    return g_strdup_printf("%s%s%s", path, *path != '\0' ? "." : "", escaped);
-}
+} Draft;
 
 /* Whether @text is digits, with or without a minus. */
 static gboolean is_decimal(const char *text)
 {
     const char *digits = text + (text[0] == '-');
 
-    return digits[0] != '\0' && strspn(digits, "0123456789") == strlen(digits);
+    return *digits && strspn(digits, "0123456789") == strlen(digits);
 }
 
 /* An integer, or a string with one, that fits; the least gint64 stands for "not given". */
 static gboolean integer_of(JsonNode *node, gint64 *value)
 {
-    const char *text = string_of(node);
+    const char *text = cvd_node_get_string(node);
 
-    if (text != NULL)
+    if (text)
         return is_decimal(text) &&
                g_ascii_string_to_signed(text, 10, -G_MAXINT64, G_MAXINT64, value, NULL);
     if (!JSON_NODE_HOLDS_VALUE(node) || json_node_get_value_type(node) != G_TYPE_INT64)
@@ -115,377 +45,289 @@ static gboolean integer_of(JsonNode *node, gint64 *value)
     return *value != CVD_UNSET;
 }
 
-static void read_integer(Reader *reader, const char *path, JsonNode *node, const Key *key,
+/* Into a gint64. The range is only told: whether the number keeps to it is for the rules to say. */
+static void read_integer(const CvdPlace *place, JsonNode *node, const CvdField *field,
                          gpointer target)
 {
-    gint64 *field = G_STRUCT_MEMBER_P(target, key->offset);
+    gint64 *slot = G_STRUCT_MEMBER_P(target, field->offset);
     gint64 value;
 
-    if (!integer_of(node, &value)) {
-        g_autofree char *expected = g_strdup_printf("an integer from %s", key->allowed);
-        report_found(reader, path, node, expected);
-    } else if (*field != CVD_UNSET && *field != value) {
-        report(reader, path, "%" G_GINT64_FORMAT " was given before; keep one of them", *field);
-    } else {
-        *field = value;
-    }
+    if (!integer_of(node, &value))
+        cvd_place_found_number(place, node, field);
+    else if (*slot != CVD_UNSET && *slot != value)
+        cvd_place_problem(place, "%" G_GINT64_FORMAT " was given before; keep one of them", *slot);
+    else
+        *slot = value;
+}
+
+/* The layout descriptor's, which may stand in two places. */
+static void read_spec_integer(const CvdPlace *place, JsonNode *node, const CvdField *field,
+                              gpointer target)
+{
+    const Draft *draft = target;
+
+    read_integer(place, node, field, draft->file.spec);
 }
 
 /* `size` of the files of 2017 may be prose for people: then it says nothing. */
-static void read_size(Reader *reader, const char *path, JsonNode *node, const Key *key,
-                      gpointer target)
+static void read_size(const CvdPlace *place, JsonNode *node, const CvdField *field, gpointer target)
 {
-    const char *text = string_of(node);
+    const char *text = cvd_node_get_string(node);
 
-    if (text == NULL || is_decimal(text))
-        read_integer(reader, path, node, key, target);
+    if (!text || is_decimal(text))
+        read_spec_integer(place, node, field, target);
 }
 
-static void read_version_part(Reader *reader, const char *path, JsonNode *node, const Key *key,
+static void read_version_part(const CvdPlace *place, JsonNode *node, const CvdField *field,
                               gpointer target)
 {
-    int *part = strcmp(key->name, "major_version") == 0 ? &reader->major : &reader->minor;
     gint64 value;
 
-    if (integer_of(node, &value) && value >= 0 && value <= G_MAXUINT16) {
-        *part = (int)value;
-        return;
-    }
-    g_autofree char *expected = g_strdup_printf("an integer from %s", key->allowed);
-    report_found(reader, path, node, expected);
+    if (integer_of(node, &value) && value >= 0 && value <= (gint64)field->max)
+        G_STRUCT_MEMBER(int, target, field->offset) = (int)value;
+    else
+        cvd_place_found_number(place, node, field);
 }
 
 /* `version` of the oldest files: a number or a text, only ever told of. */
-static void read_version(Reader *reader, const char *path, JsonNode *node, const Key *key,
+static void read_version(const CvdPlace *place, JsonNode *node, const CvdField *field,
                          gpointer target)
 {
-    CvdLayoutFile *file = reader->file;
-    const char *text = string_of(node);
+    const char *text = cvd_node_get_string(node);
 
-    if (text == NULL &&
-        (!JSON_NODE_HOLDS_VALUE(node) || json_node_get_value_type(node) == G_TYPE_BOOLEAN)) {
-        report_found(reader, path, node, "a version, as a number or a string");
-        return;
-    }
-    g_free(file->declared_version);
-    file->declared_version =
-        text != NULL ? cvd_escape_bytes(text, strlen(text)) : json_to_string(node, FALSE);
+    if (text)
+        cvd_store_string(target, field->offset, cvd_escape_bytes(text, strlen(text)));
+    else if (JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) != G_TYPE_BOOLEAN)
+        cvd_store_string(target, field->offset, json_to_string(node, FALSE));
+    else
+        cvd_place_found(place, node, "a version, as a number or a string");
 }
 
-static void read_string(Reader *reader, const char *path, JsonNode *node, const Key *key,
-                        gpointer target)
-{
-    char **field = G_STRUCT_MEMBER_P(target, key->offset);
-
-    if (string_of(node) == NULL) {
-        report_found(reader, path, node, "a string");
-        return;
-    }
-    g_free(*field);
-    *field = g_strdup(string_of(node));
-}
-
-static void read_words(Reader *reader, const char *path, JsonNode *node, const Key *key,
+static void read_words(const CvdPlace *place, JsonNode *node, const CvdField *field,
                        gpointer target)
 {
-    char **field = G_STRUCT_MEMBER_P(target, key->offset);
-    g_autoptr(GPtrArray) words = g_ptr_array_new();
+    g_auto(GStrv) words = NULL;
 
+    cvd_read_strings(place, node, &(CvdField){.key = field->key}, &words);
+    if (words && *words)
+        cvd_store_string(target, field->offset, g_strjoinv(" ", words));
+}
+
+/* clang-format off */
+#define COMMENTS \
+    {.key = "comment", .read = cvd_read_nothing}, \
+    {.key = "__comment", .read = cvd_read_nothing}
+#define REGION_INTEGER(NAME, FIELD, MIN, MAX) \
+    {.key = NAME, .read = read_integer, .offset = G_STRUCT_OFFSET(CvdRegionSpec, FIELD), \
+     .min = MIN, .max = MAX}
+#define SPEC_INTEGER(NAME, READ, FIELD, MIN, MAX) \
+    {.key = NAME, .read = READ, .offset = G_STRUCT_OFFSET(CvdLayoutSpec, FIELD), \
+     .min = MIN, .max = MAX}
+#define DESCRIPTOR_FIELDS \
+    {.key = "major_version", .read = read_version_part, .offset = G_STRUCT_OFFSET(Draft, major), \
+     .max = G_MAXUINT16}, \
+    {.key = "minor_version", .read = read_version_part, .offset = G_STRUCT_OFFSET(Draft, minor), \
+     .max = G_MAXUINT16}, \
+    SPEC_INTEGER("size", read_size, declared_size, 0, CVD_MAX_WINDOW_SIZE), \
+    SPEC_INTEGER("region_count", read_spec_integer, region_count, 1, CVD_MAX_REGIONS), \
+    SPEC_INTEGER("vsoc_region_desc_offset", read_spec_integer, region_desc_offset, 16, \
+                 CVD_MAX_WINDOW_SIZE)
+
+static const CvdField to_host_fields[] = {
+    REGION_INTEGER("num_nodes_lg2", guest_to_host_nodes_lg2, 0, 16),
+    COMMENTS,
+    {.key = NULL},
+};
+
+static const CvdField to_guest_fields[] = {
+    REGION_INTEGER("num_nodes_lg2", host_to_guest_nodes_lg2, 0, 16),
+    COMMENTS,
+    {.key = NULL},
+};
+
+static const CvdField region_fields[] = {
+    {.key = "device_name", .read = cvd_read_any_string,
+     .offset = G_STRUCT_OFFSET(CvdRegionSpec, name)},
+    REGION_INTEGER("current_version", current_version, 0, G_MAXUINT16),
+    REGION_INTEGER("min_compatible_version", min_compatible_version, 0, G_MAXUINT16),
+    REGION_INTEGER("region_size", size, CVD_PAGE_SIZE, CVD_MAX_WINDOW_SIZE),
+    REGION_INTEGER("region_begin_offset", begin, 0, CVD_MAX_WINDOW_SIZE),
+    REGION_INTEGER("region_end_offset", end, 0, CVD_MAX_WINDOW_SIZE),
+    {.key = "guest_to_host_signal_table", .read = cvd_read_object, .fields = to_host_fields},
+    {.key = "host_to_guest_signal_table", .read = cvd_read_object, .fields = to_guest_fields},
+    {.key = "managed_by", .read = cvd_read_any_string,
+     .offset = G_STRUCT_OFFSET(CvdRegionSpec, managed_by)},
+    COMMENTS,
+    {.key = NULL},
+};
+
+static const CvdField guest_fields[] = {
+    {.key = "vmm_path", .read = cvd_read_name_or_path,
+     .offset = G_STRUCT_OFFSET(Draft, file.vmm_path)},
+    {.key = "kernel_command_line", .read = read_words,
+     .offset = G_STRUCT_OFFSET(Draft, file.kernel_command_line)},
+    COMMENTS,
+    {.key = NULL},
+};
+
+static const CvdField descriptor_fields[] = {
+    DESCRIPTOR_FIELDS,
+    COMMENTS,
+    {.key = NULL},
+};
+/* clang-format on */
+
+static void read_descriptor(const CvdPlace *place, JsonNode *node, const CvdField *field,
+                            gpointer target)
+{
+    Draft *draft = target;
+
+    draft->file.has_descriptor = TRUE;
+    cvd_read_object(place, node, field, draft);
+}
+
+/* An element that cannot be read still counts, so that indices and the number of regions hold. */
+static void read_regions(const CvdPlace *place, JsonNode *node, const CvdField *field,
+                         gpointer target)
+{
+    Draft *draft = target;
+
+    draft->has_regions = TRUE;
     if (!JSON_NODE_HOLDS_ARRAY(node)) {
-        report_found(reader, path, node, "a list of strings");
+        cvd_place_found(place, node, "a list of regions");
         return;
     }
     JsonArray *array = json_node_get_array(node);
     for (guint i = 0; i < json_array_get_length(array); i++) {
         JsonNode *element = json_array_get_element(array, i);
-        g_autofree char *element_path = g_strdup_printf("%s[%u]", path, i);
-        if (string_of(element) == NULL)
-            report_found(reader, element_path, element, "a string");
-        else
-            g_ptr_array_add(words, (gpointer)string_of(element));
+        g_autofree char *path = NULL;
+        CvdPlace child = cvd_place_element(place, i, element, &path);
+        CvdRegionSpec *region = cvd_layout_spec_add_region(draft->file.spec);
+        guint n_before = draft->reader.problems->len;
+        cvd_fields_read(&child, element, region_fields, region);
+        if (!region->name && draft->reader.problems->len > n_before)
+            draft->a_name_is_broken = TRUE;
     }
-    g_ptr_array_add(words, NULL);
-    g_free(*field);
-    *field = words->len > 1 ? g_strjoinv(" ", (char **)words->pdata) : NULL;
 }
-
-static void read_comment(Reader *reader, const char *path, JsonNode *node, const Key *key,
-                         gpointer target)
-{
-    /* May be anything. */
-}
-
-#define COMMENTS                                                                                   \
-    {.name = "comment", .read = read_comment},                                                     \
-    {                                                                                              \
-        .name = "__comment", .read = read_comment                                                  \
-    }
-#define DESCRIPTOR_KEYS                                                                            \
-    {.name = "major_version", .read = read_version_part, .allowed = "0 to 65535"},                 \
-        {.name = "minor_version", .read = read_version_part, .allowed = "0 to 65535"},             \
-        {"size", read_size, G_STRUCT_OFFSET(CvdLayoutSpec, declared_size),                         \
-         "0 to " MAX_WINDOW_SIZE, NULL},                                                           \
-        {"region_count", read_integer, G_STRUCT_OFFSET(CvdLayoutSpec, region_count), "1 to 2048",  \
-         NULL},                                                                                    \
-    {                                                                                              \
-        "vsoc_region_desc_offset", read_integer,                                                   \
-            G_STRUCT_OFFSET(CvdLayoutSpec, region_desc_offset), "16 to " MAX_WINDOW_SIZE, NULL     \
-    }
 
 /* clang-format off */
-#define INTEGER(NAME, FIELD, ALLOWED) \
-    {NAME, read_integer, G_STRUCT_OFFSET(CvdRegionSpec, FIELD), ALLOWED, NULL}
-
-static const Key to_host_keys[] = {
-    INTEGER("num_nodes_lg2", guest_to_host_nodes_lg2, "0 to 16"),
+static const CvdField root_fields[] = {
+    {.key = "vsoc_device_regions", .read = read_regions},
+    {.key = "vsoc_shm_layout_descriptor", .read = read_descriptor, .fields = descriptor_fields},
+    {.key = "guest", .read = cvd_read_object, .fields = guest_fields},
+    {.key = "version", .read = read_version,
+     .offset = G_STRUCT_OFFSET(Draft, file.declared_version)},
+    DESCRIPTOR_FIELDS,
     COMMENTS,
-    {0},
-};
-
-static const Key to_guest_keys[] = {
-    INTEGER("num_nodes_lg2", host_to_guest_nodes_lg2, "0 to 16"),
-    COMMENTS,
-    {0},
-};
-
-static const Key region_keys[] = {
-    {"device_name", read_string, G_STRUCT_OFFSET(CvdRegionSpec, name), NULL, NULL},
-    INTEGER("current_version", current_version, "0 to 65535"),
-    INTEGER("min_compatible_version", min_compatible_version, "0 to 65535"),
-    INTEGER("region_size", size, "4096 to " MAX_WINDOW_SIZE),
-    INTEGER("region_begin_offset", begin, "0 to " MAX_WINDOW_SIZE),
-    INTEGER("region_end_offset", end, "0 to " MAX_WINDOW_SIZE),
-    {"guest_to_host_signal_table", read_object, 0, NULL, to_host_keys},
-    {"host_to_guest_signal_table", read_object, 0, NULL, to_guest_keys},
-    {"managed_by", read_string, G_STRUCT_OFFSET(CvdRegionSpec, managed_by), NULL, NULL},
-    COMMENTS,
-    {0},
-};
-
-static const Key guest_keys[] = {
-    {"vmm_path", read_string, G_STRUCT_OFFSET(CvdLayoutFile, vmm_path), NULL, NULL},
-    {"kernel_command_line", read_words, G_STRUCT_OFFSET(CvdLayoutFile, kernel_command_line), NULL,
-     NULL},
-    COMMENTS,
-    {0},
-};
-
-static const Key descriptor_keys[] = {
-    DESCRIPTOR_KEYS,
-    COMMENTS,
-    {0},
+    {.key = NULL},
 };
 /* clang-format on */
 
-static void read_keys(Reader *reader, const char *path, JsonNode *node, const Key *keys,
-                      gpointer target);
-
-static void read_object(Reader *reader, const char *path, JsonNode *node, const Key *key,
-                        gpointer target)
-{
-    read_keys(reader, path, node, key->keys, target);
-}
-
-static void read_guest(Reader *reader, const char *path, JsonNode *node, const Key *key,
-                       gpointer target)
-{
-    read_keys(reader, path, node, guest_keys, reader->file);
-}
-
-static void read_descriptor(Reader *reader, const char *path, JsonNode *node, const Key *key,
-                            gpointer target)
-{
-    reader->file->has_descriptor = TRUE;
-    read_keys(reader, path, node, descriptor_keys, target);
-}
-
-/* An element that cannot be read still counts, so that indices and the number of regions hold. */
-static void read_regions(Reader *reader, const char *path, JsonNode *node, const Key *key,
-                         gpointer target)
-{
-    if (!JSON_NODE_HOLDS_ARRAY(node)) {
-        report_found(reader, path, node, "a list of regions");
-        return;
-    }
-    JsonArray *array = json_node_get_array(node);
-    for (guint i = 0; i < json_array_get_length(array); i++) {
-        g_autofree char *element_path = g_strdup_printf("%s[%u]", path, i);
-        CvdRegionSpec *region = cvd_layout_spec_add_region(target);
-        guint n_before = reader->problems->len;
-        read_keys(reader, element_path, json_array_get_element(array, i), region_keys, region);
-        if (region->name == NULL && reader->problems->len > n_before)
-            reader->a_name_is_broken = TRUE;
-    }
-}
-
-static const Key root_keys[] = {
-    {.name = "vsoc_device_regions", .read = read_regions},
-    {.name = "vsoc_shm_layout_descriptor", .read = read_descriptor},
-    {.name = "guest", .read = read_guest},
-    {.name = "version", .read = read_version},
-    DESCRIPTOR_KEYS,
-    COMMENTS,
-    {0},
-};
-
-/* What was probably meant by an unknown key must not be told to be missing as well. */
-static void report_unknown(Reader *reader, const char *path, const char *name, const Key *keys)
-{
-    g_autofree char *here = member_path(path, name);
-    g_autoptr(GPtrArray) known = g_ptr_array_new();
-
-    for (; keys->name != NULL; keys++)
-        g_ptr_array_add(known, (gpointer)keys->name);
-    g_ptr_array_add(known, NULL);
-    const char *nearest = cvd_nearest_name(name, (const char *const *)known->pdata);
-    if (nearest != NULL) {
-        report(reader, here, "unknown key; did you mean \"%s\"?", nearest);
-        g_hash_table_add(reader->broken, member_path(path, nearest));
-    } else {
-        g_autofree char *all = g_strjoinv(", ", (char **)known->pdata);
-        report(reader, here, "unknown key; known are %s", all);
-    }
-}
-
-static void read_keys(Reader *reader, const char *path, JsonNode *node, const Key *keys,
-                      gpointer target)
-{
-    if (!JSON_NODE_HOLDS_OBJECT(node)) {
-        report_found(reader, path, node, "an object");
-        return;
-    }
-    JsonObjectIter iter;
-    const char *name;
-    JsonNode *value;
-    json_object_iter_init_ordered(&iter, json_node_get_object(node));
-    while (json_object_iter_next_ordered(&iter, &name, &value)) {
-        const Key *key = keys;
-        while (key->name != NULL && strcmp(key->name, name) != 0)
-            key++;
-        if (key->name == NULL) {
-            report_unknown(reader, path, name, keys);
-            continue;
-        }
-        g_autofree char *member = member_path(path, name);
-        key->read(reader, member, value, key, target);
-    }
-}
-
-static void read_root(Reader *reader, JsonNode *root)
-{
-    read_keys(reader, "", root, root_keys, reader->file->spec);
-    if (!JSON_NODE_HOLDS_OBJECT(root))
-        return;
-    if (!json_object_has_member(json_node_get_object(root), "vsoc_device_regions") &&
-        !g_hash_table_contains(reader->broken, "vsoc_device_regions"))
-        report(reader, "vsoc_device_regions", "missing; give a list of regions");
-    if (reader->major >= 0 || reader->minor >= 0) {
-        g_free(reader->file->declared_version);
-        reader->file->declared_version =
-            g_strdup_printf("%d.%d", MAX(reader->major, 0), MAX(reader->minor, 0));
-    }
-}
-
-/* The JSON path of a problem of the rules; only the layout descriptor's fields may be in two
- * places. */
-static char *problem_path(const CvdLayoutFile *file, const CvdLayoutProblem *problem)
-{
-    static const char *const outside[] = {"vsoc_device_regions", "window.size", NULL};
-    const char *field = problem->field;
-
-    if (problem->region >= 0)
-        return g_strdup_printf("vsoc_device_regions[%d]%s%s", problem->region,
-                               field != NULL ? "." : "", field != NULL ? field : "");
-    if (field != NULL && file->has_descriptor && !g_strv_contains(outside, field))
-        return g_strdup_printf("vsoc_shm_layout_descriptor.%s", field);
-    return g_strdup(field != NULL ? field : "vsoc_device_regions");
-}
-
 /* Whether the value at @path, or something that it is part of, had a problem. */
-static gboolean is_broken(GHashTable *broken, const char *path)
+static gboolean is_broken(const Draft *draft, const char *path)
 {
     g_autofree char *part = g_strdup(path);
 
-    for (;;) {
-        if (g_hash_table_contains(broken, part))
-            return TRUE;
-        gsize length = strlen(part);
-        while (length > 0 && part[length] != '.' && part[length] != '[')
-            length--;
-        if (length == 0)
-            return g_hash_table_contains(broken, "");
+    for (gsize length = strlen(part); length > 0; length--) {
+        if (part[length] != '\0' && part[length] != '.' && part[length] != '[')
+            continue;
         part[length] = '\0';
+        if (g_hash_table_contains(draft->reader.broken, part))
+            return TRUE;
     }
+    return g_hash_table_contains(draft->reader.broken, "");
 }
 
-/* Whether a problem of the rules comes from a value that could not be read. */
-static gboolean follows(const Reader *reader, const CvdLayoutProblem *problem)
+static void read_root(Draft *draft, const CvdPlace *outside)
 {
-    g_autofree char *path = problem_path(reader->file, problem);
+    CvdPlace place = *outside;
+    g_autofree char *path = NULL;
 
-    if (is_broken(reader->broken, path))
+    place.reader = &draft->reader;
+    cvd_fields_read(&place, draft->file.root, root_fields, draft);
+    CvdPlace regions = cvd_place_member(&place, "vsoc_device_regions", NULL, &path);
+    if (!draft->has_regions && !is_broken(draft, path))
+        cvd_place_problem(&regions, "missing; give a list of regions");
+    if (draft->major >= 0 || draft->minor >= 0)
+        cvd_store_string(draft, G_STRUCT_OFFSET(Draft, file.declared_version),
+                         g_strdup_printf("%d.%d", MAX(draft->major, 0), MAX(draft->minor, 0)));
+}
+
+/* Where a problem of the rules is; only the layout descriptor's fields may be in two places. */
+static CvdPlace place_of(const CvdLayoutFile *file, const CvdPlace *place,
+                         const CvdLayoutProblem *problem, char **storage)
+{
+    static const char *const outside[] = {"vsoc_device_regions", "window.size", NULL};
+    const char *field = problem->field;
+    g_autofree char *path = NULL;
+
+    if (problem->region >= 0)
+        path = g_strdup_printf("vsoc_device_regions[%d]%s%s", problem->region, field ? "." : "",
+                               field ? field : "");
+    else if (field && file->has_descriptor && !g_strv_contains(outside, field))
+        path = g_strdup_printf("vsoc_shm_layout_descriptor.%s", field);
+    else
+        path = g_strdup(field ? field : "vsoc_device_regions");
+    return cvd_place_find(place, file->root, path, storage);
+}
+
+/* Whether a problem of the rules, which is at @path, comes from a value that could not be read. */
+static gboolean follows(const Draft *draft, const char *path, const CvdLayoutProblem *problem)
+{
+    if (is_broken(draft, path))
         return TRUE;
     if (g_strcmp0(problem->field, "managed_by") == 0)
-        return reader->a_name_is_broken;
+        return draft->a_name_is_broken;
     if (g_strcmp0(problem->field, "min_compatible_version") == 0) {
-        g_autofree char *current =
-            g_strdup_printf("vsoc_device_regions[%d].current_version", problem->region);
-        return g_hash_table_contains(reader->broken, current);
+        gsize n_above = strlen(path) - strlen(problem->field);
+        g_autofree char *current = g_strdup_printf("%.*scurrent_version", (int)n_above, path);
+        return is_broken(draft, current);
     }
     return FALSE;
 }
 
-static void append_problem(const CvdLayoutFile *file, const char *origin,
-                           const CvdLayoutProblem *problem, GPtrArray *problems)
+/* @draft: what was read in vain, or NULL */
+static CvdLayout *apply_rules(const CvdLayoutFile *file, const CvdLayoutSpec *spec,
+                              const CvdPlace *place, const Draft *draft)
 {
-    g_autofree char *path = problem_path(file, problem);
+    g_autoptr(GPtrArray) broken_rules =
+        g_ptr_array_new_with_free_func((GDestroyNotify)cvd_layout_problem_free);
+    CvdLayout *layout = cvd_layout_new(spec, broken_rules);
 
-    g_ptr_array_add(problems, g_strdup_printf("%s: %s: %s", origin, path, problem->message));
-}
-
-static GPtrArray *rule_problems_new(void)
-{
-    return g_ptr_array_new_with_free_func((GDestroyNotify)cvd_layout_problem_free);
-}
-
-static void report_broken_rules(Reader *reader)
-{
-    g_autoptr(GPtrArray) broken_rules = rule_problems_new();
-
-    cvd_layout_unref(cvd_layout_new(reader->file->spec, broken_rules));
     for (guint i = 0; i < broken_rules->len; i++) {
         const CvdLayoutProblem *problem = g_ptr_array_index(broken_rules, i);
-        if (!follows(reader, problem))
-            append_problem(reader->file, reader->origin, problem, reader->problems);
+        g_autofree char *path = NULL;
+        CvdPlace found = place_of(file, place, problem, &path);
+        if (!draft || !follows(draft, path, problem))
+            cvd_place_problem(&found, "%s", problem->message);
     }
+    return layout;
 }
 
-CvdLayoutFile *cvd_layout_file_parse(JsonNode *root, const char *origin, GPtrArray *problems)
+CvdLayoutFile *cvd_layout_file_parse(const CvdPlace *place, JsonNode *root)
 {
-    g_autoptr(CvdLayoutFile) file = g_new0(CvdLayoutFile, 1);
     g_autoptr(GHashTable) broken = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    Reader reader = {
-        .file = file,
-        .origin = origin,
-        .problems = problems,
-        .broken = broken,
+    guint n_before = place->reader->problems->len;
+    Draft draft = {
+        .file = {.root = json_node_ref(root), .spec = cvd_layout_spec_new()},
+        .reader = *place->reader,
         .major = -1,
         .minor = -1,
     };
-    guint n_before = problems->len;
-
-    file->spec = cvd_layout_spec_new();
-    read_root(&reader, root);
-    if (problems->len == n_before)
+    draft.reader.broken = broken;
+    read_root(&draft, place);
+    g_autoptr(CvdLayoutFile) file = g_memdup2(&draft.file, sizeof(CvdLayoutFile));
+    if (place->reader->problems->len == n_before)
         return g_steal_pointer(&file);
-    report_broken_rules(&reader);
+    cvd_layout_unref(apply_rules(file, file->spec, place, &draft));
     return NULL;
 }
 
 void cvd_layout_file_free(CvdLayoutFile *file)
 {
-    if (file == NULL)
+    if (!file)
         return;
+    json_node_unref(file->root);
     cvd_layout_spec_free(file->spec);
     g_free(file->vmm_path);
     g_free(file->kernel_command_line);
@@ -493,72 +335,13 @@ void cvd_layout_file_free(CvdLayoutFile *file)
     g_free(file);
 }
 
-static gboolean is_digits(const char *text)
+CvdLayout *cvd_layout_file_compute(const CvdLayoutFile *file, const CvdPlace *place,
+                                   guint64 min_window_size, guint64 granule)
 {
-    return strspn(text, "0123456789") == strlen(text);
-}
-
-/* Whether a Linux guest has a device node of that name already, so that a driver cannot make it. */
-static gboolean is_taken_in_dev(const char *name)
-{
-    static const char *const taken[] = {
-        "autofs",    "block",  "bus",      "char", "console",     "core",   "cpu",
-        "disk",      "dri",    "fb0",      "fd",   "full",        "fuse",   "hpet",
-        "hugepages", "hwrng",  "input",    "kmem", "kmsg",        "kvm",    "log",
-        "mapper",    "mem",    "mqueue",   "net",  "null",        "nvram",  "port",
-        "ppp",       "psaux",  "ptmx",     "pts",  "random",      "rfkill", "rtc",
-        "rtc0",      "shm",    "snapshot", "snd",  "stderr",      "stdin",  "stdout",
-        "uhid",      "uinput", "urandom",  "vfio", "vga_arbiter", "zero",   NULL};
-    static const char *const numbered[] = {"loop", "ram", "vcs", "vcsa", "vcsu", NULL};
-
-    if (g_str_has_prefix(name, "tty") || g_strv_contains(taken, name))
-        return TRUE;
-    for (guint i = 0; numbered[i] != NULL; i++)
-        if (g_str_has_prefix(name, numbered[i]) && is_digits(name + strlen(numbered[i])))
-            return TRUE;
-    return FALSE;
-}
-
-static void warn_of_guest_limits(const CvdLayout *layout, const char *origin, guint n_vcpus)
-{
-    guint n_needed = (layout->n_regions + REGIONS_PER_VCPU - 1) / REGIONS_PER_VCPU;
-
-    if (n_needed > MAX(n_vcpus, 1))
-        g_warning("%s: %u regions need as many MSI-X interrupts; a Linux guest takes about %d a "
-                  "vCPU: give it %u vCPUs (smp), or fewer regions",
-                  origin, layout->n_regions, REGIONS_PER_VCPU, n_needed);
-    for (guint i = 0; i < layout->n_regions; i++)
-        if (is_taken_in_dev(layout->regions[i].name))
-            g_warning(
-                "%s: vsoc_device_regions[%u].device_name: a Linux guest has a /dev/%s "
-                "already, so that its driver could not make the region's; choose another name",
-                origin, i, layout->regions[i].name);
-}
-
-static gboolean is_current_version(const char *version)
-{
-    return strcmp(version, "2.0") == 0 || strcmp(version, "2") == 0;
-}
-
-CvdLayout *cvd_layout_file_compute(const CvdLayoutFile *file, const char *origin,
-                                   guint64 min_window_size, guint64 granule, guint n_vcpus,
-                                   GPtrArray *problems)
-{
-    g_autoptr(GPtrArray) broken_rules = rule_problems_new();
     CvdLayoutSpec spec = *file->spec;
 
     spec.granule = granule;
     if (min_window_size > 0)
         spec.min_window_size = (gint64)MIN(min_window_size, (guint64)G_MAXINT64);
-    CvdLayout *layout = cvd_layout_new(&spec, broken_rules);
-    for (guint i = 0; i < broken_rules->len; i++)
-        append_problem(file, origin, g_ptr_array_index(broken_rules, i), problems);
-    if (layout == NULL)
-        return NULL;
-
-    if (file->declared_version != NULL && !is_current_version(file->declared_version))
-        g_message("%s: declares layout version %s; the window is written as version 2.0", origin,
-                  file->declared_version);
-    warn_of_guest_limits(layout, origin, n_vcpus);
-    return layout;
+    return apply_rules(file, &spec, place, NULL);
 }

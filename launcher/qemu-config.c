@@ -14,19 +14,6 @@
 #define MAX_MEMORY (G_GUINT64_CONSTANT(1) << 44)
 #define MAX_VCPUS  4096
 
-/* A bare name is looked up by somebody else; with a slash in it it is a path. */
-static void read_name_or_path(const CvdPlace *place, JsonNode *node, const CvdField *field,
-                              gpointer target)
-{
-    const char *string = cvd_node_get_string(node);
-    if (!string || !*string)
-        cvd_place_found(place, node, "a name or a path");
-    else if (strchr(string, '/'))
-        cvd_store_string(target, field->offset, cvd_place_resolve(place, string));
-    else
-        cvd_store_string(target, field->offset, g_strdup(string));
-}
-
 static void read_kernel(const CvdPlace *place, JsonNode *node, const CvdField *field,
                         gpointer target)
 {
@@ -174,7 +161,7 @@ static const char *const needs_qom_type[] = {"qom-type", NULL};
 static const char *const serial_words[] = {"log", "stdio", "none", NULL}; /* CvdSerial */
 
 static const CvdField qemu_fields[] = {
-    {.key = "binary", .read = read_name_or_path, .offset = AT(binary)},
+    {.key = "binary", .read = cvd_read_name_or_path, .offset = AT(binary)},
     {.key = "machine", .read = cvd_read_string, .offset = AT(machine)},
     {.key = "accel", .read = read_accel, .offset = AT(accel)},
     {.key = "cpu", .read = cvd_read_string, .offset = AT(cpu)},
@@ -187,7 +174,7 @@ static const CvdField qemu_fields[] = {
     {.key = "kernel", .read = read_kernel, .offset = AT(kernel)},
     {.key = "initrd", .read = cvd_read_path, .offset = AT(initrd)},
     {.key = "append", .read = read_append, .offset = AT(append)},
-    {.key = "firmware", .read = read_name_or_path, .offset = AT(firmware)},
+    {.key = "firmware", .read = cvd_read_name_or_path, .offset = AT(firmware)},
     {.key = "objects", .read = read_qapi_list, .offset = AT(objects), .words = needs_qom_type},
     {.key = "blockdevs", .read = read_qapi_list, .offset = AT(blockdevs), .words = needs_driver},
     {.key = "netdevs", .read = read_qapi_list, .offset = AT(netdevs), .words = needs_type},

@@ -411,7 +411,14 @@ static void test_inline_objects(Files *files, gconstpointer data)
     g_assert_cmpstr(config->qemu.smp, ==, "5");
     write_file("conf/cvd.json", "{\"layout\": {\"x\": 1}, \"qemu\": {}}");
     g_assert_null(load(files, NULL));
-    assert_problem(files, 0, "conf/cvd.json: layout: ");
+    assert_problem(files, 0,
+                   "conf/cvd.json: layout.x: unknown key; known are vsoc_device_regions, ");
+    assert_problem(files, 1, "conf/cvd.json: layout.vsoc_device_regions: missing; give a list");
+    g_assert_cmpuint(files->problems->len, ==, 2);
+    write_file("conf/cvd.json", "{\"layout\": {\"vsoc_device_region\": []}, \"qemu\": {}}");
+    assert_bad(files, NULL, "layout.vsoc_device_region: unknown key; did you mean");
+    write_file("conf/cvd.json", "{\"layout\": {\"vsoc_device_regions\": []}, \"qemu\": {}}");
+    assert_bad(files, NULL, "conf/cvd.json: layout.vsoc_device_regions: there are no regions");
 }
 
 static void test_override_values(Files *files, gconstpointer data)
@@ -461,7 +468,27 @@ static void test_override_layout(Files *files, gconstpointer data)
     g_assert_cmpstr(config->layout->regions[0].name, ==, "b");
     g_assert_cmpuint(config->layout->regions[0].end - config->layout->regions[0].begin, ==, 8192);
     assert_bad(files, (const char *[]){"layout.vsoc_device_regions.0.region_size=1", NULL},
-               "conf/layout.json (with --set): vsoc_device_regions[0].region_size");
+               "--set layout.vsoc_device_regions.0.region_size=1: "
+               "vsoc_device_regions[0].region_size: 1 is not a multiple of 4096");
+    assert_bad(files, (const char *[]){"layout.vsoc_device_regions.0={\"region_size\":4096}", NULL},
+               "--set layout.vsoc_device_regions.0={\"region_size\":4096}: "
+               "vsoc_device_regions[0].device_name: ");
+    assert_bad(files, (const char *[]){"layout.region_count=1x", NULL},
+               "--set layout.region_count=1x: region_count: found \"1x\"");
+    assert_bad(files,
+               (const char *[]){"layout.vsoc_device_regions.1.device_name=b",
+                                "layout.vsoc_device_regions.1.region_sise=4096", NULL},
+               "--set layout.vsoc_device_regions.1.region_sise=4096: "
+               "vsoc_device_regions[1].region_sise: unknown key; did you mean \"region_size\"?");
+}
+
+/* What the file broke is not put down to an option beside it. */
+static void test_layout_beside_override(Files *files, gconstpointer data)
+{
+    write_file("conf/layout.json", "{\"vsoc_device_regions\": ["
+                                   "{\"device_name\": \"a\", \"region_size\": 5000}]}");
+    assert_bad(files, (const char *[]){"layout.vsoc_device_regions.0.current_version=1", NULL},
+               "conf/layout.json: vsoc_device_regions[0].region_size: 5000 is not a multiple");
 }
 
 /* A file is replaced before values are put into it, whatever the order of the options. */
@@ -509,6 +536,11 @@ static void test_layout_file_of_2017(Files *files, gconstpointer data)
         files, (const char *[]){guest, "qemu.kernel=/k", "qemu.append=c", "qemu.binary=d", NULL});
     g_assert_cmpstr(given->qemu.binary, ==, "d");
     g_assert_cmpstr(given->qemu.append, ==, "c");
+
+    g_autofree char *relative = g_build_filename(files->directory, "b/q", NULL);
+    g_autoptr(CvdConfig) overridden =
+        load_good(files, (const char *[]){guest, "layout.guest.vmm_path=b/q", NULL});
+    g_assert_cmpstr(overridden->qemu.binary, ==, relative);
 
     g_autoptr(CvdConfig) without_kernel = load_good(files, (const char *[]){guest, NULL});
     g_assert_null(without_kernel->qemu.append);
@@ -693,6 +725,7 @@ int main(int argc, char **argv)
     add("/config/override-values", test_override_values);
     add("/config/override-depth", test_override_depth);
     add("/config/override-layout", test_override_layout);
+    add("/config/layout-beside-override", test_layout_beside_override);
     add("/config/override-whole-files", test_override_whole_files);
     add("/config/prealloc", test_prealloc);
     add("/config/layout-file-of-2017", test_layout_file_of_2017);

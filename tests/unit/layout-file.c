@@ -2,7 +2,7 @@
 /*
  * Both forms of vsoc_mem.json, and what is said of files that are neither.
  */
-#include "launcher/layout-file.h"
+#include "launcher/layout-advice.h"
 
 #include "launcher/json.h"
 
@@ -30,11 +30,36 @@ static void show(const GPtrArray *problems)
         g_test_message("%s", (const char *)problems->pdata[i]);
 }
 
+static GHashTable *no_overrides;
+
+/* The root of a file, without options. */
+static CvdPlace place_in(CvdReader *reader, const char *origin, GPtrArray *problems)
+{
+    *reader = (CvdReader){.problems = problems, .overrides = no_overrides, .cwd = "/cwd"};
+    return (CvdPlace){reader, origin, "/directory", ""};
+}
+
+static CvdLayoutFile *parse_at(const char *origin, JsonNode *root, GPtrArray *problems)
+{
+    CvdReader reader;
+    CvdPlace place = place_in(&reader, origin, problems);
+
+    return cvd_layout_file_parse(&place, root);
+}
+
+static CvdLayout *compute_at(const char *origin, const CvdLayoutFile *file, GPtrArray *problems)
+{
+    CvdReader reader;
+    CvdPlace place = place_in(&reader, origin, problems);
+
+    return cvd_layout_file_compute(file, &place, 0, CVD_PAGE_SIZE);
+}
+
 static CvdLayoutFile *parse(const char *text)
 {
     g_autoptr(JsonNode) root = parse_json(text);
     g_autoptr(GPtrArray) problems = problems_new();
-    CvdLayoutFile *file = cvd_layout_file_parse(root, ORIGIN, problems);
+    CvdLayoutFile *file = parse_at(ORIGIN, root, problems);
 
     show(problems);
     g_assert_cmpuint(problems->len, ==, 0);
@@ -46,7 +71,7 @@ static CvdLayout *compute(const char *text)
 {
     g_autoptr(CvdLayoutFile) file = parse(text);
     g_autoptr(GPtrArray) problems = problems_new();
-    CvdLayout *layout = cvd_layout_file_compute(file, ORIGIN, 0, CVD_PAGE_SIZE, 1, problems);
+    CvdLayout *layout = compute_at(ORIGIN, file, problems);
 
     show(problems);
     g_assert_cmpuint(problems->len, ==, 0);
@@ -131,6 +156,9 @@ static void test_2017_guest(void)
 
     g_assert_cmpstr(file->vmm_path, ==, "/opt/qemu");
     g_assert_cmpstr(file->kernel_command_line, ==, "console=ttyS0 quiet");
+    g_autoptr(CvdLayoutFile) relative =
+        parse("{\"guest\": {\"vmm_path\": \"bin/qemu\"}," OLD_REGIONS "}");
+    g_assert_cmpstr(relative->vmm_path, ==, "/directory/bin/qemu");
     g_autoptr(CvdLayoutFile) none = parse("{" OLD_REGIONS "}");
     g_assert_null(none->vmm_path);
     g_assert_null(none->kernel_command_line);
@@ -159,6 +187,9 @@ static const struct {
     {"misspelt-size",
      "{\"vsoc_device_regions\": [{\"device_name\": \"a\", \"region_sise\": 4096}]}",
      "vsoc_device_regions[0].region_sise: ", "unknown key", "\"region_size\""},
+    {"unprintable-key", WITH("\"a\\u001b[31m\": 1"), "a\\x1b[31m: ", "unknown key",
+     "known are vsoc_device_regions, vsoc_shm_layout_descriptor, guest, version, major_version, "
+     "minor_version, size, region_count, vsoc_region_desc_offset, comment, __comment"},
     {"misspelt-name",
      "{\"vsoc_device_regions\": [{\"devise_name\": \"a\", \"region_size\": 4096}]}",
      "vsoc_device_regions[0].devise_name: ", "unknown key", "\"device_name\""},
@@ -198,6 +229,8 @@ static const struct {
     {"size-is-a-boolean", WITH("\"size\": true"), "size: ", "true",
      "an integer from 0 to 2147483648"},
     {"guest-is-a-string", WITH("\"guest\": \"linux\""), "guest: ", "\"linux\"", "an object"},
+    {"emulator-is-empty", WITH("\"guest\": {\"vmm_path\": \"\"}"), "guest.vmm_path: ", "\"\"",
+     "a name or a path"},
     {"command-line-is-a-string", WITH("\"guest\": {\"kernel_command_line\": \"quiet\"}"),
      "guest.kernel_command_line: ", "\"quiet\"", "a list of strings"},
     {"command-line-has-a-number", WITH("\"guest\": {\"kernel_command_line\": [\"a\", 1]}"),
@@ -217,7 +250,7 @@ static void test_bad_file(gconstpointer data)
     g_autoptr(GPtrArray) problems = problems_new();
     g_autofree char *start = g_strdup_printf("%s: %s", ORIGIN, bad[i].path);
 
-    g_assert_null(cvd_layout_file_parse(root, ORIGIN, problems));
+    g_assert_null(parse_at(ORIGIN, root, problems));
     show(problems);
     g_assert_cmpuint(problems->len, ==, 1);
     const char *problem = problems->pdata[0];
@@ -236,7 +269,7 @@ static void test_all_problems_at_once(void)
     g_autoptr(GPtrArray) problems = problems_new();
     g_autoptr(GString) all = g_string_new(NULL);
 
-    g_assert_null(cvd_layout_file_parse(root, ORIGIN, problems));
+    g_assert_null(parse_at(ORIGIN, root, problems));
     show(problems);
     for (guint i = 0; i < problems->len; i++)
         g_string_append_printf(all, "%s\n", (char *)problems->pdata[i]);
@@ -254,7 +287,7 @@ static void check_rule_problem(const char *text, const char *expected)
     g_autoptr(CvdLayoutFile) file = parse(text);
     g_autoptr(GPtrArray) problems = problems_new();
 
-    g_assert_null(cvd_layout_file_compute(file, ORIGIN, 0, CVD_PAGE_SIZE, 1, problems));
+    g_assert_null(compute_at(ORIGIN, file, problems));
     show(problems);
     g_assert_cmpuint(problems->len, ==, 1);
     g_assert_true(g_str_has_prefix(problems->pdata[0], expected));
@@ -277,8 +310,9 @@ static void test_window_size_and_granule_of_the_configuration(void)
 {
     g_autoptr(CvdLayoutFile) file = parse(ONE("\"current_version\": 0"));
     g_autoptr(GPtrArray) problems = problems_new();
-    g_autoptr(CvdLayout) layout =
-        cvd_layout_file_compute(file, ORIGIN, 5000000, 2097152, 1, problems);
+    CvdReader reader;
+    CvdPlace place = place_in(&reader, ORIGIN, problems);
+    g_autoptr(CvdLayout) layout = cvd_layout_file_compute(file, &place, 5000000, 2097152);
 
     g_assert_nonnull(layout);
     g_assert_cmpuint(layout->window_size, ==, 8388608);
@@ -306,10 +340,12 @@ static char *log_of(const char *text, guint n_vcpus)
     g_autoptr(CvdLayoutFile) file = parse(text);
     g_autoptr(GPtrArray) problems = problems_new();
 
-    captured = g_string_new(NULL);
-    g_autoptr(CvdLayout) layout =
-        cvd_layout_file_compute(file, ORIGIN, 0, CVD_PAGE_SIZE, n_vcpus, problems);
+    CvdReader reader;
+    CvdPlace place = place_in(&reader, ORIGIN, problems);
+    g_autoptr(CvdLayout) layout = compute_at(ORIGIN, file, problems);
     g_assert_nonnull(layout);
+    captured = g_string_new(NULL);
+    cvd_layout_file_advise(file, &place, layout, n_vcpus);
     return g_string_free(g_steal_pointer(&captured), FALSE);
 }
 
@@ -383,9 +419,12 @@ static gboolean is_accepted(const char *path)
     g_autoptr(JsonNode) root = cvd_json_load(path, NULL, &error);
     g_assert_no_error(error);
     g_autoptr(GPtrArray) problems = problems_new();
-    g_autoptr(CvdLayoutFile) file = cvd_layout_file_parse(root, path, problems);
-    g_autoptr(CvdLayout) layout =
-        file != NULL ? cvd_layout_file_compute(file, path, 0, CVD_PAGE_SIZE, 16, problems) : NULL;
+    g_autoptr(CvdLayoutFile) file = parse_at(path, root, problems);
+    g_autoptr(CvdLayout) layout = file != NULL ? compute_at(path, file, problems) : NULL;
+    CvdReader reader;
+    CvdPlace place = place_in(&reader, path, problems);
+    if (layout != NULL)
+        cvd_layout_file_advise(file, &place, layout, 16);
 
     show(problems);
     g_assert_true((layout == NULL) == (problems->len > 0));
@@ -424,6 +463,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_log_set_writer_func(capture, NULL, NULL);
+    no_overrides = g_hash_table_new(NULL, NULL);
     g_test_add_func("/layout-file/current-form", test_current_form);
     g_test_add_func("/layout-file/2017-with-descriptor", test_2017_with_descriptor);
     g_test_add_func("/layout-file/2017-top-level", test_2017_top_level);
@@ -445,5 +485,7 @@ int main(int argc, char **argv)
     g_test_add_data_func("/layout-file/fixtures/bad", "bad", test_fixtures);
     g_test_add_data_func("/layout-file/fixtures/bad-semantic", "bad-semantic", test_fixtures);
     g_test_add_func("/layout-file/default-layout", test_default_layout);
-    return g_test_run();
+    int status = g_test_run();
+    g_hash_table_unref(no_overrides);
+    return status;
 }
