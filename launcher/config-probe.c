@@ -77,8 +77,9 @@ static void check_file(const char *key, const char *path, const char *remedy, GP
     struct stat info;
     if (stat(path, &info) < 0 || access(path, R_OK) < 0)
         tell(problems, "%s: %s: %s; %s", key, path, g_strerror(errno), remedy);
-    else if (S_ISDIR(info.st_mode))
-        tell(problems, "%s: %s: is a directory; %s", key, path, remedy);
+    else if (!S_ISREG(info.st_mode))
+        tell(problems, "%s: %s: %s; %s", key, path,
+             S_ISDIR(info.st_mode) ? "is a directory" : "is not a regular file", remedy);
 }
 
 static void check_files(const CvdQemuConfig *qemu, GPtrArray *problems)

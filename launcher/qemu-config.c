@@ -94,6 +94,23 @@ static void read_append(const CvdPlace *place, JsonNode *node, const CvdField *f
     }
 }
 
+/* A daemon would leave the launcher, and survive it. */
+static void read_extra_args(const CvdPlace *place, JsonNode *node, const CvdField *field,
+                            gpointer target)
+{
+    char **args;
+
+    cvd_read_strings(place, node, field, target);
+    args = G_STRUCT_MEMBER(char **, target, field->offset);
+    for (guint i = 0; args && args[i]; i++) {
+        if (strcmp(args[i], "-daemonize") == 0 || strcmp(args[i], "--daemonize") == 0)
+            cvd_place_problem(place,
+                              "%s: QEMU has to stay with the launcher; remove it, and put "
+                              "cvd-launch itself into the background",
+                              args[i]);
+    }
+}
+
 static void read_sandbox(const CvdPlace *place, JsonNode *node, const CvdField *field,
                          gpointer target)
 {
@@ -182,7 +199,7 @@ static const CvdField qemu_fields[] = {
     {.key = "serial", .read = cvd_read_word, .offset = AT(serial), .words = serial_words},
     {.key = "display", .read = cvd_read_string, .offset = AT(display)},
     {.key = "sandbox", .read = read_sandbox, .offset = AT(sandbox)},
-    {.key = "extra_args", .read = cvd_read_strings, .offset = AT(extra_args)},
+    {.key = "extra_args", .read = read_extra_args, .offset = AT(extra_args)},
     {.key = NULL},
 };
 

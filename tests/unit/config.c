@@ -280,6 +280,7 @@ static void test_messages(Files *files, gconstpointer data)
         {"qemu.objects=[{\"id\":\"x\"}]", "objects[0]: needs \"qom-type\""},
         {"qemu.devices=[{\"driver\":\"x\",\"id\":\"ivshmem\"}]", "choose another"},
         {"qemu.initrd=x", "\"initrd\" needs \"kernel\""},
+        {"qemu.extra_args=[\"-S\",\"--daemonize\"]", "extra_args: --daemonize: QEMU has to stay"},
         {"qemu.extra_args=[1]", "extra_args[0]: found 1; expected a string"},
         {"qemu=3", "--set qemu=3: qemu: found 3; expected the path of a file, or an object"},
         {"layout=nowhere.json",
@@ -655,6 +656,13 @@ static void test_probe_files(Files *files, gconstpointer data)
     assert_problem(files, 1, "is a directory");
     assert_problem(files, 2, "qemu.firmware: ");
     g_assert_cmpuint(files->problems->len, ==, 3);
+
+    /* QEMU would wait for the writer of a FIFO, and seeks. */
+    g_ptr_array_set_size(files->problems, 0);
+    g_assert_false(probe(
+        files, (const char *[]){"qemu.accel=tcg", "qemu.binary=sh", "qemu.kernel=/dev/null", NULL},
+        &tools));
+    assert_problem(files, 0, "qemu.kernel: /dev/null: is not a regular file; name a kernel");
 
     /* QEMU looks for bare names of firmware among its own. */
     g_assert_true(
