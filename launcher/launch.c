@@ -25,6 +25,8 @@
 
 /* How much of QEMU's output goes with the report of a failure. */
 #define TAIL_LINES 10
+/* Of a reason that QEMU gives, in bytes; those that there are are far shorter. */
+#define MAX_REASON 64
 
 typedef struct {
     const CvdConfig *config;
@@ -275,7 +277,7 @@ static void on_qmp_event(const char *name, JsonObject *data, gpointer user_data)
     g_debug("QMP event %s", name);
     if (strcmp(name, "SHUTDOWN") == 0 && launch->shutdown_reason == NULL && data != NULL)
         launch->shutdown_reason =
-            g_strdup(json_object_get_string_member_with_default(data, "reason", NULL));
+            g_strndup(json_object_get_string_member_with_default(data, "reason", NULL), MAX_REASON);
     for (gsize i = 0; i < G_N_ELEMENTS(events); i++)
         if (strcmp(name, events[i].name) == 0)
             handle(launch, events[i].event);

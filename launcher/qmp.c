@@ -99,7 +99,7 @@ static GError *error_of_reply(JsonObject *reply)
         if (desc != NULL && json_node_get_value_type(desc) == G_TYPE_STRING)
             text = json_node_get_string(desc);
     }
-    return g_error_new(CVD_ERROR, CVD_ERROR_FAILED, "QEMU: %s",
+    return g_error_new(CVD_ERROR, CVD_ERROR_FAILED, "QEMU: %.*s", CVD_QMP_MAX_DESCRIPTION,
                        text != NULL ? text : "an error without a description");
 }
 
@@ -279,16 +279,29 @@ static char *format_command(const char *command, gint64 id, JsonNode *arguments)
     return json_to_string(root, FALSE);
 }
 
+/* A QEMU that answers what it has not read could make `outbox` grow without a pending command. */
+static gboolean may_execute(const CvdQmp *qmp, const char *command, gsize size, GError **error)
+{
+    if (qmp->state == QMP_CLOSED)
+        g_set_error(error, CVD_ERROR, CVD_ERROR_CLOSED, "%s: QMP connection closed", command);
+    else if (qmp->pending.length >= CVD_QMP_MAX_PENDING)
+        g_set_error(error, CVD_ERROR, CVD_ERROR_RESOURCES,
+                    "%s: too many QMP commands wait for replies", command);
+    else if (qmp->outbox->len + size + 1 > CVD_QMP_MAX_UNREAD)
+        g_set_error(error, CVD_ERROR, CVD_ERROR_RESOURCES, "%s: QEMU does not read its commands",
+                    command);
+    else
+        return TRUE;
+    return FALSE;
+}
+
 void cvd_qmp_execute(CvdQmp *qmp, const char *command, JsonNode *take_arguments, CvdQmpReply reply,
                      gpointer user_data)
 {
     g_autofree char *text = format_command(command, ++qmp->last_id, take_arguments);
 
-    if (qmp->state == QMP_CLOSED || qmp->pending.length >= CVD_QMP_MAX_PENDING) {
-        gboolean is_closed = qmp->state == QMP_CLOSED;
-        g_autoptr(GError) error = g_error_new(
-            CVD_ERROR, is_closed ? CVD_ERROR_CLOSED : CVD_ERROR_RESOURCES, "%s: %s", command,
-            is_closed ? "QMP connection closed" : "too many QMP commands wait for replies");
+    g_autoptr(GError) error = NULL;
+    if (!may_execute(qmp, command, strlen(text), &error)) {
         if (reply != NULL)
             reply(NULL, error, user_data);
         return;

@@ -7,6 +7,10 @@ G_BEGIN_DECLS
 
 /** CVD_QMP_MAX_PENDING: commands that may wait for their replies at once. */
 #define CVD_QMP_MAX_PENDING 64
+/** CVD_QMP_MAX_UNREAD: bytes of commands that may wait for QEMU to read them, beyond its socket. */
+#define CVD_QMP_MAX_UNREAD (2 * 1024 * 1024)
+/** CVD_QMP_MAX_DESCRIPTION: bytes of QEMU's description of an error that are passed on. */
+#define CVD_QMP_MAX_DESCRIPTION 512
 
 /**
  * CvdQmp:
@@ -59,7 +63,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdQmp, cvd_qmp_free)
  * @command: its name
  * @take_arguments: (transfer full) (nullable): an object
  * @reply: (nullable): called once, unless the client is freed first; at once if the connection has
- *   ended or %CVD_QMP_MAX_PENDING commands wait already
+ *   ended or one of the limits above is reached
  */
 void cvd_qmp_execute(CvdQmp *qmp, const char *command, JsonNode *take_arguments, CvdQmpReply reply,
                      gpointer user_data);

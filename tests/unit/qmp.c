@@ -295,6 +295,44 @@ static void test_slow_reader(Fixture *f, gconstpointer data)
     g_assert_cmpstr(rest, ==, "");
 }
 
+/* QEMU answers commands that it has not read: those are kept for it only up to the limit. */
+static void test_answers_unread(Fixture *f, gconstpointer data)
+{
+    g_autofree char *filler = g_strnfill(60000, 'x');
+    gsize n_bytes = 0;
+    gint64 id = 1;
+
+    negotiate(f);
+    while (f->reply_code != CVD_ERROR_RESOURCES) {
+        JsonNode *arguments = json_from_string("{}", NULL);
+        json_object_set_string_member(json_node_get_object(arguments), "filler", filler);
+        f->reply_code = -1;
+        cvd_qmp_execute(f->qmp, "noise", arguments, on_reply, f);
+        if (f->reply_code == -1) {
+            g_autofree char *answer = g_strdup_printf("{\"return\": {}, \"id\": %d}\n", (int)++id);
+            n_bytes += strlen(filler);
+            g_assert_cmpuint(n_bytes, <, 2 * CVD_QMP_MAX_UNREAD);
+            say(f, answer);
+        }
+    }
+    g_assert_cmpuint(n_bytes, >, CVD_QMP_MAX_UNREAD - 2 * strlen(filler));
+    g_assert_nonnull(strstr(f->replies->str, "noise: QEMU does not read its commands"));
+    g_assert_cmpuint(f->n_closed, ==, 0);
+}
+
+static void test_long_description(Fixture *f, gconstpointer data)
+{
+    g_autofree char *longest = g_strnfill(CVD_QMP_MAX_DESCRIPTION, 'x');
+    g_autofree char *expected = g_strdup_printf("QEMU: %s ", longest);
+    g_autofree char *answer =
+        g_strdup_printf("{\"error\": {\"desc\": \"%sy\"}, \"id\": 2}\n", longest);
+
+    negotiate(f);
+    cvd_qmp_execute(f->qmp, "cont", NULL, on_reply, f);
+    say(f, answer);
+    g_assert_cmpstr(f->replies->str, ==, expected);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -313,6 +351,8 @@ int main(int argc, char **argv)
         {"/qmp/line-of-1-mib-and-one-more", test_long_line},
         {"/qmp/64-pending-commands-and-one-more", test_pending_limit},
         {"/qmp/qemu-reads-slowly", test_slow_reader},
+        {"/qmp/qemu-answers-what-it-has-not-read", test_answers_unread},
+        {"/qmp/description-of-512-bytes-and-one-more", test_long_description},
     };
 
     g_test_init(&argc, &argv, NULL);
