@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -40,19 +41,32 @@ int cvd_fd_reopen_nonblocking(int fd, int flags)
     return reopened >= 0 ? reopened : fcntl(fd, F_DUPFD_CLOEXEC, 3);
 }
 
+/* For what was not ours to open, and so blocks: the terminal of another user, say. */
+static gboolean is_ready(int fd, short events)
+{
+    struct pollfd ready = {.fd = fd, .events = events};
+
+    if (poll(&ready, 1, 0) != 0)
+        return TRUE;
+    errno = EAGAIN;
+    return FALSE;
+}
+
 gssize cvd_fd_write_nowait(int fd, const void *data, gsize size)
 {
     gssize n = send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n >= 0 || errno != ENOTSOCK)
         return n;
+    /* A pipe that is ready takes that much; what is more could block. */
+    return is_ready(fd, POLLOUT) ? write(fd, data, MIN(size, PIPE_BUF)) : -1;
+}
 
-    /* Not ours to open: the terminal of another user, say. */
-    struct pollfd ready = {.fd = fd, .events = POLLOUT};
-    if (poll(&ready, 1, 0) == 0) {
-        errno = EAGAIN;
-        return -1;
-    }
-    return write(fd, data, size);
+gssize cvd_fd_read_nowait(int fd, void *data, gsize size)
+{
+    gssize n = recv(fd, data, size, MSG_DONTWAIT);
+    if (n >= 0 || errno != ENOTSOCK)
+        return n;
+    return is_ready(fd, POLLIN) ? read(fd, data, size) : -1;
 }
 
 int cvd_fd_fill_stdio(void)

@@ -40,9 +40,19 @@ int cvd_fd_reopen_nonblocking(int fd, int flags);
  * One `write` that does not block, whatever flags the descriptor has, and raises no SIGPIPE for a
  * socket.
  *
- * Returns: how many bytes went, or −1 with `errno` set
+ * Returns: how many bytes went, perhaps not all, or −1 with `errno` set
  */
 gssize cvd_fd_write_nowait(int fd, const void *data, gsize size);
+
+/**
+ * cvd_fd_read_nowait:
+ * @fd: what cvd_fd_reopen_nonblocking() returned
+ *
+ * One `read` that does not block, as others may read from the same object and be faster.
+ *
+ * Returns: how many bytes came, 0 at the end, or −1 with `errno` set
+ */
+gssize cvd_fd_read_nowait(int fd, void *data, gsize size);
 
 /**
  * cvd_fd_fill_stdio:

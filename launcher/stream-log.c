@@ -25,7 +25,8 @@ struct CvdStreamLog {
     int file_fd;
     gsize size; /* of the file */
     GSource *readable;
-    int stdout_fd; /* −1 without relay */
+    int stdin_fd; /* −1 without relay, as is the other */
+    int stdout_fd;
     GSource *input;
     GSource *writable; /* only while the stream has no room for `pending` */
     char pending[INPUT_SIZE];
@@ -96,6 +97,7 @@ CvdStreamLog *cvd_stream_log_new(int take_stream_fd, int take_file_fd)
 
     log->fd = take_stream_fd;
     log->file_fd = take_file_fd;
+    log->stdin_fd = -1;
     log->stdout_fd = -1;
     g_unix_set_fd_nonblocking(log->fd, TRUE, NULL);
     log->readable = add_source(log->fd, G_IO_IN, on_readable, log);
@@ -109,6 +111,7 @@ void cvd_stream_log_free(CvdStreamLog *log)
     cvd_source_clear(&log->writable);
     cvd_close_fd(&log->fd);
     cvd_close_fd(&log->file_fd);
+    cvd_close_fd(&log->stdin_fd);
     cvd_close_fd(&log->stdout_fd);
     g_free(log);
 }
@@ -136,14 +139,14 @@ static gboolean on_writable(int fd, GIOCondition condition, gpointer data)
     if (!flush_pending(log))
         return G_SOURCE_CONTINUE;
     cvd_source_clear(&log->writable);
-    log->input = add_source(STDIN_FILENO, G_IO_IN, on_input, log);
+    log->input = add_source(log->stdin_fd, G_IO_IN, on_input, log);
     return G_SOURCE_REMOVE;
 }
 
 static gboolean on_input(int fd, GIOCondition condition, gpointer data)
 {
     CvdStreamLog *log = data;
-    gssize n = read(fd, log->pending, sizeof log->pending);
+    gssize n = cvd_fd_read_nowait(fd, log->pending, sizeof log->pending);
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return G_SOURCE_CONTINUE;
@@ -165,7 +168,9 @@ void cvd_stream_log_relay(CvdStreamLog *log)
     if (log->stdout_fd < 0)
         g_warning("serial output goes to console.log only: stdout cannot be opened: %s",
                   g_strerror(errno));
-    log->input = add_source(STDIN_FILENO, G_IO_IN, on_input, log);
+    log->stdin_fd = cvd_fd_reopen_nonblocking(STDIN_FILENO, O_RDONLY);
+    if (log->stdin_fd >= 0)
+        log->input = add_source(log->stdin_fd, G_IO_IN, on_input, log);
 }
 
 void cvd_stream_log_read_rest(CvdStreamLog *log)

@@ -58,7 +58,27 @@ static void test_blocking_pipe(void)
     g_assert_no_errno(pipe2(ends, O_CLOEXEC));
     cvd_autofd reader = ends[0], writer = ends[1];
     g_assert_cmpint(reader, >=, 0);
+    char byte;
+    g_assert_cmpint(cvd_fd_read_nowait(reader, &byte, 1), ==, -1);
+    g_assert_cmpint(errno, ==, EAGAIN);
     g_assert_cmpuint(fill(writer), ==, (gsize)fcntl(writer, F_GETPIPE_SZ));
+    g_assert_cmpint(cvd_fd_read_nowait(reader, &byte, 1), ==, 1);
+}
+
+/* What is too long for such a pipe goes in part. */
+static void test_long_line(void)
+{
+    int ends[2];
+
+    g_assert_no_errno(pipe2(ends, O_CLOEXEC));
+    cvd_autofd reader = ends[0], writer = ends[1];
+    g_assert_cmpint(reader, >=, 0);
+    gsize size = (gsize)fcntl(writer, F_GETPIPE_SZ) + 1, n_sent = 0;
+    g_autofree char *line = g_malloc0(size);
+    for (gssize n; (n = cvd_fd_write_nowait(writer, line, size)) > 0;)
+        n_sent += (gsize)n;
+    g_assert_cmpint(errno, ==, EAGAIN);
+    g_assert_cmpuint(n_sent, ==, size - 1);
 }
 
 static void test_socket(void)
@@ -154,6 +174,7 @@ int main(int argc, char **argv)
     g_test_add_func("/fd/file-keeps-the-offset-that-it-shares", test_file);
     g_test_add_func("/fd/full-pipe-does-not-block", test_pipe);
     g_test_add_func("/fd/full-pipe-that-others-let-block-does-not", test_blocking_pipe);
+    g_test_add_func("/fd/line-longer-than-a-pipe-does-not-block", test_long_line);
     g_test_add_func("/fd/socket-neither-blocks-nor-raises-a-signal", test_socket);
     g_test_add_func("/fd/started-without-stdio", test_stdio);
     g_test_add_func("/fd/started-without-stdin", test_open_stdio);
