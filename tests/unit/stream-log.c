@@ -182,7 +182,7 @@ static void test_rest_without_end(Fixture *f, gconstpointer data)
     gsize size;
 
     cvd_stream_log_read_rest(log);
-    g_autofree char *text = content(f, &size);
+    g_free(content(f, &size));
     g_assert_cmpuint(size, ==, CVD_STREAM_LOG_MAX_SIZE);
 }
 
