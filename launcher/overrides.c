@@ -11,6 +11,8 @@
 
 #include <string.h>
 
+#define MAX_QUOTED 80 /* bytes of an option that a problem repeats */
+
 static void tell(CvdReader *reader, const char *option, const char *format, ...)
     G_GNUC_PRINTF(3, 4);
 
@@ -153,9 +155,19 @@ static void override_clear(Override *override)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Override, override_clear)
 
+/* How problems name the option: a whole object on the command line would drown what they say. */
+static char *shorten(const char *text)
+{
+    gsize length = strlen(text);
+    if (length <= MAX_QUOTED)
+        return g_strdup_printf("--set %s", text);
+    const char *end = g_utf8_find_prev_char(text, text + MAX_QUOTED + 1);
+    return g_strdup_printf("--set %.*s…", (int)(end - text), text);
+}
+
 static gboolean split(Override *override, const char *text)
 {
-    override->option = g_strdup_printf("--set %s", text);
+    override->option = shorten(text);
     const char *equals = strchr(text, '=');
     if (!equals || equals == text)
         return FALSE;

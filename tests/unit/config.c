@@ -285,6 +285,7 @@ static void test_messages(Files *files, gconstpointer data)
         {"qemu=3", "--set qemu=3: qemu: found 3; expected the path of a file, or an object"},
         {"layout=nowhere.json",
          "layout: nowhere.json: No such file or directory; name a JSON file"},
+        {"qemu={\"memory\": 1", "qemu: no path, and no JSON either: line 1, column"},
         {"foo", "--set foo: expected PATH=VALUE"},
         {"=1", "--set =1: expected PATH=VALUE"},
         {"a..b=1", "PATH has an empty part"},
@@ -444,6 +445,18 @@ static void test_override_values(Files *files, gconstpointer data)
                "\"3\" is no index of the list; write 0 to 2, of which 2 appends");
     assert_bad(files, (const char *[]){"qemu.devices.-1=x", NULL}, "\"-1\" is no index");
     assert_bad(files, (const char *[]){"qemu.devices.0.driver.x=x", NULL}, "nothing to set \"x\"");
+}
+
+/* Problems stay readable. */
+static void test_override_long(Files *files, gconstpointer data)
+{
+    g_autofree char *name = g_strnfill(80 - strlen("name="), 'x'); /* a name has 32 at most */
+    g_autofree char *whole = g_strconcat("name=", name, NULL);
+    g_autofree char *longer = g_strconcat(whole, "y", NULL);
+    g_autofree char *shown = g_strdup_printf("--set %s: name: ", whole);
+    g_autofree char *cut = g_strdup_printf("--set %s…: name: ", whole);
+    assert_bad(files, (const char *[]){whole, NULL}, shown);
+    assert_bad(files, (const char *[]){longer, NULL}, cut);
 }
 
 /* Trees are read and freed by recursion. */
@@ -732,6 +745,7 @@ int main(int argc, char **argv)
     add("/config/inline-objects", test_inline_objects);
     add("/config/override-values", test_override_values);
     add("/config/override-depth", test_override_depth);
+    add("/config/override-that-is-long", test_override_long);
     add("/config/override-layout", test_override_layout);
     add("/config/layout-beside-override", test_layout_beside_override);
     add("/config/override-whole-files", test_override_whole_files);
