@@ -176,6 +176,7 @@ static void test_exit_without_children(void)
     g_autoptr(CvdQemuProcess) process = spawn("tail -f /dev/null & exit 3", &fds, &result);
     close_fds(&fds);
     g_main_loop_run(loop);
+    g_assert_cmpint(cvd_qemu_process_get_pid(process), ==, 0);
     g_assert_cmpint(result.how.value, ==, 3);
     g_assert_false(result.how.is_signal);
     g_autofree char *rest = read_line(ends[3]);
