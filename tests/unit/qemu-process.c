@@ -174,6 +174,7 @@ static void test_exit_without_children(void)
     int ends[4];
     CvdQemuFds fds = open_fds(ends);
     g_autoptr(CvdQemuProcess) process = spawn("tail -f /dev/null & exit 3", &fds, &result);
+    g_assert_nonnull(process);
     close_fds(&fds);
     g_main_loop_run(loop);
     g_assert_cmpint(cvd_qemu_process_get_pid(process), ==, 0);
