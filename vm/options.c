@@ -126,7 +126,7 @@ gboolean cvd_vm_options_parse(const char *const *argv, CvdVmOptions *options, GE
     if (!g_option_context_parse_strv(context, &rest, &local_error))
         return fail(error, "%s; see cvd-vm --help", local_error->message);
     if (!given.options.version &&
-        (!check_given(&given, rest, error) || !read_numbers(&given, error)))
+        (!read_numbers(&given, error) || !check_given(&given, rest, error)))
         return FALSE;
     *options = given.options;
     given.options = (CvdVmOptions){0};

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One epoll set holds the doorbells, the connection and the signals; there is nothing else to wait
- * for, so it is waited on directly: a wake-up costs three system calls, epoll_wait, the doorbell's
- * read and the answer's write. A main context would add its own poll and more to each.
+ * for, so it is waited on directly; a main context would add its own poll and more to each wake-up.
+ * The doorbells are watched edge-triggered: each ring makes an event, whether the counter was read
+ * or not, so it is read only when it nears its limit, at which poll no longer finds it writable. A
+ * wake-up then costs two system calls, epoll_wait and the answer's write. The server drains the
+ * counters before the next VM.
  *
  * With --slow a region that was rung stands in a queue until its answer is due. All delays are
  * equal, so the queue is in the order of the times, and each region stands there at most once.
@@ -124,9 +127,9 @@ static gboolean open_window(GError **error)
     return TRUE;
 }
 
-static gboolean watch(int fd, guint id, GError **error)
+static gboolean watch(int fd, guint32 events, guint id, GError **error)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.u32 = id};
+    struct epoll_event event = {.events = events, .data.u32 = id};
 
     if (epoll_ctl(vm.epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0)
         return TRUE;
@@ -144,7 +147,7 @@ static gboolean watch_doorbells(GError **error)
         /* As QEMU does: the flag is on the descriptions that all holders share. */
         fcntl(in, F_SETFL, O_NONBLOCK);
         fcntl(out, F_SETFL, O_NONBLOCK);
-        if (!watch(in, i, error))
+        if (!watch(in, EPOLLIN | EPOLLOUT | EPOLLET, i, error))
             return FALSE;
     }
     return TRUE;
@@ -230,12 +233,17 @@ static void scribble(void)
     ring(cvd_scribbler_choose(&vm.scribbler, vm.window.layout.region_count));
 }
 
-static void rung(guint region)
+static void rung(guint region, guint32 events)
 {
     guint64 count;
 
-    if (read(vm.attachment->handover.host_to_guest[region], &count, sizeof count) > 0)
-        serve_or_delay(region, TRUE);
+    if ((events & EPOLLIN) == 0)
+        return; /* the first look at it, or its counter was read */
+    if ((events & EPOLLOUT) == 0) {
+        G_GNUC_UNUSED gssize n =
+            read(vm.attachment->handover.host_to_guest[region], &count, sizeof count);
+    }
+    serve_or_delay(region, TRUE);
 }
 
 static gboolean hear_server(GError **error)
@@ -262,7 +270,7 @@ static gboolean dispatch(const struct epoll_event *event, GError **error)
         vm.state = VM_STOPPED;
         return TRUE;
     default:
-        rung(event->data.u32);
+        rung(event->data.u32, event->events);
         return TRUE;
     }
 }
@@ -316,8 +324,8 @@ gboolean cvd_vm_serve(const CvdVmAttachment *attachment, int signal_fd, const Cv
     vm.options = options;
     cvd_autofd epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     vm.epoll_fd = epoll_fd;
-    if (!open_window(error) || !watch(attachment->connection, ID_CONNECTION, error) ||
-        !watch(signal_fd, ID_SIGNALS, error))
+    if (!open_window(error) || !watch(attachment->connection, EPOLLIN, ID_CONNECTION, error) ||
+        !watch(signal_fd, EPOLLIN, ID_SIGNALS, error))
         return FALSE;
     if (!options->is_mute && !watch_doorbells(error))
         return FALSE;
