@@ -4,23 +4,14 @@
  * upon the server. Huge pages cannot be written so; there a short-lived mapping does it, of pages
  * that were reserved when the window was made and whose number the seals keep. Its size costs
  * nothing: pages appear when they are touched, unless prealloc is asked for.
- *
- * A named window is claimed with a record lock (F_SETLK) on its inode. Such a lock belongs to the
- * process that took it. flock would belong to the open file description, which QEMU and the clients
- * share once they have been given the descriptor: it would outlive a launcher that was killed and
- * make its leftover look alive. A record lock also tells its holder's pid. Its weakness is that it
- * goes when the process closes any descriptor of the inode; so nothing here opens a window that
- * this process holds itself (own_windows).
- *
- * Names change hands only by those who hold the lock of the inode that the name stands for: who
- * finds a leftover locks it, looks again whether the name still means it, and unlinks it then. The
- * new inode is linked, locked already, where nothing is; if something is, all begins again.
  */
 #include "server/window.h"
 
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/vsoc-abi.h"
+#include "server/hugepages.h"
+#include "server/shm-name.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,26 +24,18 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define HUGEPAGES_DIRECTORY "/sys/kernel/mm/hugepages"
-/* How often a name may be snatched away between finding it free and linking. */
-#define LINK_ATTEMPTS  1000
 #define ZEROS_SIZE     4096
 #define ZEROS_PER_CALL 64
 
 struct CvdWindow {
     CvdLayout *layout;
     int fd;
-    char *path; /* NULL for a memfd */
-    gboolean is_linked;
-    dev_t device;
-    ino_t inode;
+    char *path;       /* NULL for a memfd */
+    CvdShmName *name; /* the same */
     guint64 size;
     guint64 hugepage_size;
     gboolean prealloc;
 };
-
-/* The named windows of this process. */
-static GSList *own_windows;
 
 static struct vsoc_signal_table_layout table_descriptor(const CvdSignalTable *table)
 {
@@ -113,57 +96,6 @@ static gboolean fail(const CvdWindow *window, const char *call, GError **error)
     return FALSE;
 }
 
-static guint64 read_hugepage_number(const char *directory, const char *name)
-{
-    g_autofree char *path = g_build_filename(directory, name, NULL);
-    g_autofree char *text = NULL;
-
-    if (!g_file_get_contents(path, &text, NULL, NULL))
-        return 0;
-    return g_ascii_strtoull(text, NULL, 10);
-}
-
-static gboolean is_default_hugepage_size(guint64 size_kb)
-{
-    g_autofree char *text = NULL;
-
-    if (!g_file_get_contents("/proc/meminfo", &text, NULL, NULL))
-        return FALSE;
-    const char *line = strstr(text, "Hugepagesize:");
-    return line != NULL && g_ascii_strtoull(line + strlen("Hugepagesize:"), NULL, 10) == size_kb;
-}
-
-/* Says how many pages are needed and free, and where to get more. */
-static void set_hugepage_error(const CvdWindow *window, GError **error)
-{
-    guint64 size_kb = window->hugepage_size / 1024;
-    g_autofree char *directory =
-        g_strdup_printf(HUGEPAGES_DIRECTORY "/hugepages-%" G_GUINT64_FORMAT "kB", size_kb);
-
-    if (!g_file_test(directory, G_FILE_TEST_IS_DIR)) {
-        g_set_error(error, CVD_ERROR, CVD_ERROR_RESOURCES,
-                    "window.hugepages: this kernel has no huge pages of %" G_GUINT64_FORMAT
-                    " kB (see " HUGEPAGES_DIRECTORY "); choose another size or none",
-                    size_kb);
-        return;
-    }
-    guint64 n_needed = window->size / window->hugepage_size;
-    guint64 n_total = read_hugepage_number(directory, "nr_hugepages");
-    guint64 n_free = read_hugepage_number(directory, "free_hugepages");
-    guint64 n_reserved = read_hugepage_number(directory, "resv_hugepages");
-    n_free -= MIN(n_free, n_reserved);
-    guint64 n_wanted = n_total - MIN(n_total, n_free) + n_needed;
-    g_autofree char *sysctl =
-        is_default_hugepage_size(size_kb)
-            ? g_strdup_printf("sysctl -w vm.nr_hugepages=%" G_GUINT64_FORMAT ", or ", n_wanted)
-            : g_strdup("");
-    g_set_error(error, CVD_ERROR, CVD_ERROR_RESOURCES,
-                "window.hugepages: %" G_GUINT64_FORMAT " huge pages of %" G_GUINT64_FORMAT
-                " kB are needed, %" G_GUINT64_FORMAT " are free; reserve more: %swrite "
-                "%" G_GUINT64_FORMAT " to %s/nr_hugepages",
-                n_needed, size_kb, n_free, sysctl, n_wanted, directory);
-}
-
 static void set_space_error(const CvdWindow *window, int saved_errno, GError **error)
 {
     struct statvfs vfs;
@@ -189,7 +121,7 @@ static gboolean reserve_hugepages(const CvdWindow *window, GError **error)
     void *memory = mmap(NULL, window->size, PROT_READ | PROT_WRITE, MAP_SHARED, window->fd, 0);
 
     if (memory == MAP_FAILED) {
-        set_hugepage_error(window, error);
+        cvd_hugepages_set_error(window->hugepage_size, window->size, error);
         return FALSE;
     }
     munmap(memory, window->size);
@@ -212,7 +144,7 @@ static gboolean allocate(const CvdWindow *window, GError **error)
     if (errno != ENOSPC && errno != ENOMEM && errno != EDQUOT)
         return fail(window, "fallocate", error);
     if (window->hugepage_size > 0)
-        set_hugepage_error(window, error);
+        cvd_hugepages_set_error(window->hugepage_size, window->size, error);
     else
         set_space_error(window, errno, error);
     return FALSE;
@@ -339,7 +271,7 @@ static gboolean create_memfd(CvdWindow *window, GError **error)
     window->fd = memfd_create("cvd-window", flags);
     if (window->fd < 0) {
         if (window->hugepage_size > 0 && (errno == ENODEV || errno == EINVAL)) {
-            set_hugepage_error(window, error);
+            cvd_hugepages_set_error(window->hugepage_size, window->size, error);
             return FALSE;
         }
         return fail(window, "memfd_create", error);
@@ -353,167 +285,15 @@ static gboolean create_memfd(CvdWindow *window, GError **error)
     return allocate(window, error) && write_descriptors(window, error);
 }
 
-static gboolean is_own_window(const struct stat *st)
-{
-    for (GSList *l = own_windows; l != NULL; l = l->next) {
-        const CvdWindow *other = l->data;
-        if (other->device == st->st_dev && other->inode == st->st_ino)
-            return TRUE;
-    }
-    return FALSE;
-}
-
-static gboolean set_busy_error(GError **error, const char *path, pid_t pid)
-{
-    g_set_error(error, CVD_ERROR, CVD_ERROR_BUSY,
-                "%s: in use by process %d; stop it or choose another window.path", path, (int)pid);
-    return FALSE;
-}
-
-static gboolean check_is_ours(const char *path, const struct stat *st, GError **error)
-{
-    if (!S_ISREG(st->st_mode)) {
-        g_set_error(error, CVD_ERROR, CVD_ERROR_FOREIGN,
-                    "%s: exists and is not a regular file; remove it or choose another "
-                    "window.path",
-                    path);
-        return FALSE;
-    }
-    if (st->st_uid != geteuid()) {
-        g_set_error(error, CVD_ERROR, CVD_ERROR_FOREIGN,
-                    "%s: owned by uid %u, not by uid %u; remove it or choose another window.path",
-                    path, (unsigned)st->st_uid, (unsigned)geteuid());
-        return FALSE;
-    }
-    return TRUE;
-}
-
-/*
- * Opens what has the name, with the lock of it. @leftover stays −1 when the name is free, or got
- * another meaning meanwhile.
- */
-static gboolean lock_leftover(const char *path, int *leftover, GError **error)
-{
-    struct stat st, st_now;
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-
-    if (lstat(path, &st) < 0) {
-        if (errno == ENOENT)
-            return TRUE;
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot be examined", path);
-        return FALSE;
-    }
-    if (!check_is_ours(path, &st, error))
-        return FALSE;
-    if (is_own_window(&st))
-        return set_busy_error(error, path, getpid());
-    cvd_autofd fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st_now) < 0) {
-        if (errno == ENOENT)
-            return TRUE;
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno,
-                            "%s: cannot be opened; remove it or choose another window.path", path);
-        return FALSE;
-    }
-    if (st_now.st_dev != st.st_dev || st_now.st_ino != st.st_ino)
-        return TRUE;
-    while (fcntl(fd, F_SETLK, &lock) < 0) {
-        if (errno != EAGAIN && errno != EACCES) {
-            cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: F_SETLK", path);
-            return FALSE;
-        }
-        struct flock holder = lock;
-        if (fcntl(fd, F_GETLK, &holder) == 0 && holder.l_type != F_UNLCK)
-            return set_busy_error(error, path, holder.l_pid);
-    }
-    *leftover = g_steal_fd(&fd);
-    return TRUE;
-}
-
-static gboolean names_inode(const char *path, dev_t device, ino_t inode)
-{
-    struct stat st;
-
-    return lstat(path, &st) == 0 && st.st_dev == device && st.st_ino == inode;
-}
-
-static gboolean remove_leftover(const char *path, int leftover, GError **error)
-{
-    struct stat st;
-
-    if (leftover < 0 || fstat(leftover, &st) < 0 || !names_inode(path, st.st_dev, st.st_ino))
-        return TRUE;
-    if (unlink(path) < 0 && errno != ENOENT) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot remove the leftover", path);
-        return FALSE;
-    }
-    g_message("%s: replaced the leftover of a launcher that is gone", path);
-    return TRUE;
-}
-
-/* The leftover's lock is held until the new inode has its name: who comes meanwhile sees us. */
-static gboolean link_window(CvdWindow *window, GError **error)
-{
-    g_autofree char *source = g_strdup_printf("/proc/self/fd/%d", window->fd);
-
-    for (guint i = 0; i < LINK_ATTEMPTS; i++) {
-        cvd_autofd leftover = -1;
-        if (!lock_leftover(window->path, &leftover, error) ||
-            !remove_leftover(window->path, leftover, error))
-            return FALSE;
-        if (linkat(AT_FDCWD, source, AT_FDCWD, window->path, AT_SYMLINK_FOLLOW) == 0) {
-            window->is_linked = TRUE;
-            return TRUE;
-        }
-        if (errno != EEXIST)
-            return fail(window, "cannot get its name (linkat)", error);
-    }
-    g_set_error(error, CVD_ERROR, CVD_ERROR_BUSY, "%s: others keep making this name", window->path);
-    return FALSE;
-}
-
-static gboolean open_unnamed(CvdWindow *window, GError **error)
-{
-    g_autofree char *directory = g_path_get_dirname(window->path);
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    struct stat st;
-
-    window->fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (window->fd < 0) {
-        int saved_errno = errno;
-        gboolean is_unable = saved_errno == EOPNOTSUPP || saved_errno == EISDIR;
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, saved_errno,
-                            is_unable ? "%s: the file system of %s has no unnamed files "
-                                        "(O_TMPFILE); use one that has, such as /dev/shm"
-                                      : "%s: cannot make a file in %s",
-                            window->path, directory);
-        return FALSE;
-    }
-    if (fchmod(window->fd, 0600) < 0)
-        return fail(window, "fchmod", error);
-    if (fstat(window->fd, &st) < 0)
-        return fail(window, "fstat", error);
-    if (fcntl(window->fd, F_SETLK, &lock) < 0)
-        return fail(window, "F_SETLK", error);
-    window->device = st.st_dev;
-    window->inode = st.st_ino;
-    own_windows = g_slist_prepend(own_windows, window);
-    return TRUE;
-}
-
 static gboolean create_posix_shm(CvdWindow *window, GError **error)
 {
-    cvd_autofd leftover = -1;
-
-    /* Early, so that a taken name is told rather than a lack of space; and a leftover found now is
-     * kept locked, so that of several launchers the first to find it has it. */
-    if (!lock_leftover(window->path, &leftover, error) || !open_unnamed(window, error))
+    window->name = cvd_shm_name_new(window->path, &window->fd, error);
+    if (window->name == NULL)
         return FALSE;
-    cvd_close_fd(&leftover);
     if (ftruncate(window->fd, (off_t)window->size) < 0)
         return fail(window, "ftruncate", error);
     return allocate(window, error) && write_descriptors(window, error) &&
-           link_window(window, error);
+           cvd_shm_name_link(window->name, window->fd, error);
 }
 
 CvdWindow *cvd_window_new(CvdLayout *layout, const CvdWindowOptions *options, GError **error)
@@ -545,9 +325,7 @@ void cvd_window_free(CvdWindow *window)
 {
     if (window == NULL)
         return;
-    if (window->is_linked && names_inode(window->path, window->device, window->inode))
-        unlink(window->path);
-    own_windows = g_slist_remove(own_windows, window);
+    g_clear_pointer(&window->name, cvd_shm_name_free);
     cvd_close_fd(&window->fd);
     cvd_layout_unref(window->layout);
     g_free(window->path);
