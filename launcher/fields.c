@@ -262,7 +262,7 @@ void cvd_read_uint(const CvdPlace *place, JsonNode *node, const CvdField *field,
 }
 
 /* `DIGITS[KMG]` */
-static gboolean parse_size(const char *text, guint64 *bytes)
+gboolean cvd_parse_size(const char *text, guint64 *bytes)
 {
     static const char units[] = "KMG";
 
@@ -304,7 +304,7 @@ void cvd_read_size(const CvdPlace *place, JsonNode *node, const CvdField *field,
     gboolean ok = FALSE;
     const char *string = cvd_node_get_string(node);
     if (string) {
-        ok = parse_size(string, &bytes);
+        ok = cvd_parse_size(string, &bytes);
     } else if (JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_INT64) {
         ok = json_node_get_int(node) >= 0;
         bytes = (guint64)json_node_get_int(node);

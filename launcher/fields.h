@@ -153,6 +153,15 @@ const char *cvd_node_get_string(JsonNode *node);
 void cvd_store_string(gpointer target, gsize offset, char *value);
 
 /**
+ * cvd_parse_size:
+ * @text: digits, with or without one of K, M and G (powers of 1024) after them
+ * @bytes: (out): the size
+ *
+ * Returns: whether it is one, of less than 64 bits
+ */
+gboolean cvd_parse_size(const char *text, guint64 *bytes);
+
+/**
  * cvd_format_size:
  *
  * Returns: (transfer full): a size as the files have it, with the largest of K, M and G that leaves

@@ -60,6 +60,19 @@ static void read_integer(const CvdPlace *place, JsonNode *node, const CvdField *
         *slot = value;
 }
 
+/* A size may also have one of K, M and G after it, as in the other files. */
+static void read_region_size(const CvdPlace *place, JsonNode *node, const CvdField *field,
+                             gpointer target)
+{
+    const char *text = cvd_node_get_string(node);
+    guint64 bytes;
+
+    if (text && !is_decimal(text) && cvd_parse_size(text, &bytes) && bytes <= G_MAXINT64)
+        G_STRUCT_MEMBER(gint64, target, field->offset) = (gint64)bytes;
+    else
+        read_integer(place, node, field, target);
+}
+
 /* The layout descriptor's, which may stand in two places. */
 static void read_spec_integer(const CvdPlace *place, JsonNode *node, const CvdField *field,
                               gpointer target)
@@ -150,7 +163,9 @@ static const CvdField region_fields[] = {
      .offset = G_STRUCT_OFFSET(CvdRegionSpec, name)},
     REGION_INTEGER("current_version", current_version, 0, G_MAXUINT16),
     REGION_INTEGER("min_compatible_version", min_compatible_version, 0, G_MAXUINT16),
-    REGION_INTEGER("region_size", size, CVD_PAGE_SIZE, CVD_MAX_WINDOW_SIZE),
+    {.key = "region_size", .read = read_region_size,
+     .offset = G_STRUCT_OFFSET(CvdRegionSpec, size), .min = CVD_PAGE_SIZE,
+     .max = CVD_MAX_WINDOW_SIZE},
     REGION_INTEGER("region_begin_offset", begin, 0, CVD_MAX_WINDOW_SIZE),
     REGION_INTEGER("region_end_offset", end, 0, CVD_MAX_WINDOW_SIZE),
     {.key = "guest_to_host_signal_table", .read = cvd_read_object, .fields = to_host_fields},
