@@ -30,9 +30,19 @@ missing_packages() {
     printf '%s' "${missing# }"
 }
 
-# What one test is skipped without: not worth stopping for.
+# What single tests are skipped without: not worth stopping for.
 missing_for_tests() {
-    /usr/bin/python3 -c 'import jsonschema' >/dev/null 2>&1 || printf 'python3-jsonschema'
+    missing=
+    /usr/bin/python3 -c 'import jsonschema' >/dev/null 2>&1 || missing="$missing python3-jsonschema"
+    /usr/bin/python3 -c 'import gi' >/dev/null 2>&1 || missing="$missing python3-gi"
+    command -v g-ir-scanner >/dev/null 2>&1 || missing="$missing gobject-introspection"
+    [ -e /usr/share/gir-1.0/Gio-2.0.gir ] || missing="$missing libgirepository1.0-dev"
+    command -v clang-format >/dev/null 2>&1 || missing="$missing clang-format"
+    command -v clang >/dev/null 2>&1 || missing="$missing clang"
+    command -v g++ >/dev/null 2>&1 || missing="$missing g++"
+    command -v man >/dev/null 2>&1 || missing="$missing man-db"
+    command -v groff >/dev/null 2>&1 || missing="$missing groff"
+    printf '%s' "${missing# }"
 }
 
 apt_install() {
