@@ -22,6 +22,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -52,14 +53,17 @@ typedef struct {
     VmState state;
     int epoll_fd;
     struct cvd_guest_window window;
-    guint64 again[CVD_GUEST_MAX_REGIONS / 64]; /* regions to look at once more, a bit each */
-    guint n_again;
+    guint64 again[CVD_GUEST_MAX_REGIONS / 64];  /* regions to look at once more, a bit each */
+    guint64 unrung[CVD_GUEST_MAX_REGIONS / 64]; /* of those, the ones of this round */
+    gboolean any_again;
+    gboolean any_unrung;
     Delayed delayed[CVD_GUEST_MAX_REGIONS]; /* a ring */
     guint first_delayed;
     guint n_delayed;
     gboolean is_delayed[CVD_GUEST_MAX_REGIONS];
     gboolean wants_echo[CVD_GUEST_MAX_REGIONS]; /* of those that are delayed */
     CvdScribbler scribbler;
+    gint64 scribble_at;
     guint64 n_served;
     guint64 n_drops;
 } Vm;
@@ -153,13 +157,9 @@ static gboolean watch_doorbells(GError **error)
     return TRUE;
 }
 
-static void look_again(guint region)
+static guint64 bit_of(guint region)
 {
-    guint64 bit = G_GUINT64_CONSTANT(1) << region % 64;
-
-    if ((vm.again[region / 64] & bit) == 0)
-        vm.n_again++;
-    vm.again[region / 64] |= bit;
+    return G_GUINT64_CONSTANT(1) << region % 64;
 }
 
 static void serve(guint region, gboolean echo)
@@ -168,9 +168,10 @@ static void serve(guint region, gboolean echo)
 
     if (!any && echo)
         ring(region);
-    /* Later, so that a host that never stops signalling one region does not starve the others. */
-    if (cvd_guest_signals_waiting(&vm.window, region))
-        look_again(region);
+    if (cvd_guest_signals_waiting(&vm.window, region)) {
+        vm.again[region / 64] |= bit_of(region);
+        vm.any_again = TRUE;
+    }
     if (!echo)
         return;
     vm.n_served++;
@@ -213,22 +214,38 @@ static void serve_delayed(void)
     }
 }
 
-static void serve_again(void)
+/*
+ * Who sets a word rings next, and that ring most often is there already: then it is the one to be
+ * served, for without a word and a signal left it would pass for a plain one and be echoed. What
+ * remains, once those that were rung have been served, was set by somebody who died before ringing.
+ */
+static void begin_round(void)
 {
-    if (vm.n_again == 0)
+    if (!vm.any_again)
         return;
-    vm.n_again = 0;
-    for (guint i = 0; i < G_N_ELEMENTS(vm.again); i++) {
-        guint64 bits = vm.again[i];
+    memcpy(vm.unrung, vm.again, sizeof vm.unrung);
+    memset(vm.again, 0, sizeof vm.again);
+    vm.any_again = FALSE;
+    vm.any_unrung = TRUE;
+}
 
-        vm.again[i] = 0;
-        for (; bits != 0; bits &= bits - 1)
-            serve_or_delay(64 * i + (guint)__builtin_ctzll(bits), FALSE);
-    }
+static void serve_unrung(void)
+{
+    if (!vm.any_unrung)
+        return;
+    vm.any_unrung = FALSE;
+    for (guint i = 0; i < G_N_ELEMENTS(vm.unrung); i++)
+        for (; vm.unrung[i] != 0; vm.unrung[i] &= vm.unrung[i] - 1)
+            serve_or_delay(64 * i + (guint)__builtin_ctzll(vm.unrung[i]), FALSE);
 }
 
 static void scribble(void)
 {
+    gint64 now_us = g_get_monotonic_time();
+
+    if (now_us < vm.scribble_at)
+        return;
+    vm.scribble_at = now_us + SCRIBBLE_TURN_MS * G_TIME_SPAN_MILLISECOND;
     cvd_scribbler_write(&vm.scribbler, SCRIBBLE_WORDS);
     ring(cvd_scribbler_choose(&vm.scribbler, vm.window.layout.region_count));
 }
@@ -243,6 +260,7 @@ static void rung(guint region, guint32 events)
         G_GNUC_UNUSED gssize n =
             read(vm.attachment->handover.host_to_guest[region], &count, sizeof count);
     }
+    vm.unrung[region / 64] &= ~bit_of(region);
     serve_or_delay(region, TRUE);
 }
 
@@ -278,7 +296,7 @@ static gboolean dispatch(const struct epoll_event *event, GError **error)
 /* Returns: for epoll_wait */
 static int timeout_ms(void)
 {
-    if (vm.n_again > 0)
+    if (vm.any_unrung)
         return 0;
     if (vm.options->scribbles)
         return SCRIBBLE_TURN_MS;
@@ -293,13 +311,14 @@ static gboolean run(GError **error)
     struct epoll_event events[MAX_EVENTS];
 
     while (vm.state == VM_SERVING) {
+        begin_round();
         int n = epoll_wait(vm.epoll_fd, events, MAX_EVENTS, timeout_ms());
 
         for (int i = 0; i < n && vm.state == VM_SERVING; i++)
             if (!dispatch(&events[i], error))
                 return FALSE;
+        serve_unrung();
         serve_delayed();
-        serve_again();
         if (vm.options->scribbles)
             scribble();
     }
