@@ -104,17 +104,42 @@ static int open_private_dir(int parent, const char *name, const char *path, GErr
     return g_steal_fd(&fd);
 }
 
+static gboolean is_removed(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && st.st_nlink == 0;
+}
+
 static gboolean open_dir(CvdInstanceDir *dir, GError **error)
 {
     g_autofree char *base = g_path_get_dirname(dir->path);
     g_autofree char *name = g_path_get_basename(dir->path);
 
-    cvd_autofd base_fd = open_private_dir(AT_FDCWD, base, base, error);
-    if (base_fd < 0)
-        return FALSE;
-    cvd_close_fd(&dir->fd);
-    dir->fd = open_private_dir(base_fd, name, dir->path, error);
-    return dir->fd >= 0;
+    for (;;) {
+        g_autoptr(GError) reason = NULL;
+        cvd_autofd base_fd = open_private_dir(AT_FDCWD, base, base, error);
+        if (base_fd < 0)
+            return FALSE;
+        cvd_close_fd(&dir->fd);
+        dir->fd = open_private_dir(base_fd, name, dir->path, &reason);
+        if (dir->fd >= 0)
+            return TRUE;
+        /* The last instance that stops takes the directory of all along. */
+        if (!is_removed(base_fd)) {
+            g_propagate_error(error, g_steal_pointer(&reason));
+            return FALSE;
+        }
+    }
+}
+
+/* Fails when logs stay, or when others are in there: both are fine. */
+static void remove_dirs(const CvdInstanceDir *dir)
+{
+    g_autofree char *base = g_path_get_dirname(dir->path);
+
+    if (rmdir(dir->path) == 0)
+        rmdir(base);
 }
 
 /* The lock's content: who holds it, or held it last. */
@@ -258,7 +283,7 @@ CvdInstanceDir *cvd_instance_dir_acquire(const char *name, GError **error)
     if (lock(dir, name, error) && take_over(dir, error))
         return g_steal_pointer(&dir);
     if (dir->fd >= 0)
-        rmdir(dir->path); /* of our own, and made for nothing if it is empty */
+        remove_dirs(dir); /* of our own, and made for nothing if they are empty */
     return NULL;
 }
 
@@ -277,8 +302,7 @@ void cvd_instance_dir_release(CvdInstanceDir *dir, gboolean keep_logs)
     if (!keep_logs)
         remove_files(dir, logs);
     remove_files(dir, lock);
-    /* Fails when logs stay, or when the next launcher is in there already: both are fine. */
-    rmdir(dir->path);
+    remove_dirs(dir);
     dir_free(dir);
 }
 

@@ -39,7 +39,8 @@ CvdInstanceDir *cvd_instance_dir_acquire(const char *name, GError **error);
  * @dir: (transfer full): a directory
  * @keep_logs: whether console.log and qemu.log stay
  *
- * Removes the directory's files, and the directory if it is then empty.
+ * Removes the directory's files, the directory if it is then empty, and the one that instances
+ * share if that is.
  */
 void cvd_instance_dir_release(CvdInstanceDir *dir, gboolean keep_logs);
 

@@ -292,10 +292,18 @@ static char *describe_exit(const char *program, CvdExit qemu)
     return g_strdup_printf("%s exited with status %d", program, qemu.value);
 }
 
+/* Whether it ended by a signal other than those of the ladder. */
+static gboolean has_crashed(CvdExit qemu)
+{
+    return qemu.is_signal && qemu.value != SIGTERM && qemu.value != SIGKILL;
+}
+
 CvdVerdict cvd_lifecycle_verdict(const CvdLifecycle *lifecycle, const char *program,
                                  const char *shutdown_reason, CvdExit qemu)
 {
     g_autofree char *how = describe_exit(program, qemu);
+    g_autofree char *why = NULL;
+    CvdVerdict shutdown;
 
     switch (lifecycle->cause) {
     case CVD_CAUSE_STOP_REQUESTED:
@@ -303,6 +311,8 @@ CvdVerdict cvd_lifecycle_verdict(const CvdLifecycle *lifecycle, const char *prog
             return verdict(1, g_steal_pointer(&how));
         if (qemu.is_signal && qemu.value == SIGKILL)
             return verdict(0, g_strdup_printf("stopped, though %s had to be killed", program));
+        if (has_crashed(qemu))
+            return verdict(0, g_strdup_printf("stopped, though %s", how));
         return verdict(0, g_strdup(g_strcmp0(shutdown_reason, "guest-shutdown") == 0
                                        ? "stopped: the guest powered off"
                                        : "stopped"));
@@ -315,7 +325,11 @@ CvdVerdict cvd_lifecycle_verdict(const CvdLifecycle *lifecycle, const char *prog
     case CVD_CAUSE_COMMAND_FAILED:
         return verdict(1, g_strdup("QEMU refused a command; its answer stands above"));
     case CVD_CAUSE_VM_SHUTDOWN:
-        return shutdown_verdict(program, shutdown_reason);
+        shutdown = shutdown_verdict(program, shutdown_reason);
+        if (qemu.is_known && !has_crashed(qemu))
+            return shutdown;
+        why = shutdown.text;
+        return verdict(1, g_strdup_printf("%s, but %s", why, how));
     case CVD_CAUSE_CONNECTION_LOST:
         return verdict(1, g_strdup_printf("%s closed a connection to the launcher but went on, so "
                                           "it was killed",

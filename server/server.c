@@ -242,10 +242,9 @@ gboolean cvd_server_guest_was_reset(CvdServer *server, GError **error)
 {
     g_assert(CVD_IS_SERVER(server) && server->state == SERVER_STARTED);
 
-    if (!cvd_window_reset_signals(server->window, error))
-        return FALSE;
-    cvd_client_port_close_clients(server->client_port);
-    return TRUE;
+    gboolean is_zeroed = cvd_window_reset_signals(server->window, error);
+    cvd_client_port_close_clients(server->client_port); /* their guest is gone in any case */
+    return is_zeroed;
 }
 
 static gboolean fail_if_stopped(const CvdServer *server, GError **error)
