@@ -6,6 +6,7 @@
  */
 #include "tests/bench/clients.h"
 #include "tests/bench/figures.h"
+#include "tests/bench/signals.h"
 #include "tests/bench/subjects.h"
 #include "tests/support/launcher.h"
 
@@ -29,7 +30,8 @@ static const GOptionEntry entries[] = {
     {"json", 0, 0, G_OPTION_ARG_NONE, &as_json, "Print one JSON object", NULL},
     {"rounds", 0, 0, G_OPTION_ARG_INT, &n_rounds, "How often each pair is measured", "N"},
     {"idle", 0, 0, G_OPTION_ARG_INT, &idle_s, "How long the idle launcher is watched", "SECONDS"},
-    {"only", 0, 0, G_OPTION_ARG_STRING, &only, "Measure one group: launch or clients", "GROUP"},
+    {"only", 0, 0, G_OPTION_ARG_STRING, &only, "Measure one group: launch, clients or signals",
+     "GROUP"},
     {NULL},
 };
 
@@ -243,6 +245,8 @@ int main(int argc, char **argv)
         bench_launch();
     if (wants("clients"))
         bench_clients(n_rounds);
+    if (wants("signals"))
+        bench_signals(n_rounds);
     figures_end();
     return 0;
 }

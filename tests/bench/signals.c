@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A signal through a region and the answer to it, client library against cvd-vm, beside what the
+ * kernel takes for the wake-ups alone: two processes that ring each other by eventfd.
+ */
+#include "tests/bench/signals.h"
+
+#include "base/fd.h"
+#include "client/cvd-client.h"
+#include "tests/bench/figures.h"
+#include "tests/bench/subjects.h"
+#include "tests/support/launcher.h"
+
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define N_ROUND_TRIPS 20000
+#define REGION        "region0"
+
+typedef struct {
+    int to_child;
+    int from_child;
+    pid_t pid;
+} PingPong;
+
+static void ring(int fd)
+{
+    const guint64 one = 1;
+
+    g_assert_cmpint(write(fd, &one, sizeof one), ==, sizeof one);
+}
+
+static void wait_for_ring(int fd)
+{
+    guint64 n;
+
+    g_assert_cmpint(read(fd, &n, sizeof n), ==, sizeof n);
+}
+
+static void ping_pong_start(PingPong *pair)
+{
+    pair->to_child = eventfd(0, EFD_CLOEXEC);
+    pair->from_child = eventfd(0, EFD_CLOEXEC);
+    pair->pid = fork();
+    if (pair->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (;;) {
+            wait_for_ring(pair->to_child);
+            ring(pair->from_child);
+        }
+    }
+}
+
+static void ping_pong_stop(PingPong *pair)
+{
+    kill(pair->pid, SIGKILL);
+    waitpid(pair->pid, NULL, 0);
+    cvd_close_fd(&pair->to_child);
+    cvd_close_fd(&pair->from_child);
+}
+
+static double now_us(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
+}
+
+static double time_ping_pong(const PingPong *pair)
+{
+    g_autoptr(GArray) times_us = figure_values();
+
+    for (guint i = 0; i < N_ROUND_TRIPS; i++) {
+        double begin = now_us();
+        ring(pair->to_child);
+        wait_for_ring(pair->from_child);
+        double us = now_us() - begin;
+        g_array_append_val(times_us, us);
+    }
+    return figure_quantile(times_us, 0.5);
+}
+
+static double time_signals(CvdRegion *region)
+{
+    g_autoptr(GArray) times_us = figure_values();
+    g_autoptr(GError) error = NULL;
+    guint word = cvd_region_get_data_offset(region);
+
+    for (guint i = 0; i < N_ROUND_TRIPS; i++) {
+        double begin = now_us();
+        if (!cvd_region_store(region, word, i, &error) || !cvd_region_signal(region, word, &error))
+            g_error("%s", error->message);
+        for (guint answer = i; answer != i + 1;) {
+            g_autoptr(GArray) offsets = cvd_region_wait(region, 10000, NULL, &error);
+            if (offsets == NULL || !cvd_region_load(region, word + 4, &answer, &error))
+                g_error("%s", error->message);
+        }
+        double us = now_us() - begin;
+        g_array_append_val(times_us, us);
+    }
+    return figure_quantile(times_us, 0.5);
+}
+
+typedef struct {
+    Subject *subject;
+    TestProcess *server;
+    TestProcess *vm;
+    CvdRegion *region;
+} Pair;
+
+static void pair_start(Pair *pair, guint n_regions)
+{
+    g_autoptr(GError) error = NULL;
+
+    pair->subject = subject_new(n_regions, 16u << 20);
+    const TestSandbox *sandbox = pair->subject->sandbox;
+    const char *args[] = {"--serve-only", "--set", pair->subject->layout, NULL};
+    pair->server = test_launch_with(sandbox, "signals", args, NULL, NULL);
+    test_process_wait_err(pair->server, "serving", 1);
+    g_autofree char *vm_socket = test_sandbox_instance_path(sandbox, "signals", "vm.sock");
+    g_autofree char *client_socket = test_sandbox_instance_path(sandbox, "signals", "client.sock");
+    const char *vm_argv[] = {g_getenv("CVD_VM"), "--socket", vm_socket, NULL};
+    pair->vm = test_process_start(sandbox, vm_argv, NULL, NULL);
+    test_process_wait_err(pair->vm, "ready", 1);
+    pair->region = cvd_region_open(client_socket, REGION, 0, NULL, &error);
+    if (pair->region == NULL)
+        g_error("%s", error->message);
+}
+
+static void pair_stop(Pair *pair)
+{
+    g_clear_object(&pair->region);
+    test_process_signal(pair->vm, SIGTERM);
+    test_process_wait_end(pair->vm);
+    test_process_signal(pair->server, SIGINT);
+    test_process_wait_end(pair->server);
+    test_process_free(pair->vm);
+    test_process_free(pair->server);
+    subject_free(pair->subject);
+}
+
+void bench_signals(int n_rounds)
+{
+    g_autoptr(GArray) bare_us = figure_values();
+    g_autoptr(GArray) signal_us = figure_values();
+    g_autoptr(GArray) many_us = figure_values();
+    PingPong ping_pong;
+    Pair few, many;
+
+    ping_pong_start(&ping_pong);
+    pair_start(&few, 4);
+    pair_start(&many, 2048);
+    for (int i = 0; i < n_rounds; i++) {
+        figure_progress("signals: round %d of %d", i + 1, n_rounds);
+        double us = time_ping_pong(&ping_pong);
+        g_array_append_val(bare_us, us);
+        us = time_signals(few.region);
+        g_array_append_val(signal_us, us);
+        us = time_signals(many.region);
+        g_array_append_val(many_us, us);
+    }
+    g_autoptr(GArray) ratio = figure_combine(signal_us, bare_us, '/');
+    g_autoptr(GArray) growth = figure_combine(many_us, signal_us, '/');
+    figure_report("eventfd_p50_us", "bare eventfd ping-pong: round trip, p50", bare_us, "us",
+                  FIGURE_PLAIN, 0);
+    figure_report("signal_p50_us", "signal and answer through a region: p50", signal_us, "us",
+                  FIGURE_PLAIN, 0);
+    figure_report("signal_ratio", "  region / bare eventfd", ratio, "", FIGURE_AT_MOST, 1.25);
+    figure_report("signal_regions_ratio", "  with 2048 regions / with 4", growth, "",
+                  FIGURE_AT_MOST, 1.2);
+    ping_pong_stop(&ping_pong);
+    pair_stop(&few);
+    pair_stop(&many);
+}
