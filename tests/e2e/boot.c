@@ -140,50 +140,6 @@ static void test_clients_that_die(gconstpointer data)
     test_ping(fixture->client_socket, name);
 }
 
-static void receive_exactly(int fd, void *data, gsize size, int *fds)
-{
-    test_wait_readable(fd, "legacy server");
-    g_assert_cmpint(cvd_socket_receive(fd, data, size, fds, fds != NULL ? 3 : 0), ==, size);
-}
-
-/* The conversation of section 4, then a ring through the descriptors that came. */
-static void test_legacy_client(gconstpointer data)
-{
-    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
-    g_autofree char *path = test_sandbox_path(sandbox, "legacy");
-    g_autofree char *argument = g_strdup_printf("sockets.legacy_client=%s", path);
-    g_autoptr(TestProcess) launcher = test_launch(sandbox, "legacy", "--set", argument, NULL);
-    g_autofree char *client_socket = test_sandbox_instance_path(sandbox, "legacy", "client.sock");
-    int fds[3];
-    guint32 version;
-    char zero[8];
-    guint64 count = 1;
-
-    test_launcher_wait_running(launcher);
-    test_launcher_wait_guest(sandbox, "legacy", 1);
-    g_autoptr(GPtrArray) names = test_list_regions(client_socket);
-    const char *name = g_ptr_array_index(names, 0);
-    gint16 length = (gint16)strlen(name);
-    cvd_autofd fd = test_connect(path);
-    receive_exactly(fd, &version, sizeof version, NULL);
-    g_assert_cmpuint(version, ==, 0);
-    g_assert_cmpint(write(fd, &length, sizeof length), ==, sizeof length);
-    g_assert_cmpint(write(fd, name, strlen(name)), ==, length);
-    receive_exactly(fd, zero, sizeof zero, fds);
-    g_assert_cmpint(write(fds[1], &count, sizeof count), ==, sizeof count);
-    test_wait_readable(fds[0], "the guest's echo");
-    /* The window is open for reading, as these programs pread() its descriptors. */
-    guint16 major;
-    g_assert_cmpint(pread(fds[2], &major, sizeof major, 0), ==, sizeof major);
-    g_assert_cmpuint(major, ==, 2);
-    for (guint i = 0; i < 3; i++)
-        close(fds[i]);
-    test_process_signal(launcher, SIGTERM);
-    test_launcher_assert_exit(launcher, 0);
-    g_assert_cmpint(access(path, F_OK), ==, -1);
-    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
-}
-
 /* In a file, as the kernel limits the length of an argument. */
 static char *write_layout(const TestSandbox *sandbox, guint n_regions)
 {
@@ -356,7 +312,6 @@ int main(int argc, char **argv)
     test_add("/boot/second-vm-is-refused", NULL, test_second_vm_is_refused);
     test_add("/boot/unknown-region", NULL, test_unknown_region);
     test_add("/boot/clients-that-die-at-every-byte", NULL, test_clients_that_die);
-    test_add("/boot/legacy-client", NULL, test_legacy_client);
     test_add("/boot/forced-bus-master", NULL, test_forced_bus_master);
     test_add("/boot/bus-master-left-alone", NULL, test_bus_master_left_alone);
     test_add("/boot/serial-on-the-terminal", NULL, test_serial_on_the_terminal);
