@@ -119,6 +119,26 @@ CvdRegion *cvd_region_open_finish(GAsyncResult *result, GError **error);
  */
 gboolean cvd_region_reopen(CvdRegion *region, GCancellable *cancellable, GError **error);
 
+/**
+ * cvd_region_reopen_async:
+ * @region: as above
+ * @cancellable: (nullable): as above
+ * @callback: (scope async): called when it is done
+ * @user_data: for @callback
+ *
+ * cvd_region_reopen() without blocking, for a handler of `closed`.
+ */
+void cvd_region_reopen_async(CvdRegion *region, GCancellable *cancellable,
+                             GAsyncReadyCallback callback, gpointer user_data);
+
+/**
+ * cvd_region_reopen_finish:
+ * @region: as above
+ * @result: what the callback was given
+ * @error: see #CvdRegionError
+ */
+gboolean cvd_region_reopen_finish(CvdRegion *region, GAsyncResult *result, GError **error);
+
 /** cvd_region_get_name: Returns: (transfer none): its name */
 const char *cvd_region_get_name(CvdRegion *region);
 /** cvd_region_get_version: Returns: its `current_version` when it was opened */

@@ -1,0 +1,569 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Each state is the message that is being sent or awaited. Of what is awaited never more bytes are
+ * read than belong to it, as the descriptors come with the bytes of their message. The request
+ * follows only when the server has told its version: one of another version would not understand
+ * it.
+ */
+#include "client/handshake.h"
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/wire-client.h"
+#include "client/instance.h"
+#include "client/region.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* A listening socket with a full backlog refuses and cannot be waited for. */
+#define CONNECT_AGAIN_US (20 * 1000)
+
+typedef enum {
+    STATE_CONNECTING,
+    STATE_SENDING_VERSION,
+    STATE_VERSION,
+    STATE_SENDING_REQUEST,
+    STATE_BEGIN,
+    STATE_END,
+    STATE_GUEST_TO_HOST,
+    STATE_HOST_TO_GUEST,
+    STATE_WINDOW,
+    STATE_SENDING_LIST,
+    STATE_COUNT,
+    STATE_ENTRIES,
+    STATE_DONE,
+} State;
+
+struct CvdHandshake {
+    char *path;
+    char *region;
+    State state;
+    gint64 deadline_us;
+    int socket;
+    /* What is being sent, or what has come of the message that is awaited. */
+    char bytes[MAX(CVD_WIRE_MAX_REQUEST, CVD_WIRE_ENTRY_SIZE) + 1];
+    gsize n_bytes;
+    gsize n_sent;
+    int fd;
+    guint32 n_listed;
+    CvdHandshakeResult result;
+};
+
+typedef enum {
+    IO_ALL,
+    IO_AGAIN,
+    IO_FAILED,
+} Io;
+
+CvdHandshake *cvd_handshake_new(const char *socket_path, const char *region, guint limit_ms)
+{
+    CvdHandshake *handshake = g_new(CvdHandshake, 1);
+
+    *handshake = (CvdHandshake){
+        .path = g_strdup(socket_path),
+        .region = g_strdup(region),
+        .deadline_us = g_get_monotonic_time() + (gint64)limit_ms * 1000,
+        .socket = -1,
+        .fd = -1,
+        .result = {.guest_to_host = -1, .host_to_guest = -1, .window = -1, .connection = -1},
+    };
+    return handshake;
+}
+
+void cvd_handshake_free(CvdHandshake *handshake)
+{
+    cvd_close_fd(&handshake->socket);
+    cvd_close_fd(&handshake->fd);
+    cvd_close_fd(&handshake->result.guest_to_host);
+    cvd_close_fd(&handshake->result.host_to_guest);
+    cvd_close_fd(&handshake->result.window);
+    cvd_close_fd(&handshake->result.connection);
+    g_clear_pointer(&handshake->result.regions, g_array_unref);
+    g_free(handshake->path);
+    g_free(handshake->region);
+    g_free(handshake);
+}
+
+CvdHandshakeResult *cvd_handshake_get_result(CvdHandshake *handshake)
+{
+    g_assert(handshake->state == STATE_DONE);
+    return &handshake->result;
+}
+
+static gboolean fail(CvdHandshake *handshake, CvdRegionError code, const char *what, GError **error)
+{
+    g_set_error(error, CVD_REGION_ERROR, (int)code, "%s: %s", handshake->path, what);
+    return FALSE;
+}
+
+static gboolean fail_errno(CvdHandshake *handshake, const char *what, int saved_errno,
+                           GError **error)
+{
+    gboolean is_closed = saved_errno == EPIPE || saved_errno == ECONNRESET;
+
+    g_set_error(error, CVD_REGION_ERROR,
+                is_closed ? CVD_REGION_ERROR_CLOSED : CVD_REGION_ERROR_FAILED, "%s: %s: %s",
+                handshake->path, what, g_strerror(saved_errno));
+    return FALSE;
+}
+
+static void enter(CvdHandshake *handshake, State state)
+{
+    handshake->state = state;
+    handshake->n_bytes = 0;
+    handshake->n_sent = 0;
+}
+
+static void begin_sending(CvdHandshake *handshake, State state, const char *text)
+{
+    enter(handshake, state);
+    handshake->n_bytes = g_strlcpy(handshake->bytes, text, sizeof handshake->bytes);
+    g_assert(handshake->n_bytes < sizeof handshake->bytes);
+}
+
+/* Returns: a connected socket, −1 with `errno` set */
+static int connect_to(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    cvd_autofd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return -1;
+    g_strlcpy(address.sun_path, path, sizeof address.sun_path);
+    int r;
+    do
+        r = connect(fd, (struct sockaddr *)&address, sizeof address);
+    while (r < 0 && errno == EINTR);
+    return r < 0 ? -1 : g_steal_fd(&fd);
+}
+
+static Io do_connect(CvdHandshake *handshake, GError **error)
+{
+    if (strlen(handshake->path) >= sizeof((struct sockaddr_un *)NULL)->sun_path) {
+        fail(handshake, CVD_REGION_ERROR_NO_SERVER,
+             "no socket can have a path of more than 107 bytes", error);
+        return IO_FAILED;
+    }
+    handshake->socket = connect_to(handshake->path);
+    if (handshake->socket >= 0)
+        return IO_ALL;
+    if (errno == EAGAIN)
+        return IO_AGAIN;
+    if (errno == ENOENT || errno == ECONNREFUSED || errno == ENOTDIR)
+        g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_NO_SERVER,
+                    "%s: no server listens there (%s); is cvd-launch running?", handshake->path,
+                    g_strerror(errno));
+    else
+        fail_errno(handshake, "cannot connect", errno, error);
+    return IO_FAILED;
+}
+
+static Io do_send(CvdHandshake *handshake, GError **error)
+{
+    while (handshake->n_sent < handshake->n_bytes) {
+        gssize n = cvd_socket_send(handshake->socket, handshake->bytes + handshake->n_sent,
+                                   handshake->n_bytes - handshake->n_sent, NULL, 0);
+        if (n < 0 && errno == EAGAIN)
+            return IO_AGAIN;
+        if (n < 0) {
+            fail_errno(handshake, "cannot send", errno, error);
+            return IO_FAILED;
+        }
+        handshake->n_sent += (gsize)n;
+    }
+    return IO_ALL;
+}
+
+/* The descriptor of a message comes with one of its bytes; further ones are not wanted. */
+static void keep_fd(CvdHandshake *handshake, int *fd)
+{
+    if (handshake->fd < 0)
+        handshake->fd = g_steal_fd(fd);
+    cvd_close_fd(fd);
+}
+
+/* Receives until @size bytes of the message are there. */
+static Io do_receive(CvdHandshake *handshake, gsize size, GError **error)
+{
+    gboolean wants_fd = size == CVD_WIRE_PASS_SIZE;
+
+    g_assert(size < sizeof handshake->bytes);
+    while (handshake->n_bytes < size) {
+        int fd = -1;
+        gssize n = cvd_socket_receive(handshake->socket, handshake->bytes + handshake->n_bytes,
+                                      size - handshake->n_bytes, &fd, wants_fd ? 1 : 0);
+        if (n < 0 && errno == EAGAIN)
+            return IO_AGAIN;
+        if (n < 0) {
+            fail_errno(handshake, "cannot receive", errno, error);
+            return IO_FAILED;
+        }
+        if (n == 0) {
+            fail(handshake, CVD_REGION_ERROR_CLOSED,
+                 "the server has closed the connection before it had answered", error);
+            return IO_FAILED;
+        }
+        keep_fd(handshake, &fd);
+        handshake->n_bytes += (gsize)n;
+    }
+    return IO_ALL;
+}
+
+static Io malformed(CvdHandshake *handshake, const char *expected, GError **error)
+{
+    g_autofree char *got = cvd_escape_bytes(handshake->bytes, handshake->n_bytes);
+
+    g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_PROTOCOL,
+                "%s: the server does not keep to the protocol: expected %s, got \"%s\"",
+                handshake->path, expected, got);
+    return IO_FAILED;
+}
+
+static Io receive_version(CvdHandshake *handshake, GError **error)
+{
+    gsize size = CVD_WIRE_NUMBER_SIZE; /* of the shorter form */
+
+    for (;;) {
+        Io io = do_receive(handshake, size, error);
+        if (io != IO_ALL)
+            return io;
+        switch (cvd_wire_parse_version(handshake->bytes, handshake->n_bytes)) {
+        case CVD_WIRE_VERSION_MORE:
+            size = CVD_WIRE_MAX_VERSION;
+            break;
+        case CVD_WIRE_VERSION_0:
+            return IO_ALL;
+        case CVD_WIRE_VERSION_OTHER: {
+            g_autofree char *got = cvd_escape_bytes(handshake->bytes, handshake->n_bytes);
+            g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_VERSION,
+                        "%s: the server speaks another version of the protocol than 0: \"%s\"",
+                        handshake->path, got);
+            return IO_FAILED;
+        }
+        case CVD_WIRE_VERSION_MALFORMED:
+            return malformed(handshake, "`" CVD_WIRE_VERSION_REPLY "`", error);
+        }
+    }
+}
+
+static Io receive_number(CvdHandshake *handshake, guint32 *number, GError **error)
+{
+    Io io = do_receive(handshake, CVD_WIRE_NUMBER_SIZE, error);
+
+    if (io != IO_ALL)
+        return io;
+    return cvd_wire_parse_number(handshake->bytes, number)
+               ? IO_ALL
+               : malformed(handshake, "`0x` and 8 hexadecimal digits", error);
+}
+
+static Io receive_begin(CvdHandshake *handshake, GError **error)
+{
+    Io io = receive_number(handshake, &handshake->result.begin, error);
+
+    if (io == IO_ALL && handshake->result.begin == CVD_WIRE_UNKNOWN) {
+        g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_UNKNOWN_REGION,
+                    "%s: the server has no region '%s'; `cvd-client list` shows what there is",
+                    handshake->path, handshake->region);
+        return IO_FAILED;
+    }
+    return io;
+}
+
+static Io receive_fd(CvdHandshake *handshake, int *out, const char *what, GError **error)
+{
+    static const char zeroes[CVD_WIRE_PASS_SIZE];
+    Io io = do_receive(handshake, CVD_WIRE_PASS_SIZE, error);
+
+    if (io != IO_ALL)
+        return io;
+    if (handshake->fd < 0 || memcmp(handshake->bytes, zeroes, sizeof zeroes) != 0)
+        return malformed(handshake, what, error);
+    *out = g_steal_fd(&handshake->fd);
+    return IO_ALL;
+}
+
+static Io receive_count(CvdHandshake *handshake, GError **error)
+{
+    Io io = receive_number(handshake, &handshake->n_listed, error);
+
+    if (io == IO_ALL && handshake->n_listed > CVD_MAX_LISTED)
+        return malformed(handshake, "at most 2048 regions", error);
+    if (io == IO_ALL)
+        handshake->result.regions = g_array_new(FALSE, FALSE, sizeof(CvdRegionInfo));
+    return io;
+}
+
+static void add_entry(CvdHandshake *handshake, const CvdWireEntry *entry)
+{
+    CvdRegionInfo info = {.begin = entry->begin, .end = entry->end};
+
+    G_STATIC_ASSERT(sizeof info.name == sizeof entry->name);
+    memcpy(info.name, entry->name, sizeof info.name);
+    g_array_append_val(handshake->result.regions, info);
+}
+
+static Io receive_entries(CvdHandshake *handshake, GError **error)
+{
+    while (handshake->result.regions->len < handshake->n_listed) {
+        CvdWireEntry entry;
+        gsize used;
+        guint32 length = 0;
+        Io io = do_receive(handshake, 3 * (gsize)CVD_WIRE_NUMBER_SIZE, error);
+        if (io != IO_ALL)
+            return io;
+        if (cvd_wire_parse_number(handshake->bytes + 2 * (gsize)CVD_WIRE_NUMBER_SIZE, &length) &&
+            length <= CVD_WIRE_MAX_NAME)
+            io = do_receive(handshake, 3 * (gsize)CVD_WIRE_NUMBER_SIZE + length, error);
+        if (io != IO_ALL)
+            return io;
+        if (cvd_wire_parse_entry(handshake->bytes, handshake->n_bytes, &entry, &used) !=
+            CVD_WIRE_PARSED)
+            return malformed(handshake, "the entry of a region", error);
+        add_entry(handshake, &entry);
+        handshake->n_bytes = 0;
+    }
+    return IO_ALL;
+}
+
+static void after_version(CvdHandshake *handshake)
+{
+    if (handshake->region == NULL) {
+        begin_sending(handshake, STATE_SENDING_LIST, CVD_WIRE_GET_REGIONS);
+        return;
+    }
+    char request[CVD_WIRE_MAX_REQUEST + 1];
+    cvd_wire_format_request(request, handshake->region);
+    begin_sending(handshake, STATE_SENDING_REQUEST, request);
+}
+
+/* Does what the state is for. Returns: whether it is over, so that the next follows */
+static Io do_state(CvdHandshake *handshake, GError **error)
+{
+    CvdHandshakeResult *result = &handshake->result;
+
+    switch (handshake->state) {
+    case STATE_CONNECTING:
+        return do_connect(handshake, error);
+    case STATE_SENDING_VERSION:
+    case STATE_SENDING_REQUEST:
+    case STATE_SENDING_LIST:
+        return do_send(handshake, error);
+    case STATE_VERSION:
+        return receive_version(handshake, error);
+    case STATE_BEGIN:
+        return receive_begin(handshake, error);
+    case STATE_END:
+        return receive_number(handshake, &result->end, error);
+    case STATE_GUEST_TO_HOST:
+        return receive_fd(handshake, &result->guest_to_host,
+                          "8 zero bytes with the guest-to-host doorbell", error);
+    case STATE_HOST_TO_GUEST:
+        return receive_fd(handshake, &result->host_to_guest,
+                          "8 zero bytes with the host-to-guest doorbell", error);
+    case STATE_WINDOW:
+        return receive_fd(handshake, &result->window, "8 zero bytes with the window", error);
+    case STATE_COUNT:
+        return receive_count(handshake, error);
+    case STATE_ENTRIES:
+        return receive_entries(handshake, error);
+    case STATE_DONE:
+        break;
+    }
+    g_assert_not_reached();
+}
+
+static void go_on(CvdHandshake *handshake)
+{
+    switch (handshake->state) {
+    case STATE_CONNECTING:
+        begin_sending(handshake, STATE_SENDING_VERSION, CVD_WIRE_GET_VERSION);
+        return;
+    case STATE_SENDING_LIST:
+        enter(handshake, STATE_COUNT);
+        return;
+    case STATE_VERSION:
+        after_version(handshake);
+        return;
+    case STATE_WINDOW:
+    case STATE_ENTRIES:
+        handshake->result.connection = g_steal_fd(&handshake->socket);
+        enter(handshake, STATE_DONE);
+        return;
+    case STATE_SENDING_VERSION:
+    case STATE_SENDING_REQUEST:
+    case STATE_BEGIN:
+    case STATE_END:
+    case STATE_GUEST_TO_HOST:
+    case STATE_HOST_TO_GUEST:
+    case STATE_COUNT:
+        enter(handshake, handshake->state + 1);
+        return;
+    case STATE_DONE:
+        break;
+    }
+    g_assert_not_reached();
+}
+
+static const char *silence_of(const CvdHandshake *handshake)
+{
+    return handshake->state == STATE_CONNECTING
+               ? "the server takes no connection; it may have as many clients as it may have"
+               : "the server does not answer in time";
+}
+
+CvdHandshakeStep cvd_handshake_step(CvdHandshake *handshake, GError **error)
+{
+    if (handshake->region != NULL && !cvd_wire_is_region_name(handshake->region)) {
+        g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_UNKNOWN_REGION,
+                    "'%s': no region can have that name: 1 to 15 of A-Z a-z 0-9 _ - .",
+                    handshake->region);
+        return CVD_HANDSHAKE_FAILED;
+    }
+    while (handshake->state != STATE_DONE) {
+        switch (do_state(handshake, error)) {
+        case IO_ALL:
+            go_on(handshake);
+            break;
+        case IO_AGAIN:
+            if (g_get_monotonic_time() < handshake->deadline_us)
+                return CVD_HANDSHAKE_AGAIN;
+            fail(handshake, CVD_REGION_ERROR_PROTOCOL, silence_of(handshake), error);
+            return CVD_HANDSHAKE_FAILED;
+        case IO_FAILED:
+            return CVD_HANDSHAKE_FAILED;
+        }
+    }
+    return CVD_HANDSHAKE_DONE;
+}
+
+/* What to wait for after %CVD_HANDSHAKE_AGAIN; nothing: only until a moment. */
+static GIOCondition condition_of(const CvdHandshake *handshake)
+{
+    switch (handshake->state) {
+    case STATE_SENDING_VERSION:
+    case STATE_SENDING_REQUEST:
+    case STATE_SENDING_LIST:
+        return G_IO_OUT;
+    case STATE_VERSION:
+    case STATE_BEGIN:
+    case STATE_END:
+    case STATE_GUEST_TO_HOST:
+    case STATE_HOST_TO_GUEST:
+    case STATE_WINDOW:
+    case STATE_COUNT:
+    case STATE_ENTRIES:
+        return G_IO_IN;
+    case STATE_CONNECTING:
+    case STATE_DONE:
+        return 0;
+    }
+    g_assert_not_reached();
+}
+
+/* When to step again even if nothing happens. */
+static gint64 moment_of(const CvdHandshake *handshake)
+{
+    if (handshake->state == STATE_CONNECTING)
+        return MIN(handshake->deadline_us, g_get_monotonic_time() + CONNECT_AGAIN_US);
+    return handshake->deadline_us;
+}
+
+static gboolean wait_blocking(CvdHandshake *handshake, GCancellable *cancellable, GError **error)
+{
+    GPollFD fds[2] = {{.fd = handshake->socket, .events = condition_of(handshake)}};
+    /* Without a free descriptor a cancellation is seen when the wait is over. */
+    gboolean has_cancel = g_cancellable_make_pollfd(cancellable, &fds[1]);
+    gint64 left_us = moment_of(handshake) - g_get_monotonic_time();
+
+    g_poll(fds, has_cancel ? 2 : 1, (int)(MAX(left_us, 0) / 1000 + 1));
+    if (has_cancel)
+        g_cancellable_release_fd(cancellable);
+    return !g_cancellable_set_error_if_cancelled(cancellable, error);
+}
+
+gboolean cvd_handshake_run(CvdHandshake *handshake, GCancellable *cancellable, GError **error)
+{
+    if (g_cancellable_set_error_if_cancelled(cancellable, error))
+        return FALSE;
+    for (;;) {
+        switch (cvd_handshake_step(handshake, error)) {
+        case CVD_HANDSHAKE_DONE:
+            return TRUE;
+        case CVD_HANDSHAKE_FAILED:
+            return FALSE;
+        case CVD_HANDSHAKE_AGAIN:
+            if (!wait_blocking(handshake, cancellable, error))
+                return FALSE;
+        }
+    }
+}
+
+typedef struct {
+    GSource source;
+    CvdHandshake *handshake;
+    GCancellable *cancellable;
+    gpointer tag; /* of the socket, once there is one */
+} HandshakeSource;
+
+static void prepare_next(HandshakeSource *self)
+{
+    CvdHandshake *handshake = self->handshake;
+
+    if (handshake->socket >= 0 && self->tag == NULL)
+        self->tag = g_source_add_unix_fd(&self->source, handshake->socket, condition_of(handshake));
+    else if (self->tag != NULL)
+        g_source_modify_unix_fd(&self->source, self->tag, condition_of(handshake));
+    g_source_set_ready_time(&self->source, moment_of(handshake));
+}
+
+static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer user_data)
+{
+    HandshakeSource *self = (HandshakeSource *)(void *)source;
+    g_autoptr(GError) error = NULL;
+
+    if (!g_cancellable_set_error_if_cancelled(self->cancellable, &error) &&
+        cvd_handshake_step(self->handshake, &error) == CVD_HANDSHAKE_AGAIN) {
+        prepare_next(self);
+        return G_SOURCE_CONTINUE;
+    }
+    /* A connection that is done belongs to somebody else now. */
+    if (self->tag != NULL)
+        g_source_remove_unix_fd(source, g_steal_pointer(&self->tag));
+    if (callback != NULL)
+        ((CvdHandshakeFunc)(void (*)(void))callback)(self->handshake, error, user_data);
+    return G_SOURCE_REMOVE;
+}
+
+static void finalize(GSource *source)
+{
+    g_clear_object(&((HandshakeSource *)(void *)source)->cancellable);
+}
+
+static gboolean on_cancelled(GCancellable *cancellable, gpointer data)
+{
+    return G_SOURCE_CONTINUE;
+}
+
+GSource *cvd_handshake_source_new(CvdHandshake *handshake, GCancellable *cancellable)
+{
+    static GSourceFuncs functions = {.dispatch = dispatch, .finalize = finalize};
+    GSource *source = g_source_new(&functions, sizeof(HandshakeSource));
+    HandshakeSource *self = (HandshakeSource *)(void *)source;
+
+    self->handshake = handshake;
+    if (cancellable != NULL) {
+        self->cancellable = g_object_ref(cancellable);
+        g_autoptr(GSource) child = g_cancellable_source_new(cancellable);
+        g_source_set_callback(child, G_SOURCE_FUNC(on_cancelled), NULL, NULL);
+        g_source_add_child_source(source, child);
+    }
+    g_source_set_name(source, "cvd handshake");
+    g_source_set_ready_time(source, 0); /* the first step is made by the loop too */
+    return source;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "client/mapping.h"
+#include "client/region.h"
+
+G_BEGIN_DECLS
+
+/*
+ * What region.c and region-wait.c share. @lock guards @mapping and @host_to_guest, which any thread
+ * may use, against cvd_region_reopen(); everything else belongs to the one thread.
+ */
+struct _CvdRegion {
+    GObject parent_instance;
+
+    char *socket_path;
+    char *name;
+    guint version;
+    GMainContext *context;
+
+    GRWLock lock;
+    CvdMapping *mapping;
+    int host_to_guest;
+
+    int guest_to_host;
+    int connection;
+    int is_closed;         /* atomic */
+    guint generation;      /* counts openings */
+    gboolean has_received; /* since it was opened */
+    gboolean is_started;
+    GSource *source;
+};
+
+/** cvd_region_is_pending: Returns: whether there is something to receive without a ring */
+gboolean cvd_region_is_pending(CvdRegion *region);
+
+/** cvd_region_ring_out: rings the guest; @region's lock is held, or it is the one thread */
+gboolean cvd_region_ring_out(CvdRegion *region, GError **error);
+
+/** cvd_region_check_connection: Returns: whether the server still holds the connection */
+gboolean cvd_region_check_connection(CvdRegion *region);
+
+/** cvd_region_set_closed_error: Returns: %FALSE */
+gboolean cvd_region_set_closed_error(CvdRegion *region, GError **error);
+
+/** cvd_region_resume: starts again, on the new descriptors, if it was started */
+void cvd_region_resume(CvdRegion *region);
+
+G_END_DECLS

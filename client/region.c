@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A region is what a handshake gave: a mapping, two doorbells and the connection. Opening it anew
+ * makes all four first and then exchanges them under the lock, so that threads that signal
+ * meanwhile use either the old ones or the new ones.
+ */
+#include "client/region.h"
+
+#include "base/fd.h"
+#include "client/handshake.h"
+#include "client/region-private.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+G_DEFINE_QUARK(cvd - region - error - quark, cvd_region_error)
+G_DEFINE_FINAL_TYPE(CvdRegion, cvd_region, G_TYPE_OBJECT)
+
+static void cvd_region_init(CvdRegion *region)
+{
+    g_rw_lock_init(&region->lock);
+    region->context = g_main_context_ref_thread_default();
+    /* Nothing is in reach and no call does anything until it is opened. */
+    region->mapping = g_new0(CvdMapping, 1);
+    region->guest_to_host = -1;
+    region->host_to_guest = -1;
+    region->connection = -1;
+    region->is_closed = TRUE;
+}
+
+static void dispose(GObject *object)
+{
+    cvd_region_stop(CVD_REGION(object));
+    G_OBJECT_CLASS(cvd_region_parent_class)->dispose(object);
+}
+
+static void finalize(GObject *object)
+{
+    CvdRegion *region = CVD_REGION(object);
+
+    cvd_mapping_free(region->mapping);
+    cvd_close_fd(&region->guest_to_host);
+    cvd_close_fd(&region->host_to_guest);
+    cvd_close_fd(&region->connection);
+    g_main_context_unref(region->context);
+    g_rw_lock_clear(&region->lock);
+    g_free(region->socket_path);
+    g_free(region->name);
+    G_OBJECT_CLASS(cvd_region_parent_class)->finalize(object);
+}
+
+static void cvd_region_class_init(CvdRegionClass *class)
+{
+    G_OBJECT_CLASS(class)->dispose = dispose;
+    G_OBJECT_CLASS(class)->finalize = finalize;
+
+    g_signal_new("signalled", CVD_TYPE_REGION, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE,
+                 1, G_TYPE_UINT);
+    g_signal_new("interrupted", CVD_TYPE_REGION, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
+                 G_TYPE_NONE, 0);
+    g_signal_new("closed", CVD_TYPE_REGION, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 0);
+}
+
+/* Takes the handshake's result over. After a failure the region is as it was. */
+static gboolean adopt(CvdRegion *region, CvdHandshake *handshake, GError **error)
+{
+    CvdHandshakeResult *result = cvd_handshake_get_result(handshake);
+    CvdMapping *mapping = cvd_mapping_new(result->window, region->name, result->begin, result->end,
+                                          region->version, error);
+    if (mapping == NULL)
+        return FALSE;
+
+    g_rw_lock_writer_lock(&region->lock);
+    CvdMapping *old_mapping = region->mapping;
+    cvd_autofd old_doorbell = region->host_to_guest;
+    region->mapping = mapping;
+    region->host_to_guest = g_steal_fd(&result->host_to_guest);
+    g_atomic_int_set(&region->is_closed, FALSE);
+    g_rw_lock_writer_unlock(&region->lock);
+
+    cvd_mapping_free(old_mapping);
+    cvd_close_fd(&region->guest_to_host);
+    cvd_close_fd(&region->connection);
+    region->guest_to_host = g_steal_fd(&result->guest_to_host);
+    region->connection = g_steal_fd(&result->connection);
+    region->generation++;
+    region->has_received = FALSE;
+    /* An opener's duty: who set the word may have ended before ringing. */
+    if (cvd_signals_waiting(mapping->base, &mapping->out))
+        return cvd_region_ring_out(region, error);
+    return TRUE;
+}
+
+static CvdRegion *region_new(const char *socket_path, const char *name, guint version)
+{
+    CvdRegion *region = g_object_new(CVD_TYPE_REGION, NULL);
+
+    region->socket_path = g_strdup(socket_path);
+    region->name = g_strdup(name);
+    region->version = version;
+    return region;
+}
+
+static CvdHandshake *handshake_of(CvdRegion *region)
+{
+    return cvd_handshake_new(region->socket_path, region->name, CVD_HANDSHAKE_LIMIT_MS);
+}
+
+static gboolean open_blocking(CvdRegion *region, GCancellable *cancellable, GError **error)
+{
+    g_autoptr(CvdHandshake) handshake = handshake_of(region);
+
+    return cvd_handshake_run(handshake, cancellable, error) && adopt(region, handshake, error);
+}
+
+CvdRegion *cvd_region_open(const char *socket_path, const char *name, guint version,
+                           GCancellable *cancellable, GError **error)
+{
+    g_return_val_if_fail(socket_path != NULL && name != NULL, NULL);
+    g_autoptr(CvdRegion) region = region_new(socket_path, name, version);
+
+    if (!open_blocking(region, cancellable, error))
+        return NULL;
+    return g_steal_pointer(&region);
+}
+
+/* The old descriptors must not be polled any more when they are closed. */
+static void close_source(CvdRegion *region)
+{
+    gboolean is_started = region->is_started;
+
+    cvd_region_stop(region);
+    region->is_started = is_started;
+}
+
+static gboolean adopt_anew(CvdRegion *region, CvdHandshake *handshake, GError **error)
+{
+    close_source(region);
+    gboolean is_open = adopt(region, handshake, error);
+    /* After a failure the old connection is watched again, if it is not closed. */
+    cvd_region_resume(region);
+    return is_open;
+}
+
+gboolean cvd_region_reopen(CvdRegion *region, GCancellable *cancellable, GError **error)
+{
+    g_return_val_if_fail(CVD_IS_REGION(region) && region->name != NULL, FALSE);
+    g_autoptr(CvdHandshake) handshake = handshake_of(region);
+
+    return cvd_handshake_run(handshake, cancellable, error) && adopt_anew(region, handshake, error);
+}
+
+/* They tell what a result is of. */
+static char open_tag, reopen_tag;
+
+/* What an opening in progress has. */
+typedef struct {
+    CvdRegion *region;
+    CvdHandshake *handshake;
+    gboolean is_first;
+} Opening;
+
+static void opening_free(Opening *opening)
+{
+    g_object_unref(opening->region);
+    cvd_handshake_free(opening->handshake);
+    g_free(opening);
+}
+
+static void on_handshake(CvdHandshake *handshake, const GError *error, gpointer data)
+{
+    g_autoptr(GTask) task = g_object_ref(data);
+    Opening *opening = g_task_get_task_data(task);
+    GError *problem = error != NULL ? g_error_copy(error) : NULL;
+
+    if (problem == NULL) {
+        if (opening->is_first)
+            adopt(opening->region, handshake, &problem);
+        else
+            adopt_anew(opening->region, handshake, &problem);
+    }
+    if (problem != NULL)
+        g_task_return_error(task, problem);
+    else
+        g_task_return_pointer(task, g_object_ref(opening->region), g_object_unref);
+}
+
+static void begin_opening(GTask *task, CvdRegion *region, gboolean is_first)
+{
+    Opening *opening = g_new(Opening, 1);
+
+    *opening = (Opening){
+        .region = g_object_ref(region), .handshake = handshake_of(region), .is_first = is_first};
+    g_task_set_task_data(task, opening, (GDestroyNotify)opening_free);
+
+    g_autoptr(GSource) source =
+        cvd_handshake_source_new(opening->handshake, g_task_get_cancellable(task));
+    g_source_set_callback(source, G_SOURCE_FUNC(on_handshake), g_object_ref(task), g_object_unref);
+    g_source_attach(source, g_task_get_context(task));
+}
+
+void cvd_region_open_async(const char *socket_path, const char *name, guint version,
+                           GCancellable *cancellable, GAsyncReadyCallback callback,
+                           gpointer user_data)
+{
+    g_return_if_fail(socket_path != NULL && name != NULL);
+    g_autoptr(GTask) task = g_task_new(NULL, cancellable, callback, user_data);
+    g_autoptr(CvdRegion) region = region_new(socket_path, name, version);
+
+    g_task_set_source_tag(task, &open_tag);
+    begin_opening(task, region, TRUE);
+}
+
+CvdRegion *cvd_region_open_finish(GAsyncResult *result, GError **error)
+{
+    g_return_val_if_fail(g_async_result_is_tagged(result, &open_tag), NULL);
+    return g_task_propagate_pointer(G_TASK(result), error);
+}
+
+void cvd_region_reopen_async(CvdRegion *region, GCancellable *cancellable,
+                             GAsyncReadyCallback callback, gpointer user_data)
+{
+    g_return_if_fail(CVD_IS_REGION(region) && region->name != NULL);
+    g_autoptr(GTask) task = g_task_new(region, cancellable, callback, user_data);
+
+    g_task_set_source_tag(task, &reopen_tag);
+    begin_opening(task, region, FALSE);
+}
+
+gboolean cvd_region_reopen_finish(CvdRegion *region, GAsyncResult *result, GError **error)
+{
+    g_return_val_if_fail(g_task_is_valid(result, region), FALSE);
+    g_return_val_if_fail(g_async_result_is_tagged(result, &reopen_tag), FALSE);
+    g_autoptr(CvdRegion) opened = g_task_propagate_pointer(G_TASK(result), error);
+
+    return opened != NULL;
+}
+
+const char *cvd_region_get_name(CvdRegion *region)
+{
+    return region->name;
+}
+
+guint cvd_region_get_version(CvdRegion *region)
+{
+    return region->mapping->current_version;
+}
+
+guint cvd_region_get_min_compatible_version(CvdRegion *region)
+{
+    return region->mapping->min_compatible_version;
+}
+
+guint cvd_region_get_begin(CvdRegion *region)
+{
+    return region->mapping->begin;
+}
+
+guint cvd_region_get_size(CvdRegion *region)
+{
+    return (guint)region->mapping->size;
+}
+
+guint cvd_region_get_data_offset(CvdRegion *region)
+{
+    return region->mapping->data_offset;
+}
+
+gpointer cvd_region_get_data(CvdRegion *region, gsize *size)
+{
+    CvdMapping *mapping = region->mapping;
+
+    if (size != NULL)
+        *size = mapping->size - mapping->data_offset;
+    return mapping->base == NULL ? NULL : mapping->base + mapping->data_offset;
+}
+
+gboolean cvd_region_check_connection(CvdRegion *region)
+{
+    struct pollfd fd = {.fd = region->connection, .events = POLLIN};
+
+    if (g_atomic_int_get(&region->is_closed))
+        return FALSE;
+    /* The server has nothing more to say: whatever comes is the end. */
+    if (poll(&fd, 1, 0) == 1)
+        g_atomic_int_set(&region->is_closed, TRUE);
+    return !g_atomic_int_get(&region->is_closed);
+}
+
+gboolean cvd_region_is_closed(CvdRegion *region)
+{
+    return !cvd_region_check_connection(region);
+}
+
+gboolean cvd_region_set_closed_error(CvdRegion *region, GError **error)
+{
+    g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_CLOSED,
+                "region '%s': the server has closed the connection: the VM has ended or begins "
+                "anew; open the region again",
+                region->name != NULL ? region->name : "");
+    return FALSE;
+}
+
+static gboolean set_offset_error(CvdRegion *region, guint offset, GError **error)
+{
+    g_set_error(
+        error, CVD_REGION_ERROR, CVD_REGION_ERROR_BAD_OFFSET,
+        "region '%s': %u is not the offset of a word: a multiple of 4 below %" G_GSIZE_FORMAT,
+        region->name != NULL ? region->name : "", offset, region->mapping->size);
+    return FALSE;
+}
+
+/* Returns: the word, or %NULL with an error */
+static guint32 *find_word(CvdRegion *region, guint offset, GError **error)
+{
+    CvdMapping *mapping = region->mapping;
+
+    if (offset % 4 == 0 && mapping->size >= 4 && offset <= mapping->size - 4)
+        return (guint32 *)(void *)(mapping->base + offset);
+    set_offset_error(region, offset, error);
+    return NULL;
+}
+
+gboolean cvd_region_load(CvdRegion *region, guint offset, guint *value, GError **error)
+{
+    g_rw_lock_reader_lock(&region->lock);
+    guint32 *word = find_word(region, offset, error);
+    if (word != NULL)
+        *value = __atomic_load_n(word, __ATOMIC_ACQUIRE);
+    g_rw_lock_reader_unlock(&region->lock);
+    return word != NULL;
+}
+
+gboolean cvd_region_store(CvdRegion *region, guint offset, guint value, GError **error)
+{
+    g_rw_lock_reader_lock(&region->lock);
+    guint32 *word = find_word(region, offset, error);
+    if (word != NULL)
+        __atomic_store_n(word, value, __ATOMIC_RELEASE);
+    g_rw_lock_reader_unlock(&region->lock);
+    return word != NULL;
+}
+
+/* Returns: the place of @size bytes, or %NULL with an error */
+static guint8 *find_bytes(CvdRegion *region, guint offset, gsize size, GError **error)
+{
+    CvdMapping *mapping = region->mapping;
+
+    if (offset <= mapping->size && size <= mapping->size - offset && mapping->base != NULL)
+        return mapping->base + offset;
+    g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_BAD_OFFSET,
+                "region '%s': %" G_GSIZE_FORMAT
+                " bytes at %u are not in it: it has %" G_GSIZE_FORMAT " bytes",
+                region->name != NULL ? region->name : "", size, offset, mapping->size);
+    return NULL;
+}
+
+GBytes *cvd_region_read(CvdRegion *region, guint offset, gsize size, GError **error)
+{
+    g_rw_lock_reader_lock(&region->lock);
+    const guint8 *bytes = find_bytes(region, offset, size, error);
+    GBytes *copy = bytes != NULL ? g_bytes_new(bytes, size) : NULL;
+    g_rw_lock_reader_unlock(&region->lock);
+    return copy;
+}
+
+gboolean cvd_region_write(CvdRegion *region, guint offset, GBytes *bytes, GError **error)
+{
+    gsize size;
+    const void *data = g_bytes_get_data(bytes, &size);
+
+    g_rw_lock_reader_lock(&region->lock);
+    guint8 *place = find_bytes(region, offset, size, error);
+    if (place != NULL && size > 0)
+        memcpy(place, data, size);
+    g_rw_lock_reader_unlock(&region->lock);
+    return place != NULL;
+}
+
+gboolean cvd_region_ring_out(CvdRegion *region, GError **error)
+{
+    const guint64 one = 1;
+    gssize n;
+
+    do
+        n = write(region->host_to_guest, &one, sizeof one);
+    while (n < 0 && errno == EINTR);
+    /* A counter that is full was rung. */
+    if (n == sizeof one || errno == EAGAIN)
+        return TRUE;
+    g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_FAILED,
+                "region '%s': cannot ring the guest: %s", region->name, g_strerror(errno));
+    return FALSE;
+}
+
+static gboolean signal_locked(CvdRegion *region, guint offset, GError **error)
+{
+    if (g_atomic_int_get(&region->is_closed))
+        return cvd_region_set_closed_error(region, error);
+    if (offset == 0)
+        return set_offset_error(region, offset, error);
+    if (find_word(region, offset, error) == NULL)
+        return FALSE;
+
+    CvdMapping *mapping = region->mapping;
+    switch (cvd_signals_send(mapping->base, &mapping->out, offset)) {
+    case CVD_SEND_DONE:
+        return TRUE;
+    case CVD_SEND_RING:
+        return cvd_region_ring_out(region, error);
+    case CVD_SEND_FULL:
+        g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_TABLE_FULL,
+                    "region '%s': all %u slots of its signal table are taken: the guest does not "
+                    "receive, or the table is too small (host_to_guest_signal_table)",
+                    region->name, 1U << mapping->out.lg2);
+        return FALSE;
+    }
+    g_assert_not_reached();
+}
+
+gboolean cvd_region_signal(CvdRegion *region, guint offset, GError **error)
+{
+    g_rw_lock_reader_lock(&region->lock);
+    gboolean is_sent = signal_locked(region, offset, error);
+    g_rw_lock_reader_unlock(&region->lock);
+    return is_sent;
+}
+
+gboolean cvd_region_interrupt(CvdRegion *region, GError **error)
+{
+    g_rw_lock_reader_lock(&region->lock);
+    gboolean is_rung = g_atomic_int_get(&region->is_closed)
+                           ? cvd_region_set_closed_error(region, error)
+                           : cvd_region_ring_out(region, error);
+    g_rw_lock_reader_unlock(&region->lock);
+    return is_rung;
+}
