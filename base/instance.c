@@ -109,6 +109,19 @@ static char *find_only(const char *base, GError **error)
     return NULL;
 }
 
+/* In /tmp anybody could have made it, to have us talk to a server of theirs. */
+static gboolean check_owner(const char *base, GError **error)
+{
+    struct stat st;
+
+    if (lstat(base, &st) < 0 || (S_ISDIR(st.st_mode) && st.st_uid == geteuid()))
+        return TRUE;
+    g_set_error(error, CVD_ERROR, CVD_ERROR_FOREIGN,
+                "%s: is not a directory of uid %u; give --socket, or set XDG_RUNTIME_DIR", base,
+                geteuid());
+    return FALSE;
+}
+
 char *cvd_instance_find_socket(const char *name, const char *file, GError **error)
 {
     g_autofree char *base = cvd_instance_base_path();
@@ -119,6 +132,8 @@ char *cvd_instance_find_socket(const char *name, const char *file, GError **erro
         g_set_error(error, CVD_ERROR, CVD_ERROR_INVALID, "'%s' is no instance's name", name);
         return NULL;
     }
+    if (!check_owner(base, error))
+        return NULL;
     if (name == NULL) {
         found = find_only(base, error);
         if (found == NULL)

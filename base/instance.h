@@ -19,7 +19,8 @@ char *cvd_instance_base_path(void);
  * @name: (nullable): an instance's name; %NULL: the only one that runs
  * @file: the socket's name in the instance's directory, e.g. `vm.sock`
  * @error: %CVD_ERROR_INVALID: that can be no instance's name; %CVD_ERROR_CLOSED: it does not run,
- *   or none does; %CVD_ERROR_BUSY: several run, which the message names; %CVD_ERROR_FAILED
+ *   or none does; %CVD_ERROR_BUSY: several run, which the message names; %CVD_ERROR_FOREIGN: the
+ *   directories are another user's
  *
  * An instance runs when its lock is held. That is looked up without touching the lock.
  *

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/instance.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -30,20 +31,9 @@ struct CvdInstanceDir {
     int lock_fd;
 };
 
-static char *base_path(void)
-{
-    const char *runtime_dir = g_getenv("XDG_RUNTIME_DIR");
-
-    if (runtime_dir != NULL && g_path_is_absolute(runtime_dir))
-        return g_build_filename(runtime_dir, "cvd", NULL);
-    if (geteuid() == 0)
-        return g_strdup("/run/cvd");
-    return g_strdup_printf("%s/cvd-%u", g_get_tmp_dir(), geteuid());
-}
-
 char *cvd_instance_dir_path(const char *name)
 {
-    g_autofree char *base = base_path();
+    g_autofree char *base = cvd_instance_base_path();
     return g_build_filename(base, name, NULL);
 }
 

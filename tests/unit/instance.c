@@ -166,6 +166,26 @@ static void test_no_names(void)
         assert_not_found(names[i], "vm.sock", CVD_ERROR_INVALID, "no instance's name");
 }
 
+/* A symbolic link is nobody's directory, whoever made it; root can also show another owner's. */
+static void test_another_owner(void)
+{
+    g_autoptr(Runtime) runtime = runtime_new();
+    const char *base = g_ptr_array_index(runtime->files, 0);
+    g_autofree char *real = g_strconcat(base, ".real", NULL);
+
+    add(runtime, "one", RUNNING);
+    g_assert_cmpint(g_rename(base, real), ==, 0);
+    g_assert_cmpint(symlink(real, base), ==, 0);
+    assert_not_found(NULL, "vm.sock", CVD_ERROR_FOREIGN, "is not a directory of uid");
+    assert_not_found("one", "vm.sock", CVD_ERROR_FOREIGN, base);
+    g_assert_cmpint(g_unlink(base), ==, 0);
+    g_assert_cmpint(g_rename(real, base), ==, 0);
+    if (geteuid() != 0)
+        return;
+    g_assert_cmpint(chown(base, 65534, 65534), ==, 0);
+    assert_not_found(NULL, "vm.sock", CVD_ERROR_FOREIGN, base);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -176,5 +196,6 @@ int main(int argc, char **argv)
     g_test_add_func("/instance/many", test_many);
     g_test_add_func("/instance/socket-elsewhere", test_socket_elsewhere);
     g_test_add_func("/instance/no-names", test_no_names);
+    g_test_add_func("/instance/another-owner", test_another_owner);
     return g_test_run();
 }
