@@ -34,8 +34,19 @@ struct _CvdRegion {
 /** cvd_region_is_pending: Returns: whether there is something to receive without a ring */
 gboolean cvd_region_is_pending(CvdRegion *region);
 
-/** cvd_region_ring_out: rings the guest; @region's lock is held, or it is the one thread */
-gboolean cvd_region_ring_out(CvdRegion *region, GError **error);
+
+/**
+ * cvd_region_find_word:
+ * @error: %CVD_REGION_ERROR_BAD_OFFSET
+ *
+ * To be called with the lock held, or in the one thread.
+ *
+ * Returns: (nullable): where the word at @offset is mapped
+ */
+guint32 *cvd_region_find_word(CvdRegion *region, guint offset, GError **error);
+
+/** cvd_region_ring: rings @doorbell; @name is the region's, for the error's message */
+gboolean cvd_region_ring(int doorbell, const char *name, GError **error);
 
 /** cvd_region_check_connection: Returns: whether the server still holds the connection */
 gboolean cvd_region_check_connection(CvdRegion *region);

@@ -4,12 +4,20 @@
  * word before they sleep, poll the doorbell and the connection, and do one round over the table
  * when either the word is set or the doorbell was rung. The end of the connection comes before
  * anything from the guest, so that a guest that never stops signalling cannot hide it.
+ *
+ * A system call costs as much as all the rest of a round, so the blocking wait makes do with one:
+ * epoll tells of each ring once (EPOLLET), and the doorbell's count need not be taken. It is taken
+ * at the end, so that the next who opens the region is not woken for nothing. A wait that can be
+ * cancelled, and a loop, poll and read.
  */
 #include "client/region-private.h"
+
+#include "base/fd.h"
 
 #include <errno.h>
 #include <linux/futex.h>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -43,58 +51,108 @@ static gboolean take_ring(int doorbell)
 }
 
 /* Returns: (transfer full): what came, or %NULL if nothing did */
-static GArray *receive(CvdRegion *region)
+static GArray *receive(CvdRegion *region, gboolean was_rung)
 {
     CvdMapping *mapping = region->mapping;
     g_autoptr(GArray) offsets = g_array_new(FALSE, FALSE, sizeof(guint32));
     gboolean must_ring;
-    gboolean was_rung = take_ring(region->guest_to_host);
     gboolean any = cvd_signals_receive(mapping->base, mapping->size, &mapping->in, &mapping->out,
                                        offsets, &must_ring);
 
     region->has_received = TRUE;
     if (must_ring)
-        cvd_region_ring_out(region, NULL);
+        cvd_region_ring(region->host_to_guest, region->name, NULL);
     return any || was_rung ? g_steal_pointer(&offsets) : NULL;
 }
 
-static void poll_once(CvdRegion *region, GPollFD *cancel, gint64 deadline_us)
+static gboolean begin_waiting(CvdRegion *region)
+{
+    struct epoll_event doorbell = {.events = EPOLLIN | EPOLLET, .data.fd = region->guest_to_host};
+    struct epoll_event connection = {.events = EPOLLIN, .data.fd = region->connection};
+
+    if (region->epoll_fd >= 0)
+        return TRUE;
+    cvd_autofd fd = epoll_create1(EPOLL_CLOEXEC);
+    if (fd < 0 || epoll_ctl(fd, EPOLL_CTL_ADD, region->guest_to_host, &doorbell) < 0 ||
+        epoll_ctl(fd, EPOLL_CTL_ADD, region->connection, &connection) < 0)
+        return FALSE;
+    region->epoll_fd = g_steal_fd(&fd);
+    return TRUE;
+}
+
+void cvd_region_end_waiting(CvdRegion *region)
+{
+    if (region->epoll_fd < 0)
+        return;
+    cvd_close_fd(&region->epoll_fd);
+    take_ring(region->guest_to_host);
+}
+
+static int timeout_of(CvdRegion *region, gint64 deadline_us)
+{
+    if (cvd_region_is_pending(region))
+        return 0;
+    if (deadline_us < 0)
+        return -1;
+    return (int)MIN((MAX(deadline_us - g_get_monotonic_time(), 0) + 999) / 1000, G_MAXINT);
+}
+
+/* The server has nothing more to say: whatever comes is the end. */
+static void connection_ended(CvdRegion *region)
+{
+    g_atomic_int_set(&region->is_closed, TRUE);
+}
+
+/* Sleeps until something is there to look at. Returns: whether the doorbell was rung */
+static gboolean sleep_in_epoll(CvdRegion *region, gint64 deadline_us)
+{
+    struct epoll_event events[2];
+    gboolean was_rung = FALSE;
+    int n =
+        epoll_wait(region->epoll_fd, events, G_N_ELEMENTS(events), timeout_of(region, deadline_us));
+
+    for (int i = 0; i < n; i++) {
+        if (events[i].data.fd == region->connection)
+            connection_ended(region);
+        else
+            was_rung = TRUE;
+    }
+    return was_rung;
+}
+
+/* The same with @cancel. */
+static gboolean sleep_in_poll(CvdRegion *region, const GPollFD *cancel, gint64 deadline_us)
 {
     GPollFD fds[] = {
         {.fd = region->connection, .events = G_IO_IN},
         {.fd = region->guest_to_host, .events = G_IO_IN},
-        *cancel,
+        cancel != NULL ? *cancel : (GPollFD){.fd = -1},
     };
-    int timeout_ms = -1;
 
-    if (cvd_region_is_pending(region))
-        timeout_ms = 0;
-    else if (deadline_us >= 0)
-        timeout_ms =
-            (int)MIN((MAX(deadline_us - g_get_monotonic_time(), 0) + 999) / 1000, G_MAXINT);
-    /* GLib's poll is poll(2): the events have the same values. */
-    g_poll(fds, cancel->fd >= 0 ? 3 : 2, timeout_ms);
+    if (g_poll(fds, G_N_ELEMENTS(fds), timeout_of(region, deadline_us)) <= 0)
+        return FALSE;
     if (fds[0].revents != 0)
-        g_atomic_int_set(&region->is_closed, TRUE);
-    cancel->revents = fds[1].revents; /* what the caller wants to know: rung? */
+        connection_ended(region);
+    return fds[1].revents != 0 && take_ring(region->guest_to_host);
 }
 
 static GArray *wait_polling(CvdRegion *region, gint64 deadline_us, GPollFD *cancel,
                             GCancellable *cancellable, GError **error)
 {
     for (;;) {
-        poll_once(region, cancel, deadline_us);
+        gboolean was_rung = cancel == NULL && begin_waiting(region)
+                                ? sleep_in_epoll(region, deadline_us)
+                                : sleep_in_poll(region, cancel, deadline_us);
         if (g_cancellable_set_error_if_cancelled(cancellable, error))
             return NULL;
         if (g_atomic_int_get(&region->is_closed)) {
             cvd_region_set_closed_error(region, error);
             return NULL;
         }
-        if (cancel->revents != 0 || cvd_region_is_pending(region)) {
-            GArray *offsets = receive(region);
-            if (offsets != NULL)
-                return offsets;
-        }
+        GArray *offsets =
+            was_rung || cvd_region_is_pending(region) ? receive(region, was_rung) : NULL;
+        if (offsets != NULL)
+            return offsets;
         if (deadline_us >= 0 && g_get_monotonic_time() >= deadline_us) {
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
                         "region '%s': the guest did not signal in time", region->name);
@@ -108,41 +166,45 @@ GArray *cvd_region_wait(CvdRegion *region, int timeout_ms, GCancellable *cancell
 {
     g_return_val_if_fail(CVD_IS_REGION(region) && !region->is_started, NULL);
     gint64 deadline_us = timeout_ms < 0 ? -1 : g_get_monotonic_time() + (gint64)timeout_ms * 1000;
-    GPollFD cancel = {.fd = -1};
+    GPollFD cancel;
 
     if (g_atomic_int_get(&region->is_closed)) {
         cvd_region_set_closed_error(region, error);
         return NULL;
     }
-    gboolean has_cancel = cancellable != NULL && g_cancellable_make_pollfd(cancellable, &cancel);
-    GArray *offsets = wait_polling(region, deadline_us, &cancel, cancellable, error);
+    gboolean has_cancel = g_cancellable_make_pollfd(cancellable, &cancel);
+    GArray *offsets =
+        wait_polling(region, deadline_us, has_cancel ? &cancel : NULL, cancellable, error);
     if (has_cancel)
         g_cancellable_release_fd(cancellable);
     return offsets;
 }
 
+/* If the region is opened anew meanwhile the kernel finds no word there: an early return. */
+static gboolean sleep_on(const guint32 *word, guint value, int timeout_ms)
+{
+    struct timespec limit = {.tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000L};
+
+    return syscall(SYS_futex, word, FUTEX_WAIT, value, timeout_ms < 0 ? NULL : &limit, NULL, 0) ==
+               0 ||
+           errno != ETIMEDOUT;
+}
+
 gboolean cvd_region_wait_word(CvdRegion *region, guint offset, guint value, int timeout_ms,
                               GError **error)
 {
-    guint now;
-    struct timespec limit = {.tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000L};
+    g_return_val_if_fail(CVD_IS_REGION(region), FALSE);
 
-    if (!cvd_region_load(region, offset, &now, error))
-        return FALSE;
-    if (now != value)
-        return TRUE;
     g_rw_lock_reader_lock(&region->lock);
-    guint8 *base = region->mapping->base;
+    const guint32 *word = cvd_region_find_word(region, offset, error);
     g_rw_lock_reader_unlock(&region->lock);
-    /* If the region is opened anew meanwhile the kernel finds no word there: an early return. */
-    if (syscall(SYS_futex, base + offset, FUTEX_WAIT, value, timeout_ms < 0 ? NULL : &limit, NULL,
-                0) < 0 &&
-        errno == ETIMEDOUT) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
-                    "region '%s': nobody signalled %u in time", region->name, offset);
+    if (word == NULL)
         return FALSE;
-    }
-    return TRUE;
+    if (sleep_on(word, value, timeout_ms))
+        return TRUE;
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "region '%s': nobody signalled %u in time",
+                region->name, offset);
+    return FALSE;
 }
 
 typedef struct {
@@ -199,7 +261,7 @@ static gboolean dispatch(GSource *source, GSourceFunc function, gpointer user_da
         callback(region, offsets, error, user_data);
         return G_SOURCE_REMOVE;
     }
-    offsets = receive(region);
+    offsets = receive(region, take_ring(region->guest_to_host));
     return offsets == NULL || callback(region, offsets, NULL, user_data);
 }
 

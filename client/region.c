@@ -63,19 +63,39 @@ static void cvd_region_class_init(CvdRegionClass *class)
     g_signal_new("closed", CVD_TYPE_REGION, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 0);
 }
 
+gboolean cvd_region_ring(int doorbell, const char *name, GError **error)
+{
+    const guint64 one = 1;
+    gssize n;
+
+    do
+        n = write(doorbell, &one, sizeof one);
+    while (n < 0 && errno == EINTR);
+    /* A counter that is full was rung. */
+    if (n == sizeof one || errno == EAGAIN)
+        return TRUE;
+    g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_FAILED,
+                "region '%s': cannot ring the guest: %s", name, g_strerror(errno));
+    return FALSE;
+}
+
 /* Takes the handshake's result over. After a failure the region is as it was. */
 static gboolean adopt(CvdRegion *region, CvdHandshake *handshake, GError **error)
 {
     CvdHandshakeResult *result = cvd_handshake_get_result(handshake);
-    CvdMapping *mapping = cvd_mapping_new(result->window, region->name, result->begin, result->end,
-                                          region->version, error);
+    g_autoptr(CvdMapping) mapping = cvd_mapping_new(result->window, region->name, result->begin,
+                                                    result->end, region->version, error);
     if (mapping == NULL)
+        return FALSE;
+    /* An opener's duty: who set the word may have ended before ringing. */
+    if (cvd_signals_waiting(mapping->base, &mapping->out) &&
+        !cvd_region_ring(result->host_to_guest, region->name, error))
         return FALSE;
 
     g_rw_lock_writer_lock(&region->lock);
     CvdMapping *old_mapping = region->mapping;
     cvd_autofd old_doorbell = region->host_to_guest;
-    region->mapping = mapping;
+    region->mapping = g_steal_pointer(&mapping);
     region->host_to_guest = g_steal_fd(&result->host_to_guest);
     g_atomic_int_set(&region->is_closed, FALSE);
     g_rw_lock_writer_unlock(&region->lock);
@@ -87,9 +107,6 @@ static gboolean adopt(CvdRegion *region, CvdHandshake *handshake, GError **error
     region->connection = g_steal_fd(&result->connection);
     region->generation++;
     region->has_received = FALSE;
-    /* An opener's duty: who set the word may have ended before ringing. */
-    if (cvd_signals_waiting(mapping->base, &mapping->out))
-        return cvd_region_ring_out(region, error);
     return TRUE;
 }
 
@@ -312,8 +329,7 @@ static gboolean set_offset_error(CvdRegion *region, guint offset, GError **error
     return FALSE;
 }
 
-/* Returns: the word, or %NULL with an error */
-static guint32 *find_word(CvdRegion *region, guint offset, GError **error)
+guint32 *cvd_region_find_word(CvdRegion *region, guint offset, GError **error)
 {
     CvdMapping *mapping = region->mapping;
 
@@ -326,7 +342,7 @@ static guint32 *find_word(CvdRegion *region, guint offset, GError **error)
 gboolean cvd_region_load(CvdRegion *region, guint offset, guint *value, GError **error)
 {
     g_rw_lock_reader_lock(&region->lock);
-    guint32 *word = find_word(region, offset, error);
+    guint32 *word = cvd_region_find_word(region, offset, error);
     if (word != NULL)
         *value = __atomic_load_n(word, __ATOMIC_ACQUIRE);
     g_rw_lock_reader_unlock(&region->lock);
@@ -336,7 +352,7 @@ gboolean cvd_region_load(CvdRegion *region, guint offset, guint *value, GError *
 gboolean cvd_region_store(CvdRegion *region, guint offset, guint value, GError **error)
 {
     g_rw_lock_reader_lock(&region->lock);
-    guint32 *word = find_word(region, offset, error);
+    guint32 *word = cvd_region_find_word(region, offset, error);
     if (word != NULL)
         __atomic_store_n(word, value, __ATOMIC_RELEASE);
     g_rw_lock_reader_unlock(&region->lock);
@@ -379,29 +395,13 @@ gboolean cvd_region_write(CvdRegion *region, guint offset, GBytes *bytes, GError
     return place != NULL;
 }
 
-gboolean cvd_region_ring_out(CvdRegion *region, GError **error)
-{
-    const guint64 one = 1;
-    gssize n;
-
-    do
-        n = write(region->host_to_guest, &one, sizeof one);
-    while (n < 0 && errno == EINTR);
-    /* A counter that is full was rung. */
-    if (n == sizeof one || errno == EAGAIN)
-        return TRUE;
-    g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_FAILED,
-                "region '%s': cannot ring the guest: %s", region->name, g_strerror(errno));
-    return FALSE;
-}
-
 static gboolean signal_locked(CvdRegion *region, guint offset, GError **error)
 {
     if (g_atomic_int_get(&region->is_closed))
         return cvd_region_set_closed_error(region, error);
     if (offset == 0)
         return set_offset_error(region, offset, error);
-    if (find_word(region, offset, error) == NULL)
+    if (cvd_region_find_word(region, offset, error) == NULL)
         return FALSE;
 
     CvdMapping *mapping = region->mapping;
@@ -409,7 +409,7 @@ static gboolean signal_locked(CvdRegion *region, guint offset, GError **error)
     case CVD_SEND_DONE:
         return TRUE;
     case CVD_SEND_RING:
-        return cvd_region_ring_out(region, error);
+        return cvd_region_ring(region->host_to_guest, region->name, error);
     case CVD_SEND_FULL:
         g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_TABLE_FULL,
                     "region '%s': all %u slots of its signal table are taken: the guest does not "
@@ -433,7 +433,7 @@ gboolean cvd_region_interrupt(CvdRegion *region, GError **error)
     g_rw_lock_reader_lock(&region->lock);
     gboolean is_rung = g_atomic_int_get(&region->is_closed)
                            ? cvd_region_set_closed_error(region, error)
-                           : cvd_region_ring_out(region, error);
+                           : cvd_region_ring(region->host_to_guest, region->name, error);
     g_rw_lock_reader_unlock(&region->lock);
     return is_rung;
 }

@@ -19,9 +19,9 @@ G_BEGIN_DECLS
  * @CVD_REGION_ERROR_UNKNOWN_REGION: the server has no region of that name
  * @CVD_REGION_ERROR_PROTOCOL: the server said what the protocol does not allow, or nothing in time
  * @CVD_REGION_ERROR_BAD_DESCRIPTOR: the region's descriptor in the window contradicts itself or
- * what the server said; the guest may have written there
- * @CVD_REGION_ERROR_VERSION: the window's major version, or the region's versions, are others than
- *   asked for
+ *   what the server said; the guest may have written there
+ * @CVD_REGION_ERROR_VERSION: the protocol's version, the window's major version, or the region's
+ *   versions are others than known or asked for
  * @CVD_REGION_ERROR_CLOSED: the server has closed the connection: the window is gone, or it has
  *   another guest now; see cvd_region_reopen()
  * @CVD_REGION_ERROR_TABLE_FULL: all slots of the signal table are taken
@@ -50,7 +50,9 @@ GQuark cvd_region_error_quark(void);
  * One region of a VM's window, mapped, with its doorbells and its connection to the server. The
  * guest can write every word of it at any moment: what a call reads from it is read once and
  * checked before use, so that a hostile guest can make calls fail but not read or write elsewhere.
- * Use it from one thread; cvd_region_signal() and the words may be used from any.
+ * Use it from one thread; cvd_region_signal(), cvd_region_interrupt(), cvd_region_load(),
+ * cvd_region_store(), cvd_region_read(), cvd_region_write() and cvd_region_wait_word() may be used
+ * from any. A region that g_object_new() made is a closed one of no size.
  *
  * One receiver a region: only one program may wait on a region's incoming doorbell.
  *
@@ -114,7 +116,8 @@ CvdRegion *cvd_region_open_finish(GAsyncResult *result, GError **error);
  * @cancellable: (nullable): to give up
  * @error: see #CvdRegionError
  *
- * Opens the same region of the same socket anew. On success pointers from cvd_region_get_data() are
+ * Opens the same region of the same socket anew. Sources of cvd_region_source_new() end then. On
+ * success pointers from cvd_region_get_data() are
  * no longer valid; after a failure the region stays closed and the old mapping stays.
  */
 gboolean cvd_region_reopen(CvdRegion *region, GCancellable *cancellable, GError **error);
@@ -139,19 +142,54 @@ void cvd_region_reopen_async(CvdRegion *region, GCancellable *cancellable,
  */
 gboolean cvd_region_reopen_finish(CvdRegion *region, GAsyncResult *result, GError **error);
 
-/** cvd_region_get_name: Returns: (transfer none): its name */
+/**
+ * cvd_region_get_name:
+ * @region: a region
+ *
+ * Returns: (transfer none): its name
+ */
 const char *cvd_region_get_name(CvdRegion *region);
-/** cvd_region_get_version: Returns: its `current_version` when it was opened */
+/**
+ * cvd_region_get_version:
+ * @region: a region
+ *
+ * Returns: its `current_version` when it was opened
+ */
 guint cvd_region_get_version(CvdRegion *region);
-/** cvd_region_get_min_compatible_version: Returns: its `min_compatible_version` when opened */
+/**
+ * cvd_region_get_min_compatible_version:
+ * @region: a region
+ *
+ * Returns: its `min_compatible_version` when opened
+ */
 guint cvd_region_get_min_compatible_version(CvdRegion *region);
-/** cvd_region_get_begin: Returns: its first offset in the window, in bytes */
+/**
+ * cvd_region_get_begin:
+ * @region: a region
+ *
+ * Returns: its first offset in the window, in bytes
+ */
 guint cvd_region_get_begin(CvdRegion *region);
-/** cvd_region_get_size: Returns: its size, in bytes, signal tables included */
+/**
+ * cvd_region_get_size:
+ * @region: a region
+ *
+ * Returns: its size, in bytes, signal tables included
+ */
 guint cvd_region_get_size(CvdRegion *region);
-/** cvd_region_get_data_offset: Returns: where its data starts, in the region, in bytes */
+/**
+ * cvd_region_get_data_offset:
+ * @region: a region
+ *
+ * Returns: where its data starts, in the region, in bytes
+ */
 guint cvd_region_get_data_offset(CvdRegion *region);
-/** cvd_region_is_closed: Returns: whether the server has closed the connection */
+/**
+ * cvd_region_is_closed:
+ * @region: a region
+ *
+ * Returns: whether the server has closed the connection; looks at it
+ */
 gboolean cvd_region_is_closed(CvdRegion *region);
 
 /**
@@ -213,11 +251,15 @@ gboolean cvd_region_write(CvdRegion *region, guint offset, GBytes *bytes, GError
  *
  * Signals the offset to the guest: "look at that word again". Signals of one offset that the guest
  * has not looked at yet coalesce. Section 5 of the protocols' specification, Sending.
+ * %CVD_REGION_ERROR_CLOSED is told once a wait, a source or cvd_region_is_closed() has seen the end
+ * of the connection.
  */
 gboolean cvd_region_signal(CvdRegion *region, guint offset, GError **error);
 
 /**
  * cvd_region_interrupt:
+ * @region: a region
+ * @error: %CVD_REGION_ERROR_CLOSED, %CVD_REGION_ERROR_FAILED
  *
  * Rings the guest without an offset.
  */
@@ -233,8 +275,11 @@ gboolean cvd_region_interrupt(CvdRegion *region, GError **error);
  * Waits for the guest and receives what it signalled: section 5, Receiving. Local waiters on those
  * words (futex) are woken, and what asks for a round trip is signalled back.
  *
- * Returns: (transfer full) (element-type guint32): the offsets, each once; empty when the guest
- * rang without signalling any
+ * The ring of a signal that was received before it came is told as one without offsets: like a
+ * signal, a ring means "look again".
+ *
+ * Returns: (transfer full) (element-type guint32): the offsets, ascending, each once; empty when
+ *   the guest rang without signalling any
  */
 GArray *cvd_region_wait(CvdRegion *region, int timeout_ms, GCancellable *cancellable,
                         GError **error);
@@ -255,13 +300,19 @@ gboolean cvd_region_wait_word(CvdRegion *region, guint offset, guint value, int 
 
 /**
  * cvd_region_start:
+ * @region: a region
  *
  * From now on what the guest signals is received in the region's #GMainContext and told by the
  * object's signals. Also done anew by cvd_region_reopen().
  */
 void cvd_region_start(CvdRegion *region);
 
-/** cvd_region_stop: Ends what cvd_region_start() began. */
+/**
+ * cvd_region_stop:
+ * @region: a region
+ *
+ * Ends what cvd_region_start() began.
+ */
 void cvd_region_stop(CvdRegion *region);
 
 /**
