@@ -24,6 +24,7 @@ struct _CvdRegion {
 
     int guest_to_host;
     int connection;
+    int epoll_fd;          /* of the blocking wait, for both; −1 until the first */
     int is_closed;         /* atomic */
     guint generation;      /* counts openings */
     gboolean has_received; /* since it was opened */
@@ -34,6 +35,8 @@ struct _CvdRegion {
 /** cvd_region_is_pending: Returns: whether there is something to receive without a ring */
 gboolean cvd_region_is_pending(CvdRegion *region);
 
+/** cvd_region_end_waiting: gives back what the blocking wait holds, before the descriptors go */
+void cvd_region_end_waiting(CvdRegion *region);
 
 /**
  * cvd_region_find_word:

@@ -27,6 +27,7 @@ static void cvd_region_init(CvdRegion *region)
     region->guest_to_host = -1;
     region->host_to_guest = -1;
     region->connection = -1;
+    region->epoll_fd = -1;
     region->is_closed = TRUE;
 }
 
@@ -40,6 +41,7 @@ static void finalize(GObject *object)
 {
     CvdRegion *region = CVD_REGION(object);
 
+    cvd_region_end_waiting(region);
     cvd_mapping_free(region->mapping);
     cvd_close_fd(&region->guest_to_host);
     cvd_close_fd(&region->host_to_guest);
@@ -101,6 +103,7 @@ static gboolean adopt(CvdRegion *region, CvdHandshake *handshake, GError **error
     g_rw_lock_writer_unlock(&region->lock);
 
     cvd_mapping_free(old_mapping);
+    cvd_region_end_waiting(region);
     cvd_close_fd(&region->guest_to_host);
     cvd_close_fd(&region->connection);
     region->guest_to_host = g_steal_fd(&result->guest_to_host);
