@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Signals in both directions, in lock step, and counted: every one that is sent is answered with
- * the right number, once, and a lost one would hold all up for good. CVD_SOAK in the environment is
- * how many; without it a number that takes a moment.
+ * A host program on the client library: signals in both directions, in lock step, and counted.
+ * Every one that is sent is answered with the right number, once, and a lost one would hold all up
+ * for good. CVD_SOAK in the environment is how many; without it a number that takes a moment.
  */
+#include "client/cvd-client.h"
 #include "tests/support/launcher.h"
-#include "tests/support/region.h"
 #include "tests/support/vm.h"
 
 #include <signal.h>
@@ -24,47 +24,61 @@ static guint64 count_or(guint64 otherwise)
     return n;
 }
 
-static guint32 exchange(const TestRegion *region, guint32 offset)
+static void assert_done(gboolean done, const GError *error)
 {
-    return __atomic_exchange_n(test_region_word(region, offset), 0, __ATOMIC_SEQ_CST);
+    if (!done)
+        g_error("%s", error->message);
 }
 
 /* Returns: how often the guest signalled @wanted, which is all that it may signal */
-static guint64 receive(const TestRegion *region, guint32 wanted)
+static guint64 receive(CvdRegion *region, guint wanted)
 {
-    guint64 n = 0;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GArray) offsets = cvd_region_wait(region, TEST_TIMEOUT_MS, NULL, &error);
 
-    exchange(region, region->in.word);
-    for (guint32 i = 0; i < 1u << region->in.lg2; i++) {
-        guint32 offset = exchange(region, region->in.table + 4 * i);
-        g_assert_true(offset == 0 || offset == wanted);
-        n += offset != 0;
-    }
-    return n;
+    assert_done(offsets != NULL, error);
+    for (guint i = 0; i < offsets->len; i++)
+        g_assert_cmpuint(g_array_index(offsets, guint32, i), ==, wanted);
+    return offsets->len;
+}
+
+static void signal_number(CvdRegion *region, guint offset, guint number)
+{
+    g_autoptr(GError) error = NULL;
+
+    assert_done(cvd_region_store(region, offset, number, &error) &&
+                    cvd_region_signal(region, offset, &error),
+                error);
+}
+
+static guint load(CvdRegion *region, guint offset)
+{
+    g_autoptr(GError) error = NULL;
+    guint number = 0;
+
+    assert_done(cvd_region_load(region, offset, &number, &error), error);
+    return number;
 }
 
 static void soak(const char *client_socket, guint64 n)
 {
-    g_autoptr(TestRegion) region = test_region_attach(client_socket, REGION);
-    guint32 asked = region->data_offset, answered = asked + 4;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(CvdRegion) region = cvd_region_open(client_socket, REGION, 0, NULL, &error);
     guint64 n_received = 0, n_empty = 0;
-    gint64 start_us = g_get_monotonic_time();
 
+    assert_done(region != NULL, error);
+    guint asked = cvd_region_get_data_offset(region), answered = asked + 4;
+    gint64 start_us = g_get_monotonic_time();
     for (guint64 i = 0; i < n; i++) {
-        guint64 before = n_received;
-        __atomic_store_n(test_region_word(region, asked), (guint32)i, __ATOMIC_SEQ_CST);
-        test_region_signal(region, asked);
-        do {
-            test_region_wait_ring(region);
+        signal_number(region, asked, (guint)i);
+        while (n_received == i) {
             guint64 got = receive(region, answered);
             n_received += got;
             n_empty += got == 0;
-        } while (n_received == before);
-        g_assert_cmpuint(__atomic_load_n(test_region_word(region, answered), __ATOMIC_SEQ_CST), ==,
-                         (guint32)i + 1);
+        }
+        g_assert_cmpuint(n_received, ==, i + 1);
+        g_assert_cmpuint(load(region, answered), ==, (guint)i + 1);
     }
-    g_assert_cmpuint(n_received, ==, n);
-    g_assert_true(test_region_signals_are_zero(region));
 
     double seconds = (double)(g_get_monotonic_time() - start_us) / G_USEC_PER_SEC;
     g_test_message("%" G_GUINT64_FORMAT " signals sent, %" G_GUINT64_FORMAT

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/*
+ * A region's data in a file. All numbers are little-endian:
+ *
+ *   0   char[8]  "cvd-dump"
+ *   8   u32      1, the version of this format
+ *   12  u16      the region's current_version
+ *   14  u16      the region's min_compatible_version
+ *   16  u32      the region's size, in bytes
+ *   20  u32      where its data starts, in the region
+ *   24  u32      N, size of the data, in bytes
+ *   28  u32      0
+ *   32  char[16] the region's name, filled up with zeros
+ *   48  N bytes  the data
+ *   48 + N       32 bytes: SHA-256 of all that is before
+ */
+
+#define CVD_DUMP_HEADER_SIZE   48
+#define CVD_DUMP_CHECKSUM_SIZE 32
+#define CVD_DUMP_NAME_SIZE     16
+
+/** CvdDumpHeader: what a dump is of */
+typedef struct {
+    char name[CVD_DUMP_NAME_SIZE];
+    guint16 version;
+    guint16 min_compatible_version;
+    guint32 region_size;
+    guint32 data_offset;
+    guint32 data_size;
+} CvdDumpHeader;
+
+/**
+ * CvdDumpWriter:
+ *
+ * Writes a dump beside its place, which gets it when it is complete.
+ */
+typedef struct CvdDumpWriter CvdDumpWriter;
+
+/**
+ * cvd_dump_writer_new:
+ * @path: where the dump is to be; may exist as a regular file, which stays untouched until the end
+ * @header: of what
+ * @error: %CVD_ERROR_FOREIGN: something else than a file is there; %CVD_ERROR_FAILED
+ *
+ * Returns: (transfer full): the writer
+ */
+CvdDumpWriter *cvd_dump_writer_new(const char *path, const CvdDumpHeader *header, GError **error);
+
+/** cvd_dump_writer_add: appends some of the data */
+gboolean cvd_dump_writer_add(CvdDumpWriter *writer, gconstpointer data, gsize size, GError **error);
+
+/**
+ * cvd_dump_writer_commit:
+ *
+ * Adds the checksum, has all of it on the disk, and only then gives it its name. To be called after
+ * as much data as the header says.
+ */
+gboolean cvd_dump_writer_commit(CvdDumpWriter *writer, GError **error);
+
+/** cvd_dump_writer_get_checksum: Returns: (transfer none): in hex, after the commit */
+const char *cvd_dump_writer_get_checksum(CvdDumpWriter *writer);
+
+/** cvd_dump_writer_free: without a commit nothing is left */
+void cvd_dump_writer_free(CvdDumpWriter *writer);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdDumpWriter, cvd_dump_writer_free)
+
+/** CvdDumpReader: reads a dump, any number of times */
+typedef struct CvdDumpReader CvdDumpReader;
+
+/**
+ * cvd_dump_reader_new:
+ * @path: a dump
+ * @error: %CVD_ERROR_INVALID: not a dump, of another format, or not as long as it says;
+ *   %CVD_ERROR_FAILED
+ *
+ * Returns: (transfer full): a reader at the first byte of the data
+ */
+CvdDumpReader *cvd_dump_reader_new(const char *path, GError **error);
+
+/** cvd_dump_reader_get_header: Returns: (transfer none): what the dump is of */
+const CvdDumpHeader *cvd_dump_reader_get_header(CvdDumpReader *reader);
+
+/**
+ * cvd_dump_reader_next:
+ * @reader: a reader
+ * @buffer: (array length=size): room
+ * @size: of it, not 0
+ * @error: %CVD_ERROR_INVALID: the dump ends too early, or, at the end, its checksum is wrong
+ *
+ * Returns: how many bytes of data came; 0 at the end, when the checksum is right; −1 on failure
+ */
+gssize cvd_dump_reader_next(CvdDumpReader *reader, gpointer buffer, gsize size, GError **error);
+
+/** cvd_dump_reader_rewind: back to the first byte of the data */
+gboolean cvd_dump_reader_rewind(CvdDumpReader *reader, GError **error);
+
+/** cvd_dump_reader_get_checksum: Returns: (transfer none): in hex, after the end */
+const char *cvd_dump_reader_get_checksum(CvdDumpReader *reader);
+
+void cvd_dump_reader_free(CvdDumpReader *reader);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdDumpReader, cvd_dump_reader_free)
+
+G_END_DECLS

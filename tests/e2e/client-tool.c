@@ -1,0 +1,808 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cvd-client, each verb, against the launcher's server with cvd-vm in the place of QEMU, and once
+ * with the built-in guest in a real one. Regions are those of conf/vsoc_mem.json: one page of
+ * descriptors, then hwcomposer (16384 bytes), sensors (16384), misc (8192) and others, each with
+ * two tables of four slots and their words: 2 × (4 × 4 + 4) = 0x28 bytes before the data.
+ */
+#include "tests/support/launcher.h"
+#include "tests/support/region.h"
+#include "tests/support/vm.h"
+
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <json-glib/json-glib.h>
+#include <pty.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define NAME "tool"
+
+typedef struct {
+    TestSandbox *sandbox;
+    TestProcess *launcher;
+    TestProcess *vm;
+    char *client_socket;
+} Fixture;
+
+static const char *tool_path(void)
+{
+    const char *path = g_getenv("CVD_CLIENT");
+    if (path == NULL)
+        g_error("CVD_CLIENT is not set: run the tests through `meson test`");
+    return path;
+}
+
+static TestProcess *start(const TestSandbox *sandbox, va_list args)
+{
+    g_autoptr(GPtrArray) argv = g_ptr_array_new();
+    char *arg;
+    g_ptr_array_add(argv, (char *)tool_path());
+    do {
+        arg = va_arg(args, char *);
+        g_ptr_array_add(argv, arg);
+    } while (arg != NULL);
+    return test_process_start(sandbox, (const char *const *)argv->pdata, NULL, NULL);
+}
+
+static TestProcess *start_tool(const TestSandbox *sandbox, ...) G_GNUC_NULL_TERMINATED;
+static char *run_tool(const TestSandbox *sandbox, ...) G_GNUC_NULL_TERMINATED;
+static JsonNode *run_json(const TestSandbox *sandbox, ...) G_GNUC_NULL_TERMINATED;
+static void fail_tool(const TestSandbox *sandbox, int status, const char *message,
+                      ...) G_GNUC_NULL_TERMINATED;
+
+static TestProcess *start_tool(const TestSandbox *sandbox, ...)
+{
+    va_list args;
+    va_start(args, sandbox);
+    TestProcess *tool = start(sandbox, args);
+    va_end(args);
+    return tool;
+}
+
+/* What goes well says nothing on stderr. */
+static char *finish_tool(TestProcess *tool)
+{
+    test_launcher_assert_exit(tool, 0);
+    g_assert_cmpstr(tool->err->str, ==, "");
+    return g_strdup(tool->out->str);
+}
+
+static char *run_tool(const TestSandbox *sandbox, ...)
+{
+    va_list args;
+    va_start(args, sandbox);
+    g_autoptr(TestProcess) tool = start(sandbox, args);
+    va_end(args);
+    return finish_tool(tool);
+}
+
+static JsonNode *parse_line(const char *text)
+{
+    g_autoptr(GError) error = NULL;
+    g_assert_true(g_str_has_suffix(text, "\n"));
+    g_assert_true(strchr(text, '\n') == text + strlen(text) - 1);
+    JsonNode *node = json_from_string(text, &error);
+    g_assert_no_error(error);
+    g_assert_true(JSON_NODE_HOLDS_OBJECT(node));
+    return node;
+}
+
+static JsonNode *run_json(const TestSandbox *sandbox, ...)
+{
+    va_list args;
+    va_start(args, sandbox);
+    g_autoptr(TestProcess) tool = start(sandbox, args);
+    va_end(args);
+    g_autofree char *text = finish_tool(tool);
+    return parse_line(text);
+}
+
+/* What fails prints nothing but one line that says why. */
+static void fail_tool(const TestSandbox *sandbox, int status, const char *message, ...)
+{
+    va_list args;
+    va_start(args, message);
+    g_autoptr(TestProcess) tool = start(sandbox, args);
+    va_end(args);
+    test_launcher_assert_exit(tool, status);
+    test_launcher_assert_err(tool, message);
+    g_assert_cmpstr(tool->out->str, ==, "");
+    g_assert_true(g_str_has_prefix(tool->err->str, "cvd-client: "));
+    g_assert_true(strchr(tool->err->str, '\n') == tool->err->str + tool->err->len - 1);
+}
+
+static JsonObject *object_of(JsonNode *node)
+{
+    return json_node_get_object(node);
+}
+
+static Fixture *set_up_with(const char *vm_option)
+{
+    Fixture *f = g_new0(Fixture, 1);
+    f->sandbox = test_sandbox_new();
+    f->launcher = test_serve_only(f->sandbox, NAME);
+    f->client_socket = test_sandbox_instance_path(f->sandbox, NAME, "client.sock");
+    f->vm = test_vm_start(f->sandbox, "--name", NAME, vm_option, NULL);
+    test_vm_wait_ready(f->vm);
+    return f;
+}
+
+static Fixture *set_up(void)
+{
+    return set_up_with(NULL);
+}
+
+static void tear_down(Fixture *f)
+{
+    if (!f->vm->has_ended) {
+        test_process_signal(f->vm, SIGTERM);
+        test_process_wait_end(f->vm);
+    }
+    if (!f->launcher->has_ended) {
+        test_process_signal(f->launcher, SIGTERM);
+        test_launcher_assert_exit(f->launcher, 0);
+    }
+    test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
+    test_process_free(f->vm);
+    test_process_free(f->launcher);
+    test_sandbox_free(f->sandbox);
+    g_free(f->client_socket);
+    g_free(f);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Fixture, tear_down)
+
+static void test_list(gconstpointer data)
+{
+    g_autoptr(Fixture) f = set_up();
+    g_autofree char *text = run_tool(f->sandbox, "list", NULL);
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    g_assert_cmpuint(g_strv_length(lines), ==, 1 + 5 + 1);
+    g_auto(GStrv) fields = g_regex_split_simple(" +", lines[2], 0, 0);
+    static const char *const expected[] = {"sensors", "0x00005000", "16384", "0x28", "1", "1"};
+    for (guint i = 0; i < G_N_ELEMENTS(expected); i++)
+        g_assert_cmpstr(fields[i], ==, expected[i]);
+
+    g_autoptr(JsonNode) root = run_json(f->sandbox, "list", "--json", NULL);
+    JsonArray *regions = json_object_get_array_member(object_of(root), "regions");
+    g_assert_cmpuint(json_array_get_length(regions), ==, 5);
+    g_assert_cmpint(json_object_get_int_member(object_of(root), "window_size"), ==, 2 << 20);
+    JsonObject *last = json_array_get_object_element(regions, 4);
+    g_assert_cmpstr(json_object_get_string_member(last, "name"), ==, "framebuffer");
+    g_assert_cmpstr(json_object_get_string_member(last, "managed_by"), ==, "fb_manager");
+    g_assert_cmpint(json_object_get_int_member(last, "size"), ==, 1052672);
+}
+
+static void test_info(gconstpointer data)
+{
+    g_autoptr(Fixture) f = set_up();
+    g_autofree char *text =
+        run_tool(f->sandbox, "--socket", f->client_socket, "info", "misc", NULL);
+    g_assert_nonnull(strstr(text, "8192 bytes"));
+    g_assert_nonnull(strstr(text, "4 slots at 0x14, word at 0x24"));
+
+    g_autoptr(JsonNode) root = run_json(f->sandbox, "--json", "info", "misc", "-n", NAME, NULL);
+    JsonObject *info = object_of(root);
+    g_assert_cmpint(json_object_get_int_member(info, "begin"), ==, 0x9000);
+    g_assert_cmpint(json_object_get_int_member(info, "data_offset"), ==, 0x28);
+    JsonObject *table = json_object_get_object_member(info, "host_to_guest");
+    g_assert_cmpint(json_object_get_int_member(table, "slots"), ==, 4);
+    g_assert_cmpint(json_object_get_int_member(table, "table_offset"), ==, 0x14);
+    g_assert_cmpint(json_object_get_int_member(table, "word_offset"), ==, 0x24);
+}
+
+static void write_window(const TestRegion *region, gsize offset, const void *bytes, gsize size)
+{
+    memcpy(region->map + offset, bytes, size);
+}
+
+/* What the guest has spoilt is not shown, and the rest is. */
+static void test_spoilt_descriptors(gconstpointer data)
+{
+    g_autoptr(Fixture) f = set_up();
+    g_autoptr(TestRegion) region = test_region_attach(f->client_socket, "hwcomposer");
+    guint32 far = 0x7fffffff;
+    write_window(region, 16 + 60 * 1 + 12, &far, sizeof far); /* offset_of_region_data of sensors */
+    g_autoptr(TestProcess) list = start_tool(f->sandbox, "list", NULL);
+    test_launcher_assert_exit(list, 1);
+    test_launcher_assert_err(list, "sensors");
+    g_assert_nonnull(strstr(list->out->str, "?"));
+    g_assert_nonnull(strstr(list->out->str, "framebuffer"));
+    fail_tool(f->sandbox, 1, "descriptor", "info", "sensors", NULL);
+    fail_tool(f->sandbox, 1, "descriptor", "watch", "sensors", NULL);
+    fail_tool(f->sandbox, 1, "descriptor", "read", "sensors", "0x28", "4", NULL);
+    g_free(run_tool(f->sandbox, "info", "misc", NULL));
+
+    write_window(region, 12, &far, sizeof far); /* vsoc_region_desc_offset */
+    g_autoptr(TestProcess) again = start_tool(f->sandbox, "list", NULL);
+    test_launcher_assert_exit(again, 1);
+    g_assert_nonnull(strstr(again->out->str, "framebuffer"));
+}
+
+/* Looking changes nothing: signals, words and doorbells are as before. */
+static void test_looking_is_not_touching(gconstpointer data)
+{
+    g_autoptr(Fixture) f = set_up_with("--mute");
+    g_autoptr(TestRegion) region = test_region_attach(f->client_socket, "misc");
+    *test_region_word(region, 0x0) = 0x30;
+    *test_region_word(region, 0x10) = 1;
+    *test_region_word(region, 0x14) = 0x34;
+    *test_region_word(region, 0x24) = 1;
+    g_assert_false(test_region_is_rung(region));
+    static const char *const verbs[] = {"list", "info", "watch"};
+    for (guint i = 0; i < G_N_ELEMENTS(verbs); i++) {
+        const char *argument = i == 0 ? NULL : "misc";
+        g_autoptr(TestProcess) tool = start_tool(f->sandbox, verbs[i], argument, NULL);
+        if (i == 2) {
+            test_process_wait_out(tool, "host to guest slot 0 0x00000000 -> 0x00000034", 1);
+            test_process_signal(tool, SIGINT);
+        }
+        test_launcher_assert_exit(tool, 0);
+    }
+    g_assert_cmphex(*test_region_word(region, 0x0), ==, 0x30);
+    g_assert_cmphex(*test_region_word(region, 0x10), ==, 1);
+    g_assert_cmphex(*test_region_word(region, 0x14), ==, 0x34);
+    g_assert_cmphex(*test_region_word(region, 0x24), ==, 1);
+    g_assert_false(test_region_is_rung(region));
+}
+
+static void test_read_and_write(gconstpointer data)
+{
+    g_autoptr(Fixture) f = set_up();
+    g_autofree char *nothing =
+        run_tool(f->sandbox, "write", "misc", "0x28", "2a", "0xDEADBEEF", NULL);
+    g_assert_cmpstr(nothing, ==, "");
+    g_autofree char *dump = run_tool(f->sandbox, "read", "misc", "40", "8", NULL);
+    g_assert_cmpstr(dump, ==,
+                    "00000028  2a 00 00 00 ef be ad de                           |*.......|\n"
+                    "00000030\n");
+    g_autoptr(JsonNode) root = run_json(f->sandbox, "read", "misc", "0x29", "4", "--json", NULL);
+    g_assert_cmpstr(json_object_get_string_member(object_of(root), "bytes"), ==, "000000ef");
+
+    /* Up to the end; equal lines are one star. */
+    g_autofree char *rest = run_tool(f->sandbox, "read", "misc", "0x30", NULL);
+    g_assert_true(g_str_has_suffix(rest, "\n*\n00002000\n"));
+    g_autofree char *last = run_tool(f->sandbox, "read", "misc", "8191", "1", NULL);
+    g_assert_true(g_str_has_suffix(last, "\n00002000\n"));
+}
+
+static TestProcess *shell(const TestSandbox *sandbox, const char *script)
+{
+    const char *argv[] = {"sh", "-c", script, "sh", tool_path(), NULL};
+    return test_process_start(sandbox, argv, NULL, NULL);
+}
+
+static void test_raw(gconstpointer data)
+{
+    g_autoptr(Fixture) f = set_up();
+    g_autoptr(TestProcess) there = shell(f->sandbox, "printf 'three' | \"$1\" write misc 41 --raw");
+    g_free(finish_tool(there));
+    g_autofree char *back = run_tool(f->sandbox, "read", "misc", "--raw", "41", "5", NULL);
+    g_assert_cmpstr(back, ==, "three");
+    g_autoptr(TestProcess) whole = shell(f->sandbox, "\"$1\" read framebuffer 0 --raw | wc -c");
+    g_autofree char *size = finish_tool(whole);
+    g_assert_cmpint(atoi(size), ==, 1052672);
+
+    /* One byte more than there is room for: none is written. */
+    g_autoptr(TestProcess) fits =
+        shell(f->sandbox, "head -c 4 /dev/zero | tr '\\0' x | \"$1\" write misc 8188 --raw");
+    g_free(finish_tool(fits));
+    g_autoptr(TestProcess) longer =
+        shell(f->sandbox, "head -c 5 /dev/zero | tr '\\0' y | \"$1\" write misc 8188 --raw");
+    test_launcher_assert_exit(longer, 1);
+    test_launcher_assert_err(longer, "nothing was written");
+    g_autofree char *kept = run_tool(f->sandbox, "read", "misc", "-r", "8188", NULL);
+    g_assert_cmpstr(kept, ==, "xxxx");
+}
+
+static void test_bounds(gconstpointer data)
+{
+    g_autoptr(Fixture) f = set_up();
+    const TestSandbox *s = f->sandbox;
+    fail_tool(s, 1, "8192 bytes", "read", "misc", "8192", NULL);
+    fail_tool(s, 1, "8192 bytes", "read", "misc", "0xffffffff", NULL);
+    fail_tool(s, 1, "there are 1, not 2", "read", "misc", "8191", "2", NULL);
+    fail_tool(s, 1, "there are 8192, not 4294967295", "read", "misc", "0", "0xffffffff", NULL);
+    fail_tool(s, 1, "multiple of 4", "write", "misc", "0x2a", "1", NULL);
+    fail_tool(s, 1, "8192 bytes", "write", "misc", "8192", "1", NULL);
+    fail_tool(s, 1, "there are 4, not 8", "write", "misc", "8188", "1", "2", NULL);
+    fail_tool(s, 1, "--force", "write", "misc", "0x24", "1", NULL);
+    fail_tool(s, 1, "multiple of 4", "signal", "misc", "0x29", NULL);
+    fail_tool(s, 1, "8192 bytes", "signal", "misc", "8192", NULL);
+    fail_tool(s, 1, "offset 0", "signal", "misc", "0", NULL);
+    fail_tool(s, 1, "no pair of words", "ping", "misc", "-o", "0x24", NULL);
+    fail_tool(s, 1, "no pair of words", "ping", "misc", "-o", "8188", NULL);
+    g_free(run_tool(s, "write", "misc", "8188", "1", NULL));
+    g_free(run_tool(s, "write", "--force", "misc", "0", "0", NULL));
+}
+
+/* The fake VM adds one and signals the next word. */
+static void test_signal_and_wait(gconstpointer data)
+{
+    g_autoptr(Fixture) f = set_up();
+    g_free(run_tool(f->sandbox, "write", "misc", "0x40", "29", NULL));
+    g_free(run_tool(f->sandbox, "signal", "misc", "0x40", NULL));
+    g_autofree char *text = run_tool(f->sandbox, "wait", "misc", "--timeout", "60", NULL);
+    g_assert_cmpstr(text, ==, "signal 0x00000044, word 0x0000002a\n");
+    g_free(run_tool(f->sandbox, "signal", "misc", "0x40", NULL));
+    g_autoptr(JsonNode) root = run_json(f->sandbox, "wait", "misc", "--json", NULL);
+    JsonArray *signals = json_object_get_array_member(object_of(root), "signals");
+    g_assert_cmpuint(json_array_get_length(signals), ==, 1);
+    JsonObject *first = json_array_get_object_element(signals, 0);
+    g_assert_cmpint(json_object_get_int_member(first, "offset"), ==, 0x44);
+    g_assert_cmpint(json_object_get_int_member(first, "word"), ==, 0x2a);
+}
+
+static void test_wait_for_nothing(gconstpointer data)
+{
+    g_autoptr(Fixture) f = set_up();
+    fail_tool(f->sandbox, 1, "nothing came within 0.01 s", "wait", "misc", "-t", "0.01", NULL);
+}
+
+static void test_table_full(gconstpointer data)
+{
+    g_autoptr(Fixture) f = set_up_with("--mute");
+    static const char *const offsets[] = {"0x30", "0x34", "0x38", "0x3c"};
+    for (guint i = 0; i < G_N_ELEMENTS(offsets); i++)
+        g_free(run_tool(f->sandbox, "signal", "misc", offsets[i], NULL));
+    fail_tool(f->sandbox, 1, "full", "signal", "misc", "0x40", NULL);
+    g_free(run_tool(f->sandbox, "signal", "misc", "0x34", NULL));
+}
+
+static void assert_summary(const char *text, const char *n)
+{
+    g_autofree char *counts = g_strdup_printf("%s sent, %s answered, 0 wrong, 0%% lost", n, n);
+    g_assert_nonnull(strstr(text, counts));
+    g_assert_true(g_regex_match_simple(
+        "\nrtt min/avg/p50/p99/max = [0-9.]+/[0-9.]+/[0-9.]+/[0-9.]+/[0-9.]+ us\n$", text, 0, 0));
+}
+
+static void test_ping_verb(gconstpointer data)
+{
+    g_autoptr(Fixture) f = set_up();
+    g_autofree char *few = run_tool(f->sandbox, "ping", "misc", "-c", "3", NULL);
+    assert_summary(few, "3");
+    g_assert_nonnull(strstr(few, "\n3: time "));
+    g_autofree char *many = run_tool(f->sandbox, "ping", "misc", "-c", "1000", NULL);
+    assert_summary(many, "1000");
+    g_assert_null(strstr(many, ": time "));
+    g_autofree char *paced = run_tool(f->sandbox, "ping", "misc", "-c", "3", "-i", "0.01", NULL);
+    assert_summary(paced, "3");
+
+    g_autoptr(JsonNode) root = run_json(f->sandbox, "ping", "misc", "-c", "9", "--json", NULL);
+    g_assert_cmpint(json_object_get_int_member(object_of(root), "answered"), ==, 9);
+    JsonObject *rtt = json_object_get_object_member(object_of(root), "rtt_us");
+    double min = json_object_get_double_member(rtt, "min");
+    double p50 = json_object_get_double_member(rtt, "p50");
+    double max = json_object_get_double_member(rtt, "max");
+    g_assert_true(0 < min && min <= p50 && p50 <= max);
+}
+
+/* The words that a ping uses have afterwards what they had. */
+static void test_ping_restores(gconstpointer data)
+{
+    g_autoptr(Fixture) f = set_up();
+    g_free(run_tool(f->sandbox, "write", "misc", "0x1ff8", "11111111", "22222222", NULL));
+    g_free(run_tool(f->sandbox, "write", "misc", "0x80", "33333333", "44444444", NULL));
+    g_free(run_tool(f->sandbox, "ping", "misc", "-c", "5", NULL));
+    g_free(run_tool(f->sandbox, "ping", "misc", "-c", "5", "-o", "0x80", NULL));
+    g_autoptr(JsonNode) last = run_json(f->sandbox, "read", "misc", "0x1ff8", "8", "--json", NULL);
+    g_autoptr(JsonNode) other = run_json(f->sandbox, "read", "misc", "0x80", "8", "--json", NULL);
+    g_assert_cmpstr(json_object_get_string_member(object_of(last), "bytes"), ==,
+                    "1111111122222222");
+    g_assert_cmpstr(json_object_get_string_member(object_of(other), "bytes"), ==,
+                    "3333333344444444");
+}
+
+static void test_ping_until_interrupted(gconstpointer data)
+{
+    g_autoptr(Fixture) f = set_up();
+    g_autoptr(TestProcess) tool = start_tool(f->sandbox, "ping", "misc", "-i", "0.001", NULL);
+    test_process_wait_out(tool, ": time ", 3);
+    test_process_signal(tool, SIGINT);
+    test_launcher_assert_exit(tool, 0);
+    g_assert_nonnull(strstr(tool->out->str, "0 wrong, 0% lost"));
+}
+
+/* A guest that does not answer: the end comes by the user, with a summary. */
+static void test_ping_a_mute_guest(gconstpointer data)
+{
+    g_autoptr(Fixture) f = set_up_with("--mute");
+    g_autoptr(TestProcess) tool = start_tool(f->sandbox, "ping", "misc", NULL);
+    test_process_wait_out(tool, "PING misc", 1);
+    test_process_signal(tool, SIGINT);
+    test_launcher_assert_exit(tool, 1);
+    g_assert_nonnull(strstr(tool->out->str, "0 answered"));
+    test_launcher_assert_err(tool, "0 of 0 pings were answered");
+}
+
+/* No VM yet: the first ping waits for it. */
+static void test_ping_before_the_guest(gconstpointer data)
+{
+    g_autoptr(Fixture) f = set_up();
+    g_autoptr(TestProcess) other = test_serve_only(f->sandbox, "late");
+    g_autoptr(TestProcess) tool =
+        start_tool(f->sandbox, "ping", "misc", "-n", "late", "-c", "2", NULL);
+    test_process_wait_out(tool, "PING misc", 1);
+    g_autoptr(TestProcess) vm = test_vm_start(f->sandbox, "--name", "late", NULL);
+    test_launcher_assert_exit(tool, 0);
+    assert_summary(tool->out->str, "2");
+    test_process_signal(vm, SIGTERM);
+    test_process_wait_end(vm);
+    test_process_signal(other, SIGTERM);
+    test_launcher_assert_exit(other, 0);
+}
+
+/* The server's end ends what waits, and says so. */
+static void test_server_stops(gconstpointer data)
+{
+    g_autoptr(Fixture) f = set_up();
+    g_autoptr(TestProcess) ping = start_tool(f->sandbox, "ping", "misc", "-i", "0.01", NULL);
+    g_autoptr(TestProcess) watch = start_tool(f->sandbox, "watch", "misc", "-i", "3600", NULL);
+    g_autoptr(TestProcess) wait = start_tool(f->sandbox, "wait", "hwcomposer", NULL);
+    test_process_wait_out(ping, ": time ", 2);
+    test_process_wait_err(f->launcher, "", 0);
+    g_autoptr(TestRegion) region = test_region_attach(f->client_socket, "sensors");
+    test_process_signal(f->launcher, SIGTERM);
+    test_region_wait_closed(region);
+    TestProcess *tools[] = {ping, watch, wait};
+    for (guint i = 0; i < G_N_ELEMENTS(tools); i++) {
+        test_launcher_assert_exit(tools[i], 1);
+        g_assert_true(g_str_has_prefix(tools[i]->err->str, "cvd-client: "));
+    }
+    g_assert_nonnull(strstr(ping->out->str, "ping statistics"));
+    test_launcher_assert_exit(f->launcher, 0);
+}
+
+static void test_watch(gconstpointer data)
+{
+    g_autoptr(Fixture) f = set_up_with("--mute");
+    g_autoptr(TestProcess) lines =
+        start_tool(f->sandbox, "watch", "misc", "--interval", "0.001", NULL);
+    g_autoptr(TestProcess) json =
+        start_tool(f->sandbox, "watch", "misc", "-i", "0.001", "--json", NULL);
+    g_free(run_tool(f->sandbox, "signal", "misc", "0x30", NULL));
+    /* 0x30 / 4 = 12, and 12 modulo 4 slots is 0; any hash is allowed, so only the value counts */
+    test_process_wait_out(lines, "0x00000000 -> 0x00000030", 1);
+    test_process_wait_out(lines, "host to guest word 0x00000000 -> 0x00000001", 1);
+    test_process_wait_out(json, "\"new\":48", 1);
+    test_process_signal(lines, SIGINT);
+    test_process_signal(json, SIGTERM);
+    test_launcher_assert_exit(lines, 0);
+    test_launcher_assert_exit(json, 0);
+    g_auto(GStrv) objects = g_strsplit(json->out->str, "\n", -1);
+    for (guint i = 0; objects[i + 1] != NULL; i++) {
+        g_autofree char *line = g_strconcat(objects[i], "\n", NULL);
+        g_autoptr(JsonNode) node = parse_line(line);
+        g_assert_cmpstr(json_object_get_string_member(object_of(node), "table"), ==,
+                        "host_to_guest");
+    }
+}
+
+/* On a terminal it draws, and draws anew in its place. */
+static void test_watch_on_a_terminal(gconstpointer data)
+{
+    g_autoptr(Fixture) f = set_up_with("--mute");
+    int master, slave;
+    g_assert_cmpint(openpty(&master, &slave, NULL, NULL, NULL), ==, 0);
+    g_autofree char *script =
+        g_strdup_printf("exec \"$1\" watch misc -i 0.001 > %s", ttyname(slave));
+    g_autoptr(TestProcess) tool = shell(f->sandbox, script);
+    g_autoptr(GString) seen = g_string_new(NULL);
+    gboolean has_signalled = FALSE;
+    while (strstr(seen->str, "0x00000030") == NULL) {
+        char buffer[4096];
+        test_wait_readable(master, "watch");
+        gssize n = read(master, buffer, sizeof buffer);
+        g_assert_cmpint(n, >, 0);
+        g_string_append_len(seen, buffer, n);
+        if (!has_signalled)
+            g_free(run_tool(f->sandbox, "signal", "misc", "0x30", NULL));
+        has_signalled = TRUE;
+    }
+    test_process_signal(tool, SIGINT);
+    test_launcher_assert_exit(tool, 0);
+    g_assert_nonnull(strstr(seen->str, "\033[3A")); /* up the three lines of an empty picture */
+    close(master);
+    close(slave);
+}
+
+static char *checksum_of(const Fixture *f, const char *region)
+{
+    g_autofree char *script = g_strdup_printf("\"$1\" read %s 0x28 --raw | sha256sum", region);
+    g_autoptr(TestProcess) sum = shell(f->sandbox, script);
+    return finish_tool(sum);
+}
+
+static void test_dump_and_restore(gconstpointer data)
+{
+    g_autoptr(Fixture) f = set_up();
+    g_autofree char *file = test_sandbox_path(f->sandbox, "dump");
+    g_autoptr(TestProcess) fill =
+        shell(f->sandbox, "head -c 1052632 /dev/urandom | \"$1\" write framebuffer 0x28 --raw");
+    g_free(finish_tool(fill));
+    g_autofree char *before = checksum_of(f, "framebuffer");
+    g_autoptr(JsonNode) root = run_json(f->sandbox, "dump", "framebuffer", file, "--json", NULL);
+    g_assert_cmpint(json_object_get_int_member(object_of(root), "size"), ==, 1052632);
+    g_assert_cmpuint(strlen(json_object_get_string_member(object_of(root), "sha256")), ==, 64);
+    struct stat info;
+    g_assert_cmpint(stat(file, &info), ==, 0);
+    g_assert_cmpint(info.st_size, ==, 48 + 1052632 + 32);
+
+    g_autoptr(TestProcess) wipe =
+        shell(f->sandbox, "head -c 1052632 /dev/zero | \"$1\" write framebuffer 0x28 --raw");
+    g_free(finish_tool(wipe));
+    g_autofree char *wiped = checksum_of(f, "framebuffer");
+    g_assert_cmpstr(wiped, !=, before);
+    g_autofree char *said = run_tool(f->sandbox, "restore", "framebuffer", file, NULL);
+    g_assert_true(g_str_has_prefix(said, "framebuffer: 1052632 bytes, SHA-256 "));
+    g_autofree char *after = checksum_of(f, "framebuffer");
+    g_assert_cmpstr(after, ==, before);
+}
+
+static void flip(const char *file, gsize at)
+{
+    g_autofree char *text = NULL;
+    gsize size;
+    g_assert_true(g_file_get_contents(file, &text, &size, NULL));
+    text[at] ^= 1;
+    g_assert_true(g_file_set_contents(file, text, (gssize)size, NULL));
+}
+
+static void test_restore_refuses(gconstpointer data)
+{
+    g_autoptr(Fixture) f = set_up();
+    const TestSandbox *s = f->sandbox;
+    g_autofree char *file = test_sandbox_path(s, "dump");
+    g_free(run_tool(s, "write", "misc", "0x28", "5eed5eed", NULL));
+    g_free(run_tool(s, "dump", "misc", file, NULL));
+    g_free(run_tool(s, "write", "misc", "0x28", "1", NULL));
+    fail_tool(s, 1, "sizes have to be the same", "restore", "hwcomposer", file, NULL);
+    fail_tool(s, 1, "is of region 'misc'", "restore", "fb_manager", file, NULL);
+    flip(file, 48 + 8000);
+    fail_tool(s, 1, "checksum", "restore", "misc", file, NULL);
+    flip(file, 48 + 8000);
+    g_assert_cmpint(truncate(file, 48 + 8152 + 31), ==, 0);
+    fail_tool(s, 1, "cut off", "restore", "misc", file, NULL);
+    fail_tool(s, 1, "No such file", "restore", "misc", "/nonexistent", NULL);
+    fail_tool(s, 1, "not a regular file", "restore", "misc", "/dev/zero", NULL);
+    /* None of them has written anything. */
+    g_autofree char *kept = run_tool(s, "read", "misc", "0x28", "4", NULL);
+    g_assert_nonnull(strstr(kept, "01 00 00 00"));
+
+    g_free(run_tool(s, "dump", "misc", file, NULL));
+    g_free(run_tool(s, "restore", "--force", "fb_manager", file, NULL));
+    fail_tool(s, 1, "not a regular file", "dump", "misc", "/dev/null", NULL);
+    fail_tool(s, 1, "No such file", "dump", "misc", "/nonexistent/dump", NULL);
+}
+
+static void test_bench_verb(gconstpointer data)
+{
+    g_autoptr(Fixture) f = set_up();
+    g_free(run_tool(f->sandbox, "write", "misc", "0x28", "5eed", NULL));
+    g_autofree char *text = run_tool(f->sandbox, "bench", "misc", "-t", "0.02", NULL);
+    g_assert_nonnull(strstr(text, "handshakes"));
+    g_autoptr(JsonNode) root =
+        run_json(f->sandbox, "bench", "misc", "--seconds", "0.02", "--json", NULL);
+    static const char *const parts[] = {"handshakes", "round_trips"};
+    for (guint i = 0; i < G_N_ELEMENTS(parts); i++) {
+        JsonObject *part = json_object_get_object_member(object_of(root), parts[i]);
+        g_assert_cmpint(json_object_get_int_member(part, "count"), >, 0);
+        g_assert_cmpfloat(json_object_get_double_member(part, "per_second"), >, 0);
+    }
+    g_assert_cmpfloat(json_object_get_double_member(object_of(root), "read_mib_per_second"), >, 0);
+    g_assert_cmpfloat(json_object_get_double_member(object_of(root), "write_mib_per_second"), >, 0);
+    g_autofree char *kept = run_tool(f->sandbox, "read", "misc", "0x28", "4", NULL);
+    g_assert_nonnull(strstr(kept, "ed 5e 00 00"));
+}
+
+static void test_unknown_region(gconstpointer data)
+{
+    g_autoptr(Fixture) f = set_up();
+    static const char *const rows[][5] = {
+        {"info", "sensor"},           {"read", "sensor", "0"}, {"write", "sensor", "40", "1"},
+        {"signal", "sensor", "0x28"}, {"wait", "sensor"},      {"ping", "sensor"},
+        {"watch", "sensor"},          {"bench", "sensor"},     {"dump", "sensor", "/nonexistent/x"},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++)
+        fail_tool(f->sandbox, 1,
+                  "no region 'sensor'; did you mean 'sensors'? the instance has: hwcomposer, "
+                  "sensors, misc, fb_manager, framebuffer",
+                  rows[i][0], rows[i][1], rows[i][2], rows[i][3], NULL);
+    fail_tool(f->sandbox, 1, "no region 'not a name'; the instance has: ", "info", "not a name",
+              NULL);
+    fail_tool(f->sandbox, 1, "no region ''", "ping", "", NULL);
+    fail_tool(f->sandbox, 1, "no region 'sixteenletters..'", "read", "sixteenletters..", "0", NULL);
+}
+
+/* None of these needs an instance. */
+static void test_usage(gconstpointer data)
+{
+    g_autoptr(TestSandbox) s = test_sandbox_new();
+    fail_tool(s, 2, "which verb?", NULL);
+    fail_tool(s, 2, "did you mean 'ping'", "pnig", NULL);
+    fail_tool(s, 2, "no verb", "frobnicate", NULL);
+    fail_tool(s, 2, "--nope", "--nope", "list", NULL);
+    fail_tool(s, 2, "unexpected argument 'x'", "list", "x", NULL);
+    fail_tool(s, 2, "info REGION", "info", NULL);
+    fail_tool(s, 2, "read REGION OFFSET", "read", "misc", NULL);
+    fail_tool(s, 2, "OFFSET 'x'", "read", "misc", "x", NULL);
+    fail_tool(s, 2, "OFFSET '-1'", "read", "misc", "--", "-1", NULL);
+    fail_tool(s, 2, "OFFSET '0x100000000'", "read", "misc", "0x100000000", NULL);
+    fail_tool(s, 2, "COUNT '0'", "read", "misc", "0", "0", NULL);
+    fail_tool(s, 2, "--raw and --json", "read", "misc", "0", "--raw", "--json", NULL);
+    fail_tool(s, 2, "write what?", "write", "misc", "0", NULL);
+    fail_tool(s, 2, "give no words", "write", "misc", "0", "1", "--raw", NULL);
+    fail_tool(s, 2, "WORD '123456789'", "write", "misc", "0", "123456789", NULL);
+    fail_tool(s, 2, "WORD 'g'", "write", "misc", "0", "g", NULL);
+    fail_tool(s, 2, "OFFSET 'x'", "signal", "misc", "x", NULL);
+    fail_tool(s, 2, "--timeout 'x'", "wait", "misc", "--timeout", "x", NULL);
+    fail_tool(s, 2, "--count '0'", "ping", "misc", "-c", "0", NULL);
+    fail_tool(s, 2, "--interval '-1'", "ping", "misc", "-i", "-1", NULL);
+    fail_tool(s, 2, "--interval 'nan'", "watch", "misc", "--interval", "nan", NULL);
+    fail_tool(s, 2, "dump REGION FILE", "dump", "misc", NULL);
+    fail_tool(s, 2, "restore REGION FILE", "restore", "misc", NULL);
+    fail_tool(s, 2, "--seconds '61'", "bench", "misc", "--seconds", "61", NULL);
+    fail_tool(s, 2, "give one", "list", "--name", "a", "--socket", "b", NULL);
+    fail_tool(s, 2, "give one", "--name", "a", "list", "--socket", "b", NULL);
+    test_sandbox_assert_clean(s, TEST_NOTHING_LEFT);
+}
+
+static void test_help(gconstpointer data)
+{
+    static const char *const verbs[] = {"list", "info",  "read", "write",   "signal", "wait",
+                                        "ping", "watch", "dump", "restore", "bench"};
+    g_autoptr(TestSandbox) s = test_sandbox_new();
+    g_autofree char *all = run_tool(s, "--help", NULL);
+    for (guint i = 0; i < G_N_ELEMENTS(verbs); i++) {
+        g_autofree char *line = g_strdup_printf("\n  %s ", verbs[i]);
+        g_autofree char *usage = g_strdup_printf("cvd-client %s", verbs[i]);
+        g_autofree char *help = run_tool(s, verbs[i], "--help", NULL);
+        g_assert_nonnull(strstr(all, line));
+        g_assert_nonnull(strstr(help, usage));
+    }
+    g_autofree char *version = run_tool(s, "--version", NULL);
+    g_assert_true(g_str_has_prefix(version, "cvd-client "));
+}
+
+static void test_no_instance(gconstpointer data)
+{
+    g_autoptr(TestSandbox) s = test_sandbox_new();
+    g_autofree char *socket = test_sandbox_path(s, "none");
+    fail_tool(s, 1, "cvd-launch", "list", NULL);
+    fail_tool(s, 1, "nobody", "list", "--name", "nobody", NULL);
+    fail_tool(s, 1, socket, "list", "--socket", socket, NULL);
+    fail_tool(s, 1, socket, "ping", "misc", "--socket", socket, NULL);
+    test_sandbox_assert_clean(s, TEST_NOTHING_LEFT);
+}
+
+static void test_two_instances(gconstpointer data)
+{
+    g_autoptr(Fixture) f = set_up();
+    g_autoptr(TestProcess) other = test_serve_only(f->sandbox, "other");
+    fail_tool(f->sandbox, 1, "other", "list", NULL);
+    fail_tool(f->sandbox, 1, NAME, "list", NULL);
+    fail_tool(f->sandbox, 1, "--name", "list", NULL);
+    g_free(run_tool(f->sandbox, "list", "--name", NAME, NULL));
+    g_free(run_tool(f->sandbox, "-n", "other", "list", NULL));
+    test_process_signal(other, SIGTERM);
+    test_launcher_assert_exit(other, 0);
+    g_free(run_tool(f->sandbox, "list", NULL));
+}
+
+/* Whoever reads no further ends the program, without a word. */
+static void test_closed_pipe(gconstpointer data)
+{
+    g_autoptr(Fixture) f = set_up();
+    static const char *const scripts[] = {
+        "exec 3>&1; { \"$1\" read framebuffer 0 --raw; echo $? >&3; } | head -c 1 >/dev/null",
+        "exec 3>&1; { \"$1\" ping misc -i 0.001; echo $? >&3; } | head -n 2 >/dev/null",
+        "exec 3>&1; { \"$1\" watch misc -i 0.001; echo $? >&3; } | head -n 0 >/dev/null",
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(scripts); i++) {
+        g_autoptr(TestProcess) tool = shell(f->sandbox, scripts[i]);
+        g_autofree char *text = finish_tool(tool);
+        g_assert_cmpstr(text, ==, "1\n");
+    }
+    g_autoptr(TestProcess) closed = shell(f->sandbox, "exec \"$1\" list >&-");
+    test_launcher_assert_exit(closed, 1);
+    test_launcher_assert_err(closed, "cannot write to stdout");
+    g_autoptr(TestProcess) full = shell(f->sandbox, "exec \"$1\" list >/dev/full");
+    test_launcher_assert_exit(full, 1);
+    test_launcher_assert_err(full, "No space left");
+}
+
+#define MANY 2048
+
+static char *write_layout(const TestSandbox *sandbox)
+{
+    g_autoptr(GString) text = g_string_new("{\"vsoc_device_regions\":[");
+    for (guint i = 0; i < MANY; i++)
+        g_string_append_printf(text,
+                               "%s{\"device_name\":\"region%u\",\"current_version\":%u,"
+                               "\"min_compatible_version\":0,\"region_size\":4096,"
+                               "\"guest_to_host_signal_table\":{\"num_nodes_lg2\":1},"
+                               "\"host_to_guest_signal_table\":{\"num_nodes_lg2\":1}}",
+                               i > 0 ? "," : "", i, i);
+    g_string_append(text, "]}");
+    g_autofree char *path = test_sandbox_write(sandbox, "layout.json", text->str);
+    return g_strdup_printf("layout=%s", path);
+}
+
+/* As many as there can be, with the versions that each has. */
+static void test_many_regions(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *layout = write_layout(sandbox);
+    g_autoptr(TestProcess) launcher =
+        test_launch(sandbox, "many", "--serve-only", "--set", layout, NULL);
+    if (!g_str_has_prefix(launcher->err->str, "many: ")) {
+        test_process_wait_out(launcher, "-chardev", 1);
+    }
+    g_autoptr(JsonNode) root = run_json(sandbox, "list", "--json", NULL);
+    JsonArray *regions = json_object_get_array_member(object_of(root), "regions");
+    g_assert_cmpuint(json_array_get_length(regions), ==, MANY);
+    for (guint i = 0; i < MANY; i++) {
+        JsonObject *region = json_array_get_object_element(regions, i);
+        g_assert_cmpint(json_object_get_int_member(region, "version"), ==, i);
+    }
+    fail_tool(sandbox, 1, "and 2032 more", "info", "nothing", NULL);
+    test_process_signal(launcher, SIGTERM);
+    test_launcher_assert_exit(launcher, 0);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
+/* The real thing: right after the start, while the guest may still be booting. */
+static void test_qemu(gconstpointer data)
+{
+    if (g_getenv("CVD_GUEST") == NULL) {
+        test_skip("there is no built-in guest in this build");
+        return;
+    }
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autoptr(TestProcess) launcher = test_launch(sandbox, "qemu", NULL);
+    test_launcher_wait_running(launcher);
+    g_autofree char *text = run_tool(sandbox, "ping", "sensors", "-c", "20", NULL);
+    assert_summary(text, "20");
+    g_free(run_tool(sandbox, "list", NULL));
+    test_process_signal(launcher, SIGINT);
+    test_launcher_assert_exit(launcher, 0);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    test_add("/client-tool/list", NULL, test_list);
+    test_add("/client-tool/info", NULL, test_info);
+    test_add("/client-tool/spoilt-descriptors", NULL, test_spoilt_descriptors);
+    test_add("/client-tool/looking-is-not-touching", NULL, test_looking_is_not_touching);
+    test_add("/client-tool/read-and-write", NULL, test_read_and_write);
+    test_add("/client-tool/raw", NULL, test_raw);
+    test_add("/client-tool/bounds", NULL, test_bounds);
+    test_add("/client-tool/signal-and-wait", NULL, test_signal_and_wait);
+    test_add("/client-tool/wait-for-nothing", NULL, test_wait_for_nothing);
+    test_add("/client-tool/table-full", NULL, test_table_full);
+    test_add("/client-tool/ping", NULL, test_ping_verb);
+    test_add("/client-tool/ping-restores", NULL, test_ping_restores);
+    test_add("/client-tool/ping-until-interrupted", NULL, test_ping_until_interrupted);
+    test_add("/client-tool/ping-a-mute-guest", NULL, test_ping_a_mute_guest);
+    test_add("/client-tool/ping-before-the-guest", NULL, test_ping_before_the_guest);
+    test_add("/client-tool/server-stops", NULL, test_server_stops);
+    test_add("/client-tool/watch", NULL, test_watch);
+    test_add("/client-tool/watch-on-a-terminal", NULL, test_watch_on_a_terminal);
+    test_add("/client-tool/dump-and-restore", NULL, test_dump_and_restore);
+    test_add("/client-tool/restore-refuses", NULL, test_restore_refuses);
+    test_add("/client-tool/bench", NULL, test_bench_verb);
+    test_add("/client-tool/unknown-region", NULL, test_unknown_region);
+    test_add("/client-tool/usage", NULL, test_usage);
+    test_add("/client-tool/help", NULL, test_help);
+    test_add("/client-tool/no-instance", NULL, test_no_instance);
+    test_add("/client-tool/two-instances", NULL, test_two_instances);
+    test_add("/client-tool/closed-pipe", NULL, test_closed_pipe);
+    test_add("/client-tool/many-regions", NULL, test_many_regions);
+    test_add("/client-tool/qemu", NULL, test_qemu);
+    return g_test_run();
+}
