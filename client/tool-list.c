@@ -89,8 +89,10 @@ static gboolean run_list(CvdTool *tool, char **arguments, GError **error)
     if (!(tool->json ? cvd_tool_print_json(builder, error)
                      : cvd_tool_put(text->str, text->len, error)))
         return FALSE;
+    if (!bad)
+        return TRUE;
     g_propagate_error(error, g_steal_pointer(&bad));
-    return *error == NULL;
+    return FALSE;
 }
 
 static void append_table(GString *text, const char *label, const Table *table)

@@ -129,14 +129,23 @@ static gboolean check_count(const CvdToolVerb *verb, guint n, char **arguments, 
     return TRUE;
 }
 
-/* Takes the program's name, the options and a `--` off. */
+/* Takes the options off, and the `--` before arguments that look like some, which GOption keeps
+ * after other arguments. Returns: what follows the program's name */
 static char **parse_arguments(GOptionContext *context, char ***argv, GError **error)
 {
     if (!g_option_context_parse_strv(context, argv, error))
         return NULL;
     char **rest = *argv + 1;
-    if (rest[0] && strcmp(rest[0], "--") == 0)
-        rest++;
+    gboolean is_strict = g_option_context_get_strict_posix(context);
+    guint at = 0;
+    while (rest[at] && strcmp(rest[at], "--") != 0 && !is_strict)
+        at++;
+    if (!rest[at] || strcmp(rest[at], "--") != 0)
+        return rest;
+    g_free(rest[at]);
+    do
+        rest[at] = rest[at + 1];
+    while (rest[at++]);
     return rest;
 }
 

@@ -126,7 +126,10 @@ static Fixture *set_up_with(const char *vm_option)
     f->launcher = test_serve_only(f->sandbox, NAME);
     f->client_socket = test_sandbox_instance_path(f->sandbox, NAME, "client.sock");
     f->vm = test_vm_start(f->sandbox, "--name", NAME, vm_option, NULL);
-    test_vm_wait_ready(f->vm);
+    if (vm_option)
+        test_process_wait_err(f->vm, "nothing is served", 1);
+    else
+        test_vm_wait_ready(f->vm);
     return f;
 }
 
@@ -347,7 +350,7 @@ static void test_table_full(gconstpointer data)
     static const char *const offsets[] = {"0x30", "0x34", "0x38", "0x3c"};
     for (guint i = 0; i < G_N_ELEMENTS(offsets); i++)
         g_free(run_tool(f->sandbox, "signal", "misc", offsets[i], NULL));
-    fail_tool(f->sandbox, 1, "full", "signal", "misc", "0x40", NULL);
+    fail_tool(f->sandbox, 1, "all 4 slots", "signal", "misc", "0x40", NULL);
     g_free(run_tool(f->sandbox, "signal", "misc", "0x34", NULL));
 }
 
