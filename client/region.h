@@ -209,6 +209,8 @@ gpointer cvd_region_get_data(CvdRegion *region, gsize *size);
  * @error: %CVD_REGION_ERROR_BAD_OFFSET
  *
  * Reads a word, with acquire semantics.
+ *
+ * Returns: (skip): whether @offset is one
  */
 gboolean cvd_region_load(CvdRegion *region, guint offset, guint *value, GError **error);
 
