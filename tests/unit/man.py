@@ -15,7 +15,8 @@ import sys
 
 SKIP = 77
 # Manual page -> where the program's options stand.
-PROGRAMS = {"cvd-launch.1": "launcher/options.c", "cvd-vm.1": "vm/options.c"}
+PROGRAMS = {"cvd-launch.1": "launcher/options.c", "cvd-vm.1": "vm/options.c",
+            "cvd-client.1": "client/tool-*.c"}
 
 
 def warnings_of(page):
@@ -43,7 +44,7 @@ def text_of(page):
 
 def missing_options_of(root, page, source):
     text = text_of(page)
-    table = (root / source).read_text(encoding="utf-8")
+    table = "\n".join(path.read_text(encoding="utf-8") for path in root.glob(source))
     options = re.findall(r'^\s*\{"([a-z-]+)", (?:0|\'.\'), ', table, re.MULTILINE)
     if len(options) < 5:
         yield f"{source}: the option table is not found"
