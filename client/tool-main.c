@@ -205,7 +205,7 @@ static int report(const GError *error)
     /* Whoever closed the pipe has seen enough. */
     if (g_error_matches(error, CVD_ERROR, CVD_ERROR_CLOSED))
         return EXIT_FAILURE;
-    g_printerr("cvd-client: %s\n", cvd_tool_is_cancelled(error) ? "interrupted" : error->message);
+    g_printerr("cvd-client: %s\n", error->message);
     return error->domain == G_OPTION_ERROR ? EXIT_USAGE : EXIT_FAILURE;
 }
 
