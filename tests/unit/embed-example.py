@@ -13,34 +13,10 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.append(os.path.join(os.path.dirname(__file__), '../support'))
+import installed  # noqa: E402 (once its directory is known)
+
 LIMIT_S = 60  # fail-safe of every wait
-
-
-def install(build_dir, prefix, work):
-    """Returns the directory that stands for the prefix, as an installation that has moved."""
-    root = os.path.join(work, 'root')
-    subprocess.run(['meson', 'install', '--no-rebuild', '--quiet', '--tags', 'devel',
-                    '--destdir', root], cwd=build_dir, check=True)
-    installed = os.path.join(root, prefix.lstrip('/'))
-    found = [os.path.join(where, 'cvd-server.pc')
-             for where, _, names in os.walk(installed) if 'cvd-server.pc' in names]
-    assert len(found) == 1, found
-    with open(found[0]) as file:
-        text = file.read()
-    assert f'prefix={prefix}\n' in text, text
-    with open(found[0], 'w') as file:
-        file.write(text.replace(f'prefix={prefix}\n', f'prefix={installed}\n'))
-    return installed, os.path.dirname(found[0])
-
-
-def compile_example(compiler, flags, source, pkg_config_dir, work):
-    env = {**os.environ, 'PKG_CONFIG_PATH': pkg_config_dir}
-    own = subprocess.run(['pkg-config', '--cflags', '--libs', 'cvd-server'], env=env, check=True,
-                         stdout=subprocess.PIPE, text=True).stdout.split()
-    program = os.path.join(work, 'embed-server')
-    subprocess.run([*compiler, '-Wall', '-Werror', *flags, source, '-o', program, *own],
-                   cwd=work, check=True)
-    return program
 
 
 def receive(peer, size):
@@ -118,11 +94,9 @@ def converse(process, directory):
 
 def main(build_dir, source, prefix, *compiler):
     with tempfile.TemporaryDirectory(prefix='cvd-') as work:
-        flags = [arg for arg in compiler if arg.startswith('-fsanitize')]
-        command = [arg for arg in compiler if arg not in flags]
-        installed, pkg_config_dir = install(build_dir, prefix, work)
-        assert os.path.exists(os.path.join(installed, 'include/cvd/cvd-server.h'))
-        program = compile_example(command, flags, source, pkg_config_dir, work)
+        root, pkg_config_dir = installed.install(build_dir, prefix, work, 'cvd-server')
+        assert os.path.exists(os.path.join(root, 'include/cvd/cvd-server.h'))
+        program = installed.compile_example(compiler, source, 'cvd-server', pkg_config_dir, work)
 
         directory = os.path.join(work, 'run')
         os.mkdir(directory)
