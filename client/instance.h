@@ -20,6 +20,16 @@ typedef struct {
 } CvdRegionInfo;
 
 /**
+ * cvd_region_info_get_name:
+ * @info: a region of a listing
+ *
+ * For languages in which an array of characters is no string.
+ *
+ * Returns: (transfer none): its name
+ */
+const char *cvd_region_info_get_name(const CvdRegionInfo *info);
+
+/**
  * cvd_list_regions:
  * @socket_path: the client socket
  * @cancellable: (nullable): to give up
