@@ -3,9 +3,9 @@
  * One epoll set holds the doorbells, the connection and the signals; there is nothing else to wait
  * for, so it is waited on directly; a main context would add its own poll and more to each wake-up.
  * The doorbells are watched edge-triggered: each ring makes an event, whether the counter was read
- * or not, so it is read only when it nears its limit, at which poll no longer finds it writable. A
- * wake-up then costs two system calls, epoll_wait and the answer's write. The server drains the
- * counters before the next VM.
+ * or not, so it is read only at first and when it has reached its limit, which shows in that it is
+ * no longer writable. A wake-up then costs two system calls, epoll_wait and the answer's write. The
+ * server drains the counters before the next VM.
  *
  * With --slow a region that was rung stands in a queue until its answer is due. All delays are
  * equal, so the queue is in the order of the times, and each region stands there at most once.
@@ -60,6 +60,7 @@ typedef struct {
     Delayed delayed[CVD_GUEST_MAX_REGIONS]; /* a ring */
     guint first_delayed;
     guint n_delayed;
+    gboolean is_settled[CVD_GUEST_MAX_REGIONS]; /* each event is a ring's, see rung() */
     gboolean is_delayed[CVD_GUEST_MAX_REGIONS];
     gboolean wants_echo[CVD_GUEST_MAX_REGIONS]; /* of those that are delayed */
     CvdScribbler scribbler;
@@ -250,15 +251,23 @@ static void scribble(void)
     ring(cvd_scribbler_choose(&vm.scribbler, vm.window.layout.region_count));
 }
 
+/*
+ * The first look at a doorbell makes an event, and so does each read, as it makes room. Such a one
+ * may show a ring that has an event of its own still to come, which would be served twice: so until
+ * one has been seen that shows no ring, the counter is read, and that event will show none.
+ */
 static void rung(guint region, guint32 events)
 {
     guint64 count;
 
-    if ((events & EPOLLIN) == 0)
-        return; /* the first look at it, or its counter was read */
-    if ((events & EPOLLOUT) == 0) {
+    if ((events & EPOLLIN) == 0) {
+        vm.is_settled[region] = TRUE;
+        return;
+    }
+    if (!vm.is_settled[region] || (events & EPOLLOUT) == 0) {
         G_GNUC_UNUSED gssize n =
             read(vm.attachment->handover.host_to_guest[region], &count, sizeof count);
+        vm.is_settled[region] = FALSE;
     }
     vm.unrung[region / 64] &= ~bit_of(region);
     serve_or_delay(region, TRUE);

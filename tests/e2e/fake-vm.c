@@ -232,10 +232,10 @@ static void test_dies(gconstpointer data)
         test_vm_start(f.sandbox, "--socket", f.vm_socket, "--die-after", "3", NULL);
     test_vm_wait_ready(vm);
     g_autoptr(TestRegion) region = test_region_attach(f.client_socket, "misc");
-    for (guint i = 0; i < 3; i++) {
-        g_assert_false(vm->has_ended);
-        test_region_echo(region);
-    }
+    test_region_echo(region);
+    test_region_echo(region);
+    /* It answers this one too, but the server may have drained the doorbell before we look. */
+    test_region_ring(region);
     test_process_wait_end(vm);
     g_assert_true(WIFSIGNALED(vm->status) && WTERMSIG(vm->status) == SIGKILL);
     test_region_wait_closed(region);
