@@ -80,12 +80,37 @@ static gboolean begin_waiting(CvdRegion *region)
     return TRUE;
 }
 
+/* The server has nothing more to say: whatever comes is the end. */
+static void connection_ended(CvdRegion *region)
+{
+    g_atomic_int_set(&region->is_closed, TRUE);
+}
+
+/* Returns: whether the doorbell was rung since the last look */
+static gboolean look_at_epoll(CvdRegion *region, int timeout_ms)
+{
+    struct epoll_event events[2];
+    gboolean was_rung = FALSE;
+    int n = epoll_wait(region->epoll_fd, events, G_N_ELEMENTS(events), timeout_ms);
+
+    for (int i = 0; i < n; i++) {
+        if (events[i].data.fd == region->connection)
+            connection_ended(region);
+        else
+            was_rung = TRUE;
+    }
+    return was_rung;
+}
+
 void cvd_region_end_waiting(CvdRegion *region)
 {
     if (region->epoll_fd < 0)
         return;
+    /* A ring that nobody was told of is left to whoever waits next. */
+    gboolean is_rung = look_at_epoll(region, 0);
     cvd_close_fd(&region->epoll_fd);
-    take_ring(region->guest_to_host);
+    if (!is_rung)
+        take_ring(region->guest_to_host);
 }
 
 static int timeout_of(CvdRegion *region, gint64 deadline_us)
@@ -97,32 +122,11 @@ static int timeout_of(CvdRegion *region, gint64 deadline_us)
     return (int)MIN((MAX(deadline_us - g_get_monotonic_time(), 0) + 999) / 1000, G_MAXINT);
 }
 
-/* The server has nothing more to say: whatever comes is the end. */
-static void connection_ended(CvdRegion *region)
-{
-    g_atomic_int_set(&region->is_closed, TRUE);
-}
-
 /* Sleeps until something is there to look at. Returns: whether the doorbell was rung */
-static gboolean sleep_in_epoll(CvdRegion *region, gint64 deadline_us)
-{
-    struct epoll_event events[2];
-    gboolean was_rung = FALSE;
-    int n =
-        epoll_wait(region->epoll_fd, events, G_N_ELEMENTS(events), timeout_of(region, deadline_us));
-
-    for (int i = 0; i < n; i++) {
-        if (events[i].data.fd == region->connection)
-            connection_ended(region);
-        else
-            was_rung = TRUE;
-    }
-    return was_rung;
-}
-
-/* The same with @cancel. */
 static gboolean sleep_in_poll(CvdRegion *region, const GPollFD *cancel, gint64 deadline_us)
 {
+    cvd_region_end_waiting(region);
+
     GPollFD fds[] = {
         {.fd = region->connection, .events = G_IO_IN},
         {.fd = region->guest_to_host, .events = G_IO_IN},
@@ -141,7 +145,7 @@ static GArray *wait_polling(CvdRegion *region, gint64 deadline_us, GPollFD *canc
 {
     for (;;) {
         gboolean was_rung = cancel == NULL && begin_waiting(region)
-                                ? sleep_in_epoll(region, deadline_us)
+                                ? look_at_epoll(region, timeout_of(region, deadline_us))
                                 : sleep_in_poll(region, cancel, deadline_us);
         if (g_cancellable_set_error_if_cancelled(cancellable, error))
             return NULL;
@@ -280,6 +284,7 @@ static GSource *source_new(CvdRegion *region, gboolean owns)
     GSource *source = g_source_new(&functions, sizeof(RegionSource));
     RegionSource *self = self_of(source);
 
+    cvd_region_end_waiting(region);
     self->region = region;
     self->owns = owns;
     self->generation = region->generation;

@@ -94,16 +94,17 @@ static gboolean adopt(CvdRegion *region, CvdHandshake *handshake, GError **error
         !cvd_region_ring(result->host_to_guest, region->name, error))
         return FALSE;
 
+    cvd_region_end_waiting(region);
     g_rw_lock_writer_lock(&region->lock);
     CvdMapping *old_mapping = region->mapping;
-    cvd_autofd old_doorbell = region->host_to_guest;
+    int old_doorbell = region->host_to_guest;
     region->mapping = g_steal_pointer(&mapping);
     region->host_to_guest = g_steal_fd(&result->host_to_guest);
     g_atomic_int_set(&region->is_closed, FALSE);
     g_rw_lock_writer_unlock(&region->lock);
 
     cvd_mapping_free(old_mapping);
-    cvd_region_end_waiting(region);
+    cvd_close_fd(&old_doorbell);
     cvd_close_fd(&region->guest_to_host);
     cvd_close_fd(&region->connection);
     region->guest_to_host = g_steal_fd(&result->guest_to_host);

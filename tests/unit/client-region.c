@@ -367,6 +367,35 @@ static void test_wait(Fixture *fixture, gconstpointer data)
     g_assert_cmpuint(offsets->len, ==, 1);
 }
 
+/* A ring is told once, and one that nobody was told of stays for whoever waits next. */
+static void test_rings_at_the_end(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(Guest) guest = guest_new(fixture);
+    g_autoptr(GCancellable) cancellable = g_cancellable_new();
+
+    for (guint is_told = 0; is_told < 2; is_told++) {
+        g_autoptr(CvdRegion) region = open_region(fixture);
+        assert_wait_fails(region, 0, G_IO_ERROR, G_IO_ERROR_TIMED_OUT);
+        guest_ring(guest);
+        if (is_told)
+            assert_wait(region, 0, 0);
+        g_clear_object(&region);
+        region = open_region(fixture);
+        if (!is_told)
+            assert_wait(region, 0, 0);
+        assert_wait_fails(region, 0, G_IO_ERROR, G_IO_ERROR_TIMED_OUT);
+    }
+    /* From one way of waiting to the other. */
+    g_autoptr(CvdRegion) region = open_region(fixture);
+    assert_wait_fails(region, 0, G_IO_ERROR, G_IO_ERROR_TIMED_OUT);
+    guest_ring(guest);
+    g_autoptr(GArray) ring = cvd_region_wait(region, -1, cancellable, NULL);
+    g_assert_cmpuint(ring->len, ==, 0);
+    guest_ring(guest);
+    assert_wait(region, 0, 0);
+    g_assert_null(cvd_region_wait(region, 0, cancellable, NULL));
+}
+
 static void test_opener(Fixture *fixture, gconstpointer data)
 {
     g_autoptr(Guest) guest = guest_new(fixture);
@@ -788,6 +817,7 @@ int main(int argc, char **argv)
     ADD("bytes-up-to-the-last", test_bytes);
     ADD("signal", test_signal);
     ADD("wait", test_wait);
+    ADD("rings-at-the-end", test_rings_at_the_end);
     ADD("opener-rings-and-receives", test_opener);
     ADD("round-trip", test_round_trip);
     ADD("doorbell-made-blocking", test_blocking_doorbell);
