@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The manual pages format without a warning, every option of the programs is in theirs, and
-cvd-launch(1) has every key.
+"""The manual pages format without a warning, every option of the programs is in theirs,
+cvd-launch(1) has every key, and libcvd-client(3) every error and no function that there is not.
 
 Argument: the source directory. Options are taken from the option table, keys from the schemas.
 """
@@ -62,12 +62,27 @@ def missing_keys_of(root, page):
                 yield f"{page.name}: the key {key} is not in a table"
 
 
+def library_differences_of(root, page):
+    text = text_of(page)
+    headers = "".join((root / f"client/{name}.h").read_text(encoding="utf-8")
+                      for name in ("instance", "region"))
+    errors = set(re.findall(r"^    (CVD_REGION_ERROR_\w+),$", headers, re.MULTILINE))
+    if not errors:
+        yield "client/region.h: the errors are not found"
+    for error in sorted(errors - set(re.findall(r"CVD_REGION_ERROR_\w+", text))):
+        yield f"{page.name}: {error} is not there"
+    functions = set(re.findall(r"\bcvd_\w+(?=\()", headers))
+    for function in sorted(set(re.findall(r"\bcvd_\w+(?= ?\()", text)) - functions):
+        yield f"{page.name}: {function}() is in no header"
+
+
 def main():
     root = pathlib.Path(sys.argv[1]).resolve()
     pages = sorted((root / "docs").glob("*.[1-8]"))
     failures = [failure for name, source in PROGRAMS.items()
                 for failure in missing_options_of(root, root / "docs" / name, source)]
     failures += missing_keys_of(root, root / "docs/cvd-launch.1")
+    failures += library_differences_of(root, root / "docs/libcvd-client.3")
     has_man = shutil.which("man") is not None and shutil.which("groff") is not None
     if has_man:
         for page in pages:
