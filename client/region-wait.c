@@ -259,7 +259,9 @@ static gboolean dispatch(GSource *source, GSourceFunc function, gpointer user_da
     g_autoptr(GError) error = NULL;
 
     g_return_val_if_fail(callback != NULL, G_SOURCE_REMOVE);
-    if (is_stale(self) || !cvd_region_check_connection(region)) {
+    if (!is_stale(self) && g_source_query_unix_fd(source, self->connection_tag) != 0)
+        connection_ended(region);
+    if (is_stale(self) || g_atomic_int_get(&region->is_closed)) {
         cvd_region_set_closed_error(region, &error);
         offsets = g_array_new(FALSE, FALSE, sizeof(guint32));
         callback(region, offsets, error, user_data);

@@ -160,8 +160,9 @@ static gboolean adopt_anew(CvdRegion *region, CvdHandshake *handshake, GError **
 {
     close_source(region);
     gboolean is_open = adopt(region, handshake, error);
-    /* After a failure the old connection is watched again, if it is not closed. */
-    cvd_region_resume(region);
+    /* A `closed` that was told is not told again: a handler that tries again would never end. */
+    if (is_open || !g_atomic_int_get(&region->is_closed))
+        cvd_region_resume(region);
     return is_open;
 }
 
@@ -298,21 +299,14 @@ gpointer cvd_region_get_data(CvdRegion *region, gsize *size)
     return mapping->base == NULL ? NULL : mapping->base + mapping->data_offset;
 }
 
-gboolean cvd_region_check_connection(CvdRegion *region)
+gboolean cvd_region_is_closed(CvdRegion *region)
 {
     struct pollfd fd = {.fd = region->connection, .events = POLLIN};
 
-    if (g_atomic_int_get(&region->is_closed))
-        return FALSE;
     /* The server has nothing more to say: whatever comes is the end. */
-    if (poll(&fd, 1, 0) == 1)
+    if (!g_atomic_int_get(&region->is_closed) && poll(&fd, 1, 0) == 1)
         g_atomic_int_set(&region->is_closed, TRUE);
-    return !g_atomic_int_get(&region->is_closed);
-}
-
-gboolean cvd_region_is_closed(CvdRegion *region)
-{
-    return !cvd_region_check_connection(region);
+    return g_atomic_int_get(&region->is_closed);
 }
 
 gboolean cvd_region_set_closed_error(CvdRegion *region, GError **error)

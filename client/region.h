@@ -313,7 +313,8 @@ void cvd_region_start(CvdRegion *region);
  * cvd_region_stop:
  * @region: a region
  *
- * Ends what cvd_region_start() began.
+ * Ends what cvd_region_start() began. In a handler: what was received together with that signal is
+ * still told.
  */
 void cvd_region_stop(CvdRegion *region);
 

@@ -571,6 +571,35 @@ static void test_started(Fixture *fixture, gconstpointer data)
     g_string_free(told.text, TRUE);
 }
 
+static void on_closed_reopen(CvdRegion *region, Told *told)
+{
+    g_autoptr(GError) error = NULL;
+
+    g_assert_false(cvd_region_reopen(region, NULL, &error));
+    g_assert_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_BAD_DESCRIPTOR);
+    g_string_append(told->text, "closed ");
+}
+
+/* The guest has ruined the descriptor: who tries again when it closes does so once. */
+static void test_started_and_ruined(Fixture *fixture, gconstpointer data)
+{
+    Told told = {g_string_new(NULL), g_main_context_default()};
+    g_autoptr(CvdRegion) region = open_region(fixture);
+    g_autoptr(Guest) guest = guest_new(fixture);
+    const guint32 too_large = 17;
+
+    /* The second of the descriptors, after the header. */
+    g_assert_cmpint(pwrite(guest->result->window, &too_large, 4, 16 + 60 + 16), ==, 4);
+    g_signal_connect(region, "closed", G_CALLBACK(on_closed_reopen), &told);
+    cvd_region_start(region);
+    in_server(fixture, do_reset);
+    expect_told(&told, "closed ");
+    while (g_main_context_iteration(NULL, FALSE))
+        ;
+    g_assert_cmpstr(told.text->str, ==, "");
+    g_string_free(told.text, TRUE);
+}
+
 static gboolean on_source(CvdRegion *region, GArray *offsets, const GError *error, gpointer data)
 {
     GString *text = data;
@@ -825,6 +854,7 @@ int main(int argc, char **argv)
     ADD("closed-and-reopened", test_closed_and_reopened);
     ADD("closed-while-signalled", test_closed_while_signalled);
     ADD("started-in-a-context", test_started);
+    ADD("started-and-ruined", test_started_and_ruined);
     ADD("source-in-a-context", test_source);
     ADD("async", test_async);
     ADD("wait-word", test_wait_word);
