@@ -191,7 +191,7 @@ static void stop_program(TestProcess *program, guint n_vms)
 static void test_next_launch(gconstpointer data)
 {
     const Case *test = data;
-    g_auto(Fixture) f = {NULL};
+    g_auto(Fixture) f = {.sandbox = NULL};
 
     if (!can_run(test))
         return;
@@ -211,7 +211,7 @@ static void test_next_launch(gconstpointer data)
 static void test_next_vm(gconstpointer data)
 {
     const Case *test = data;
-    g_auto(Fixture) f = {NULL};
+    g_auto(Fixture) f = {.sandbox = NULL};
 
     if (!can_run(test))
         return;
@@ -238,7 +238,7 @@ static void test_next_vm(gconstpointer data)
 static void test_no_instance(gconstpointer data)
 {
     const Case *test = data;
-    g_auto(Fixture) f = {NULL};
+    g_auto(Fixture) f = {.sandbox = NULL};
 
     if (!can_run(test))
         return;
