@@ -8,6 +8,7 @@ Usage: examples.py TESTS BUILD_DIR SOURCE_ROOT PREFIX COMPILER [FLAG...]
 """
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -50,6 +51,7 @@ def write_readme_example(root, work):
 
 def main(tests, build_dir, source_root, prefix, *compiler):
     examples = os.path.join(source_root, 'docs/examples')
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the directory is removed
     with tempfile.TemporaryDirectory(prefix='cvd-') as work:
         root, pkg_config_dir = installed.install(build_dir, prefix, work, 'cvd-client',
                                                  'devel,runtime,typelib')
