@@ -15,7 +15,10 @@
 #include <string.h>
 #include <unistd.h>
 
-G_DEFINE_QUARK(cvd - region - error - quark, cvd_region_error)
+GQuark cvd_region_error_quark(void)
+{
+    return g_quark_from_static_string("cvd-region-error-quark");
+}
 G_DEFINE_FINAL_TYPE(CvdRegion, cvd_region, G_TYPE_OBJECT)
 
 static void cvd_region_init(CvdRegion *region)

@@ -360,18 +360,7 @@ static void attach_with_low_limit(void)
 
 static void test_too_many_in_flight(void)
 {
-    if (!test_may_lower_fd_limit())
-        return;
-
-    int status;
-    pid_t pid = fork();
-
-    g_assert_cmpint(pid, >=, 0);
-    if (pid == 0)
-        attach_with_low_limit();
-    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
-    g_assert_true(WIFEXITED(status));
-    g_assert_cmpint(WEXITSTATUS(status), ==, 0);
+    test_with_low_fd_limit(attach_with_low_limit);
 }
 
 static void test_freed_by_a_callback(void)

@@ -290,17 +290,7 @@ static void start_with_low_limit(void)
 
 static void test_limit_of_descriptors(void)
 {
-    if (!test_may_lower_fd_limit())
-        return;
-
-    int status;
-    pid_t pid = fork();
-    g_assert_cmpint(pid, >=, 0);
-    if (pid == 0)
-        start_with_low_limit();
-    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
-    g_assert_true(WIFEXITED(status));
-    g_assert_cmpint(WEXITSTATUS(status), ==, 0);
+    test_with_low_fd_limit(start_with_low_limit);
 }
 
 /* The socket of the client goes last in a start: what was made before it is undone. */

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static GPtrArray *log_lines;
@@ -297,4 +298,20 @@ void test_talk_hear_region(TestTalk *talk, guint region)
         else
             g_assert_true(test_is_window(fd, talk->window_fd));
     }
+}
+
+void test_with_low_fd_limit(void (*run)(void))
+{
+    if (!test_may_lower_fd_limit())
+        return;
+
+    int status;
+    pid_t pid = fork();
+
+    g_assert_cmpint(pid, >=, 0);
+    if (pid == 0)
+        run();
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_true(WIFEXITED(status));
+    g_assert_cmpint(WEXITSTATUS(status), ==, 0);
 }

@@ -33,6 +33,9 @@ guint test_count_fds(void);
  * Returns: whether RLIMIT_NOFILE is the kernel's business; else the test is marked as skipped
  */
 gboolean test_may_lower_fd_limit(void);
+/** test_with_low_fd_limit: calls @run, which ends its process, in a child; skips if limits are
+ * fixed */
+void test_with_low_fd_limit(void (*run)(void));
 /** test_is_doorbell: Returns: whether ringing @fd rings @doorbell; takes the ring back */
 gboolean test_is_doorbell(int fd, int doorbell);
 /** test_is_window: Returns: whether what is written through @fd can be read through @window */

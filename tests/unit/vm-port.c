@@ -566,18 +566,7 @@ static void hand_over_with_low_limit(void)
 
 static void test_too_many_in_flight(void)
 {
-    if (!test_may_lower_fd_limit())
-        return;
-
-    int status;
-    pid_t pid = fork();
-
-    g_assert_cmpint(pid, >=, 0);
-    if (pid == 0)
-        hand_over_with_low_limit();
-    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
-    g_assert_true(WIFEXITED(status));
-    g_assert_cmpint(WEXITSTATUS(status), ==, 0);
+    test_with_low_fd_limit(hand_over_with_low_limit);
 }
 
 int main(int argc, char **argv)
