@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define EXIT_USAGE 2
 
@@ -75,6 +76,12 @@ static int print_command(const CvdConfig *config, const CvdQemuTools *tools)
     return print(cvd_quote_command((const char *const *)argv));
 }
 
+/* Nothing has been made yet that would have to be taken down. */
+static void stop_early(int signal_number)
+{
+    _exit(EXIT_SUCCESS);
+}
+
 static int run(const CvdOptions *options)
 {
     g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
@@ -86,6 +93,11 @@ static int run(const CvdOptions *options)
     g_auto(CvdQemuTools) tools = {0};
     CvdLaunchOptions launch = {.paused = options->paused, .timeout_s = options->timeout_s};
 
+    /* Until the launch has its own handlers: a stop that was asked for is no failure. */
+    if (options->mode == CVD_MODE_LAUNCH || options->mode == CVD_MODE_SERVE_ONLY) {
+        signal(SIGINT, stop_early);
+        signal(SIGTERM, stop_early);
+    }
     g_autoptr(CvdConfig) config = cvd_config_load(&source, problems);
     if (config == NULL)
         return report(problems);
@@ -126,8 +138,8 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     signal(SIGPIPE, SIG_IGN);
     signal(SIGCHLD, SIG_DFL); /* whoever ignores it gets no wait status, and we may inherit that */
-    signal(SIGTTIN,
-           SIG_IGN); /* reading the terminal from the background fails, but does not stop */
+    /* Reading the terminal from the background fails, but does not stop us. */
+    signal(SIGTTIN, SIG_IGN);
     cvd_log_init("cvd-launch", FALSE);
     g_set_print_handler(print_help);
     if (!cvd_options_parse((const char *const *)argv, &options, &error)) {

@@ -7,11 +7,14 @@
 #include "tests/support/launcher.h"
 #include "tests/support/region.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/pidfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -230,6 +233,24 @@ static void test_powerdown_times_out(gconstpointer data)
     finish(fixture, 0, TEST_NOTHING_LEFT);
 }
 
+/* Somebody is to write the configuration into a pipe, and takes his time. */
+static void test_interrupt_before_the_configuration(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *config = test_sandbox_path(sandbox, "config");
+    g_assert_no_errno(mkfifo(config, 0600));
+    cvd_autofd writer = open(config, O_RDWR | O_CLOEXEC);
+    cvd_autofd opened = inotify_init1(IN_CLOEXEC);
+    g_assert_true(writer >= 0 && inotify_add_watch(opened, config, IN_OPEN) >= 0);
+
+    g_autoptr(TestProcess) launcher = test_launch_config(sandbox, config, NULL);
+    test_wait_readable(opened, "the launcher opens its configuration");
+    test_process_signal(launcher, SIGINT);
+    test_launcher_assert_exit(launcher, 0);
+    g_assert_no_errno(unlink(config));
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
 /* A ctrl-c before the VM runs is a stop like any other. @data: the line to wait for first. */
 static void test_interrupt_during_start(gconstpointer data)
 {
@@ -428,6 +449,8 @@ int main(int argc, char **argv)
     test_add("/lifecycle/powerdown-times-out", NULL, test_powerdown_times_out);
     test_add("/lifecycle/ctrl-c-before-the-guest-listens", NULL,
              test_interrupt_before_the_guest_listens);
+    test_add("/lifecycle/ctrl-c-before-the-configuration", NULL,
+             test_interrupt_before_the_configuration);
     test_add("/lifecycle/ctrl-c-at-once", NULL, test_interrupt_during_start);
     test_add("/lifecycle/ctrl-c-after-the-first-line", ": ", test_interrupt_during_start);
     test_add("/lifecycle/ctrl-c-while-qemu-loads", NULL, test_interrupt_while_qemu_loads);
