@@ -70,9 +70,19 @@ static gboolean check_given(const Given *given, char **rest, GError **error)
     return TRUE;
 }
 
+static gboolean on_slow(const char *option, const char *value, gpointer data, GError **error)
+{
+    Given *given = data;
+
+    g_free(given->slow);
+    given->slow = g_strdup(value != NULL ? value : G_STRINGIFY(CVD_VM_DEFAULT_SLOW_MS));
+    return TRUE;
+}
+
 static GOptionContext *context_new(Given *given)
 {
     CvdVmOptions *options = &given->options;
+    GOptionGroup *group = g_option_group_new(NULL, NULL, NULL, given, NULL);
     const GOptionEntry entries[] = {
         {"socket", 's', 0, G_OPTION_ARG_FILENAME, &options->socket, "The VM socket", "PATH"},
         {"name", 'n', 0, G_OPTION_ARG_FILENAME, &options->name,
@@ -82,8 +92,8 @@ static GOptionContext *context_new(Given *given)
          "Write random words all over the window, and ring at random, all the time", NULL},
         {"seed", 0, 0, G_OPTION_ARG_FILENAME, &given->seed,
          "Of the random words, to have the same ones again", "N"},
-        {"slow", 0, 0, G_OPTION_ARG_FILENAME, &given->slow,
-         "Answer, and take each message of the hand-over, so much later", "MS"},
+        {"slow", 0, G_OPTION_FLAG_OPTIONAL_ARG, G_OPTION_ARG_CALLBACK, (gpointer)(guintptr)on_slow,
+         "Answer, and take each message of the hand-over, so much later (default 100)", "MS"},
         {"die-after", 0, 0, G_OPTION_ARG_FILENAME, &given->die_after,
          "End by SIGKILL after so many served wake-ups; 0: before reading the hand-over", "N"},
         {"verbose", 'v', 0, G_OPTION_ARG_NONE, &options->verbose, "Log more", NULL},
@@ -92,7 +102,8 @@ static GOptionContext *context_new(Given *given)
     };
     GOptionContext *context = g_option_context_new(NULL);
 
-    g_option_context_add_main_entries(context, entries, NULL);
+    g_option_group_add_entries(group, entries);
+    g_option_context_set_main_group(context, group);
     g_option_context_set_summary(
         context, "A VM without a QEMU: attaches to the VM socket of cvd-launch --serve-only and "
                  "answers\nhost programs as the built-in guest does.");

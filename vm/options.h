@@ -7,6 +7,8 @@ G_BEGIN_DECLS
 
 /** CVD_VM_MAX_SLOW_MS: the longest delay of an answer. */
 #define CVD_VM_MAX_SLOW_MS 60000
+/** CVD_VM_DEFAULT_SLOW_MS: of `--slow` without a number */
+#define CVD_VM_DEFAULT_SLOW_MS 100
 
 /**
  * CvdVmOptions:

@@ -45,6 +45,18 @@ static void test_values(void)
     g_assert_cmpuint(options.seed, ==, G_MAXUINT64);
 }
 
+static void test_slow_without_a_number(void)
+{
+    g_auto(CvdVmOptions) last = {0};
+    g_auto(CvdVmOptions) before_another = {0};
+
+    g_assert_true(parse((const char *[]){"--slow", NULL}, &last, NULL));
+    g_assert_cmpuint(last.slow_ms, ==, CVD_VM_DEFAULT_SLOW_MS);
+    g_assert_true(parse((const char *[]){"--slow", "--mute", NULL}, &before_another, NULL));
+    g_assert_cmpuint(before_another.slow_ms, ==, CVD_VM_DEFAULT_SLOW_MS);
+    g_assert_true(before_another.is_mute);
+}
+
 /* 0 is a number of wake-ups, not "never". */
 static void test_die_at_once(void)
 {
@@ -93,6 +105,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/vm-options/defaults", test_defaults);
     g_test_add_func("/vm-options/values", test_values);
+    g_test_add_func("/vm-options/slow-without-a-number", test_slow_without_a_number);
     g_test_add_func("/vm-options/die-at-once", test_die_at_once);
     g_test_add_func("/vm-options/refused", test_refused);
     return g_test_run();
