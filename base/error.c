@@ -6,6 +6,16 @@ GQuark cvd_error_quark(void)
     return g_quark_from_static_string("cvd-error-quark");
 }
 
+gboolean cvd_fail(GError **error, CvdError code, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    g_autofree char *message = g_strdup_vprintf(format, args);
+    va_end(args);
+    g_set_error_literal(error, CVD_ERROR, (int)code, message);
+    return FALSE;
+}
+
 void cvd_set_error_errno(GError **error, CvdError code, int saved_errno, const char *format, ...)
 {
     va_list args;

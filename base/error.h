@@ -38,6 +38,16 @@ typedef enum {
 GQuark cvd_error_quark(void);
 
 /**
+ * cvd_fail:
+ * @error: (out) (optional): where to put the error
+ * @code: which #CvdError
+ * @format: the message
+ *
+ * Returns: %FALSE, for the caller to return
+ */
+gboolean cvd_fail(GError **error, CvdError code, const char *format, ...) G_GNUC_PRINTF(3, 4);
+
+/**
  * cvd_set_error_errno:
  * @error: (out) (optional): where to put the error
  * @code: which #CvdError

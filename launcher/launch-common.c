@@ -8,11 +8,6 @@
 
 static const int stop_signals[] = {SIGINT, SIGTERM, SIGHUP};
 
-static void log_vm_attached(CvdServer *server, int pid, gpointer data)
-{
-    g_info("VM attached (pid %d)", pid);
-}
-
 static void log_client_attached(CvdServer *server, int pid, const char *region, gpointer data)
 {
     g_info("client attached to region %s (pid %d)", region, pid);
@@ -42,7 +37,6 @@ static CvdServer *server_new(const CvdConfig *config, const char *vm_socket, con
     };
     CvdServer *server = cvd_server_new(config->layout, &options);
 
-    g_signal_connect(server, "vm-attached", G_CALLBACK(log_vm_attached), NULL);
     g_signal_connect(server, "client-attached", G_CALLBACK(log_client_attached), NULL);
     g_signal_connect(server, "client-detached", G_CALLBACK(log_client_detached), NULL);
     return server;

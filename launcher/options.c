@@ -20,18 +20,6 @@ typedef struct {
     char *timeout;
 } Given;
 
-static gboolean fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-
-static gboolean fail(GError **error, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    g_autofree char *what = g_strdup_vprintf(format, args);
-    va_end(args);
-    g_set_error(error, CVD_ERROR, CVD_ERROR_INVALID, "%s", what);
-    return FALSE;
-}
-
 static gboolean on_print_layout(const char *option, const char *value, gpointer data,
                                 GError **error)
 {
@@ -45,7 +33,7 @@ static gboolean on_print_layout(const char *option, const char *value, gpointer 
             return TRUE;
         }
     }
-    return fail(error, "--print-layout=%s: expected text, json or c", value);
+    return cvd_fail(error, CVD_ERROR_INVALID, "--print-layout=%s: expected text, json or c", value);
 }
 
 static gboolean read_timeout(Given *given, GError **error)
@@ -54,8 +42,9 @@ static gboolean read_timeout(Given *given, GError **error)
     if (!given->timeout)
         return TRUE;
     if (!g_ascii_string_to_unsigned(given->timeout, 10, 1, CVD_MAX_TIMEOUT_S, &seconds, NULL))
-        return fail(error, "--timeout %s: expected a number of seconds from 1 to %d",
-                    given->timeout, CVD_MAX_TIMEOUT_S);
+        return cvd_fail(error, CVD_ERROR_INVALID,
+                        "--timeout %s: expected a number of seconds from 1 to %d", given->timeout,
+                        CVD_MAX_TIMEOUT_S);
     given->options.timeout_s = (guint)seconds;
     return TRUE;
 }
@@ -78,14 +67,17 @@ static gboolean read_mode(Given *given, GError **error)
         if (!modes[i].given)
             continue;
         if (first)
-            return fail(error, "%s and %s exclude each other; give one", first, modes[i].name);
+            return cvd_fail(error, CVD_ERROR_INVALID, "%s and %s exclude each other; give one",
+                            first, modes[i].name);
         first = modes[i].name;
         given->options.mode = modes[i].mode;
     }
     if (given->options.paused && first)
-        return fail(error, "--paused is for a VM that is started, but %s starts none", first);
+        return cvd_fail(error, CVD_ERROR_INVALID,
+                        "--paused is for a VM that is started, but %s starts none", first);
     if (given->options.timeout_s > 0 && first && !given->serve_only)
-        return fail(error, "--timeout is for a VM or server that runs, but %s runs none", first);
+        return cvd_fail(error, CVD_ERROR_INVALID,
+                        "--timeout is for a VM or server that runs, but %s runs none", first);
     return TRUE;
 }
 
@@ -96,12 +88,13 @@ static gboolean check_given(Given *given, char **rest, GError **error)
         return TRUE;
     }
     if (rest[0] && rest[1])
-        return fail(error,
-                    "unexpected argument '%s'; a configuration is named with --config FILE, and "
-                    "arguments for QEMU belong into extra_args of qemu.json",
-                    rest[1]);
+        return cvd_fail(
+            error, CVD_ERROR_INVALID,
+            "unexpected argument '%s'; a configuration is named with --config FILE, and "
+            "arguments for QEMU belong into extra_args of qemu.json",
+            rest[1]);
     if (given->options.config && !*given->options.config)
-        return fail(error, "--config needs the name of a file");
+        return cvd_fail(error, CVD_ERROR_INVALID, "--config needs the name of a file");
     return read_timeout(given, error) && read_mode(given, error);
 }
 
@@ -169,7 +162,8 @@ gboolean cvd_options_parse(const char *const *argv, CvdOptions *options, GError 
     g_autoptr(GError) local_error = NULL;
 
     if (!g_option_context_parse_strv(context, &rest, &local_error))
-        return fail(error, "%s; see cvd-launch --help", local_error->message);
+        return cvd_fail(error, CVD_ERROR_INVALID, "%s; see cvd-launch --help",
+                        local_error->message);
     if (!check_given(&given, rest, error))
         return FALSE;
     *options = given.options;

@@ -11,26 +11,14 @@ typedef struct {
     char *seed;
 } Given;
 
-static gboolean fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-
-static gboolean fail(GError **error, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    g_autofree char *what = g_strdup_vprintf(format, args);
-    va_end(args);
-    g_set_error(error, CVD_ERROR, CVD_ERROR_INVALID, "%s", what);
-    return FALSE;
-}
-
 static gboolean read_number(const char *option, const char *text, guint64 min, guint64 max,
                             guint64 *number, GError **error)
 {
     if (text == NULL || g_ascii_string_to_unsigned(text, 10, min, max, number, NULL))
         return TRUE;
-    return fail(error,
-                "--%s %s: expected a number from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT,
-                option, text, min, max);
+    return cvd_fail(error, CVD_ERROR_INVALID,
+                    "--%s %s: expected a number from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT,
+                    option, text, min, max);
 }
 
 static gboolean read_numbers(Given *given, GError **error)
@@ -54,19 +42,21 @@ static gboolean check_given(const Given *given, char **rest, GError **error)
     const CvdVmOptions *options = &given->options;
 
     if (rest[0] != NULL && rest[1] != NULL)
-        return fail(error, "unexpected argument '%s'; the VM socket is named with --socket PATH",
-                    rest[1]);
+        return cvd_fail(error, CVD_ERROR_INVALID,
+                        "unexpected argument '%s'; the VM socket is named with --socket PATH",
+                        rest[1]);
     if (options->socket != NULL && options->name != NULL)
-        return fail(error, "--socket and --name exclude each other; give one");
+        return cvd_fail(error, CVD_ERROR_INVALID,
+                        "--socket and --name exclude each other; give one");
     if (options->socket != NULL && !*options->socket)
-        return fail(error, "--socket needs a path");
+        return cvd_fail(error, CVD_ERROR_INVALID, "--socket needs a path");
     if (given->seed != NULL && !options->scribbles)
-        return fail(error, "--seed is for --scribble");
+        return cvd_fail(error, CVD_ERROR_INVALID, "--seed is for --scribble");
     if (options->is_mute && options->dies && options->die_after > 0)
-        return fail(error,
-                    "--die-after %" G_GUINT64_FORMAT
-                    " counts what is served, but --mute serves nothing",
-                    options->die_after);
+        return cvd_fail(error, CVD_ERROR_INVALID,
+                        "--die-after %" G_GUINT64_FORMAT
+                        " counts what is served, but --mute serves nothing",
+                        options->die_after);
     return TRUE;
 }
 
@@ -135,7 +125,7 @@ gboolean cvd_vm_options_parse(const char *const *argv, CvdVmOptions *options, GE
     g_autoptr(GError) local_error = NULL;
 
     if (!g_option_context_parse_strv(context, &rest, &local_error))
-        return fail(error, "%s; see cvd-vm --help", local_error->message);
+        return cvd_fail(error, CVD_ERROR_INVALID, "%s; see cvd-vm --help", local_error->message);
     if (!given.options.version &&
         (!read_numbers(&given, error) || !check_given(&given, rest, error)))
         return FALSE;
