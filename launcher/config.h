@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "server/access.h"
 #include "server/layout.h"
 #include "server/window.h"
 
@@ -27,6 +28,23 @@ typedef enum {
 } CvdSerial;
 
 /**
+ * CvdRunAs:
+ * @user: as configured, for messages
+ * @uid: not 0
+ * @gid: primary group
+ * @gids: (array length=n_gids): supplementary groups
+ *
+ * Whom QEMU runs as when the launcher is root.
+ */
+typedef struct {
+    char *user;
+    uid_t uid;
+    gid_t gid;
+    gid_t *gids;
+    guint n_gids;
+} CvdRunAs;
+
+/**
  * CvdQemuConfig:
  * @binary: as configured: a name to look up in PATH, or a path
  * @machine: value of `-machine`
@@ -42,6 +60,8 @@ typedef enum {
  *   @devices for their options
  * @sandbox: (nullable): value of `-sandbox`; %NULL = without
  * @extra_args: (array zero-terminated=1): appended last
+ * @watchdog_s: the guest's watchdog, in seconds; 0 = none
+ * @run_as: (nullable): %NULL: the launcher's own user
  *
  * qemu.json: section 2 of the launcher's specification. All paths are absolute.
  */
@@ -64,6 +84,8 @@ typedef struct {
     char *display;
     char *sandbox;
     char **extra_args;
+    guint watchdog_s;
+    CvdRunAs *run_as;
 } CvdQemuConfig;
 
 /**
@@ -74,7 +96,10 @@ typedef struct {
  * @vm_socket: (nullable): explicit path, absolute; %NULL = in the runtime directory
  * @client_socket: (nullable): the same
  * @legacy_socket: (nullable): absolute path; %NULL = the binary dialect is off
+ * @access: (nullable): who may have which region; %NULL = the server's default
  * @ivshmem_slot: the device's PCI slot on the root bus
+ * @restart_delay_ms: before the first restart; doubled for each further one, up to 30 s
+ * @qmp_timeout_s: how long QEMU may take to answer a heartbeat; 0 = none is sent
  *
  * A validated configuration: cvd.json with the files that it names. Immutable; freed as one.
  */
@@ -89,6 +114,7 @@ typedef struct {
     mode_t socket_mode;
     guint max_clients;
     guint handshake_timeout_ms;
+    CvdAccessRules *access;
     guint ivshmem_slot;
     gboolean ivshmem_force_bus_master;
     CvdStop stop;
@@ -98,6 +124,8 @@ typedef struct {
     CvdOnEvent on_panic;
     CvdOnEvent on_reboot;
     guint restart_limit;
+    guint restart_delay_ms;
+    guint qmp_timeout_s;
     CvdQemuConfig qemu;
 } CvdConfig;
 

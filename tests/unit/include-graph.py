@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which room includes what of which other, against the project's rules. Argument: the source directory.
 
-base <- server <- launcher, base <- client, base <- vm; the guest knows the window's ABI and nothing
+base <- server <- launcher, base <- client, base <- vm, base <- ctl; control/ holds the D-Bus interface of
+launcher and ctl; the guest knows the window's ABI and nothing
 else, and vm/ uses those parts of the guest that know no hardware. Only launcher/launch* includes
 server/server.h, and nothing inside server/ but the server itself does: endpoints report upwards and
 never include their owner. The layout and the other pure parts know no sockets and no files.
@@ -17,7 +18,9 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]', re.MULTILINE)
 ROOMS = {
     "base": set(),
     "server": {"base"},
-    "launcher": {"base", "server"},
+    "control": set(),
+    "launcher": {"base", "control", "server"},
+    "ctl": {"base", "control"},
     "client": {"base"},
     "guest": set(),
     "vm": {"base"},

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/**
+ * cvd_explain_failure:
+ * @lines: (array zero-terminated=1): the last lines that QEMU printed
+ *
+ * Knows the ways in which QEMU usually refuses to start. Pure.
+ *
+ * Returns: (transfer full) (nullable): what happened and what to do about it, one sentence or two;
+ *   %NULL for a failure that is not known
+ */
+char *cvd_explain_failure(const char *const *lines);
+
+G_END_DECLS

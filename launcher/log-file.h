@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "launcher/instance-dir.h"
+
+G_BEGIN_DECLS
+
+/** CVD_LOG_FILE_MAX_SIZE: of one file, in bytes; with the older one it is twice that at most. */
+#define CVD_LOG_FILE_MAX_SIZE (1024 * 1024)
+
+/**
+ * CvdLogFile:
+ *
+ * A log in the instance's directory, bounded and rotated: when NAME is full it becomes NAME.1, in
+ * place of the one before, and a new NAME begins. A disk that is full costs lines, never the VM.
+ */
+typedef struct CvdLogFile CvdLogFile;
+
+/**
+ * cvd_log_file_new:
+ * @dir: outlives the log
+ * @name: `console.log` or `qemu.log`
+ *
+ * Returns: (transfer full) (nullable): a new, empty log
+ */
+CvdLogFile *cvd_log_file_new(CvdInstanceDir *dir, const char *name, GError **error);
+void cvd_log_file_free(CvdLogFile *log);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdLogFile, cvd_log_file_free)
+
+/** cvd_log_file_append: What cannot be written is lost; the first loss is a line in the log. */
+void cvd_log_file_append(CvdLogFile *log, const char *bytes, gsize size);
+
+/**
+ * cvd_log_file_tail:
+ * @max_size: how much is wanted, at most 2 × %CVD_LOG_FILE_MAX_SIZE
+ *
+ * Returns: (transfer full): the last bytes, from both files
+ */
+GBytes *cvd_log_file_tail(CvdLogFile *log, gsize max_size);
+
+/**
+ * cvd_log_file_tail_lines:
+ *
+ * Returns: (transfer full) (array zero-terminated=1): the last lines, without their ends; of a line
+ *   that is very long the end
+ */
+char **cvd_log_file_tail_lines(CvdLogFile *log, guint max_lines);
+
+G_END_DECLS

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <glib.h>
+#include <sys/types.h>
+
+G_BEGIN_DECLS
+
+/**
+ * CvdAccess:
+ * @CVD_ACCESS_NONE: to the client the region does not exist
+ * @CVD_ACCESS_READ_ONLY: a descriptor of the window that cannot be mapped writable, and dummies in
+ *   place of both doorbells
+ * @CVD_ACCESS_READ_WRITE: the window and both doorbells
+ *
+ * What a client may do with a region.
+ */
+typedef enum {
+    CVD_ACCESS_NONE,
+    CVD_ACCESS_READ_ONLY,
+    CVD_ACCESS_READ_WRITE,
+} CvdAccess;
+
+typedef enum {
+    CVD_SUBJECT_USER,
+    CVD_SUBJECT_GROUP,
+    CVD_SUBJECT_EVERYBODY,
+} CvdSubject;
+
+/**
+ * CvdAccessRule:
+ * @subject: whom it is for
+ * @id: uid or gid
+ * @regions: (array zero-terminated=1) (nullable): names of regions; %NULL: all
+ * @access: what they may
+ *
+ * One rule. A group rule is for a process that has the group among its effective or supplementary
+ * ones. uid 0 is a user like any other here.
+ */
+typedef struct {
+    CvdSubject subject;
+    guint32 id;
+    char **regions;
+    CvdAccess access;
+} CvdAccessRule;
+
+/**
+ * CvdAccessRules:
+ *
+ * An immutable list of rules; of those that are for a client and a region the first counts, and
+ * without one the client may nothing.
+ */
+typedef struct CvdAccessRules CvdAccessRules;
+
+/**
+ * cvd_access_rules_new:
+ * @rules: (array length=n_rules): copied
+ *
+ * Returns: (transfer full): the list
+ */
+CvdAccessRules *cvd_access_rules_new(const CvdAccessRule *rules, guint n_rules);
+
+/**
+ * cvd_access_rules_new_default:
+ *
+ * Returns: (transfer full): this process's effective uid and uid 0 may everything
+ */
+CvdAccessRules *cvd_access_rules_new_default(void);
+
+CvdAccessRules *cvd_access_rules_ref(CvdAccessRules *rules);
+void cvd_access_rules_unref(CvdAccessRules *rules);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdAccessRules, cvd_access_rules_unref)
+
+/**
+ * CvdPeer:
+ * @pid: process id
+ * @uid: effective uid
+ * @gids: (array length=n_gids): effective gid and supplementary ones
+ *
+ * Who is at the other end of a connection, as the kernel noted when it was made (unix(7),
+ * SO_PEERCRED and SO_PEERGROUPS).
+ */
+typedef struct {
+    pid_t pid;
+    uid_t uid;
+    const gid_t *gids;
+    guint n_gids;
+} CvdPeer;
+
+/** cvd_access_rules_check: Returns: what @peer may do with the region of that name */
+CvdAccess cvd_access_rules_check(const CvdAccessRules *rules, const CvdPeer *peer,
+                                 const char *region);
+
+G_END_DECLS
