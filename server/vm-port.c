@@ -437,6 +437,17 @@ void cvd_vm_port_turn_away(CvdVmPort *port)
     g_rc_box_release(port);
 }
 
+void cvd_vm_port_disconnect(CvdVmPort *port)
+{
+    g_rc_box_acquire(port);
+    accept_some(port); /* a connection that came after its end would be let in by and by */
+    if (port->state != VM_NONE && port->state != VM_STOPPED)
+        free_slot(port, VM_NONE);
+    if (port->state != VM_STOPPED)
+        arm(port);
+    g_rc_box_release(port);
+}
+
 gboolean cvd_vm_port_is_free(const CvdVmPort *port)
 {
     return port->state == VM_NONE;

@@ -64,6 +64,13 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdVmPort, cvd_vm_port_free)
  */
 void cvd_vm_port_turn_away(CvdVmPort *port);
 
+/**
+ * cvd_vm_port_disconnect:
+ *
+ * Frees the slot, whose process is known to be gone; @detached is called if it was taken.
+ */
+void cvd_vm_port_disconnect(CvdVmPort *port);
+
 /** cvd_vm_port_is_free: Returns: whether a VM could attach now */
 gboolean cvd_vm_port_is_free(const CvdVmPort *port);
 
