@@ -111,8 +111,11 @@ unsigned cvd_guest_acpi_open(uint64_t rsdp)
 
 void cvd_guest_acpi_interrupt(void)
 {
-    uint16_t status = io_in16(status_port);
+    uint16_t status;
 
+    if (!status_port)
+        return;
+    status = io_in16(status_port);
     io_out16(status_port, status); /* writing a bit clears it */
     if (status & POWER_BUTTON)
         __atomic_store_n(&pressed, true, __ATOMIC_SEQ_CST);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Interrupts of the boot processor. Those of regions only leave a bit behind, which the main loop
- * takes; an exception is told on the serial port and ends the guest. ACPI's is level-triggered, so
- * its source is silenced before the end of interrupt.
+ * takes; an exception is told on the serial port and ends the guest. The machine's
+ * own are level-triggered, so their sources are silenced before the end of interrupt.
  */
 #include "guest/interrupts.h"
 
 #include "guest/acpi.h"
+#include "guest/console.h"
 #include "guest/io.h"
 #include "guest/print.h"
 
@@ -84,8 +85,9 @@ void cvd_guest_interrupt(const struct cvd_guest_frame *frame)
     }
     if (vector == CVD_GUEST_VECTOR_SPURIOUS)
         return;
-    if (vector == CVD_GUEST_VECTOR_ACPI) {
+    if (vector == CVD_GUEST_VECTOR_MACHINE) {
         cvd_guest_acpi_interrupt();
+        cvd_guest_console_interrupt();
     } else {
         unsigned group = vector - CVD_GUEST_VECTOR_REGION;
 

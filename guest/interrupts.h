@@ -4,8 +4,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* How the 256 vectors of the boot processor are used: exceptions, ACPI, regions, spurious. */
-#define CVD_GUEST_VECTOR_ACPI     0x20
+/*
+ * How the 256 vectors of the boot processor are used: exceptions, ACPI and the serial
+ * port, regions, spurious.
+ */
+#define CVD_GUEST_VECTOR_MACHINE  0x20
 #define CVD_GUEST_VECTOR_REGION   0x21
 #define CVD_GUEST_REGION_VECTORS  222
 #define CVD_GUEST_VECTOR_SPURIOUS 0xff

@@ -20,14 +20,19 @@
  * too many is, as everywhere in this protocol, a hint to look again and no more.
  *
  * The word `no-bus-master` on the kernel command line leaves the device's bus-master bit as it is.
+ * What is typed on the console, or stands on the command line, makes it misbehave: `panic`, `hang`,
+ * `reboot`, `scribble` (over the whole window, for ever), `scribble NAME` (over all of it but that
+ * region and the descriptors; on the command line `scribble=NAME`); `poweroff` is no misbehaviour.
  */
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "guest/acpi.h"
+#include "guest/console.h"
 #include "guest/device.h"
 #include "guest/interrupts.h"
 #include "guest/io.h"
+#include "guest/misbehave.h"
 #include "guest/print.h"
 #include "guest/signals.h"
 #include "guest/window.h"
@@ -35,6 +40,7 @@
 #define START_INFO_MAGIC 0x336ec578u
 #define MAX_COMMAND_LINE 4096
 #define MAX_DROP_LINES   16
+#define SERIAL_PIN       4
 
 /** What the loader leaves for a PVH guest. */
 struct start_info {
@@ -53,6 +59,9 @@ static struct cvd_guest_device device;
 static struct cvd_guest_window window;
 static uint64_t again[CVD_GUEST_MAX_REGIONS / 64]; /* regions to look at once more, a bit each */
 static uint64_t drops;
+static bool is_open; /* the window was found to be in order */
+static bool scribbles;
+static int spared_region;
 
 static void ring(uint32_t region)
 {
@@ -71,19 +80,69 @@ static void drop(uint32_t region, enum cvd_guest_drop why, uint32_t offset)
 
 static const struct cvd_guest_hooks hooks = {ring, drop};
 
+static bool starts_with(const char *text, const char *start)
+{
+    while (*start && *text == *start)
+        text++, start++;
+    return !*start;
+}
+
+static bool ends_word(char c)
+{
+    return !c || c == ' ';
+}
+
+/* Returns: what follows @word where it begins a word of @line; NULL if it does not */
+static const char *find_word(const char *line, const char *word)
+{
+    unsigned n = 0;
+
+    while (word[n])
+        n++;
+    for (unsigned i = 0; i < MAX_COMMAND_LINE && line[i]; i++)
+        if ((i == 0 || line[i - 1] == ' ') && starts_with(line + i, word))
+            return line + i + n;
+    return 0;
+}
+
 static bool has_word(const char *line, const char *word)
 {
-    for (unsigned i = 0; i < MAX_COMMAND_LINE && line[i]; i++) {
+    const char *rest = find_word(line, word);
+
+    return rest && ends_word(*rest);
+}
+
+static void start_scribbling(const char *spared)
+{
+    scribbles = true;
+    spared_region = -1;
+    for (uint32_t i = 0; i < window.layout.region_count; i++) {
+        const char *name = window.regions[i].device_name;
         unsigned n = 0;
 
-        if (i > 0 && line[i - 1] != ' ')
-            continue;
-        while (word[n] && line[i + n] == word[n])
+        while (name[n])
             n++;
-        if (!word[n] && (!line[i + n] || line[i + n] == ' '))
-            return true;
+        if (n && starts_with(spared, name) && ends_word(spared[n]))
+            spared_region = (int)i;
     }
-    return false;
+    cvd_guest_print("scribble");
+}
+
+/* @line: what was typed, or the kernel's command line */
+static void obey(const char *line)
+{
+    const char *spared = find_word(line, "scribble");
+
+    if (has_word(line, "panic"))
+        cvd_guest_panic();
+    if (has_word(line, "hang"))
+        cvd_guest_hang();
+    if (has_word(line, "reboot"))
+        cvd_guest_reboot();
+    if (has_word(line, "poweroff"))
+        cvd_guest_acpi_power_off();
+    if (spared && is_open)
+        start_scribbling(*spared ? spared + 1 : spared);
 }
 
 static void serve(uint32_t region, bool echo)
@@ -124,12 +183,19 @@ static bool has_work(void)
 
     for (uint32_t i = 0; i < CVD_GUEST_MAX_REGIONS / 64; i++)
         any |= again[i];
-    return any || cvd_guest_interrupts_any() || cvd_guest_acpi_button();
+    return any || scribbles || cvd_guest_console_waits() || cvd_guest_interrupts_any() ||
+           cvd_guest_acpi_button();
 }
 
 static void __attribute__((noreturn)) run(void)
 {
     while (!cvd_guest_acpi_button()) {
+        const char *typed = cvd_guest_console_take();
+
+        if (typed)
+            obey(typed);
+        if (scribbles)
+            cvd_guest_scribble(&device, &window, spared_region);
         serve_raised();
         serve_again();
         io_interrupts_off();
@@ -175,27 +241,29 @@ static void open_regions(void)
     cvd_guest_device_enable_msix(&device, window.layout.region_count);
     for (uint32_t i = 0; i < window.layout.region_count; i++)
         cvd_guest_signals_open(&window, i, &hooks);
+    is_open = true;
     cvd_guest_print("ready");
 }
 
 void cvd_guest_main(const struct start_info *info)
 {
     bool is_info = info && info->magic == START_INFO_MAGIC;
-    bool bus_master = true;
+    const char *line = is_info ? (const char *)(uintptr_t)info->command_line : 0;
     const char *problem;
     unsigned pin;
 
     cvd_guest_print_open();
     cvd_guest_interrupts_open();
-    if (is_info && info->command_line)
-        bus_master = !has_word((const char *)(uintptr_t)info->command_line, "no-bus-master");
     pin = cvd_guest_acpi_open(is_info ? info->rsdp : 0);
     if (pin)
-        cvd_guest_interrupts_route(pin, CVD_GUEST_VECTOR_ACPI);
-    problem = cvd_guest_device_open(&device, bus_master);
+        cvd_guest_interrupts_route(pin, CVD_GUEST_VECTOR_MACHINE);
+    cvd_guest_interrupts_route(SERIAL_PIN, CVD_GUEST_VECTOR_MACHINE);
+    problem = cvd_guest_device_open(&device, !line || !has_word(line, "no-bus-master"));
     if (problem)
         cvd_guest_print("bad device: %s", problem);
     else if (open_window())
         open_regions();
+    if (line)
+        obey(line);
     run();
 }

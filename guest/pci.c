@@ -29,6 +29,12 @@ void cvd_guest_pci_write(CvdGuestPciAddress function, unsigned offset, uint32_t 
     io_out32(DATA_PORT, value);
 }
 
+void cvd_guest_pci_write8(CvdGuestPciAddress function, unsigned offset, uint8_t value)
+{
+    io_out32(ADDRESS_PORT, ENABLE | function | (offset & ~3u));
+    io_out8((uint16_t)(DATA_PORT + (offset & 3)), value);
+}
+
 static bool find_in_slot(uint32_t id, CvdGuestPciAddress slot, CvdGuestPciAddress *found)
 {
     bool is_multi;

@@ -24,6 +24,7 @@ struct cvd_guest_bar {
 
 uint32_t cvd_guest_pci_read(CvdGuestPciAddress function, unsigned offset);
 void cvd_guest_pci_write(CvdGuestPciAddress function, unsigned offset, uint32_t value);
+void cvd_guest_pci_write8(CvdGuestPciAddress function, unsigned offset, uint8_t value);
 
 /**
  * cvd_guest_pci_find:

@@ -21,6 +21,7 @@
 #define MODEM_CONTROL (COM1 + 4)
 #define LINE_STATUS   (COM1 + 5)
 #define SCRATCH       (COM1 + 7)
+#define HAS_INPUT     0x01
 #define HAS_ROOM      0x20
 #define FIFO_SIZE     16
 #define MAX_WAIT      3000000 /* about a second */
@@ -40,9 +41,10 @@ void cvd_guest_print_open(void)
     io_out8(LINE_CONTROL, 0x80); /* divisor 1: 115200 baud */
     io_out8(DATA, 1);
     io_out8(INTERRUPTS, 0);
-    io_out8(LINE_CONTROL, 0x03); /* 8 bits, no parity, one stop bit */
-    io_out8(FIFO_CONTROL, 0x07); /* on, emptied */
-    io_out8(MODEM_CONTROL, 0x03);
+    io_out8(LINE_CONTROL, 0x03);  /* 8 bits, no parity, one stop bit */
+    io_out8(FIFO_CONTROL, 0x07);  /* on, emptied */
+    io_out8(MODEM_CONTROL, 0x0b); /* its third bit lets interrupts through */
+    io_out8(INTERRUPTS, 0x01);
 }
 
 static void wait_for_room(void)
@@ -128,4 +130,11 @@ void cvd_guest_print(const char *format, ...)
     }
     put_string("\r\n");
     va_end(args);
+}
+
+int cvd_guest_print_read(void)
+{
+    if (!present || !(io_in8(LINE_STATUS) & HAS_INPUT))
+        return -1;
+    return io_in8(DATA);
 }

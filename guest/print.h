@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/** cvd_guest_print_open: sets the first serial port up, if there is one. */
+/** cvd_guest_print_open: sets the first serial port up, if there is one; it interrupts on input. */
 void cvd_guest_print_open(void);
 
 /**
@@ -11,3 +11,6 @@ void cvd_guest_print_open(void);
  * Writes "cvd-guest: ", the text and a line end to the first serial port; without a port, nothing.
  */
 void cvd_guest_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/** cvd_guest_print_read: Returns: a character that came in on that port, or −1 */
+int cvd_guest_print_read(void);
