@@ -14,6 +14,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -23,7 +24,8 @@
 
 /* All that may be in the directory, apart from the lock. */
 static const char *const sockets[] = {"vm.sock", "client.sock", "control.sock", NULL};
-static const char *const logs[] = {"console.log", "qemu.log", NULL};
+static const char *const kept[] = {"console.log",  "console.log.1", "qemu.log", "qemu.log.1",
+                                   "failure.json", "window.img",    NULL};
 
 struct CvdInstanceDir {
     char *path;
@@ -194,11 +196,11 @@ static LockResult try_lock(CvdInstanceDir *dir, const char *name, GError **error
     return LOCK_GOT;
 }
 
-/* Returns: whether @name may be removed from the directory; @is_log tells what it is */
-static gboolean is_ours(const char *name, gboolean *is_log)
+/* Returns: whether @name may be removed from the directory; @is_kept: a failure leaves it there */
+static gboolean is_ours(const char *name, gboolean *is_kept)
 {
-    *is_log = g_strv_contains(logs, name);
-    if (*is_log || g_strv_contains(sockets, name))
+    *is_kept = g_strv_contains(kept, name);
+    if (*is_kept || g_strv_contains(sockets, name))
         return TRUE;
     /* A listener that was killed before its rename leaves its temporary name. */
     for (gsize i = 0; sockets[i] != NULL; i++) {
@@ -224,10 +226,10 @@ static gboolean remove_leftovers(CvdInstanceDir *dir, GError **error)
     }
     for (struct dirent *entry; is_fine && (entry = readdir(list)) != NULL;) {
         const char *name = entry->d_name;
-        gboolean is_log;
+        gboolean is_kept;
         if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, LOCK_FILE) == 0)
             continue;
-        if (!is_ours(name, &is_log)) {
+        if (!is_ours(name, &is_kept)) {
             g_set_error(error, CVD_ERROR, CVD_ERROR_FOREIGN,
                         "%s/%s: not one of the launcher's files; move it elsewhere", dir->path,
                         name);
@@ -236,7 +238,7 @@ static gboolean remove_leftovers(CvdInstanceDir *dir, GError **error)
             cvd_set_error_errno(error, CVD_ERROR_FOREIGN, errno, "%s/%s: cannot remove", dir->path,
                                 name);
             is_fine = FALSE;
-        } else if (!is_log) {
+        } else if (!is_kept) {
             g_string_append_printf(removed, "%s%s", removed->len > 0 ? ", " : "", name);
         }
     }
@@ -284,13 +286,13 @@ static void remove_files(CvdInstanceDir *dir, const char *const *names)
             g_warning("%s/%s: cannot remove: %s", dir->path, names[i], g_strerror(errno));
 }
 
-void cvd_instance_dir_release(CvdInstanceDir *dir, gboolean keep_logs)
+void cvd_instance_dir_release(CvdInstanceDir *dir, gboolean has_failed)
 {
     static const char *const lock[] = {LOCK_FILE, NULL};
 
     remove_files(dir, sockets);
-    if (!keep_logs)
-        remove_files(dir, logs);
+    if (!has_failed)
+        remove_files(dir, kept);
     remove_files(dir, lock);
     remove_dirs(dir);
     dir_free(dir);
@@ -301,14 +303,28 @@ const char *cvd_instance_dir_get_path(const CvdInstanceDir *dir)
     return dir->path;
 }
 
-int cvd_instance_dir_create_log(CvdInstanceDir *dir, const char *file, GError **error)
+int cvd_instance_dir_create_file(CvdInstanceDir *dir, const char *file, GError **error)
 {
-    g_assert(g_strv_contains(logs, file));
+    g_assert(g_strv_contains(kept, file));
 
-    int fd = openat(dir->fd, file, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int fd = -1;
+    if (unlinkat(dir->fd, file, 0) == 0 || errno == ENOENT)
+        fd = openat(dir->fd, file, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot create %s/%s", dir->path, file);
     else
         fchmod(fd, 0600); /* whatever the umask is */
     return fd;
+}
+
+int cvd_instance_dir_rotate_log(CvdInstanceDir *dir, const char *file, GError **error)
+{
+    g_autofree char *older = g_strdup_printf("%s.1", file);
+    g_assert(g_strv_contains(kept, file) && g_strv_contains(kept, older));
+
+    if (renameat(dir->fd, file, dir->fd, older) < 0 && errno != ENOENT) {
+        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot rename %s/%s", dir->path, file);
+        return -1;
+    }
+    return cvd_instance_dir_create_file(dir, file, error);
 }

@@ -37,21 +37,33 @@ CvdInstanceDir *cvd_instance_dir_acquire(const char *name, GError **error);
 /**
  * cvd_instance_dir_release:
  * @dir: (transfer full): a directory
- * @keep_logs: whether console.log and qemu.log stay
+ * @has_failed: whether the logs and the record of the failure stay
  *
  * Removes the directory's files, the directory if it is then empty, and the one that instances
  * share if that is.
  */
-void cvd_instance_dir_release(CvdInstanceDir *dir, gboolean keep_logs);
+void cvd_instance_dir_release(CvdInstanceDir *dir, gboolean has_failed);
 
 const char *cvd_instance_dir_get_path(const CvdInstanceDir *dir);
 
 /**
- * cvd_instance_dir_create_log:
+ * cvd_instance_dir_create_file:
+ * @file: one of those that a failure leaves behind: `console.log`, `qemu.log`, `failure.json`,
+ *   `window.img`
+ *
+ * Returns: a descriptor of the new, empty file, mode 0600, open for reading and writing, in place
+ *   of any that was there; −1 on failure
+ */
+int cvd_instance_dir_create_file(CvdInstanceDir *dir, const char *file, GError **error);
+
+/**
+ * cvd_instance_dir_rotate_log:
  * @file: `console.log` or `qemu.log`
  *
- * Returns: a descriptor of the new, empty file, open for reading and writing; −1 on failure
+ * The log becomes `FILE.1`, in place of the one before.
+ *
+ * Returns: a descriptor of a new one, as cvd_instance_dir_create_file(); −1 on failure
  */
-int cvd_instance_dir_create_log(CvdInstanceDir *dir, const char *file, GError **error);
+int cvd_instance_dir_rotate_log(CvdInstanceDir *dir, const char *file, GError **error);
 
 G_END_DECLS

@@ -123,6 +123,10 @@ static void assert_no_shm(const TestSandbox *sandbox)
 }
 
 /* The directory that all instances share may stay, empty. */
+/* What a failure leaves to be looked at. */
+static const char *const logs[] = {"console.log",  "console.log.1", "qemu.log", "qemu.log.1",
+                                   "failure.json", "window.img",    NULL};
+
 static void assert_no_file(const TestSandbox *sandbox, const char *dir, TestLeft expected)
 {
     g_autoptr(GDir) entries = g_dir_open(dir, 0, NULL);
@@ -132,7 +136,7 @@ static void assert_no_file(const TestSandbox *sandbox, const char *dir, TestLeft
         g_autofree char *path = g_build_filename(dir, name, NULL);
         struct stat st;
         g_assert_cmpint(lstat(path, &st), ==, 0);
-        gboolean is_log = strcmp(name, "console.log") == 0 || strcmp(name, "qemu.log") == 0;
+        gboolean is_log = g_strv_contains(logs, name);
         gboolean is_shared = strcmp(dir, sandbox->runtime) == 0 && strcmp(name, "cvd") == 0;
 
         if (S_ISDIR(st.st_mode) && (is_shared || expected == TEST_LOGS_LEFT))

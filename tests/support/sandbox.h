@@ -49,7 +49,7 @@ GArray *test_sandbox_find_processes(const TestSandbox *sandbox);
 
 typedef enum {
     TEST_NOTHING_LEFT,
-    TEST_LOGS_LEFT, /* the run failed: `console.log` and `qemu.log` stay to be read */
+    TEST_LOGS_LEFT, /* the run failed: logs and the record of the failure stay to be looked at */
 } TestLeft;
 
 /**

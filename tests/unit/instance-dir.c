@@ -70,7 +70,7 @@ static void test_acquire_and_release(void)
     mode_t saved = umask(0777); /* must not matter */
     CvdInstanceDir *dir = cvd_instance_dir_acquire("t", &error);
     g_assert_no_error(error);
-    cvd_autofd log = cvd_instance_dir_create_log(dir, "console.log", &error);
+    cvd_autofd log = cvd_instance_dir_create_file(dir, "console.log", &error);
     g_assert_no_error(error);
     g_assert_cmpint(log, >=, 0);
     umask(saved);
@@ -92,7 +92,7 @@ static void test_logs_are_kept(void)
 {
     CvdInstanceDir *dir = cvd_instance_dir_acquire("t", NULL);
     g_assert_nonnull(dir);
-    cvd_autofd log = cvd_instance_dir_create_log(dir, "qemu.log", NULL);
+    cvd_autofd log = cvd_instance_dir_create_file(dir, "qemu.log", NULL);
     g_assert_cmpint(log, >=, 0);
     cvd_instance_dir_release(dir, TRUE);
 

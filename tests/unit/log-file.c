@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "launcher/log-file.h"
+#include "tests/support/sandbox.h"
+#include "tests/unit/log-dir.h"
+
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+typedef struct {
+    TestLogDir logs;
+    CvdLogFile *log;
+} Fixture;
+
+static void set_up(Fixture *f, gconstpointer data)
+{
+    test_log_dir_open(&f->logs);
+    f->log = cvd_log_file_new(f->logs.dir, "qemu.log", NULL);
+    g_assert_nonnull(f->log);
+}
+
+static void tear_down(Fixture *f, gconstpointer data)
+{
+    cvd_log_file_free(f->log);
+    test_log_dir_close(&f->logs);
+}
+
+static void assert_content(const Fixture *f, const char *name, const char *bytes, gsize size)
+{
+    g_autoptr(GBytes) content = test_log_dir_read(&f->logs, name);
+
+    g_assert_nonnull(content);
+    g_assert_cmpmem(g_bytes_get_data(content, NULL), g_bytes_get_size(content), bytes, size);
+}
+
+static char *make_bytes(gsize size)
+{
+    char *bytes = g_malloc(size);
+
+    for (gsize i = 0; i < size; i++)
+        bytes[i] = (char)('a' + i / 7 % 26);
+    return bytes;
+}
+
+static void test_append(Fixture *f, gconstpointer data)
+{
+    cvd_log_file_append(f->log, "one\ntwo\n", 8);
+    cvd_log_file_append(f->log, "", 0);
+    cvd_log_file_append(f->log, "three", 5);
+    assert_content(f, "qemu.log", "one\ntwo\nthree", 13);
+}
+
+/* At the limit all is in one file; with one byte more there are two. */
+static void test_rotation(Fixture *f, gconstpointer data)
+{
+    g_autofree char *bytes = make_bytes(CVD_LOG_FILE_MAX_SIZE + 1);
+
+    cvd_log_file_append(f->log, bytes, CVD_LOG_FILE_MAX_SIZE);
+    assert_content(f, "qemu.log", bytes, CVD_LOG_FILE_MAX_SIZE);
+    g_assert_null(test_log_dir_read(&f->logs, "qemu.log.1"));
+
+    cvd_log_file_append(f->log, bytes + CVD_LOG_FILE_MAX_SIZE, 1);
+    assert_content(f, "qemu.log.1", bytes, CVD_LOG_FILE_MAX_SIZE);
+    assert_content(f, "qemu.log", bytes + CVD_LOG_FILE_MAX_SIZE, 1);
+}
+
+/* More than both files hold, in one go: the last of it is there. */
+static void test_flood(Fixture *f, gconstpointer data)
+{
+    const gsize size = 3 * CVD_LOG_FILE_MAX_SIZE + 10;
+    g_autofree char *bytes = make_bytes(size);
+
+    cvd_log_file_append(f->log, bytes, size);
+    assert_content(f, "qemu.log.1", bytes + 2 * CVD_LOG_FILE_MAX_SIZE, CVD_LOG_FILE_MAX_SIZE);
+    assert_content(f, "qemu.log", bytes + 3 * CVD_LOG_FILE_MAX_SIZE, 10);
+}
+
+static void test_tail(Fixture *f, gconstpointer data)
+{
+    g_autofree char *bytes = make_bytes(CVD_LOG_FILE_MAX_SIZE + 10);
+    const char *end = bytes + CVD_LOG_FILE_MAX_SIZE + 10;
+    const gsize sizes[] = {0, 1, 9, 10, 11, 4096, CVD_LOG_FILE_MAX_SIZE + 10};
+
+    cvd_log_file_append(f->log, bytes, CVD_LOG_FILE_MAX_SIZE + 10);
+    for (gsize i = 0; i < G_N_ELEMENTS(sizes); i++) {
+        g_autoptr(GBytes) tail = cvd_log_file_tail(f->log, sizes[i]);
+        g_assert_cmpmem(g_bytes_get_data(tail, NULL), g_bytes_get_size(tail), end - sizes[i],
+                        sizes[i]);
+    }
+    g_autoptr(GBytes) all = cvd_log_file_tail(f->log, 2 * CVD_LOG_FILE_MAX_SIZE);
+    g_assert_cmpuint(g_bytes_get_size(all), ==, CVD_LOG_FILE_MAX_SIZE + 10);
+}
+
+static void test_lines(Fixture *f, gconstpointer data)
+{
+    g_auto(GStrv) nothing = cvd_log_file_tail_lines(f->log, 3);
+    g_assert_cmpuint(g_strv_length(nothing), ==, 0);
+
+    cvd_log_file_append(f->log, "1\n2\n3\n4\n", 8);
+    g_auto(GStrv) three = cvd_log_file_tail_lines(f->log, 3);
+    g_auto(GStrv) nine = cvd_log_file_tail_lines(f->log, 9);
+    g_assert_cmpstrv(three, ((const char *const[]){"2", "3", "4", NULL}));
+    g_assert_cmpstrv(nine, ((const char *const[]){"1", "2", "3", "4", NULL}));
+}
+
+static guint n_warnings;
+
+static GLogWriterOutput count_warning(GLogLevelFlags level, const GLogField *fields, gsize n_fields,
+                                      gpointer data)
+{
+    n_warnings += (level & G_LOG_LEVEL_WARNING) != 0;
+    return G_LOG_WRITER_HANDLED;
+}
+
+/* Runs in a process of its own, which has a file system of 64 KiB for its temporary files. */
+static int fill_disk(void)
+{
+    g_autofree char *bytes = make_bytes(128 * 1024);
+    Fixture f;
+
+    test_enter_mount_namespace();
+    if (mount("tmpfs", "/tmp", "tmpfs", 0, "size=64k,mode=1777") < 0)
+        return 1;
+    g_setenv("TMPDIR", "/tmp", TRUE);
+    set_up(&f, NULL);
+    g_log_set_always_fatal(G_LOG_FATAL_MASK);
+    g_log_set_writer_func(count_warning, NULL, NULL);
+    cvd_log_file_append(f.log, bytes, 128 * 1024);
+    cvd_log_file_append(f.log, "and nothing more is said", 24);
+
+    /* Room comes back. */
+    g_autofree char *path =
+        g_build_filename(cvd_instance_dir_get_path(f.logs.dir), "qemu.log", NULL);
+    if (truncate(path, 0) < 0)
+        return 1;
+    cvd_log_file_append(f.log, "again", 5);
+    g_autoptr(GBytes) tail = cvd_log_file_tail(f.log, 5);
+    gboolean is_there = memcmp(g_bytes_get_data(tail, NULL), "again", 5) == 0;
+    tear_down(&f, NULL);
+    return is_there && n_warnings == 1 ? 0 : 1;
+}
+
+static void test_full_disk(void)
+{
+    int status;
+
+    if (!test_may_mount()) {
+        g_test_skip("no mount namespace to be had here");
+        return;
+    }
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(fill_disk());
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_cmpint(status, ==, 0);
+}
+
+static void add(const char *path, void (*test)(Fixture *f, gconstpointer data))
+{
+    g_test_add(path, Fixture, NULL, set_up, test, tear_down);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    add("/log-file/append", test_append);
+    add("/log-file/rotation-at-1-mib-and-one-more", test_rotation);
+    add("/log-file/flood", test_flood);
+    add("/log-file/tail-over-both-files", test_tail);
+    add("/log-file/last-lines", test_lines);
+    g_test_add_func("/log-file/full-disk", test_full_disk);
+    return g_test_run();
+}
