@@ -6,6 +6,7 @@
 #include "launcher/config-draft.h"
 
 #include "launcher/qemu-config.h"
+#include "launcher/restart-policy.h"
 #include "server/listener.h"
 
 #include <string.h>
@@ -75,26 +76,29 @@ static void read_slot(const CvdPlace *place, JsonNode *node, const CvdField *fie
 static void read_event(const CvdPlace *place, JsonNode *node, const CvdField *field,
                        gpointer target)
 {
-    static const CvdOnEvent events[] = {CVD_ON_EVENT_EXIT, CVD_ON_EVENT_CONTINUE};
-
-    const char *string = cvd_node_get_string(node);
-    if (g_strcmp0(string, "restart") == 0) {
-        cvd_place_problem(place, "\"restart\" is not available in this version; use \"exit\"");
-        return;
-    }
+    static const struct {
+        const char *word;
+        CvdOnEvent event;
+    } events[] = {
+        {"exit", CVD_ON_EVENT_EXIT},
+        {"continue", CVD_ON_EVENT_CONTINUE},
+        {"restart", CVD_ON_EVENT_RESTART},
+    };
     int index = CVD_DRAFT_UNSET;
     const CvdField word = {.words = field->words};
+
     cvd_read_word(place, node, &word, &index);
-    if (index != CVD_DRAFT_UNSET)
-        G_STRUCT_MEMBER(CvdOnEvent, target, field->offset) = events[index];
+    for (gsize i = 0; index != CVD_DRAFT_UNSET && i < G_N_ELEMENTS(events); i++)
+        if (strcmp(field->words[index], events[i].word) == 0)
+            G_STRUCT_MEMBER(CvdOnEvent, target, field->offset) = events[i].event;
 }
 
 #define AT(member) G_STRUCT_OFFSET(CvdDraft, member)
 
 static const char *const backing_words[] = {"memfd", "posix-shm", NULL}; /* CvdWindowBacking */
 static const char *const stop_words[] = {"powerdown", "quit", NULL};     /* CvdStop */
-static const char *const exit_words[] = {"exit", NULL};                  /* read_event() */
-static const char *const reboot_words[] = {"exit", "continue", NULL};    /* read_event() */
+static const char *const failure_words[] = {"exit", "restart", NULL};    /* read_event() */
+static const char *const reboot_words[] = {"exit", "continue", "restart", NULL};
 static const char *const hugepage_words[] = {"2M", "1G", NULL};
 static const guint64 hugepage_sizes[] = {2 * 1024 * 1024, 1024 * 1024 * 1024};
 
@@ -160,14 +164,24 @@ static const CvdField lifecycle_fields[] = {
      .offset = AT(config.start_timeout_s),
      .min = 1,
      .max = MAX_SECONDS},
-    {.key = "on_crash", .read = read_event, .offset = AT(config.on_crash), .words = exit_words},
-    {.key = "on_panic", .read = read_event, .offset = AT(config.on_panic), .words = exit_words},
+    {.key = "on_crash", .read = read_event, .offset = AT(config.on_crash), .words = failure_words},
+    {.key = "on_panic", .read = read_event, .offset = AT(config.on_panic), .words = failure_words},
     {.key = "on_reboot", .read = read_event, .offset = AT(config.on_reboot), .words = reboot_words},
     {.key = "restart_limit",
      .read = cvd_read_uint,
      .offset = AT(config.restart_limit),
      .min = 0,
      .max = 1000},
+    {.key = "restart_delay_ms",
+     .read = cvd_read_uint,
+     .offset = AT(config.restart_delay_ms),
+     .min = 0,
+     .max = CVD_RESTART_MAX_DELAY_MS},
+    {.key = "qmp_timeout_s",
+     .read = cvd_read_uint,
+     .offset = AT(config.qmp_timeout_s),
+     .min = 0,
+     .max = MAX_SECONDS},
     {.key = NULL},
 };
 
@@ -198,6 +212,7 @@ CvdDraft *cvd_draft_new(void)
         .ivshmem_slot = 0x10,
         .stop = CVD_STOP_POWERDOWN,
         .stop_timeout_s = 10,
+        .restart_delay_ms = 1000,
         .start_timeout_s = 30,
         .on_crash = CVD_ON_EVENT_EXIT,
         .on_panic = CVD_ON_EVENT_EXIT,

@@ -61,7 +61,17 @@ gboolean cvd_host_start(CvdHost *host, const CvdConfig *config, CvdVmAccess vm_a
     return TRUE;
 }
 
-void cvd_host_stop(CvdHost *host, gboolean keep_logs)
+CvdControl *cvd_host_open_control(const CvdHost *host, const CvdConfig *config,
+                                  const CvdControlHandlers *handlers, gpointer user_data,
+                                  GError **error)
+{
+    g_autofree char *path =
+        g_build_filename(cvd_instance_dir_get_path(host->dir), "control.sock", NULL);
+
+    return cvd_control_new(path, config->name, config->layout, handlers, user_data, error);
+}
+
+void cvd_host_stop(CvdHost *host, gboolean has_failed)
 {
     if (host->server != NULL) {
         g_signal_handlers_disconnect_matched(host->server, G_SIGNAL_MATCH_DATA, 0, 0, NULL, NULL,
@@ -70,7 +80,7 @@ void cvd_host_stop(CvdHost *host, gboolean keep_logs)
         g_clear_object(&host->server);
     }
     if (host->dir != NULL)
-        cvd_instance_dir_release(g_steal_pointer(&host->dir), keep_logs);
+        cvd_instance_dir_release(g_steal_pointer(&host->dir), has_failed);
     g_clear_pointer(&host->vm_socket, g_free);
 }
 

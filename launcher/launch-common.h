@@ -2,6 +2,7 @@
 #pragma once
 
 #include "launcher/config.h"
+#include "launcher/control.h"
 #include "launcher/instance-dir.h"
 #include "server/server.h"
 
@@ -31,12 +32,25 @@ gboolean cvd_host_start(CvdHost *host, const CvdConfig *config, CvdVmAccess vm_a
                         GError **error);
 
 /**
+ * cvd_host_open_control:
+ * @host: a started host
+ * @handlers: as for cvd_control_new()
+ * @error: as cvd_control_new()
+ *
+ * Returns: (transfer full) (nullable): the instance's control interface, to be freed before the
+ * host is stopped
+ */
+CvdControl *cvd_host_open_control(const CvdHost *host, const CvdConfig *config,
+                                  const CvdControlHandlers *handlers, gpointer user_data,
+                                  GError **error);
+
+/**
  * cvd_host_stop:
- * @keep_logs: see cvd_instance_dir_release()
+ * @has_failed: see cvd_instance_dir_release()
  *
  * Takes all of it down. Idempotent.
  */
-void cvd_host_stop(CvdHost *host, gboolean keep_logs);
+void cvd_host_stop(CvdHost *host, gboolean has_failed);
 
 /**
  * CvdStopSources:

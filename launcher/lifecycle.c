@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A launch as a state machine: what happened goes in, what is to be done comes out. Every way down
- * leads through the same ladder, quit, SIGTERM, SIGKILL, each rung with a time limit; a launch may
- * enter it at any rung and leaves it when the process is gone.
+ * leads through the same ladder, quit, SIGTERM, SIGKILL, each rung with a time limit; a VM may
+ * enter it at any rung and leaves it when the process is gone. What follows then, the end or
+ * another VM, is decided in one place, by the first cause of the way down.
  */
 #include "launcher/lifecycle.h"
 
-#include <signal.h>
 #include <string.h>
 
 /* A rung of the ladder: section 5 of the launcher's specification. */
@@ -19,12 +19,72 @@
 /* A process in uninterruptible sleep does not even die of SIGKILL; the teardown ends all the same.
  */
 #define KILL_MS 800
+/* A restart without delay: still a timer, so that nothing of the old VM is in use any more. */
+#define AT_ONCE_MS 1
+
+typedef enum {
+    THEN_END,
+    THEN_RESTART,        /* at once, however often */
+    THEN_COUNT_AND_RETRY /* as the restart policy says */
+} Then;
 
 static const CvdStep nothing = {.timer_ms = CVD_TIMER_UNCHANGED};
 
-const char *cvd_state_name(CvdState state)
+static Then then_retry_if(CvdOnEvent setting)
 {
-    switch (state) {
+    return setting == CVD_ON_EVENT_RESTART ? THEN_COUNT_AND_RETRY : THEN_END;
+}
+
+static Then then_after_shutdown(const CvdLifecycle *lifecycle)
+{
+    switch (lifecycle->shutdown) {
+    case CVD_SHUTDOWN_POWER_OFF:
+    case CVD_SHUTDOWN_QUIT:
+    case CVD_SHUTDOWN_UI:
+        return THEN_END;
+    case CVD_SHUTDOWN_REBOOT:
+        return lifecycle->on_reboot == CVD_ON_EVENT_RESTART ? THEN_RESTART : THEN_END;
+    case CVD_SHUTDOWN_PANIC:
+        return then_retry_if(lifecycle->on_panic);
+    case CVD_SHUTDOWN_NONE:
+    case CVD_SHUTDOWN_SIGNAL:
+    case CVD_SHUTDOWN_ERROR:
+    case CVD_SHUTDOWN_OTHER:
+        return then_retry_if(lifecycle->on_crash);
+    }
+    g_assert_not_reached();
+}
+
+/* What follows when the process is gone; may be asked as soon as the way down has begun. */
+static Then what_then(const CvdLifecycle *lifecycle)
+{
+    if (lifecycle->is_stop_asked)
+        return THEN_END;
+    switch (lifecycle->cause) {
+    case CVD_CAUSE_NONE:
+    case CVD_CAUSE_STOP_REQUESTED:
+    case CVD_CAUSE_TIME_LIMIT:
+        return THEN_END;
+    case CVD_CAUSE_RESTART_REQUESTED:
+        return THEN_RESTART;
+    case CVD_CAUSE_VM_SHUTDOWN:
+        return then_after_shutdown(lifecycle);
+    case CVD_CAUSE_WATCHDOG:
+        return then_retry_if(lifecycle->on_panic);
+    case CVD_CAUSE_START_FAILED:
+    case CVD_CAUSE_START_TIMED_OUT:
+    case CVD_CAUSE_COMMAND_FAILED:
+    case CVD_CAUSE_UNRESPONSIVE:
+    case CVD_CAUSE_CONNECTION_LOST:
+    case CVD_CAUSE_QEMU_EXITED:
+        return lifecycle->was_ready ? then_retry_if(lifecycle->on_crash) : THEN_END;
+    }
+    g_assert_not_reached();
+}
+
+const char *cvd_lifecycle_get_state_name(const CvdLifecycle *lifecycle)
+{
+    switch (lifecycle->state) {
     case CVD_STATE_LOADING:
     case CVD_STATE_HANDING_OVER:
     case CVD_STATE_RESUMING:
@@ -32,7 +92,7 @@ const char *cvd_state_name(CvdState state)
     case CVD_STATE_RUNNING:
     case CVD_STATE_RESET_STOPPING:
     case CVD_STATE_RESET_RESUMING:
-        return "running";
+        return lifecycle->is_ready ? "running" : "starting";
     case CVD_STATE_PAUSED:
         return "paused";
     case CVD_STATE_POWERING_DOWN:
@@ -40,25 +100,48 @@ const char *cvd_state_name(CvdState state)
     case CVD_STATE_EXITING:
     case CVD_STATE_TERMINATING:
     case CVD_STATE_KILLING:
-        return "stopping";
+        return what_then(lifecycle) == THEN_END ? "stopping" : "restarting";
+    case CVD_STATE_RESTARTING:
+        return "restarting";
     case CVD_STATE_ENDED:
         return "stopped";
     }
     g_assert_not_reached();
 }
 
+/* Whether the ladder is behind some rung, or the process is gone. */
 static gboolean is_going_down(CvdState state)
 {
-    return state == CVD_STATE_POWERING_DOWN || state == CVD_STATE_QUITTING ||
-           state == CVD_STATE_EXITING || state == CVD_STATE_TERMINATING ||
-           state == CVD_STATE_KILLING || state == CVD_STATE_ENDED;
+    switch (state) {
+    case CVD_STATE_LOADING:
+    case CVD_STATE_HANDING_OVER:
+    case CVD_STATE_RESUMING:
+    case CVD_STATE_RUNNING:
+    case CVD_STATE_PAUSED:
+    case CVD_STATE_RESET_STOPPING:
+    case CVD_STATE_RESET_RESUMING:
+        return FALSE;
+    case CVD_STATE_POWERING_DOWN:
+    case CVD_STATE_QUITTING:
+    case CVD_STATE_EXITING:
+    case CVD_STATE_TERMINATING:
+    case CVD_STATE_KILLING:
+    case CVD_STATE_RESTARTING:
+    case CVD_STATE_ENDED:
+        return TRUE;
+    }
+    g_assert_not_reached();
+}
+
+gboolean cvd_lifecycle_is_going_down(const CvdLifecycle *lifecycle)
+{
+    return is_going_down(lifecycle->state);
 }
 
 static void set_state(CvdLifecycle *lifecycle, CvdState state)
 {
     if (lifecycle->state != state)
-        g_debug("state %d (%s) -> %d (%s)", lifecycle->state, cvd_state_name(lifecycle->state),
-                state, cvd_state_name(state));
+        g_debug("state %d -> %d", lifecycle->state, state);
     lifecycle->state = state;
 }
 
@@ -68,36 +151,40 @@ static CvdStep go(CvdLifecycle *lifecycle, CvdState state, guint actions, int ti
     return (CvdStep){.actions = actions, .timer_ms = timer_ms};
 }
 
-static CvdStep press_power_button(CvdLifecycle *lifecycle, guint first)
+static CvdStep end(CvdLifecycle *lifecycle)
+{
+    return go(lifecycle, CVD_STATE_ENDED, CVD_ACTION_END, CVD_TIMER_OFF);
+}
+
+static CvdStep press_power_button(CvdLifecycle *lifecycle)
 {
     guint wait_ms = MIN(lifecycle->powerdown_left_ms, PRESS_MS);
 
     lifecycle->powerdown_left_ms -= wait_ms;
-    return go(lifecycle, CVD_STATE_POWERING_DOWN, first | CVD_ACTION_POWERDOWN, (int)wait_ms);
+    return go(lifecycle, CVD_STATE_POWERING_DOWN, CVD_ACTION_POWERDOWN, (int)wait_ms);
 }
 
 /* Enters the ladder, or goes on to a further rung of it. */
 static CvdStep go_down(CvdLifecycle *lifecycle, CvdCause cause, CvdState rung)
 {
-    guint first = is_going_down(lifecycle->state) ? 0 : CVD_ACTION_STOPPING;
-
     if (lifecycle->cause == CVD_CAUSE_NONE)
         lifecycle->cause = cause;
     if (rung == CVD_STATE_POWERING_DOWN) {
         lifecycle->powerdown_left_ms = lifecycle->stop_timeout_ms;
-        return press_power_button(lifecycle, first);
+        return press_power_button(lifecycle);
     }
     if (rung == CVD_STATE_QUITTING)
-        return go(lifecycle, rung, first | CVD_ACTION_QUIT, RUNG_MS);
+        return go(lifecycle, rung, CVD_ACTION_QUIT, RUNG_MS);
     if (rung == CVD_STATE_EXITING)
-        return go(lifecycle, rung, first, RUNG_MS);
+        return go(lifecycle, rung, 0, RUNG_MS);
     if (rung == CVD_STATE_TERMINATING)
-        return go(lifecycle, rung, first | CVD_ACTION_TERMINATE, RUNG_MS);
+        return go(lifecycle, rung, CVD_ACTION_TERMINATE, RUNG_MS);
     g_assert(rung == CVD_STATE_KILLING);
-    return go(lifecycle, rung, first | CVD_ACTION_KILL, KILL_MS);
+    return go(lifecycle, rung, CVD_ACTION_KILL, KILL_MS);
 }
 
-static CvdStep stop(CvdLifecycle *lifecycle, CvdCause cause)
+/* Takes the VM down as a user wants it taken down. */
+static CvdStep take_down(CvdLifecycle *lifecycle, CvdCause cause)
 {
     switch (lifecycle->state) {
     case CVD_STATE_LOADING: /* QMP takes no command yet, but SIGTERM ends even a blocked set-up */
@@ -118,27 +205,89 @@ static CvdStep stop(CvdLifecycle *lifecycle, CvdCause cause)
     case CVD_STATE_EXITING:
     case CVD_STATE_TERMINATING:
     case CVD_STATE_KILLING:
+    case CVD_STATE_RESTARTING:
     case CVD_STATE_ENDED:
         return nothing;
     }
     g_assert_not_reached();
 }
 
-static CvdStep time_passed(CvdLifecycle *lifecycle)
+/* A restart that is under way, asked for or not, becomes the end. */
+static CvdStep stop(CvdLifecycle *lifecycle, CvdCause cause)
+{
+    gboolean was_asked = lifecycle->is_stop_asked;
+
+    lifecycle->is_stop_asked = TRUE;
+    if (lifecycle->state == CVD_STATE_RESTARTING || lifecycle->cause == CVD_CAUSE_RESTART_REQUESTED)
+        lifecycle->cause = cause;
+    if (lifecycle->state == CVD_STATE_RESTARTING)
+        return end(lifecycle);
+    /* Who turns a restart into a stop has asked for a stop once. */
+    if (lifecycle->state == CVD_STATE_POWERING_DOWN && !was_asked)
+        return nothing;
+    return take_down(lifecycle, cause);
+}
+
+static CvdStep restart(CvdLifecycle *lifecycle)
+{
+    if (lifecycle->state == CVD_STATE_RESTARTING) /* no need to wait any longer */
+        return go(lifecycle, CVD_STATE_RESTARTING, 0, AT_ONCE_MS);
+    if (is_going_down(lifecycle->state))
+        return nothing;
+    return take_down(lifecycle, CVD_CAUSE_RESTART_REQUESTED);
+}
+
+static CvdStep start_again(CvdLifecycle *lifecycle)
+{
+    lifecycle->cause = CVD_CAUSE_NONE;
+    lifecycle->shutdown = CVD_SHUTDOWN_NONE;
+    lifecycle->is_ready = FALSE;
+    return go(lifecycle, CVD_STATE_LOADING, CVD_ACTION_START, (int)lifecycle->start_timeout_ms);
+}
+
+static CvdStep gone(CvdLifecycle *lifecycle, gint64 now_us)
+{
+    Then then = what_then(lifecycle);
+    guint delay_ms = 0;
+
+    if (then == THEN_COUNT_AND_RETRY &&
+        !cvd_restart_policy_fail(&lifecycle->restarts, now_us, &delay_ms)) {
+        lifecycle->has_given_up = TRUE;
+        then = THEN_END;
+    }
+    if (then == THEN_END)
+        return end(lifecycle);
+    return go(lifecycle, CVD_STATE_RESTARTING, CVD_ACTION_RENEW, (int)MAX(delay_ms, AT_ONCE_MS));
+}
+
+static CvdStep qemu_exited(CvdLifecycle *lifecycle, gint64 now_us)
+{
+    if (lifecycle->state == CVD_STATE_ENDED || lifecycle->state == CVD_STATE_RESTARTING)
+        return nothing;
+    if (lifecycle->cause == CVD_CAUSE_NONE ||
+        (lifecycle->cause == CVD_CAUSE_CONNECTION_LOST && lifecycle->state == CVD_STATE_EXITING))
+        lifecycle->cause = CVD_CAUSE_QEMU_EXITED; /* its connections merely closed first */
+    return gone(lifecycle, now_us);
+}
+
+static CvdStep time_passed(CvdLifecycle *lifecycle, gint64 now_us)
 {
     switch (lifecycle->state) {
     case CVD_STATE_LOADING:
     case CVD_STATE_HANDING_OVER:
     case CVD_STATE_RESUMING:
         return go_down(lifecycle, CVD_CAUSE_START_TIMED_OUT, CVD_STATE_TERMINATING);
+    case CVD_STATE_RESET_STOPPING:
+    case CVD_STATE_RESET_RESUMING: /* by a guest that was reset while it started */
+        return lifecycle->is_ready
+                   ? nothing
+                   : go_down(lifecycle, CVD_CAUSE_START_TIMED_OUT, CVD_STATE_TERMINATING);
     case CVD_STATE_RUNNING:
     case CVD_STATE_PAUSED:
-    case CVD_STATE_RESET_STOPPING:
-    case CVD_STATE_RESET_RESUMING:
         return nothing;
     case CVD_STATE_POWERING_DOWN:
         return lifecycle->powerdown_left_ms > 0
-                   ? press_power_button(lifecycle, 0)
+                   ? press_power_button(lifecycle)
                    : go_down(lifecycle, lifecycle->cause, CVD_STATE_QUITTING);
     case CVD_STATE_QUITTING:
         return go_down(lifecycle, lifecycle->cause, CVD_STATE_TERMINATING);
@@ -148,8 +297,11 @@ static CvdStep time_passed(CvdLifecycle *lifecycle)
                                                                      : CVD_STATE_TERMINATING);
     case CVD_STATE_TERMINATING:
         return go_down(lifecycle, lifecycle->cause, CVD_STATE_KILLING);
-    case CVD_STATE_KILLING:
-        return go(lifecycle, CVD_STATE_ENDED, CVD_ACTION_END, CVD_TIMER_OFF);
+    case CVD_STATE_KILLING: /* it is given up, and as long as it lives no other may have the window
+                             */
+        return end(lifecycle);
+    case CVD_STATE_RESTARTING:
+        return start_again(lifecycle);
     case CVD_STATE_ENDED:
         return nothing;
     }
@@ -159,16 +311,17 @@ static CvdStep time_passed(CvdLifecycle *lifecycle)
 static CvdStep become_ready(CvdLifecycle *lifecycle, CvdState state)
 {
     lifecycle->is_ready = TRUE;
+    lifecycle->was_ready = TRUE;
     return go(lifecycle, state, CVD_ACTION_READY, CVD_TIMER_OFF);
 }
 
 static CvdStep cont_done(CvdLifecycle *lifecycle)
 {
-    if (lifecycle->state == CVD_STATE_RESUMING)
+    if (lifecycle->state != CVD_STATE_RESUMING && lifecycle->state != CVD_STATE_RESET_RESUMING)
+        return nothing;
+    if (!lifecycle->is_ready)
         return become_ready(lifecycle, CVD_STATE_RUNNING);
-    if (lifecycle->state == CVD_STATE_RESET_RESUMING)
-        set_state(lifecycle, CVD_STATE_RUNNING);
-    return nothing;
+    return go(lifecycle, CVD_STATE_RUNNING, 0, CVD_TIMER_UNCHANGED);
 }
 
 /*
@@ -177,14 +330,23 @@ static CvdStep cont_done(CvdLifecycle *lifecycle)
  */
 static CvdStep vm_reset(CvdLifecycle *lifecycle)
 {
-    if (lifecycle->state == CVD_STATE_RUNNING || lifecycle->state == CVD_STATE_RESET_RESUMING)
+    if (lifecycle->state == CVD_STATE_RUNNING || lifecycle->state == CVD_STATE_RESUMING ||
+        lifecycle->state == CVD_STATE_RESET_RESUMING)
         return go(lifecycle, CVD_STATE_RESET_STOPPING, CVD_ACTION_STOP, CVD_TIMER_UNCHANGED);
     if (lifecycle->state == CVD_STATE_PAUSED)
         return (CvdStep){.actions = CVD_ACTION_RESET_SIGNALS, .timer_ms = CVD_TIMER_UNCHANGED};
     return nothing;
 }
 
-CvdStep cvd_lifecycle_step(CvdLifecycle *lifecycle, CvdEvent event)
+/* Something made the VM go down that nobody here asked for. */
+static CvdStep failed(CvdLifecycle *lifecycle, CvdCause cause, CvdState rung)
+{
+    if (is_going_down(lifecycle->state) && lifecycle->state != CVD_STATE_POWERING_DOWN)
+        return nothing;
+    return go_down(lifecycle, cause, rung);
+}
+
+CvdStep cvd_lifecycle_step(CvdLifecycle *lifecycle, CvdEvent event, gint64 now_us)
 {
     CvdState state = lifecycle->state;
 
@@ -207,9 +369,7 @@ CvdStep cvd_lifecycle_step(CvdLifecycle *lifecycle, CvdEvent event)
         return go(lifecycle, CVD_STATE_RESET_RESUMING, CVD_ACTION_RESET_SIGNALS | CVD_ACTION_CONT,
                   CVD_TIMER_UNCHANGED);
     case CVD_EVENT_COMMAND_FAILED:
-        if (is_going_down(state) && state != CVD_STATE_POWERING_DOWN)
-            return nothing;
-        return go_down(lifecycle, CVD_CAUSE_COMMAND_FAILED, CVD_STATE_QUITTING);
+        return failed(lifecycle, CVD_CAUSE_COMMAND_FAILED, CVD_STATE_QUITTING);
     case CVD_EVENT_VM_STOPPED:
         if (state == CVD_STATE_RUNNING)
             set_state(lifecycle, CVD_STATE_PAUSED);
@@ -223,122 +383,49 @@ CvdStep cvd_lifecycle_step(CvdLifecycle *lifecycle, CvdEvent event)
     case CVD_EVENT_VM_SHUTDOWN:
         if (state == CVD_STATE_EXITING && lifecycle->cause == CVD_CAUSE_CONNECTION_LOST)
             lifecycle->cause = CVD_CAUSE_VM_SHUTDOWN; /* read after the connection's end */
-        if (is_going_down(state) && state != CVD_STATE_POWERING_DOWN)
-            return nothing;
-        return go_down(lifecycle, CVD_CAUSE_VM_SHUTDOWN, CVD_STATE_EXITING);
+        return failed(lifecycle, CVD_CAUSE_VM_SHUTDOWN, CVD_STATE_EXITING);
+    case CVD_EVENT_WATCHDOG:
+        return failed(lifecycle, CVD_CAUSE_WATCHDOG, CVD_STATE_QUITTING);
+    case CVD_EVENT_UNRESPONSIVE:
+        return failed(lifecycle, CVD_CAUSE_UNRESPONSIVE, CVD_STATE_KILLING);
     case CVD_EVENT_CONNECTION_LOST:
-        if (is_going_down(state) && state != CVD_STATE_POWERING_DOWN)
-            return nothing;
-        return go_down(lifecycle, CVD_CAUSE_CONNECTION_LOST, CVD_STATE_EXITING);
+        return failed(lifecycle, CVD_CAUSE_CONNECTION_LOST, CVD_STATE_EXITING);
     case CVD_EVENT_STOP_REQUESTED:
         return stop(lifecycle, CVD_CAUSE_STOP_REQUESTED);
     case CVD_EVENT_HANGUP:
-        return is_going_down(state) ? nothing : stop(lifecycle, CVD_CAUSE_STOP_REQUESTED);
+        return lifecycle->is_stop_asked ? nothing : stop(lifecycle, CVD_CAUSE_STOP_REQUESTED);
     case CVD_EVENT_TIME_LIMIT:
-        return is_going_down(state) ? nothing : stop(lifecycle, CVD_CAUSE_TIME_LIMIT);
+        return lifecycle->is_stop_asked ? nothing : stop(lifecycle, CVD_CAUSE_TIME_LIMIT);
+    case CVD_EVENT_RESTART_REQUESTED:
+        return restart(lifecycle);
     case CVD_EVENT_TIMER:
-        return time_passed(lifecycle);
+        return time_passed(lifecycle, now_us);
+    case CVD_EVENT_START_FAILED:
+        if (lifecycle->cause == CVD_CAUSE_NONE)
+            lifecycle->cause = CVD_CAUSE_START_FAILED;
+        return gone(lifecycle, now_us);
     case CVD_EVENT_QEMU_EXITED:
-        if (state == CVD_STATE_ENDED)
-            return nothing;
-        if (lifecycle->cause == CVD_CAUSE_NONE ||
-            (lifecycle->cause == CVD_CAUSE_CONNECTION_LOST && state == CVD_STATE_EXITING))
-            lifecycle->cause = CVD_CAUSE_QEMU_EXITED; /* its connections merely closed first */
-        return go(lifecycle, CVD_STATE_ENDED,
-                  (is_going_down(state) ? 0 : CVD_ACTION_STOPPING) | CVD_ACTION_END, CVD_TIMER_OFF);
+        return qemu_exited(lifecycle, now_us);
     }
     g_assert_not_reached();
 }
 
-static CvdVerdict verdict(int exit_status, char *text)
-{
-    return (CvdVerdict){.exit_status = exit_status, .text = text};
-}
-
-static CvdVerdict shutdown_verdict(const char *program, const char *reason)
+void cvd_lifecycle_note_shutdown(CvdLifecycle *lifecycle, const char *reason)
 {
     static const struct {
         const char *reason;
-        int exit_status;
-        const char *text;
+        CvdShutdown shutdown;
     } reasons[] = {
-        {"guest-shutdown", 0, "guest powered off"},
-        {"guest-reset", 0, "guest rebooted, and lifecycle.on_reboot is \"exit\""},
-        {"guest-panic", 1, "guest panicked"},
-        {"host-qmp-quit", 0, "somebody else quit the VM over QMP"},
-        {"host-ui", 0, "the VM's window was closed"},
-        {"host-signal", 1, "somebody else sent a signal to QEMU, which then exited"},
-        {"host-error", 1, "QEMU met an error and exited"},
+        {"guest-shutdown", CVD_SHUTDOWN_POWER_OFF},     {"guest-reset", CVD_SHUTDOWN_REBOOT},
+        {"host-qmp-system-reset", CVD_SHUTDOWN_REBOOT}, {"guest-panic", CVD_SHUTDOWN_PANIC},
+        {"host-qmp-quit", CVD_SHUTDOWN_QUIT},           {"host-ui", CVD_SHUTDOWN_UI},
+        {"host-signal", CVD_SHUTDOWN_SIGNAL},           {"host-error", CVD_SHUTDOWN_ERROR},
     };
 
+    if (lifecycle->shutdown != CVD_SHUTDOWN_NONE)
+        return;
+    lifecycle->shutdown = CVD_SHUTDOWN_OTHER;
     for (gsize i = 0; i < G_N_ELEMENTS(reasons); i++)
         if (g_strcmp0(reason, reasons[i].reason) == 0)
-            return verdict(reasons[i].exit_status, g_strdup(reasons[i].text));
-    return verdict(1, g_strdup_printf("%s shut down (reason %s)", program,
-                                      reason != NULL ? reason : "unknown"));
-}
-
-static char *describe_exit(const char *program, CvdExit qemu)
-{
-    if (!qemu.is_known)
-        return g_strdup_printf("%s did not die of SIGKILL; it was left behind", program);
-    if (qemu.is_signal && qemu.value == SIGSYS)
-        return g_strdup_printf("%s was killed by its sandbox (signal %d): something in its "
-                               "configuration needs a system call that qemu.sandbox denies",
-                               program, qemu.value);
-    if (qemu.is_signal)
-        return g_strdup_printf("%s was killed by signal %d%s", program, qemu.value,
-                               qemu.has_core ? " (core dumped)" : "");
-    return g_strdup_printf("%s exited with status %d", program, qemu.value);
-}
-
-/* Whether it ended by a signal other than those of the ladder. */
-static gboolean has_crashed(CvdExit qemu)
-{
-    return qemu.is_signal && qemu.value != SIGTERM && qemu.value != SIGKILL;
-}
-
-CvdVerdict cvd_lifecycle_verdict(const CvdLifecycle *lifecycle, const char *program,
-                                 const char *shutdown_reason, CvdExit qemu)
-{
-    g_autofree char *how = describe_exit(program, qemu);
-    g_autofree char *why = NULL;
-    CvdVerdict shutdown;
-
-    switch (lifecycle->cause) {
-    case CVD_CAUSE_STOP_REQUESTED:
-        if (!qemu.is_known)
-            return verdict(1, g_steal_pointer(&how));
-        if (qemu.is_signal && qemu.value == SIGKILL)
-            return verdict(0, g_strdup_printf("stopped, though %s had to be killed", program));
-        if (has_crashed(qemu))
-            return verdict(0, g_strdup_printf("stopped, though %s", how));
-        return verdict(0, g_strdup(g_strcmp0(shutdown_reason, "guest-shutdown") == 0
-                                       ? "stopped: the guest powered off"
-                                       : "stopped"));
-    case CVD_CAUSE_TIME_LIMIT:
-        return verdict(1, g_strdup("stopped, as the time of --timeout was over"));
-    case CVD_CAUSE_START_TIMED_OUT:
-        return verdict(1, g_strdup_printf("%s was not running within lifecycle.start_timeout_s; if "
-                                          "it uses kvm, try --set qemu.accel=tcg",
-                                          program));
-    case CVD_CAUSE_COMMAND_FAILED:
-        return verdict(1, g_strdup("QEMU refused a command; its answer stands above"));
-    case CVD_CAUSE_VM_SHUTDOWN:
-        shutdown = shutdown_verdict(program, shutdown_reason);
-        if (qemu.is_known && !has_crashed(qemu))
-            return shutdown;
-        why = shutdown.text;
-        return verdict(1, g_strdup_printf("%s, but %s", why, how));
-    case CVD_CAUSE_CONNECTION_LOST:
-        return verdict(1, g_strdup_printf("%s closed a connection to the launcher but went on, so "
-                                          "it was killed",
-                                          program));
-    case CVD_CAUSE_NONE:
-    case CVD_CAUSE_QEMU_EXITED:
-        return verdict(1, lifecycle->is_ready
-                              ? g_steal_pointer(&how)
-                              : g_strdup_printf("%s before the VM was running", how));
-    }
-    g_assert_not_reached();
+            lifecycle->shutdown = reasons[i].shutdown;
 }

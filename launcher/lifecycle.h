@@ -2,13 +2,15 @@
 #pragma once
 
 #include "launcher/config.h"
+#include "launcher/restart-policy.h"
 
 G_BEGIN_DECLS
 
 /**
  * CvdState:
  *
- * Where a launch is. cvd_state_name() gives the name that users see; several states share one.
+ * Where a launch is. cvd_lifecycle_get_state_name() gives the name that users see; several states
+ * share one.
  */
 typedef enum {
     CVD_STATE_LOADING,        /* QEMU was spawned; its QMP greeting is awaited */
@@ -23,25 +25,30 @@ typedef enum {
     CVD_STATE_EXITING,        /* QEMU said so, or closed a connection: it should be about to exit */
     CVD_STATE_TERMINATING,    /* SIGTERM was sent */
     CVD_STATE_KILLING,        /* SIGKILL was sent */
+    CVD_STATE_RESTARTING,     /* QEMU is gone; the next one starts when the timer is due */
     CVD_STATE_ENDED,          /* QEMU is gone, or was given up */
 } CvdState;
 
 typedef enum {
-    CVD_EVENT_QMP_READY,       /* QMP greeted and took `qmp_capabilities` */
-    CVD_EVENT_HANDED_OVER,     /* QEMU has read the whole hand-over */
-    CVD_EVENT_CONT_DONE,       /* `cont` succeeded */
-    CVD_EVENT_STOP_DONE,       /* `stop` succeeded */
-    CVD_EVENT_COMMAND_FAILED,  /* a command did not */
-    CVD_EVENT_VM_STOPPED,      /* QMP's STOP */
-    CVD_EVENT_VM_RESUMED,      /* QMP's RESUME */
-    CVD_EVENT_VM_RESET,        /* QMP's RESET, of the guest's own or from outside */
-    CVD_EVENT_VM_SHUTDOWN,     /* QMP's SHUTDOWN: QEMU is going to exit */
-    CVD_EVENT_CONNECTION_LOST, /* QEMU closed QMP or the ivshmem connection */
-    CVD_EVENT_STOP_REQUESTED,  /* SIGINT or SIGTERM */
-    CVD_EVENT_HANGUP,          /* SIGHUP; a terminal that closes brings several */
-    CVD_EVENT_TIME_LIMIT,      /* `--timeout` */
-    CVD_EVENT_TIMER,           /* the timer that an earlier step armed */
-    CVD_EVENT_QEMU_EXITED,     /* the process is gone */
+    CVD_EVENT_QMP_READY,         /* QMP greeted and took `qmp_capabilities` */
+    CVD_EVENT_HANDED_OVER,       /* QEMU has read the whole hand-over */
+    CVD_EVENT_CONT_DONE,         /* `cont` succeeded */
+    CVD_EVENT_STOP_DONE,         /* `stop` succeeded */
+    CVD_EVENT_COMMAND_FAILED,    /* a command did not */
+    CVD_EVENT_VM_STOPPED,        /* QMP's STOP */
+    CVD_EVENT_VM_RESUMED,        /* QMP's RESUME */
+    CVD_EVENT_VM_RESET,          /* QMP's RESET, of the guest's own or from outside */
+    CVD_EVENT_VM_SHUTDOWN,       /* QMP's SHUTDOWN: QEMU is going to exit */
+    CVD_EVENT_WATCHDOG,          /* QMP's WATCHDOG: the guest's watchdog has stopped it */
+    CVD_EVENT_UNRESPONSIVE,      /* QEMU does not answer any more */
+    CVD_EVENT_CONNECTION_LOST,   /* QEMU closed QMP or the ivshmem connection */
+    CVD_EVENT_STOP_REQUESTED,    /* SIGINT or SIGTERM, or somebody asked over the control socket */
+    CVD_EVENT_HANGUP,            /* SIGHUP; a terminal that closes brings several */
+    CVD_EVENT_TIME_LIMIT,        /* `--timeout` */
+    CVD_EVENT_RESTART_REQUESTED, /* somebody asked over the control socket */
+    CVD_EVENT_TIMER,             /* the timer that an earlier step armed */
+    CVD_EVENT_START_FAILED,      /* another QEMU could not be started */
+    CVD_EVENT_QEMU_EXITED,       /* the process is gone */
 } CvdEvent;
 
 typedef enum {
@@ -54,25 +61,47 @@ typedef enum {
     CVD_ACTION_TERMINATE = 1 << 6,     /* SIGTERM to QEMU */
     CVD_ACTION_KILL = 1 << 7,          /* SIGKILL to QEMU's process group */
     CVD_ACTION_READY = 1 << 8,         /* the start is complete: tell the user and systemd */
-    CVD_ACTION_STOPPING = 1 << 9,      /* the end has begun: tell systemd */
-    CVD_ACTION_END = 1 << 10,          /* tear the rest down */
+    CVD_ACTION_RENEW = 1 << 9,         /* close the clients, make the window new, tell why */
+    CVD_ACTION_START = 1 << 10,        /* start another QEMU, or report CVD_EVENT_START_FAILED */
+    CVD_ACTION_END = 1 << 11,          /* tear the rest down */
 } CvdAction;
 
 /**
  * CvdCause:
  *
- * What made a launch go down; the first cause counts.
+ * What made a VM go down; the first cause counts.
  */
 typedef enum {
     CVD_CAUSE_NONE,
     CVD_CAUSE_STOP_REQUESTED,
     CVD_CAUSE_TIME_LIMIT,
+    CVD_CAUSE_RESTART_REQUESTED,
+    CVD_CAUSE_START_FAILED,
     CVD_CAUSE_START_TIMED_OUT,
     CVD_CAUSE_COMMAND_FAILED,
-    CVD_CAUSE_VM_SHUTDOWN,
+    CVD_CAUSE_VM_SHUTDOWN, /* #CvdShutdown tells more */
+    CVD_CAUSE_WATCHDOG,
+    CVD_CAUSE_UNRESPONSIVE,
     CVD_CAUSE_CONNECTION_LOST,
     CVD_CAUSE_QEMU_EXITED,
 } CvdCause;
+
+/**
+ * CvdShutdown:
+ *
+ * `reason` of QMP's SHUTDOWN event, as far as it makes a difference here.
+ */
+typedef enum {
+    CVD_SHUTDOWN_NONE, /* there was no such event */
+    CVD_SHUTDOWN_POWER_OFF,
+    CVD_SHUTDOWN_REBOOT, /* a reset, where `-action reboot=shutdown` was given */
+    CVD_SHUTDOWN_PANIC,
+    CVD_SHUTDOWN_QUIT,   /* over QMP */
+    CVD_SHUTDOWN_UI,     /* through the VM's own window */
+    CVD_SHUTDOWN_SIGNAL, /* to QEMU */
+    CVD_SHUTDOWN_ERROR,
+    CVD_SHUTDOWN_OTHER,
+} CvdShutdown;
 
 /** CVD_TIMER_UNCHANGED, CVD_TIMER_OFF: special values of #CvdStep.timer_ms */
 #define CVD_TIMER_UNCHANGED (-1)
@@ -81,21 +110,39 @@ typedef enum {
 /**
  * CvdLifecycle:
  * @state: where the launch is
- * @cause: why it goes down
- * @is_ready: whether the start was complete once
+ * @cause: why the VM goes down
+ * @shutdown: what QEMU said of that
+ * @is_ready: whether this VM's start was complete
+ * @was_ready: whether any VM's was: nothing is restarted that never ran
+ * @is_stop_asked: whether the launch is to end with this VM
+ * @has_given_up: whether there were too many failures
  * @start_paused: `--paused`
+ * @start_timeout_ms: from exec to running
  * @stop: how a stop begins
  * @stop_timeout_ms: how long a power-down may take, at least 1
  * @powerdown_left_ms: how much of that is left when the timer is due
+ * @on_crash: what follows a failure of QEMU
+ * @on_panic: what follows a panic, or the watchdog
+ * @on_reboot: what follows a reboot that ended QEMU
+ * @restarts: bounds the restarts after failures
  */
 typedef struct {
     CvdState state;
     CvdCause cause;
+    CvdShutdown shutdown;
     gboolean is_ready;
+    gboolean was_ready;
+    gboolean is_stop_asked;
+    gboolean has_given_up;
     gboolean start_paused;
+    guint start_timeout_ms;
     CvdStop stop;
     guint stop_timeout_ms;
     guint powerdown_left_ms;
+    CvdOnEvent on_crash;
+    CvdOnEvent on_panic;
+    CvdOnEvent on_reboot;
+    CvdRestartPolicy restarts;
 } CvdLifecycle;
 
 /**
@@ -112,49 +159,30 @@ typedef struct {
  * cvd_lifecycle_step:
  * @lifecycle: (inout): where the launch is; its new state afterwards
  * @event: what happened
+ * @now_us: the monotonic time, in microseconds
  *
  * Sections 4 to 6 of the launcher's specification as a table. Pure. The caller arms the timer with
  * the start's time limit before the first event.
  *
  * Returns: what is to be done
  */
-CvdStep cvd_lifecycle_step(CvdLifecycle *lifecycle, CvdEvent event);
-
-/** cvd_state_name: Returns: (transfer none): `starting`, `running`, `paused`, `stopping`, … */
-const char *cvd_state_name(CvdState state);
+CvdStep cvd_lifecycle_step(CvdLifecycle *lifecycle, CvdEvent event, gint64 now_us);
 
 /**
- * CvdExit:
- * @is_known: %FALSE for a process that was given up
- * @is_signal: whether a signal ended the process
- * @value: its exit status, or the signal's number
- * @has_core: whether it left a core
+ * cvd_lifecycle_note_shutdown:
+ * @reason: (nullable): `reason` of QMP's SHUTDOWN event, the first of a VM, or `guest-panic` with
+ *   GUEST_PANICKED; CVD_EVENT_VM_SHUTDOWN follows
  */
-typedef struct {
-    gboolean is_known;
-    gboolean is_signal;
-    int value;
-    gboolean has_core;
-} CvdExit;
+void cvd_lifecycle_note_shutdown(CvdLifecycle *lifecycle, const char *reason);
+
+/** cvd_lifecycle_is_going_down: Returns: whether the VM is, or is gone */
+gboolean cvd_lifecycle_is_going_down(const CvdLifecycle *lifecycle);
 
 /**
- * CvdVerdict:
- * @exit_status: the launcher's own, 0 or 1
- * @text: (transfer full): how it ended, in words
+ * cvd_lifecycle_get_state_name:
+ *
+ * Returns: (transfer none): `starting`, `running`, `paused`, `stopping`, `restarting` or `stopped`
  */
-typedef struct {
-    int exit_status;
-    char *text;
-} CvdVerdict;
-
-/**
- * cvd_lifecycle_verdict:
- * @lifecycle: an ended launch
- * @program: QEMU's name
- * @shutdown_reason: (nullable): `reason` of QMP's SHUTDOWN event
- * @qemu: how the process ended
- */
-CvdVerdict cvd_lifecycle_verdict(const CvdLifecycle *lifecycle, const char *program,
-                                 const char *shutdown_reason, CvdExit qemu);
+const char *cvd_lifecycle_get_state_name(const CvdLifecycle *lifecycle);
 
 G_END_DECLS

@@ -52,6 +52,20 @@ static char *format_memory(guint64 bytes)
     return g_strdup_printf("%" G_GUINT64_FORMAT "B", bytes);
 }
 
+/* It is the guest's driver that sets the watchdog's time; Linux' takes it from there. */
+static void add_kernel_command_line(GStrvBuilder *argv, const CvdQemuConfig *qemu)
+{
+    const char *append = qemu->append ? qemu->append : "";
+
+    if (qemu->watchdog_s == 0 || !qemu->kernel || strstr(append, "i6300esb.heartbeat=")) {
+        add(argv, "-append", qemu->append);
+        return;
+    }
+    g_autofree char *longer =
+        g_strdup_printf("%s%si6300esb.heartbeat=%u", append, *append ? " " : "", qemu->watchdog_s);
+    add(argv, "-append", longer);
+}
+
 static void add_machine(GStrvBuilder *argv, const CvdQemuConfig *qemu, const CvdQemuTools *tools)
 {
     g_autofree char *memory = format_memory(qemu->memory_bytes);
@@ -62,8 +76,36 @@ static void add_machine(GStrvBuilder *argv, const CvdQemuConfig *qemu, const Cvd
     add(argv, "-m", memory);
     add(argv, "-kernel", qemu->kernel);
     add(argv, "-initrd", qemu->initrd);
-    add(argv, "-append", qemu->append);
+    add_kernel_command_line(argv, qemu);
     add(argv, "-bios", qemu->firmware);
+}
+
+static gboolean names_pvpanic(char **args)
+{
+    for (; *args; args++)
+        if (strstr(*args, "pvpanic"))
+            return TRUE;
+    return FALSE;
+}
+
+/* The one on the ISA bus, which takes no slot and which old guests know, where there is that bus.
+ */
+static const char *choose_pvpanic(const char *machine)
+{
+    gboolean is_pc = g_str_has_prefix(machine, "pc") || g_str_has_prefix(machine, "q35");
+
+    return is_pc ? "{\"driver\":\"pvpanic\"}" : "{\"driver\":\"pvpanic-pci\"}";
+}
+
+/* Through which the guest tells that it has panicked, or shows that it hangs. */
+static void add_alarms(GStrvBuilder *argv, const CvdQemuConfig *qemu)
+{
+    if (!names_pvpanic(qemu->devices) && !names_pvpanic(qemu->extra_args))
+        add(argv, "-device", choose_pvpanic(qemu->machine));
+    if (qemu->watchdog_s == 0)
+        return;
+    add(argv, "-device", "{\"driver\":\"i6300esb\"}");
+    add(argv, "-action", "watchdog=pause");
 }
 
 static void add_devices(GStrvBuilder *argv, const CvdQemuConfig *qemu)
@@ -93,8 +135,9 @@ char **cvd_qemu_command(const CvdConfig *config, const CvdQemuTools *tools,
     /* Before the devices of the configuration, which take the slots that are left. */
     add_ivshmem(argv, config, channels->ivshmem);
     add_devices(argv, qemu);
+    add_alarms(argv, qemu);
     add(argv, "-display", qemu->display);
-    if (config->on_reboot == CVD_ON_EVENT_EXIT)
+    if (config->on_reboot != CVD_ON_EVENT_CONTINUE)
         add(argv, "-action", "reboot=shutdown");
     add(argv, "-sandbox", qemu->sandbox);
     for (char **arg = qemu->extra_args; *arg; arg++)

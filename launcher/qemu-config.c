@@ -10,9 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MIN_MEMORY (G_GUINT64_CONSTANT(1) << 20)
-#define MAX_MEMORY (G_GUINT64_CONSTANT(1) << 44)
-#define MAX_VCPUS  4096
+/* What the driver of the i6300esb in Linux takes. */
+#define MAX_WATCHDOG_S 2046
+#define MIN_MEMORY     (G_GUINT64_CONSTANT(1) << 20)
+#define MAX_MEMORY     (G_GUINT64_CONSTANT(1) << 44)
+#define MAX_VCPUS      4096
 
 static void read_kernel(const CvdPlace *place, JsonNode *node, const CvdField *field,
                         gpointer target)
@@ -200,6 +202,11 @@ static const CvdField qemu_fields[] = {
     {.key = "display", .read = cvd_read_string, .offset = AT(display)},
     {.key = "sandbox", .read = read_sandbox, .offset = AT(sandbox)},
     {.key = "extra_args", .read = read_extra_args, .offset = AT(extra_args)},
+    {.key = "watchdog_s",
+     .read = cvd_read_uint,
+     .offset = AT(watchdog_s),
+     .min = 0,
+     .max = MAX_WATCHDOG_S},
     {.key = NULL},
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "launcher/lifecycle.h"
+#include "launcher/verdict.h"
 
 #include <sys/types.h>
 

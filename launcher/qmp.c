@@ -41,6 +41,7 @@ struct CvdQmp {
     GByteArray *outbox;
     GQueue pending; /* of PendingCommand, in the order in which they were sent */
     gint64 last_id;
+    GQueue tail; /* of char *: the last messages of both directions */
 };
 
 static void set_state(CvdQmp *qmp, QmpState state)
@@ -49,10 +50,28 @@ static void set_state(CvdQmp *qmp, QmpState state)
     qmp->state = state;
 }
 
-static void close_connection(CvdQmp *qmp, const GError *error)
+static void remember(CvdQmp *qmp, char direction, const char *message, gsize size)
 {
-    if (qmp->state == QMP_CLOSED)
-        return;
+    g_autofree char *text = g_utf8_make_valid(message, (gssize)MIN(size, CVD_QMP_TAIL_LINE_SIZE));
+
+    g_queue_push_tail(&qmp->tail, g_strdup_printf("%c %s%s", direction, g_strchomp(text),
+                                                  size > CVD_QMP_TAIL_LINE_SIZE ? "…" : ""));
+    if (qmp->tail.length > CVD_QMP_TAIL_LINES)
+        g_free(g_queue_pop_head(&qmp->tail));
+}
+
+char **cvd_qmp_get_tail(const CvdQmp *qmp)
+{
+    g_autoptr(GStrvBuilder) lines = g_strv_builder_new();
+
+    for (const GList *link = qmp->tail.head; link != NULL; link = link->next)
+        g_strv_builder_add(lines, link->data);
+    return g_strv_builder_end(lines);
+}
+
+/* No command stays without an answer. */
+static void end_stream(CvdQmp *qmp, const GError *error)
+{
     set_state(qmp, QMP_CLOSED);
     cvd_source_clear(&qmp->readable);
     cvd_source_clear(&qmp->writable);
@@ -66,6 +85,13 @@ static void close_connection(CvdQmp *qmp, const GError *error)
             command->reply(NULL, closed, command->user_data);
         g_free(command);
     }
+}
+
+static void close_connection(CvdQmp *qmp, const GError *error)
+{
+    if (qmp->state == QMP_CLOSED)
+        return;
+    end_stream(qmp, error);
     qmp->handlers.closed(error, qmp->user_data);
 }
 
@@ -162,6 +188,7 @@ static void handle_line(CvdQmp *qmp, gsize size)
     g_autoptr(GError) error = NULL;
     g_autoptr(JsonNode) root = cvd_json_parse((const char *)qmp->inbox->data, size, NULL, &error);
 
+    remember(qmp, '<', (const char *)qmp->inbox->data, size);
     if (root == NULL)
         violation(qmp, error->message);
     else if (!JSON_NODE_HOLDS_OBJECT(root))
@@ -258,10 +285,8 @@ CvdQmp *cvd_qmp_new(int take_fd, const CvdQmpHandlers *handlers, gpointer user_d
 
 void cvd_qmp_free(CvdQmp *qmp)
 {
-    cvd_source_clear(&qmp->readable);
-    cvd_source_clear(&qmp->writable);
-    cvd_close_fd(&qmp->fd);
-    g_queue_clear_full(&qmp->pending, g_free);
+    end_stream(qmp, NULL);
+    g_queue_clear_full(&qmp->tail, g_free);
     g_byte_array_unref(qmp->inbox);
     g_byte_array_unref(qmp->outbox);
     g_free(qmp);
@@ -311,6 +336,7 @@ void cvd_qmp_execute(CvdQmp *qmp, const char *command, JsonNode *take_arguments,
     *pending = (PendingCommand){.id = qmp->last_id, .reply = reply, .user_data = user_data};
     g_queue_push_tail(&qmp->pending, pending);
     g_debug("QMP > %s", text);
+    remember(qmp, '>', text, strlen(text));
     g_byte_array_append(qmp->outbox, (const guint8 *)text, (guint)strlen(text));
     g_byte_array_append(qmp->outbox, (const guint8 *)"\n", 1);
     if (qmp->writable == NULL)

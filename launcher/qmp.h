@@ -12,6 +12,11 @@ G_BEGIN_DECLS
 /** CVD_QMP_MAX_DESCRIPTION: bytes of QEMU's description of an error that are passed on. */
 #define CVD_QMP_MAX_DESCRIPTION 512
 
+/** CVD_QMP_TAIL_LINES: messages of either direction that are kept for a report */
+#define CVD_QMP_TAIL_LINES 64
+/** CVD_QMP_TAIL_LINE_SIZE: bytes of each that are kept */
+#define CVD_QMP_TAIL_LINE_SIZE 256
+
 /**
  * CvdQmp:
  *
@@ -53,7 +58,8 @@ CvdQmp *cvd_qmp_new(int take_fd, const CvdQmpHandlers *handlers, gpointer user_d
 /**
  * cvd_qmp_free:
  *
- * Closes the connection without a further call of any handler.
+ * Closes the connection without a further call of any handler. Commands that wait for a reply are
+ * answered with %CVD_ERROR_CLOSED.
  */
 void cvd_qmp_free(CvdQmp *qmp);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdQmp, cvd_qmp_free)
@@ -62,8 +68,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdQmp, cvd_qmp_free)
  * cvd_qmp_execute:
  * @command: its name
  * @take_arguments: (transfer full) (nullable): an object
- * @reply: (nullable): called once, unless the client is freed first; at once if the connection has
- *   ended or one of the limits above is reached
+ * @reply: (nullable): called once; at once if the connection has ended or one of the limits above
+ *   is reached
  */
 void cvd_qmp_execute(CvdQmp *qmp, const char *command, JsonNode *take_arguments, CvdQmpReply reply,
                      gpointer user_data);
@@ -75,5 +81,13 @@ void cvd_qmp_execute(CvdQmp *qmp, const char *command, JsonNode *take_arguments,
  * gone: its last events tell why. A bounded amount, as somebody else may still be writing.
  */
 void cvd_qmp_read_rest(CvdQmp *qmp);
+
+/**
+ * cvd_qmp_get_tail:
+ *
+ * Returns: (transfer full) (array zero-terminated=1): the last messages of the conversation, oldest
+ *   first, each with `> ` (to QEMU) or `< ` before it; bytes that are not UTF-8 are replaced
+ */
+char **cvd_qmp_get_tail(const CvdQmp *qmp);
 
 G_END_DECLS

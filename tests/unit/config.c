@@ -133,6 +133,8 @@ static void test_defaults(Files *files, gconstpointer data)
     g_assert_cmpint(config->on_panic, ==, CVD_ON_EVENT_EXIT);
     g_assert_cmpint(config->on_reboot, ==, CVD_ON_EVENT_CONTINUE);
     g_assert_cmpuint(config->restart_limit, ==, 5);
+    g_assert_cmpuint(config->restart_delay_ms, ==, 1000);
+    g_assert_cmpuint(config->qmp_timeout_s, ==, 0);
 }
 
 static void test_qemu_defaults(Files *files, gconstpointer data)
@@ -175,7 +177,8 @@ static void test_every_key(Files *files, gconstpointer data)
                " \"lifecycle\": {\"stop\": \"quit\", \"stop_timeout_s\": 1,"
                "                 \"start_timeout_s\": 2, \"on_crash\": \"exit\","
                "                 \"on_panic\": \"exit\", \"on_reboot\": \"exit\","
-               "                 \"restart_limit\": 0}}");
+               "                 \"restart_limit\": 0, \"restart_delay_ms\": 0,"
+               "                 \"qmp_timeout_s\": 7}}");
     g_autoptr(CvdConfig) config = load_good(files, NULL);
     g_autofree char *conf = g_build_filename(files->directory, "conf", NULL);
     g_autofree char *vm = g_build_filename(conf, "v", NULL);
@@ -199,6 +202,8 @@ static void test_every_key(Files *files, gconstpointer data)
     g_assert_cmpuint(config->start_timeout_s, ==, 2);
     g_assert_cmpint(config->on_reboot, ==, CVD_ON_EVENT_EXIT);
     g_assert_cmpuint(config->restart_limit, ==, 0);
+    g_assert_cmpuint(config->restart_delay_ms, ==, 0);
+    g_assert_cmpuint(config->qmp_timeout_s, ==, 7);
 }
 
 static void test_every_qemu_key(Files *files, gconstpointer data)
@@ -265,10 +270,13 @@ static void test_messages(Files *files, gconstpointer data)
         {"limits.clients=null", "found null; expected an integer"},
         {"ivshmem.address=0x20", "found \"0x20\"; expected a PCI slot"},
         {"ivshmem.force_bus_master={}", "found an object; expected true or false"},
-        {"lifecycle.on_crash=restart",
-         "\"restart\" is not available in this version; use \"exit\""},
-        {"lifecycle.on_reboot=restart", "\"restart\" is not available in this version"},
-        {"lifecycle.on_panic=continue", "found \"continue\"; expected \"exit\""},
+        {"lifecycle.on_crash=continue", "found \"continue\"; expected \"exit\" or \"restart\""},
+        {"lifecycle.on_panic=continue", "found \"continue\"; expected \"exit\" or \"restart\""},
+        {"lifecycle.on_reboot=pause", "found \"pause\"; expected \"exit\" or \"continue\" or"},
+        {"lifecycle.restart_limit=1001", "found 1001; expected an integer from 0 to 1000"},
+        {"lifecycle.restart_delay_ms=30001", "found 30001; expected an integer from 0 to 30000"},
+        {"lifecycle.qmp_timeout_s=-1", "found -1; expected an integer from 0 to 86400"},
+        {"qemu.watchdog_s=2047", "found 2047; expected an integer from 0 to 2046"},
         {"qemu.memory=512", "found 512; expected a size from 1M to 16384G"},
         {"qemu.memory=1T", "with K, M or G"},
         {"qemu.accel=[]", "accel: found a list; expected an accelerator"},

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Stories of launches: what happens, and what section 4 to 6 of the specification want done then.
  */
-#include "launcher/lifecycle.h"
+#include "launcher/verdict.h"
 
 #include <signal.h>
 
-#define KEEP CVD_TIMER_UNCHANGED
-#define OFF  CVD_TIMER_OFF
+#define KEEP   CVD_TIMER_UNCHANGED
+#define OFF    CVD_TIMER_OFF
+#define NOW_US 1000000
 
 typedef struct {
     CvdEvent event;
@@ -56,7 +57,7 @@ static const Story stories[] = {
      CVD_STOP_POWERDOWN,
      FALSE,
      CVD_CAUSE_START_TIMED_OUT,
-     {{CVD_EVENT_TIMER, CVD_STATE_TERMINATING, CVD_ACTION_TERMINATE | CVD_ACTION_STOPPING, 2000},
+     {{CVD_EVENT_TIMER, CVD_STATE_TERMINATING, CVD_ACTION_TERMINATE, 2000},
       {CVD_EVENT_TIMER, CVD_STATE_KILLING, CVD_ACTION_KILL, 800},
       {CVD_EVENT_CONNECTION_LOST, CVD_STATE_KILLING, 0, KEEP},
       {CVD_EVENT_QEMU_EXITED, CVD_STATE_ENDED, CVD_ACTION_END, OFF},
@@ -66,7 +67,7 @@ static const Story stories[] = {
      CVD_STOP_POWERDOWN,
      FALSE,
      CVD_CAUSE_START_TIMED_OUT,
-     {{CVD_EVENT_TIMER, CVD_STATE_TERMINATING, CVD_ACTION_TERMINATE | CVD_ACTION_STOPPING, 2000},
+     {{CVD_EVENT_TIMER, CVD_STATE_TERMINATING, CVD_ACTION_TERMINATE, 2000},
       {CVD_EVENT_QEMU_EXITED, CVD_STATE_ENDED, CVD_ACTION_END, OFF},
       STORY_END}},
     {"qemu-exits-at-once",
@@ -74,7 +75,7 @@ static const Story stories[] = {
      CVD_STOP_POWERDOWN,
      FALSE,
      CVD_CAUSE_QEMU_EXITED,
-     {{CVD_EVENT_CONNECTION_LOST, CVD_STATE_EXITING, CVD_ACTION_STOPPING, 2000},
+     {{CVD_EVENT_CONNECTION_LOST, CVD_STATE_EXITING, 0, 2000},
       {CVD_EVENT_CONNECTION_LOST, CVD_STATE_EXITING, 0, KEEP},
       {CVD_EVENT_QEMU_EXITED, CVD_STATE_ENDED, CVD_ACTION_END, OFF},
       STORY_END}},
@@ -83,7 +84,7 @@ static const Story stories[] = {
      CVD_STOP_POWERDOWN,
      FALSE,
      CVD_CAUSE_QEMU_EXITED,
-     {{CVD_EVENT_QEMU_EXITED, CVD_STATE_ENDED, CVD_ACTION_STOPPING | CVD_ACTION_END, OFF},
+     {{CVD_EVENT_QEMU_EXITED, CVD_STATE_ENDED, CVD_ACTION_END, OFF},
       {CVD_EVENT_CONNECTION_LOST, CVD_STATE_ENDED, 0, KEEP},
       STORY_END}},
     {"qemu-closes-a-connection-and-lives-on",
@@ -91,7 +92,7 @@ static const Story stories[] = {
      CVD_STOP_POWERDOWN,
      FALSE,
      CVD_CAUSE_CONNECTION_LOST,
-     {{CVD_EVENT_CONNECTION_LOST, CVD_STATE_EXITING, CVD_ACTION_STOPPING, 2000},
+     {{CVD_EVENT_CONNECTION_LOST, CVD_STATE_EXITING, 0, 2000},
       {CVD_EVENT_TIMER, CVD_STATE_KILLING, CVD_ACTION_KILL, 800},
       {CVD_EVENT_QEMU_EXITED, CVD_STATE_ENDED, CVD_ACTION_END, OFF},
       STORY_END}},
@@ -100,8 +101,7 @@ static const Story stories[] = {
      CVD_STOP_POWERDOWN,
      FALSE,
      CVD_CAUSE_STOP_REQUESTED,
-     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_TERMINATING, CVD_ACTION_TERMINATE | CVD_ACTION_STOPPING,
-       2000},
+     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_TERMINATING, CVD_ACTION_TERMINATE, 2000},
       {CVD_EVENT_QMP_READY, CVD_STATE_TERMINATING, 0, KEEP},
       {CVD_EVENT_STOP_REQUESTED, CVD_STATE_TERMINATING, 0, KEEP},
       {CVD_EVENT_QEMU_EXITED, CVD_STATE_ENDED, CVD_ACTION_END, OFF},
@@ -111,7 +111,7 @@ static const Story stories[] = {
      CVD_STOP_POWERDOWN,
      FALSE,
      CVD_CAUSE_STOP_REQUESTED,
-     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_QUITTING, CVD_ACTION_QUIT | CVD_ACTION_STOPPING, 2000},
+     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_QUITTING, CVD_ACTION_QUIT, 2000},
       {CVD_EVENT_HANDED_OVER, CVD_STATE_QUITTING, 0, KEEP},
       {CVD_EVENT_VM_SHUTDOWN, CVD_STATE_QUITTING, 0, KEEP},
       {CVD_EVENT_QEMU_EXITED, CVD_STATE_ENDED, CVD_ACTION_END, OFF},
@@ -121,8 +121,7 @@ static const Story stories[] = {
      CVD_STOP_POWERDOWN,
      FALSE,
      CVD_CAUSE_STOP_REQUESTED,
-     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_POWERING_DOWN,
-       CVD_ACTION_POWERDOWN | CVD_ACTION_STOPPING, 1000},
+     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_POWERING_DOWN, CVD_ACTION_POWERDOWN, 1000},
       {CVD_EVENT_VM_SHUTDOWN, CVD_STATE_EXITING, 0, 2000},
       {CVD_EVENT_CONNECTION_LOST, CVD_STATE_EXITING, 0, KEEP},
       {CVD_EVENT_QEMU_EXITED, CVD_STATE_ENDED, CVD_ACTION_END, OFF},
@@ -132,8 +131,7 @@ static const Story stories[] = {
      CVD_STOP_POWERDOWN,
      FALSE,
      CVD_CAUSE_STOP_REQUESTED,
-     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_POWERING_DOWN,
-       CVD_ACTION_POWERDOWN | CVD_ACTION_STOPPING, 1000},
+     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_POWERING_DOWN, CVD_ACTION_POWERDOWN, 1000},
       {CVD_EVENT_TIMER, CVD_STATE_POWERING_DOWN, CVD_ACTION_POWERDOWN, 1000},
       {CVD_EVENT_TIMER, CVD_STATE_POWERING_DOWN, CVD_ACTION_POWERDOWN, 500},
       {CVD_EVENT_TIMER, CVD_STATE_QUITTING, CVD_ACTION_QUIT, 2000},
@@ -146,8 +144,7 @@ static const Story stories[] = {
      CVD_STOP_POWERDOWN,
      FALSE,
      CVD_CAUSE_STOP_REQUESTED,
-     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_POWERING_DOWN,
-       CVD_ACTION_POWERDOWN | CVD_ACTION_STOPPING, 1000},
+     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_POWERING_DOWN, CVD_ACTION_POWERDOWN, 1000},
       {CVD_EVENT_STOP_REQUESTED, CVD_STATE_QUITTING, CVD_ACTION_QUIT, 2000},
       {CVD_EVENT_STOP_REQUESTED, CVD_STATE_QUITTING, 0, KEEP},
       {CVD_EVENT_QEMU_EXITED, CVD_STATE_ENDED, CVD_ACTION_END, OFF},
@@ -157,7 +154,7 @@ static const Story stories[] = {
      CVD_STOP_POWERDOWN,
      FALSE,
      CVD_CAUSE_STOP_REQUESTED,
-     {{CVD_EVENT_HANGUP, CVD_STATE_POWERING_DOWN, CVD_ACTION_POWERDOWN | CVD_ACTION_STOPPING, 1000},
+     {{CVD_EVENT_HANGUP, CVD_STATE_POWERING_DOWN, CVD_ACTION_POWERDOWN, 1000},
       {CVD_EVENT_HANGUP, CVD_STATE_POWERING_DOWN, 0, KEEP},
       {CVD_EVENT_STOP_REQUESTED, CVD_STATE_QUITTING, CVD_ACTION_QUIT, 2000},
       {CVD_EVENT_HANGUP, CVD_STATE_QUITTING, 0, KEEP},
@@ -173,22 +170,19 @@ static const Story stories[] = {
      CVD_STOP_QUIT,
      FALSE,
      CVD_CAUSE_STOP_REQUESTED,
-     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_QUITTING, CVD_ACTION_QUIT | CVD_ACTION_STOPPING, 2000},
-      STORY_END}},
+     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_QUITTING, CVD_ACTION_QUIT, 2000}, STORY_END}},
     {"paused-vm-cannot-power-down",
      CVD_STATE_PAUSED,
      CVD_STOP_POWERDOWN,
      FALSE,
      CVD_CAUSE_STOP_REQUESTED,
-     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_QUITTING, CVD_ACTION_QUIT | CVD_ACTION_STOPPING, 2000},
-      STORY_END}},
+     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_QUITTING, CVD_ACTION_QUIT, 2000}, STORY_END}},
     {"time-limit",
      CVD_STATE_RUNNING,
      CVD_STOP_POWERDOWN,
      FALSE,
      CVD_CAUSE_TIME_LIMIT,
-     {{CVD_EVENT_TIME_LIMIT, CVD_STATE_POWERING_DOWN, CVD_ACTION_POWERDOWN | CVD_ACTION_STOPPING,
-       1000},
+     {{CVD_EVENT_TIME_LIMIT, CVD_STATE_POWERING_DOWN, CVD_ACTION_POWERDOWN, 1000},
       {CVD_EVENT_TIME_LIMIT, CVD_STATE_POWERING_DOWN, 0, KEEP},
       {CVD_EVENT_STOP_REQUESTED, CVD_STATE_QUITTING, CVD_ACTION_QUIT, 2000},
       STORY_END}},
@@ -197,7 +191,7 @@ static const Story stories[] = {
      CVD_STOP_POWERDOWN,
      FALSE,
      CVD_CAUSE_VM_SHUTDOWN,
-     {{CVD_EVENT_VM_SHUTDOWN, CVD_STATE_EXITING, CVD_ACTION_STOPPING, 2000},
+     {{CVD_EVENT_VM_SHUTDOWN, CVD_STATE_EXITING, 0, 2000},
       {CVD_EVENT_CONNECTION_LOST, CVD_STATE_EXITING, 0, KEEP},
       {CVD_EVENT_QEMU_EXITED, CVD_STATE_ENDED, CVD_ACTION_END, OFF},
       STORY_END}},
@@ -206,7 +200,7 @@ static const Story stories[] = {
      CVD_STOP_POWERDOWN,
      FALSE,
      CVD_CAUSE_VM_SHUTDOWN,
-     {{CVD_EVENT_CONNECTION_LOST, CVD_STATE_EXITING, CVD_ACTION_STOPPING, 2000},
+     {{CVD_EVENT_CONNECTION_LOST, CVD_STATE_EXITING, 0, 2000},
       {CVD_EVENT_VM_SHUTDOWN, CVD_STATE_EXITING, 0, KEEP},
       {CVD_EVENT_QEMU_EXITED, CVD_STATE_ENDED, CVD_ACTION_END, OFF},
       STORY_END}},
@@ -215,7 +209,7 @@ static const Story stories[] = {
      CVD_STOP_POWERDOWN,
      FALSE,
      CVD_CAUSE_VM_SHUTDOWN,
-     {{CVD_EVENT_VM_SHUTDOWN, CVD_STATE_EXITING, CVD_ACTION_STOPPING, 2000},
+     {{CVD_EVENT_VM_SHUTDOWN, CVD_STATE_EXITING, 0, 2000},
       {CVD_EVENT_TIMER, CVD_STATE_TERMINATING, CVD_ACTION_TERMINATE, 2000},
       {CVD_EVENT_TIMER, CVD_STATE_KILLING, CVD_ACTION_KILL, 800},
       STORY_END}},
@@ -258,12 +252,23 @@ static const Story stories[] = {
      FALSE,
      CVD_CAUSE_NONE,
      {{CVD_EVENT_VM_RESET, CVD_STATE_PAUSED, CVD_ACTION_RESET_SIGNALS, KEEP}, STORY_END}},
+    {"reset-before-the-first-cont-is-answered",
+     CVD_STATE_RESUMING,
+     CVD_STOP_POWERDOWN,
+     FALSE,
+     CVD_CAUSE_NONE,
+     {{CVD_EVENT_VM_RESET, CVD_STATE_RESET_STOPPING, CVD_ACTION_STOP, KEEP},
+      {CVD_EVENT_CONT_DONE, CVD_STATE_RESET_STOPPING, 0, KEEP},
+      {CVD_EVENT_STOP_DONE, CVD_STATE_RESET_RESUMING, CVD_ACTION_RESET_SIGNALS | CVD_ACTION_CONT,
+       KEEP},
+      {CVD_EVENT_CONT_DONE, CVD_STATE_RUNNING, CVD_ACTION_READY, OFF},
+      STORY_END}},
     {"ctrl-c-during-a-reset",
      CVD_STATE_RESET_STOPPING,
      CVD_STOP_POWERDOWN,
      FALSE,
      CVD_CAUSE_STOP_REQUESTED,
-     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_QUITTING, CVD_ACTION_QUIT | CVD_ACTION_STOPPING, 2000},
+     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_QUITTING, CVD_ACTION_QUIT, 2000},
       {CVD_EVENT_STOP_DONE, CVD_STATE_QUITTING, 0, KEEP},
       {CVD_EVENT_VM_RESET, CVD_STATE_QUITTING, 0, KEEP},
       STORY_END}},
@@ -272,7 +277,7 @@ static const Story stories[] = {
      CVD_STOP_POWERDOWN,
      FALSE,
      CVD_CAUSE_COMMAND_FAILED,
-     {{CVD_EVENT_COMMAND_FAILED, CVD_STATE_QUITTING, CVD_ACTION_QUIT | CVD_ACTION_STOPPING, 2000},
+     {{CVD_EVENT_COMMAND_FAILED, CVD_STATE_QUITTING, CVD_ACTION_QUIT, 2000},
       {CVD_EVENT_COMMAND_FAILED, CVD_STATE_QUITTING, 0, KEEP},
       STORY_END}},
 };
@@ -285,12 +290,14 @@ static void test_story(gconstpointer data)
         .start_paused = story->start_paused,
         .stop = story->stop,
         .stop_timeout_ms = 2500,
+        .is_ready = story->from > CVD_STATE_RESUMING,
         /* Nobody powers down without having been asked to. */
         .cause = story->from == CVD_STATE_POWERING_DOWN ? CVD_CAUSE_STOP_REQUESTED : CVD_CAUSE_NONE,
+        .is_stop_asked = story->from == CVD_STATE_POWERING_DOWN,
     };
 
     for (const Chapter *chapter = story->chapters; chapter->event != END_OF_STORY; chapter++) {
-        CvdStep step = cvd_lifecycle_step(&lifecycle, chapter->event);
+        CvdStep step = cvd_lifecycle_step(&lifecycle, chapter->event, NOW_US);
         g_assert_cmpint(lifecycle.state, ==, chapter->state);
         g_assert_cmphex(step.actions, ==, chapter->actions);
         g_assert_cmpint(step.timer_ms, ==, chapter->timer_ms);
@@ -305,14 +312,14 @@ static void test_every_way_ends(void)
         for (int event = CVD_EVENT_QMP_READY; event <= CVD_EVENT_QEMU_EXITED; event++) {
             CvdLifecycle lifecycle = {.state = (CvdState)from, .stop_timeout_ms = 7000};
             int waited_ms = 0, timer_ms = 0;
-            cvd_lifecycle_step(&lifecycle, (CvdEvent)event);
-            CvdStep step = cvd_lifecycle_step(&lifecycle, CVD_EVENT_STOP_REQUESTED);
+            cvd_lifecycle_step(&lifecycle, (CvdEvent)event, NOW_US);
+            CvdStep step = cvd_lifecycle_step(&lifecycle, CVD_EVENT_STOP_REQUESTED, NOW_US);
             for (int i = 0; lifecycle.state != CVD_STATE_ENDED; i++) {
                 g_assert_cmpint(i, <, 12);
                 if (step.timer_ms != CVD_TIMER_UNCHANGED)
                     timer_ms = step.timer_ms;
                 waited_ms += timer_ms;
-                step = cvd_lifecycle_step(&lifecycle, CVD_EVENT_TIMER);
+                step = cvd_lifecycle_step(&lifecycle, CVD_EVENT_TIMER, NOW_US);
             }
             g_assert_cmpint(waited_ms, <=, 7000 + 5000);
         }
@@ -366,7 +373,7 @@ static const struct {
     {"shutdown-for-an-unknown-reason",
      CVD_CAUSE_VM_SHUTDOWN,
      TRUE,
-     NULL,
+     "sudden-hunger",
      {TRUE, FALSE, 0, FALSE},
      1,
      "unknown"},
@@ -436,8 +443,9 @@ static void test_verdict(gconstpointer data)
     CvdLifecycle lifecycle = {
         .state = CVD_STATE_ENDED, .cause = verdicts[i].cause, .is_ready = verdicts[i].is_ready};
 
-    CvdVerdict verdict =
-        cvd_lifecycle_verdict(&lifecycle, "qemu", verdicts[i].reason, verdicts[i].qemu);
+    if (verdicts[i].reason != NULL)
+        cvd_lifecycle_note_shutdown(&lifecycle, verdicts[i].reason);
+    CvdVerdict verdict = cvd_verdict(&lifecycle, "qemu", verdicts[i].qemu);
     g_assert_cmpint(verdict.exit_status, ==, verdicts[i].exit_status);
     g_assert_nonnull(strstr(verdict.text, verdicts[i].words));
     g_free(verdict.text);
@@ -446,13 +454,22 @@ static void test_verdict(gconstpointer data)
 /* Scripts wait for `NAME: running`; no state of a start may be called so before. */
 static void test_names(void)
 {
-    g_assert_cmpstr(cvd_state_name(CVD_STATE_LOADING), ==, "starting");
-    g_assert_cmpstr(cvd_state_name(CVD_STATE_RESUMING), ==, "starting");
-    g_assert_cmpstr(cvd_state_name(CVD_STATE_RUNNING), ==, "running");
-    g_assert_cmpstr(cvd_state_name(CVD_STATE_PAUSED), ==, "paused");
-    g_assert_cmpstr(cvd_state_name(CVD_STATE_POWERING_DOWN), ==, "stopping");
-    g_assert_cmpstr(cvd_state_name(CVD_STATE_KILLING), ==, "stopping");
-    g_assert_cmpstr(cvd_state_name(CVD_STATE_ENDED), ==, "stopped");
+    static const struct {
+        CvdState state;
+        gboolean is_ready;
+        const char *name;
+    } names[] = {
+        {CVD_STATE_LOADING, FALSE, "starting"},        {CVD_STATE_RESUMING, FALSE, "starting"},
+        {CVD_STATE_RESET_RESUMING, FALSE, "starting"}, {CVD_STATE_RESET_RESUMING, TRUE, "running"},
+        {CVD_STATE_RUNNING, TRUE, "running"},          {CVD_STATE_PAUSED, TRUE, "paused"},
+        {CVD_STATE_POWERING_DOWN, TRUE, "stopping"},   {CVD_STATE_KILLING, TRUE, "stopping"},
+        {CVD_STATE_RESTARTING, TRUE, "restarting"},    {CVD_STATE_ENDED, TRUE, "stopped"},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
+        CvdLifecycle lifecycle = {.state = names[i].state, .is_ready = names[i].is_ready};
+        g_assert_cmpstr(cvd_lifecycle_get_state_name(&lifecycle), ==, names[i].name);
+    }
 }
 
 int main(int argc, char **argv)

@@ -99,6 +99,8 @@ static void test_least(void)
         "-device",
         "{\"driver\":\"ivshmem-doorbell\",\"id\":\"ivshmem\",\"chardev\":\"ivshmem\","
         "\"vectors\":3,\"addr\":\"0x10\"}",
+        "-device",
+        "{\"driver\":\"pvpanic\"}",
         "-display",
         "none",
         NULL,
@@ -135,6 +137,7 @@ static void test_everything(void)
         .display = (char *)"gtk,gl=on",
         .sandbox = (char *)"on,spawn=allow",
         .extra_args = extra,
+        .watchdog_s = 30,
     };
     g_auto(GStrv) argv = build(&config, "socket,fd=7");
     static const char *const expected[] = {
@@ -161,7 +164,7 @@ static void test_everything(void)
         "-initrd",
         "/i,2",
         "-append",
-        "a=1,2 b",
+        "a=1,2 b i6300esb.heartbeat=30",
         "-bios",
         "/f,3",
         "-chardev",
@@ -187,6 +190,12 @@ static void test_everything(void)
         "{\"driver\":\"d\"}",
         "-device",
         "{\"driver\":\"e\"}",
+        "-device",
+        "{\"driver\":\"pvpanic\"}",
+        "-device",
+        "{\"driver\":\"i6300esb\"}",
+        "-action",
+        "watchdog=pause",
         "-display",
         "gtk,gl=on",
         "-action",
@@ -305,6 +314,72 @@ static void test_quoted_survives_a_shell(void)
     g_string_free(expected, TRUE);
 }
 
+static gboolean has_argument(char **argv, const char *text)
+{
+    return g_strv_contains((const char *const *)argv, text);
+}
+
+/* One is enough; and what has no ISA bus has it on PCI. */
+static void test_pvpanic(void)
+{
+    g_autoptr(CvdLayout) layout = make_layout(1);
+    CvdConfig config = make_config(layout);
+    char *devices[] = {(char *)"{\"driver\":\"pvpanic-pci\",\"addr\":\"5\"}", NULL};
+    char *extra[] = {(char *)"-device", (char *)"pvpanic,ioport=1285", NULL};
+    const char *isa = "{\"driver\":\"pvpanic\"}", *pci = "{\"driver\":\"pvpanic-pci\"}";
+
+    for (const char *const *m = (const char *const[]){"pc", "pc-q35-7.2", "q35,usb=off", NULL}; *m;
+         m++) {
+        config.qemu.machine = (char *)*m;
+        g_auto(GStrv) argv = build(&config, NULL);
+        g_assert_true(has_argument(argv, isa));
+    }
+    config.qemu.machine = (char *)"microvm,pcie=on";
+    g_auto(GStrv) microvm = build(&config, NULL);
+    g_assert_true(has_argument(microvm, pci));
+
+    config.qemu.machine = (char *)"q35";
+    config.qemu.devices = devices;
+    g_auto(GStrv) own_device = build(&config, NULL);
+    g_assert_false(has_argument(own_device, isa));
+    config.qemu.devices = no_strings;
+    config.qemu.extra_args = extra;
+    g_auto(GStrv) own_argument = build(&config, NULL);
+    g_assert_false(has_argument(own_argument, isa));
+}
+
+/* The driver's time goes with a kernel, and a user's own one stands. */
+static void test_watchdog(void)
+{
+    g_autoptr(CvdLayout) layout = make_layout(1);
+    CvdConfig config = make_config(layout);
+
+    config.qemu.watchdog_s = 9;
+    g_auto(GStrv) disk = build(&config, NULL);
+    g_assert_null(value_of(disk, "-append"));
+    g_assert_true(has_argument(disk, "{\"driver\":\"i6300esb\"}"));
+    config.qemu.kernel = (char *)"/k";
+    g_auto(GStrv) kernel = build(&config, NULL);
+    g_assert_cmpstr(value_of(kernel, "-append"), ==, "i6300esb.heartbeat=9");
+    config.qemu.append = (char *)"quiet i6300esb.heartbeat=60";
+    g_auto(GStrv) own = build(&config, NULL);
+    g_assert_cmpstr(value_of(own, "-append"), ==, "quiet i6300esb.heartbeat=60");
+}
+
+static void test_reboot(void)
+{
+    g_autoptr(CvdLayout) layout = make_layout(1);
+    CvdConfig config = make_config(layout);
+    const CvdOnEvent events[] = {CVD_ON_EVENT_EXIT, CVD_ON_EVENT_CONTINUE, CVD_ON_EVENT_RESTART};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(events); i++) {
+        config.on_reboot = events[i];
+        g_auto(GStrv) argv = build(&config, NULL);
+        g_assert_true(has_argument(argv, "reboot=shutdown") ==
+                      (events[i] != CVD_ON_EVENT_CONTINUE));
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -317,5 +392,8 @@ int main(int argc, char **argv)
     g_test_add_func("/qemu-command/quoted-by-lines", test_quoted_by_lines);
     g_test_add_func("/qemu-command/quoted-without-program", test_quoted_without_program);
     g_test_add_func("/qemu-command/quoted-survives-a-shell", test_quoted_survives_a_shell);
+    g_test_add_func("/qemu-command/pvpanic", test_pvpanic);
+    g_test_add_func("/qemu-command/watchdog", test_watchdog);
+    g_test_add_func("/qemu-command/reboot", test_reboot);
     return g_test_run();
 }

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a launch leaves behind when a VM fails: words for the user, a record for a report. */
+#include "launcher/launch-private.h"
+
+#include "launcher/explain.h"
+#include "launcher/failure-record.h"
+
+/* How much of QEMU's output goes with the report of a failure. */
+#define TAIL_LINES 10
+
+static CvdRecord make_record(const CvdLaunch *launch, const char *const *qmp_tail)
+{
+    return (CvdRecord){
+        .config = launch->config,
+        .argv = launch->vm != NULL ? cvd_vm_get_argv(launch->vm) : NULL,
+        .state = cvd_launch_get_state_name(launch),
+        .reason = launch->reason,
+        .qmp_tail = qmp_tail,
+        .restarts = launch->n_restarts,
+    };
+}
+
+static char **get_qmp_tail(const CvdLaunch *launch)
+{
+    return launch->vm != NULL ? cvd_qmp_get_tail(cvd_vm_get_qmp(launch->vm)) : g_new0(char *, 1);
+}
+
+char *cvd_launch_describe(const CvdLaunch *launch)
+{
+    g_auto(GStrv) qmp_tail = get_qmp_tail(launch);
+    CvdRecord record = make_record(launch, (const char *const *)qmp_tail);
+
+    return cvd_record_to_json(&record);
+}
+
+static void write_record(const CvdLaunch *launch)
+{
+    g_auto(GStrv) qmp_tail = get_qmp_tail(launch);
+    CvdRecord record = make_record(launch, (const char *const *)qmp_tail);
+
+    cvd_record_write(launch->host.dir, &record, cvd_server_get_window_fd(launch->host.server));
+}
+
+static void tell_failure(const CvdLaunch *launch)
+{
+    g_auto(GStrv) lines = cvd_log_file_tail_lines(launch->qemu_log, TAIL_LINES);
+    g_autofree char *advice = cvd_explain_failure((const char *const *)lines);
+
+    for (char **line = lines; *line != NULL; line++)
+        if (**line != '\0')
+            g_message("QEMU: %s", *line);
+    g_critical("%s", launch->verdict.text);
+    if (advice != NULL)
+        g_message("what to do: %s", advice);
+    g_message("QEMU's output is in %s/qemu.log%s; 'cvd-ctl report -n %s' packs all of it",
+              cvd_instance_dir_get_path(launch->host.dir),
+              launch->console_log != NULL ? ", the guest's console in console.log beside it" : "",
+              launch->config->name);
+}
+
+void cvd_launch_judge(CvdLaunch *launch)
+{
+    g_free(launch->verdict.text);
+    launch->verdict = cvd_verdict(&launch->lifecycle, launch->program, launch->qemu_exit);
+    launch->reason = launch->verdict.text;
+    if (launch->verdict.exit_status == 0) {
+        g_message("%s", launch->verdict.text);
+        return;
+    }
+    tell_failure(launch);
+    write_record(launch);
+}

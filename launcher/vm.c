@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "launcher/vm.h"
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "launcher/heartbeat.h"
+#include "launcher/qemu-command.h"
+#include "launcher/stream-log.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+struct CvdVm {
+    const CvdConfig *config;
+    CvdVmHandlers handlers;
+    gpointer user_data;
+    char **argv;
+    CvdQemuProcess *process;
+    CvdQmp *qmp;
+    CvdHeartbeat *heartbeat; /* NULL without */
+    CvdStreamLog *output;
+    CvdConsole *console; /* NULL without a serial port */
+};
+
+static gboolean make_socket_pair(int *ours, int *theirs, GError **error)
+{
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot make a socket pair for QEMU");
+        return FALSE;
+    }
+    *ours = pair[0];
+    *theirs = pair[1];
+    return TRUE;
+}
+
+static char **build_command(const CvdVm *vm, const CvdQemuTools *tools)
+{
+    g_autofree char *ivshmem = g_strdup_printf("socket,fd=%d", CVD_QEMU_FIRST_FD);
+    g_autofree char *qmp = g_strdup_printf("socket,fd=%d", CVD_QEMU_FIRST_FD + 1);
+    g_autofree char *serial = g_strdup_printf("socket,fd=%d", CVD_QEMU_FIRST_FD + 2);
+    CvdQemuChannels channels = {
+        .ivshmem = ivshmem,
+        .qmp = qmp,
+        .serial = vm->console != NULL ? serial : NULL,
+    };
+
+    return cvd_qemu_command(vm->config, tools, &channels);
+}
+
+/* Its last event and its last words tell why. */
+static void on_exited(CvdExit how, gpointer data)
+{
+    CvdVm *vm = data;
+
+    cvd_qmp_read_rest(vm->qmp);
+    cvd_stream_log_read_rest(vm->output);
+    if (vm->console != NULL)
+        cvd_console_read_rest(vm->console);
+    vm->handlers.exited(how, vm->user_data);
+}
+
+/* The ends of the channels: ours go into the VM, QEMU's are for it to inherit. */
+static gboolean spawn(CvdVm *vm, int ivshmem_fd, CvdLogFile *qemu_log, GError **error)
+{
+    cvd_autofd qmp = -1, qemu_qmp = -1, serial = -1, qemu_serial = -1;
+    cvd_autofd output = -1, qemu_output = -1;
+
+    if (!make_socket_pair(&qmp, &qemu_qmp, error) ||
+        !make_socket_pair(&output, &qemu_output, error) ||
+        (vm->console != NULL && !make_socket_pair(&serial, &qemu_serial, error)))
+        return FALSE;
+
+    CvdQemuFds fds = {
+        .ivshmem = ivshmem_fd,
+        .qmp = qemu_qmp,
+        .serial = qemu_serial,
+        .output = qemu_output,
+    };
+    vm->process = cvd_qemu_process_spawn(vm->argv, &fds, on_exited, vm, error);
+    if (vm->process == NULL)
+        return FALSE;
+    vm->qmp = cvd_qmp_new(g_steal_fd(&qmp), &vm->handlers.qmp, vm->user_data);
+    vm->output = cvd_stream_log_new(g_steal_fd(&output), qemu_log);
+    if (vm->console != NULL)
+        cvd_console_take_vm(vm->console, g_steal_fd(&serial));
+    return TRUE;
+}
+
+CvdVm *cvd_vm_start(const CvdConfig *config, const CvdQemuTools *tools, int take_ivshmem_fd,
+                    CvdLogFile *qemu_log, CvdConsole *console, const CvdVmHandlers *handlers,
+                    gpointer user_data, GError **error)
+{
+    g_autoptr(CvdVm) vm = g_new0(CvdVm, 1);
+    cvd_autofd ivshmem_fd = take_ivshmem_fd;
+
+    vm->config = config;
+    vm->handlers = *handlers;
+    vm->user_data = user_data;
+    vm->console = console;
+    vm->argv = build_command(vm, tools);
+    return spawn(vm, ivshmem_fd, qemu_log, error) ? g_steal_pointer(&vm) : NULL;
+}
+
+void cvd_vm_free(CvdVm *vm)
+{
+    g_clear_pointer(&vm->process, cvd_qemu_process_free);
+    g_clear_pointer(&vm->qmp, cvd_qmp_free);
+    g_clear_pointer(&vm->heartbeat, cvd_heartbeat_free);
+    g_clear_pointer(&vm->output, cvd_stream_log_free);
+    g_strfreev(vm->argv);
+    g_free(vm);
+}
+
+CvdQmp *cvd_vm_get_qmp(const CvdVm *vm)
+{
+    return vm->qmp;
+}
+
+CvdQemuProcess *cvd_vm_get_process(const CvdVm *vm)
+{
+    return vm->process;
+}
+
+const char *const *cvd_vm_get_argv(const CvdVm *vm)
+{
+    return (const char *const *)vm->argv;
+}
+
+void cvd_vm_start_heartbeat(CvdVm *vm)
+{
+    if (vm->config->qmp_timeout_s > 0)
+        vm->heartbeat = cvd_heartbeat_new(vm->qmp, 1000 * vm->config->qmp_timeout_s,
+                                          vm->handlers.unresponsive, vm->user_data);
+}

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Another VM in place of one that failed: what host programs see of it, what the next guest finds,
+ * and when it is enough.
+ */
+#include "tests/support/launcher.h"
+#include "tests/support/region.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define NAME    "again"
+#define NO_WAIT "lifecycle.restart_delay_ms=0"
+
+typedef struct {
+    TestSandbox *sandbox;
+    TestProcess *launcher;
+    char *client_socket;
+} Fixture;
+
+static Fixture *start(const char *const *args)
+{
+    Fixture *f = g_new0(Fixture, 1);
+
+    f->sandbox = test_sandbox_new();
+    f->client_socket = test_sandbox_instance_path(f->sandbox, NAME, "client.sock");
+    f->launcher = test_launch_with(f->sandbox, NAME, args, NULL, NULL);
+    return f;
+}
+
+static Fixture *boot(const char *const *args)
+{
+    Fixture *f = start(args);
+
+    test_launcher_wait_running(f->launcher);
+    test_launcher_wait_guest(f->sandbox, NAME, 1);
+    return f;
+}
+
+static void fixture_free(Fixture *f)
+{
+    test_process_free(f->launcher);
+    test_sandbox_free(f->sandbox);
+    g_free(f->client_socket);
+    g_free(f);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Fixture, fixture_free)
+
+static void stop(Fixture *f)
+{
+    test_process_signal(f->launcher, SIGINT);
+    test_launcher_assert_exit(f->launcher, 0);
+    test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
+}
+
+static void wait_guest(Fixture *f, guint n)
+{
+    test_process_wait_err(f->launcher, ": running after ", n);
+    test_launcher_wait_guest(f->sandbox, NAME, n);
+}
+
+static void kill_qemu(Fixture *f)
+{
+    g_assert_no_errno(kill(test_launcher_find_qemu(f->launcher), SIGKILL));
+}
+
+static void assert_zero(TestRegion *region)
+{
+    for (guint32 at = region->data_offset; at < region->end - region->begin; at += 4)
+        g_assert_cmpuint(*test_region_word(region, at), ==, 0);
+}
+
+/* The old guest's leftovers: data, a word that says "rung already", a doorbell that nobody heard.
+ */
+static void test_crash(gconstpointer data)
+{
+    const char *args[] = {"--set", "lifecycle.on_crash=restart", "--set", NO_WAIT, NULL};
+    g_autoptr(Fixture) f = boot(args);
+    g_autoptr(GPtrArray) names = test_list_regions(f->client_socket);
+    const char *name = g_ptr_array_index(names, 0);
+    g_autoptr(TestRegion) before = test_region_attach(f->client_socket, name);
+    struct stat old_window, new_window;
+
+    test_region_ping(before, before->data_offset, 1);
+    *test_region_word(before, before->data_offset + 64) = 4711;
+    *test_region_word(before, before->in.word) = 1;
+    test_region_ring(before);
+    kill_qemu(f);
+    test_region_wait_closed(before);
+    wait_guest(f, 2);
+    test_launcher_assert_err(f->launcher, "killed by signal 9");
+    test_launcher_assert_err(f->launcher, "failure 1 of 5");
+
+    g_autoptr(TestRegion) after = test_region_attach(f->client_socket, name);
+    assert_zero(after);
+    g_assert_false(test_region_is_rung(after));
+    test_region_ping(after, after->data_offset, 2);
+    test_region_echo(after);
+    /* It is the same window, and who kept it has it still. */
+    g_assert_no_errno(fstat(before->window, &old_window));
+    g_assert_no_errno(fstat(after->window, &new_window));
+    g_assert_cmpuint(old_window.st_ino, ==, new_window.st_ino);
+    stop(f);
+}
+
+static void test_again_and_again(gconstpointer data)
+{
+    const char *args[] = {"--set", "lifecycle.on_crash=restart", "--set", NO_WAIT, NULL};
+    g_autoptr(Fixture) f = boot(args);
+    g_autoptr(GPtrArray) names = test_list_regions(f->client_socket);
+
+    for (guint i = 0; i < 4; i++) {
+        g_autoptr(TestRegion) region =
+            test_region_attach(f->client_socket, g_ptr_array_index(names, i % names->len));
+        kill_qemu(f);
+        test_region_wait_closed(region);
+        wait_guest(f, 2 + i);
+        test_ping(f->client_socket, g_ptr_array_index(names, i % names->len));
+    }
+    stop(f);
+}
+
+static void test_gives_up(gconstpointer data)
+{
+    const char *args[] = {"--set", "lifecycle.on_crash=restart",
+                          "--set", "lifecycle.restart_limit=2",
+                          "--set", NO_WAIT,
+                          NULL};
+    g_autoptr(Fixture) f = boot(args);
+
+    for (guint i = 1; i <= 3; i++) {
+        test_process_wait_err(f->launcher, ": running after ", i);
+        kill_qemu(f);
+    }
+    test_launcher_assert_exit(f->launcher, 1);
+    test_launcher_assert_err(f->launcher, "3 failures within 10 minutes");
+    test_sandbox_assert_clean(f->sandbox, TEST_LOGS_LEFT);
+}
+
+static void test_first_crash_ends_it(gconstpointer data)
+{
+    const char *args[] = {NULL};
+    g_autoptr(Fixture) f = boot(args);
+
+    kill_qemu(f);
+    test_launcher_assert_exit(f->launcher, 1);
+    test_launcher_assert_err(f->launcher, "killed by signal 9");
+    g_assert_false(test_process_has_err(f->launcher, "restarting"));
+    test_sandbox_assert_clean(f->sandbox, TEST_LOGS_LEFT);
+}
+
+static void test_panic(gconstpointer data)
+{
+    const char *args[] = {
+        "--set", "qemu.append=panic",         "--set", "lifecycle.on_panic=restart",
+        "--set", "lifecycle.restart_limit=2", "--set", NO_WAIT,
+        NULL};
+    g_autoptr(Fixture) f = start(args);
+
+    test_launcher_assert_exit(f->launcher, 1);
+    test_process_wait_err(f->launcher, ": running after ", 3);
+    test_process_wait_err(f->launcher, "failure 2 of 2", 1);
+    test_launcher_assert_err(f->launcher, "guest panicked; given up");
+    test_sandbox_assert_clean(f->sandbox, TEST_LOGS_LEFT);
+}
+
+static void test_panic_ends_it(gconstpointer data)
+{
+    const char *args[] = {"--set", "qemu.append=panic", "--set", "lifecycle.on_crash=restart",
+                          NULL};
+    g_autoptr(Fixture) f = start(args);
+
+    test_launcher_assert_exit(f->launcher, 1);
+    test_launcher_assert_err(f->launcher, "guest panicked");
+    g_assert_false(test_process_has_err(f->launcher, "restarting"));
+    test_sandbox_assert_clean(f->sandbox, TEST_LOGS_LEFT);
+}
+
+/* The built-in guest starts the watchdog, whatever its time, with one second. */
+static void test_watchdog(gconstpointer data)
+{
+    const char *args[] = {"--set", "qemu.append=hang",
+                          "--set", "qemu.watchdog_s=5",
+                          "--set", "lifecycle.on_panic=restart",
+                          "--set", "lifecycle.restart_limit=1",
+                          "--set", NO_WAIT,
+                          NULL};
+    g_autoptr(Fixture) f = start(args);
+
+    test_launcher_assert_exit(f->launcher, 1);
+    test_process_wait_err(f->launcher, ": running after ", 2);
+    test_launcher_assert_err(f->launcher, "the guest's watchdog ran out");
+    test_sandbox_assert_clean(f->sandbox, TEST_LOGS_LEFT);
+}
+
+static void test_reboot(gconstpointer data)
+{
+    const char *args[] = {
+        "--set", "lifecycle.on_reboot=restart", "--set", "lifecycle.restart_limit=0",
+        "--set", "qemu.append=reboot",          NULL};
+    g_autoptr(Fixture) f = start(args);
+
+    /* No failure, so no limit. */
+    test_process_wait_err(f->launcher, ": running after ", 4);
+    g_assert_true(test_process_has_err(f->launcher, "guest rebooted"));
+    stop(f);
+}
+
+static void test_stuck_qemu(gconstpointer data)
+{
+    const char *args[] = {"--set", "lifecycle.on_crash=restart",
+                          "--set", "lifecycle.qmp_timeout_s=1",
+                          "--set", NO_WAIT,
+                          NULL};
+    g_autoptr(Fixture) f = boot(args);
+
+    g_assert_no_errno(kill(test_launcher_find_qemu(f->launcher), SIGSTOP));
+    wait_guest(f, 2);
+    test_launcher_assert_err(f->launcher, "did not answer within lifecycle.qmp_timeout_s");
+    stop(f);
+}
+
+/* Nobody waits for half a minute after ctrl-c. */
+static void test_stop_while_waiting(gconstpointer data)
+{
+    const char *args[] = {"--set", "lifecycle.on_crash=restart", "--set",
+                          "lifecycle.restart_delay_ms=30000", NULL};
+    g_autoptr(Fixture) f = boot(args);
+
+    kill_qemu(f);
+    test_process_wait_err(f->launcher, "restarting in 30 s", 1);
+    /* Whoever asks now prepares for the next VM. */
+    g_autoptr(GPtrArray) names = test_list_regions(f->client_socket);
+    g_assert_cmpuint(names->len, >, 0);
+    stop(f);
+}
+
+/* What the failure of a VM leaves is of no use once all went well in the end. */
+static void test_record_goes(gconstpointer data)
+{
+    const char *args[] = {"--set", "lifecycle.on_crash=restart", "--set", NO_WAIT, NULL};
+    g_autoptr(Fixture) f = boot(args);
+    g_autofree char *record = test_sandbox_instance_path(f->sandbox, NAME, "failure.json");
+    g_autofree char *window = test_sandbox_instance_path(f->sandbox, NAME, "window.img");
+
+    kill_qemu(f);
+    wait_guest(f, 2);
+    test_wait_file(record, "killed by signal 9", 1);
+    g_assert_true(g_file_test(window, G_FILE_TEST_EXISTS));
+    stop(f);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    test_add("/restart/crash", NULL, test_crash);
+    test_add("/restart/again-and-again", NULL, test_again_and_again);
+    test_add("/restart/gives-up", NULL, test_gives_up);
+    test_add("/restart/first-crash-ends-it", NULL, test_first_crash_ends_it);
+    test_add("/restart/panic", NULL, test_panic);
+    test_add("/restart/panic-ends-it", NULL, test_panic_ends_it);
+    test_add("/restart/watchdog", NULL, test_watchdog);
+    test_add("/restart/reboot", NULL, test_reboot);
+    test_add("/restart/stuck-qemu", NULL, test_stuck_qemu);
+    test_add("/restart/stop-while-waiting", NULL, test_stop_while_waiting);
+    test_add("/restart/record-goes", NULL, test_record_goes);
+    return g_test_run();
+}
