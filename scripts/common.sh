@@ -40,6 +40,7 @@ missing_for_tests() {
     command -v clang-format >/dev/null 2>&1 || missing="$missing clang-format"
     command -v clang >/dev/null 2>&1 || missing="$missing clang"
     command -v g++ >/dev/null 2>&1 || missing="$missing g++"
+    command -v strace >/dev/null 2>&1 || missing="$missing strace"
     command -v man >/dev/null 2>&1 || missing="$missing man-db"
     command -v groff >/dev/null 2>&1 || missing="$missing groff"
     printf '%s' "${missing# }"

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every system call that the launcher makes at its start fails once, a launch for each.
+
+    faults.py [--every N] LAUNCHER SOURCE_ROOT
+
+The calls are recorded first, from the one that begins main() to the line that says that all runs.
+Then strace makes each of them fail in turn. Either the launcher lives with it, which a client's
+handshake shows, or it ends with exit status 1 or 2 and a message; nothing is left, and the next
+start works. Where GLib cannot go on without a thread or a descriptor of its own it aborts: then
+the next start cleans up. --every N takes every Nth call of a launch with QEMU only.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+
+DEADLINE_S = 60
+NAME = "faults"
+# Cannot fail, or not by an error that strace could give (brk answers with an address).
+HARMLESS = {"exit_group", "getpid", "getppid", "gettid", "getuid", "geteuid", "getgid", "getegid",
+            "umask", "rt_sigaction", "rt_sigprocmask", "brk", "rt_sigreturn", "restart_syscall",
+            "set_robust_list", "rseq", "munmap", "execve", "arch_prctl", "set_tid_address"}
+ERRORS = {
+    "EMFILE": "openat open memfd_create eventfd2 socket socketpair epoll_create1 timerfd_create "
+              "pipe2 dup dup2 dup3 accept4 pidfd_open inotify_init1",
+    "ENOMEM": "mmap mprotect mremap epoll_ctl madvise",
+    "ENOSPC": "ftruncate fallocate pwrite64 mkdirat mkdir write writev linkat",
+    "EAGAIN": "clone clone3 fork vfork",
+    "EINTR": "poll ppoll futex wait4 waitid connect",
+    "EIO": "read pread64 getdents64 close readlink",
+}
+ERROR_OF = {call: error for error, calls in ERRORS.items() for call in calls.split()}
+# What GLib and libc say of themselves when they abort.
+ABORTS = re.compile(r"GLib|[Cc]reating (thread|pipes)|memory|cannot set up thread")
+LINE = re.compile(r"^(\w+)\(")
+
+
+class Failed(Exception):
+    pass
+
+
+class Scene:
+    """A runtime directory, a way to start, and what is counted."""
+
+    def __init__(self, launcher, root, arguments, ready):
+        self.runtime = tempfile.mkdtemp(prefix="cvdt-faults-")
+        self.command = [launcher, "--config", os.path.join(root, "conf", "cvd.json"), "--name", NAME,
+                        "--set", "qemu.accel=tcg", "--set", "lifecycle.stop=quit", *arguments]
+        self.ready = ready
+        self.failed = self.tolerated = self.ended = self.aborted = 0
+
+    def start(self, prefix):
+        environment = dict(os.environ, XDG_RUNTIME_DIR=self.runtime, LC_ALL="C")
+        return subprocess.Popen(prefix + self.command, env=environment, stdin=subprocess.DEVNULL,
+                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                errors="replace")
+
+    def run(self, prefix):
+        """Starts, and stops once all runs. Returns the wait status, whether it ran, and stderr."""
+        process = self.start(prefix)
+        alarm = threading.Timer(DEADLINE_S, process.kill)
+        alarm.start()
+        text, is_ready = "", False
+        try:
+            for line in process.stderr:
+                text += line
+                if self.ready in line:
+                    is_ready = True
+                    self.shake_hands()
+                    process.send_signal(signal.SIGTERM)
+            status = process.wait()
+        finally:
+            if not alarm.is_alive():
+                raise Failed(f"it hangs:\n{text}")
+            alarm.cancel()
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        return status, is_ready, text
+
+    def shake_hands(self):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(DEADLINE_S)
+            client.connect(os.path.join(self.runtime, "cvd", NAME, "client.sock"))
+            client.sendall(b"GET PROTOCOL_VERINFORM REGION_NAME_LEN: 0x00000004GET REGION: misc")
+            n_bytes, n_fds = 0, 0
+            while n_bytes < 14 + 10 + 10 + 3 * 8:
+                data, fds, _, _ = socket.recv_fds(client, 64, 4)
+                if not data:
+                    raise Failed("a client is not served")
+                for fd in fds:
+                    os.close(fd)
+                n_bytes, n_fds = n_bytes + len(data), n_fds + len(fds)
+            if n_fds != 3:
+                raise Failed(f"a client was given {n_fds} descriptors")
+
+    def left(self):
+        """What is there that ought not to be: processes, and files other than logs."""
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/environ", "rb") as file:
+                    is_ours = f"XDG_RUNTIME_DIR={self.runtime}".encode() in file.read()
+                with open(f"/proc/{pid}/cmdline", "rb") as file:
+                    command = file.read().split(b"\0")[0].decode()
+            except OSError:
+                continue
+            # strace ends a moment after what it traced.
+            if is_ours and os.path.basename(command) != "strace":
+                found.append(f"process {pid} {command}")
+        for directory, _, names in os.walk(self.runtime):
+            found += [name for name in (os.path.join(directory, n) for n in names)
+                      if not name.endswith(".log")]
+        return found
+
+    def record(self):
+        """Returns the calls of a start as pairs: name, and the how manieth of that name."""
+        with tempfile.NamedTemporaryFile("r", prefix="cvdt-trace-") as trace:
+            status, is_ready, text = self.run(["strace", "-D", "-o", trace.name])
+            # The tracer may still be writing; what is wanted was there before the end.
+            lines = trace.read().split("\n")
+        if status != 0 or not is_ready:
+            raise Failed(f"it does not start under strace: status {status}\n{text}")
+        calls, counts, is_ours = [], {}, False
+        for line in lines:
+            match = LINE.match(line)
+            if not match:
+                continue
+            call = match.group(1)
+            counts[call] = counts.get(call, 0) + 1
+            is_ours = is_ours or line.startswith("rt_sigaction(SIGPIPE")
+            if call == "write" and self.ready in line:
+                return calls
+            if is_ours and call not in HARMLESS:
+                calls.append((call, counts[call]))
+        raise Failed("the trace has no line that says that all runs")
+
+    def fail(self, call, when):
+        """Makes one call fail and judges what came of it."""
+        error = ERROR_OF.get(call, "EACCES")
+        inject = f"inject={call}:error={error}:when={when}"
+        status, is_ready, text = self.run(
+            ["strace", "-D", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject])
+        self.failed += 1
+        what = f"{call} number {when} with {error}"
+        if status in (-signal.SIGABRT, -signal.SIGTRAP):
+            if not ABORTS.search(text):
+                raise Failed(f"{what}: aborted:\n{text}")
+            self.aborted += 1
+        elif is_ready:
+            if status != 0:
+                raise Failed(f"{what}: it ran and ended with {status}:\n{text}")
+            self.tolerated += 1
+        else:
+            if status not in (1, 2):
+                raise Failed(f"{what}: it ended with {status}:\n{text}")
+            if not re.search(r"^[\w-]+: .*error: .", text, re.MULTILINE):
+                raise Failed(f"{what}: no message says why:\n{text}")
+            self.ended += 1
+        if "CVD_FAULTS_VERBOSE" in os.environ:
+            print(f"# {what}: {text.strip()}", flush=True)
+        left = self.left()
+        # Only who holds the lock may remove it.
+        if left and status >= 0 and not ("/lock: " in text and left[0].endswith("/lock")):
+            raise Failed(f"{what}: left: {left}\n{text}")
+        if left or not is_ready:
+            status, is_ready, text = self.run([])
+            if status != 0 or not is_ready or self.left():
+                raise Failed(f"{what}: the next start: status {status}:\n{text}{self.left()}")
+
+
+def skip_reason():
+    if shutil.which("strace") is None:
+        return "strace is not installed"
+    probe = subprocess.run(["strace", "-D", "-o", "/dev/null", "-e", "inject=getppid:error=EPERM",
+                            "true"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                           check=False)
+    return None if probe.returncode == 0 else "strace may not trace here"
+
+
+def test(title, scene, every):
+    failures = []
+    try:
+        for call, when in scene.record()[::every]:
+            try:
+                scene.fail(call, when)
+            except (Failed, OSError) as failure:
+                failures.append(f"{call} number {when}: {failure}")
+    except Failed as failure:
+        failures.append(str(failure))
+    shutil.rmtree(scene.runtime, ignore_errors=True)
+    for failure in failures:
+        print("\n".join(f"# {line}" for line in failure.split("\n")), flush=True)
+    if failures:
+        return False
+    print(f"# survived {title}: {scene.failed} calls made to fail, {scene.tolerated} tolerated, "
+          f"{scene.ended} clean ends, {scene.aborted} aborts of GLib")
+    return True
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("launcher")
+    parser.add_argument("root")
+    options = parser.parse_args()
+    tests = [("serve-only", ["--serve-only"], ": serving without a VM", 1),
+             ("launch", [], ": running after ", options.every)]
+    print(f"1..{len(tests)}")
+    reason, ok = skip_reason(), True
+    for i, (title, arguments, ready, every) in enumerate(tests, 1):
+        if reason is None and title == "launch" and shutil.which("qemu-system-x86_64") is None:
+            reason = "there is no QEMU"
+        if reason is not None:
+            print(f"ok {i} /faults/{title} # SKIP {reason}")
+            continue
+        passed = test(f"/faults/{title}", Scene(options.launcher, options.root, arguments, ready),
+                      every)
+        print(f"{'ok' if passed else 'not ok'} {i} /faults/{title}", flush=True)
+        ok = ok and passed
+    return 0 if ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
