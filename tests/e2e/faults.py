@@ -39,6 +39,8 @@ ERRORS = {
 ERROR_OF = {call: error for error, calls in ERRORS.items() for call in calls.split()}
 # What GLib and libc say of themselves when they abort.
 ABORTS = re.compile(r"GLib|[Cc]reating (thread|pipes)|memory|cannot set up thread")
+# What a failed launch leaves to be read.
+RECORDS = re.compile(r"\.log(\.1)?$|/failure\.json$|/window\.img$")
 LINE = re.compile(r"^(\w+)\(")
 
 
@@ -102,7 +104,7 @@ class Scene:
                 raise Failed(f"a client was given {n_fds} descriptors")
 
     def left(self):
-        """What is there that ought not to be: processes, and files other than logs."""
+        """What is there that ought not to be: processes, and files other than a failure's records."""
         found = []
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
@@ -117,7 +119,7 @@ class Scene:
                 found.append(f"process {pid} {command}")
         for directory, _, names in os.walk(self.runtime):
             found += [name for name in (os.path.join(directory, n) for n in names)
-                      if not name.endswith(".log")]
+                      if not RECORDS.search(name)]
         return found
 
     def record(self):
