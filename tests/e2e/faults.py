@@ -6,7 +6,7 @@
 The calls are recorded first, from the one that begins main() to the line that says that all runs.
 Then strace makes each of them fail in turn. Either the launcher lives with it, which a client's
 handshake shows, or it ends with exit status 1 or 2 and a message; nothing is left, and the next
-start works. Where GLib cannot go on without a thread or a descriptor of its own it aborts: then
+start works. Then the launcher is killed at each of them. Where GLib cannot go on without a thread or a descriptor of its own it aborts: then
 the next start cleans up. --every N takes every Nth call of a launch with QEMU only.
 """
 
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 DEADLINE_S = 60
 NAME = "faults"
@@ -178,6 +179,28 @@ class Scene:
                 raise Failed(f"{what}: the next start: status {status}:\n{text}{self.left()}")
 
 
+    def kill(self, call, when):
+        """Kills the launcher at one call: the next start finds nothing that is in its way."""
+        inject = f"inject={call}:signal=SIGKILL:when={when}"
+        status, _, text = self.run(
+            ["strace", "-D", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject])
+        self.failed += 1
+        what = f"killed at {call} number {when}"
+        if status != -signal.SIGKILL:
+            raise Failed(f"{what}: it ended with {status}:\n{text}")
+        # A QEMU goes with its launcher, a moment later.
+        self.wait_gone(what)
+        status, is_ready, text = self.run([])
+        if status != 0 or not is_ready or self.left():
+            raise Failed(f"{what}: the next start: status {status}:\n{text}{self.left()}")
+
+    def wait_gone(self, what):
+        deadline = time.monotonic() + DEADLINE_S
+        while any(found.startswith("process") for found in self.left()):
+            if time.monotonic() > deadline:
+                raise Failed(f"{what}: left: {self.left()}")
+
+
 def skip_reason():
     if shutil.which("strace") is None:
         return "strace is not installed"
@@ -187,12 +210,12 @@ def skip_reason():
     return None if probe.returncode == 0 else "strace may not trace here"
 
 
-def test(title, scene, every):
+def test(title, scene, every, is_killing):
     failures = []
     try:
         for call, when in scene.record()[::every]:
             try:
-                scene.fail(call, when)
+                (scene.kill if is_killing else scene.fail)(call, when)
             except (Failed, OSError) as failure:
                 failures.append(f"{call} number {when}: {failure}")
     except Failed as failure:
@@ -202,8 +225,11 @@ def test(title, scene, every):
         print("\n".join(f"# {line}" for line in failure.split("\n")), flush=True)
     if failures:
         return False
-    print(f"# survived {title}: {scene.failed} calls made to fail, {scene.tolerated} tolerated, "
-          f"{scene.ended} clean ends, {scene.aborted} aborts of GLib")
+    if is_killing:
+        print(f"# survived {title}: killed at {scene.failed} calls, nothing in the next start's way")
+    else:
+        print(f"# survived {title}: {scene.failed} calls made to fail, {scene.tolerated} tolerated, "
+              f"{scene.ended} clean ends, {scene.aborted} aborts of GLib")
     return True
 
 
@@ -213,18 +239,21 @@ def main():
     parser.add_argument("launcher")
     parser.add_argument("root")
     options = parser.parse_args()
-    tests = [("serve-only", ["--serve-only"], ": serving without a VM", 1),
-             ("launch", [], ": running after ", options.every)]
+    server = ["--serve-only"], ": serving without a VM"
+    launch = [], ": running after "
+    tests = [("serve-only", *server, 1, False), ("launch", *launch, options.every, False),
+             ("serve-only-killed", *server, 1, True),
+             ("launch-killed", *launch, options.every, True)]
     print(f"1..{len(tests)}")
     reason, ok = skip_reason(), True
-    for i, (title, arguments, ready, every) in enumerate(tests, 1):
-        if reason is None and title == "launch" and shutil.which("qemu-system-x86_64") is None:
+    for i, (title, arguments, ready, every, is_killing) in enumerate(tests, 1):
+        if reason is None and title.startswith("launch") and shutil.which("qemu-system-x86_64") is None:
             reason = "there is no QEMU"
         if reason is not None:
             print(f"ok {i} /faults/{title} # SKIP {reason}")
             continue
         passed = test(f"/faults/{title}", Scene(options.launcher, options.root, arguments, ready),
-                      every)
+                      every, is_killing)
         print(f"{'ok' if passed else 'not ok'} {i} /faults/{title}", flush=True)
         ok = ok and passed
     return 0 if ok else 1
