@@ -3,7 +3,8 @@
 
 Used by scripts/test: run-tests.py MODE BUILD [NAME…]. A test program is many test cases; meson's
 own summary counts programs, so the cases are taken from the JUnit file that it writes. A program
-that fails without a failed case (it crashed, or timed out) counts as one failure.
+that fails without a failed case (it crashed, or timed out) counts as one failure. What the tests of
+hostile peers and of faults say they survived is told with the result.
 """
 
 import json
@@ -56,8 +57,8 @@ def describe_skip(case):
 
 
 def count(junit, log):
-    """Returns passed, failed and the list of skipped cases with their reasons."""
-    passed, failed, skipped = 0, 0, []
+    """Returns passed, failed, the skipped cases with their reasons, and what was survived."""
+    passed, failed, skipped, survived = 0, 0, [], []
     failed_programs = set()
     for suite in ElementTree.parse(junit).iter("testsuite"):
         for case in suite.iter("testcase"):
@@ -72,12 +73,14 @@ def count(junit, log):
     with open(log, encoding="utf-8") as file:
         for line in file:
             test = json.loads(line)
+            survived += [said.removeprefix("# ") for said in test.get("stdout", "").split("\n")
+                         if said.startswith("# survived ")]
             if test["result"] not in ("OK", "SKIP", "EXPECTEDFAIL"):
                 program = test["name"].split(" / ")[-1]
                 if program not in failed_programs:
                     failed += 1
                     print(f"{program}: {test['result'].lower()}, outside of any test case")
-    return passed, failed, skipped
+    return passed, failed, skipped, survived
 
 
 def main():
@@ -93,7 +96,9 @@ def main():
         print("meson ran no test")
         print("0 passed, 1 failed")
         return 1
-    passed, failed, skipped = count(*results)
+    passed, failed, skipped, survived = count(*results)
+    for line in survived:
+        print(line)
     for name, reason in skipped:
         print(f"skipped: {name}: {reason}")
     if status != 0 and failed == 0:

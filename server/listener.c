@@ -21,6 +21,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
+
 #define MAX_PATH_LENGTH (sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
 /* Bytes of the name that go into the temporary one, which must fit behind /proc/self/fd. Two names
  * with one stem do no harm, as the directory is locked; what a killed launcher left is removed. */
@@ -29,6 +33,9 @@
 #define LOCK_ATTEMPTS   200
 #define LOCK_PAUSE_MS   10
 #define RENAME_ATTEMPTS 100
+/* Who comes last waits for all that came before: those of a flood, which have left again by the
+ * time of their turn, take us some 40 us each. */
+#define BACKLOG 512
 
 struct CvdListener {
     char *path;
@@ -203,6 +210,18 @@ static gboolean remove_stale_temp(const Attempt *attempt, GError **error)
     return TRUE;
 }
 
+/*
+ * No peer of ours has a descriptor to pass, and closing a hostile one may take any time: that of a
+ * socket which lingers, or of a file whose file system is a process. So they are refused where they
+ * are sent, by kernels that can (Linux 6.16). Connections inherit it.
+ */
+static void refuse_descriptors(int fd)
+{
+    const int no = 0;
+
+    setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &no, sizeof no);
+}
+
 /* The mode is set twice: on the socket, so that the name is never wider than it, and on the name,
  * as bind applies the umask. A connection before listen is refused. */
 static gboolean bind_temp(CvdListener *listener, Attempt *attempt, mode_t mode, GError **error)
@@ -215,6 +234,7 @@ static gboolean bind_temp(CvdListener *listener, Attempt *attempt, mode_t mode, 
         cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: socket", attempt->path);
         return FALSE;
     }
+    refuse_descriptors(listener->fd);
     set_address(&address, attempt, TRUE);
     if (fchmod(listener->fd, mode) < 0 ||
         bind(listener->fd, (struct sockaddr *)&address, sizeof address) < 0) {
@@ -225,7 +245,7 @@ static gboolean bind_temp(CvdListener *listener, Attempt *attempt, mode_t mode, 
     attempt->has_temp = TRUE;
     if (fchmodat(attempt->directory, attempt->temp_name, mode, 0) < 0 ||
         fstatat(attempt->directory, attempt->temp_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-        listen(listener->fd, SOMAXCONN) < 0) {
+        listen(listener->fd, BACKLOG) < 0) {
         cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot listen", attempt->path);
         return FALSE;
     }

@@ -86,7 +86,7 @@ static int receive_fd(int socket)
     return fd;
 }
 
-static void say_hello(int socket)
+void test_say_hello(int socket)
 {
     char version[14];
 
@@ -160,13 +160,32 @@ static gboolean receive_signals(TestRegion *region, guint32 wanted)
     return found;
 }
 
+void test_visit_again(int socket, const char *name)
+{
+    TestRegion region = {.socket = socket};
+
+    request(&region, name);
+    g_assert_cmpuint(region.begin, <, region.end);
+    cvd_close_fd(&region.window);
+    cvd_close_fd(&region.guest_to_host);
+    cvd_close_fd(&region.host_to_guest);
+}
+
+void test_visit(const char *socket_path, const char *name)
+{
+    cvd_autofd socket = test_connect(socket_path);
+
+    test_say_hello(socket);
+    test_visit_again(socket, name);
+}
+
 TestRegion *test_region_attach(const char *socket_path, const char *name)
 {
     TestRegion *region = g_new0(TestRegion, 1);
     struct stat st;
 
     region->socket = test_connect(socket_path);
-    say_hello(region->socket);
+    test_say_hello(region->socket);
     request(region, name);
     g_assert_cmpint(fstat(region->window, &st), ==, 0);
     region->window_size = (gsize)st.st_size;
@@ -294,7 +313,7 @@ GPtrArray *test_list_regions(const char *socket_path)
     cvd_autofd fd = test_connect(socket_path);
     GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
 
-    say_hello(fd);
+    test_say_hello(fd);
     send_text(fd, "GET REGIONS");
     for (guint32 n = receive_number(fd); n > 0; n--) {
         guint32 begin = receive_number(fd);

@@ -41,6 +41,13 @@ int test_connect(const char *path);
 /** test_try_connect: Returns: the same, or −1 with `errno` set */
 int test_try_connect(const char *path);
 
+/** test_visit: the conversation of section 3 and nothing more */
+void test_visit(const char *socket_path, const char *name);
+/** test_say_hello: messages 1 and 2 of it, on a new connection */
+void test_say_hello(int socket);
+/** test_visit_again: the rest of it, on a connection that may have been used before */
+void test_visit_again(int socket, const char *name);
+
 /** test_region_attach: the conversation of section 3, then the opening of section 5 */
 TestRegion *test_region_attach(const char *socket_path, const char *name);
 /** test_region_wait_closed: waits until the server closes the connection */
