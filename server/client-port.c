@@ -418,15 +418,23 @@ void cvd_client_port_stop_listening(CvdClientPort *port)
     arm(port);
 }
 
-void cvd_client_port_close_clients(CvdClientPort *port)
+static void close_connections(CvdClientPort *port, gboolean only_attached)
 {
     enter(port);
-    /* Only those that are here now: a callback might let in others. */
+    /* Once round the queue, whatever callbacks take out of it: each goes to its end. */
     for (guint n = port->connections.length; n > 0 && port->connections.head != NULL; n--) {
         Connection *connection = port->connections.head->data;
-        cvd_client_session_close(&connection->session);
+        g_queue_unlink(&port->connections, &connection->link);
+        g_queue_push_tail_link(&port->connections, &connection->link);
+        if (!only_attached || cvd_client_session_get_pid(&connection->session) >= 0)
+            cvd_client_session_close(&connection->session);
     }
     leave(port);
+}
+
+void cvd_client_port_close_attached(CvdClientPort *port)
+{
+    close_connections(port, TRUE);
 }
 
 guint cvd_client_port_get_n_clients(const CvdClientPort *port)
@@ -439,7 +447,7 @@ void cvd_client_port_free(CvdClientPort *port)
     g_autoptr(GSource) source = g_steal_pointer(&port->source);
 
     set_doors(port, DOORS_CLOSED);
-    cvd_client_port_close_clients(port);
+    close_connections(port, FALSE);
     g_source_destroy(source);
     cvd_close_fd(&port->timer_fd);
     cvd_close_fd(&port->epoll_fd);

@@ -68,8 +68,13 @@ gboolean cvd_client_port_listen(CvdClientPort *port, int listening_fd, CvdDialec
 /** cvd_client_port_stop_listening: Lets go of the listening sockets for good. */
 void cvd_client_port_stop_listening(CvdClientPort *port);
 
-/** cvd_client_port_close_clients: Closes all connections; new ones are welcome. */
-void cvd_client_port_close_clients(CvdClientPort *port);
+/**
+ * cvd_client_port_close_attached:
+ *
+ * Closes the connections of clients that have been given a region. Those that are still asking for
+ * one have nothing yet that could have changed under them, and go on.
+ */
+void cvd_client_port_close_attached(CvdClientPort *port);
 
 /** cvd_client_port_get_n_clients: Returns: how many connections there are */
 guint cvd_client_port_get_n_clients(const CvdClientPort *port);

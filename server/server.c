@@ -257,7 +257,7 @@ gboolean cvd_server_guest_was_reset(CvdServer *server, GError **error)
     g_assert(CVD_IS_SERVER(server) && server->state == SERVER_STARTED);
 
     gboolean is_zeroed = cvd_window_reset_signals(server->window, error);
-    cvd_client_port_close_clients(server->client_port); /* their guest is gone in any case */
+    cvd_client_port_close_attached(server->client_port); /* their guest is gone in any case */
     return is_zeroed;
 }
 
@@ -283,7 +283,7 @@ gboolean cvd_server_renew(CvdServer *server, GError **error)
                     kept->options.vm_socket);
         return FALSE;
     }
-    cvd_client_port_close_clients(kept->client_port);
+    cvd_client_port_close_attached(kept->client_port);
     if (!fail_if_stopped(kept, error))
         return FALSE;
     cvd_doorbells_drain(kept->doorbells);

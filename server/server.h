@@ -142,9 +142,9 @@ gboolean cvd_server_vm_has_read_all(CvdServer *server);
  * @server: a started server
  * @error: %CVD_ERROR_FAILED
  *
- * Zeroes signal tables and interrupt words and closes the client connections, which is how clients
- * learn of it. To be called while the VM is stopped. The VM's connection, the doorbells and region
- * data stay as they are.
+ * Zeroes signal tables and interrupt words and closes the connections of clients that have a
+ * region, which is how they learn of it. To be called while the VM is stopped. The VM's connection,
+ * the doorbells and region data stay as they are.
  */
 gboolean cvd_server_guest_was_reset(CvdServer *server, GError **error);
 
@@ -153,8 +153,8 @@ gboolean cvd_server_guest_was_reset(CvdServer *server, GError **error);
  * @server: a started server without a VM
  * @error: %CVD_ERROR_FAILED, also for one that is stopped or has a VM; %CVD_ERROR_RESOURCES
  *
- * Makes ready for another VM: client connections closed, doorbells drained, the window as it was
- * when new.
+ * Makes ready for another VM: connections of clients that have a region closed, doorbells drained,
+ * the window as it was when new.
  */
 gboolean cvd_server_renew(CvdServer *server, GError **error);
 

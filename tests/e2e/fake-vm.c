@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #define NAME      "fake"
@@ -388,35 +387,14 @@ static void test_nobody_to_attach_to(gconstpointer data)
 }
 
 /* Without a guest's limit of interrupt vectors each of 2048 regions is rung by itself. */
-static char *write_many_regions(const TestSandbox *sandbox)
-{
-    g_autoptr(GString) text = g_string_new("{\"vsoc_device_regions\":[");
-
-    for (guint i = 0; i < MANY; i++)
-        g_string_append_printf(text,
-                               "%s{\"device_name\":\"r%u\",\"current_version\":1,"
-                               "\"min_compatible_version\":1,\"region_size\":4096,"
-                               "\"guest_to_host_signal_table\":{\"num_nodes_lg2\":2},"
-                               "\"host_to_guest_signal_table\":{\"num_nodes_lg2\":2}}",
-                               i > 0 ? "," : "", i);
-    g_string_append(text, "]}");
-    g_free(test_sandbox_write(sandbox, "layout.json", text->str));
-    return test_sandbox_write(sandbox, "cvd.json",
-                              "{\"layout\":\"layout.json\",\"qemu\":{\"kernel\":\"builtin\"}}");
-}
-
 static void test_many_regions(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
-    g_autofree char *config = write_many_regions(sandbox);
+    g_autofree char *config = test_write_config(sandbox, MANY);
     g_autofree char *socket = test_sandbox_instance_path(sandbox, "cvd-1", "client.sock");
-    struct rlimit limit;
 
-    g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &limit), ==, 0);
-    if (limit.rlim_max < 2 * MANY + 64) {
-        test_skip("the hard limit of file descriptors is too low for 2048 regions");
+    if (test_skip_without_fds(MANY))
         return;
-    }
     g_autoptr(TestProcess) launcher = test_launch_config(sandbox, config, "--serve-only", NULL);
     test_process_wait_err(launcher, ": serving without a VM", 1);
     g_autoptr(TestProcess) vm = test_vm_start(sandbox, "--name", "cvd-1", NULL);

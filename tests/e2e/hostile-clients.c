@@ -62,7 +62,7 @@ static void fixture_init(Fixture *f, TestProcessSetup setup, gconstpointer data)
 
     f->launcher = test_launch_with(f->sandbox, NAME, args, setup, data);
     test_process_wait_err(f->launcher, ": serving without a VM", 1);
-    test_witness_init(&f->witness, f->launcher, f->socket);
+    test_witness_init(&f->witness, f->launcher, f->socket, "misc");
     test_witness_visit(&f->witness);
     f->n_fds = test_count_fds(f->launcher);
 }
@@ -81,7 +81,7 @@ static void fixture_finish(Fixture *f)
         if (g_get_monotonic_time() > deadline_us)
             test_process_fail(f->launcher, "it keeps %u descriptors, and had %u",
                               test_count_fds(f->launcher), f->n_fds);
-        test_visit(f->socket, "misc");
+        test_visit(f->socket, f->witness.region);
     }
     test_process_signal(f->launcher, SIGTERM);
     test_launcher_assert_exit(f->launcher, 0);
@@ -353,33 +353,6 @@ static void test_ten_thousand(gconstpointer data)
     fixture_finish(&f);
 }
 
-/* As many regions as there may be, so that a listing is long. The witness asks for "misc". */
-static char *write_regions(const TestSandbox *sandbox)
-{
-    g_autoptr(GString) text = g_string_new("{\"layout\":{\"vsoc_device_regions\":[");
-
-    for (guint i = 0; i < MANY_REGIONS; i++) {
-        g_autofree char *name = i == 0 ? g_strdup("misc") : g_strdup_printf("region%u", i);
-        g_string_append_printf(text,
-                               "%s{\"device_name\":\"%s\",\"current_version\":1,"
-                               "\"min_compatible_version\":1,\"region_size\":4096,"
-                               "\"guest_to_host_signal_table\":{\"num_nodes_lg2\":2},"
-                               "\"host_to_guest_signal_table\":{\"num_nodes_lg2\":2}}",
-                               i > 0 ? "," : "", name);
-    }
-    g_string_append(text, "]},\"qemu\":{\"kernel\":\"builtin\"},"
-                          "\"limits\":{\"handshake_timeout_ms\":" TIMEOUT_MS "}}");
-    return test_sandbox_write(sandbox, "cvd.json", text->str);
-}
-
-static gboolean may_have_fds(guint n)
-{
-    struct rlimit limit;
-
-    g_assert_no_errno(getrlimit(RLIMIT_NOFILE, &limit));
-    return limit.rlim_max >= n;
-}
-
 /* As many requests as the socket takes, and not one answer is read. */
 static guint ask_until_full(int fd)
 {
@@ -395,20 +368,19 @@ static guint ask_until_full(int fd)
 static void test_never_reads(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
-    g_autofree char *config = write_regions(sandbox);
+    g_autofree char *config = test_write_config(sandbox, MANY_REGIONS);
     g_autofree char *socket = test_sandbox_instance_path(sandbox, "cvd-1", "client.sock");
     Fixture f = {.sandbox = sandbox, .socket = socket};
     int fds[50];
     guint n_requests = 0;
 
-    if (!may_have_fds(2 * MANY_REGIONS + 64)) {
-        test_skip("the hard limit of file descriptors is too low for 2048 regions");
+    if (test_skip_without_fds(MANY_REGIONS))
         return;
-    }
-    g_autoptr(TestProcess) launcher = test_launch_config(sandbox, config, "--serve-only", NULL);
+    g_autoptr(TestProcess) launcher = test_launch_config(
+        sandbox, config, "--serve-only", "--set", "limits.handshake_timeout_ms=" TIMEOUT_MS, NULL);
     test_process_wait_err(launcher, ": serving without a VM", 1);
     f.launcher = launcher;
-    test_witness_init(&f.witness, launcher, socket);
+    test_witness_init(&f.witness, launcher, socket, "r0");
     test_witness_visit(&f.witness);
     f.n_fds = test_count_fds(launcher);
     guint pss_kb = test_get_pss_kb(launcher);
@@ -424,8 +396,8 @@ static void test_never_reads(gconstpointer data)
                         "50 clients that asked %u times for 2048 regions and read no answer; PSS "
                         "%u kB, then %u kB",
                         n_requests, pss_kb, after_kb);
-    test_witness_clear(&f.witness);
     fixture_finish(&f);
+    test_witness_clear(&f.witness);
 }
 
 static void limit_fds(gconstpointer data)

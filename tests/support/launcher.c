@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -72,6 +73,32 @@ TestProcess *test_launch_config(const TestSandbox *sandbox, const char *config, 
     for (guint i = 0; i < G_N_ELEMENTS(fixed); i++)
         g_ptr_array_insert(argv, (int)i, (char *)fixed[i]);
     return test_process_start(sandbox, (const char *const *)argv->pdata, NULL, NULL);
+}
+
+char *test_write_config(const TestSandbox *sandbox, guint n_regions)
+{
+    g_autoptr(GString) text = g_string_new("{\"layout\":{\"vsoc_device_regions\":[");
+
+    for (guint i = 0; i < n_regions; i++)
+        g_string_append_printf(text,
+                               "%s{\"device_name\":\"r%u\",\"current_version\":1,"
+                               "\"min_compatible_version\":1,\"region_size\":4096,"
+                               "\"guest_to_host_signal_table\":{\"num_nodes_lg2\":2},"
+                               "\"host_to_guest_signal_table\":{\"num_nodes_lg2\":2}}",
+                               i > 0 ? "," : "", i);
+    g_string_append(text, "]},\"qemu\":{\"kernel\":\"builtin\"}}");
+    return test_sandbox_write(sandbox, "cvd.json", text->str);
+}
+
+gboolean test_skip_without_fds(guint n_regions)
+{
+    struct rlimit limit;
+
+    g_assert_no_errno(getrlimit(RLIMIT_NOFILE, &limit));
+    if (limit.rlim_max >= 2 * n_regions + 64)
+        return FALSE;
+    test_skip("the hard limit of file descriptors is too low for so many regions");
+    return TRUE;
 }
 
 void test_launcher_wait_running(TestProcess *launcher)

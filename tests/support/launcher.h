@@ -30,6 +30,21 @@ const char *test_launcher_path(void);
 TestProcess *test_launch_config(const TestSandbox *sandbox, const char *config,
                                 ...) G_GNUC_NULL_TERMINATED;
 
+/**
+ * test_write_config:
+ * @n_regions: how many regions it has: r0, r1, …
+ *
+ * Returns: (transfer full): the path of a new configuration file, of an instance `cvd-1`
+ */
+char *test_write_config(const TestSandbox *sandbox, guint n_regions);
+
+/**
+ * test_skip_without_fds:
+ *
+ * Returns: whether the test was skipped, as the hard limit of descriptors is too low for @n_regions
+ */
+gboolean test_skip_without_fds(guint n_regions);
+
 /** test_launcher_wait_running: waits for the line that says so */
 void test_launcher_wait_running(TestProcess *launcher);
 /** test_launcher_wait_guest: waits until the guest has said @n times that it serves */

@@ -13,13 +13,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define REGION "misc"
-
-void test_witness_init(TestWitness *witness, TestProcess *launcher, const char *socket)
+void test_witness_init(TestWitness *witness, TestProcess *launcher, const char *socket,
+                       const char *region)
 {
     *witness = (TestWitness){
         .launcher = launcher,
         .socket = socket,
+        .region = region,
         .times_us = g_array_new(FALSE, FALSE, sizeof(gint64)),
     };
 }
@@ -28,7 +28,7 @@ void test_witness_visit(TestWitness *witness)
 {
     gint64 start_us = g_get_monotonic_time();
 
-    test_visit(witness->socket, REGION);
+    test_visit(witness->socket, witness->region);
     gint64 time_us = g_get_monotonic_time() - start_us;
     g_array_append_val(witness->times_us, time_us);
 }

@@ -7,8 +7,9 @@ G_BEGIN_DECLS
 
 /**
  * TestWitness:
- * @launcher: (nullable): the process whose server is under attack
- * @socket: (nullable): its client socket
+ * @launcher: the process whose server is under attack
+ * @socket: its client socket
+ * @region: what to ask for
  * @times_us: (element-type gint64): how long each whole handshake took
  *
  * A well-behaved client that comes again and again while somebody attacks the server. It has to
@@ -17,6 +18,7 @@ G_BEGIN_DECLS
 typedef struct {
     TestProcess *launcher;
     const char *socket;
+    const char *region;
     GArray *times_us;
 } TestWitness;
 
@@ -26,7 +28,8 @@ typedef struct {
 /** TEST_WITNESS_VISITS: how many handshakes are the least that prove something */
 #define TEST_WITNESS_VISITS 100
 
-void test_witness_init(TestWitness *witness, TestProcess *launcher, const char *socket);
+void test_witness_init(TestWitness *witness, TestProcess *launcher, const char *socket,
+                       const char *region);
 /** test_witness_visit: one whole conversation of section 3 on a new connection */
 void test_witness_visit(TestWitness *witness);
 /** test_witness_stay: @n visits */

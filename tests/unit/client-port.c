@@ -46,7 +46,7 @@ static void on_attached(gpointer owner, int pid, const char *region)
     if (f->free_when_attached)
         g_clear_pointer(&f->port, cvd_client_port_free);
     else if (f->close_when_attached)
-        cvd_client_port_close_clients(f->port);
+        cvd_client_port_close_attached(f->port);
 }
 
 static void on_detached(gpointer owner, int pid)
@@ -254,7 +254,7 @@ static void test_many(void)
         hear_region(f, peers[i]);
     }
     g_assert_cmpuint(f->n_attached, ==, n);
-    cvd_client_port_close_clients(f->port);
+    cvd_client_port_close_attached(f->port);
     g_assert_cmpuint(f->n_detached, ==, n);
     for (guint i = 0; i < n; i++) {
         test_expect_end(f->context, peers[i]);
@@ -383,12 +383,15 @@ static void test_freed_by_a_callback(void)
         cvd_close_fd(&peers[i]);
 }
 
-static void test_clients_closed_by_a_callback(void)
+/* The first callback closes connections that have events in the same batch. */
+static void test_attached_closed_by_a_callback(void)
 {
     g_autoptr(Fixture) f = fixture_new(8, 60000);
     int peers[4];
 
-    for (guint i = 0; i < 4; i++) {
+    for (guint i = 0; i < 2; i++)
+        peers[i] = attach(f);
+    for (guint i = 2; i < 4; i++) {
         peers[i] = test_connect(f->path);
         test_send(peers[i], HELLO, strlen(HELLO), -1);
         test_expect(f->context, peers[i], "PROTOCOL_VER 0");
@@ -396,11 +399,31 @@ static void test_clients_closed_by_a_callback(void)
     f->close_when_attached = TRUE;
     for (guint i = 0; i < 4; i++)
         test_send(peers[i], REQUEST, strlen(REQUEST), -1);
-    test_iterate_until(f->context, f->n_attached == 1);
+    test_iterate_until(f->context, f->n_detached == 4);
     g_assert_cmpuint(cvd_client_port_get_n_clients(f->port), ==, 0);
-    g_assert_cmpuint(f->n_detached, ==, 1);
+    /* Who was not attached yet was served to the end. */
+    for (guint i = 2; i < 4; i++) {
+        hear_region(f, peers[i]);
+        test_expect_end(f->context, peers[i]);
+    }
     for (guint i = 0; i < 4; i++)
         cvd_close_fd(&peers[i]);
+}
+
+/* Whoever has nothing of the window yet cannot be misled by it. */
+static void test_asking_are_not_closed(void)
+{
+    g_autoptr(Fixture) f = fixture_new(8, 60000);
+    cvd_autofd attached = attach(f);
+    cvd_autofd asking = test_connect(f->path);
+
+    test_send(asking, HELLO, strlen(HELLO), -1);
+    test_expect(f->context, asking, "PROTOCOL_VER 0");
+    cvd_client_port_close_attached(f->port);
+    test_expect_end(f->context, attached);
+    test_send(asking, REQUEST, strlen(REQUEST), -1);
+    hear_region(f, asking);
+    g_assert_cmpuint(cvd_client_port_get_n_clients(f->port), ==, 1);
 }
 
 static void test_stop_listening(void)
@@ -409,7 +432,7 @@ static void test_stop_listening(void)
     cvd_autofd peer = attach(f);
 
     cvd_client_port_stop_listening(f->port);
-    cvd_client_port_close_clients(f->port);
+    cvd_client_port_close_attached(f->port);
     test_expect_end(f->context, peer);
     cvd_autofd late = test_connect(f->path); /* the socket is still its owner's */
     g_assert_cmpint(late, >=, 0);
@@ -432,7 +455,9 @@ int main(int argc, char **argv)
     g_test_add_func("/client-port/no-descriptors-left", test_no_descriptors_left);
     g_test_add_func("/client-port/too-many-in-flight", test_too_many_in_flight);
     g_test_add_func("/client-port/freed-by-a-callback", test_freed_by_a_callback);
-    g_test_add_func("/client-port/clients-closed-by-a-callback", test_clients_closed_by_a_callback);
+    g_test_add_func("/client-port/attached-closed-by-a-callback",
+                    test_attached_closed_by_a_callback);
+    g_test_add_func("/client-port/asking-are-not-closed", test_asking_are_not_closed);
     g_test_add_func("/client-port/stop-listening", test_stop_listening);
     return g_test_run();
 }
