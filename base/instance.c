@@ -46,7 +46,7 @@ static gboolean is_in_locks(int pid, guint64 inode)
     return FALSE;
 }
 
-static gboolean is_running(const char *dir)
+gboolean cvd_instance_is_running(const char *dir)
 {
     g_autofree char *path = g_build_filename(dir, "lock", NULL);
     char text[16] = "";
@@ -64,8 +64,14 @@ static int compare_names(gconstpointer a, gconstpointer b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* (element-type utf8): names of those that run, in order */
-static GPtrArray *list_running(const char *base)
+static gboolean has_failed(const char *dir)
+{
+    g_autofree char *record = g_build_filename(dir, "failure.json", NULL);
+
+    return !cvd_instance_is_running(dir) && g_file_test(record, G_FILE_TEST_IS_REGULAR);
+}
+
+static GPtrArray *list(const char *base, CvdInstances which)
 {
     GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GDir) dir = g_dir_open(base, 0, NULL);
@@ -73,7 +79,7 @@ static GPtrArray *list_running(const char *base)
 
     while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
         g_autofree char *path = g_build_filename(base, name, NULL);
-        if (is_running(path))
+        if (which == CVD_INSTANCES_RUNNING ? cvd_instance_is_running(path) : has_failed(path))
             g_ptr_array_add(names, g_strdup(name));
     }
     g_ptr_array_sort(names, compare_names);
@@ -94,17 +100,17 @@ static char *join_names(GPtrArray *names)
 
 static char *find_only(const char *base, GError **error)
 {
-    g_autoptr(GPtrArray) names = list_running(base);
+    g_autoptr(GPtrArray) names = list(base, CVD_INSTANCES_RUNNING);
 
     if (names->len == 1)
         return g_strdup(g_ptr_array_index(names, 0));
     if (names->len == 0) {
         g_set_error(error, CVD_ERROR, CVD_ERROR_CLOSED,
-                    "%s: no instance runs there; start cvd-launch, or give --socket", base);
+                    "%s: no instance runs there; start one with cvd-launch", base);
     } else {
-        g_autofree char *list = join_names(names);
+        g_autofree char *all = join_names(names);
         g_set_error(error, CVD_ERROR, CVD_ERROR_BUSY, "%u instances run: %s; choose with --name",
-                    names->len, list);
+                    names->len, all);
     }
     return NULL;
 }
@@ -117,9 +123,32 @@ static gboolean check_owner(const char *base, GError **error)
     if (lstat(base, &st) < 0 || (S_ISDIR(st.st_mode) && st.st_uid == geteuid()))
         return TRUE;
     g_set_error(error, CVD_ERROR, CVD_ERROR_FOREIGN,
-                "%s: is not a directory of uid %u; give --socket, or set XDG_RUNTIME_DIR", base,
-                geteuid());
+                "%s: is not a directory of uid %u; set XDG_RUNTIME_DIR", base, geteuid());
     return FALSE;
+}
+
+static gboolean check_name(const char *name, GError **error)
+{
+    if (*name && name[0] != '.' && strchr(name, '/') == NULL)
+        return TRUE;
+    g_set_error(error, CVD_ERROR, CVD_ERROR_INVALID, "'%s' is no instance's name", name);
+    return FALSE;
+}
+
+GPtrArray *cvd_instance_list(CvdInstances which, GError **error)
+{
+    g_autofree char *base = cvd_instance_base_path();
+
+    return check_owner(base, error) ? list(base, which) : NULL;
+}
+
+char *cvd_instance_get_dir(const char *name, GError **error)
+{
+    g_autofree char *base = cvd_instance_base_path();
+
+    if (!check_name(name, error) || !check_owner(base, error))
+        return NULL;
+    return g_build_filename(base, name, NULL);
 }
 
 char *cvd_instance_find_socket(const char *name, const char *file, GError **error)
@@ -128,11 +157,7 @@ char *cvd_instance_find_socket(const char *name, const char *file, GError **erro
     g_autofree char *found = NULL;
     struct stat st;
 
-    if (name != NULL && (!*name || name[0] == '.' || strchr(name, '/') != NULL)) {
-        g_set_error(error, CVD_ERROR, CVD_ERROR_INVALID, "'%s' is no instance's name", name);
-        return NULL;
-    }
-    if (!check_owner(base, error))
+    if ((name != NULL && !check_name(name, error)) || !check_owner(base, error))
         return NULL;
     if (name == NULL) {
         found = find_only(base, error);
@@ -142,7 +167,7 @@ char *cvd_instance_find_socket(const char *name, const char *file, GError **erro
     }
     g_autofree char *dir = g_build_filename(base, name, NULL);
     g_autofree char *path = g_build_filename(dir, file, NULL);
-    if (!is_running(dir)) {
+    if (!cvd_instance_is_running(dir)) {
         g_set_error(error, CVD_ERROR, CVD_ERROR_CLOSED, "instance '%s' does not run (looked in %s)",
                     name, dir);
         return NULL;

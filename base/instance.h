@@ -28,4 +28,33 @@ char *cvd_instance_base_path(void);
  */
 char *cvd_instance_find_socket(const char *name, const char *file, GError **error);
 
+/**
+ * CvdInstances:
+ * @CVD_INSTANCES_RUNNING: their lock is held
+ * @CVD_INSTANCES_FAILED: they do not run, and left the record of a failure
+ */
+typedef enum {
+    CVD_INSTANCES_RUNNING,
+    CVD_INSTANCES_FAILED,
+} CvdInstances;
+
+/**
+ * cvd_instance_list:
+ * @error: %CVD_ERROR_FOREIGN: the directories are another user's
+ *
+ * Returns: (transfer full) (element-type utf8) (nullable): the names, in order
+ */
+GPtrArray *cvd_instance_list(CvdInstances which, GError **error);
+
+/**
+ * cvd_instance_get_dir:
+ * @error: %CVD_ERROR_INVALID: that can be no instance's name
+ *
+ * Returns: (transfer full) (nullable): where the instance's runtime directory is or would be
+ */
+char *cvd_instance_get_dir(const char *name, GError **error);
+
+/** cvd_instance_is_running: @dir: as cvd_instance_get_dir() */
+gboolean cvd_instance_is_running(const char *dir);
+
 G_END_DECLS

@@ -208,7 +208,7 @@ static gboolean ping_and_sum_up(Ping *ping, GError **error)
                                              ping->pinger.offset, ping->pinger.offset + 4))
         return FALSE;
     ping_all(ping, &local_error);
-    if (g_error_matches(local_error, CVD_ERROR, CVD_ERROR_CLOSED)) {
+    if (g_error_matches(local_error, G_IO_ERROR, G_IO_ERROR_BROKEN_PIPE)) {
         g_propagate_error(error, g_steal_pointer(&local_error));
         return FALSE;
     }

@@ -187,7 +187,7 @@ static gboolean pause_or_end(Watch *watch, GError **error)
     }
     /* Nobody reads a pipe that has an error, even if there is nothing to write. */
     if (wait[1].revents & G_IO_ERR) {
-        cvd_set_error_errno(error, CVD_ERROR_CLOSED, EPIPE, "cannot write to stdout");
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_BROKEN_PIPE, "stdout has no reader");
         return FALSE;
     }
     return TRUE;

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which room includes what of which other, against the project's rules. Argument: the source directory.
 
-base <- server <- launcher, base <- client, base <- vm, base <- ctl; control/ holds the D-Bus interface of
-launcher and ctl; the guest knows the window's ABI and nothing
+base <- server <- launcher, base <- client, base <- vm, base <- tool <- ctl and the client's
+tool; control/ holds the D-Bus interface of launcher and ctl; the guest knows the window's ABI and nothing
 else, and vm/ uses those parts of the guest that know no hardware. Only launcher/launch* includes
 server/server.h, and nothing inside server/ but the server itself does: endpoints report upwards and
 never include their owner. The layout and the other pure parts know no sockets and no files.
@@ -20,8 +20,9 @@ ROOMS = {
     "server": {"base"},
     "control": set(),
     "launcher": {"base", "control", "server"},
-    "ctl": {"base", "control"},
-    "client": {"base"},
+    "ctl": {"base", "control", "tool"},
+    "tool": {"base"},
+    "client": {"base", "tool"},
     "guest": set(),
     "vm": {"base"},
 }
