@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An instance that is stopped, or hangs, accepts connections without ever answering, so every step
+ * has a time limit: one timer that cancels whatever is under way.
+ */
+#include "ctl/ctl.h"
+
+#include "base/error.h"
+#include "base/instance.h"
+
+#include <string.h>
+
+typedef struct {
+    GCancellable *cancellable;
+    GCancellable *outer; /* NULL = none */
+    gulong outer_handler;
+    GSource *timer;
+    gboolean has_timed_out;
+    guint timeout_ms;
+    CvdCtlConnected connected;
+    gpointer data;
+} Connecting;
+
+GDBusConnection *cvd_ctl_get_connection(CvdDBusInstance1 *instance)
+{
+    return g_dbus_proxy_get_connection(G_DBUS_PROXY(instance));
+}
+
+gboolean cvd_ctl_strip_error(GError *error)
+{
+    return error != NULL && g_dbus_error_strip_remote_error(error);
+}
+
+static void finish(Connecting *connecting, CvdDBusInstance1 *take_instance, GError *take_error)
+{
+    g_autoptr(GError) error = take_error;
+
+    if (connecting->has_timed_out && take_instance == NULL) {
+        g_clear_error(&error);
+        error = g_error_new(G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+                            "cvd-launch has not answered within %g s: it is stopped, or hangs",
+                            connecting->timeout_ms / 1000.0);
+    }
+    connecting->connected(take_instance, error, connecting->data);
+    g_cancellable_disconnect(connecting->outer, connecting->outer_handler);
+    g_source_destroy(connecting->timer);
+    g_source_unref(connecting->timer);
+    g_object_unref(connecting->cancellable);
+    g_free(connecting);
+}
+
+static void on_proxy(GObject *object, GAsyncResult *result, gpointer data)
+{
+    GError *error = NULL;
+    CvdDBusInstance1 *instance = cvd_dbus_instance1_proxy_new_finish(result, &error);
+
+    /* A proxy whose properties could not be loaded is one that does not answer. */
+    if (instance != NULL && cvd_dbus_instance1_get_state(instance) == NULL) {
+        g_clear_object(&instance);
+        error = g_error_new_literal(G_IO_ERROR, G_IO_ERROR_FAILED,
+                                    "cvd-launch has ended the connection");
+    }
+    if (instance != NULL)
+        g_dbus_proxy_set_default_timeout(G_DBUS_PROXY(instance), CVD_CTL_ANSWER_MS);
+    finish(data, instance, error);
+}
+
+static void on_connection(GObject *object, GAsyncResult *result, gpointer data)
+{
+    Connecting *connecting = data;
+    GError *error = NULL;
+    g_autoptr(GDBusConnection) connection =
+        g_dbus_connection_new_for_address_finish(result, &error);
+
+    if (connection == NULL) {
+        finish(connecting, NULL, error);
+        return;
+    }
+    g_dbus_connection_set_exit_on_close(connection, FALSE);
+    cvd_dbus_instance1_proxy_new(connection, G_DBUS_PROXY_FLAGS_NONE, NULL, "/org/cvd/Instance1",
+                                 connecting->cancellable, on_proxy, connecting);
+}
+
+static gboolean on_timeout(gpointer data)
+{
+    Connecting *connecting = data;
+
+    connecting->has_timed_out = TRUE;
+    g_cancellable_cancel(connecting->cancellable);
+    return G_SOURCE_REMOVE;
+}
+
+static void on_outer_cancelled(GCancellable *outer, gpointer data)
+{
+    g_cancellable_cancel(data);
+}
+
+void cvd_ctl_connect_async(const char *socket, guint timeout_ms, GCancellable *cancellable,
+                           CvdCtlConnected connected, gpointer data)
+{
+    g_autofree char *escaped = g_dbus_address_escape_value(socket);
+    g_autofree char *address = g_strdup_printf("unix:path=%s", escaped);
+    Connecting *connecting = g_new0(Connecting, 1);
+
+    connecting->cancellable = g_cancellable_new();
+    connecting->outer = cancellable;
+    connecting->timeout_ms = timeout_ms;
+    connecting->connected = connected;
+    connecting->data = data;
+    if (cancellable != NULL)
+        connecting->outer_handler =
+            g_cancellable_connect(cancellable, G_CALLBACK(on_outer_cancelled),
+                                  g_object_ref(connecting->cancellable), g_object_unref);
+    connecting->timer = g_timeout_source_new(timeout_ms);
+    g_source_set_callback(connecting->timer, on_timeout, connecting, NULL);
+    g_source_attach(connecting->timer, g_main_context_get_thread_default());
+    g_dbus_connection_new_for_address(address, G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT, NULL,
+                                      connecting->cancellable, on_connection, connecting);
+}
+
+typedef struct {
+    GMainLoop *loop;
+    CvdDBusInstance1 *instance;
+    GError *error;
+} Wait;
+
+static void on_connected(CvdDBusInstance1 *instance, const GError *error, gpointer data)
+{
+    Wait *wait = data;
+
+    wait->instance = instance;
+    wait->error = error != NULL ? g_error_copy(error) : NULL;
+    g_main_loop_quit(wait->loop);
+}
+
+CvdDBusInstance1 *cvd_ctl_connect(CvdTool *tool, GError **error)
+{
+    if (tool->socket == NULL)
+        tool->socket = cvd_instance_find_socket(tool->name, "control.sock", error);
+    if (tool->socket == NULL)
+        return NULL;
+
+    g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
+    Wait wait = {.loop = loop};
+    cvd_ctl_connect_async(tool->socket, CVD_CTL_ANSWER_MS, tool->cancellable, on_connected, &wait);
+    g_main_loop_run(loop);
+    if (wait.error != NULL)
+        g_propagate_error(error, wait.error);
+    return wait.instance;
+}
+
+char *cvd_ctl_printable(const char *text)
+{
+    g_autoptr(GString) out = g_string_new(NULL);
+    g_autofree char *valid = g_utf8_make_valid(text, -1);
+
+    for (const char *at = valid; *at; at = g_utf8_next_char(at)) {
+        gunichar c = g_utf8_get_char(at);
+        if (g_unichar_isprint(c))
+            g_string_append_unichar(out, c);
+        else
+            g_string_append_printf(out, "\\u%04x", c);
+    }
+    return g_string_free(g_steal_pointer(&out), FALSE);
+}
+
+char *cvd_ctl_format_uptime(guint64 us)
+{
+    guint64 s = us / G_USEC_PER_SEC;
+
+    if (us == 0)
+        return g_strdup("-");
+    if (s < 10)
+        return g_strdup_printf("%.1fs", (double)us / G_USEC_PER_SEC);
+    if (s < 60)
+        return g_strdup_printf("%us", (guint)s);
+    if (s < 3600)
+        return g_strdup_printf("%um %us", (guint)(s / 60), (guint)(s % 60));
+    if (s < 86400)
+        return g_strdup_printf("%uh %um", (guint)(s / 3600), (guint)(s / 60 % 60));
+    return g_strdup_printf("%ud %uh", (guint)(s / 86400), (guint)(s / 3600 % 24));
+}

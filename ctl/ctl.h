@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "control/control-interface.h"
+#include "tool/tool.h"
+
+G_BEGIN_DECLS
+
+extern const CvdToolVerb cvd_ctl_list, cvd_ctl_status, cvd_ctl_stop, cvd_ctl_restart, cvd_ctl_reset,
+    cvd_ctl_pause, cvd_ctl_resume, cvd_ctl_power_button, cvd_ctl_wait, cvd_ctl_events, cvd_ctl_qmp,
+    cvd_ctl_logs, cvd_ctl_console, cvd_ctl_report;
+
+/** CVD_CTL_ANSWER_MS: how long an instance may take to answer */
+#define CVD_CTL_ANSWER_MS 5000
+/** CVD_CTL_LIST_MS: the same where many are asked */
+#define CVD_CTL_LIST_MS 1000
+
+/**
+ * CvdCtlConnected:
+ * @instance: (nullable) (transfer full): the instance, its properties loaded
+ */
+typedef void (*CvdCtlConnected)(CvdDBusInstance1 *instance, const GError *error, gpointer data);
+
+/**
+ * cvd_ctl_connect_async:
+ * @socket: path of its control socket
+ * @timeout_ms: how long it may take to answer
+ * @cancellable: (nullable): an interrupt
+ * @connected: called once, from the thread's default #GMainContext
+ */
+void cvd_ctl_connect_async(const char *socket, guint timeout_ms, GCancellable *cancellable,
+                           CvdCtlConnected connected, gpointer data);
+
+/**
+ * cvd_ctl_connect:
+ * @error: as cvd_instance_find_socket(); %G_IO_ERROR: it does not answer, or was interrupted
+ *
+ * Returns: (transfer full): the instance that --name says, or the only one
+ */
+CvdDBusInstance1 *cvd_ctl_connect(CvdTool *tool, GError **error);
+
+/** cvd_ctl_get_connection: Returns: (transfer none): what connects to the instance */
+GDBusConnection *cvd_ctl_get_connection(CvdDBusInstance1 *instance);
+
+/** cvd_ctl_strip_error: leaves of a D-Bus error what the launcher said */
+gboolean cvd_ctl_strip_error(GError *error);
+
+/** cvd_ctl_printable: Returns: (transfer full): text of a guest or of QEMU, fit for a terminal */
+char *cvd_ctl_printable(const char *text);
+
+/** cvd_ctl_format_uptime: Returns: (transfer full): `3d 4h`, `5m 6s`, `0.7s`, `-` for none */
+char *cvd_ctl_format_uptime(guint64 us);
+
+/**
+ * CvdCtlFollower:
+ * @state: the state is this now; also called once at the beginning
+ * @guest_event: (nullable): something happened in the VM
+ *
+ * Each returns whether to go on.
+ */
+typedef struct {
+    gboolean (*state)(const char *state, const char *reason, gpointer data);
+    gboolean (*guest_event)(const char *name, const char *details, gpointer data);
+} CvdCtlFollower;
+
+/**
+ * cvd_ctl_follow:
+ * @timeout_ms: 0 = none
+ * @error: %G_IO_ERROR_TIMED_OUT, %G_IO_ERROR_CANCELLED; %G_IO_ERROR_CLOSED: the instance has ended
+ *
+ * Tells @follower of what happens until it has enough.
+ */
+gboolean cvd_ctl_follow(CvdTool *tool, CvdDBusInstance1 *instance, const CvdCtlFollower *follower,
+                        gpointer data, guint timeout_ms, GError **error);
+
+/**
+ * cvd_ctl_wait_for_instance:
+ * @name: of an instance
+ * @deadline_us: monotonic time; 0 = none
+ *
+ * Waits until the instance's control socket is there.
+ *
+ * Returns: (transfer full) (nullable): its path
+ */
+char *cvd_ctl_wait_for_instance(CvdTool *tool, const char *name, gint64 deadline_us,
+                                GError **error);
+
+/**
+ * cvd_ctl_find_dir:
+ * @name: (out): the instance's name
+ *
+ * Returns: (transfer full): the runtime directory of the instance that --name says, of the only one
+ *   that runs, or of the only one that failed
+ */
+char *cvd_ctl_find_dir(CvdTool *tool, char **name, GError **error);
+
+G_END_DECLS

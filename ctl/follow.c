@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ctl/ctl.h"
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/instance.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+typedef struct {
+    const CvdCtlFollower *follower;
+    gpointer data;
+    GMainLoop *loop;
+    GError *error;
+    gboolean is_over;
+} Following;
+
+static void stop_following(Following *following, GError *take_error)
+{
+    if (following->is_over) {
+        g_clear_error(&take_error);
+        return;
+    }
+    following->is_over = TRUE;
+    following->error = take_error;
+    g_main_loop_quit(following->loop);
+}
+
+static void on_state(CvdDBusInstance1 *instance, const char *state, const char *reason,
+                     gpointer data)
+{
+    Following *following = data;
+
+    if (!following->is_over && !following->follower->state(state, reason, following->data))
+        stop_following(following, NULL);
+}
+
+static void on_guest_event(CvdDBusInstance1 *instance, const char *name, const char *details,
+                           gpointer data)
+{
+    Following *following = data;
+
+    if (following->follower->guest_event != NULL && !following->is_over &&
+        !following->follower->guest_event(name, details, following->data))
+        stop_following(following, NULL);
+}
+
+static void on_closed(GDBusConnection *connection, gboolean is_remote, GError *error, gpointer data)
+{
+    stop_following(data,
+                   g_error_new_literal(G_IO_ERROR, G_IO_ERROR_CLOSED, "the instance has ended"));
+}
+
+static gboolean on_timeout(gpointer data)
+{
+    stop_following(data, g_error_new_literal(G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+                                             "the time of --timeout is over"));
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean on_cancelled(GCancellable *cancellable, gpointer data)
+{
+    stop_following(data, g_error_new_literal(G_IO_ERROR, G_IO_ERROR_CANCELLED, "interrupted"));
+    return G_SOURCE_REMOVE;
+}
+
+gboolean cvd_ctl_follow(CvdTool *tool, CvdDBusInstance1 *instance, const CvdCtlFollower *follower,
+                        gpointer data, guint timeout_ms, GError **error)
+{
+    GDBusConnection *connection = cvd_ctl_get_connection(instance);
+    g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
+    g_autoptr(GSource) interrupt = g_cancellable_source_new(tool->cancellable);
+    Following following = {.follower = follower, .data = data, .loop = loop};
+    guint timer = timeout_ms > 0 ? g_timeout_add(timeout_ms, on_timeout, &following) : 0;
+
+    g_source_set_callback(interrupt, G_SOURCE_FUNC(on_cancelled), &following, NULL);
+    g_source_attach(interrupt, NULL);
+    g_signal_connect(instance, "state-changed", G_CALLBACK(on_state), &following);
+    g_signal_connect(instance, "guest-event", G_CALLBACK(on_guest_event), &following);
+    g_signal_connect(connection, "closed", G_CALLBACK(on_closed), &following);
+    on_state(instance, cvd_dbus_instance1_get_state(instance),
+             cvd_dbus_instance1_get_reason(instance), &following);
+    if (g_dbus_connection_is_closed(connection))
+        on_closed(connection, TRUE, NULL, &following);
+    if (!following.is_over)
+        g_main_loop_run(loop);
+    g_signal_handlers_disconnect_by_data(instance, &following);
+    g_signal_handlers_disconnect_by_data(connection, &following);
+    g_source_destroy(interrupt);
+    if (timer != 0 && !g_error_matches(following.error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT))
+        g_source_remove(timer);
+    if (following.error == NULL)
+        return TRUE;
+    g_propagate_error(error, following.error);
+    return FALSE;
+}
+
+/* ---- Waiting for one that is not there yet ---- */
+
+/* Watches the nearest directory that there is on the way to @path. */
+static gboolean watch_way(int inotify_fd, const char *path)
+{
+    g_autofree char *dir = g_path_get_dirname(path);
+
+    while (inotify_add_watch(inotify_fd, dir, IN_CREATE | IN_MOVED_TO | IN_ATTRIB | IN_ONLYDIR) <
+           0) {
+        if (strcmp(dir, "/") == 0 || strcmp(dir, ".") == 0)
+            return FALSE;
+        char *parent = g_path_get_dirname(dir);
+        g_free(dir);
+        dir = parent;
+    }
+    return TRUE;
+}
+
+static gboolean wait_for_change(int inotify_fd, GCancellable *cancellable, gint64 deadline_us,
+                                GError **error)
+{
+    GPollFD fds[2] = {{.fd = inotify_fd, .events = G_IO_IN}};
+    guint n_fds = g_cancellable_make_pollfd(cancellable, &fds[1]) ? 2 : 1;
+    gint64 left_ms = deadline_us > 0 ? (deadline_us - g_get_monotonic_time()) / 1000 + 1 : -1;
+    int n = deadline_us > 0 && left_ms <= 0 ? 0 : g_poll(fds, n_fds, (int)left_ms);
+    char events[4096];
+
+    if (n_fds == 2)
+        g_cancellable_release_fd(cancellable);
+    if (g_cancellable_set_error_if_cancelled(cancellable, error))
+        return FALSE;
+    if (n == 0) {
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+                            "the time of --timeout is over");
+        return FALSE;
+    }
+    /* What happened does not matter: all is looked at again. */
+    while (read(inotify_fd, events, sizeof events) > 0)
+        ;
+    return TRUE;
+}
+
+char *cvd_ctl_wait_for_instance(CvdTool *tool, const char *name, gint64 deadline_us, GError **error)
+{
+    g_autofree char *dir = cvd_instance_get_dir(name, error);
+    if (dir == NULL)
+        return NULL;
+
+    g_autofree char *socket = g_build_filename(dir, "control.sock", NULL);
+    for (;;) {
+        cvd_autofd inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+        struct stat st;
+        if (inotify_fd < 0 || !watch_way(inotify_fd, socket)) {
+            cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot watch %s", dir);
+            return NULL;
+        }
+        if (lstat(socket, &st) == 0 && cvd_instance_is_running(dir))
+            return g_steal_pointer(&socket);
+        if (!wait_for_change(inotify_fd, tool->cancellable, deadline_us, error))
+            return NULL;
+    }
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The logs are files in the runtime directory, which stay there after a failure. NAME.log becomes
+ * NAME.log.1 when it is full; whoever follows reads the old one to its end and goes on with the new
+ * one.
+ */
+#include "ctl/ctl.h"
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/instance.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/pidfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define READ_SIZE     16384
+#define DEFAULT_LINES 200
+
+static gboolean follows, wants_qemu;
+static int max_lines = DEFAULT_LINES;
+
+char *cvd_ctl_find_dir(CvdTool *tool, char **name, GError **error)
+{
+    if (tool->name != NULL) {
+        *name = g_strdup(tool->name);
+        return cvd_instance_get_dir(tool->name, error);
+    }
+    for (CvdInstances which = CVD_INSTANCES_RUNNING; which <= CVD_INSTANCES_FAILED; which++) {
+        g_autoptr(GPtrArray) names = cvd_instance_list(which, error);
+        if (names == NULL)
+            return NULL;
+        if (names->len > 1) {
+            g_set_error(error, CVD_ERROR, CVD_ERROR_BUSY,
+                        "there are %u instances; choose with --name", names->len);
+            return NULL;
+        }
+        if (names->len == 1) {
+            *name = g_strdup(g_ptr_array_index(names, 0));
+            return cvd_instance_get_dir(*name, error);
+        }
+    }
+    g_set_error_literal(error, CVD_ERROR, CVD_ERROR_CLOSED,
+                        "no instance runs, and none has left logs behind");
+    return NULL;
+}
+
+/* A guest could write what a terminal takes for commands. */
+static gboolean put(const char *bytes, gsize size, GError **error)
+{
+    if (!isatty(STDOUT_FILENO))
+        return cvd_tool_put(bytes, size, error);
+    g_autoptr(GString) text = g_string_sized_new(size);
+    for (gsize i = 0; i < size; i++) {
+        guchar c = (guchar)bytes[i];
+        if (c == '\n' || c == '\t' || (c >= ' ' && c != 0x7f && c != 0x9b))
+            g_string_append_c(text, (char)c);
+        else if (c != '\r')
+            g_string_append_printf(text, "\\x%02x", c);
+    }
+    return cvd_tool_put(text->str, text->len, error);
+}
+
+/* Returns: whether all there is was put out */
+static gboolean put_rest(int fd, GError **error)
+{
+    char bytes[READ_SIZE];
+    gssize n;
+
+    while ((n = read(fd, bytes, sizeof bytes)) > 0)
+        if (!put(bytes, (gsize)n, error))
+            return FALSE;
+    return TRUE;
+}
+
+/* Puts out the last lines of both files; leaves @fd at its end. */
+static gboolean put_tail(int dir_fd, const char *older, int fd, GError **error)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    char bytes[READ_SIZE];
+    cvd_autofd older_fd = openat(dir_fd, older, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    const int fds[] = {older_fd, fd};
+    gssize n;
+
+    for (guint i = 0; i < G_N_ELEMENTS(fds); i++)
+        while (fds[i] >= 0 && (n = read(fds[i], bytes, sizeof bytes)) > 0)
+            g_string_append_len(text, bytes, n);
+    gsize at = text->len;
+    for (int n_lines = 0; at > 0; at--)
+        if (text->str[at - 1] == '\n' && at < text->len && ++n_lines == max_lines)
+            break;
+    return put(text->str + at, text->len - at, error);
+}
+
+static gboolean is_at(int dir_fd, const char *name, int fd)
+{
+    struct stat ours, there;
+
+    return fstat(fd, &ours) == 0 && fstatat(dir_fd, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+           ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
+}
+
+/* A launcher that is killed changes nothing in its directory. Returns: −1 if it is gone already */
+static int open_launcher(int dir_fd)
+{
+    char text[16] = "";
+    cvd_autofd fd = openat(dir_fd, "lock", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+    if (fd < 0 || pread(fd, text, sizeof text - 1, 0) <= 0)
+        return -1;
+    return pidfd_open((pid_t)g_ascii_strtoll(text, NULL, 10), 0);
+}
+
+static gboolean wait_for_change(int inotify_fd, int launcher_fd, GCancellable *cancellable)
+{
+    GPollFD fds[3] = {{.fd = inotify_fd, .events = G_IO_IN},
+                      {.fd = launcher_fd, .events = G_IO_IN}};
+    guint n_fds = g_cancellable_make_pollfd(cancellable, &fds[2]) ? 3 : 2;
+    char events[4096];
+
+    g_poll(fds, n_fds, -1);
+    if (n_fds == 3)
+        g_cancellable_release_fd(cancellable);
+    while (read(inotify_fd, events, sizeof events) > 0)
+        ;
+    return !g_cancellable_is_cancelled(cancellable);
+}
+
+static int open_log(int dir_fd, const char *dir, const char *name, GError **error)
+{
+    int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd < 0)
+        cvd_set_error_errno(error, CVD_ERROR_CLOSED, errno, "%s/%s", dir, name);
+    return fd;
+}
+
+/* Until the instance has ended, which takes the lock away last. */
+static gboolean follow(CvdTool *tool, const char *dir, int dir_fd, const char *name, int *fd,
+                       GError **error)
+{
+    cvd_autofd inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    cvd_autofd launcher_fd = open_launcher(dir_fd);
+
+    if (inotify_fd < 0 ||
+        inotify_add_watch(inotify_fd, dir,
+                          IN_MODIFY | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_DELETE_SELF) < 0) {
+        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot watch %s", dir);
+        return FALSE;
+    }
+    for (;;) {
+        gboolean is_last = !cvd_instance_is_running(dir);
+        gboolean is_rotated = !is_at(dir_fd, name, *fd);
+        if (!put_rest(*fd, error))
+            return FALSE;
+        if (is_last)
+            return TRUE;
+        if (is_rotated) {
+            int newer = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+            if (newer >= 0) {
+                cvd_close_fd(fd);
+                *fd = newer;
+                continue;
+            }
+        }
+        if (!wait_for_change(inotify_fd, launcher_fd, tool->cancellable))
+            return TRUE;
+    }
+}
+
+static gboolean logs(CvdTool *tool, char **arguments, GError **error)
+{
+    g_autofree char *name = NULL;
+    g_autofree char *dir = cvd_ctl_find_dir(tool, &name, error);
+    const char *file = wants_qemu ? "qemu.log" : "console.log";
+    const char *older = wants_qemu ? "qemu.log.1" : "console.log.1";
+
+    if (dir == NULL)
+        return FALSE;
+    cvd_autofd dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (dir_fd < 0) {
+        g_set_error(error, CVD_ERROR, CVD_ERROR_CLOSED,
+                    "instance '%s' does not run, and has left no logs (looked in %s)", name, dir);
+        return FALSE;
+    }
+    cvd_autofd fd = open_log(dir_fd, dir, file, error);
+    return fd >= 0 && put_tail(dir_fd, older, fd, error) &&
+           (!follows || follow(tool, dir, dir_fd, file, &fd, error));
+}
+
+static const GOptionEntry log_entries[] = {
+    {"follow", 'f', 0, G_OPTION_ARG_NONE, &follows, "Go on until the instance ends", NULL},
+    {"qemu", 0, 0, G_OPTION_ARG_NONE, &wants_qemu, "What QEMU printed, not the guest", NULL},
+    {"lines", 0, 0, G_OPTION_ARG_INT, &max_lines, "How many to begin with (200)", "N"},
+    G_OPTION_ENTRY_NULL,
+};
+const CvdToolVerb cvd_ctl_logs = {
+    .name = "logs",
+    .arguments = "",
+    .summary = "Show the guest's console, or what QEMU printed",
+    .description =
+        "Also of an instance that failed. On a terminal, control characters are shown as "
+        "\\xNN.",
+    .entries = log_entries,
+    .run = logs,
+};

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Everything about an instance in one compressed tar file: of one that runs the launcher gives the
+ * record and the window, one that failed has left them in its directory.
+ */
+#include "ctl/ctl.h"
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/instance.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <gio/gunixfdlist.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define COPY_SIZE (64 * 1024)
+
+static char *output;
+static gboolean no_window;
+
+typedef struct {
+    struct archive *archive;
+    const char *path;
+    char *top; /* the directory that everything is in */
+    GString *contents;
+} Report;
+
+static gboolean fail(Report *report, GError **error)
+{
+    g_set_error(error, CVD_ERROR, CVD_ERROR_FAILED, "%s: %s", report->path,
+                archive_error_string(report->archive));
+    return FALSE;
+}
+
+static struct archive_entry *entry_new(const Report *report, const char *name, gint64 size,
+                                       time_t mtime)
+{
+    struct archive_entry *entry = archive_entry_new();
+    g_autofree char *path = g_strdup_printf("%s/%s", report->top, name);
+
+    archive_entry_set_pathname(entry, path);
+    archive_entry_set_filetype(entry, AE_IFREG);
+    archive_entry_set_perm(entry, 0600);
+    archive_entry_set_size(entry, size);
+    archive_entry_set_mtime(entry, mtime, 0);
+    return entry;
+}
+
+static gboolean add_text(Report *report, const char *name, const char *text, GError **error)
+{
+    gsize size = strlen(text);
+    struct archive_entry *entry = entry_new(report, name, (gint64)size, time(NULL));
+    gboolean is_added = archive_write_header(report->archive, entry) == ARCHIVE_OK &&
+                        archive_write_data(report->archive, text, size) == (gssize)size;
+
+    archive_entry_free(entry);
+    g_string_append_printf(report->contents, "%s%s", report->contents->len > 0 ? ", " : "", name);
+    return is_added || fail(report, error);
+}
+
+/* Where the file has data; one piece with all of it where the file system does not tell. */
+static void add_data_map(struct archive_entry *entry, int fd, off_t size)
+{
+    off_t end = 0;
+    guint n_pieces = 0;
+
+    for (;;) {
+        off_t begin = lseek(fd, end, SEEK_DATA);
+        if (begin < 0 && errno == ENXIO)
+            break;
+        end = begin < 0 ? -1 : lseek(fd, begin, SEEK_HOLE);
+        if (end < 0) {
+            archive_entry_sparse_clear(entry);
+            return;
+        }
+        archive_entry_sparse_add_entry(entry, begin, end - begin);
+        n_pieces++;
+    }
+    /* A hole at the end, or nothing but one, shows in a piece without length. */
+    if (end < size || n_pieces == 0)
+        archive_entry_sparse_add_entry(entry, size, 0);
+}
+
+/* The archive takes of these bytes what its map says is data. */
+static gboolean write_content(Report *report, int fd, off_t size, GError **error)
+{
+    g_autofree char *bytes = g_malloc(COPY_SIZE);
+
+    for (off_t at = 0; at < size;) {
+        gssize n = pread(fd, bytes, (gsize)MIN(size - at, COPY_SIZE), at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) /* it became shorter; the archive fills it up */
+            return TRUE;
+        if (archive_write_data(report->archive, bytes, (gsize)n) < 0)
+            return fail(report, error);
+        at += n;
+    }
+    return TRUE;
+}
+
+static gboolean add_fd(Report *report, const char *name, int fd, GError **error)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+        return TRUE;
+    struct archive_entry *entry = entry_new(report, name, st.st_size, st.st_mtime);
+    add_data_map(entry, fd, st.st_size);
+    gboolean is_added = archive_write_header(report->archive, entry) == ARCHIVE_OK;
+    archive_entry_free(entry);
+    g_string_append_printf(report->contents, "%s%s", report->contents->len > 0 ? ", " : "", name);
+    return is_added ? write_content(report, fd, st.st_size, error) : fail(report, error);
+}
+
+static gboolean add_file(Report *report, int dir_fd, const char *name, GError **error)
+{
+    cvd_autofd fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+    return fd < 0 || add_fd(report, name, fd, error);
+}
+
+static gboolean add_logs(Report *report, int dir_fd, GError **error)
+{
+    static const char *const names[] = {"qemu.log", "qemu.log.1", "console.log", "console.log.1"};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
+        if (!add_file(report, dir_fd, names[i], error))
+            return FALSE;
+    return TRUE;
+}
+
+static gboolean add_live(Report *report, CvdTool *tool, GError **error)
+{
+    g_autoptr(CvdDBusInstance1) instance = cvd_ctl_connect(tool, error);
+    g_autofree char *record = NULL;
+    g_autoptr(GVariant) handle = NULL;
+    g_autoptr(GUnixFDList) list = NULL;
+
+    if (instance == NULL)
+        return FALSE;
+    if (!cvd_dbus_instance1_call_report_sync(instance, NULL, &record, &handle, &list,
+                                             tool->cancellable, error)) {
+        cvd_ctl_strip_error(*error);
+        return FALSE;
+    }
+    cvd_autofd window = g_unix_fd_list_get(list, g_variant_get_handle(handle), error);
+    return window >= 0 && add_text(report, "record.json", record, error) &&
+           (no_window || add_fd(report, "window.img", window, error));
+}
+
+/* What the last failure left, also of an instance that was restarted since. */
+static gboolean add_failure(Report *report, int dir_fd, GError **error)
+{
+    return add_file(report, dir_fd, "failure.json", error) &&
+           (no_window || add_file(report, dir_fd, "window.img", error));
+}
+
+static gboolean add_failed_window_as(Report *report, int dir_fd, const char *name, GError **error)
+{
+    cvd_autofd fd = openat(dir_fd, "window.img", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+    return fd < 0 || no_window || add_fd(report, name, fd, error);
+}
+
+static gboolean add_all(Report *report, CvdTool *tool, const char *dir, GError **error)
+{
+    cvd_autofd dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (dir_fd < 0) {
+        g_set_error(error, CVD_ERROR, CVD_ERROR_CLOSED,
+                    "%s: no instance runs there, and none has left anything", dir);
+        return FALSE;
+    }
+    if (!cvd_instance_is_running(dir))
+        return add_failure(report, dir_fd, error) && add_logs(report, dir_fd, error);
+    return add_live(report, tool, error) && add_file(report, dir_fd, "failure.json", error) &&
+           add_failed_window_as(report, dir_fd, "failure-window.img", error) &&
+           add_logs(report, dir_fd, error);
+}
+
+static gboolean open_archive(Report *report, int fd, GError **error)
+{
+    report->archive = archive_write_new();
+    if (archive_write_set_format_pax_restricted(report->archive) == ARCHIVE_OK &&
+        archive_write_add_filter_gzip(report->archive) == ARCHIVE_OK &&
+        archive_write_open_fd(report->archive, fd) == ARCHIVE_OK)
+        return TRUE;
+    return fail(report, error);
+}
+
+static gboolean write_report(CvdTool *tool, const char *path, const char *name, const char *dir,
+                             GString *contents, GError **error)
+{
+    Report report = {.path = path, .contents = contents};
+    cvd_autofd fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+    if (fd < 0) {
+        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot create%s", path,
+                            errno == EEXIST ? " (choose another --output)" : "");
+        return FALSE;
+    }
+    report.top = g_strdup_printf("cvd-report-%s", name);
+    gboolean is_written =
+        open_archive(&report, fd, error) && add_all(&report, tool, dir, error) &&
+        (archive_write_close(report.archive) == ARCHIVE_OK || fail(&report, error));
+    archive_write_free(report.archive);
+    g_free(report.top);
+    if (!is_written)
+        unlink(path);
+    return is_written;
+}
+
+static gboolean report(CvdTool *tool, char **arguments, GError **error)
+{
+    g_autofree char *name = NULL;
+    g_autofree char *dir = cvd_ctl_find_dir(tool, &name, error);
+    g_autoptr(GDateTime) now = g_date_time_new_now_local();
+    g_autoptr(GString) contents = g_string_new(NULL);
+
+    if (dir == NULL)
+        return FALSE;
+    if (tool->name == NULL)
+        tool->name = g_strdup(name);
+    g_autofree char *time = g_date_time_format(now, "%Y%m%d-%H%M%S");
+    g_autofree char *path =
+        output != NULL ? g_strdup(output) : g_strdup_printf("cvd-report-%s-%s.tar.gz", name, time);
+    if (!write_report(tool, path, name, dir, contents, error))
+        return FALSE;
+    g_printerr("%s: %s; look through it before you pass it on, as it has what the guest said%s\n",
+               path, contents->str, no_window ? "" : " and the window");
+    return TRUE;
+}
+
+static const GOptionEntry report_entries[] = {
+    {"output", 'o', 0, G_OPTION_ARG_FILENAME, &output, "Where to", "FILE"},
+    {"no-window", 0, 0, G_OPTION_ARG_NONE, &no_window, "Leave the window out", NULL},
+    G_OPTION_ENTRY_NULL,
+};
+const CvdToolVerb cvd_ctl_report = {
+    .name = "report",
+    .arguments = "",
+    .summary = "Pack all about an instance, or a failed one, into a file",
+    .description = "Configuration, command line, the end of the conversation with QEMU, logs, and "
+                   "the window,\nas cvd-report-NAME-TIME.tar.gz in the current directory.",
+    .entries = report_entries,
+    .run = report,
+};

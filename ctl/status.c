@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* list and status. All instances are asked at the same time, so that one that hangs costs no more
+ * than its time limit. */
+#include "ctl/ctl.h"
+
+#include "base/instance.h"
+
+#include <string.h>
+
+typedef struct {
+    const char *name;
+    CvdDBusInstance1 *instance; /* NULL while, or if, it has not answered */
+    GError *error;
+    guint *n_pending;
+} Asked;
+
+static void on_connected(CvdDBusInstance1 *instance, const GError *error, gpointer data)
+{
+    Asked *asked = data;
+
+    asked->instance = instance;
+    asked->error = error != NULL ? g_error_copy(error) : NULL;
+    --*asked->n_pending;
+}
+
+static void ask_all(CvdTool *tool, GPtrArray *names, Asked *asked)
+{
+    guint n_pending = names->len;
+
+    for (guint i = 0; i < names->len; i++) {
+        asked[i] = (Asked){.name = g_ptr_array_index(names, i), .n_pending = &n_pending};
+        g_autofree char *dir = cvd_instance_get_dir(asked[i].name, NULL);
+        g_autofree char *socket = g_build_filename(dir, "control.sock", NULL);
+        cvd_ctl_connect_async(socket, CVD_CTL_LIST_MS, tool->cancellable, on_connected, &asked[i]);
+    }
+    while (n_pending > 0)
+        g_main_context_iteration(NULL, TRUE);
+}
+
+static void add_status(JsonBuilder *builder, CvdDBusInstance1 *i)
+{
+    cvd_tool_json_string(builder, "state", cvd_dbus_instance1_get_state(i));
+    cvd_tool_json_string(builder, "reason", cvd_dbus_instance1_get_reason(i));
+    cvd_tool_json_int(builder, "launcher_pid", cvd_dbus_instance1_get_launcher_pid(i));
+    cvd_tool_json_int(builder, "vm_pid", cvd_dbus_instance1_get_vm_pid(i));
+    cvd_tool_json_double(builder, "uptime_s",
+                         (double)cvd_dbus_instance1_get_uptime_us(i) / G_USEC_PER_SEC);
+    cvd_tool_json_int(builder, "restarts", cvd_dbus_instance1_get_restarts(i));
+    cvd_tool_json_int(builder, "clients", cvd_dbus_instance1_get_clients(i));
+    cvd_tool_json_string(builder, "version", cvd_dbus_instance1_get_version(i));
+}
+
+static gboolean print_json_line(const char *name, CvdDBusInstance1 *instance, const char *state,
+                                GError **error)
+{
+    g_autoptr(JsonBuilder) builder = json_builder_new();
+
+    json_builder_begin_object(builder);
+    cvd_tool_json_string(builder, "name", name);
+    if (instance != NULL)
+        add_status(builder, instance);
+    else
+        cvd_tool_json_string(builder, "state", state);
+    json_builder_end_object(builder);
+    return cvd_tool_print_json(builder, error);
+}
+
+#define ROW "%-20s %-11s %8s %8s %9s %8s %7s\n"
+
+static gboolean print_row(const char *name, CvdDBusInstance1 *instance, const char *state,
+                          GError **error)
+{
+    if (instance == NULL)
+        return cvd_tool_print(error, ROW, name, state, "-", "-", "-", "-", "-");
+    g_autofree char *pid = g_strdup_printf("%u", cvd_dbus_instance1_get_launcher_pid(instance));
+    g_autofree char *vm = g_strdup_printf("%u", cvd_dbus_instance1_get_vm_pid(instance));
+    g_autofree char *uptime = cvd_ctl_format_uptime(cvd_dbus_instance1_get_uptime_us(instance));
+    g_autofree char *restarts = g_strdup_printf("%u", cvd_dbus_instance1_get_restarts(instance));
+    g_autofree char *clients = g_strdup_printf("%u", cvd_dbus_instance1_get_clients(instance));
+    return cvd_tool_print(error, ROW, name, cvd_dbus_instance1_get_state(instance), pid, vm, uptime,
+                          restarts, clients);
+}
+
+static gboolean print_one(CvdTool *tool, const char *name, CvdDBusInstance1 *instance,
+                          const char *state, GError **error)
+{
+    return tool->json ? print_json_line(name, instance, state, error)
+                      : print_row(name, instance, state, error);
+}
+
+static gboolean list(CvdTool *tool, char **arguments, GError **error)
+{
+    g_autoptr(GPtrArray) running = cvd_instance_list(CVD_INSTANCES_RUNNING, error);
+    g_autoptr(GPtrArray) failed =
+        running != NULL ? cvd_instance_list(CVD_INSTANCES_FAILED, error) : NULL;
+    if (failed == NULL)
+        return FALSE;
+
+    g_autofree Asked *asked = g_new0(Asked, running->len + 1);
+    ask_all(tool, running, asked);
+    gboolean is_printed =
+        tool->json || running->len + failed->len == 0 ||
+        cvd_tool_print(error, ROW, "NAME", "STATE", "PID", "VM", "UPTIME", "RESTARTS", "CLIENTS");
+    for (guint i = 0; i < running->len; i++) {
+        is_printed =
+            is_printed && print_one(tool, asked[i].name, asked[i].instance, "no answer", error);
+        g_clear_object(&asked[i].instance);
+        g_clear_error(&asked[i].error);
+    }
+    for (guint i = 0; i < failed->len && is_printed; i++)
+        is_printed = print_one(tool, g_ptr_array_index(failed, i), NULL, "failed", error);
+    if (is_printed && !tool->json && running->len + failed->len == 0)
+        g_printerr("no instance runs; start one with cvd-launch\n");
+    return is_printed;
+}
+
+const CvdToolVerb cvd_ctl_list = {
+    .name = "list",
+    .arguments = "",
+    .summary = "Show all instances",
+    .description = "One that runs but does not answer within a second is shown as such; one that "
+                   "failed, as\nlong as its logs are there: see logs and report.",
+    .run = list,
+};
+
+static gboolean print_regions(GVariant *regions, GError **error)
+{
+    GVariantIter iter;
+    const char *name;
+    guint begin, end;
+
+    g_variant_iter_init(&iter, regions);
+    while (g_variant_iter_next(&iter, "(&suu)", &name, &begin, &end))
+        if (!cvd_tool_print(error, "%-14s 0x%08x-0x%08x\n", name, begin, end))
+            return FALSE;
+    return TRUE;
+}
+
+static void add_regions(JsonBuilder *builder, GVariant *regions)
+{
+    GVariantIter iter;
+    const char *name;
+    guint begin, end;
+
+    json_builder_set_member_name(builder, "regions");
+    json_builder_begin_array(builder);
+    g_variant_iter_init(&iter, regions);
+    while (g_variant_iter_next(&iter, "(&suu)", &name, &begin, &end)) {
+        json_builder_begin_object(builder);
+        cvd_tool_json_string(builder, "name", name);
+        cvd_tool_json_int(builder, "begin", begin);
+        cvd_tool_json_int(builder, "end", end);
+        json_builder_end_object(builder);
+    }
+    json_builder_end_array(builder);
+}
+
+static gboolean status(CvdTool *tool, char **arguments, GError **error)
+{
+    g_autoptr(CvdDBusInstance1) i = cvd_ctl_connect(tool, error);
+    if (i == NULL)
+        return FALSE;
+
+    if (tool->json) {
+        g_autoptr(JsonBuilder) builder = json_builder_new();
+        json_builder_begin_object(builder);
+        cvd_tool_json_string(builder, "name", cvd_dbus_instance1_get_name(i));
+        add_status(builder, i);
+        add_regions(builder, cvd_dbus_instance1_get_regions(i));
+        json_builder_end_object(builder);
+        return cvd_tool_print_json(builder, error);
+    }
+    g_autofree char *uptime = cvd_ctl_format_uptime(cvd_dbus_instance1_get_uptime_us(i));
+    g_autofree char *reason = cvd_ctl_printable(cvd_dbus_instance1_get_reason(i));
+    return cvd_tool_print(error,
+                          "instance  %s\nstate     %s%s%s%s\nlauncher  pid %u, version %s\n"
+                          "VM        pid %u, up %s, restarts %u\nclients   %u\nregions\n",
+                          cvd_dbus_instance1_get_name(i), cvd_dbus_instance1_get_state(i),
+                          *reason ? " (" : "", reason, *reason ? ")" : "",
+                          cvd_dbus_instance1_get_launcher_pid(i), cvd_dbus_instance1_get_version(i),
+                          cvd_dbus_instance1_get_vm_pid(i), uptime,
+                          cvd_dbus_instance1_get_restarts(i), cvd_dbus_instance1_get_clients(i)) &&
+           print_regions(cvd_dbus_instance1_get_regions(i), error);
+}
+
+const CvdToolVerb cvd_ctl_status = {
+    .name = "status",
+    .arguments = "",
+    .summary = "Show an instance's state and regions",
+    .run = status,
+};

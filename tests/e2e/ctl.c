@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cvd-ctl with real instances: every verb, none and several of them, and what does not answer. */
+#include "base/fd.h"
+#include "tests/support/launcher.h"
+
+#include <fcntl.h>
+#include <pty.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+#include <utmp.h>
+
+#define NAME "ctl"
+
+typedef struct {
+    TestSandbox *sandbox;
+    TestProcess *launcher;
+} Fixture;
+
+static void fixture_free(Fixture *f)
+{
+    g_clear_pointer(&f->launcher, test_process_free);
+    test_sandbox_free(f->sandbox);
+    g_free(f);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Fixture, fixture_free)
+
+static Fixture *without_instance(void)
+{
+    Fixture *f = g_new0(Fixture, 1);
+
+    f->sandbox = test_sandbox_new();
+    return f;
+}
+
+static Fixture *boot(void)
+{
+    Fixture *f = without_instance();
+
+    f->launcher = test_launch(f->sandbox, NAME, NULL);
+    test_launcher_wait_running(f->launcher);
+    test_launcher_wait_guest(f->sandbox, NAME, 1);
+    return f;
+}
+
+static TestProcess *start_ctl(const Fixture *f, const char *const *arguments)
+{
+    g_autoptr(GPtrArray) argv = g_ptr_array_new();
+
+    g_ptr_array_add(argv, (char *)g_getenv("CVD_CTL"));
+    for (; *arguments != NULL; arguments++)
+        g_ptr_array_add(argv, (char *)*arguments);
+    g_ptr_array_add(argv, NULL);
+    return test_process_start(f->sandbox, (const char *const *)argv->pdata, NULL, NULL);
+}
+
+#define CTL(f, ...) start_ctl(f, (const char *const[]){__VA_ARGS__, NULL})
+
+/* Returns: (transfer full): what it printed to stdout */
+static char *finish(TestProcess *take_ctl, int status)
+{
+    g_autoptr(TestProcess) ctl = take_ctl;
+    int got = test_process_wait_exit(ctl);
+
+    if (got != status)
+        test_process_fail(ctl, "exit status %d instead of %d", got, status);
+    return g_strdup(ctl->out->str);
+}
+
+static void done(TestProcess *take_ctl)
+{
+    g_free(finish(take_ctl, 0));
+}
+
+static void prints(TestProcess *take_ctl, const char *text)
+{
+    g_autofree char *out = finish(take_ctl, 0);
+
+    if (strstr(out, text) == NULL)
+        g_error("stdout does not have '%s': %s", text, out);
+}
+
+static void fails(TestProcess *take_ctl, int status, const char *text)
+{
+    g_autoptr(TestProcess) ctl = take_ctl;
+    int got = test_process_wait_exit(ctl);
+
+    if (got != status || strstr(ctl->err->str, text) == NULL)
+        test_process_fail(ctl, "exit status %d, and stderr should have '%s'", got, text);
+    g_assert_cmpstr(ctl->out->str, ==, "");
+}
+
+static void stop(Fixture *f)
+{
+    done(CTL(f, "stop"));
+    test_launcher_assert_exit(f->launcher, 0);
+    test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
+}
+
+static void test_wrong_input(gconstpointer data)
+{
+    g_autoptr(Fixture) f = without_instance();
+
+    fails(CTL(f, "lst"), 2, "did you mean 'list'");
+    fails(CTL(f, "list", "x"), 2, "unexpected argument 'x'");
+    fails(CTL(f, "wait"), 2, "needs more arguments");
+    fails(CTL(f, "wait", "runing"), 2, "did you mean 'running'");
+    fails(CTL(f, "wait", "--timeout", "soon", "running"), 2, "expected seconds");
+    fails(CTL(f, "qmp", "stop", "[1]"), 2, "JSON object");
+    fails(CTL(f, "qmp", "{\"execute\":\"stop\"}", "{}"), 2, "arguments inside");
+    fails(CTL(f, "--nosuch"), 2, "--nosuch");
+}
+
+static void test_no_instance(gconstpointer data)
+{
+    static const char *const verbs[] = {"status", "stop",         "restart", "reset",  "pause",
+                                        "resume", "power-button", "events",  "console"};
+    g_autoptr(Fixture) f = without_instance();
+
+    for (gsize i = 0; i < G_N_ELEMENTS(verbs); i++) {
+        fails(CTL(f, verbs[i]), 1, "no instance runs there");
+        fails(CTL(f, "-n", "other", verbs[i]), 1, "instance 'other' does not run");
+    }
+    fails(CTL(f, "-n", "../x", "status"), 1, "no instance's name");
+    fails(CTL(f, "logs"), 1, "none has left logs");
+    fails(CTL(f, "-n", "other", "logs"), 1, "does not run");
+    fails(CTL(f, "report"), 1, "no instance runs");
+    done(CTL(f, "list"));
+    done(CTL(f, "-n", "other", "wait", "stopped"));
+    fails(CTL(f, "-n", "other", "wait", "--timeout", "0.1", "running"), 1, "--timeout is over");
+}
+
+static void test_look(gconstpointer data)
+{
+    g_autoptr(Fixture) f = boot();
+    g_autofree char *pid = g_strdup_printf("%d", f->launcher->pid);
+
+    prints(CTL(f, "list"), NAME "                  running");
+    prints(CTL(f, "list"), pid);
+    prints(CTL(f, "status"), "state     running");
+    prints(CTL(f, "status"), "hwcomposer     0x00001000-0x00005000");
+    prints(CTL(f, "status", "--json"), "\"state\":\"running\"");
+    prints(CTL(f, "list", "--json"), "\"restarts\":0");
+    prints(CTL(f, "logs"), "cvd-guest: ready");
+    prints(CTL(f, "logs", "--lines", "1"), "cvd-guest: ready");
+    prints(CTL(f, "logs", "--qemu"), "");
+    stop(f);
+}
+
+static void test_steer(gconstpointer data)
+{
+    g_autoptr(Fixture) f = boot();
+
+    done(CTL(f, "pause"));
+    prints(CTL(f, "status"), "state     paused");
+    done(CTL(f, "pause"));
+    fails(CTL(f, "power-button"), 1, "wait until it is running");
+    done(CTL(f, "resume"));
+    done(CTL(f, "wait", "running"));
+    done(CTL(f, "reset"));
+    test_launcher_wait_guest(f->sandbox, NAME, 2);
+    done(CTL(f, "restart"));
+    test_launcher_wait_guest(f->sandbox, NAME, 3);
+    prints(CTL(f, "list", "--json"), "\"restarts\":1");
+    done(CTL(f, "power-button"));
+    done(CTL(f, "wait", "stopped"));
+    test_launcher_assert_exit(f->launcher, 0);
+    test_launcher_assert_err(f->launcher, "guest powered off");
+    test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
+}
+
+static void test_stop_now(gconstpointer data)
+{
+    g_autoptr(Fixture) f = without_instance();
+
+    f->launcher = test_launch(f->sandbox, NAME, "--set", "qemu={\"accel\":\"tcg\"}", "--set",
+                              "lifecycle.stop_timeout_s=1000", NULL);
+    test_launcher_wait_running(f->launcher);
+    done(CTL(f, "stop", "--now"));
+    test_launcher_assert_exit(f->launcher, 0);
+    test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
+}
+
+static void test_qmp(gconstpointer data)
+{
+    g_autoptr(Fixture) f = boot();
+
+    prints(CTL(f, "qmp", "query-status"), "\"running\" : true");
+    prints(CTL(f, "--json", "qmp", "{\"execute\":\"query-name\"}"), "{\"name\":\"" NAME "\"}");
+    prints(CTL(f, "qmp", "human-monitor-command", "{\"command-line\":\"info pci\"}"), "1af4:1110");
+    fails(CTL(f, "qmp", "nosuch"), 1, "The command nosuch has not been found");
+    fails(CTL(f, "qmp", "{\"execute\":1}"), 1, "expected {\"execute\"");
+    fails(CTL(f, "qmp", "{\"x\":"), 1, "expected");
+    stop(f);
+}
+
+/* A script that has started it in the background waits for it, before it is there at all. */
+static void test_wait_for_one_to_come(gconstpointer data)
+{
+    g_autoptr(Fixture) f = without_instance();
+    TestProcess *waiting = CTL(f, "-n", NAME, "wait", "running");
+
+    f->launcher = test_launch(f->sandbox, NAME, NULL);
+    done(waiting);
+    test_process_wait_err(f->launcher, "running after", 1);
+    stop(f);
+}
+
+static void test_events(gconstpointer data)
+{
+    g_autoptr(Fixture) f = boot();
+    g_autoptr(TestProcess) text = CTL(f, "events");
+    TestProcess *json = CTL(f, "events", "--json");
+
+    test_process_wait_out(text, "running", 1);
+    test_process_wait_out(json, "\"state\":\"running\"", 1);
+    done(CTL(f, "pause"));
+    test_process_wait_out(text, "paused", 1);
+    done(CTL(f, "resume"));
+    test_process_wait_out(text, "running", 2);
+    stop(f);
+    g_autofree char *all = finish(json, 0);
+    g_assert_cmpint(test_process_wait_exit(text), ==, 0);
+    g_assert_nonnull(strstr(text->out->str, "stopping a stop was asked for"));
+    g_assert_nonnull(strstr(text->out->str, "stopped stopped: the guest powered off"));
+    g_assert_nonnull(strstr(all, "{\"event\":\"guest\",\"name\":\"POWERDOWN\",\"data\":{}}"));
+    g_assert_nonnull(strstr(all, "\"state\":\"stopped\""));
+}
+
+static void test_several(gconstpointer data)
+{
+    g_autoptr(Fixture) f = boot();
+    g_autoptr(TestProcess) other = test_launch(f->sandbox, "other", NULL);
+
+    test_launcher_wait_running(other);
+    fails(CTL(f, "status"), 1, "2 instances run: ctl, other; choose with --name");
+    fails(CTL(f, "logs"), 1, "choose with --name");
+    prints(CTL(f, "list"), "other                running");
+    prints(CTL(f, "-n", "other", "status"), "instance  other");
+    done(CTL(f, "-n", "other", "stop"));
+    test_launcher_assert_exit(other, 0);
+    stop(f);
+}
+
+/* A launcher that is stopped accepts connections and never answers. */
+static void test_no_answer(gconstpointer data)
+{
+    g_autoptr(Fixture) f = boot();
+    g_autoptr(TestProcess) other = test_launch(f->sandbox, "other", NULL);
+
+    test_launcher_wait_running(other);
+    test_process_signal(other, SIGSTOP);
+    g_autofree char *listed = finish(CTL(f, "list"), 0);
+    g_assert_nonnull(strstr(listed, "other                no answer"));
+    g_assert_nonnull(strstr(listed, NAME "                  running"));
+    fails(CTL(f, "-n", "other", "status"), 1, "it is stopped, or hangs");
+    test_process_signal(other, SIGCONT);
+    done(CTL(f, "-n", "other", "stop"));
+    test_launcher_assert_exit(other, 0);
+    stop(f);
+}
+
+static void test_follow_logs(gconstpointer data)
+{
+    g_autoptr(Fixture) f = boot();
+    g_autoptr(TestProcess) logs = CTL(f, "logs", "-f");
+
+    test_process_wait_out(logs, "cvd-guest: ready", 1);
+    done(CTL(f, "reset"));
+    test_process_wait_out(logs, "cvd-guest: ready", 2);
+    stop(f);
+    g_assert_cmpint(test_process_wait_exit(logs), ==, 0);
+    g_assert_nonnull(strstr(logs->out->str, "powering off"));
+}
+
+/* ---- The console ---- */
+
+typedef struct {
+    pid_t pid;
+    int fd; /* the terminal's other end */
+    struct termios before;
+    GString *seen;
+} Terminal;
+
+static Terminal *open_terminal(const Fixture *f)
+{
+    Terminal *terminal = g_new0(Terminal, 1);
+    int slave;
+
+    g_assert_no_errno(openpty(&terminal->fd, &slave, NULL, NULL, NULL));
+    g_assert_no_errno(tcgetattr(slave, &terminal->before));
+    terminal->seen = g_string_new(NULL);
+    terminal->pid = fork();
+    if (terminal->pid == 0) {
+        setsid();
+        login_tty(slave);
+        g_setenv("XDG_RUNTIME_DIR", f->sandbox->runtime, TRUE);
+        execl(g_getenv("CVD_CTL"), "cvd-ctl", "console", NULL);
+        _exit(127);
+    }
+    close(slave);
+    return terminal;
+}
+
+static void see(Terminal *terminal, const char *text, guint n)
+{
+    for (;;) {
+        guint n_seen = 0;
+        for (const char *at = terminal->seen->str; (at = strstr(at, text)) != NULL; at++)
+            n_seen++;
+        if (n_seen >= n)
+            return;
+        char bytes[4096];
+        test_wait_readable(terminal->fd, text);
+        gssize r = read(terminal->fd, bytes, sizeof bytes);
+        g_assert_cmpint(r, >, 0);
+        g_string_append_len(terminal->seen, bytes, r);
+    }
+}
+
+static void type(Terminal *terminal, const char *text)
+{
+    g_assert_cmpint(write(terminal->fd, text, strlen(text)), ==, (gssize)strlen(text));
+}
+
+static void close_terminal(Terminal *terminal)
+{
+    struct termios after;
+    int status;
+
+    g_assert_cmpint(waitpid(terminal->pid, &status, 0), ==, terminal->pid);
+    g_assert_cmpint(status, ==, 0);
+    g_assert_no_errno(tcgetattr(terminal->fd, &after));
+    g_assert_cmpuint(after.c_lflag, ==, terminal->before.c_lflag);
+    g_assert_cmpuint(after.c_iflag, ==, terminal->before.c_iflag);
+    close(terminal->fd);
+    g_string_free(terminal->seen, TRUE);
+    g_free(terminal);
+}
+
+/* Two at once, through a reboot that one of them typed and a restart; each leaves in its own way.
+ */
+static void test_console(gconstpointer data)
+{
+    g_autoptr(Fixture) f = boot();
+    Terminal *one = open_terminal(f), *two = open_terminal(f);
+
+    see(one, "ctrl-] detaches", 1);
+    see(one, "cvd-guest: ready", 1);
+    see(two, "cvd-guest: ready", 1);
+    type(one, "reboot\r");
+    see(two, "cvd-guest: reboot", 1);
+    see(one, "cvd-guest: ready", 2);
+    see(two, "cvd-guest: ready", 2);
+    type(one, "\x1d");
+    see(one, "detached", 1);
+    close_terminal(one);
+    done(CTL(f, "restart"));
+    see(two, "cvd-guest: ready", 3);
+    stop(f);
+    see(two, "the instance has ended", 1);
+    close_terminal(two);
+}
+
+static void test_console_is_interrupted(gconstpointer data)
+{
+    g_autoptr(Fixture) f = boot();
+    Terminal *terminal = open_terminal(f);
+
+    see(terminal, "cvd-guest: ready", 1);
+    g_assert_no_errno(kill(terminal->pid, SIGTERM));
+    see(terminal, "detached", 1);
+    close_terminal(terminal);
+    stop(f);
+}
+
+static void test_no_console(gconstpointer data)
+{
+    g_autoptr(Fixture) f = without_instance();
+
+    f->launcher = test_launch(f->sandbox, NAME, "--set", "qemu.serial=none", NULL);
+    test_launcher_wait_running(f->launcher);
+    fails(CTL(f, "console"), 1, "qemu.serial is \"none\"");
+    done(CTL(f, "stop", "--now"));
+    test_launcher_assert_exit(f->launcher, 0);
+}
+
+/* ---- Reports ---- */
+
+static char *list_archive(const char *path)
+{
+    const char *argv[] = {"tar", "-tvzf", path, NULL};
+    g_autoptr(GError) error = NULL;
+    char *out;
+    int status;
+
+    g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, NULL, &status,
+                 &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(status, ==, 0);
+    return out;
+}
+
+static void test_report(gconstpointer data)
+{
+    g_autoptr(Fixture) f = boot();
+    g_autofree char *path = test_sandbox_path(f->sandbox, "r.tar.gz");
+    g_autofree char *small = test_sandbox_path(f->sandbox, "small.tar.gz");
+    struct stat st;
+
+    done(CTL(f, "report", "-o", path));
+    fails(CTL(f, "report", "-o", path), 1, "File exists");
+    g_assert_no_errno(stat(path, &st));
+    g_assert_cmpuint(st.st_mode & 0777, ==, 0600);
+    g_autofree char *list = list_archive(path);
+    g_assert_nonnull(strstr(list, "cvd-report-ctl/record.json"));
+    g_assert_nonnull(strstr(list, " 2097152 "));
+    g_assert_nonnull(strstr(list, "cvd-report-ctl/window.img"));
+    g_assert_nonnull(strstr(list, "cvd-report-ctl/console.log"));
+    done(CTL(f, "report", "--no-window", "--output", small));
+    g_autofree char *without = list_archive(small);
+    g_assert_null(strstr(without, "window.img"));
+    unlink(path);
+    unlink(small);
+    stop(f);
+}
+
+static void test_report_of_a_failure(gconstpointer data)
+{
+    g_autoptr(Fixture) f = boot();
+    g_autofree char *path = test_sandbox_path(f->sandbox, "r.tar.gz");
+    g_autofree char *out_argument = g_strdup_printf("--output=%s", path);
+
+    g_assert_no_errno(kill(test_launcher_find_qemu(f->launcher), SIGKILL));
+    test_launcher_assert_exit(f->launcher, 1);
+    test_launcher_assert_err(f->launcher, "cvd-ctl report -n ctl");
+    prints(CTL(f, "list"), NAME "                  failed");
+    prints(CTL(f, "logs"), "cvd-guest: ready");
+    prints(CTL(f, "logs", "-f"), "cvd-guest: ready");
+    done(CTL(f, "report", out_argument));
+    g_autofree char *list = list_archive(path);
+    g_assert_nonnull(strstr(list, "cvd-report-ctl/failure.json"));
+    g_assert_nonnull(strstr(list, "cvd-report-ctl/window.img"));
+    g_assert_nonnull(strstr(list, "cvd-report-ctl/qemu.log"));
+
+    const char *argv[] = {"tar", "-xOzf", path, "cvd-report-ctl/failure.json", NULL};
+    g_autofree char *record = NULL;
+    g_assert_true(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &record,
+                               NULL, NULL, NULL));
+    g_assert_nonnull(strstr(record, "was killed by signal 9"));
+    g_assert_nonnull(strstr(record, "\"-nodefaults\""));
+    g_assert_nonnull(strstr(record, "\"hwcomposer\""));
+    g_assert_nonnull(strstr(record, "> {\\\"execute\\\":\\\"cont\\\""));
+    unlink(path);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    test_add("/ctl/wrong-input", NULL, test_wrong_input);
+    test_add("/ctl/no-instance", NULL, test_no_instance);
+    test_add("/ctl/look", NULL, test_look);
+    test_add("/ctl/steer", NULL, test_steer);
+    test_add("/ctl/stop-now", NULL, test_stop_now);
+    test_add("/ctl/qmp", NULL, test_qmp);
+    test_add("/ctl/wait-for-one-to-come", NULL, test_wait_for_one_to_come);
+    test_add("/ctl/events", NULL, test_events);
+    test_add("/ctl/several", NULL, test_several);
+    test_add("/ctl/no-answer", NULL, test_no_answer);
+    test_add("/ctl/follow-logs", NULL, test_follow_logs);
+    test_add("/ctl/console", NULL, test_console);
+    test_add("/ctl/console-is-interrupted", NULL, test_console_is_interrupted);
+    test_add("/ctl/no-console", NULL, test_no_console);
+    test_add("/ctl/report", NULL, test_report);
+    test_add("/ctl/report-of-a-failure", NULL, test_report_of_a_failure);
+    return g_test_run();
+}
