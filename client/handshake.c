@@ -292,6 +292,13 @@ static Io receive_count(CvdHandshake *handshake, GError **error)
 {
     Io io = receive_number(handshake, &handshake->n_listed, error);
 
+    if (io == IO_ALL && handshake->n_listed == CVD_WIRE_UNKNOWN) {
+        g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_UNKNOWN_REGION,
+                    "%s: this user may have none of the regions (`access` in the instance's "
+                    "configuration)",
+                    handshake->path);
+        return IO_FAILED;
+    }
     if (io == IO_ALL && handshake->n_listed > CVD_MAX_LISTED)
         return malformed(handshake, "at most 2048 regions", error);
     if (io == IO_ALL)

@@ -10,6 +10,7 @@
 #include "client/region.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -223,7 +224,9 @@ CvdMapping *cvd_mapping_new(int window, const char *name, guint32 begin, guint32
         !check_version(&checked, name, version, error))
         return NULL;
 
-    void *base = mmap(NULL, checked.size, PROT_READ | PROT_WRITE, MAP_SHARED, window, (off_t)begin);
+    checked.is_read_only = (fcntl(window, F_GETFL) & O_ACCMODE) == O_RDONLY;
+    int protection = checked.is_read_only ? PROT_READ : PROT_READ | PROT_WRITE;
+    void *base = mmap(NULL, checked.size, protection, MAP_SHARED, window, (off_t)begin);
     if (base == MAP_FAILED) {
         g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_FAILED,
                     "region '%s': cannot map its %" G_GSIZE_FORMAT " bytes: %s", name, checked.size,

@@ -16,6 +16,7 @@ G_BEGIN_DECLS
  * @data_offset: where its data starts, in the region
  * @in: the signal table that the guest writes
  * @out: the signal table that we write
+ * @is_read_only: the server lets us only read: the memory cannot be written
  *
  * A mapped region and the copy of its descriptor that was checked. The descriptor is never read
  * again, as the guest can write there.
@@ -29,6 +30,7 @@ typedef struct {
     guint16 min_compatible_version;
     CvdSignalTableView in;
     CvdSignalTableView out;
+    gboolean is_read_only;
 } CvdMapping;
 
 /**

@@ -51,6 +51,9 @@ guint32 *cvd_region_find_word(CvdRegion *region, guint offset, GError **error);
 /** cvd_region_ring: rings @doorbell; @name is the region's, for the error's message */
 gboolean cvd_region_ring(int doorbell, const char *name, GError **error);
 
+/** cvd_region_check_writable: To be called with the lock held, or in the one thread. */
+gboolean cvd_region_check_writable(CvdRegion *region, GError **error);
+
 /** cvd_region_set_closed_error: Returns: %FALSE */
 gboolean cvd_region_set_closed_error(CvdRegion *region, GError **error);
 

@@ -24,6 +24,8 @@
 
 gboolean cvd_region_is_pending(CvdRegion *region)
 {
+    if (region->mapping->is_read_only)
+        return FALSE;
     return !region->has_received ||
            cvd_signals_waiting(region->mapping->base, &region->mapping->in);
 }
@@ -56,6 +58,9 @@ static GArray *receive(CvdRegion *region, gboolean was_rung)
     CvdMapping *mapping = region->mapping;
     g_autoptr(GArray) offsets = g_array_new(FALSE, FALSE, sizeof(guint32));
     gboolean must_ring;
+
+    if (mapping->is_read_only) /* whoever only looks takes nothing */
+        return NULL;
     gboolean any = cvd_signals_receive(mapping->base, mapping->size, &mapping->in, &mapping->out,
                                        offsets, &must_ring);
 
@@ -169,6 +174,8 @@ GArray *cvd_region_wait(CvdRegion *region, int timeout_ms, GCancellable *cancell
                         GError **error)
 {
     g_return_val_if_fail(CVD_IS_REGION(region) && !region->is_started, NULL);
+    if (!cvd_region_check_writable(region, error))
+        return NULL;
     gint64 deadline_us = timeout_ms < 0 ? -1 : g_get_monotonic_time() + (gint64)timeout_ms * 1000;
     GPollFD cancel;
 

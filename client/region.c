@@ -93,7 +93,7 @@ static gboolean adopt(CvdRegion *region, CvdHandshake *handshake, GError **error
     if (mapping == NULL)
         return FALSE;
     /* An opener's duty: who set the word may have ended before ringing. */
-    if (cvd_signals_waiting(mapping->base, &mapping->out) &&
+    if (!mapping->is_read_only && cvd_signals_waiting(mapping->base, &mapping->out) &&
         !cvd_region_ring(result->host_to_guest, region->name, error))
         return FALSE;
 
@@ -293,6 +293,22 @@ guint cvd_region_get_data_offset(CvdRegion *region)
     return region->mapping->data_offset;
 }
 
+gboolean cvd_region_is_read_only(CvdRegion *region)
+{
+    return region->mapping->is_read_only;
+}
+
+gboolean cvd_region_check_writable(CvdRegion *region, GError **error)
+{
+    if (!region->mapping->is_read_only)
+        return TRUE;
+    g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_READ_ONLY,
+                "region '%s': this user may only read it (`access` in the instance's "
+                "configuration)",
+                region->name != NULL ? region->name : "");
+    return FALSE;
+}
+
 gpointer cvd_region_get_data(CvdRegion *region, gsize *size)
 {
     CvdMapping *mapping = region->mapping;
@@ -353,7 +369,9 @@ gboolean cvd_region_load(CvdRegion *region, guint offset, guint *value, GError *
 gboolean cvd_region_store(CvdRegion *region, guint offset, guint value, GError **error)
 {
     g_rw_lock_reader_lock(&region->lock);
-    guint32 *word = cvd_region_find_word(region, offset, error);
+    guint32 *word = cvd_region_check_writable(region, error)
+                        ? cvd_region_find_word(region, offset, error)
+                        : NULL;
     if (word != NULL)
         __atomic_store_n(word, value, __ATOMIC_RELEASE);
     g_rw_lock_reader_unlock(&region->lock);
@@ -389,7 +407,8 @@ gboolean cvd_region_write(CvdRegion *region, guint offset, GBytes *bytes, GError
     const void *data = g_bytes_get_data(bytes, &size);
 
     g_rw_lock_reader_lock(&region->lock);
-    guint8 *place = find_bytes(region, offset, size, error);
+    guint8 *place =
+        cvd_region_check_writable(region, error) ? find_bytes(region, offset, size, error) : NULL;
     if (place != NULL && size > 0)
         memcpy(place, data, size);
     g_rw_lock_reader_unlock(&region->lock);
@@ -400,6 +419,8 @@ static gboolean signal_locked(CvdRegion *region, guint offset, GError **error)
 {
     if (g_atomic_int_get(&region->is_closed))
         return cvd_region_set_closed_error(region, error);
+    if (!cvd_region_check_writable(region, error))
+        return FALSE;
     if (offset == 0)
         return set_offset_error(region, offset, error);
     if (cvd_region_find_word(region, offset, error) == NULL)
@@ -432,9 +453,11 @@ gboolean cvd_region_signal(CvdRegion *region, guint offset, GError **error)
 gboolean cvd_region_interrupt(CvdRegion *region, GError **error)
 {
     g_rw_lock_reader_lock(&region->lock);
-    gboolean is_rung = g_atomic_int_get(&region->is_closed)
-                           ? cvd_region_set_closed_error(region, error)
-                           : cvd_region_ring(region->host_to_guest, region->name, error);
+    gboolean is_rung = FALSE;
+    if (g_atomic_int_get(&region->is_closed))
+        cvd_region_set_closed_error(region, error);
+    else if (cvd_region_check_writable(region, error))
+        is_rung = cvd_region_ring(region->host_to_guest, region->name, error);
     g_rw_lock_reader_unlock(&region->lock);
     return is_rung;
 }

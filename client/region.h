@@ -26,6 +26,7 @@ G_BEGIN_DECLS
  *   another guest now; see cvd_region_reopen()
  * @CVD_REGION_ERROR_TABLE_FULL: all slots of the signal table are taken
  * @CVD_REGION_ERROR_BAD_OFFSET: not the offset of a 32-bit word in the region
+ * @CVD_REGION_ERROR_READ_ONLY: the server lets this user only read the region
  *
  * What a time limit and a cancellation are reported as: %G_IO_ERROR_TIMED_OUT,
  * %G_IO_ERROR_CANCELLED.
@@ -40,6 +41,7 @@ typedef enum {
     CVD_REGION_ERROR_CLOSED,
     CVD_REGION_ERROR_TABLE_FULL,
     CVD_REGION_ERROR_BAD_OFFSET,
+    CVD_REGION_ERROR_READ_ONLY,
 } CvdRegionError;
 
 GQuark cvd_region_error_quark(void);
@@ -191,6 +193,16 @@ guint cvd_region_get_data_offset(CvdRegion *region);
  * Returns: whether the server has closed the connection; looks at it
  */
 gboolean cvd_region_is_closed(CvdRegion *region);
+
+/**
+ * cvd_region_is_read_only:
+ * @region: a region
+ *
+ * Returns: whether the server's access rules let this user only read: what writes or signals then
+ *   fails with %CVD_REGION_ERROR_READ_ONLY, as does waiting for signals, and the memory of
+ *   cvd_region_get_data() must not be written
+ */
+gboolean cvd_region_is_read_only(CvdRegion *region);
 
 /**
  * cvd_region_get_data: (skip)

@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define MAX_DESCRIPTORS 2048u
+
 struct CvdView {
     CvdHandshake *listing;
     CvdHandshake *handshake;
@@ -21,8 +23,9 @@ struct CvdView {
     int window;
     int socket;
     guint64 window_size;
-    struct vsoc_device_region *descriptors; /* as found; regions->len of them */
-    GError *bad_header;                     /* why there are none */
+    struct vsoc_device_region *descriptors;
+    guint n_descriptors;
+    GError *bad_header; /* why there are none */
 };
 
 void cvd_view_free(CvdView *view)
@@ -103,21 +106,33 @@ static gboolean fail_header(GError **error, const char *what, guint value)
     return FALSE;
 }
 
-/* Where the array is, is all that is needed of the header: how many there are is known. */
+/* There are as many as were listed, or more, where this user may not have all of them. */
 static gboolean read_descriptors(CvdView *view, GError **error)
 {
     struct vsoc_shm_layout_descriptor header;
-    gsize size = view->regions->len * sizeof *view->descriptors;
     if (!cvd_view_read(view, 0, &header, sizeof header, error))
         return FALSE;
     if (header.major_version != VSOC_LAYOUT_MAJOR_VERSION)
         return fail_header(error, "layout version", header.major_version);
+    view->n_descriptors = CLAMP(header.region_count, view->regions->len, MAX_DESCRIPTORS);
+    gsize size = view->n_descriptors * sizeof *view->descriptors;
     if (header.vsoc_region_desc_offset < sizeof header ||
         header.vsoc_region_desc_offset > view->window_size ||
         size > view->window_size - header.vsoc_region_desc_offset)
         return fail_header(error, "descriptors at", header.vsoc_region_desc_offset);
     view->descriptors = g_malloc0(size);
     return cvd_view_read(view, header.vsoc_region_desc_offset, view->descriptors, size, error);
+}
+
+/* Normally at its own index; the guest can have written anything, so what is found is checked. */
+static guint find_descriptor(const CvdView *view, guint index, guint32 begin)
+{
+    if (view->descriptors[index].region_begin_offset == begin)
+        return index;
+    for (guint i = 0; i < view->n_descriptors; i++)
+        if (view->descriptors[i].region_begin_offset == begin)
+            return i;
+    return index;
 }
 
 CvdView *cvd_view_open(const char *socket_path, GCancellable *cancellable, GError **error)
@@ -139,6 +154,6 @@ gboolean cvd_view_get_descriptor(CvdView *view, guint index, struct vsoc_device_
         g_propagate_error(error, g_error_copy(view->bad_header));
         return FALSE;
     }
-    *descriptor = view->descriptors[index];
+    *descriptor = view->descriptors[find_descriptor(view, index, info->begin)];
     return cvd_mapping_check(&ignored, descriptor, info->name, info->begin, info->end, error);
 }
