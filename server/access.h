@@ -71,11 +71,18 @@ CvdAccessRules *cvd_access_rules_ref(CvdAccessRules *rules);
 void cvd_access_rules_unref(CvdAccessRules *rules);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdAccessRules, cvd_access_rules_unref)
 
+/** cvd_access_rules_has: Returns: whether any rule gives just that */
+gboolean cvd_access_rules_has(const CvdAccessRules *rules, CvdAccess access);
+
+/** cvd_access_rules_is_for_others: Returns: whether any rule is for others than @uid and uid 0 */
+gboolean cvd_access_rules_is_for_others(const CvdAccessRules *rules, uid_t uid);
+
 /**
  * CvdPeer:
  * @pid: process id
  * @uid: effective uid
- * @gids: (array length=n_gids): effective gid and supplementary ones
+ * @gids: (element-type guint32) (nullable): effective gid and supplementary ones; %NULL where no
+ *   rule asks for them
  *
  * Who is at the other end of a connection, as the kernel noted when it was made (unix(7),
  * SO_PEERCRED and SO_PEERGROUPS).
@@ -83,9 +90,19 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdAccessRules, cvd_access_rules_unref)
 typedef struct {
     pid_t pid;
     uid_t uid;
-    const gid_t *gids;
-    guint n_gids;
+    GArray *gids;
 } CvdPeer;
+
+/**
+ * cvd_access_rules_get_peer:
+ * @socket: a connection
+ * @peer: (out caller-allocates): as far as the rules need to know it
+ *
+ * Returns: whether the kernel could tell
+ */
+gboolean cvd_access_rules_get_peer(const CvdAccessRules *rules, int socket, CvdPeer *peer);
+void cvd_peer_clear(CvdPeer *peer);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(CvdPeer, cvd_peer_clear)
 
 /** cvd_access_rules_check: Returns: what @peer may do with the region of that name */
 CvdAccess cvd_access_rules_check(const CvdAccessRules *rules, const CvdPeer *peer,

@@ -380,6 +380,8 @@ CvdClientPort *cvd_client_port_new(GMainContext *context, const CvdClientPortOpt
         .layout = options->layout,
         .doorbells = options->doorbells,
         .window_fd = options->window_fd,
+        .read_only_window_fd = options->read_only_window_fd,
+        .access = options->access,
         .version_reply = options->version_reply,
         .timeout_us = options->handshake_timeout_ms * G_TIME_SPAN_MILLISECOND,
         .attached = session_attached,

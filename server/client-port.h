@@ -17,6 +17,8 @@ typedef struct CvdClientPort CvdClientPort;
 /**
  * CvdClientPortOptions:
  * @layout: borrowed, as all pointers here
+ * @read_only_window_fd: the window for those who may only read; −1 = nobody
+ * @access: who may have which region
  * @version_reply: message 2 of the client protocol
  * @max_clients: connections kept at once; with that many the listening sockets rest
  * @handshake_timeout_ms: from accept, or a request's first byte, to the end of the answer
@@ -28,6 +30,8 @@ typedef struct {
     const CvdLayout *layout;
     const CvdDoorbells *doorbells;
     int window_fd;
+    int read_only_window_fd;
+    const CvdAccessRules *access;
     const char *version_reply;
     guint max_clients;
     guint handshake_timeout_ms;

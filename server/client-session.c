@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 /* What is thrown away, or listed, in one go; a listing of all regions takes some 30 of these. */
@@ -190,22 +191,86 @@ static gboolean pass_fd(CvdClientSession *session, int fd, CvdSessionState next)
     return pass_fds(session, &fd, 1, next);
 }
 
-/* Item 0 of a listing is the number of regions, item i + 1 is region i. */
-static gsize format_item(const CvdLayout *layout, guint item, char out[CVD_WIRE_ENTRY_SIZE + 1])
+/* Nobody is at the other end: whoever may only read can neither ring nor steal a wake-up. */
+static int make_dummy(void)
+{
+    return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+}
+
+static gboolean is_read_only(const CvdClientSession *session)
+{
+    return session->access == CVD_ACCESS_READ_ONLY;
+}
+
+static gboolean pass_doorbell(CvdClientSession *session, int doorbell, CvdSessionState next)
+{
+    if (!is_read_only(session))
+        return pass_fd(session, doorbell, next);
+    cvd_autofd dummy = make_dummy();
+    if (dummy < 0) {
+        session->wants = CVD_SESSION_WANTS_RETRY;
+        return FALSE;
+    }
+    return pass_fd(session, dummy, next);
+}
+
+static int get_window(const CvdClientSession *session)
+{
+    return is_read_only(session) ? session->service->read_only_window_fd
+                                 : session->service->window_fd;
+}
+
+/* What a client may see of the layout, looked up once for each piece of a listing. */
+typedef struct {
+    const CvdClientService *service;
+    CvdPeer peer;
+} View;
+
+static gboolean view_open(View *view, const CvdClientSession *session)
+{
+    *view = (View){.service = session->service};
+    return cvd_access_rules_get_peer(session->service->access, session->fd, &view->peer);
+}
+
+static void view_close(View *view)
+{
+    cvd_peer_clear(&view->peer);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(View, view_close)
+
+static CvdAccess view_check(const View *view, guint region)
+{
+    return cvd_access_rules_check(view->service->access, &view->peer,
+                                  view->service->layout->regions[region].name);
+}
+
+static guint view_count(const View *view)
+{
+    guint n = 0;
+
+    for (guint i = 0; i < view->service->layout->n_regions; i++)
+        n += view_check(view, i) != CVD_ACCESS_NONE;
+    return n;
+}
+
+/* Item 0 of a listing is the number of regions, item i + 1 is region i, nothing if it is hidden. */
+static gsize format_item(const View *view, guint item, char out[CVD_WIRE_ENTRY_SIZE + 1])
 {
     if (item == 0)
-        return cvd_wire_format_number(out, layout->n_regions);
-    const CvdLayoutRegion *region = &layout->regions[item - 1];
+        return cvd_wire_format_number(out, view_count(view));
+    if (view_check(view, item - 1) == CVD_ACCESS_NONE)
+        return 0;
+    const CvdLayoutRegion *region = &view->service->layout->regions[item - 1];
     return cvd_wire_format_entry(out, region->begin, region->end, region->name);
 }
 
-static void advance_list(CvdClientSession *session, gsize n_sent)
+static void advance_list(CvdClientSession *session, const View *view, gsize n_sent)
 {
     char item[CVD_WIRE_ENTRY_SIZE + 1];
 
     n_sent += session->sent;
     for (;;) {
-        gsize size = format_item(session->service->layout, session->list_item, item);
+        gsize size = format_item(view, session->list_item, item);
         if (n_sent < size)
             break;
         n_sent -= size;
@@ -226,12 +291,17 @@ static void finish_request(CvdClientSession *session)
 static gboolean send_list_piece(CvdClientSession *session)
 {
     const CvdLayout *layout = session->service->layout;
+    g_auto(View) view = {0};
     char piece[CHUNK_SIZE];
     gsize size = 0, n_sent;
 
+    if (!view_open(&view, session)) {
+        cvd_client_session_close(session);
+        return FALSE;
+    }
     for (guint i = session->list_item;
          i <= layout->n_regions && size + CVD_WIRE_ENTRY_SIZE < sizeof piece; i++)
-        size += format_item(layout, i, piece + size);
+        size += format_item(&view, i, piece + size);
 
     SendResult result =
         send_rest(session, piece + session->sent, size - session->sent, NULL, 0, &n_sent);
@@ -239,7 +309,7 @@ static gboolean send_list_piece(CvdClientSession *session)
         cvd_client_session_close(session);
         return FALSE;
     }
-    advance_list(session, n_sent);
+    advance_list(session, &view, n_sent);
     if (session->list_item > layout->n_regions) {
         finish_request(session);
         return TRUE;
@@ -258,14 +328,28 @@ static void attached(CvdClientSession *session)
                                session->service->layout->regions[session->region].name);
 }
 
+static int find_region(const CvdClientSession *session, const CvdWireName *name)
+{
+    if (memchr(name->bytes, '\0', name->length) != NULL)
+        return -1;
+    return cvd_layout_find(session->service->layout, name->bytes, name->length);
+}
+
+static CvdAccess check_access(const CvdClientSession *session, int region)
+{
+    g_auto(View) view = {0};
+
+    return region >= 0 && view_open(&view, session) ? view_check(&view, (guint)region)
+                                                    : CVD_ACCESS_NONE;
+}
+
 static void look_up(CvdClientSession *session, const CvdWireName *name, gint64 now_us)
 {
     gboolean is_legacy = session->dialect == CVD_DIALECT_LEGACY;
 
-    session->region = -1;
-    if (memchr(name->bytes, '\0', name->length) == NULL)
-        session->region = cvd_layout_find(session->service->layout, name->bytes, name->length);
-    if (session->region >= 0) {
+    session->region = find_region(session, name);
+    session->access = (guint8)check_access(session, session->region);
+    if (session->access != CVD_ACCESS_NONE) {
         set_state(session,
                   is_legacy ? CVD_SESSION_SENDING_LEGACY_ANSWER : CVD_SESSION_SENDING_OFFSETS);
         return;
@@ -273,12 +357,27 @@ static void look_up(CvdClientSession *session, const CvdWireName *name, gint64 n
 
     g_autofree char *shown = cvd_escape_bytes(name->bytes, name->length);
     if (cvd_log_limit_pass(&session->service->log_limit, now_us))
-        g_message("client of pid %d asked for region \"%s\", which there is not",
-                  peer_pid(session->fd), shown);
+        g_message("client of pid %d asked for region \"%s\", which %s", peer_pid(session->fd),
+                  shown, session->region < 0 ? "there is not" : "it may not have");
     if (is_legacy)
         linger(session, now_us);
     else
         set_state(session, CVD_SESSION_SENDING_UNKNOWN);
+}
+
+/* Who may have nothing learns nothing, not even that there is something. */
+static void start_list(CvdClientSession *session, gint64 now_us)
+{
+    g_auto(View) view = {0};
+
+    if (view_open(&view, session) && view_count(&view) > 0) {
+        set_state(session, CVD_SESSION_SENDING_LIST);
+        return;
+    }
+    if (cvd_log_limit_pass(&session->service->log_limit, now_us))
+        g_message("client of pid %d asked for the regions, of which it may have none",
+                  peer_pid(session->fd));
+    set_state(session, CVD_SESSION_SENDING_UNKNOWN);
 }
 
 static gboolean handle_event(CvdClientSession *session, CvdWireEvent event, const CvdWireName *name,
@@ -292,7 +391,7 @@ static gboolean handle_event(CvdClientSession *session, CvdWireEvent event, cons
         set_state(session, CVD_SESSION_SENDING_VERSION);
         return TRUE;
     case CVD_WIRE_LIST:
-        set_state(session, CVD_SESSION_SENDING_LIST);
+        start_list(session, now_us);
         return TRUE;
     case CVD_WIRE_REGION:
         look_up(session, name, now_us);
@@ -358,7 +457,7 @@ static gboolean send_legacy_hello(CvdClientSession *session)
 
 static gboolean send_window(CvdClientSession *session)
 {
-    if (!pass_fd(session, session->service->window_fd, CVD_SESSION_IDLE))
+    if (!pass_fd(session, get_window(session), CVD_SESSION_IDLE))
         return FALSE;
     attached(session);
     return TRUE;
@@ -366,10 +465,20 @@ static gboolean send_window(CvdClientSession *session)
 
 static gboolean send_legacy_answer(CvdClientSession *session, guint region)
 {
-    const int fds[] = {cvd_doorbells_get_guest_to_host(session->service->doorbells, region),
-                       cvd_doorbells_get_host_to_guest(session->service->doorbells, region),
-                       session->service->window_fd};
+    const CvdDoorbells *doorbells = session->service->doorbells;
+    cvd_autofd first_dummy = is_read_only(session) ? make_dummy() : -1;
+    cvd_autofd second_dummy = is_read_only(session) ? make_dummy() : -1;
+    int fds[] = {cvd_doorbells_get_guest_to_host(doorbells, region),
+                 cvd_doorbells_get_host_to_guest(doorbells, region), get_window(session)};
 
+    if (is_read_only(session)) {
+        fds[0] = first_dummy;
+        fds[1] = second_dummy;
+    }
+    if (fds[0] < 0 || fds[1] < 0) {
+        session->wants = CVD_SESSION_WANTS_RETRY;
+        return FALSE;
+    }
     if (!pass_fds(session, fds, G_N_ELEMENTS(fds), CVD_SESSION_IDLE))
         return FALSE;
     attached(session);
@@ -396,11 +505,11 @@ static gboolean step(CvdClientSession *session, gint64 now_us)
     case CVD_SESSION_SENDING_OFFSETS:
         return send_offsets(session, &service->layout->regions[region]);
     case CVD_SESSION_SENDING_GUEST_TO_HOST:
-        return pass_fd(session, cvd_doorbells_get_guest_to_host(service->doorbells, region),
-                       CVD_SESSION_SENDING_HOST_TO_GUEST);
+        return pass_doorbell(session, cvd_doorbells_get_guest_to_host(service->doorbells, region),
+                             CVD_SESSION_SENDING_HOST_TO_GUEST);
     case CVD_SESSION_SENDING_HOST_TO_GUEST:
-        return pass_fd(session, cvd_doorbells_get_host_to_guest(service->doorbells, region),
-                       CVD_SESSION_SENDING_WINDOW);
+        return pass_doorbell(session, cvd_doorbells_get_host_to_guest(service->doorbells, region),
+                             CVD_SESSION_SENDING_WINDOW);
     case CVD_SESSION_SENDING_WINDOW:
         return send_window(session);
     case CVD_SESSION_SENDING_LEGACY_HELLO:

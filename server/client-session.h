@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/wire.h"
+#include "server/access.h"
 #include "server/doorbells.h"
 #include "server/layout.h"
 
@@ -22,6 +23,8 @@ typedef enum {
  * @layout: where offsets come from
  * @doorbells: handed out
  * @window_fd: handed out
+ * @read_only_window_fd: handed out where only reading is allowed; −1 where no rule says so
+ * @access: who may have which region
  * @version_reply: message 2
  * @timeout_us: how long a request may take from its first byte to the last of its answer, in
  *   microseconds; a connection's first one begins when it is made
@@ -36,6 +39,8 @@ typedef struct {
     const CvdLayout *layout;
     const CvdDoorbells *doorbells;
     int window_fd;
+    int read_only_window_fd;
+    const CvdAccessRules *access;
     const char *version_reply;
     gint64 timeout_us;
     void (*attached)(gpointer owner, CvdClientSession *session, const char *region);
@@ -93,6 +98,7 @@ struct CvdClientSession {
     guint8 dialect;
     guint8 state;
     guint8 wants;
+    guint8 access; /* to `region` */
     CvdWireParser parser;
 };
 

@@ -48,6 +48,7 @@ struct _CvdServer {
     CvdLayout *layout;
     CvdServerOptions options; /* strings are owned */
     CvdWindow *window;
+    int read_only_window_fd; /* −1 where nobody gets it */
     CvdDoorbells *doorbells;
     CvdListener *vm_listener;
     CvdListener *client_listener;
@@ -122,6 +123,8 @@ static gboolean open_client_port(CvdServer *server, GError **error)
         .layout = server->layout,
         .doorbells = server->doorbells,
         .window_fd = cvd_window_get_fd(server->window),
+        .read_only_window_fd = server->read_only_window_fd,
+        .access = server->options.access,
         .version_reply = server->options.version_reply,
         .max_clients = server->options.max_clients,
         .handshake_timeout_ms = server->options.handshake_timeout_ms,
@@ -138,10 +141,20 @@ static gboolean open_client_port(CvdServer *server, GError **error)
                             CVD_DIALECT_LEGACY, error);
 }
 
-static gboolean open_all(CvdServer *server, GError **error)
+static gboolean open_window(CvdServer *server, GError **error)
 {
     server->window = cvd_window_new(server->layout, &server->options.window, error);
     if (server->window == NULL)
+        return FALSE;
+    if (!cvd_access_rules_has(server->options.access, CVD_ACCESS_READ_ONLY))
+        return TRUE;
+    server->read_only_window_fd = cvd_window_open_read_only(server->window, error);
+    return server->read_only_window_fd >= 0;
+}
+
+static gboolean open_all(CvdServer *server, GError **error)
+{
+    if (!open_window(server, error))
         return FALSE;
     server->doorbells = cvd_doorbells_new(server->layout->n_regions, error);
     if (server->doorbells == NULL)
@@ -159,6 +172,7 @@ static void close_all(CvdServer *server)
     g_clear_pointer(&server->vm_port, cvd_vm_port_free);
     g_clear_pointer(&server->vm_listener, cvd_listener_free);
     g_clear_pointer(&server->doorbells, cvd_doorbells_free);
+    cvd_close_fd(&server->read_only_window_fd);
     g_clear_pointer(&server->window, cvd_window_free);
 }
 
@@ -246,6 +260,12 @@ int cvd_server_get_window_fd(CvdServer *server)
     return cvd_window_get_fd(server->window);
 }
 
+int cvd_server_open_window_read_only(CvdServer *server, GError **error)
+{
+    g_assert(CVD_IS_SERVER(server) && server->state == SERVER_STARTED);
+    return cvd_window_open_read_only(server->window, error);
+}
+
 gboolean cvd_server_vm_has_read_all(CvdServer *server)
 {
     g_assert(CVD_IS_SERVER(server));
@@ -301,6 +321,8 @@ CvdServer *cvd_server_new(CvdLayout *layout, const CvdServerOptions *options)
     own->vm_socket = g_strdup(options->vm_socket);
     own->client_socket = g_strdup(options->client_socket);
     own->legacy_socket = g_strdup(options->legacy_socket);
+    own->access = options->access != NULL ? cvd_access_rules_ref(options->access)
+                                          : cvd_access_rules_new_default();
     own->version_reply =
         g_strdup(options->version_reply != NULL ? options->version_reply : CVD_WIRE_VERSION_REPLY);
     if (own->max_clients == 0)
@@ -314,6 +336,7 @@ CvdServer *cvd_server_new(CvdLayout *layout, const CvdServerOptions *options)
 static void cvd_server_init(CvdServer *server)
 {
     server->context = g_main_context_ref_thread_default();
+    server->read_only_window_fd = -1;
 }
 
 static void cvd_server_dispose(GObject *object)
@@ -333,6 +356,7 @@ static void cvd_server_finalize(GObject *object)
     g_free((char *)server->options.client_socket);
     g_free((char *)server->options.legacy_socket);
     g_free((char *)server->options.version_reply);
+    cvd_access_rules_unref(server->options.access);
     G_OBJECT_CLASS(cvd_server_parent_class)->finalize(object);
 }
 

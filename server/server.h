@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "server/access.h"
 #include "server/layout.h"
 #include "server/window.h"
 
@@ -30,6 +31,8 @@ typedef enum {
  * @legacy_socket: (nullable): path of the socket of the binary dialect; %NULL = none
  * @socket_mode: the mode of all three
  * @vm_access: who may attach as the VM
+ * @access: (nullable): which client may have which region; %NULL: the same effective uid and uid 0
+ *   everything, others nothing
  * @version_reply: (nullable): message 2 of the client protocol; %NULL = `PROTOCOL_VER 0`
  * @max_clients: connections kept at once; 0 = 1024
  * @handshake_timeout_ms: 0 = 5000
@@ -41,6 +44,7 @@ typedef struct {
     const char *legacy_socket;
     mode_t socket_mode;
     CvdVmAccess vm_access;
+    CvdAccessRules *access;
     const char *version_reply;
     guint max_clients;
     guint handshake_timeout_ms;
@@ -128,6 +132,16 @@ void cvd_server_disconnect_vm(CvdServer *server);
  * Returns: the window's descriptor, which stays the server's
  */
 int cvd_server_get_window_fd(CvdServer *server);
+
+/**
+ * cvd_server_open_window_read_only:
+ * @server: a started server
+ * @error: %CVD_ERROR_FAILED
+ *
+ * Returns: (transfer full): a descriptor of the window through which it can only be read; −1 on
+ *   failure
+ */
+int cvd_server_open_window_read_only(CvdServer *server, GError **error);
 
 /**
  * cvd_server_vm_has_read_all:

@@ -337,6 +337,17 @@ int cvd_window_get_fd(const CvdWindow *window)
     return window->fd;
 }
 
+int cvd_window_open_read_only(const CvdWindow *window, GError **error)
+{
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", window->fd);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno,
+                            "cannot open the window for reading only (is /proc mounted?)");
+    return fd;
+}
+
 gboolean cvd_window_reset_signals(CvdWindow *window, GError **error)
 {
     if (!mend_size(window, error))

@@ -68,6 +68,18 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdWindow, cvd_window_free)
 int cvd_window_get_fd(const CvdWindow *window);
 
 /**
+ * cvd_window_open_read_only:
+ * @error: %CVD_ERROR_FAILED, e.g. where /proc is not mounted
+ *
+ * Opens the window once more (proc(5), /proc/PID/fd). Through the new descriptor it can neither be
+ * written, mapped for writing nor resized, and no seal be added. But whoever may open the file, by
+ * its mode 0600 this uid and uid 0, can open it for writing through /proc as well.
+ *
+ * Returns: (transfer full): the descriptor; −1 on failure
+ */
+int cvd_window_open_read_only(const CvdWindow *window, GError **error);
+
+/**
  * cvd_window_reset_signals:
  *
  * Zeroes every signal table and interrupt-signalled word, for a guest that was reset: the VM must

@@ -25,6 +25,7 @@ typedef struct {
     CvdLayout *layout;
     CvdDoorbells *doorbells;
     int window_fd;
+    CvdAccessRules *access;
     char *dir;
     char *path;
     char *legacy_path;
@@ -65,6 +66,7 @@ static Fixture *fixture_new(guint max_clients, guint timeout_ms)
     f->layout = test_layout_new(N_REGIONS);
     f->doorbells = cvd_doorbells_new(N_REGIONS, NULL);
     f->window_fd = test_window_new(f->layout);
+    f->access = cvd_access_rules_new_default();
     f->dir = g_dir_make_tmp("cvd-XXXXXX", NULL);
     f->path = g_build_filename(f->dir, "client", NULL);
     f->legacy_path = g_build_filename(f->dir, "legacy", NULL);
@@ -74,6 +76,8 @@ static Fixture *fixture_new(guint max_clients, guint timeout_ms)
         .layout = f->layout,
         .doorbells = f->doorbells,
         .window_fd = f->window_fd,
+        .read_only_window_fd = -1,
+        .access = f->access,
         .version_reply = CVD_WIRE_VERSION_REPLY,
         .max_clients = max_clients,
         .handshake_timeout_ms = timeout_ms,
@@ -100,6 +104,7 @@ static void fixture_free(Fixture *f)
     g_free(f->path);
     g_free(f->legacy_path);
     g_free(f->dir);
+    cvd_access_rules_unref(f->access);
     cvd_doorbells_free(f->doorbells);
     cvd_layout_unref(f->layout);
     g_main_context_unref(f->context);

@@ -222,12 +222,15 @@ TestTalk *test_talk_new(CvdDialect dialect, guint n_regions)
     talk->doorbells = cvd_doorbells_new(n_regions, NULL);
     g_assert_nonnull(talk->doorbells);
     talk->window_fd = test_window_new(talk->layout);
+    talk->access = cvd_access_rules_new_default();
     talk->events = g_string_new(NULL);
     talk->now_us = 1000;
     talk->service = (CvdClientService){
         .layout = talk->layout,
         .doorbells = talk->doorbells,
         .window_fd = talk->window_fd,
+        .read_only_window_fd = -1,
+        .access = talk->access,
         .version_reply = CVD_WIRE_VERSION_REPLY,
         .timeout_us = TEST_TIMEOUT_US,
         .attached = on_attached,
@@ -246,6 +249,7 @@ void test_talk_free(TestTalk *talk)
     cvd_close_fd(&talk->peer);
     cvd_close_fd(&talk->window_fd);
     cvd_doorbells_free(talk->doorbells);
+    cvd_access_rules_unref(talk->access);
     cvd_layout_unref(talk->layout);
     g_string_free(talk->events, TRUE);
     g_free(talk);

@@ -71,6 +71,7 @@ void test_expect_end(GMainContext *context, int peer);
 /**
  * TestTalk:
  * @peer: the client's end
+ * @access: this user may everything; a test may put other rules in the service
  * @now_us: the time that the session is told
  * @events: `A(name)` for each attachment, `C` for the close
  *
@@ -80,6 +81,7 @@ typedef struct {
     CvdLayout *layout;
     CvdDoorbells *doorbells;
     int window_fd;
+    CvdAccessRules *access;
     CvdClientService service;
     CvdClientSession session;
     int peer;
