@@ -5,6 +5,7 @@
  */
 #include "launcher/config-draft.h"
 
+#include "launcher/config-access.h"
 #include "launcher/qemu-config.h"
 #include "launcher/restart-policy.h"
 #include "server/listener.h"
@@ -194,6 +195,7 @@ static const CvdField cvd_fields[] = {
     {.key = "limits", .read = cvd_read_object, .fields = limit_fields},
     {.key = "ivshmem", .read = cvd_read_object, .fields = ivshmem_fields},
     {.key = "lifecycle", .read = cvd_read_object, .fields = lifecycle_fields},
+    {.key = "access", .read = cvd_access_read, .offset = AT(config.access)},
     {.key = NULL},
 };
 
@@ -233,6 +235,7 @@ void cvd_config_free(CvdConfig *config)
     g_free(config->client_socket);
     g_free(config->legacy_socket);
     g_free(config->version_reply);
+    g_clear_pointer(&config->access, cvd_access_rules_unref);
     cvd_qemu_config_clear(&config->qemu);
     g_free(config); /* the first member of its draft */
 }

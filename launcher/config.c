@@ -9,6 +9,7 @@
 #include "launcher/config.h"
 
 #include "base/error.h"
+#include "launcher/config-access.h"
 #include "launcher/config-draft.h"
 #include "launcher/json-scan.h"
 #include "launcher/json.h"
@@ -167,6 +168,17 @@ gboolean cvd_config_check_sockets(const CvdConfig *config, const char *runtime_d
     return problems->len == n_before;
 }
 
+/* Which regions there are is only known now. */
+static void check_access(const CvdPlace *root_place, JsonNode *root, const CvdConfig *config)
+{
+    g_autofree char *path = NULL;
+    JsonNode *node = json_object_get_member(json_node_get_object(root), "access");
+    CvdPlace place = cvd_place_member(root_place, "access", node, &path);
+
+    if (config->layout && config->access)
+        cvd_access_check(&place, node, config);
+}
+
 /* cvd.json has an object for its root. */
 static CvdDraft *read_all(CvdReader *reader, const CvdConfigSource *source, const char *path,
                           JsonNode *root)
@@ -185,6 +197,7 @@ static CvdDraft *read_all(CvdReader *reader, const CvdConfigSource *source, cons
     cvd_draft_read(draft, &place, root);
     override_name(source, draft, reader->problems);
     read_trees(draft, &layout, &qemu);
+    check_access(&place, root, &draft->config);
     return draft;
 }
 

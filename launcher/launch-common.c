@@ -31,6 +31,7 @@ static CvdServer *server_new(const CvdConfig *config, const char *vm_socket, con
         .legacy_socket = config->legacy_socket,
         .socket_mode = config->socket_mode,
         .vm_access = vm_access,
+        .access = config->access,
         .version_reply = config->version_reply,
         .max_clients = config->max_clients,
         .handshake_timeout_ms = config->handshake_timeout_ms,

@@ -6,8 +6,6 @@
 #include "base/error.h"
 #include "launcher/json.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 
 static CvdQmp *get_qmp(const CvdLaunch *launch)
@@ -169,14 +167,9 @@ static char *report(int *window_fd, GError **error, gpointer data)
 {
     const CvdLaunch *launch = data;
 
-    g_autofree char *path =
-        g_strdup_printf("/proc/self/fd/%d", cvd_server_get_window_fd(launch->host.server));
-
-    *window_fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (*window_fd < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot open the window");
+    *window_fd = cvd_server_open_window_read_only(launch->host.server, error);
+    if (*window_fd < 0)
         return NULL;
-    }
     return cvd_launch_describe(launch);
 }
 
