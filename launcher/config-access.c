@@ -210,5 +210,6 @@ void cvd_access_check(const CvdPlace *place, JsonNode *node, const CvdConfig *co
         CvdPlace at = cvd_place_element(place, i, element, &path);
         check_regions(&at, element, config->layout);
     }
-    check_reach(place, config);
+    if (place->reader->problems->len == 0)
+        check_reach(place, config);
 }

@@ -294,10 +294,13 @@ static void test_slow_vm_stalls_no_client(void)
     g_autoptr(Fixture) f = fixture_new(CVD_MAX_REGIONS, TRUE);
     g_autofree char *path = g_build_filename(f->dir, "client", NULL);
     cvd_autofd listening_fd = test_listen(path);
+    g_autoptr(CvdAccessRules) access = cvd_access_rules_new_default();
     const CvdClientPortOptions options = {
         .layout = f->layout,
         .doorbells = f->doorbells,
         .window_fd = f->window_fd,
+        .read_only_window_fd = -1,
+        .access = access,
         .version_reply = CVD_WIRE_VERSION_REPLY,
         .max_clients = 4,
         .handshake_timeout_ms = 60000,
