@@ -165,6 +165,15 @@ static char **choose_accel(const CvdQemuConfig *qemu, GPtrArray *problems)
     return usable;
 }
 
+static void check_run_as(const CvdQemuConfig *qemu, GPtrArray *problems)
+{
+    if (qemu->run_as != NULL && geteuid() != 0)
+        g_ptr_array_add(problems,
+                        g_strdup_printf("qemu.run_as: only root can start QEMU as user "
+                                        "\"%s\"; leave it out, or start cvd-launch as root",
+                                        qemu->run_as->user));
+}
+
 gboolean cvd_config_probe(const CvdConfig *config, CvdQemuTools *tools, GPtrArray *problems)
 {
     guint n_before = problems->len;
@@ -173,6 +182,7 @@ gboolean cvd_config_probe(const CvdConfig *config, CvdQemuTools *tools, GPtrArra
         .accel = choose_accel(&config->qemu, problems),
     };
     check_files(&config->qemu, problems);
+    check_run_as(&config->qemu, problems);
     if (problems->len > n_before)
         return FALSE;
     *tools = found;

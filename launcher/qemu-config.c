@@ -5,6 +5,7 @@
  * command line that cannot mean what its author meant is refused here.
  */
 #include "launcher/qemu-config.h"
+#include "launcher/run-as.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -207,6 +208,7 @@ static const CvdField qemu_fields[] = {
      .offset = AT(watchdog_s),
      .min = 0,
      .max = MAX_WATCHDOG_S},
+    {.key = "run_as", .read = cvd_run_as_read, .offset = AT(run_as)},
     {.key = NULL},
 };
 
@@ -265,6 +267,7 @@ void cvd_qemu_config_clear(CvdQemuConfig *qemu)
     g_free(qemu->display);
     g_free(qemu->sandbox);
     g_strfreev(qemu->extra_args);
+    g_clear_pointer(&qemu->run_as, cvd_run_as_free);
     *qemu = (CvdQemuConfig){0};
 }
 

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/source.h"
+#include "launcher/run-as.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -25,17 +26,30 @@ struct CvdQemuProcess {
     gpointer user_data;
 };
 
-/* Runs in the child, between fork and exec. */
+typedef struct {
+    pid_t launcher;
+    const CvdRunAs *run_as;
+} ChildSetup;
+
+/*
+ * Runs in the child, between fork and exec. A change of ids takes the death signal away, so it
+ * comes after that; and if the launcher died before it was set, no signal will come.
+ */
 static void set_up_child(gpointer data)
 {
-    const pid_t *launcher = data;
+    static const char text[] = "cvd-launch: cannot become the user of qemu.run_as\n";
+    const ChildSetup *setup = data;
 
     setpgid(0, 0);
     signal(SIGPIPE, SIG_DFL);
     signal(SIGTTIN, SIG_DFL);
+    if (setup->run_as != NULL && cvd_run_as_enter(setup->run_as) < 0) {
+        if (write(STDERR_FILENO, text, sizeof text - 1) < 0)
+            _exit(EXIT_FAILURE);
+        _exit(EXIT_FAILURE);
+    }
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    /* If the launcher died before the line above, no signal will come. */
-    if (getppid() != *launcher)
+    if (getppid() != setup->launcher)
         _exit(EXIT_FAILURE);
 }
 
@@ -77,14 +91,14 @@ static gboolean watch(CvdQemuProcess *process, GError **error)
     return TRUE;
 }
 
-CvdQemuProcess *cvd_qemu_process_spawn(char **argv, const CvdQemuFds *fds, CvdQemuExited exited,
-                                       gpointer user_data, GError **error)
+CvdQemuProcess *cvd_qemu_process_spawn(char **argv, const CvdQemuFds *fds, const CvdRunAs *run_as,
+                                       CvdQemuExited exited, gpointer user_data, GError **error)
 {
     g_autoptr(CvdQemuProcess) process = g_new0(CvdQemuProcess, 1);
     const int sources[] = {fds->ivshmem, fds->qmp, fds->serial};
     const int targets[] = {CVD_QEMU_FIRST_FD, CVD_QEMU_FIRST_FD + 1, CVD_QEMU_FIRST_FD + 2};
     gsize n_fds = G_N_ELEMENTS(sources) - (fds->serial < 0 ? 1 : 0);
-    pid_t launcher = getpid();
+    ChildSetup setup = {.launcher = getpid(), .run_as = run_as};
     g_autoptr(GError) spawn_error = NULL;
 
     process->pidfd = -1;
@@ -92,7 +106,7 @@ CvdQemuProcess *cvd_qemu_process_spawn(char **argv, const CvdQemuFds *fds, CvdQe
     process->user_data = user_data;
     if (!g_spawn_async_with_pipes_and_fds(NULL, (const char *const *)argv, NULL,
                                           G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDIN_FROM_DEV_NULL,
-                                          set_up_child, &launcher, -1, fds->output, fds->output,
+                                          set_up_child, &setup, -1, fds->output, fds->output,
                                           sources, targets, n_fds, &process->pid, NULL, NULL, NULL,
                                           &spawn_error)) {
         g_set_error(error, CVD_ERROR, CVD_ERROR_FAILED, "cannot start %s: %s; check qemu.binary",

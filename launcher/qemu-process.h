@@ -44,6 +44,8 @@ typedef void (*CvdQemuExited)(CvdExit how, gpointer user_data);
  * cvd_qemu_process_spawn:
  * @argv: (array zero-terminated=1): the command line, its program a path
  * @fds: what it inherits
+ * @run_as: (nullable): the user that it runs as, if this is root's program; %NULL = our own. When
+ *   that fails QEMU exits, with a line on @fds.output
  * @exited: called once; what is left of the process group has been killed then
  * @error: %CVD_ERROR_FAILED: it could not be started; the message names the program
  *
@@ -53,8 +55,8 @@ typedef void (*CvdQemuExited)(CvdExit how, gpointer user_data);
  *
  * Returns: (transfer full) (nullable): the process
  */
-CvdQemuProcess *cvd_qemu_process_spawn(char **argv, const CvdQemuFds *fds, CvdQemuExited exited,
-                                       gpointer user_data, GError **error);
+CvdQemuProcess *cvd_qemu_process_spawn(char **argv, const CvdQemuFds *fds, const CvdRunAs *run_as,
+                                       CvdQemuExited exited, gpointer user_data, GError **error);
 
 /**
  * cvd_qemu_process_free:

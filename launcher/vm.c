@@ -78,7 +78,8 @@ static gboolean spawn(CvdVm *vm, int ivshmem_fd, CvdLogFile *qemu_log, GError **
         .serial = qemu_serial,
         .output = qemu_output,
     };
-    vm->process = cvd_qemu_process_spawn(vm->argv, &fds, on_exited, vm, error);
+    vm->process =
+        cvd_qemu_process_spawn(vm->argv, &fds, vm->config->qemu.run_as, on_exited, vm, error);
     if (vm->process == NULL)
         return FALSE;
     vm->qmp = cvd_qmp_new(g_steal_fd(&qmp), &vm->handlers.qmp, vm->user_data);

@@ -458,6 +458,21 @@ static void test_report_of_a_failure(gconstpointer data)
     unlink(path);
 }
 
+static void test_serve_only(gconstpointer data)
+{
+    g_autoptr(Fixture) f = without_instance();
+    g_autofree char *config = test_source_path("conf/cvd.json");
+    const char *argv[] = {g_getenv("CVD_LAUNCH"), "--serve-only", "-c", config, "-n", NAME, NULL};
+
+    f->launcher = test_process_start(f->sandbox, argv, NULL, NULL);
+    test_process_wait_err(f->launcher, "serving without a VM", 1);
+    prints(CTL(f, "status"), "state     starting (serving without a VM (--serve-only))");
+    fails(CTL(f, "restart"), 1, "QEMU is somebody else's");
+    fails(CTL(f, "qmp", "stop"), 1, "QEMU is somebody else's");
+    fails(CTL(f, "console"), 1, "QEMU is somebody else's");
+    stop(f);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -477,5 +492,6 @@ int main(int argc, char **argv)
     test_add("/ctl/no-console", NULL, test_no_console);
     test_add("/ctl/report", NULL, test_report);
     test_add("/ctl/report-of-a-failure", NULL, test_report_of_a_failure);
+    test_add("/ctl/serve-only", NULL, test_serve_only);
     return g_test_run();
 }

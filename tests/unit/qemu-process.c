@@ -6,6 +6,7 @@
 #include "base/fd.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -30,7 +31,7 @@ static CvdQemuProcess *spawn(const char *script, const CvdQemuFds *fds, Result *
 {
     g_autoptr(GError) error = NULL;
     char *argv[] = {(char *)"/bin/sh", (char *)"-c", (char *)script, NULL};
-    CvdQemuProcess *process = cvd_qemu_process_spawn(argv, fds, on_exited, result, &error);
+    CvdQemuProcess *process = cvd_qemu_process_spawn(argv, fds, NULL, on_exited, result, &error);
     g_assert_no_error(error);
     return process;
 }
@@ -218,7 +219,7 @@ static void test_missing_program(void)
     CvdQemuFds fds = open_fds(ends);
     char *argv[] = {(char *)"/nonexistent/qemu", NULL};
 
-    g_assert_null(cvd_qemu_process_spawn(argv, &fds, on_exited, &result, &error));
+    g_assert_null(cvd_qemu_process_spawn(argv, &fds, NULL, on_exited, &result, &error));
     g_assert_error(error, CVD_ERROR, CVD_ERROR_FAILED);
     g_assert_nonnull(strstr(error->message, "/nonexistent/qemu"));
     close_fds(&fds);
@@ -231,6 +232,79 @@ static void test_nothing(void)
     g_test_skip("pidfd_open does not work here, as under valgrind");
 }
 
+#define OTHER_UID 65534
+
+static CvdQemuProcess *spawn_as_other(const char *script, const CvdQemuFds *fds, Result *result)
+{
+    g_autoptr(GError) error = NULL;
+    char *argv[] = {(char *)"/bin/sh", (char *)"-c", (char *)script, NULL};
+    gid_t gids[] = {OTHER_UID, 4711};
+    const CvdRunAs run_as = {
+        .user = (char *)"other", .uid = OTHER_UID, .gid = OTHER_UID, .gids = gids, .n_gids = 2};
+    CvdQemuProcess *process = cvd_qemu_process_spawn(argv, fds, &run_as, on_exited, result, &error);
+
+    g_assert_no_error(error);
+    return process;
+}
+
+static void test_run_as(void)
+{
+    g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
+    Result result = {.loop = loop};
+    int ends[4];
+
+    if (geteuid() != 0) {
+        g_test_skip("only root can start a program as another user");
+        return;
+    }
+    CvdQemuFds fds = open_fds(ends);
+    g_autoptr(CvdQemuProcess) process =
+        spawn_as_other("grep -E '^(Uid|Gid|Groups|CapEff)' /proc/self/status", &fds, &result);
+    close_fds(&fds);
+    g_main_loop_run(loop);
+    g_assert_cmpint(result.how.value, ==, 0);
+    const char *expected[] = {"Uid:\t65534\t65534\t65534\t65534",
+                              "Gid:\t65534\t65534\t65534\t65534", "Groups:\t4711 65534 ",
+                              "CapEff:\t0000000000000000"};
+    for (gsize i = 0; i < G_N_ELEMENTS(expected); i++) {
+        g_autofree char *line = read_line(ends[0]);
+        g_assert_cmpstr(line, ==, expected[i]);
+    }
+    for (int i = 0; i < 4; i++)
+        close(ends[i]);
+}
+
+/* The change of user takes the death signal away if it was set before. */
+static void test_run_as_dies_with_us(void)
+{
+    int ends[4];
+
+    if (geteuid() != 0) {
+        g_test_skip("only root can start a program as another user");
+        return;
+    }
+    CvdQemuFds fds = open_fds(ends);
+    pid_t launcher = fork();
+    if (launcher == 0) {
+        Result result = {0};
+        CvdQemuProcess *process = spawn_as_other("echo $$; exec sleep 1000", &fds, &result);
+        close_fds(&fds);
+        g_assert_nonnull(process);
+        pause();
+        _exit(0);
+    }
+    close_fds(&fds);
+    g_autofree char *pid = read_line(ends[0]);
+    cvd_autofd child = pidfd_open((pid_t)g_ascii_strtoll(pid, NULL, 10), 0);
+    g_assert_cmpint(child, >=, 0);
+    kill(launcher, SIGKILL);
+    g_assert_cmpint(waitpid(launcher, NULL, 0), ==, launcher);
+    struct pollfd gone = {.fd = child, .events = POLLIN};
+    g_assert_cmpint(poll(&gone, 1, 60000), ==, 1);
+    for (int i = 0; i < 4; i++)
+        close(ends[i]);
+}
+
 int main(int argc, char **argv)
 {
     cvd_autofd self = pidfd_open(getpid(), 0);
@@ -239,6 +313,8 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN); /* as the launcher does */
     if (self < 0) {
         g_test_add_func("/qemu-process/all", test_nothing);
+        g_test_add_func("/qemu-process/run-as", test_run_as);
+        g_test_add_func("/qemu-process/run-as/dies-with-us", test_run_as_dies_with_us);
         return g_test_run();
     }
     g_test_add_func("/qemu-process/inherits-its-descriptors-only", test_descriptors);
@@ -251,5 +327,7 @@ int main(int argc, char **argv)
     g_test_add_func("/qemu-process/exit-takes-the-group", test_exit_without_children);
     g_test_add_func("/qemu-process/dies-with-the-launcher", test_death_signal);
     g_test_add_func("/qemu-process/missing-program", test_missing_program);
+    g_test_add_func("/qemu-process/run-as", test_run_as);
+    g_test_add_func("/qemu-process/run-as/dies-with-us", test_run_as_dies_with_us);
     return g_test_run();
 }
