@@ -10,9 +10,9 @@ G_BEGIN_DECLS
  * @config: (nullable): the configuration that is to run here; %NULL: none was found, and only the
  *   machine is looked at
  *
- * `--doctor`: checks the machine (KVM, QEMU and its devices, limits, huge pages, runtime directory,
- * AppArmor) and prints one verdict a check on stdout, with the remedy where there is something to
- * do. Changes nothing.
+ * `--doctor`: looks at KVM, QEMU and its devices, limits, huge pages, the runtime directory and
+ * AppArmor, and prints one line a check on stdout: `ok:`, `warning:` or `problem:`, with the remedy
+ * where there is something to do. Changes nothing. QEMU is run for moments, with a time limit.
  *
  * Returns: 0, or 1 if something stands in the way of a launch
  */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/fd.h"
 #include "base/log.h"
+#include "launcher/doctor.h"
 #include "launcher/instance-dir.h"
 #include "launcher/launch.h"
 #include "launcher/layout-print.h"
@@ -99,6 +100,8 @@ static int run(const CvdOptions *options)
         signal(SIGTERM, stop_early);
     }
     g_autoptr(CvdConfig) config = cvd_config_load(&source, problems);
+    if (options->mode == CVD_MODE_DOCTOR && (config != NULL || options->config == NULL))
+        return cvd_doctor(config);
     if (config == NULL)
         return report(problems);
     cvd_log_init(config->name, options->verbose);
@@ -122,6 +125,7 @@ static int run(const CvdOptions *options)
         return EXIT_SUCCESS;
     case CVD_MODE_PRINT_COMMAND:
         return print_command(config, &tools);
+    case CVD_MODE_DOCTOR:
     case CVD_MODE_PRINT_LAYOUT:
     case CVD_MODE_VERSION:
         break;

@@ -14,6 +14,7 @@ typedef struct {
     CvdOptions options;
     gboolean serve_only;
     gboolean check;
+    gboolean doctor;
     gboolean print_command;
     gboolean print_layout;
     gboolean version;
@@ -59,6 +60,7 @@ static gboolean read_mode(Given *given, GError **error)
     } modes[] = {
         {given->serve_only, "--serve-only", CVD_MODE_SERVE_ONLY},
         {given->check, "--check", CVD_MODE_CHECK},
+        {given->doctor, "--doctor", CVD_MODE_DOCTOR},
         {given->print_command, "--print-command", CVD_MODE_PRINT_COMMAND},
         {given->print_layout, "--print-layout", CVD_MODE_PRINT_LAYOUT},
     };
@@ -115,6 +117,8 @@ static GOptionContext *context_new(Given *given)
          "Start the VM, but leave the guest stopped, for a debugger", NULL},
         {"check", 0, 0, G_OPTION_ARG_NONE, &given->check,
          "Report every problem of the configuration and touch nothing", NULL},
+        {"doctor", 0, 0, G_OPTION_ARG_NONE, &given->doctor,
+         "Look at the machine: what is missing for a launch, and what to do about it", NULL},
         {"print-command", 0, 0, G_OPTION_ARG_NONE, &given->print_command,
          "Print QEMU's command line and touch nothing", NULL},
         {"print-layout", 0, G_OPTION_FLAG_OPTIONAL_ARG, G_OPTION_ARG_CALLBACK,

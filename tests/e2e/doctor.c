@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `--doctor` on this machine and on worse ones, and what a launch says of failures that are known.
+ */
+#include "tests/support/launcher.h"
+
+#include <netinet/in.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void examine(TestProcessSetup setup, const TestSandbox *sandbox, int status,
+                    const char *text, const char *setting)
+{
+    g_autofree char *config = test_source_path("conf/cvd.json");
+    const char *argv[] = {test_launcher_path(),
+                          "--doctor",
+                          "--config",
+                          config,
+                          setting != NULL ? "--set" : NULL,
+                          setting,
+                          NULL};
+    g_autoptr(TestProcess) doctor = test_process_start(sandbox, argv, setup, NULL);
+    int got = test_process_wait_exit(doctor);
+
+    if (got != status || strstr(doctor->out->str, text) == NULL)
+        test_process_fail(doctor, "exit status %d instead of %d, or no '%s'", got, status, text);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
+static void test_machine(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+
+    examine(NULL, sandbox, 0, "ok: QEMU has the device ivshmem-doorbell",
+            "qemu.accel=[\"kvm\",\"tcg\"]");
+    examine(NULL, sandbox, 0, "ok: QEMU's sandbox works", "qemu.accel=tcg");
+    examine(NULL, sandbox, 0, "ok: the runtime directory", "qemu.accel=tcg");
+    examine(NULL, sandbox, 0, "warning: qemu.sandbox is off", "qemu.sandbox=false");
+    examine(NULL, sandbox, 1, "problem: this build of QEMU has no device nosuch",
+            "qemu.devices=[{\"driver\":\"nosuch\"}]");
+    examine(NULL, sandbox, 1, "problem: /nosuch/qemu is not there", "qemu.binary=/nosuch/qemu");
+}
+
+static void examine_with(const TestSandbox *sandbox, const char *script, const char *text)
+{
+    g_autofree char *binary = test_sandbox_write_script(sandbox, "qemu", script);
+    g_autofree char *setting = g_strdup_printf("qemu.binary=%s", binary);
+
+    examine(NULL, sandbox, 1, text, setting);
+}
+
+/* One that hangs costs its time limit and is not left behind. */
+static void test_bad_qemu(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+
+    examine_with(sandbox, "#!/bin/sh\necho Hello\n", "problem: ");
+    examine_with(sandbox, "#!/bin/sh\necho QEMU emulator version 5.2.0\n", "has version 5.2");
+    examine_with(sandbox, "#!/bin/sh\necho QEMU emulator version 8.0.0\n",
+                 "no device ivshmem-doorbell");
+    examine_with(sandbox,
+                 "#!/bin/sh\ncase $1 in --version) echo QEMU emulator version 8.0.0;; "
+                 "-device) echo 'name \"ivshmem-doorbell\"';; *) exec sleep 1000;; esac\n",
+                 "problem: QEMU does not run in its sandbox");
+}
+
+static void limit_descriptors(gconstpointer data)
+{
+    const struct rlimit limit = {70, 70};
+
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static void test_descriptors(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+
+    examine(limit_descriptors, sandbox, 1, "problem: 5 regions need 74 descriptors", NULL);
+}
+
+/* ---- Known failures ---- */
+
+static void fails(const char *setting, const char *said, const char *advice)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autoptr(TestProcess) launcher = test_launch(sandbox, "fails", "--set", setting, NULL);
+
+    test_launcher_assert_exit(launcher, 1);
+    test_launcher_assert_err(launcher, said);
+    test_launcher_assert_err(launcher, "what to do: ");
+    test_launcher_assert_err(launcher, advice);
+    test_sandbox_assert_clean(sandbox, TEST_LOGS_LEFT);
+}
+
+static void test_explained(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *no_kernel = test_sandbox_write(sandbox, "kernel", "no kernel at all\n");
+    g_autofree char *kernel = g_strdup_printf("qemu.kernel=%s", no_kernel);
+
+    fails("qemu.devices=[{\"driver\":\"nosuch\"}]", "is not a valid device model name",
+          "compare qemu.devices");
+    fails("qemu.devices=[{\"driver\":\"e1000\",\"foo\":1}]", "Property 'e1000.foo' not found",
+          "-device NAME,help");
+    fails("qemu.devices=[{\"driver\":\"e1000\",\"addr\":\"0x10\"}]", "PCI: slot 16",
+          "ivshmem.address");
+    fails("qemu.machine=nosuch", "unsupported machine type", "compare qemu.machine");
+    fails("qemu.cpu=nosuch", "unable to find CPU model", "compare qemu.cpu");
+    fails("qemu.netdevs=[{\"type\":\"nosuch\",\"id\":\"n\"}]", "does not accept value",
+          "no such network back end");
+    fails("qemu.objects=[{\"qom-type\":\"nosuch\",\"id\":\"o\"}]", "does not accept value",
+          "no such object");
+    fails("qemu.blockdevs=[{\"driver\":\"file\",\"node-name\":\"d\",\"filename\":\"/nosuch\"}]",
+          "No such file", "does not find a file");
+    fails("qemu.devices=[{\"driver\":\"virtio-net-pci\",\"romfile\":\"nosuch.rom\"}]",
+          "failed to find romfile", "option ROM");
+    fails("qemu.extra_args=[\"-nosuch\"]", "invalid option", "qemu.extra_args");
+    fails(kernel, "invalid kernel header", "check qemu.kernel");
+}
+
+static void test_port_in_use(gconstpointer data)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t size = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    g_assert_no_errno(bind(fd, (struct sockaddr *)&address, size));
+    g_assert_no_errno(listen(fd, 1));
+    g_assert_no_errno(getsockname(fd, (struct sockaddr *)&address, &size));
+    g_autofree char *setting =
+        g_strdup_printf("qemu.extra_args=[\"-chardev\",\"socket,id=c,host=127.0.0.1,port=%u,"
+                        "server=on,wait=off\"]",
+                        ntohs(address.sin_port));
+    fails(setting, "Address already in use", "has that address");
+    close(fd);
+}
+
+static void test_locked_image(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *zeros = g_strnfill(65536, '0');
+    g_autofree char *image = test_sandbox_write(sandbox, "disk.img", zeros);
+    g_autofree char *blockdevs =
+        g_strdup_printf("qemu.blockdevs=[{\"driver\":\"raw\",\"node-name\":\"d\",\"file\":{"
+                        "\"driver\":\"file\",\"filename\":\"%s\"}}]",
+                        image);
+    const char *device = "qemu.devices=[{\"driver\":\"virtio-blk-pci\",\"drive\":\"d\"}]";
+    g_autoptr(TestProcess) first =
+        test_launch(sandbox, "first", "--set", blockdevs, "--set", device, NULL);
+    test_launcher_wait_running(first);
+    g_autoptr(TestProcess) second =
+        test_launch(sandbox, "second", "--set", blockdevs, "--set", device, NULL);
+
+    test_launcher_assert_exit(second, 1);
+    test_launcher_assert_err(second, "the disk image is in use");
+    test_process_signal(first, SIGINT);
+    test_launcher_assert_exit(first, 0);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    test_add("/doctor/machine", NULL, test_machine);
+    test_add("/doctor/bad-qemu", NULL, test_bad_qemu);
+    test_add("/doctor/descriptors", NULL, test_descriptors);
+    test_add("/doctor/explained", NULL, test_explained);
+    test_add("/doctor/port-in-use", NULL, test_port_in_use);
+    test_add("/doctor/locked-image", NULL, test_locked_image);
+    return g_test_run();
+}
