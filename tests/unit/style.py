@@ -76,7 +76,8 @@ def format_problems(sources):
 
 def main():
     root = pathlib.Path(sys.argv[1]).resolve()
-    files = [path for path in tree_files(root) if path.suffix not in BINARY]
+    files = [path for path in tree_files(root)
+             if path.suffix not in BINARY and "tests/fuzz/seeds" not in path.as_posix()]
     failures = [f"{path.relative_to(root)}: {problem}"
                 for path in files for problem in problems_of(path)]
     has_formatter = shutil.which("clang-format") is not None

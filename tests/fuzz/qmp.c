@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A QEMU that says anything, while commands wait for replies: each gets one answer, once. */
+#include "launcher/qmp.h"
+#include "tests/fuzz/fuzz.h"
+
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static guint n_asked, n_answered, n_closed;
+static CvdQmp *qmp;
+
+static void on_reply(JsonNode *result, const GError *error, gpointer data)
+{
+    if ((result == NULL) == (error == NULL))
+        abort();
+    n_answered++;
+}
+
+static void on_ready(gpointer data)
+{
+    for (guint i = 0; i < 3; i++) {
+        n_asked++;
+        cvd_qmp_execute(qmp, "query-status", NULL, on_reply, NULL);
+    }
+}
+
+static void on_event(const char *name, JsonObject *event_data, gpointer data)
+{
+    if (name == NULL)
+        abort();
+}
+
+static void on_closed(const GError *error, gpointer data)
+{
+    n_closed++;
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    fuzz_init();
+    return 0;
+}
+
+static void settle(void)
+{
+    while (g_main_context_iteration(NULL, FALSE))
+        ;
+}
+
+int LLVMFuzzerTestOneInput(const guint8 *data, gsize size)
+{
+    static const CvdQmpHandlers handlers = {on_ready, on_event, on_closed};
+    guint8 seed = size > 0 ? *data++ : 0;
+    int qemu;
+    int fd = fuzz_connect(&qemu);
+
+    size -= size > 0;
+    n_asked = n_answered = n_closed = 0;
+    qmp = cvd_qmp_new(fd, &handlers, NULL);
+    while (size > 0) {
+        gsize n = fuzz_chunk(&seed, size);
+        if (send(qemu, data, n, MSG_DONTWAIT | MSG_NOSIGNAL) < (gssize)n)
+            break;
+        data += n;
+        size -= n;
+        settle();
+        fuzz_drain(qemu);
+    }
+    g_auto(GStrv) tail = cvd_qmp_get_tail(qmp);
+    for (char **line = tail; *line != NULL; line++)
+        if (!g_utf8_validate(*line, -1, NULL))
+            abort();
+    close(qemu);
+    settle();
+    cvd_qmp_read_rest(qmp);
+    if (n_asked != n_answered || n_closed != 1)
+        abort();
+    cvd_qmp_free(qmp);
+    return 0;
+}
