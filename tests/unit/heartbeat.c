@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "launcher/heartbeat.h"
+
+#include "base/fd.h"
+
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define TIMEOUT_MS 20
+
+typedef struct {
+    CvdQmp *qmp;
+    int qemu;
+    guint n_unresponsive;
+    gboolean is_ready;
+} Fixture;
+
+static void on_ready(gpointer data)
+{
+    ((Fixture *)data)->is_ready = TRUE;
+}
+
+static void on_event(const char *name, JsonObject *event_data, gpointer data)
+{
+}
+
+static void on_closed(const GError *error, gpointer data)
+{
+}
+
+static void on_unresponsive(gpointer data)
+{
+    ((Fixture *)data)->n_unresponsive++;
+}
+
+/* Returns: (transfer full): the next line that QEMU is told, with its end */
+static char *hear(Fixture *f)
+{
+    GString *line = g_string_new(NULL);
+    char c = 0;
+
+    while (c != '\n') {
+        gssize n = recv(f->qemu, &c, 1, MSG_DONTWAIT);
+        if (n == 1)
+            g_string_append_c(line, c);
+        else
+            g_main_context_iteration(NULL, TRUE);
+    }
+    return g_string_free(line, FALSE);
+}
+
+static void say(Fixture *f, const char *text)
+{
+    g_assert_cmpint(send(f->qemu, text, strlen(text), 0), ==, (gssize)strlen(text));
+}
+
+static void answer(Fixture *f, const char *line, const char *what)
+{
+    const char *id = strstr(line, "\"id\":");
+
+    g_assert_nonnull(strstr(line, "query-status"));
+    g_autofree char *text = g_strdup_printf("{%s,\"id\":%d}\n", what, atoi(id + strlen("\"id\":")));
+    say(f, text);
+}
+
+static void set_up(Fixture *f, gconstpointer data)
+{
+    static const CvdQmpHandlers handlers = {on_ready, on_event, on_closed};
+    int pair[2];
+
+    g_assert_no_errno(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+    f->qemu = pair[1];
+    f->qmp = cvd_qmp_new(pair[0], &handlers, f);
+    say(f, "{\"QMP\":{}}\n");
+    g_free(hear(f));
+    say(f, "{\"return\":{},\"id\":1}\n");
+    while (!f->is_ready)
+        g_main_context_iteration(NULL, TRUE);
+}
+
+static void tear_down(Fixture *f, gconstpointer data)
+{
+    g_clear_pointer(&f->qmp, cvd_qmp_free);
+    cvd_close_fd(&f->qemu);
+}
+
+/* A refusal is an answer as well. */
+static void test_answers(Fixture *f, gconstpointer data)
+{
+    CvdHeartbeat *heartbeat = cvd_heartbeat_new(f->qmp, TIMEOUT_MS, on_unresponsive, f);
+
+    for (guint i = 0; i < 5; i++) {
+        g_autofree char *line = hear(f);
+        answer(f, line, i == 3 ? "\"error\":{\"class\":\"x\",\"desc\":\"no\"}" : "\"return\":{}");
+    }
+    g_assert_cmpuint(f->n_unresponsive, ==, 0);
+    g_clear_pointer(&f->qmp, cvd_qmp_free);
+    cvd_heartbeat_free(heartbeat);
+}
+
+static void test_silence(Fixture *f, gconstpointer data)
+{
+    CvdHeartbeat *heartbeat = cvd_heartbeat_new(f->qmp, TIMEOUT_MS, on_unresponsive, f);
+
+    g_free(hear(f));
+    while (f->n_unresponsive == 0)
+        g_main_context_iteration(NULL, TRUE);
+    /* That is told once, and nobody is asked any more. */
+    gint64 end_us = g_get_monotonic_time() + 5 * TIMEOUT_MS * 1000;
+    while (g_get_monotonic_time() < end_us)
+        g_main_context_iteration(NULL, FALSE);
+    g_assert_cmpuint(f->n_unresponsive, ==, 1);
+    g_clear_pointer(&f->qmp, cvd_qmp_free);
+    cvd_heartbeat_free(heartbeat);
+}
+
+/* A launcher that was stopped finds its timer due, and the answer in the socket. */
+static void test_we_were_stopped(Fixture *f, gconstpointer data)
+{
+    CvdHeartbeat *heartbeat = cvd_heartbeat_new(f->qmp, TIMEOUT_MS, on_unresponsive, f);
+    g_autofree char *line = hear(f);
+
+    answer(f, line, "\"return\":{}");
+    g_usleep(3 * TIMEOUT_MS * 1000); /* nothing is dispatched meanwhile */
+    g_free(hear(f));
+    g_assert_cmpuint(f->n_unresponsive, ==, 0);
+    g_clear_pointer(&f->qmp, cvd_qmp_free);
+    cvd_heartbeat_free(heartbeat);
+}
+
+static void test_freed_while_it_waits(Fixture *f, gconstpointer data)
+{
+    CvdHeartbeat *heartbeat = cvd_heartbeat_new(f->qmp, TIMEOUT_MS, on_unresponsive, f);
+
+    g_free(hear(f));
+    g_clear_pointer(&f->qmp, cvd_qmp_free);
+    cvd_heartbeat_free(heartbeat);
+    g_assert_cmpuint(f->n_unresponsive, ==, 0);
+}
+
+static void add(const char *path, void (*test)(Fixture *f, gconstpointer data))
+{
+    g_test_add(path, Fixture, NULL, set_up, test, tear_down);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    add("/heartbeat/answers", test_answers);
+    add("/heartbeat/silence", test_silence);
+    add("/heartbeat/we-were-stopped", test_we_were_stopped);
+    add("/heartbeat/freed-while-it-waits", test_freed_while_it_waits);
+    return g_test_run();
+}
