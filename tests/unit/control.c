@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The control interface, with a real D-Bus client in a thread of its own, and with peers that do
+ * not speak D-Bus well, or at all. The test's own thread is the launcher's main loop.
+ */
+#include "launcher/control.h"
+#include "launcher/control-peer.h"
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "control/control-interface.h"
+#include "tests/unit/talk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gio/gunixfdlist.h>
+#include <glib/gstdio.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+typedef struct {
+    char *dir;
+    char *path;
+    CvdLayout *layout;
+    CvdControl *control;
+    CvdControlStatus status;
+    GString *asked;             /* verbs and commands, in order */
+    CvdControlCall *unanswered; /* of Reset, until somebody answers */
+} Fixture;
+
+typedef gpointer (*Client)(gpointer data);
+
+static void get_status(CvdControlStatus *status, gpointer data)
+{
+    *status = ((Fixture *)data)->status;
+}
+
+static void execute(CvdControlVerb verb, CvdControlCall *take_call, gpointer data)
+{
+    Fixture *f = data;
+    g_autoptr(GError) error = NULL;
+
+    g_string_append_printf(f->asked, "%d ", verb);
+    if (verb == CVD_CONTROL_RESET) {
+        f->unanswered = take_call;
+        return;
+    }
+    if (verb == CVD_CONTROL_PAUSE)
+        error = g_error_new(CVD_ERROR, CVD_ERROR_BUSY, "not now: \xff");
+    cvd_control_call_finish(take_call, NULL, error);
+}
+
+static void qmp(const char *command, CvdControlCall *take_call, gpointer data)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (strcmp(command, "bad") == 0)
+        error = g_error_new(CVD_ERROR, CVD_ERROR_FAILED, "QEMU: no");
+    cvd_control_call_finish(take_call, error == NULL ? "{\"a\":1}" : NULL, error);
+}
+
+static int open_console(GError **error, gpointer data)
+{
+    int pair[2];
+
+    g_assert_no_errno(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+    g_assert_cmpint(write(pair[0], "hello", 5), ==, 5);
+    close(pair[0]);
+    return pair[1];
+}
+
+static char *report(int *window_fd, GError **error, gpointer data)
+{
+    *window_fd = memfd_create("window", MFD_CLOEXEC);
+    g_assert_cmpint(write(*window_fd, "memory", 6), ==, 6);
+    return g_strdup("{}");
+}
+
+static void set_up(Fixture *f, gconstpointer data)
+{
+    static const CvdControlHandlers handlers = {get_status, execute, qmp, open_console, report};
+    g_autoptr(GError) error = NULL;
+
+    test_log_forget();
+    f->dir = g_dir_make_tmp("cvd-XXXXXX", NULL);
+    f->path = g_build_filename(f->dir, "control.sock", NULL);
+    f->layout = test_layout_new(2);
+    f->status = (CvdControlStatus){"running", "", 42, 1000, 1, 7};
+    f->asked = g_string_new(NULL);
+    f->control = cvd_control_new(f->path, "unit", f->layout, &handlers, f, &error);
+    g_assert_no_error(error);
+}
+
+static void tear_down(Fixture *f, gconstpointer data)
+{
+    g_clear_pointer(&f->control, cvd_control_free);
+    g_assert_false(g_file_test(f->path, G_FILE_TEST_EXISTS));
+    g_assert_no_errno(g_rmdir(f->dir));
+    cvd_layout_unref(f->layout);
+    g_string_free(f->asked, TRUE);
+    g_free(f->path);
+    g_free(f->dir);
+}
+
+/* ---- Clients ---- */
+
+typedef struct {
+    Fixture *fixture;
+    Client client;
+    int is_done; /* atomic */
+} Thread;
+
+static gpointer run_client(gpointer data)
+{
+    Thread *thread = data;
+    g_autoptr(GMainContext) context = g_main_context_new();
+
+    g_main_context_push_thread_default(context);
+    thread->client(thread->fixture);
+    g_main_context_pop_thread_default(context);
+    g_atomic_int_set(&thread->is_done, TRUE);
+    g_main_context_wakeup(NULL);
+    return NULL;
+}
+
+/* Runs the launcher's loop until the client has had its way. */
+static void with_client(Fixture *f, Client client)
+{
+    Thread thread = {.fixture = f, .client = client};
+    GThread *handle = g_thread_new("client", run_client, &thread);
+
+    while (!g_atomic_int_get(&thread.is_done))
+        g_main_context_iteration(NULL, TRUE);
+    g_thread_join(handle);
+    while (g_main_context_iteration(NULL, FALSE))
+        ;
+}
+
+static GDBusConnection *connect_to(const Fixture *f, GError **error)
+{
+    g_autofree char *address = g_strdup_printf("unix:path=%s", f->path);
+
+    return g_dbus_connection_new_for_address_sync(
+        address, G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT, NULL, NULL, error);
+}
+
+static CvdDBusInstance1 *open_proxy(const Fixture *f)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GDBusConnection) connection = connect_to(f, &error);
+    g_assert_no_error(error);
+    CvdDBusInstance1 *proxy = cvd_dbus_instance1_proxy_new_sync(
+        connection, G_DBUS_PROXY_FLAGS_NONE, NULL, "/org/cvd/Instance1", NULL, &error);
+    g_assert_no_error(error);
+    return proxy;
+}
+
+static gpointer look(gpointer data)
+{
+    g_autoptr(CvdDBusInstance1) proxy = open_proxy(data);
+    g_autofree char *regions = g_variant_print(cvd_dbus_instance1_get_regions(proxy), FALSE);
+
+    g_assert_cmpstr(cvd_dbus_instance1_get_name(proxy), ==, "unit");
+    g_assert_cmpstr(cvd_dbus_instance1_get_state(proxy), ==, "running");
+    g_assert_cmpstr(cvd_dbus_instance1_get_reason(proxy), ==, "");
+    g_assert_cmpuint(cvd_dbus_instance1_get_vm_pid(proxy), ==, 42);
+    g_assert_cmpuint(cvd_dbus_instance1_get_uptime_us(proxy), ==, 1000);
+    g_assert_cmpuint(cvd_dbus_instance1_get_restarts(proxy), ==, 1);
+    g_assert_cmpuint(cvd_dbus_instance1_get_clients(proxy), ==, 7);
+    g_assert_cmpuint(cvd_dbus_instance1_get_launcher_pid(proxy), ==, (guint)getpid());
+    g_assert_cmpstr(regions, ==, "[('region0', 4096, 8192), ('region1', 8192, 12288)]");
+    return NULL;
+}
+
+static void test_properties(Fixture *f, gconstpointer data)
+{
+    with_client(f, look);
+}
+
+static gpointer steer(gpointer data)
+{
+    g_autoptr(CvdDBusInstance1) proxy = open_proxy(data);
+    g_autoptr(GError) error = NULL;
+    g_autofree char *reply = NULL;
+
+    g_assert_true(cvd_dbus_instance1_call_stop_sync(proxy, NULL, &error));
+    g_assert_true(cvd_dbus_instance1_call_restart_sync(proxy, NULL, &error));
+    g_assert_true(cvd_dbus_instance1_call_resume_sync(proxy, NULL, &error));
+    g_assert_true(cvd_dbus_instance1_call_power_button_sync(proxy, NULL, &error));
+    g_assert_true(cvd_dbus_instance1_call_qmp_sync(proxy, "good", &reply, NULL, &error));
+    g_assert_cmpstr(reply, ==, "{\"a\":1}");
+    g_assert_no_error(error);
+
+    g_assert_false(cvd_dbus_instance1_call_pause_sync(proxy, NULL, &error));
+    g_autofree char *name = g_dbus_error_get_remote_error(error);
+    g_assert_cmpstr(name, ==, "org.cvd.Error.Failed");
+    g_assert_nonnull(strstr(error->message, "not now"));
+    g_clear_error(&error);
+    g_assert_false(cvd_dbus_instance1_call_qmp_sync(proxy, "bad", NULL, NULL, &error));
+    g_autofree char *of_qmp = g_dbus_error_get_remote_error(error);
+    g_assert_cmpstr(of_qmp, ==, "org.cvd.Error.Qmp");
+    return NULL;
+}
+
+static void test_methods(Fixture *f, gconstpointer data)
+{
+    with_client(f, steer);
+    g_assert_cmpstr(f->asked->str, ==, "0 1 4 5 3 ");
+}
+
+static gpointer get_descriptors(gpointer data)
+{
+    g_autoptr(CvdDBusInstance1) proxy = open_proxy(data);
+    g_autoptr(GVariant) console = NULL, window = NULL;
+    g_autoptr(GUnixFDList) console_list = NULL, window_list = NULL;
+    g_autofree char *record = NULL;
+    char bytes[8] = "";
+
+    g_assert_true(cvd_dbus_instance1_call_open_console_sync(proxy, NULL, &console, &console_list,
+                                                            NULL, NULL));
+    cvd_autofd fd = g_unix_fd_list_get(console_list, g_variant_get_handle(console), NULL);
+    g_assert_cmpint(read(fd, bytes, sizeof bytes), ==, 5);
+    g_assert_true(cvd_dbus_instance1_call_report_sync(proxy, NULL, &record, &window, &window_list,
+                                                      NULL, NULL));
+    cvd_autofd memory = g_unix_fd_list_get(window_list, g_variant_get_handle(window), NULL);
+    g_assert_cmpint(pread(memory, bytes, sizeof bytes, 0), ==, 6);
+    return NULL;
+}
+
+static void test_descriptors(Fixture *f, gconstpointer data)
+{
+    with_client(f, get_descriptors);
+}
+
+/* ---- Signals ---- */
+
+typedef struct {
+    GMainLoop *loop;
+    GString *seen;
+} Watch;
+
+static void on_state(CvdDBusInstance1 *proxy, const char *state, const char *reason, gpointer data)
+{
+    Watch *watch = data;
+
+    g_string_append_printf(watch->seen, "%s(%s) ", state, reason);
+    if (strcmp(state, "stopped") == 0)
+        g_main_loop_quit(watch->loop);
+}
+
+static void on_guest_event(CvdDBusInstance1 *proxy, const char *name, const char *details,
+                           gpointer data)
+{
+    g_string_append_printf(((Watch *)data)->seen, "%s%s ", name, details);
+}
+
+static gboolean change_state(gpointer data)
+{
+    Fixture *f = data;
+
+    f->status.state = "paused";
+    f->status.reason = "why";
+    cvd_control_status_changed(f->control);
+    cvd_control_status_changed(f->control); /* nothing new: nothing is told */
+    cvd_control_guest_event(f->control, "RESET", "{\"x\":1}");
+    cvd_control_guest_event(f->control, "STOP", NULL);
+    f->status.state = "stopped";
+    cvd_control_status_changed(f->control);
+    return G_SOURCE_REMOVE;
+}
+
+static gpointer listen_to(gpointer data)
+{
+    g_autoptr(CvdDBusInstance1) proxy = open_proxy(data);
+    g_autoptr(GMainLoop) loop = g_main_loop_new(g_main_context_get_thread_default(), FALSE);
+    Watch watch = {.loop = loop, .seen = g_string_new(NULL)};
+
+    g_signal_connect(proxy, "state-changed", G_CALLBACK(on_state), &watch);
+    g_signal_connect(proxy, "guest-event", G_CALLBACK(on_guest_event), &watch);
+    g_main_context_invoke(NULL, change_state, data);
+    g_main_loop_run(loop);
+    g_assert_cmpstr(watch.seen->str, ==, "paused(why) RESET{\"x\":1} STOP{} stopped(why) ");
+    g_assert_cmpstr(cvd_dbus_instance1_get_state(proxy), ==, "stopped");
+    g_string_free(watch.seen, TRUE);
+    return NULL;
+}
+
+static void test_signals(Fixture *f, gconstpointer data)
+{
+    cvd_control_status_changed(f->control);
+    with_client(f, listen_to);
+}
+
+/* ---- Bad peers ---- */
+
+static gpointer misuse(gpointer data)
+{
+    static const struct {
+        const char *path, *interface, *method, *argument;
+    } calls[] = {
+        {"/", "org.cvd.Instance1", "Stop", NULL},
+        {"/org/cvd/Instance1", "org.cvd.Instance2", "Stop", NULL},
+        {"/org/cvd/Instance1", "org.cvd.Instance1", "Explode", NULL},
+        {"/org/cvd/Instance1", "org.cvd.Instance1", "Stop", "x"},
+        {"/org/cvd/Instance1", "org.cvd.Instance1", "Qmp", NULL},
+        {"/org/cvd/Instance1", "org.freedesktop.DBus.Properties", "Set", NULL},
+    };
+    g_autoptr(GDBusConnection) connection = connect_to(data, NULL);
+
+    for (gsize i = 0; i < G_N_ELEMENTS(calls); i++) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GVariant) result = g_dbus_connection_call_sync(
+            connection, NULL, calls[i].path, calls[i].interface, calls[i].method,
+            calls[i].argument != NULL ? g_variant_new("(s)", calls[i].argument) : NULL, NULL,
+            G_DBUS_CALL_FLAGS_NONE, 10000, NULL, &error);
+        g_assert_null(result);
+        g_assert_true(g_dbus_error_is_remote_error(error));
+    }
+    return look(data);
+}
+
+static void test_misuse(Fixture *f, gconstpointer data)
+{
+    with_client(f, misuse);
+    g_assert_cmpstr(f->asked->str, ==, "");
+}
+
+/* Returns: whether the launcher ends the connection, which it must */
+static gboolean is_ended(int fd)
+{
+    char bytes[256];
+    gssize n;
+
+    do {
+        struct pollfd wait = {.fd = fd, .events = POLLIN};
+        g_assert_cmpint(poll(&wait, 1, 60000), ==, 1);
+        n = recv(fd, bytes, sizeof bytes, 0);
+    } while (n > 0);
+    return n == 0 || errno == ECONNRESET;
+}
+
+static gpointer talk_nonsense(gpointer data)
+{
+    static const char *const texts[] = {"GET / HTTP/1.1\r\n\r\n",
+                                        "\0AUTH ANONYMOUS 00\r\nBEGIN\r\n",
+                                        "\0AUTH EXTERNAL zz\r\n", "\0DATA\r\nDATA\r\nBEGIN\r\n"};
+    const Fixture *f = data;
+
+    for (gsize i = 0; i < G_N_ELEMENTS(texts); i++) {
+        cvd_autofd fd = test_connect(f->path);
+        gsize size = texts[i][0] != '\0' ? strlen(texts[i]) : 1 + strlen(texts[i] + 1);
+        fcntl(fd, F_SETFL, 0);
+        g_assert_cmpint(send(fd, texts[i], size, MSG_NOSIGNAL), ==, (gssize)size);
+        shutdown(fd, SHUT_WR);
+        g_assert_true(is_ended(fd));
+    }
+    return look(data);
+}
+
+static void test_nonsense(Fixture *f, gconstpointer data)
+{
+    with_client(f, talk_nonsense);
+    g_assert_cmpstr(f->asked->str, ==, "");
+}
+
+static gpointer come_in_crowds(gpointer data)
+{
+    const Fixture *f = data;
+    int fds[CVD_CONTROL_MAX_CONNECTIONS];
+
+    for (guint i = 0; i < CVD_CONTROL_MAX_CONNECTIONS; i++) {
+        fds[i] = test_connect(f->path);
+        fcntl(fds[i], F_SETFL, 0);
+    }
+    cvd_autofd one_more = test_connect(f->path);
+    fcntl(one_more, F_SETFL, 0);
+    g_assert_true(is_ended(one_more));
+    for (guint i = 0; i < CVD_CONTROL_MAX_CONNECTIONS; i++) {
+        shutdown(fds[i], SHUT_WR);
+        g_assert_true(is_ended(fds[i]));
+        close(fds[i]);
+    }
+    return look(data);
+}
+
+static void test_crowds(Fixture *f, gconstpointer data)
+{
+    with_client(f, come_in_crowds);
+    g_assert_cmpuint(test_log_count("too many connections"), ==, 1);
+}
+
+/* One that calls faster than it is answered: what waits has a bound, and then it is out. */
+static gpointer call_without_end(gpointer data)
+{
+    const Fixture *f = data;
+    g_autoptr(GDBusConnection) connection = connect_to(f, NULL);
+    GSocket *socket = g_socket_connection_get_socket(
+        G_SOCKET_CONNECTION(g_dbus_connection_get_stream(connection)));
+    g_autofree char *long_text = g_strnfill(100000, 'x');
+
+    /* GDBus reads in its own thread: the calls are written past it. */
+    g_autoptr(GDBusMessage) call =
+        g_dbus_message_new_method_call(NULL, "/org/cvd/Instance1", "org.cvd.Instance1", "Qmp");
+    g_dbus_message_set_body(call, g_variant_new("(s)", long_text));
+    for (guint serial = 1000;; serial++) {
+        gsize size;
+        g_dbus_message_set_serial(call, serial);
+        g_autofree guchar *blob = g_dbus_message_to_blob(call, &size, 0, NULL);
+        gssize n = 0;
+        for (gsize sent = 0; sent < size; sent += (gsize)n) {
+            struct pollfd wait = {.fd = g_socket_get_fd(socket), .events = POLLOUT};
+            g_assert_cmpint(poll(&wait, 1, 60000), ==, 1);
+            n = send(wait.fd, blob + sent, size - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+            if (n < 0 && errno == EAGAIN)
+                n = 0;
+            else if (n < 0)
+                return look(data); /* it has been thrown out; others have not */
+        }
+        if (serial > 100000)
+            g_error("so many calls, and nobody minds");
+    }
+}
+
+static gpointer never_read_signals(gpointer data)
+{
+    Fixture *f = data;
+    g_autoptr(CvdDBusInstance1) proxy = open_proxy(f);
+
+    return NULL;
+}
+
+static gboolean flood_with_events(gpointer data)
+{
+    Fixture *f = data;
+    g_autofree char *details = g_strnfill(1000, 'x');
+
+    for (guint i = 0; i < 100; i++)
+        cvd_control_guest_event(f->control, "FLOOD", details);
+    return G_SOURCE_CONTINUE;
+}
+
+/* A peer that has authenticated by hand, and then reads nothing. */
+static gpointer authenticate_and_sleep(gpointer data)
+{
+    const Fixture *f = data;
+    cvd_autofd fd = test_connect(f->path);
+    g_autofree char *uid = g_strdup_printf("%u", geteuid());
+    g_autoptr(GString) hex = g_string_new(NULL);
+    char answer[128] = "";
+
+    fcntl(fd, F_SETFL, 0);
+    for (const char *c = uid; *c; c++)
+        g_string_append_printf(hex, "%02x", *c);
+    g_autofree char *auth = g_strdup_printf("AUTH EXTERNAL %s\r\n", hex->str);
+    g_assert_cmpint(send(fd, "", 1, MSG_NOSIGNAL), ==, 1);
+    g_assert_cmpint(send(fd, auth, strlen(auth), MSG_NOSIGNAL), ==, (gssize)strlen(auth));
+    g_assert_cmpint(recv(fd, answer, sizeof answer - 1, 0), >, 3);
+    g_assert_true(g_str_has_prefix(answer, "OK "));
+    g_assert_cmpint(send(fd, "BEGIN\r\n", 7, MSG_NOSIGNAL), ==, 7);
+
+    GSource *flood = g_idle_source_new();
+    g_source_set_callback(flood, flood_with_events, data, NULL);
+    g_source_attach(flood, NULL);
+    /* The end is seen without reading: the launcher hangs up. */
+    struct pollfd wait = {.fd = fd, .events = 0};
+    g_assert_cmpint(poll(&wait, 1, 60000), ==, 1);
+    g_assert_true((wait.revents & (POLLHUP | POLLERR)) != 0);
+    g_source_destroy(flood);
+    g_source_unref(flood);
+    return NULL;
+}
+
+static void test_signals_are_not_read(Fixture *f, gconstpointer data)
+{
+    with_client(f, authenticate_and_sleep);
+    g_assert_cmpuint(test_log_count("wait for its peer to read them"), ==, 1);
+    with_client(f, never_read_signals);
+    with_client(f, look);
+}
+
+static void test_calls_without_end(Fixture *f, gconstpointer data)
+{
+    with_client(f, call_without_end);
+}
+
+/* A call may be answered when its connection, or all of it, is gone. */
+static gpointer call_and_leave(gpointer data)
+{
+    Fixture *f = data;
+    g_autoptr(CvdDBusInstance1) proxy = open_proxy(f);
+
+    cvd_dbus_instance1_call_reset(proxy, NULL, NULL, NULL);
+    g_dbus_connection_flush_sync(g_dbus_proxy_get_connection(G_DBUS_PROXY(proxy)), NULL, NULL);
+    g_dbus_connection_close_sync(g_dbus_proxy_get_connection(G_DBUS_PROXY(proxy)), NULL, NULL);
+    return NULL;
+}
+
+static void test_late_answer(Fixture *f, gconstpointer data)
+{
+    with_client(f, call_and_leave);
+    while (f->unanswered == NULL)
+        g_main_context_iteration(NULL, TRUE);
+    cvd_control_call_finish(g_steal_pointer(&f->unanswered), NULL, NULL);
+    with_client(f, call_and_leave);
+    while (f->unanswered == NULL)
+        g_main_context_iteration(NULL, TRUE);
+    g_clear_pointer(&f->control, cvd_control_free);
+    cvd_control_call_finish(g_steal_pointer(&f->unanswered), NULL, NULL);
+}
+
+/* Somebody who never says a word has a place until the time limit, and is no reason to wait. */
+static void test_end_with_a_silent_peer(Fixture *f, gconstpointer data)
+{
+    cvd_autofd silent = test_connect(f->path);
+
+    while (g_main_context_iteration(NULL, FALSE))
+        ;
+    g_assert_false(cvd_control_has_connections(f->control));
+    g_clear_pointer(&f->control, cvd_control_free);
+    char byte;
+    struct pollfd wait = {.fd = silent, .events = POLLIN};
+    g_assert_cmpint(poll(&wait, 1, 60000), ==, 1);
+    g_assert_cmpint(recv(silent, &byte, 1, 0), <=, 0);
+}
+
+static gpointer be_somebody_else(gpointer data)
+{
+    const Fixture *f = data;
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        char byte;
+        g_strlcpy(address.sun_path, f->path, sizeof address.sun_path);
+        int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+        if (setresuid(65534, 65534, 65534) < 0 ||
+            connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
+            _exit(1);
+        _exit(recv(fd, &byte, 1, 0) <= 0 ? 0 : 2); /* not a byte, and the end */
+    }
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_cmpint(status, ==, 0);
+    return NULL;
+}
+
+static void test_other_user(Fixture *f, gconstpointer data)
+{
+    if (geteuid() != 0) {
+        g_test_skip("only root can become another user");
+        return;
+    }
+    g_assert_no_errno(g_chmod(f->dir, 0711));
+    g_assert_no_errno(g_chmod(f->path, 0666)); /* as if somebody had opened the door */
+    with_client(f, be_somebody_else);
+    g_assert_cmpuint(test_log_count("another user's"), ==, 1);
+}
+
+static void add(const char *path, void (*test)(Fixture *f, gconstpointer data))
+{
+    g_test_add(path, Fixture, NULL, set_up, test, tear_down);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    test_log_capture();
+    add("/control/properties", test_properties);
+    add("/control/methods", test_methods);
+    add("/control/descriptors", test_descriptors);
+    add("/control/signals", test_signals);
+    add("/control/misuse", test_misuse);
+    add("/control/nonsense", test_nonsense);
+    add("/control/16-connections-and-one-more", test_crowds);
+    add("/control/signals-are-not-read", test_signals_are_not_read);
+    add("/control/calls-without-end", test_calls_without_end);
+    add("/control/late-answer", test_late_answer);
+    add("/control/end-with-a-silent-peer", test_end_with_a_silent_peer);
+    add("/control/other-user", test_other_user);
+    return g_test_run();
+}
