@@ -260,6 +260,7 @@ static void test_run_as(void)
     CvdQemuFds fds = open_fds(ends);
     g_autoptr(CvdQemuProcess) process =
         spawn_as_other("grep -E '^(Uid|Gid|Groups|CapEff)' /proc/self/status", &fds, &result);
+    g_assert_nonnull(process);
     close_fds(&fds);
     g_main_loop_run(loop);
     g_assert_cmpint(result.how.value, ==, 0);
