@@ -56,10 +56,10 @@ static void look_around(const char *socket, GRand *random)
 
     if (region == NULL) /* its words may be scribbled over just now */
         return;
-    g_autoptr(GBytes) bytes = cvd_region_read(region, 0, 4096, NULL);
+    g_bytes_unref(cvd_region_read(region, 0, 4096, NULL));
     cvd_region_signal(region, cvd_region_get_data_offset(region), NULL);
-    g_autoptr(GArray) offsets =
-        cvd_region_wait(region, g_rand_int_range(random, 0, 50), NULL, NULL);
+    GArray *offsets = cvd_region_wait(region, g_rand_int_range(random, 0, 50), NULL, NULL);
+    g_clear_pointer(&offsets, g_array_unref);
 }
 
 static gpointer come_and_go(gpointer data)

@@ -30,8 +30,8 @@ static void check(const CvdConfig *config)
     CvdQemuTools tools = {.binary = (char *)"/qemu", .accel = accel};
     CvdQemuChannels channels = {.ivshmem = "socket,fd=3", .qmp = "socket,fd=4"};
     g_auto(GStrv) argv = cvd_qemu_command(config, &tools, &channels);
-    g_autofree char *text = cvd_quote_command((const char *const *)argv);
 
+    g_free(cvd_quote_command((const char *const *)argv));
     if (g_strv_length(argv) < 10 || config->layout == NULL)
         abort();
 }
