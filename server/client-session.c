@@ -66,14 +66,30 @@ static void set_state(CvdClientSession *session, CvdSessionState state)
     session->list_item = 0;
 }
 
-static int peer_pid(int fd)
+static struct ucred get_peer(const CvdClientSession *session)
 {
-    struct ucred peer = {0};
+    struct ucred peer = {.uid = (uid_t)-1};
     socklen_t size = sizeof peer;
 
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
-        return 0;
-    return peer.pid;
+    getsockopt(session->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+    return peer;
+}
+
+static void log_peer(CvdClientSession *session, gint64 now_us, const char *format, ...)
+    G_GNUC_PRINTF(3, 4);
+
+/* What a client does wrong can be repeated without end, so its lines are limited. */
+static void log_peer(CvdClientSession *session, gint64 now_us, const char *format, ...)
+{
+    va_list arguments;
+
+    if (!cvd_log_limit_pass(&session->service->log_limit, now_us))
+        return;
+    va_start(arguments, format);
+    g_autofree char *text = g_strdup_vprintf(format, arguments);
+    va_end(arguments);
+    struct ucred peer = get_peer(session);
+    g_message("client of pid %d, uid %u %s", peer.pid, peer.uid, text);
 }
 
 /* Returns whether more may come. */
@@ -118,8 +134,7 @@ static void linger(CvdClientSession *session, gint64 now_us)
 /* The client has said something wrong. Only after an answer is there something to be lost. */
 static void reject(CvdClientSession *session, const char *reason, gint64 now_us)
 {
-    if (cvd_log_limit_pass(&session->service->log_limit, now_us))
-        g_message("client of pid %d: %s; closing its connection", peer_pid(session->fd), reason);
+    log_peer(session, now_us, "broke the protocol: %s; closing its connection", reason);
     if (session->parser.expects == CVD_WIRE_EXPECTS_VERSION)
         cvd_client_session_close(session);
     else
@@ -322,7 +337,7 @@ static gboolean send_list_piece(CvdClientSession *session)
 /* The owner may do anything in the callback, even close the session. */
 static void attached(CvdClientSession *session)
 {
-    session->pid = peer_pid(session->fd);
+    session->pid = get_peer(session).pid;
     finish_request(session);
     session->service->attached(session->service->owner, session,
                                session->service->layout->regions[session->region].name);
@@ -356,9 +371,8 @@ static void look_up(CvdClientSession *session, const CvdWireName *name, gint64 n
     }
 
     g_autofree char *shown = cvd_escape_bytes(name->bytes, name->length);
-    if (cvd_log_limit_pass(&session->service->log_limit, now_us))
-        g_message("client of pid %d asked for region \"%s\", which %s", peer_pid(session->fd),
-                  shown, session->region < 0 ? "there is not" : "it may not have");
+    log_peer(session, now_us, "asked for region \"%s\", which %s", shown,
+             session->region < 0 ? "there is not" : "it may not have");
     if (is_legacy)
         linger(session, now_us);
     else
@@ -374,9 +388,7 @@ static void start_list(CvdClientSession *session, gint64 now_us)
         set_state(session, CVD_SESSION_SENDING_LIST);
         return;
     }
-    if (cvd_log_limit_pass(&session->service->log_limit, now_us))
-        g_message("client of pid %d asked for the regions, of which it may have none",
-                  peer_pid(session->fd));
+    log_peer(session, now_us, "asked for the regions, of which it may have none");
     set_state(session, CVD_SESSION_SENDING_UNKNOWN);
 }
 

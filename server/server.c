@@ -149,7 +149,10 @@ static gboolean open_window(CvdServer *server, GError **error)
     if (!cvd_access_rules_has(server->options.access, CVD_ACCESS_READ_ONLY))
         return TRUE;
     server->read_only_window_fd = cvd_window_open_read_only(server->window, error);
-    return server->read_only_window_fd >= 0;
+    if (server->read_only_window_fd >= 0)
+        return TRUE;
+    g_prefix_error(error, "an access rule lets somebody only read: ");
+    return FALSE;
 }
 
 static gboolean open_all(CvdServer *server, GError **error)

@@ -3,15 +3,16 @@
 #include "server/access.h"
 
 #include "base/fd.h"
-#include "server/window.h"
+#include "server/server.h"
 #include "tests/unit/talk.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/falloc.h>
+#include <sched.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define USER  CVD_SUBJECT_USER
@@ -142,32 +143,24 @@ static void ask_for(Guarded *g, const char *name)
     say(g, text);
 }
 
-/* Nothing that a reader must not do can be done with it, nor be made of it. */
-static void assert_read_only(int fd)
+/* Rung, it rings nobody, and it takes nobody's ring. */
+static void assert_leads_nowhere(int dummy, int doorbell)
 {
-    char byte = 0;
-    void *map = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+    guint64 value = 1;
 
-    g_assert_true(map != MAP_FAILED);
-    g_assert_cmpint(mprotect(map, 4096, PROT_READ | PROT_WRITE), ==, -1);
-    g_assert_cmpint(errno, ==, EACCES);
-    munmap(map, 4096);
-    g_assert_true(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED);
-    g_assert_cmpint(errno, ==, EACCES);
-    g_assert_cmpint(pwrite(fd, &byte, 1, 0), ==, -1);
-    g_assert_cmpint(ftruncate(fd, 0), ==, -1);
-    g_assert_cmpint(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096), ==, -1);
-    g_assert_cmpint(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), ==, -1);
+    g_assert_false(test_is_doorbell(dummy, doorbell));
+    g_assert_cmpint(read(dummy, &value, sizeof value), ==, sizeof value);
+    g_assert_cmpint(write(doorbell, &value, sizeof value), ==, sizeof value);
+    g_assert_cmpint(read(dummy, &value, sizeof value), ==, -1);
+    g_assert_cmpint(errno, ==, EAGAIN);
+    g_assert_cmpint(read(doorbell, &value, sizeof value), ==, sizeof value);
 }
 
-/* A doorbell that leads nowhere: rung, it rings nobody, and nobody's ring is taken by it. */
 static void assert_dummy(const Guarded *g, int fd)
 {
     for (guint i = 0; i < 3; i++) {
-        g_assert_false(
-            test_is_doorbell(fd, cvd_doorbells_get_guest_to_host(g->talk->doorbells, i)));
-        g_assert_false(
-            test_is_doorbell(fd, cvd_doorbells_get_host_to_guest(g->talk->doorbells, i)));
+        assert_leads_nowhere(fd, cvd_doorbells_get_guest_to_host(g->talk->doorbells, i));
+        assert_leads_nowhere(fd, cvd_doorbells_get_host_to_guest(g->talk->doorbells, i));
     }
 }
 
@@ -199,23 +192,46 @@ static void test_read_only(void)
     cvd_autofd window = test_receive(NULL, g->talk->peer, bytes, 8);
     assert_dummy(g, first);
     assert_dummy(g, second);
-    g_assert_false(test_is_doorbell(first, second));
-    assert_read_only(window);
+    assert_leads_nowhere(first, second);
+    test_assert_read_only(window);
     g_assert_cmpstr(g->talk->events->str, ==, "A(region1)");
+
+    /* Nor do two readers meet at them. */
+    ask_for(g, "region1");
+    test_talk_hear(g->talk, "0x000020000x00003000");
+    cvd_autofd another = test_receive(NULL, g->talk->peer, bytes, 8);
+    assert_leads_nowhere(first, another);
 }
 
 static void test_denied(void)
 {
     g_autoptr(Guarded) g = talk_to_guarded(CVD_DIALECT_TEXT);
 
-    test_log_capture();
     test_log_forget();
     say(g, "GET PROTOCOL_VER");
     test_talk_hear(g->talk, "PROTOCOL_VER 0");
     ask_for(g, "region2");
     test_talk_hear(g->talk, "0xffffffff");
     test_expect_end(NULL, g->talk->peer);
-    g_assert_cmpuint(test_log_count("it may not have"), ==, 1);
+    g_autofree char *line = g_strdup_printf(
+        "client of pid %d, uid %u asked for region \"region2\", which it may not have", getpid(),
+        geteuid());
+    g_assert_cmpuint(test_log_count(line), ==, 1);
+}
+
+static void test_log_lines_are_bounded(void)
+{
+    g_autoptr(Guarded) g = talk_to_guarded(CVD_DIALECT_TEXT);
+
+    test_log_forget();
+    for (guint i = 0; i <= CVD_LOG_LINES_PER_SECOND; i++) {
+        g_autoptr(Guarded) other = talk_to_guarded(CVD_DIALECT_TEXT);
+        other->talk->session.service = &g->talk->service;
+        say(other, "GET PROTOCOL_VER");
+        ask_for(other, "region2");
+        g_assert_cmpuint(test_log_count("it may not have"), ==,
+                         MIN(i + 1, CVD_LOG_LINES_PER_SECOND));
+    }
 }
 
 /* Who may have nothing does not even learn how much there is. */
@@ -253,7 +269,7 @@ static void test_legacy_read_only(void)
     g_assert_cmpint(cvd_socket_receive(g->talk->peer, zeros, 8, fds, 3), ==, 8);
     assert_dummy(g, fds[0]);
     assert_dummy(g, fds[1]);
-    assert_read_only(fds[2]);
+    test_assert_read_only(fds[2]);
     for (guint i = 0; i < 3; i++)
         close(fds[i]);
 }
@@ -281,12 +297,57 @@ static void test_window(gconstpointer data)
     g_assert_no_error(error);
     cvd_autofd fd = cvd_window_open_read_only(window, &error);
     g_assert_no_error(error);
-    assert_read_only(fd);
+    test_assert_read_only(fd);
+}
+
+enum {
+    PROC_FINE,
+    PROC_WRONG_ERROR,
+    PROC_NO_MOUNT,
+};
+
+static int start_without_proc(void)
+{
+    const CvdAccessRule rule = {ALL, 0, NULL, RO};
+    g_autoptr(CvdAccessRules) rules = cvd_access_rules_new(&rule, 1);
+    const CvdServerOptions options = {.vm_socket = "/nowhere/vm",
+                                      .client_socket = "/nowhere/client",
+                                      .socket_mode = 0600,
+                                      .access = rules};
+    g_autoptr(CvdLayout) layout = test_layout_new(1);
+    g_autoptr(CvdServer) server = cvd_server_new(layout, &options);
+    g_autoptr(GError) error = NULL;
+
+    if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, "") < 0 ||
+        mount("tmpfs", "/proc", "tmpfs", 0, NULL) < 0)
+        return PROC_NO_MOUNT;
+    if (cvd_server_start(server, &error) ||
+        strstr(error->message, "an access rule lets somebody only read") == NULL ||
+        strstr(error->message, "is /proc mounted?") == NULL)
+        return PROC_WRONG_ERROR;
+    return PROC_FINE;
+}
+
+/* The error says what needs it. */
+static void test_without_proc(void)
+{
+    int status;
+
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(start_without_proc());
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == PROC_NO_MOUNT)
+        g_test_skip("cannot mount anything here");
+    else
+        g_assert_cmpint(WEXITSTATUS(status), ==, PROC_FINE);
 }
 
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    test_log_capture();
     g_test_add_func("/access/rules", test_rules);
     g_test_add_func("/access/default", test_default);
     g_test_add_func("/access/nobody", test_nobody);
@@ -295,9 +356,11 @@ int main(int argc, char **argv)
     g_test_add_func("/access/read-only", test_read_only);
     g_test_add_func("/access/denied", test_denied);
     g_test_add_func("/access/denied-everything", test_denied_all);
+    g_test_add_func("/access/log-lines-are-bounded", test_log_lines_are_bounded);
     g_test_add_func("/access/legacy-read-only", test_legacy_read_only);
     g_test_add_func("/access/legacy-denied", test_legacy_denied);
     g_test_add_data_func("/access/memfd", GINT_TO_POINTER(FALSE), test_window);
     g_test_add_data_func("/access/posix-shm", GINT_TO_POINTER(TRUE), test_window);
+    g_test_add_func("/access/without-proc", test_without_proc);
     return g_test_run();
 }

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -115,6 +116,29 @@ gboolean test_is_window(int fd, int window)
            pread(window, &seen, sizeof seen, 64) == sizeof seen && seen == mark &&
            fstat(fd, &a) == 0 && fstat(window, &b) == 0 && a.st_dev == b.st_dev &&
            a.st_ino == b.st_ino;
+}
+
+void test_assert_read_only(int fd)
+{
+    struct stat st;
+    char byte = 0;
+
+    g_assert_no_errno(fstat(fd, &st));
+    gsize size = (gsize)st.st_blksize; /* a page, or a huge one */
+    void *map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+    g_assert_true(map != MAP_FAILED);
+    g_assert_cmpint(mprotect(map, size, PROT_READ | PROT_WRITE), ==, -1);
+    g_assert_cmpint(errno, ==, EACCES);
+    g_assert_cmpint(madvise(map, size, MADV_REMOVE), ==, -1);
+    g_assert_cmpint(errno, ==, EACCES);
+    munmap(map, size);
+    g_assert_true(mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED);
+    g_assert_cmpint(errno, ==, EACCES);
+    g_assert_cmpint(pwrite(fd, &byte, 1, 0), ==, -1);
+    g_assert_cmpint(ftruncate(fd, 0), ==, -1);
+    g_assert_cmpint(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)size), ==,
+                    -1);
+    g_assert_cmpint(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), ==, -1);
 }
 
 static struct sockaddr_un address_of(const char *path)

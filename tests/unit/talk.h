@@ -40,6 +40,8 @@ void test_with_low_fd_limit(void (*run)(void));
 gboolean test_is_doorbell(int fd, int doorbell);
 /** test_is_window: Returns: whether what is written through @fd can be read through @window */
 gboolean test_is_window(int fd, int window);
+/** test_assert_read_only: Nothing that a reader must not do can be done with @fd. */
+void test_assert_read_only(int fd);
 
 /** test_listen: Returns: a non-blocking socket that listens at @path */
 int test_listen(const char *path);

@@ -779,6 +779,9 @@ static void use_two_huge_pages(gboolean prealloc)
     g_assert_null(second);
     g_assert_error(error, CVD_ERROR, CVD_ERROR_RESOURCES);
     g_clear_error(&error);
+    cvd_autofd read_only = cvd_window_open_read_only(window, &error);
+    g_assert_no_error(error);
+    test_assert_read_only(read_only);
 
     g_autoptr(GBytes) descriptors = cvd_window_descriptors(layout);
     gsize size;
