@@ -12,6 +12,7 @@
 #include <grp.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -66,7 +67,7 @@ static void finish(Fixture *f)
     g_free(f);
 }
 
-typedef void (*AsOther)(const char *socket);
+typedef void (*AsOther)(const Fixture *f);
 
 /* In a process of another user, with a group more. Returns: whether this user may become another */
 static gboolean as_other(const Fixture *f, gid_t group, AsOther what)
@@ -82,7 +83,7 @@ static gboolean as_other(const Fixture *f, gid_t group, AsOther what)
         if (setgroups(1, &group) < 0 || setresgid(OTHER_UID, OTHER_UID, OTHER_UID) < 0 ||
             setresuid(OTHER_UID, OTHER_UID, OTHER_UID) < 0)
             _exit(1);
-        what(f->socket);
+        what(f);
         _exit(0);
     }
     g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
@@ -106,11 +107,11 @@ static void talk(const char *socket, const char *text, const char *answer)
     g_assert_cmpstr(got->str, ==, answer);
 }
 
-static void learns_nothing(const char *socket)
+static void learns_nothing(const Fixture *f)
 {
-    talk(socket, "GET PROTOCOL_VERINFORM REGION_NAME_LEN: 0x00000007GET REGION: sensors",
+    talk(f->socket, "GET PROTOCOL_VERINFORM REGION_NAME_LEN: 0x00000007GET REGION: sensors",
          "PROTOCOL_VER 00xffffffff");
-    talk(socket, "GET PROTOCOL_VERGET REGIONS", "PROTOCOL_VER 00xffffffff");
+    talk(f->socket, "GET PROTOCOL_VERGET REGIONS", "PROTOCOL_VER 00xffffffff");
 }
 
 static void test_default(gconstpointer data)
@@ -147,19 +148,33 @@ static int receive_window(const char *socket, const char *name)
     return passed[2];
 }
 
-/* What the mode of the memfd prevents: opening it once more, for writing. */
-static void only_reads(const char *socket)
+static void assert_denied(const char *path, int flags)
 {
-    cvd_autofd window = receive_window(socket, "sensors");
+    g_assert_cmpint(open(path, flags | O_CLOEXEC), ==, -1);
+    g_assert_cmpint(errno, ==, EACCES);
+}
+
+/* What the mode of the memfd prevents: opening it once more, for writing. And the launcher's own
+ * descriptor of it is out of reach, as is its memory. */
+static void only_reads(const Fixture *f)
+{
+    cvd_autofd window = receive_window(f->socket, "sensors");
     g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", window);
+    g_autofree char *fds = g_strdup_printf("/proc/%d/fd", f->launcher->pid);
+    g_autofree char *memory = g_strdup_printf("/proc/%d/mem", f->launcher->pid);
+    cvd_autofd launcher = pidfd_open(f->launcher->pid, 0);
 
     g_assert_true(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, window, 0) == MAP_FAILED);
     g_assert_cmpint(errno, ==, EACCES);
-    g_assert_cmpint(open(path, O_RDWR), ==, -1);
-    g_assert_cmpint(errno, ==, EACCES);
-    g_assert_cmpint(open(path, O_RDONLY), ==, -1);
-    g_assert_cmpint(errno, ==, EACCES);
+    assert_denied(path, O_RDWR);
+    assert_denied(path, O_RDONLY);
     g_assert_cmpint(fchmod(window, 0666), ==, -1);
+    assert_denied(fds, O_RDONLY);
+    assert_denied(memory, O_RDWR);
+    if (launcher >= 0) { /* not under valgrind */
+        g_assert_cmpint(pidfd_getfd(launcher, 0, 0), ==, -1);
+        g_assert_cmpint(errno, ==, EPERM);
+    }
     g_assert_true(mmap(NULL, 4096, PROT_READ, MAP_SHARED, window, 0) != MAP_FAILED);
 }
 
@@ -184,15 +199,33 @@ static void test_own_user_reopens(gconstpointer data)
     finish(f);
 }
 
-static void gets_one_region(const char *socket)
+/* The window is one object: a rule for one region hides the others' names, not their bytes. */
+static void test_whole_window(gconstpointer data)
 {
-    g_autoptr(GPtrArray) names = test_list_regions(socket);
+    Fixture *f = serve("access=[{\"user\":\"*\",\"regions\":[\"sensors\"],\"mode\":\"rw\"}]");
+    cvd_autofd window = receive_window(f->socket, "sensors");
+    g_autoptr(GPtrArray) names = test_list_regions(f->socket);
+    char *map = mmap(NULL, 0x2000, PROT_READ | PROT_WRITE, MAP_SHARED, window, 0);
+    char byte = 0;
+
+    g_assert_cmpuint(names->len, ==, 1);
+    g_assert_true(map != MAP_FAILED);
+    g_assert_nonnull(memmem(map, 0x1000, "hwcomposer", 10));
+    map[0x1000] = 1; /* where that begins */
+    g_assert_cmpint(pread(window, &byte, 1, 0x1000), ==, 1);
+    g_assert_cmpint(byte, ==, 1);
+    finish(f);
+}
+
+static void gets_one_region(const Fixture *f)
+{
+    g_autoptr(GPtrArray) names = test_list_regions(f->socket);
 
     g_assert_cmpuint(names->len, ==, 1);
     g_assert_cmpstr(g_ptr_array_index(names, 0), ==, "sensors");
-    talk(socket, "GET PROTOCOL_VERINFORM REGION_NAME_LEN: 0x0000000aGET REGION: hwcomposer",
+    talk(f->socket, "GET PROTOCOL_VERINFORM REGION_NAME_LEN: 0x0000000aGET REGION: hwcomposer",
          "PROTOCOL_VER 00xffffffff");
-    cvd_autofd window = receive_window(socket, "sensors");
+    cvd_autofd window = receive_window(f->socket, "sensors");
     g_assert_true(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, window, 0) != MAP_FAILED);
 }
 
@@ -234,10 +267,16 @@ static void test_client_reads(gconstpointer data)
     g_assert_null(strstr(list, "hwcomposer"));
     g_autofree char *read = CLIENT(f, 0, "read", "sensors", "0x40", "16");
     g_assert_nonnull(strstr(read, "00 00 00 00"));
+    g_autofree char *info = CLIENT(f, 0, "info", "sensors");
+    g_assert_nonnull(strstr(info, "sensors"));
+    g_autofree char *file = test_sandbox_path(f->sandbox, "dump");
+    g_autofree char *dump = CLIENT(f, 0, "dump", "sensors", file);
+    g_assert_nonnull(strstr(dump, "SHA-256"));
     const char *const writers[][4] = {{"write", "sensors", "0x40", "1"},
                                       {"signal", "sensors", "0x40", NULL},
                                       {"ping", "sensors", NULL, NULL},
-                                      {"wait", "sensors", NULL, NULL}};
+                                      {"wait", "sensors", NULL, NULL},
+                                      {"restore", "sensors", file, NULL}};
     for (gsize i = 0; i < G_N_ELEMENTS(writers); i++) {
         g_autofree char *refused =
             CLIENT(f, 1, writers[i][0], writers[i][1], writers[i][2], writers[i][3]);
@@ -245,6 +284,7 @@ static void test_client_reads(gconstpointer data)
     }
     g_autofree char *hidden = CLIENT(f, 1, "read", "hwcomposer", "0x40", "16");
     g_assert_nonnull(strstr(hidden, "no region"));
+    unlink(file);
     finish(f);
 }
 
@@ -257,14 +297,95 @@ static void test_client_is_denied(gconstpointer data)
     finish(f);
 }
 
+/* ---- The control socket ---- */
+
+static char *control_path(const Fixture *f)
+{
+    return test_sandbox_instance_path(f->sandbox, NAME, "control.sock");
+}
+
+static gboolean is_closed_by_server(int fd)
+{
+    char byte;
+
+    return recv(fd, &byte, 1, 0) == 0;
+}
+
+static void is_kept_out_by_the_directory(const Fixture *f)
+{
+    g_autofree char *path = control_path(f);
+
+    g_assert_cmpint(test_try_connect(path), ==, -1);
+    g_assert_cmpint(errno, ==, EACCES);
+}
+
+static void is_kept_out_by_the_uid(const Fixture *f)
+{
+    g_autofree char *path = control_path(f);
+    cvd_autofd fd = test_connect(path);
+
+    g_assert_true(is_closed_by_server(fd));
+}
+
+/* As if somebody had opened the way to it. */
+static void open_the_way(const Fixture *f)
+{
+    g_autofree char *path = control_path(f);
+    g_autofree char *own = g_path_get_dirname(path);
+    g_autofree char *shared = g_path_get_dirname(own);
+
+    g_assert_no_errno(chmod(path, 0666));
+    g_assert_no_errno(chmod(own, 0711));
+    g_assert_no_errno(chmod(shared, 0711));
+    g_assert_no_errno(chmod(f->sandbox->runtime, 0711));
+}
+
+static void test_control_of_another(gconstpointer data)
+{
+    Fixture *f = serve(NULL);
+
+    if (as_other(f, OTHER_UID, is_kept_out_by_the_directory)) {
+        open_the_way(f);
+        as_other(f, OTHER_UID, is_kept_out_by_the_uid);
+        test_process_wait_err(f->launcher, "it is another user's", 1);
+    }
+    finish(f);
+}
+
+static void test_control_limit(gconstpointer data)
+{
+    enum {
+        LIMIT = 16
+    };
+    Fixture *f = serve(NULL);
+    g_autofree char *path = control_path(f);
+    int held[LIMIT];
+    char byte;
+
+    for (guint i = 0; i < LIMIT; i++)
+        held[i] = test_connect(path);
+    cvd_autofd more = test_connect(path);
+    g_assert_true(is_closed_by_server(more));
+    test_process_wait_err(f->launcher, "too many connections", 1);
+    for (guint i = 0; i < LIMIT; i++) {
+        g_assert_cmpint(recv(held[i], &byte, 1, MSG_DONTWAIT), ==, -1);
+        g_assert_cmpint(errno, ==, EAGAIN);
+        close(held[i]);
+    }
+    finish(f);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     test_add("/access/default", NULL, test_default);
     test_add("/access/other-user-reads", NULL, test_other_reads);
     test_add("/access/own-user-reopens", NULL, test_own_user_reopens);
+    test_add("/access/one-region-is-the-whole-window", NULL, test_whole_window);
     test_add("/access/group", NULL, test_group);
     test_add("/access/client-reads", NULL, test_client_reads);
     test_add("/access/client-is-denied", NULL, test_client_is_denied);
+    test_add("/access/control-socket-of-another-user", NULL, test_control_of_another);
+    test_add("/access/16-at-the-control-socket-and-one-more", NULL, test_control_limit);
     return g_test_run();
 }

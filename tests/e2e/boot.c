@@ -274,6 +274,58 @@ static void test_posix_shm(gconstpointer data)
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 
+#define OTHER_UID "65534"
+
+/* For that user, who may have no way to where it was built. */
+static char *copy_guest(const TestSandbox *sandbox)
+{
+    char *path = test_sandbox_path(sandbox, "guest.elf");
+    g_autofree char *bytes = NULL;
+    gsize size;
+
+    g_assert_true(g_file_get_contents(g_getenv("CVD_GUEST"), &bytes, &size, NULL));
+    g_assert_true(
+        g_file_set_contents_full(path, bytes, (gssize)size, G_FILE_SET_CONTENTS_NONE, 0644, NULL));
+    g_assert_no_errno(chmod(sandbox->dir, 0711));
+    return path;
+}
+
+/* A QEMU of another user does its work all the same, in its sandbox, without a capability. */
+static void test_run_as(gconstpointer data)
+{
+    if (geteuid() != 0) {
+        test_skip("only root can start QEMU as another user");
+        return;
+    }
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *guest = copy_guest(sandbox);
+    g_autofree char *kernel = g_strconcat("qemu.kernel=", guest, NULL);
+    g_autofree char *socket = test_sandbox_instance_path(sandbox, "boot", "client.sock");
+    g_autoptr(TestProcess) launcher =
+        test_launch(sandbox, "boot", "--set", kernel, "--set", "qemu.run_as=" OTHER_UID, NULL);
+    test_launcher_wait_running(launcher);
+    test_launcher_wait_guest(sandbox, "boot", 1);
+    test_ping(socket, "sensors");
+
+    g_autofree char *path = g_strdup_printf("/proc/%d/status", test_launcher_find_qemu(launcher));
+    g_autofree char *status = NULL;
+    g_assert_true(g_file_get_contents(path, &status, NULL, NULL));
+    static const char *const lines[] = {
+        "\nUid:\t65534\t65534\t65534\t65534\n",
+        "\nGid:\t65534\t65534\t65534\t65534\n",
+        "\nCapEff:\t0000000000000000\n",
+        "\nSeccomp:\t2\n",
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(lines); i++)
+        if (strstr(status, lines[i]) == NULL)
+            g_error("QEMU's status does not have '%s': %s", lines[i], status);
+
+    test_process_signal(launcher, SIGINT);
+    test_launcher_assert_exit(launcher, 0);
+    unlink(guest);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
 static void test_notify_socket(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
@@ -316,6 +368,7 @@ int main(int argc, char **argv)
     test_add("/boot/bus-master-left-alone", NULL, test_bus_master_left_alone);
     test_add("/boot/serial-on-the-terminal", NULL, test_serial_on_the_terminal);
     test_add("/boot/posix-shm-replaces-a-leftover", NULL, test_posix_shm);
+    test_add("/boot/qemu-of-another-user", NULL, test_run_as);
     test_add("/boot/notify-socket", NULL, test_notify_socket);
     test_add("/boot/512-regions", GUINT_TO_POINTER(512), test_many_regions);
     test_add("/boot/2048-regions", GUINT_TO_POINTER(2048), test_many_regions);
