@@ -88,6 +88,12 @@ static void end(CvdControlPeer *peer)
     closed(peer->options.owner, peer);
 }
 
+/* While the owner is there. */
+static gboolean may_log(CvdControlPeer *peer)
+{
+    return cvd_log_limit_pass(peer->options.log_limit, g_get_monotonic_time());
+}
+
 /* ---- Calls ---- */
 
 static CvdControlCall *call_new(GDBusMethodInvocation *take_invocation, gboolean is_qmp)
@@ -216,7 +222,7 @@ static gboolean on_too_much(gpointer data)
 {
     CvdControlPeer *peer = data;
 
-    if (peer->options.closed != NULL)
+    if (peer->options.closed != NULL && may_log(peer))
         g_warning("control: a connection is closed, as more than %d messages wait for its peer to "
                   "read them",
                   CVD_CONTROL_MAX_UNREAD);
@@ -227,28 +233,48 @@ static gboolean on_too_much(gpointer data)
 /* May be called from any thread. Returns: whether there is room for one more */
 static gboolean count_one(CvdControlPeer *peer)
 {
-    if (g_atomic_int_add(&peer->n_unread, 1) < CVD_CONTROL_MAX_UNREAD)
-        return TRUE;
+    gint n_before = g_atomic_int_add(&peer->n_unread, 1);
+
+    if (n_before != CVD_CONTROL_MAX_UNREAD) /* who is beyond it has been reported already */
+        return n_before < CVD_CONTROL_MAX_UNREAD;
     g_autoptr(GSource) source = g_idle_source_new();
     g_source_set_callback(source, on_too_much, peer_ref(peer), unref_peer);
     g_source_attach(source, peer->context);
     return FALSE;
 }
 
+/* A message that was read is locked. */
+static GDBusMessage *expect_reply(GDBusMessage *take_message)
+{
+    g_autoptr(GDBusMessage) message = take_message;
+    GDBusMessageFlags flags = g_dbus_message_get_flags(message);
+
+    if ((flags & G_DBUS_MESSAGE_FLAGS_NO_REPLY_EXPECTED) == 0)
+        return g_steal_pointer(&message);
+    GDBusMessage *copy = g_dbus_message_copy(message, NULL);
+    if (copy != NULL)
+        g_dbus_message_set_flags(copy, flags & ~G_DBUS_MESSAGE_FLAGS_NO_REPLY_EXPECTED);
+    return copy;
+}
+
+/* Of the calls that expect no answer GDBus answers some and others not. So that exactly one message
+ * goes out for each call, all are answered; who expects none passes it over. */
 static GDBusMessage *filter(GDBusConnection *connection, GDBusMessage *take_message,
                             gboolean is_incoming, gpointer data)
 {
     CvdControlPeer *peer = data;
-    GDBusMessageType type = g_dbus_message_get_message_type(take_message);
 
-    if (!is_incoming)
+    if (!is_incoming) {
         g_atomic_int_add(&peer->n_unread, -1);
-    else if (type == G_DBUS_MESSAGE_TYPE_METHOD_CALL && !count_one(peer))
-        g_clear_object(&take_message);
-    else if (type == G_DBUS_MESSAGE_TYPE_METHOD_CALL &&
-             (g_dbus_message_get_flags(take_message) & G_DBUS_MESSAGE_FLAGS_NO_REPLY_EXPECTED) != 0)
-        g_atomic_int_add(&peer->n_unread, -1);
-    return take_message;
+        return take_message;
+    }
+    if (g_dbus_message_get_message_type(take_message) != G_DBUS_MESSAGE_TYPE_METHOD_CALL)
+        return take_message;
+    if (!count_one(peer)) {
+        g_object_unref(take_message);
+        return NULL;
+    }
+    return expect_reply(take_message);
 }
 
 void cvd_control_peer_emit(CvdControlPeer *peer, const char *interface, const char *signal,
@@ -300,9 +326,12 @@ static void on_authenticated(GObject *object, GAsyncResult *result, gpointer dat
 
 static gboolean on_deadline(gpointer data)
 {
-    g_warning("control: a connection is closed, as its peer has not authenticated in %d s",
-              CVD_CONTROL_AUTH_TIMEOUT_MS / 1000);
-    end(data);
+    CvdControlPeer *peer = data;
+
+    if (may_log(peer))
+        g_warning("control: a connection is closed, as its peer has not authenticated in %d s",
+                  CVD_CONTROL_AUTH_TIMEOUT_MS / 1000);
+    end(peer);
     return G_SOURCE_REMOVE;
 }
 

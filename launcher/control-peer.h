@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "base/log.h"
 #include "launcher/control.h"
 
 #include <gio/gio.h>
@@ -27,6 +28,7 @@ typedef struct CvdControlPeer CvdControlPeer;
  * @get_constant: Returns: (transfer full): a property that does not come from the status
  * @closed: the connection has ended; the owner releases the peer
  * @owner: for @get_constant and @closed
+ * @log_limit: for lines that the peer can provoke; lives as long as @owner
  */
 typedef struct {
     const CvdControlHandlers *handlers;
@@ -34,6 +36,7 @@ typedef struct {
     GVariant *(*get_constant)(gpointer owner, const char *property);
     void (*closed)(gpointer owner, CvdControlPeer *peer);
     gpointer owner;
+    CvdLogLimit *log_limit;
 } CvdControlPeerOptions;
 
 /**
@@ -43,7 +46,7 @@ typedef struct {
  */
 CvdControlPeer *cvd_control_peer_new(int take_fd, const CvdControlPeerOptions *options);
 
-/** cvd_control_peer_close: No more callback. What was queued is written as far as it goes. */
+/** cvd_control_peer_close: No more callback. What was queued and not flushed is lost. */
 void cvd_control_peer_close(CvdControlPeer *peer);
 void cvd_control_peer_unref(CvdControlPeer *peer);
 

@@ -157,6 +157,7 @@ static void let_in(CvdControl *control, int take_fd)
         .get_constant = get_constant,
         .closed = on_peer_closed,
         .owner = control,
+        .log_limit = &control->log_limit,
     };
     const char *reason = "its credentials are unknown";
 
@@ -185,12 +186,12 @@ static gboolean on_rested(gpointer data)
     return G_SOURCE_REMOVE;
 }
 
-static void rest(CvdControl *control)
+static void rest(CvdControl *control, int saved_errno)
 {
     g_autoptr(GMainContext) context = g_main_context_ref_thread_default();
 
     if (cvd_log_limit_pass(&control->log_limit, g_get_monotonic_time()))
-        g_warning("control: accept: %s; trying again shortly", g_strerror(errno));
+        g_warning("control: accept: %s; trying again shortly", g_strerror(saved_errno));
     cvd_source_clear(&control->door);
     control->rest = g_timeout_source_new(REST_MS);
     g_source_set_callback(control->rest, on_rested, control, NULL);
@@ -204,7 +205,7 @@ static gboolean on_connection(int fd, GIOCondition condition, gpointer data)
     if (connection >= 0)
         let_in(data, connection);
     else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
-        rest(data);
+        rest(data, errno);
     return G_SOURCE_CONTINUE;
 }
 
