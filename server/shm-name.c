@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A named window is claimed with a record lock (F_SETLK) on its inode. Such a lock belongs to the
- * process that took it. flock would belong to the open file description, which QEMU and the clients
- * share once they have been given the descriptor: it would outlive a launcher that was killed and
- * make its leftover look alive. A record lock also tells its holder's pid. Its weakness is that it
- * goes when the process closes any descriptor of the inode; so nothing here opens a window that
- * this process holds itself (own_names).
+ * A named window is claimed with flock, through a descriptor of it that is opened for that alone
+ * and never given away. The lock belongs to the open file description: on the window's own
+ * descriptor, which QEMU and the clients share, it would outlive a launcher that was killed and
+ * make its leftover look alive. A record lock (F_SETLK) would belong to the process, but go as soon
+ * as that closes any descriptor of the window: one that a client passed back, say. Who holds the
+ * lock is read from /proc/locks.
  *
  * Names change hands only by those who hold the lock of the inode that the name stands for: who
  * finds a leftover locks it, looks again whether the name still means it, and unlinks it then. The
@@ -19,7 +19,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 /* How often a name may be snatched away between finding it free and linking. */
@@ -29,11 +32,9 @@ struct CvdShmName {
     char *path;
     dev_t device;
     ino_t inode;
+    int lock_fd;
     gboolean is_linked;
 };
-
-/* The names of this process. */
-static GSList *own_names;
 
 static gboolean fail(const CvdShmName *name, const char *call, GError **error)
 {
@@ -41,20 +42,30 @@ static gboolean fail(const CvdShmName *name, const char *call, GError **error)
     return FALSE;
 }
 
-static gboolean is_own(const struct stat *st)
+/* Returns: 0 where it is not known */
+static int find_holder(const struct stat *st)
 {
-    for (GSList *l = own_names; l != NULL; l = l->next) {
-        const CvdShmName *other = l->data;
-        if (other->device == st->st_dev && other->inode == st->st_ino)
-            return TRUE;
-    }
-    return FALSE;
+    g_autofree char *locks = NULL;
+    g_autofree char *file = g_strdup_printf(" %02x:%02x:%" G_GUINT64_FORMAT " ", major(st->st_dev),
+                                            minor(st->st_dev), (guint64)st->st_ino);
+    int pid;
+
+    if (!g_file_get_contents("/proc/locks", &locks, NULL, NULL))
+        return 0;
+    g_auto(GStrv) lines = g_strsplit(locks, "\n", -1);
+    for (char **line = lines; *line != NULL; line++)
+        if (strstr(*line, file) != NULL && sscanf(*line, "%*s FLOCK %*s %*s %d", &pid) == 1)
+            return pid;
+    return 0;
 }
 
-static gboolean set_busy_error(GError **error, const char *path, pid_t pid)
+static gboolean set_busy_error(GError **error, const char *path, int pid)
 {
+    g_autofree char *who =
+        pid > 0 ? g_strdup_printf("process %d", pid) : g_strdup("another process");
+
     g_set_error(error, CVD_ERROR, CVD_ERROR_BUSY,
-                "%s: in use by process %d; stop it or choose another window.path", path, (int)pid);
+                "%s: in use by %s; stop it or choose another window.path", path, who);
     return FALSE;
 }
 
@@ -83,7 +94,6 @@ static gboolean check_is_ours(const char *path, const struct stat *st, GError **
 static gboolean lock_leftover(const char *path, int *leftover, GError **error)
 {
     struct stat st, st_now;
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
     if (lstat(path, &st) < 0) {
         if (errno == ENOENT)
@@ -93,8 +103,6 @@ static gboolean lock_leftover(const char *path, int *leftover, GError **error)
     }
     if (!check_is_ours(path, &st, error))
         return FALSE;
-    if (is_own(&st))
-        return set_busy_error(error, path, getpid());
     cvd_autofd fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st_now) < 0) {
         if (errno == ENOENT)
@@ -105,14 +113,11 @@ static gboolean lock_leftover(const char *path, int *leftover, GError **error)
     }
     if (st_now.st_dev != st.st_dev || st_now.st_ino != st.st_ino)
         return TRUE;
-    while (fcntl(fd, F_SETLK, &lock) < 0) {
-        if (errno != EAGAIN && errno != EACCES) {
-            cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: F_SETLK", path);
-            return FALSE;
-        }
-        struct flock holder = lock;
-        if (fcntl(fd, F_GETLK, &holder) == 0 && holder.l_type != F_UNLCK)
-            return set_busy_error(error, path, holder.l_pid);
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno == EWOULDBLOCK)
+            return set_busy_error(error, path, find_holder(&st));
+        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: flock", path);
+        return FALSE;
     }
     *leftover = g_steal_fd(&fd);
     return TRUE;
@@ -179,18 +184,20 @@ static int open_unnamed(const char *path, GError **error)
 
 static gboolean claim(CvdShmName *name, int fd, GError **error)
 {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    g_autofree char *source = g_strdup_printf("/proc/self/fd/%d", fd);
     struct stat st;
 
     if (fchmod(fd, 0600) < 0)
         return fail(name, "fchmod", error);
     if (fstat(fd, &st) < 0)
         return fail(name, "fstat", error);
-    if (fcntl(fd, F_SETLK, &lock) < 0)
-        return fail(name, "F_SETLK", error);
+    name->lock_fd = open(source, O_RDONLY | O_CLOEXEC);
+    if (name->lock_fd < 0)
+        return fail(name, "cannot open it once more (is /proc mounted?)", error);
+    if (flock(name->lock_fd, LOCK_EX | LOCK_NB) < 0)
+        return fail(name, "flock", error);
     name->device = st.st_dev;
     name->inode = st.st_ino;
-    own_names = g_slist_prepend(own_names, name);
     return TRUE;
 }
 
@@ -200,6 +207,7 @@ CvdShmName *cvd_shm_name_new(const char *path, int *fd, GError **error)
     cvd_autofd leftover = -1;
 
     name->path = g_strdup(path);
+    name->lock_fd = -1;
     /* Early, so that a taken name is told rather than a lack of space; and a leftover found now is
      * kept locked, so that of several launchers the first to find it has it. */
     if (!lock_leftover(path, &leftover, error))
@@ -215,7 +223,7 @@ void cvd_shm_name_free(CvdShmName *name)
 {
     if (name->is_linked && names_inode(name->path, name->device, name->inode))
         unlink(name->path);
-    own_names = g_slist_remove(own_names, name);
+    cvd_close_fd(&name->lock_fd);
     g_free(name->path);
     g_free(name);
 }

@@ -16,8 +16,8 @@ typedef struct CvdShmName CvdShmName;
 /**
  * cvd_shm_name_new:
  * @path: where the object is to be, e.g. `/dev/shm/ivshmem`
- * @fd: (out): a new, empty, unnamed file in that directory, mode 0600, locked for this process; the
- *   caller's, to be closed after cvd_shm_name_free()
+ * @fd: (out): a new, empty, unnamed file in that directory, mode 0600, locked as long as the
+ *   name is held; the caller's
  * @error: %CVD_ERROR_BUSY: a live process holds the name; %CVD_ERROR_FOREIGN: what has it is not
  *   ours; %CVD_ERROR_FAILED
  *
