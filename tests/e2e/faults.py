@@ -131,7 +131,7 @@ class Scene:
             lines = trace.read().split("\n")
         if status != 0 or not is_ready:
             raise Failed(f"it does not start under strace: status {status}\n{text}")
-        calls, counts, is_ours = [], {}, False
+        calls, counts, is_ours, has_child = [], {}, False, False
         for line in lines:
             match = LINE.match(line)
             if not match:
@@ -141,7 +141,10 @@ class Scene:
             is_ours = is_ours or line.startswith("rt_sigaction(SIGPIPE")
             if call == "write" and self.ready in line:
                 return calls
-            if is_ours and call not in HARMLESS:
+            has_child = has_child or call in ("clone", "clone3", "fork", "vfork")
+            # GLib reads from its new child whether that could start, and when it cannot read that
+            # waits for the child's end, which is that of the VM: no kernel gives such an error.
+            if is_ours and call not in HARMLESS and not (call == "read" and has_child):
                 calls.append((call, counts[call]))
         raise Failed("the trace has no line that says that all runs")
 
