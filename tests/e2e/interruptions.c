@@ -55,7 +55,7 @@ static void test_qemu_is_killed(gconstpointer data)
 static void test_qemu_stops(gconstpointer data)
 {
     const char *settings[] = {
-        "--verbose", "--set", "lifecycle.start_timeout_s=1", "--set", "lifecycle.qmp_timeout_s=1",
+        "--verbose", "--set", "lifecycle.start_timeout_s=4", "--set", "lifecycle.qmp_timeout_s=1",
         NULL};
 
     interrupt_start(SIGSTOP, settings, "lifecycle.");

@@ -171,12 +171,23 @@ void test_visit_again(int socket, const char *name)
     cvd_close_fd(&region.host_to_guest);
 }
 
+static void wait_end(int socket)
+{
+    char byte;
+
+    test_wait_readable(socket, "the end of the connection");
+    g_assert_cmpint(read(socket, &byte, 1), ==, 0);
+}
+
+/* A descriptor is out of the server's table before the other end of its socket hears of it. */
 void test_visit(const char *socket_path, const char *name)
 {
     cvd_autofd socket = test_connect(socket_path);
 
     test_say_hello(socket);
     test_visit_again(socket, name);
+    g_assert_no_errno(shutdown(socket, SHUT_WR));
+    wait_end(socket);
 }
 
 TestRegion *test_region_attach(const char *socket_path, const char *name)
@@ -201,10 +212,7 @@ TestRegion *test_region_attach(const char *socket_path, const char *name)
 
 void test_region_wait_closed(TestRegion *region)
 {
-    char byte;
-
-    test_wait_readable(region->socket, "the end of the connection");
-    g_assert_cmpint(read(region->socket, &byte, 1), ==, 0);
+    wait_end(region->socket);
 }
 
 void test_region_free(TestRegion *region)

@@ -41,7 +41,8 @@ int test_connect(const char *path);
 /** test_try_connect: Returns: the same, or −1 with `errno` set */
 int test_try_connect(const char *path);
 
-/** test_visit: the conversation of section 3 and nothing more */
+/** test_visit: the conversation of section 3 and nothing more; on return the server has closed its
+ * end, too, and has no descriptor of it left */
 void test_visit(const char *socket_path, const char *name);
 /** test_say_hello: messages 1 and 2 of it, on a new connection */
 void test_say_hello(int socket);

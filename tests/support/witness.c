@@ -135,3 +135,10 @@ guint test_get_pss_kb(const TestProcess *process)
     g_assert_true(line != NULL && sscanf(line, "\nPss: %u kB", &pss_kb) == 1);
     return pss_kb;
 }
+
+void test_assert_pss_kb(guint pss_kb, guint limit_kb)
+{
+#ifndef __SANITIZE_ADDRESS__
+    g_assert_cmpuint(pss_kb, <=, limit_kb);
+#endif
+}

@@ -74,5 +74,8 @@ guint test_witness_attack(TestWitness *witness, TestAttack attack, gconstpointer
 guint test_count_fds(const TestProcess *process);
 /** test_get_pss_kb: Returns: the memory of the process, its share of what it shares included */
 guint test_get_pss_kb(const TestProcess *process);
+/** test_assert_pss_kb: @pss_kb is at most @limit_kb; not looked at under AddressSanitizer, which
+ * keeps what is freed for a while */
+void test_assert_pss_kb(guint pss_kb, guint limit_kb);
 
 G_END_DECLS
