@@ -37,7 +37,7 @@ static const GOptionEntry entries[] = {
 
 /* Two subjects, or one subject both ways, @n times in turn. */
 typedef struct {
-    GArray *launch_start, *launch_stop, *bare_start, *bare_stop;
+    GArray *launch_start, *launch_stop, *bare_start, *bare_attached, *bare_stop;
 } Series;
 
 static void series_init(Series *series)
@@ -45,6 +45,7 @@ static void series_init(Series *series)
     series->launch_start = figure_values();
     series->launch_stop = figure_values();
     series->bare_start = figure_values();
+    series->bare_attached = figure_values();
     series->bare_stop = figure_values();
 }
 
@@ -53,6 +54,7 @@ static void series_clear(Series *series)
     g_array_unref(series->launch_start);
     g_array_unref(series->launch_stop);
     g_array_unref(series->bare_start);
+    g_array_unref(series->bare_attached);
     g_array_unref(series->bare_stop);
 }
 
@@ -64,6 +66,8 @@ static void measure_once(const Subject *subject, Series *series, gboolean bare_f
         LaunchTimes times = is_bare ? time_bare(subject) : time_launch(subject);
         g_array_append_val(is_bare ? series->bare_start : series->launch_start, times.start_ms);
         g_array_append_val(is_bare ? series->bare_stop : series->launch_stop, times.stop_ms);
+        if (is_bare)
+            g_array_append_val(series->bare_attached, times.attached_ms);
     }
 }
 
@@ -95,6 +99,24 @@ static void bench_start_and_stop(void)
     series_clear(&series);
 }
 
+static void bench_restart(void)
+{
+    g_autoptr(Subject) subject = subject_new(4, SMALL_BYTES);
+    g_autoptr(GArray) first = figure_values();
+    g_autoptr(GArray) again = figure_values();
+
+    for (int i = 0; i < n_rounds; i++) {
+        figure_progress("restart: round %d of %d", i + 1, n_rounds);
+        RestartTimes times = time_restart(subject);
+        g_array_append_val(first, times.start_ms);
+        g_array_append_val(again, times.restart_ms);
+    }
+    g_autoptr(GArray) ratio = figure_combine(again, first, '/');
+    figure_report("restart_ms", "cvd-launch: QEMU killed to running again", again, "ms",
+                  FIGURE_PLAIN, 0);
+    figure_report("restart_ratio", "  that / the start before", ratio, "", FIGURE_AT_MOST, 1.2);
+}
+
 /* How much two configurations differ, and how much of that is QEMU's own. */
 static void bench_growth(Subject *small, Subject *large, const char *key, const char *what,
                          double target)
@@ -109,8 +131,8 @@ static void bench_growth(Subject *small, Subject *large, const char *key, const 
         figure_progress("%s: round %d of %d", what, i + 1, n_rounds);
         measure_once(i % 2 ? small : large, i % 2 ? &of_small : &of_large, i % 4 < 2);
         measure_once(i % 2 ? large : small, i % 2 ? &of_large : &of_small, i % 4 < 2);
-        double qemu = g_array_index(of_large.bare_start, double, i) -
-                      g_array_index(of_small.bare_start, double, i);
+        double qemu = g_array_index(of_large.bare_attached, double, i) -
+                      g_array_index(of_small.bare_attached, double, i);
         double ratio = (g_array_index(of_large.launch_start, double, i) - qemu) /
                        g_array_index(of_small.launch_start, double, i);
         g_array_append_val(growth, ratio);
@@ -210,6 +232,7 @@ static void raise_file_limit(void)
 static void bench_launch(void)
 {
     bench_start_and_stop();
+    bench_restart();
     bench_memory();
     Subject *few = subject_new(4, SMALL_BYTES);
     Subject *many = subject_new(512, SMALL_BYTES);

@@ -43,12 +43,17 @@ static char *make_layout(guint n_regions)
     return g_string_free(text, FALSE);
 }
 
-#define N_ARGS 12
+#define N_SETTINGS 12
+#define N_ARGS     (N_SETTINGS + 2)
 
 static void fill_args(const Subject *subject, const char **args)
 {
-    const char *all[N_ARGS] = {"--set", subject->layout,         "--set", subject->window,
-                               "--set", "window.prealloc=false", "--set", "lifecycle.stop=quit",
+    const char *all[N_ARGS] = {"--set", subject->layout,
+                               "--set", subject->window,
+                               "--set", "window.prealloc=false",
+                               "--set", "lifecycle.stop=quit",
+                               "--set", "lifecycle.on_crash=restart",
+                               "--set", "lifecycle.restart_delay_ms=0",
                                NULL};
 
     memcpy(args, all, sizeof all);
@@ -62,8 +67,7 @@ static char **print_command(const Subject *subject)
     g_autoptr(GError) error = NULL;
 
     fill_args(subject, args);
-    args[8] = "--print-command";
-    args[9] = NULL;
+    args[N_SETTINGS] = "--print-command";
     g_autoptr(TestProcess) launcher = test_launch_with(subject->sandbox, NAME, args, NULL, NULL);
     test_launcher_assert_exit(launcher, 0);
     g_shell_parse_argv(launcher->out->str, &n_words, &words, &error);
@@ -113,10 +117,26 @@ LaunchTimes time_launch(const Subject *subject)
     LaunchTimes times;
     g_autoptr(TestProcess) launcher = start_launch(subject, &times.start_ms);
 
+    times.attached_ms = times.start_ms;
     double begin_ms = now_ms();
     test_process_signal(launcher, SIGINT);
     test_launcher_assert_exit(launcher, 0);
     times.stop_ms = now_ms() - begin_ms;
+    return times;
+}
+
+RestartTimes time_restart(const Subject *subject)
+{
+    RestartTimes times;
+    g_autoptr(TestProcess) launcher = start_launch(subject, &times.start_ms);
+    pid_t qemu = test_launcher_find_qemu(launcher);
+
+    double begin_ms = now_ms();
+    g_assert_no_errno(kill(qemu, SIGKILL));
+    test_process_wait_err(launcher, ": running after ", 2);
+    times.restart_ms = now_ms() - begin_ms;
+    test_process_signal(launcher, SIGINT);
+    test_launcher_assert_exit(launcher, 0);
     return times;
 }
 
@@ -212,13 +232,14 @@ static void hand_over_continue(HandOver *hand_over, int socket)
     }
 }
 
-/* Waits for the @n-th line from QMP that has @wanted, and hands over meanwhile. */
+/* Waits for text from QMP that has @wanted, %NULL: until all is handed over; goes on with both
+ * meanwhile. */
 static void wait_qmp(const Channels *channels, HandOver *hand_over, GString *text,
                      const char *wanted)
 {
     char buffer[4096];
 
-    while (strstr(text->str, wanted) == NULL) {
+    while (wanted != NULL ? strstr(text->str, wanted) == NULL : !hand_over_is_done(hand_over)) {
         struct pollfd fds[] = {
             {.fd = channels->ours[CHANNEL_QMP], .events = POLLIN},
             {.fd = hand_over_is_done(hand_over) ? -1 : channels->ours[CHANNEL_IVSHMEM],
@@ -273,6 +294,8 @@ LaunchTimes time_bare(const Subject *subject)
     send_qmp(&channels, "query-status");
     wait_qmp(&channels, &hand_over, text, "\"query-status\"");
     times.start_ms = now_ms() - begin_ms;
+    wait_qmp(&channels, &hand_over, text, NULL);
+    times.attached_ms = now_ms() - begin_ms;
     send_qmp(&channels, "cont");
     wait_qmp(&channels, &hand_over, text, "\"cont\"");
     begin_ms = now_ms();

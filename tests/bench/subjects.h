@@ -27,9 +27,10 @@ Subject *subject_new(guint n_regions, guint64 window_size);
 void subject_free(Subject *subject);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Subject, subject_free)
 
-/** LaunchTimes: in milliseconds */
+/** LaunchTimes: in milliseconds; @attached_ms: until all doorbells are handed over, too */
 typedef struct {
     double start_ms;
+    double attached_ms;
     double stop_ms;
 } LaunchTimes;
 
@@ -38,6 +39,15 @@ TestProcess *start_launch(const Subject *subject, double *start_ms);
 
 /** time_launch: exec to "running", and ctrl-c to everything gone */
 LaunchTimes time_launch(const Subject *subject);
+
+/** RestartTimes: in milliseconds */
+typedef struct {
+    double start_ms;
+    double restart_ms;
+} RestartTimes;
+
+/** time_restart: exec to "running", and SIGKILL of QEMU to "running" again, without back-off */
+RestartTimes time_restart(const Subject *subject);
 
 /** time_bare: the same arguments without a launcher: exec to answered query-status, `quit` to exit
  */
