@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include <glib.h>
+#include "launcher/verdict.h"
 
 G_BEGIN_DECLS
 
 /**
  * cvd_explain_failure:
+ * @how: how QEMU ended; of one that was killed the last line says nothing
  * @lines: (array zero-terminated=1): the last lines that QEMU printed
  *
  * Knows the ways in which QEMU usually refuses to start. Pure.
@@ -14,6 +15,6 @@ G_BEGIN_DECLS
  * Returns: (transfer full) (nullable): what happened and what to do about it, one sentence or two;
  *   %NULL for a failure that is not known
  */
-char *cvd_explain_failure(const char *const *lines);
+char *cvd_explain_failure(CvdExit how, const char *const *lines);
 
 G_END_DECLS

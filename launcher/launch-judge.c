@@ -44,7 +44,7 @@ static void write_record(const CvdLaunch *launch)
 static void tell_failure(const CvdLaunch *launch)
 {
     g_auto(GStrv) lines = cvd_log_file_tail_lines(launch->qemu_log, TAIL_LINES);
-    g_autofree char *advice = cvd_explain_failure((const char *const *)lines);
+    g_autofree char *advice = cvd_explain_failure(launch->qemu_exit, (const char *const *)lines);
 
     for (char **line = lines; *line != NULL; line++)
         if (**line != '\0')
