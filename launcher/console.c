@@ -3,7 +3,8 @@
  * A hub: bytes of the VM go to the log and to every port, bytes of the ports go to the VM. A port
  * is a viewer's socket, or the launcher's own stdin and stdout. Each has a queue of what it has not
  * taken yet; one that is full loses what comes, and is told so when there is room again. Input that
- * the guest does not take stays in `to_vm`, and as long as something is in there no port is read.
+ * the guest does not take stays in `to_vm`, and as long as something is in there no port is read,
+ * only whether its viewer has left.
  */
 #include "launcher/console.h"
 
@@ -174,14 +175,26 @@ static gboolean on_vm_readable(int fd, GIOCondition condition, gpointer data)
 static gboolean on_port_readable(int fd, GIOCondition condition, gpointer data);
 static gboolean on_vm_writable(int fd, GIOCondition condition, gpointer data);
 
-static void listen_to_ports(CvdConsole *console, gboolean is_wanted)
+static gboolean on_viewer_gone(int fd, GIOCondition condition, gpointer data)
 {
-    for (guint i = 0; i < console->ports->len; i++) {
-        Port *port = g_ptr_array_index(console->ports, i);
-        cvd_source_clear(&port->readable);
-        if (is_wanted && port->in_fd >= 0)
-            port->readable = watch(port->in_fd, G_IO_IN, on_port_readable, port);
-    }
+    drop(data);
+    return G_SOURCE_REMOVE;
+}
+
+/* A viewer that leaves gives up its place, even while the guest takes nothing. */
+static void listen_to_port(Port *port)
+{
+    cvd_source_clear(&port->readable);
+    if (port->in_fd >= 0 && port->console->vm_writable == NULL)
+        port->readable = watch(port->in_fd, G_IO_IN, on_port_readable, port);
+    else if (port->in_fd >= 0 && !port->is_stdio)
+        port->readable = watch(port->in_fd, G_IO_HUP, on_viewer_gone, port);
+}
+
+static void listen_to_ports(CvdConsole *console)
+{
+    for (guint i = 0; i < console->ports->len; i++)
+        listen_to_port(g_ptr_array_index(console->ports, i));
 }
 
 /* Without a VM, or when it does not want any more, what was typed is dropped. */
@@ -201,7 +214,7 @@ static void flush_to_vm(CvdConsole *console)
     cvd_source_clear(&console->vm_writable);
     if (is_waiting)
         console->vm_writable = watch(console->vm_fd, G_IO_OUT, on_vm_writable, console);
-    listen_to_ports(console, !is_waiting);
+    listen_to_ports(console);
 }
 
 static gboolean on_vm_writable(int fd, GIOCondition condition, gpointer data)
@@ -256,7 +269,7 @@ void cvd_console_take_vm(CvdConsole *console, int take_fd)
     console->vm_fd = take_fd;
     console->vm_readable = watch(take_fd, G_IO_IN, on_vm_readable, console);
     console->n_to_vm = 0;
-    listen_to_ports(console, TRUE);
+    listen_to_ports(console);
 }
 
 void cvd_console_read_rest(CvdConsole *console)
@@ -266,16 +279,16 @@ void cvd_console_read_rest(CvdConsole *console)
             break;
 }
 
-static Port *add_port(CvdConsole *console, int take_in_fd, int take_out_fd)
+static Port *add_port(CvdConsole *console, int take_in_fd, int take_out_fd, gboolean is_stdio)
 {
     Port *port = g_new0(Port, 1);
 
     port->console = console;
+    port->is_stdio = is_stdio;
     port->in_fd = take_in_fd;
     port->out_fd = take_out_fd;
     g_ptr_array_add(console->ports, port);
-    if (take_in_fd >= 0 && console->vm_writable == NULL)
-        port->readable = watch(take_in_fd, G_IO_IN, on_port_readable, port);
+    listen_to_port(port);
     return port;
 }
 
@@ -286,7 +299,7 @@ void cvd_console_relay_stdio(CvdConsole *console)
         g_warning("serial output goes to console.log only: stdout cannot be opened: %s",
                   g_strerror(errno));
     int in_fd = cvd_fd_reopen_nonblocking(STDIN_FILENO, O_RDONLY);
-    add_port(console, in_fd, out_fd)->is_stdio = TRUE;
+    add_port(console, in_fd, out_fd, TRUE);
 }
 
 static guint count_viewers(const CvdConsole *console)
@@ -312,7 +325,7 @@ int cvd_console_open_viewer(CvdConsole *console, GError **error)
         return -1;
     }
     g_autoptr(GBytes) past = cvd_log_file_tail(console->log, CVD_CONSOLE_SCROLL_BACK);
-    Port *port = add_port(console, pair[0], pair[0]);
+    Port *port = add_port(console, pair[0], pair[0], FALSE);
     if (g_bytes_get_size(past) > 0)
         enqueue(port, g_bytes_get_data(past, NULL), g_bytes_get_size(past));
     return pair[1];

@@ -273,6 +273,32 @@ static void test_deaf_guest(Fixture *f, gconstpointer data)
     unrelay(f, &stdio);
 }
 
+/* Returns: a viewer that has typed more than the guest, which takes nothing, leaves room for */
+static int open_typist(Fixture *f)
+{
+    g_autofree char *bytes = g_strnfill(65536, 't');
+    int fd = open_viewer(f);
+
+    while (send(fd, bytes, 65536, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+        settle();
+    return fd;
+}
+
+/* Those who leave while the guest takes nothing are not read any more, but make room. */
+static void test_viewers_leave_deaf_guest(Fixture *f, gconstpointer data)
+{
+    int fds[CVD_CONSOLE_MAX_VIEWERS];
+
+    for (guint round = 0; round < 2; round++) {
+        for (gsize i = 0; i < G_N_ELEMENTS(fds); i++)
+            fds[i] = round == 0 ? open_typist(f) : open_viewer(f);
+        g_assert_cmpint(cvd_console_open_viewer(f->console, NULL), ==, -1);
+        for (gsize i = 0; i < G_N_ELEMENTS(fds); i++)
+            cvd_close_fd(&fds[i]);
+        settle();
+    }
+}
+
 static void add(const char *path, void (*test)(Fixture *f, gconstpointer data))
 {
     g_test_add(path, Fixture, NULL, set_up, test, tear_down);
@@ -290,5 +316,6 @@ int main(int argc, char **argv)
     add("/console/next-vm", test_next_vm);
     add("/console/stdio", test_stdio);
     add("/console/deaf-guest", test_deaf_guest);
+    add("/console/viewers-leave-deaf-guest", test_viewers_leave_deaf_guest);
     return g_test_run();
 }
