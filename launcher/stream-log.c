@@ -14,6 +14,14 @@ struct CvdStreamLog {
     GSource *readable; /* NULL after the stream's end */
 };
 
+/* What reads the log takes it for lines of text, which end at the first NUL. */
+static void replace_nul(char *bytes, gsize size)
+{
+    for (gsize i = 0; i < size; i++)
+        if (bytes[i] == '\0')
+            bytes[i] = '?';
+}
+
 /* Returns: whether there may be more to read */
 static gboolean read_some(CvdStreamLog *stream)
 {
@@ -21,6 +29,7 @@ static gboolean read_some(CvdStreamLog *stream)
     gssize n = cvd_socket_receive(stream->fd, bytes, sizeof bytes, NULL, 0);
 
     if (n > 0) {
+        replace_nul(bytes, (gsize)n);
         cvd_log_file_append(stream->log, bytes, (gsize)n);
         return TRUE;
     }

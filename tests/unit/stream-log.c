@@ -66,6 +66,13 @@ static void test_copy(Fixture *f, gconstpointer data)
     assert_log(f, "one\ntwo\nthree");
 }
 
+static void test_nul(Fixture *f, gconstpointer data)
+{
+    g_assert_cmpint(send(f->writer, "a\0b", 3, 0), ==, 3);
+    say(f, "\nwhy\n");
+    assert_log(f, "a?b\nwhy\n");
+}
+
 static void test_rest(Fixture *f, gconstpointer data)
 {
     g_assert_cmpint(write(f->writer, "last words\n", 11), ==, 11);
@@ -110,6 +117,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add("/stream-log/copy", Fixture, NULL, set_up, test_copy, tear_down);
+    g_test_add("/stream-log/nul", Fixture, NULL, set_up, test_nul, tear_down);
     g_test_add("/stream-log/last-words", Fixture, NULL, set_up, test_rest, tear_down);
     g_test_add("/stream-log/last-words-without-end", Fixture, NULL, set_up, test_rest_without_end,
                tear_down);
