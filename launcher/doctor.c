@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "launcher/doctor.h"
 
+#include "launcher/doctor-run.h"
 #include "launcher/instance-dir.h"
 #include "launcher/qemu-config.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <gio/gio.h>
 #include <json-glib/json-glib.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -47,66 +45,8 @@ static void say(Doctor *doctor, Verdict verdict, const char *format, ...)
     doctor->has_problem |= verdict == VERDICT_PROBLEM;
 }
 
-/* ---- Running QEMU for a moment ---- */
-
-typedef struct {
-    GMainLoop *loop;
-    GSubprocess *process;
-    char *output;
-    gboolean has_timed_out;
-} Run;
-
-static void on_output(GObject *object, GAsyncResult *result, gpointer data)
-{
-    Run *run = data;
-
-    g_subprocess_communicate_utf8_finish(run->process, result, &run->output, NULL, NULL);
-    g_main_loop_quit(run->loop);
-}
-
-static gboolean on_limit(gpointer data)
-{
-    Run *run = data;
-
-    run->has_timed_out = TRUE;
-    g_subprocess_force_exit(run->process);
-    return G_SOURCE_REMOVE;
-}
-
-static void die_with_us(gpointer data)
-{
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-}
-
-/* Returns: (nullable) (transfer full): all that it printed; NULL if it could not be run, or did not
- * end in time, of which @has_timed_out tells */
-static char *run(const char *const *argv, const char *input, gboolean *has_timed_out)
-{
-    g_autoptr(GSubprocessLauncher) launcher =
-        g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_STDIN_PIPE | G_SUBPROCESS_FLAGS_STDOUT_PIPE |
-                                  G_SUBPROCESS_FLAGS_STDERR_MERGE);
-    g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
-    Run state = {.loop = loop};
-
-    g_subprocess_launcher_set_child_setup(launcher, die_with_us, NULL, NULL);
-    state.process = g_subprocess_launcher_spawnv(launcher, argv, NULL);
-    *has_timed_out = FALSE;
-    if (state.process == NULL)
-        return NULL;
-    guint timer = g_timeout_add(RUN_LIMIT_MS, on_limit, &state);
-    g_subprocess_communicate_utf8_async(state.process, input, NULL, on_output, &state);
-    g_main_loop_run(loop);
-    if (!state.has_timed_out)
-        g_source_remove(timer);
-    g_object_unref(state.process);
-    *has_timed_out = state.has_timed_out;
-    if (state.has_timed_out)
-        g_clear_pointer(&state.output, g_free);
-    return state.output;
-}
-
 #define RUN(input, has_timed_out, ...)                                                             \
-    run((const char *const[]){__VA_ARGS__, NULL}, input, has_timed_out)
+    cvd_doctor_run((const char *const[]){__VA_ARGS__, NULL}, input, RUN_LIMIT_MS, has_timed_out)
 
 /* ---- QEMU ---- */
 
@@ -238,14 +178,26 @@ static void check_kvm_guest(Doctor *doctor)
         say(doctor, VERDICT_OK, "a guest runs under KVM");
 }
 
+static gboolean is_kvm(const char *accel)
+{
+    return g_str_has_prefix(accel, "kvm");
+}
+
+/* QEMU falls back on what it finds next where KVM cannot be opened, but not where guests hang. */
 static void check_kvm(Doctor *doctor)
 {
-    gboolean is_needed = doctor->config != NULL;
+    gboolean is_wanted = doctor->config == NULL, has_other = doctor->config == NULL;
 
-    for (char **accel = is_needed ? doctor->config->qemu.accel : NULL; accel && *accel; accel++)
-        if (!g_str_has_prefix(*accel, "kvm"))
-            is_needed = FALSE; /* there is something to fall back on */
-    Verdict without = is_needed ? VERDICT_PROBLEM : VERDICT_WARNING;
+    for (char **accel = doctor->config != NULL ? doctor->config->qemu.accel : NULL;
+         accel != NULL && *accel != NULL; accel++) {
+        is_wanted |= is_kvm(*accel);
+        has_other |= !is_kvm(*accel);
+    }
+    if (!is_wanted) {
+        say(doctor, VERDICT_OK, "qemu.accel does not ask for KVM");
+        return;
+    }
+    Verdict without = has_other ? VERDICT_WARNING : VERDICT_PROBLEM;
     int fd = open(KVM_DEVICE, O_RDWR | O_CLOEXEC);
     if (fd >= 0) {
         close(fd);

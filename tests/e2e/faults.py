@@ -76,8 +76,7 @@ class Scene:
             for line in process.stderr:
                 text += line
                 if self.ready in line:
-                    is_ready = True
-                    self.shake_hands()
+                    is_ready = self.shake_hands()
                     process.send_signal(signal.SIGTERM)
             status = process.wait()
         finally:
@@ -90,20 +89,25 @@ class Scene:
         return status, is_ready, text
 
     def shake_hands(self):
+        """Returns whether the launcher lived to the end of it."""
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(DEADLINE_S)
-            client.connect(os.path.join(self.runtime, "cvd", NAME, "client.sock"))
-            client.sendall(b"GET PROTOCOL_VERINFORM REGION_NAME_LEN: 0x00000004GET REGION: misc")
             n_bytes, n_fds = 0, 0
-            while n_bytes < 14 + 10 + 10 + 3 * 8:
-                data, fds, _, _ = socket.recv_fds(client, 64, 4)
-                if not data:
-                    raise Failed("a client is not served")
-                for fd in fds:
-                    os.close(fd)
-                n_bytes, n_fds = n_bytes + len(data), n_fds + len(fds)
+            try:
+                client.connect(os.path.join(self.runtime, "cvd", NAME, "client.sock"))
+                client.sendall(b"GET PROTOCOL_VERINFORM REGION_NAME_LEN: 0x00000004GET REGION: misc")
+                while n_bytes < 14 + 10 + 10 + 3 * 8:
+                    data, fds, _, _ = socket.recv_fds(client, 64, 4)
+                    if not data:
+                        return False
+                    for fd in fds:
+                        os.close(fd)
+                    n_bytes, n_fds = n_bytes + len(data), n_fds + len(fds)
+            except ConnectionError:
+                return False
             if n_fds != 3:
                 raise Failed(f"a client was given {n_fds} descriptors")
+            return True
 
     def left(self):
         """What is there that ought not to be: processes, and files other than a failure's records."""

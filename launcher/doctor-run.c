@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The end of the process counts, not that of its output, which a child of it may hold open. It is
+ * reaped last: until then its group's number belongs to nobody else.
+ */
+#include "launcher/doctor-run.h"
+
+#include "base/fd.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define READ_SIZE 4096
+
+static void set_up_child(gpointer data)
+{
+    pid_t parent = GPOINTER_TO_INT(data);
+
+    setpgid(0, 0);
+    dup2(STDOUT_FILENO, STDERR_FILENO);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(1);
+}
+
+/* Returns: whether there may be more; what is beyond the bound is read and forgotten */
+static gboolean read_some(int fd, GString *output)
+{
+    char bytes[READ_SIZE];
+    gssize n = read(fd, bytes, sizeof bytes);
+
+    for (gssize i = 0; i < n && output->len < CVD_DOCTOR_MAX_OUTPUT; i++)
+        if (bytes[i] != '\0')
+            g_string_append_c(output, bytes[i]);
+    return n > 0;
+}
+
+/* Returns: whether it has ended in time */
+static gboolean wait_end(int pidfd, int *output_fd, GString *output, guint limit_ms)
+{
+    gint64 end_us = g_get_monotonic_time() + limit_ms * G_TIME_SPAN_MILLISECOND;
+
+    for (;;) {
+        gint64 left_us = end_us - g_get_monotonic_time();
+        struct pollfd fds[] = {{.fd = pidfd, .events = POLLIN},
+                               {.fd = *output_fd, .events = POLLIN}};
+        if (left_us <= 0)
+            return FALSE;
+        int n = poll(fds, G_N_ELEMENTS(fds), (int)(left_us / 1000) + 1);
+        if (n < 0 && errno != EINTR)
+            return FALSE;
+        if (n <= 0)
+            continue;
+        if (fds[0].revents != 0)
+            return TRUE;
+        if (!read_some(*output_fd, output))
+            cvd_close_fd(output_fd);
+    }
+}
+
+/* Its last words; somebody who has left its group may go on for ever. */
+static void read_rest(int fd, GString *output)
+{
+    struct pollfd ready = {.fd = fd, .events = POLLIN};
+
+    for (gsize n = 0; n < CVD_DOCTOR_MAX_OUTPUT; n += READ_SIZE)
+        if (poll(&ready, 1, 0) <= 0 || !read_some(fd, output))
+            break;
+}
+
+char *cvd_doctor_run(const char *const *argv, const char *input, guint limit_ms,
+                     gboolean *has_timed_out)
+{
+    g_autoptr(GString) output = g_string_new(NULL);
+    cvd_autofd input_fd = -1, output_fd = -1;
+    GPid pid;
+
+    *has_timed_out = FALSE;
+    if (!g_spawn_async_with_pipes(NULL, (char **)argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD,
+                                  set_up_child, GINT_TO_POINTER(getpid()), &pid, &input_fd,
+                                  &output_fd, NULL, NULL))
+        return NULL;
+    cvd_autofd pidfd = pidfd_open(pid, 0);
+    if (input != NULL && write(input_fd, input, strlen(input)) < 0)
+        g_debug("%s: its input: %s", argv[0], g_strerror(errno));
+    cvd_close_fd(&input_fd);
+    *has_timed_out = !wait_end(pidfd, &output_fd, output, limit_ms);
+    kill(-pid, SIGKILL);
+    read_rest(output_fd, output);
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    return *has_timed_out ? NULL : g_string_free(g_steal_pointer(&output), FALSE);
+}
