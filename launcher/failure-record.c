@@ -157,6 +157,36 @@ static void add_lifecycle(JsonBuilder *builder, const CvdConfig *config)
     json_builder_end_object(builder);
 }
 
+static void add_access_rule(JsonBuilder *builder, const CvdAccessRule *rule)
+{
+    json_builder_begin_object(builder);
+    if (rule->subject == CVD_SUBJECT_EVERYBODY)
+        add_string(builder, "user", "*");
+    else
+        add_number(builder, rule->subject == CVD_SUBJECT_USER ? "user" : "group", rule->id);
+    if (rule->regions == NULL)
+        add_string(builder, "regions", "*");
+    else
+        add_strings(builder, "regions", (const char *const *)rule->regions);
+    add_string(builder, "mode", rule->access == CVD_ACCESS_READ_ONLY ? "ro" : "rw");
+    json_builder_end_object(builder);
+}
+
+static void add_access(JsonBuilder *builder, const CvdAccessRules *access)
+{
+    guint n_rules;
+
+    if (access == NULL)
+        return;
+    const CvdAccessRule *rules = cvd_access_rules_get(access, &n_rules);
+
+    json_builder_set_member_name(builder, "access");
+    json_builder_begin_array(builder);
+    for (guint i = 0; i < n_rules; i++)
+        add_access_rule(builder, &rules[i]);
+    json_builder_end_array(builder);
+}
+
 static void add_config(JsonBuilder *builder, const CvdConfig *config)
 {
     g_autofree char *layout = cvd_layout_to_json(config->layout);
@@ -169,6 +199,7 @@ static void add_config(JsonBuilder *builder, const CvdConfig *config)
     add_qemu(builder, &config->qemu);
     add_window(builder, &config->window);
     add_sockets(builder, config);
+    add_access(builder, config->access);
     begin(builder, "limits");
     add_number(builder, "clients", config->max_clients);
     add_number(builder, "handshake_timeout_ms", config->handshake_timeout_ms);

@@ -55,6 +55,12 @@ void cvd_access_rules_unref(CvdAccessRules *rules)
     g_atomic_rc_box_release_full(rules, clear);
 }
 
+const CvdAccessRule *cvd_access_rules_get(const CvdAccessRules *rules, guint *n_rules)
+{
+    *n_rules = rules->n_rules;
+    return rules->rules;
+}
+
 gboolean cvd_access_rules_has(const CvdAccessRules *rules, CvdAccess access)
 {
     for (guint i = 0; i < rules->n_rules; i++)

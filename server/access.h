@@ -71,6 +71,9 @@ CvdAccessRules *cvd_access_rules_ref(CvdAccessRules *rules);
 void cvd_access_rules_unref(CvdAccessRules *rules);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdAccessRules, cvd_access_rules_unref)
 
+/** cvd_access_rules_get: Returns: (transfer none) (array length=n_rules): the rules, in order */
+const CvdAccessRule *cvd_access_rules_get(const CvdAccessRules *rules, guint *n_rules);
+
 /** cvd_access_rules_has: Returns: whether any rule gives just that */
 gboolean cvd_access_rules_has(const CvdAccessRules *rules, CvdAccess access);
 

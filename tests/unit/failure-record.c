@@ -21,6 +21,9 @@ static void set_up(Fixture *f, gconstpointer data)
 {
     g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
     const char *overrides[] = {
+        "sockets={\"client\":\"/tmp/client.sock\",\"mode\":\"0666\"}",
+        "access=[{\"user\":1234,\"regions\":[\"sensors\"],\"mode\":\"ro\"},"
+        "{\"group\":0,\"regions\":\"*\",\"mode\":\"rw\"}]",
         "qemu={\"accel\":\"tcg\",\"devices\":[{\"driver\":\"e1000\"}]}",
         "layout={\"vsoc_device_regions\":[{\"device_name\":\"sensors\",\"current_version\":1,"
         "\"min_compatible_version\":1,\"region_size\":4096,"
@@ -31,7 +34,8 @@ static void set_up(Fixture *f, gconstpointer data)
 
     test_log_dir_open(&f->logs);
     f->config = cvd_config_load(&source, problems);
-    g_assert_nonnull(f->config);
+    if (f->config == NULL)
+        g_error("%s", (const char *)problems->pdata[0]);
     f->window = memfd_create("window", MFD_CLOEXEC);
 }
 
@@ -77,6 +81,16 @@ static void test_json(Fixture *f, gconstpointer data)
     g_assert_cmpint(json_object_get_int_member(qemu, "memory"), ==, 512 * 1024 * 1024);
     g_assert_cmpuint(json_array_get_length(json_object_get_array_member(qemu, "devices")), ==, 1);
     g_assert_nonnull(strstr(text, "\"sensors\""));
+
+    JsonArray *access = json_object_get_array_member(config, "access");
+    g_assert_cmpuint(json_array_get_length(access), ==, 2);
+    JsonObject *rule = json_array_get_object_element(access, 0);
+    g_assert_cmpint(json_object_get_int_member(rule, "user"), ==, 1234);
+    g_assert_cmpstr(json_object_get_string_member(rule, "mode"), ==, "ro");
+    g_assert_cmpstr(json_array_get_string_element(json_object_get_array_member(rule, "regions"), 0),
+                    ==, "sensors");
+    rule = json_array_get_object_element(access, 1);
+    g_assert_cmpint(json_object_get_int_member(rule, "group"), ==, 0);
 }
 
 static void assert_window_said(const Fixture *f, const char *part)
