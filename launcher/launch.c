@@ -98,8 +98,7 @@ static void on_bus_master(JsonNode *result, const GError *error, gpointer data)
 
     if (error != NULL)
         cont->reply(NULL, error, cont->user_data);
-    else if (cvd_lifecycle_is_going_down(&cont->launch->lifecycle) ||
-             cont->launch->lifecycle.state == CVD_STATE_RESET_STOPPING)
+    else if (!cvd_lifecycle_may_cont(&cont->launch->lifecycle))
         cont->reply(result, NULL, cont->user_data); /* meanwhile it is to stay stopped */
     else
         cvd_qmp_execute(get_qmp(cont->launch), "cont", NULL, cont->reply, cont->user_data);

@@ -96,6 +96,7 @@ const char *cvd_lifecycle_get_state_name(const CvdLifecycle *lifecycle)
     case CVD_STATE_PAUSED:
         return "paused";
     case CVD_STATE_POWERING_DOWN:
+    case CVD_STATE_DOWN_RESETTING:
     case CVD_STATE_QUITTING:
     case CVD_STATE_EXITING:
     case CVD_STATE_TERMINATING:
@@ -122,6 +123,7 @@ static gboolean is_going_down(CvdState state)
     case CVD_STATE_RESET_RESUMING:
         return FALSE;
     case CVD_STATE_POWERING_DOWN:
+    case CVD_STATE_DOWN_RESETTING:
     case CVD_STATE_QUITTING:
     case CVD_STATE_EXITING:
     case CVD_STATE_TERMINATING:
@@ -136,6 +138,18 @@ static gboolean is_going_down(CvdState state)
 gboolean cvd_lifecycle_is_going_down(const CvdLifecycle *lifecycle)
 {
     return is_going_down(lifecycle->state);
+}
+
+/* Whether the guest was asked to power off, and still has time for it. */
+static gboolean is_powering_down(CvdState state)
+{
+    return state == CVD_STATE_POWERING_DOWN || state == CVD_STATE_DOWN_RESETTING;
+}
+
+gboolean cvd_lifecycle_may_cont(const CvdLifecycle *lifecycle)
+{
+    return lifecycle->state != CVD_STATE_RESET_STOPPING &&
+           (lifecycle->state == CVD_STATE_POWERING_DOWN || !is_going_down(lifecycle->state));
 }
 
 static void set_state(CvdLifecycle *lifecycle, CvdState state)
@@ -156,12 +170,16 @@ static CvdStep end(CvdLifecycle *lifecycle)
     return go(lifecycle, CVD_STATE_ENDED, CVD_ACTION_END, CVD_TIMER_OFF);
 }
 
+/* A guest that is stopped after its reset has the button pressed when it runs again. */
 static CvdStep press_power_button(CvdLifecycle *lifecycle)
 {
     guint wait_ms = MIN(lifecycle->powerdown_left_ms, PRESS_MS);
 
     lifecycle->powerdown_left_ms -= wait_ms;
-    return go(lifecycle, CVD_STATE_POWERING_DOWN, CVD_ACTION_POWERDOWN, (int)wait_ms);
+    return (CvdStep){
+        .actions = lifecycle->state == CVD_STATE_DOWN_RESETTING ? 0 : CVD_ACTION_POWERDOWN,
+        .timer_ms = (int)wait_ms,
+    };
 }
 
 /* Enters the ladder, or goes on to a further rung of it. */
@@ -171,6 +189,7 @@ static CvdStep go_down(CvdLifecycle *lifecycle, CvdCause cause, CvdState rung)
         lifecycle->cause = cause;
     if (rung == CVD_STATE_POWERING_DOWN) {
         lifecycle->powerdown_left_ms = lifecycle->stop_timeout_ms;
+        set_state(lifecycle, rung);
         return press_power_button(lifecycle);
     }
     if (rung == CVD_STATE_QUITTING)
@@ -200,6 +219,7 @@ static CvdStep take_down(CvdLifecycle *lifecycle, CvdCause cause)
                        lifecycle->stop == CVD_STOP_POWERDOWN ? CVD_STATE_POWERING_DOWN
                                                              : CVD_STATE_QUITTING);
     case CVD_STATE_POWERING_DOWN: /* asked twice */
+    case CVD_STATE_DOWN_RESETTING:
         return go_down(lifecycle, cause, CVD_STATE_QUITTING);
     case CVD_STATE_QUITTING:
     case CVD_STATE_EXITING:
@@ -223,7 +243,7 @@ static CvdStep stop(CvdLifecycle *lifecycle, CvdCause cause)
     if (lifecycle->state == CVD_STATE_RESTARTING)
         return end(lifecycle);
     /* Who turns a restart into a stop has asked for a stop once. */
-    if (lifecycle->state == CVD_STATE_POWERING_DOWN && !was_asked)
+    if (is_powering_down(lifecycle->state) && !was_asked)
         return nothing;
     return take_down(lifecycle, cause);
 }
@@ -286,6 +306,7 @@ static CvdStep time_passed(CvdLifecycle *lifecycle, gint64 now_us)
     case CVD_STATE_PAUSED:
         return nothing;
     case CVD_STATE_POWERING_DOWN:
+    case CVD_STATE_DOWN_RESETTING:
         return lifecycle->powerdown_left_ms > 0
                    ? press_power_button(lifecycle)
                    : go_down(lifecycle, lifecycle->cause, CVD_STATE_QUITTING);
@@ -324,6 +345,19 @@ static CvdStep cont_done(CvdLifecycle *lifecycle)
     return go(lifecycle, CVD_STATE_RUNNING, 0, CVD_TIMER_UNCHANGED);
 }
 
+/* What the old guest left is cleared, and the new one goes on: on its way down, too. */
+static CvdStep stop_done(CvdLifecycle *lifecycle)
+{
+    CvdState state = lifecycle->state;
+
+    if (state != CVD_STATE_RESET_STOPPING && state != CVD_STATE_DOWN_RESETTING)
+        return nothing;
+    return go(lifecycle,
+              state == CVD_STATE_RESET_STOPPING ? CVD_STATE_RESET_RESUMING
+                                                : CVD_STATE_POWERING_DOWN,
+              CVD_ACTION_RESET_SIGNALS | CVD_ACTION_CONT, CVD_TIMER_UNCHANGED);
+}
+
 /*
  * A reset while `stop` is under way needs no second one, as the tables are zeroed after it; a reset
  * after the zeroing does. SeaBIOS makes two of each on q35.
@@ -333,6 +367,8 @@ static CvdStep vm_reset(CvdLifecycle *lifecycle)
     if (lifecycle->state == CVD_STATE_RUNNING || lifecycle->state == CVD_STATE_RESUMING ||
         lifecycle->state == CVD_STATE_RESET_RESUMING)
         return go(lifecycle, CVD_STATE_RESET_STOPPING, CVD_ACTION_STOP, CVD_TIMER_UNCHANGED);
+    if (lifecycle->state == CVD_STATE_POWERING_DOWN)
+        return go(lifecycle, CVD_STATE_DOWN_RESETTING, CVD_ACTION_STOP, CVD_TIMER_UNCHANGED);
     if (lifecycle->state == CVD_STATE_PAUSED)
         return (CvdStep){.actions = CVD_ACTION_RESET_SIGNALS, .timer_ms = CVD_TIMER_UNCHANGED};
     return nothing;
@@ -341,7 +377,7 @@ static CvdStep vm_reset(CvdLifecycle *lifecycle)
 /* Something made the VM go down that nobody here asked for. */
 static CvdStep failed(CvdLifecycle *lifecycle, CvdCause cause, CvdState rung)
 {
-    if (is_going_down(lifecycle->state) && lifecycle->state != CVD_STATE_POWERING_DOWN)
+    if (is_going_down(lifecycle->state) && !is_powering_down(lifecycle->state))
         return nothing;
     return go_down(lifecycle, cause, rung);
 }
@@ -364,10 +400,7 @@ CvdStep cvd_lifecycle_step(CvdLifecycle *lifecycle, CvdEvent event, gint64 now_u
     case CVD_EVENT_CONT_DONE:
         return cont_done(lifecycle);
     case CVD_EVENT_STOP_DONE:
-        if (state != CVD_STATE_RESET_STOPPING)
-            return nothing;
-        return go(lifecycle, CVD_STATE_RESET_RESUMING, CVD_ACTION_RESET_SIGNALS | CVD_ACTION_CONT,
-                  CVD_TIMER_UNCHANGED);
+        return stop_done(lifecycle);
     case CVD_EVENT_COMMAND_FAILED:
         return failed(lifecycle, CVD_CAUSE_COMMAND_FAILED, CVD_STATE_QUITTING);
     case CVD_EVENT_VM_STOPPED:

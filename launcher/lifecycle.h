@@ -21,6 +21,7 @@ typedef enum {
     CVD_STATE_RESET_STOPPING, /* the guest was reset; `stop` was sent */
     CVD_STATE_RESET_RESUMING, /* signal tables are zeroed; `cont` was sent */
     CVD_STATE_POWERING_DOWN,  /* `system_powerdown` was sent */
+    CVD_STATE_DOWN_RESETTING, /* the same, but the guest was reset; `stop` was sent */
     CVD_STATE_QUITTING,       /* `quit` was sent */
     CVD_STATE_EXITING,        /* QEMU said so, or closed a connection: it should be about to exit */
     CVD_STATE_TERMINATING,    /* SIGTERM was sent */
@@ -177,6 +178,9 @@ void cvd_lifecycle_note_shutdown(CvdLifecycle *lifecycle, const char *reason);
 
 /** cvd_lifecycle_is_going_down: Returns: whether the VM is, or is gone */
 gboolean cvd_lifecycle_is_going_down(const CvdLifecycle *lifecycle);
+
+/** cvd_lifecycle_may_cont: Returns: whether `cont` may still be sent for what was decided before */
+gboolean cvd_lifecycle_may_cont(const CvdLifecycle *lifecycle);
 
 /**
  * cvd_lifecycle_get_state_name:

@@ -22,7 +22,7 @@ typedef struct {
     CvdStop stop;
     gboolean start_paused;
     CvdCause cause; /* at the end */
-    Chapter chapters[10];
+    Chapter chapters[11];
 } Story;
 
 #define END_OF_STORY (CvdEvent)(-1)
@@ -272,6 +272,54 @@ static const Story stories[] = {
       {CVD_EVENT_STOP_DONE, CVD_STATE_QUITTING, 0, KEEP},
       {CVD_EVENT_VM_RESET, CVD_STATE_QUITTING, 0, KEEP},
       STORY_END}},
+    {"reset-while-powering-down", /* with SeaBIOS's second one, and later another */
+     CVD_STATE_RUNNING,
+     CVD_STOP_POWERDOWN,
+     FALSE,
+     CVD_CAUSE_STOP_REQUESTED,
+     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_POWERING_DOWN, CVD_ACTION_POWERDOWN, 1000},
+      {CVD_EVENT_VM_RESET, CVD_STATE_DOWN_RESETTING, CVD_ACTION_STOP, KEEP},
+      {CVD_EVENT_VM_RESET, CVD_STATE_DOWN_RESETTING, 0, KEEP},
+      {CVD_EVENT_STOP_DONE, CVD_STATE_POWERING_DOWN, CVD_ACTION_RESET_SIGNALS | CVD_ACTION_CONT,
+       KEEP},
+      {CVD_EVENT_VM_RESET, CVD_STATE_DOWN_RESETTING, CVD_ACTION_STOP, KEEP},
+      {CVD_EVENT_CONT_DONE, CVD_STATE_DOWN_RESETTING, 0, KEEP},
+      {CVD_EVENT_STOP_DONE, CVD_STATE_POWERING_DOWN, CVD_ACTION_RESET_SIGNALS | CVD_ACTION_CONT,
+       KEEP},
+      {CVD_EVENT_TIMER, CVD_STATE_POWERING_DOWN, CVD_ACTION_POWERDOWN, 1000},
+      {CVD_EVENT_VM_SHUTDOWN, CVD_STATE_EXITING, 0, 2000},
+      STORY_END}},
+    {"reset-while-powering-down-and-stop-takes-for-ever",
+     CVD_STATE_RUNNING,
+     CVD_STOP_POWERDOWN,
+     FALSE,
+     CVD_CAUSE_STOP_REQUESTED,
+     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_POWERING_DOWN, CVD_ACTION_POWERDOWN, 1000},
+      {CVD_EVENT_VM_RESET, CVD_STATE_DOWN_RESETTING, CVD_ACTION_STOP, KEEP},
+      {CVD_EVENT_TIMER, CVD_STATE_DOWN_RESETTING, 0, 1000},
+      {CVD_EVENT_TIMER, CVD_STATE_DOWN_RESETTING, 0, 500},
+      {CVD_EVENT_TIMER, CVD_STATE_QUITTING, CVD_ACTION_QUIT, 2000},
+      {CVD_EVENT_STOP_DONE, CVD_STATE_QUITTING, 0, KEEP},
+      STORY_END}},
+    {"ctrl-c-twice-and-a-reset-in-between",
+     CVD_STATE_RUNNING,
+     CVD_STOP_POWERDOWN,
+     FALSE,
+     CVD_CAUSE_STOP_REQUESTED,
+     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_POWERING_DOWN, CVD_ACTION_POWERDOWN, 1000},
+      {CVD_EVENT_VM_RESET, CVD_STATE_DOWN_RESETTING, CVD_ACTION_STOP, KEEP},
+      {CVD_EVENT_STOP_REQUESTED, CVD_STATE_QUITTING, CVD_ACTION_QUIT, 2000},
+      {CVD_EVENT_STOP_DONE, CVD_STATE_QUITTING, 0, KEEP},
+      STORY_END}},
+    {"guest-powers-off-while-stopping-after-a-reset",
+     CVD_STATE_RUNNING,
+     CVD_STOP_POWERDOWN,
+     FALSE,
+     CVD_CAUSE_STOP_REQUESTED,
+     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_POWERING_DOWN, CVD_ACTION_POWERDOWN, 1000},
+      {CVD_EVENT_VM_RESET, CVD_STATE_DOWN_RESETTING, CVD_ACTION_STOP, KEEP},
+      {CVD_EVENT_VM_SHUTDOWN, CVD_STATE_EXITING, 0, 2000},
+      STORY_END}},
     {"cont-is-refused",
      CVD_STATE_RESUMING,
      CVD_STOP_POWERDOWN,
@@ -303,6 +351,16 @@ static void test_story(gconstpointer data)
         g_assert_cmpint(step.timer_ms, ==, chapter->timer_ms);
     }
     g_assert_cmpint(lifecycle.cause, ==, story->cause);
+}
+
+/* A `cont` that had to wait is not sent to a guest that is to stay stopped. */
+static void test_may_cont(void)
+{
+    for (int state = CVD_STATE_LOADING; state <= CVD_STATE_ENDED; state++) {
+        CvdLifecycle lifecycle = {.state = (CvdState)state};
+        gboolean stays = state == CVD_STATE_RESET_STOPPING || state > CVD_STATE_POWERING_DOWN;
+        g_assert_cmpint(cvd_lifecycle_may_cont(&lifecycle), ==, !stays);
+    }
 }
 
 /* From every state, whatever else happens: time and the end of QEMU always lead to the end. */
@@ -483,6 +541,7 @@ int main(int argc, char **argv)
         g_autofree char *path = g_strdup_printf("/lifecycle/verdict/%s", verdicts[i].title);
         g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_verdict);
     }
+    g_test_add_func("/lifecycle/cont-that-had-to-wait", test_may_cont);
     g_test_add_func("/lifecycle/every-way-ends-in-time", test_every_way_ends);
     g_test_add_func("/lifecycle/state-names", test_names);
     return g_test_run();
