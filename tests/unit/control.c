@@ -122,6 +122,9 @@ static gpointer run_client(gpointer data)
 
     g_main_context_push_thread_default(context);
     thread->client(thread->fixture);
+    /* What a proxy leaves is freed when its context comes round, or never. */
+    while (g_main_context_iteration(context, FALSE))
+        ;
     g_main_context_pop_thread_default(context);
     g_atomic_int_set(&thread->is_done, TRUE);
     g_main_context_wakeup(NULL);
