@@ -3,7 +3,9 @@
  * GDBus reads and writes in a thread of its own and queues without bound what a peer does not read.
  * So what waits is counted: up with each call that comes in, for there will be an answer, and with
  * each signal that we send; down with each message that goes out. A filter sees both, in that
- * thread. What exceeds the bound is dropped there, and the connection ended here.
+ * thread. What exceeds the bound is dropped there, and the connection ended here. Bytes are counted
+ * as well, those of the bodies, which is why answers about properties are made here, too. What is
+ * left to GDBus, errors and introspection, is small.
  */
 #include "launcher/control-peer.h"
 
@@ -16,6 +18,8 @@
 #include <unistd.h>
 
 #define OBJECT_PATH "/org/cvd/Instance1"
+#define PROPERTIES  "org.freedesktop.DBus.Properties"
+#define WEIGHT      "cvd-weight" /* data of a message that waits: the size of its body */
 
 struct CvdControlPeer {
     gatomicrefcount refs;
@@ -27,10 +31,13 @@ struct CvdControlPeer {
     GSource *deadline;
     guint filter;
     guint object;
-    gint n_unread; /* atomic */
+    gint n_unread;       /* atomic */
+    gint n_unread_bytes; /* atomic */
+    gboolean is_beyond;  /* the bytes would have been too many: nothing is sent any more */
 };
 
 struct CvdControlCall {
+    CvdControlPeer *peer;
     GDBusMethodInvocation *invocation;
     gboolean is_qmp;
 };
@@ -94,128 +101,6 @@ static gboolean may_log(CvdControlPeer *peer)
     return cvd_log_limit_pass(peer->options.log_limit, g_get_monotonic_time());
 }
 
-/* ---- Calls ---- */
-
-static CvdControlCall *call_new(GDBusMethodInvocation *take_invocation, gboolean is_qmp)
-{
-    CvdControlCall *call = g_new(CvdControlCall, 1);
-
-    *call = (CvdControlCall){.invocation = take_invocation, .is_qmp = is_qmp};
-    return call;
-}
-
-void cvd_control_call_finish(CvdControlCall *take_call, const char *reply, const GError *error)
-{
-    g_autofree CvdControlCall *call = take_call;
-
-    if (error == NULL) {
-        g_dbus_method_invocation_return_value(call->invocation,
-                                              call->is_qmp ? g_variant_new("(s)", reply) : NULL);
-        return;
-    }
-    gboolean is_of_qmp = call->is_qmp && g_error_matches(error, CVD_ERROR, CVD_ERROR_FAILED);
-    g_autofree char *text = g_utf8_make_valid(error->message, -1);
-    g_dbus_method_invocation_return_dbus_error(
-        call->invocation, is_of_qmp ? "org.cvd.Error.Qmp" : "org.cvd.Error.Failed", text);
-}
-
-static void refuse(GDBusMethodInvocation *take_invocation, const GError *error)
-{
-    cvd_control_call_finish(call_new(take_invocation, FALSE), NULL, error);
-}
-
-/* Descriptors go as indices into a list, of which each answer has one of its own. */
-static void return_fd(GDBusMethodInvocation *take_invocation, const char *text, int take_fd)
-{
-    g_autoptr(GUnixFDList) list = g_unix_fd_list_new_from_array(&take_fd, 1);
-
-    g_dbus_method_invocation_return_value_with_unix_fd_list(
-        take_invocation, text != NULL ? g_variant_new("(sh)", text, 0) : g_variant_new("(h)", 0),
-        list);
-}
-
-static void open_console(CvdControlPeer *peer, GDBusMethodInvocation *take_invocation)
-{
-    g_autoptr(GError) error = NULL;
-    int fd = peer->options.handlers->open_console(&error, peer->options.user_data);
-
-    if (fd < 0)
-        refuse(take_invocation, error);
-    else
-        return_fd(take_invocation, NULL, fd);
-}
-
-static void report(CvdControlPeer *peer, GDBusMethodInvocation *take_invocation)
-{
-    g_autoptr(GError) error = NULL;
-    int fd = -1;
-    g_autofree char *record = peer->options.handlers->report(&fd, &error, peer->options.user_data);
-
-    if (record == NULL)
-        refuse(take_invocation, error);
-    else
-        return_fd(take_invocation, record, fd);
-}
-
-static void on_call(GDBusConnection *connection, const char *sender, const char *path,
-                    const char *interface, const char *method, GVariant *parameters,
-                    GDBusMethodInvocation *take_invocation, gpointer data)
-{
-    static const struct {
-        const char *method;
-        CvdControlVerb verb;
-    } verbs[] = {
-        {"Stop", CVD_CONTROL_STOP},     {"Restart", CVD_CONTROL_RESTART},
-        {"Reset", CVD_CONTROL_RESET},   {"Pause", CVD_CONTROL_PAUSE},
-        {"Resume", CVD_CONTROL_RESUME}, {"PowerButton", CVD_CONTROL_POWER_BUTTON},
-    };
-    CvdControlPeer *peer = data;
-    const CvdControlPeerOptions *options = &peer->options;
-
-    if (strcmp(method, "OpenConsole") == 0) {
-        open_console(peer, take_invocation);
-    } else if (strcmp(method, "Report") == 0) {
-        report(peer, take_invocation);
-    } else if (strcmp(method, "Qmp") == 0) {
-        const char *command;
-        g_variant_get(parameters, "(&s)", &command);
-        options->handlers->qmp(command, call_new(take_invocation, TRUE), options->user_data);
-    } else {
-        for (gsize i = 0; i < G_N_ELEMENTS(verbs); i++)
-            if (strcmp(method, verbs[i].method) == 0)
-                options->handlers->execute(verbs[i].verb, call_new(take_invocation, FALSE),
-                                           options->user_data);
-    }
-}
-
-GVariant *cvd_control_status_to_variant(const CvdControlStatus *status, const char *property)
-{
-    if (strcmp(property, "State") == 0)
-        return g_variant_new_string(status->state);
-    if (strcmp(property, "Reason") == 0)
-        return g_variant_new_string(status->reason);
-    if (strcmp(property, "VmPid") == 0)
-        return g_variant_new_uint32(status->vm_pid);
-    if (strcmp(property, "UptimeUs") == 0)
-        return g_variant_new_uint64(status->uptime_us);
-    if (strcmp(property, "Restarts") == 0)
-        return g_variant_new_uint32(status->restarts);
-    if (strcmp(property, "Clients") == 0)
-        return g_variant_new_uint32(status->n_clients);
-    return NULL;
-}
-
-static GVariant *on_get(GDBusConnection *connection, const char *sender, const char *path,
-                        const char *interface, const char *property, GError **error, gpointer data)
-{
-    const CvdControlPeer *peer = data;
-    CvdControlStatus status;
-
-    peer->options.handlers->get_status(&status, peer->options.user_data);
-    GVariant *value = cvd_control_status_to_variant(&status, property);
-    return value != NULL ? value : peer->options.get_constant(peer->options.owner, property);
-}
-
 /* ---- What waits to be read ---- */
 
 static gboolean on_too_much(gpointer data)
@@ -223,11 +108,20 @@ static gboolean on_too_much(gpointer data)
     CvdControlPeer *peer = data;
 
     if (peer->options.closed != NULL && may_log(peer))
-        g_warning("control: a connection is closed, as more than %d messages wait for its peer to "
-                  "read them",
-                  CVD_CONTROL_MAX_UNREAD);
+        g_warning("control: a connection is closed, as more than %d messages or %d bytes wait for "
+                  "its peer to read them",
+                  CVD_CONTROL_MAX_UNREAD, CVD_CONTROL_MAX_UNREAD_BYTES);
     end(peer);
     return G_SOURCE_REMOVE;
+}
+
+/* May be called from any thread. */
+static void end_soon(CvdControlPeer *peer)
+{
+    g_autoptr(GSource) source = g_idle_source_new();
+
+    g_source_set_callback(source, on_too_much, peer_ref(peer), unref_peer);
+    g_source_attach(source, peer->context);
 }
 
 /* May be called from any thread. Returns: whether there is room for one more */
@@ -235,12 +129,47 @@ static gboolean count_one(CvdControlPeer *peer)
 {
     gint n_before = g_atomic_int_add(&peer->n_unread, 1);
 
-    if (n_before != CVD_CONTROL_MAX_UNREAD) /* who is beyond it has been reported already */
-        return n_before < CVD_CONTROL_MAX_UNREAD;
-    g_autoptr(GSource) source = g_idle_source_new();
-    g_source_set_callback(source, on_too_much, peer_ref(peer), unref_peer);
-    g_source_attach(source, peer->context);
-    return FALSE;
+    if (n_before == CVD_CONTROL_MAX_UNREAD) /* who is beyond it has been reported already */
+        end_soon(peer);
+    return n_before < CVD_CONTROL_MAX_UNREAD;
+}
+
+/* Only the main thread makes the sum larger. Returns: whether there is room for @message */
+static gboolean weigh(CvdControlPeer *peer, GDBusMessage *message)
+{
+    GVariant *body = g_dbus_message_get_body(message);
+    gsize size = body != NULL ? g_variant_get_size(body) : 0;
+    gsize n_waiting = (gsize)g_atomic_int_get(&peer->n_unread_bytes);
+
+    if (peer->is_beyond)
+        return FALSE;
+    if (size > CVD_CONTROL_MAX_UNREAD_BYTES - n_waiting) {
+        peer->is_beyond = TRUE;
+        end_soon(peer);
+        return FALSE;
+    }
+    g_object_set_data(G_OBJECT(message), WEIGHT, GSIZE_TO_POINTER(size));
+    g_atomic_int_add(&peer->n_unread_bytes, (gint)size);
+    return TRUE;
+}
+
+static void unweigh(CvdControlPeer *peer, GDBusMessage *message)
+{
+    gsize size = GPOINTER_TO_SIZE(g_object_steal_data(G_OBJECT(message), WEIGHT));
+
+    g_atomic_int_add(&peer->n_unread_bytes, -(gint)size);
+}
+
+/* @body may be NULL, and is consumed if it is floating. */
+static void send_message(CvdControlPeer *peer, GDBusMessage *take_message, GVariant *body)
+{
+    g_autoptr(GDBusMessage) message = take_message;
+
+    if (body != NULL)
+        g_dbus_message_set_body(message, body);
+    if (weigh(peer, message))
+        g_dbus_connection_send_message(peer->connection, message, G_DBUS_SEND_MESSAGE_FLAGS_NONE,
+                                       NULL, NULL);
 }
 
 /* A message that was read is locked. */
@@ -266,6 +195,7 @@ static GDBusMessage *filter(GDBusConnection *connection, GDBusMessage *take_mess
 
     if (!is_incoming) {
         g_atomic_int_add(&peer->n_unread, -1);
+        unweigh(peer, take_message);
         return take_message;
     }
     if (g_dbus_message_get_message_type(take_message) != G_DBUS_MESSAGE_TYPE_METHOD_CALL)
@@ -281,8 +211,176 @@ void cvd_control_peer_emit(CvdControlPeer *peer, const char *interface, const ch
                            GVariant *parameters)
 {
     if (peer->connection != NULL && count_one(peer))
-        g_dbus_connection_emit_signal(peer->connection, NULL, OBJECT_PATH, interface, signal,
-                                      parameters, NULL);
+        send_message(peer, g_dbus_message_new_signal(OBJECT_PATH, interface, signal), parameters);
+}
+
+/* ---- Calls ---- */
+
+static CvdControlCall *call_new(CvdControlPeer *peer, GDBusMethodInvocation *take_invocation,
+                                gboolean is_qmp)
+{
+    CvdControlCall *call = g_new(CvdControlCall, 1);
+
+    *call =
+        (CvdControlCall){.peer = peer_ref(peer), .invocation = take_invocation, .is_qmp = is_qmp};
+    return call;
+}
+
+/* @body and @fds may be NULL. */
+static void answer(CvdControlPeer *peer, GDBusMethodInvocation *take_invocation, GVariant *body,
+                   GUnixFDList *fds)
+{
+    g_autoptr(GDBusMethodInvocation) invocation = take_invocation;
+    GDBusMessage *reply =
+        g_dbus_message_new_method_reply(g_dbus_method_invocation_get_message(invocation));
+
+    if (fds != NULL)
+        g_dbus_message_set_unix_fd_list(reply, fds);
+    send_message(peer, reply, body);
+}
+
+static void answer_error(const CvdControlCall *call, const GError *error)
+{
+    gboolean is_of_qmp = call->is_qmp && g_error_matches(error, CVD_ERROR, CVD_ERROR_FAILED);
+    g_autofree char *text = g_utf8_make_valid(error->message, -1);
+
+    g_dbus_method_invocation_return_dbus_error(
+        call->invocation, is_of_qmp ? "org.cvd.Error.Qmp" : "org.cvd.Error.Failed", text);
+}
+
+void cvd_control_call_finish(CvdControlCall *take_call, const char *reply, const GError *error)
+{
+    g_autofree CvdControlCall *call = take_call;
+
+    if (error != NULL)
+        answer_error(call, error);
+    else
+        answer(call->peer, call->invocation, call->is_qmp ? g_variant_new("(s)", reply) : NULL,
+               NULL);
+    cvd_control_peer_unref(call->peer);
+}
+
+static void refuse(CvdControlPeer *peer, GDBusMethodInvocation *take_invocation,
+                   const GError *error)
+{
+    cvd_control_call_finish(call_new(peer, take_invocation, FALSE), NULL, error);
+}
+
+/* Descriptors go as indices into a list, of which each answer has one of its own. */
+static void return_fd(CvdControlPeer *peer, GDBusMethodInvocation *take_invocation,
+                      const char *text, int take_fd)
+{
+    g_autoptr(GUnixFDList) list = g_unix_fd_list_new_from_array(&take_fd, 1);
+
+    answer(peer, take_invocation,
+           text != NULL ? g_variant_new("(sh)", text, 0) : g_variant_new("(h)", 0), list);
+}
+
+static void open_console(CvdControlPeer *peer, GDBusMethodInvocation *take_invocation)
+{
+    g_autoptr(GError) error = NULL;
+    int fd = peer->options.handlers->open_console(&error, peer->options.user_data);
+
+    if (fd < 0)
+        refuse(peer, take_invocation, error);
+    else
+        return_fd(peer, take_invocation, NULL, fd);
+}
+
+static void report(CvdControlPeer *peer, GDBusMethodInvocation *take_invocation)
+{
+    g_autoptr(GError) error = NULL;
+    int fd = -1;
+    g_autofree char *record = peer->options.handlers->report(&fd, &error, peer->options.user_data);
+
+    if (record == NULL)
+        refuse(peer, take_invocation, error);
+    else
+        return_fd(peer, take_invocation, record, fd);
+}
+
+GVariant *cvd_control_status_to_variant(const CvdControlStatus *status, const char *property)
+{
+    if (strcmp(property, "State") == 0)
+        return g_variant_new_string(status->state);
+    if (strcmp(property, "Reason") == 0)
+        return g_variant_new_string(status->reason);
+    if (strcmp(property, "VmPid") == 0)
+        return g_variant_new_uint32(status->vm_pid);
+    if (strcmp(property, "UptimeUs") == 0)
+        return g_variant_new_uint64(status->uptime_us);
+    if (strcmp(property, "Restarts") == 0)
+        return g_variant_new_uint32(status->restarts);
+    if (strcmp(property, "Clients") == 0)
+        return g_variant_new_uint32(status->n_clients);
+    return NULL;
+}
+
+static GVariant *get_property(const CvdControlPeer *peer, const char *property)
+{
+    CvdControlStatus status;
+
+    peer->options.handlers->get_status(&status, peer->options.user_data);
+    GVariant *value = cvd_control_status_to_variant(&status, property);
+    return value != NULL ? value : peer->options.get_constant(peer->options.owner, property);
+}
+
+static GVariant *get_all(const CvdControlPeer *peer)
+{
+    const GDBusInterfaceInfo *info = cvd_dbus_instance1_interface_info();
+    GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE_VARDICT);
+
+    for (gsize i = 0; info->properties[i] != NULL; i++)
+        g_variant_builder_add(&builder, "{sv}", info->properties[i]->name,
+                              get_property(peer, info->properties[i]->name));
+    return g_variant_new("(a{sv})", &builder);
+}
+
+/* Those that get one, or all; GDBus has refused everything else. */
+static void on_properties_call(CvdControlPeer *peer, const char *method, GVariant *parameters,
+                               GDBusMethodInvocation *take_invocation)
+{
+    const char *property;
+
+    if (strcmp(method, "GetAll") == 0) {
+        answer(peer, take_invocation, get_all(peer), NULL);
+        return;
+    }
+    g_variant_get(parameters, "(&s&s)", NULL, &property);
+    answer(peer, take_invocation, g_variant_new("(v)", get_property(peer, property)), NULL);
+}
+
+static void on_call(GDBusConnection *connection, const char *sender, const char *path,
+                    const char *interface, const char *method, GVariant *parameters,
+                    GDBusMethodInvocation *take_invocation, gpointer data)
+{
+    static const struct {
+        const char *method;
+        CvdControlVerb verb;
+    } verbs[] = {
+        {"Stop", CVD_CONTROL_STOP},     {"Restart", CVD_CONTROL_RESTART},
+        {"Reset", CVD_CONTROL_RESET},   {"Pause", CVD_CONTROL_PAUSE},
+        {"Resume", CVD_CONTROL_RESUME}, {"PowerButton", CVD_CONTROL_POWER_BUTTON},
+    };
+    CvdControlPeer *peer = data;
+    const CvdControlPeerOptions *options = &peer->options;
+
+    if (strcmp(interface, PROPERTIES) == 0) {
+        on_properties_call(peer, method, parameters, take_invocation);
+    } else if (strcmp(method, "OpenConsole") == 0) {
+        open_console(peer, take_invocation);
+    } else if (strcmp(method, "Report") == 0) {
+        report(peer, take_invocation);
+    } else if (strcmp(method, "Qmp") == 0) {
+        const char *command;
+        g_variant_get(parameters, "(&s)", &command);
+        options->handlers->qmp(command, call_new(peer, take_invocation, TRUE), options->user_data);
+    } else {
+        for (gsize i = 0; i < G_N_ELEMENTS(verbs); i++)
+            if (strcmp(method, verbs[i].method) == 0)
+                options->handlers->execute(verbs[i].verb, call_new(peer, take_invocation, FALSE),
+                                           options->user_data);
+    }
 }
 
 /* ---- Beginning ---- */
@@ -294,7 +392,7 @@ static void on_closed(GDBusConnection *connection, gboolean remote, GError *erro
 
 static void serve(CvdControlPeer *peer)
 {
-    static const GDBusInterfaceVTable vtable = {.method_call = on_call, .get_property = on_get};
+    static const GDBusInterfaceVTable vtable = {.method_call = on_call};
 
     g_signal_connect(peer->connection, "closed", G_CALLBACK(on_closed), peer);
     g_dbus_connection_set_exit_on_close(peer->connection, FALSE);

@@ -10,6 +10,8 @@ G_BEGIN_DECLS
 
 /** CVD_CONTROL_MAX_UNREAD: messages that may wait for a peer to read them */
 #define CVD_CONTROL_MAX_UNREAD 256
+/** CVD_CONTROL_MAX_UNREAD_BYTES: of their bodies; the longest answer of QEMU has room */
+#define CVD_CONTROL_MAX_UNREAD_BYTES (2 * 1024 * 1024)
 /** CVD_CONTROL_AUTH_TIMEOUT_MS: how long a peer may take to authenticate */
 #define CVD_CONTROL_AUTH_TIMEOUT_MS 5000
 

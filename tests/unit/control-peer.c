@@ -39,9 +39,15 @@ static void execute(CvdControlVerb verb, CvdControlCall *take_call, gpointer dat
     cvd_control_call_finish(take_call, NULL, NULL);
 }
 
+static void qmp(const char *command, CvdControlCall *take_call, gpointer data)
+{
+    cvd_control_call_finish(take_call, "{}", NULL);
+}
+
 static void set_up(Fixture *f, gconstpointer data)
 {
-    static const CvdControlHandlers handlers = {.get_status = get_status, .execute = execute};
+    static const CvdControlHandlers handlers = {
+        .get_status = get_status, .execute = execute, .qmp = qmp};
     g_autoptr(GError) error = NULL;
 
     test_log_forget();
@@ -150,6 +156,23 @@ static void call(int peer, const char *path, const char *method, GDBusMessageFla
     gsize size;
 
     g_dbus_message_set_flags(message, flags);
+    g_dbus_message_set_serial(message, 1);
+    g_autofree guchar *blob = g_dbus_message_to_blob(message, &size, 0, NULL);
+    test_send(peer, blob, size, -1);
+}
+
+/* One of the calls whose answers have a body. */
+static void call_with(int peer, const char *method)
+{
+    gboolean is_qmp = strcmp(method, "Qmp") == 0;
+    g_autoptr(GDBusMessage) message = g_dbus_message_new_method_call(
+        NULL, OBJECT_PATH, is_qmp ? INTERFACE : "org.freedesktop.DBus.Properties", method);
+    gsize size;
+
+    if (strcmp(method, "Get") == 0)
+        g_dbus_message_set_body(message, g_variant_new("(ss)", INTERFACE, "Regions"));
+    else
+        g_dbus_message_set_body(message, g_variant_new("(s)", is_qmp ? "{}" : INTERFACE));
     g_dbus_message_set_serial(message, 1);
     g_autofree guchar *blob = g_dbus_message_to_blob(message, &size, 0, NULL);
     test_send(peer, blob, size, -1);
@@ -287,6 +310,51 @@ static void test_limit(Fixture *f, gconstpointer data)
     g_assert_true((wait_for(peer, G_IO_HUP) & G_IO_HUP) != 0);
 }
 
+/* Returns: how long the details of a signal are whose body has that size */
+static gsize details_for(gsize size)
+{
+    g_autofree char *text = g_strnfill(size, 'x');
+    g_autoptr(GVariant) body = g_variant_ref_sink(g_variant_new("(ss)", "NOISE", text));
+
+    return size - (g_variant_get_size(body) - size);
+}
+
+/* As many bytes as may wait, in two messages, and then one byte more. */
+static void test_byte_limit(Fixture *f, gconstpointer data)
+{
+    const gsize half = CVD_CONTROL_MAX_UNREAD_BYTES / 2;
+    const gsize n_more = GPOINTER_TO_SIZE(data);
+    cvd_autofd peer = join(f);
+
+    for (guint round = 0; round < 2; round++) { /* what was read makes room */
+        begin_to_write(f, peer);
+        emit(f, details_for(half));
+        emit(f, details_for(half) + n_more);
+        run_until_idle();
+        g_assert_cmpint(cvd_control_has_connections(f->control), ==, n_more == 0);
+        g_assert_cmpuint(test_log_count("wait for its peer to read"), ==, n_more);
+        if (n_more > 0)
+            return;
+        for (guint i = 0; i < 3; i++)
+            assert_answer(peer, G_DBUS_MESSAGE_TYPE_SIGNAL);
+    }
+    assert_served(peer);
+}
+
+/* The answers of QEMU are counted as well, and those about properties. */
+static void test_byte_limit_of_answers(Fixture *f, gconstpointer data)
+{
+    cvd_autofd peer = join(f);
+
+    begin_to_write(f, peer);
+    emit(f, details_for(CVD_CONTROL_MAX_UNREAD_BYTES));
+    run_until_idle();
+    g_assert_true(cvd_control_has_connections(f->control));
+    call_with(peer, data);
+    test_iterate_until(NULL, !cvd_control_has_connections(f->control));
+    g_assert_cmpuint(test_log_count("wait for its peer to read"), ==, 1);
+}
+
 /* Who reads late, but before the limit, gets all of it. */
 static void test_late_reader(Fixture *f, gconstpointer data)
 {
@@ -403,6 +471,15 @@ int main(int argc, char **argv)
     add("/control-peer/only-external-authentication", test_mechanisms);
     add("/control-peer/time-limit-of-authentication", test_time_limit);
     add("/control-peer/256-unread-signals-and-one-more", test_limit);
+    g_test_add("/control-peer/2-mib-unread", Fixture, NULL, set_up, test_byte_limit, tear_down);
+    g_test_add("/control-peer/2-mib-unread-and-one-more", Fixture, GSIZE_TO_POINTER(1), set_up,
+               test_byte_limit, tear_down);
+    g_test_add("/control-peer/unread-answer-of-qemu", Fixture, "Qmp", set_up,
+               test_byte_limit_of_answers, tear_down);
+    g_test_add("/control-peer/unread-property", Fixture, "Get", set_up, test_byte_limit_of_answers,
+               tear_down);
+    g_test_add("/control-peer/unread-properties", Fixture, "GetAll", set_up,
+               test_byte_limit_of_answers, tear_down);
     add("/control-peer/late-reader", test_late_reader);
     add("/control-peer/no-reply-expected", test_no_reply_expected);
     add("/control-peer/calls-without-reply", test_calls_without_reply);
