@@ -94,11 +94,16 @@ static void fails(TestProcess *take_ctl, int status, const char *text)
     g_assert_cmpstr(ctl->out->str, ==, "");
 }
 
+static void assert_stopped(Fixture *f)
+{
+    test_launcher_assert_exit(f->launcher, 0);
+    test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
+}
+
 static void stop(Fixture *f)
 {
     done(CTL(f, "stop"));
-    test_launcher_assert_exit(f->launcher, 0);
-    test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
+    assert_stopped(f);
 }
 
 static void test_wrong_input(gconstpointer data)
@@ -272,9 +277,10 @@ static void test_follow_logs(gconstpointer data)
     test_process_wait_out(logs, "cvd-guest: ready", 1);
     done(CTL(f, "reset"));
     test_process_wait_out(logs, "cvd-guest: ready", 2);
-    stop(f);
+    done(CTL(f, "stop"));
     g_assert_cmpint(test_process_wait_exit(logs), ==, 0);
     g_assert_nonnull(strstr(logs->out->str, "powering off"));
+    assert_stopped(f);
 }
 
 /* ---- The console ---- */
