@@ -314,8 +314,6 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN); /* as the launcher does */
     if (self < 0) {
         g_test_add_func("/qemu-process/all", test_nothing);
-        g_test_add_func("/qemu-process/run-as", test_run_as);
-        g_test_add_func("/qemu-process/run-as/dies-with-us", test_run_as_dies_with_us);
         return g_test_run();
     }
     g_test_add_func("/qemu-process/inherits-its-descriptors-only", test_descriptors);
