@@ -26,6 +26,14 @@ typedef enum {
     CONSOLE_ERROR,
 } ConsoleResult;
 
+/* What was typed and the instance has not taken: a guest may be deaf for a while, or for ever. */
+typedef struct {
+    int console;
+    char bytes[READ_SIZE];
+    gsize size;
+    gboolean is_over; /* stdin has ended */
+} Typed;
+
 static gboolean is_raw;
 static struct termios saved;
 
@@ -74,42 +82,65 @@ static ConsoleResult from_guest(int console, GError **error)
     return n < 0 || cvd_tool_put(bytes, (gsize)n, error) ? CONSOLE_GOES_ON : CONSOLE_ERROR;
 }
 
+static ConsoleResult flush(Typed *typed)
+{
+    gssize n = send(typed->console, typed->bytes, typed->size, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR ? CONSOLE_GOES_ON : CONSOLE_ENDED;
+    typed->size -= (gsize)n;
+    memmove(typed->bytes, typed->bytes + n, typed->size);
+    return CONSOLE_GOES_ON;
+}
+
 /* The end of a pipe ends nothing: what the guest says to it may be what is wanted. */
-static ConsoleResult from_user(int console, GPollFD *input)
+static ConsoleResult from_user(Typed *typed)
 {
     char bytes[READ_SIZE];
-    gssize n = read(STDIN_FILENO, bytes, sizeof bytes);
+    gsize room = sizeof typed->bytes - typed->size;
+    gssize n = read(STDIN_FILENO, bytes, is_raw ? sizeof bytes : room);
     const char *detach = n > 0 && is_raw ? memchr(bytes, DETACH, (gsize)n) : NULL;
 
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
         return CONSOLE_GOES_ON;
     if (n <= 0) {
-        input->fd = -1;
+        typed->is_over = TRUE;
         return is_raw ? CONSOLE_DETACHED : CONSOLE_GOES_ON;
     }
-    gsize size = detach != NULL ? (gsize)(detach - bytes) : (gsize)n;
-    for (gsize sent = 0; sent < size;) {
-        n = TEMP_FAILURE_RETRY(send(console, bytes + sent, size - sent, MSG_NOSIGNAL));
-        if (n < 0)
-            return CONSOLE_ENDED;
-        sent += (gsize)n;
-    }
-    return detach != NULL ? CONSOLE_DETACHED : CONSOLE_GOES_ON;
+    gsize size = MIN(room, detach != NULL ? (gsize)(detach - bytes) : (gsize)n);
+    memcpy(typed->bytes + typed->size, bytes, size);
+    typed->size += size;
+    ConsoleResult result = flush(typed);
+    return detach != NULL ? CONSOLE_DETACHED : result;
+}
+
+/* A pipe waits until there is room; a terminal is read all the same, for its ctrl-]. */
+static void choose_events(GPollFD *console, GPollFD *input, const Typed *typed)
+{
+    gboolean has_room = typed->size < sizeof typed->bytes;
+
+    console->events = (gushort)(G_IO_IN | (typed->size > 0 ? G_IO_OUT : 0));
+    input->fd = !typed->is_over && (is_raw || has_room) ? STDIN_FILENO : -1;
+    input->revents = 0;
 }
 
 static ConsoleResult relay(int console, GCancellable *cancellable, GError **error)
 {
-    GPollFD fds[3] = {{.fd = console, .events = G_IO_IN}, {.fd = STDIN_FILENO, .events = G_IO_IN}};
+    Typed typed = {.console = console};
+    GPollFD fds[3] = {{.fd = console}, {.events = G_IO_IN}};
     guint n_fds = g_cancellable_make_pollfd(cancellable, &fds[2]) ? 3 : 2;
     ConsoleResult result = CONSOLE_GOES_ON;
 
     while (result == CONSOLE_GOES_ON && !g_cancellable_is_cancelled(cancellable)) {
+        choose_events(&fds[0], &fds[1], &typed);
         if (g_poll(fds, n_fds, -1) < 0)
             continue;
-        if (fds[0].revents != 0)
+        if (fds[0].revents & G_IO_OUT)
+            result = flush(&typed);
+        if (result == CONSOLE_GOES_ON && fds[0].revents & ~G_IO_OUT)
             result = from_guest(console, error);
-        if (result == CONSOLE_GOES_ON && fds[1].fd >= 0 && fds[1].revents != 0)
-            result = from_user(console, &fds[1]);
+        if (result == CONSOLE_GOES_ON && fds[1].revents != 0)
+            result = from_user(&typed);
     }
     if (n_fds == 3)
         g_cancellable_release_fd(cancellable);

@@ -4,6 +4,8 @@
 #include "tests/support/launcher.h"
 
 #include <fcntl.h>
+#include <glib-unix.h>
+#include <poll.h>
 #include <pty.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -384,6 +386,29 @@ static void test_console_is_interrupted(gconstpointer data)
     stop(f);
 }
 
+/* A guest that is paused takes nothing. What is typed in vain is lost, and one can leave. */
+static void test_console_of_deaf_guest(gconstpointer data)
+{
+    g_autoptr(Fixture) f = boot();
+    Terminal *terminal = open_terminal(f);
+    g_autofree char *text = g_strnfill(1024, 'x');
+
+    see(terminal, "cvd-guest: ready", 1);
+    done(CTL(f, "pause"));
+    g_unix_set_fd_nonblocking(terminal->fd, TRUE, NULL);
+    for (gsize n = 0; n < 1024 * 1024;) {
+        struct pollfd room = {.fd = terminal->fd, .events = POLLOUT};
+        g_assert_cmpint(poll(&room, 1, TEST_TIMEOUT_MS), ==, 1);
+        gssize r = write(terminal->fd, text, 1024);
+        n += (gsize)MAX(r, 0);
+    }
+    g_unix_set_fd_nonblocking(terminal->fd, FALSE, NULL);
+    type(terminal, "\x1d");
+    see(terminal, "detached", 1);
+    close_terminal(terminal);
+    stop(f);
+}
+
 static void test_no_console(gconstpointer data)
 {
     g_autoptr(Fixture) f = without_instance();
@@ -495,6 +520,7 @@ int main(int argc, char **argv)
     test_add("/ctl/follow-logs", NULL, test_follow_logs);
     test_add("/ctl/console", NULL, test_console);
     test_add("/ctl/console-is-interrupted", NULL, test_console_is_interrupted);
+    test_add("/ctl/console-of-deaf-guest", NULL, test_console_of_deaf_guest);
     test_add("/ctl/no-console", NULL, test_no_console);
     test_add("/ctl/report", NULL, test_report);
     test_add("/ctl/report-of-a-failure", NULL, test_report_of_a_failure);
