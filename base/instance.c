@@ -46,7 +46,7 @@ static gboolean is_in_locks(int pid, guint64 inode)
     return FALSE;
 }
 
-gboolean cvd_instance_is_running(const char *dir)
+pid_t cvd_instance_get_pid(const char *dir)
 {
     g_autofree char *path = g_build_filename(dir, "lock", NULL);
     char text[16] = "";
@@ -54,9 +54,14 @@ gboolean cvd_instance_is_running(const char *dir)
 
     cvd_autofd fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) < 0 || pread(fd, text, sizeof text - 1, 0) <= 0)
-        return FALSE;
+        return 0;
     int pid = (int)g_ascii_strtoll(text, NULL, 10);
-    return pid > 0 && is_in_locks(pid, st.st_ino);
+    return pid > 0 && is_in_locks(pid, st.st_ino) ? pid : 0;
+}
+
+gboolean cvd_instance_is_running(const char *dir)
+{
+    return cvd_instance_get_pid(dir) != 0;
 }
 
 static int compare_names(gconstpointer a, gconstpointer b)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <glib.h>
+#include <sys/types.h>
 
 G_BEGIN_DECLS
 
@@ -54,6 +55,9 @@ GPtrArray *cvd_instance_list(CvdInstances which, GError **error);
  */
 char *cvd_instance_get_dir(const char *name, GError **error);
 
+/** cvd_instance_get_pid: @dir: as cvd_instance_get_dir(); Returns: the launcher that has it, or 0
+ */
+pid_t cvd_instance_get_pid(const char *dir);
 /** cvd_instance_is_running: @dir: as cvd_instance_get_dir() */
 gboolean cvd_instance_is_running(const char *dir);
 

@@ -2,9 +2,12 @@
 /* Verbs that ask for something, and those that follow what happens. */
 #include "ctl/ctl.h"
 
+#include "base/error.h"
 #include "base/fd.h"
+#include "base/instance.h"
 #include "base/nearest.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/pidfd.h>
 
@@ -78,18 +81,26 @@ const CvdToolVerb cvd_ctl_power_button = {
 
 static gboolean stop_now;
 
-static gboolean wait_for_exit(int pidfd, GCancellable *cancellable, GError **error)
+/* @deadline_us: monotonic; 0 = none */
+static gboolean wait_for_exit(int pidfd, GCancellable *cancellable, gint64 deadline_us,
+                              GError **error)
 {
     GPollFD fds[2] = {{.fd = pidfd, .events = G_IO_IN}};
     guint n_fds = g_cancellable_make_pollfd(cancellable, &fds[1]) ? 2 : 1;
+    int n;
 
-    while (g_poll(fds, n_fds, -1) < 0)
-        ;
+    do {
+        gint64 left_us = MAX(deadline_us - g_get_monotonic_time(), 0);
+        n = g_poll(fds, n_fds, deadline_us == 0 ? -1 : (int)(left_us / 1000) + 1);
+    } while (n < 0);
     if (n_fds == 2)
         g_cancellable_release_fd(cancellable);
     if (fds[0].revents != 0)
         return TRUE;
-    return !g_cancellable_set_error_if_cancelled(cancellable, error);
+    if (!g_cancellable_set_error_if_cancelled(cancellable, error))
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+                            "the time of --timeout is over");
+    return FALSE;
 }
 
 /* The end is that of the process: only then is everything removed. */
@@ -107,7 +118,7 @@ static gboolean stop(CvdTool *tool, char **arguments, GError **error)
                 return FALSE;
             g_clear_error(error);
         }
-    return pidfd < 0 || wait_for_exit(pidfd, tool->cancellable, error);
+    return pidfd < 0 || wait_for_exit(pidfd, tool->cancellable, 0, error);
 }
 
 static const GOptionEntry stop_entries[] = {
@@ -195,6 +206,28 @@ static gboolean check_state(const char *state, GError **error)
     return FALSE;
 }
 
+/* An instance that ends just now may still be found, and then not be reached. */
+static gboolean is_unreachable(const GError *error)
+{
+    return error->domain == G_IO_ERROR && error->code != G_IO_ERROR_TIMED_OUT &&
+           error->code != G_IO_ERROR_CANCELLED;
+}
+
+static gboolean wait_for_end(CvdTool *tool, gint64 deadline_us, GError **error)
+{
+    g_autofree char *dir = g_path_get_dirname(tool->socket);
+    pid_t pid = cvd_instance_get_pid(dir);
+    cvd_autofd pidfd = pid > 0 ? pidfd_open(pid, 0) : -1;
+
+    if (pid == 0 || (pidfd < 0 && errno == ESRCH) || cvd_instance_get_pid(dir) != pid)
+        return TRUE;
+    if (pidfd < 0) {
+        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot wait for process %d", pid);
+        return FALSE;
+    }
+    return wait_for_exit(pidfd, tool->cancellable, deadline_us, error);
+}
+
 /* One that does not run is stopped, and of one that is to come the socket is waited for. */
 static gboolean wait_connect(CvdTool *tool, const char *state, gint64 deadline_us,
                              CvdDBusInstance1 **instance, GError **error)
@@ -209,6 +242,8 @@ static gboolean wait_connect(CvdTool *tool, const char *state, gint64 deadline_u
     *instance = cvd_ctl_connect(tool, &local_error);
     if (*instance != NULL || (is_end(state) && local_error->domain != G_IO_ERROR))
         return TRUE;
+    if (is_end(state) && is_unreachable(local_error))
+        return wait_for_end(tool, deadline_us, error);
     g_propagate_error(error, g_steal_pointer(&local_error));
     return FALSE;
 }

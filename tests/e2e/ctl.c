@@ -2,6 +2,7 @@
 /* cvd-ctl with real instances: every verb, none and several of them, and what does not answer. */
 #include "base/fd.h"
 #include "tests/support/launcher.h"
+#include "tests/support/region.h"
 
 #include <fcntl.h>
 #include <glib-unix.h>
@@ -215,6 +216,25 @@ static void test_wait_for_one_to_come(gconstpointer data)
     done(waiting);
     test_process_wait_err(f->launcher, "running after", 1);
     stop(f);
+}
+
+/* Turned away at the door, as by one that is about to end, it waits outside until it has ended. */
+static void test_wait_for_the_end_outside(gconstpointer data)
+{
+    g_autoptr(Fixture) f = boot();
+    g_autofree char *socket = test_sandbox_instance_path(f->sandbox, NAME, "control.sock");
+    int fds[16];
+
+    for (gsize i = 0; i < G_N_ELEMENTS(fds); i++)
+        fds[i] = test_connect(socket);
+    TestProcess *waiting = CTL(f, "wait", "stopped");
+    test_process_wait_err(f->launcher, "there are too many connections already", 1);
+    fails(CTL(f, "wait", "--timeout", "0.1", "stopped"), 1, "--timeout is over");
+    test_process_signal(f->launcher, SIGTERM);
+    done(waiting);
+    assert_stopped(f);
+    for (gsize i = 0; i < G_N_ELEMENTS(fds); i++)
+        cvd_close_fd(&fds[i]);
 }
 
 static void test_events(gconstpointer data)
@@ -513,6 +533,7 @@ int main(int argc, char **argv)
     test_add("/ctl/steer", NULL, test_steer);
     test_add("/ctl/stop-now", NULL, test_stop_now);
     test_add("/ctl/qmp", NULL, test_qmp);
+    test_add("/ctl/wait-for-the-end-outside", NULL, test_wait_for_the_end_outside);
     test_add("/ctl/wait-for-one-to-come", NULL, test_wait_for_one_to_come);
     test_add("/ctl/events", NULL, test_events);
     test_add("/ctl/several", NULL, test_several);
