@@ -11,15 +11,16 @@ thread or a descriptor of its own it aborts: then the next start cleans up. --ev
 """
 
 import argparse
+import contextlib
 import os
 import re
+import select
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 DEADLINE_S = 60
@@ -58,35 +59,52 @@ class Scene:
         self.command = [launcher, "--config", os.path.join(root, "conf", "cvd.json"), "--name", NAME,
                         "--set", "qemu.accel=tcg", "--set", "lifecycle.stop=quit", *arguments]
         self.ready = ready
+        self.notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notified.bind("\0" + os.path.basename(self.runtime))
         self.failed = self.tolerated = self.ended = self.aborted = self.missed = 0
 
     def start(self, prefix):
-        environment = dict(os.environ, XDG_RUNTIME_DIR=self.runtime, LC_ALL="C")
+        environment = dict(os.environ, XDG_RUNTIME_DIR=self.runtime, LC_ALL="C",
+                           NOTIFY_SOCKET="@" + os.path.basename(self.runtime))
         return subprocess.Popen(prefix + self.command, env=environment, stdin=subprocess.DEVNULL,
-                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                                errors="replace")
+                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
     def run(self, prefix):
-        """Starts, and stops once all runs. Returns the wait status, whether it ran, and stderr."""
+        """Starts, and stops once all runs. Returns the wait status, whether it ran, and stderr.
+
+        That it runs is said on stderr and to systemd: one of the two may be made to fail."""
         process = self.start(prefix)
-        alarm = threading.Timer(DEADLINE_S, process.kill)
-        alarm.start()
-        text, is_ready = "", False
+        deadline = time.monotonic() + DEADLINE_S
+        text, is_up, is_told, is_ready = b"", False, False, False
         try:
-            for line in process.stderr:
-                text += line
-                if self.ready in line:
-                    is_ready = self.shake_hands()
+            while True:
+                readable, _, _ = select.select([process.stderr, self.notified], [], [],
+                                               max(deadline - time.monotonic(), 0))
+                if not readable:
+                    raise Failed(f"it hangs:\n{text.decode(errors='replace')}")
+                if self.notified in readable:
+                    is_up |= self.notified.recv(4096).startswith(b"READY=1")
+                if process.stderr in readable:
+                    new = os.read(process.stderr.fileno(), 65536)
+                    text += new
+                    is_up |= self.ready in text.decode(errors="replace")
+                    if not new:
+                        break
+                if is_up and not is_told:
+                    is_told, is_ready = True, self.shake_hands()
                     process.send_signal(signal.SIGTERM)
             status = process.wait()
         finally:
-            if not alarm.is_alive():
-                raise Failed(f"it hangs:\n{text}")
-            alarm.cancel()
             if process.poll() is None:
                 process.kill()
                 process.wait()
-        return status, is_ready, text
+            self.forget_notifications()
+        return status, is_ready, text.decode(errors="replace")
+
+    def forget_notifications(self):
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.notified.recv(4096, socket.MSG_DONTWAIT)
 
     def shake_hands(self):
         """Returns whether the launcher lived to the end of it."""
