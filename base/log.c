@@ -18,6 +18,7 @@
 
 static struct {
     char *prefix;
+    gboolean is_installed;
     gboolean verbose;
     gboolean to_journal;
     gboolean never_block;
@@ -106,18 +107,23 @@ static GLogWriterOutput write_log(GLogLevelFlags level, const GLogField *fields,
 
 void cvd_log_init(const char *prefix, gboolean verbose)
 {
-    static gboolean is_installed;
-
     if (prefix != NULL) {
         g_free(log_state.prefix);
         log_state.prefix = g_strdup(prefix);
     }
     log_state.verbose = verbose;
-    if (is_installed)
+    if (log_state.is_installed)
         return;
-    is_installed = TRUE;
+    log_state.is_installed = TRUE;
     log_state.to_journal = g_log_writer_is_journald(STDERR_FILENO);
     g_log_set_writer_func(write_log, NULL, NULL);
+}
+
+gboolean cvd_log_is_verbose(void)
+{
+    return log_state.is_installed
+               ? log_state.verbose
+               : !g_log_writer_default_would_drop(G_LOG_LEVEL_DEBUG, G_LOG_DOMAIN);
 }
 
 void cvd_log_never_block(void)

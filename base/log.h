@@ -18,6 +18,15 @@ G_BEGIN_DECLS
 void cvd_log_init(const char *prefix, gboolean verbose);
 
 /**
+ * cvd_log_is_verbose:
+ *
+ * To be asked before a line that comes thousands of times a second: GLib formats it in any case.
+ *
+ * Returns: whether a g_debug() line would be written
+ */
+gboolean cvd_log_is_verbose(void);
+
+/**
  * cvd_log_never_block:
  *
  * From now on a line that stderr does not take at once is dropped, and the next one that goes tells

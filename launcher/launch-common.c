@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "launcher/launch-common.h"
 
+#include "base/log.h"
 #include "base/source.h"
 
 #include <glib-unix.h>
@@ -38,8 +39,10 @@ static CvdServer *server_new(const CvdConfig *config, const char *vm_socket, con
     };
     CvdServer *server = cvd_server_new(config->layout, &options);
 
-    g_signal_connect(server, "client-attached", G_CALLBACK(log_client_attached), NULL);
-    g_signal_connect(server, "client-detached", G_CALLBACK(log_client_detached), NULL);
+    if (cvd_log_is_verbose()) {
+        g_signal_connect(server, "client-attached", G_CALLBACK(log_client_attached), NULL);
+        g_signal_connect(server, "client-detached", G_CALLBACK(log_client_detached), NULL);
+    }
     return server;
 }
 

@@ -59,8 +59,9 @@ static const char *state_name(CvdSessionState state)
 
 static void set_state(CvdClientSession *session, CvdSessionState state)
 {
-    g_debug("client connection %d: %s -> %s", session->fd, state_name(session->state),
-            state_name(state));
+    if (cvd_log_is_verbose())
+        g_debug("client connection %d: %s -> %s", session->fd, state_name(session->state),
+                state_name(state));
     session->state = (guint8)state;
     session->sent = 0;
     session->list_item = 0;
