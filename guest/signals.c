@@ -32,8 +32,8 @@ static bool put(uint32_t *table, uint32_t slots, uint32_t offset)
     return false;
 }
 
-static void send(const struct cvd_guest_window *window, uint32_t region, uint32_t offset,
-                 const struct cvd_guest_hooks *hooks)
+void cvd_guest_signals_send(const struct cvd_guest_window *window, uint32_t region, uint32_t offset,
+                            const struct cvd_guest_hooks *hooks)
 {
     const struct vsoc_signal_table_layout *t = &window->regions[region].guest_to_host_signal_table;
     uint32_t *table = word_at(window, region, t->futex_uaddr_table_offset);
@@ -64,8 +64,8 @@ static void answer(const struct cvd_guest_window *window, uint32_t region, uint3
     v = __atomic_load_n(word_at(window, region, offset), __ATOMIC_SEQ_CST);
     __atomic_store_n(word_at(window, region, offset + 4), v + 1, __ATOMIC_SEQ_CST);
     if (value & ROUND_TRIP)
-        send(window, region, offset, hooks);
-    send(window, region, offset + 4, hooks);
+        cvd_guest_signals_send(window, region, offset, hooks);
+    cvd_guest_signals_send(window, region, offset + 4, hooks);
 }
 
 bool cvd_guest_signals_receive(const struct cvd_guest_window *window, uint32_t region,

@@ -33,6 +33,15 @@ struct cvd_guest_hooks {
 bool cvd_guest_signals_receive(const struct cvd_guest_window *window, uint32_t region,
                                const struct cvd_guest_hooks *hooks);
 
+/**
+ * cvd_guest_signals_send:
+ * @offset: of the word that the host is to look at; in the region's data, a multiple of 4
+ *
+ * Signals @offset to the host. A table that is full drops it.
+ */
+void cvd_guest_signals_send(const struct cvd_guest_window *window, uint32_t region, uint32_t offset,
+                            const struct cvd_guest_hooks *hooks);
+
 /** cvd_guest_signals_waiting: Returns: whether the host has signalled since the last receive */
 bool cvd_guest_signals_waiting(const struct cvd_guest_window *window, uint32_t region);
 

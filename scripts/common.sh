@@ -148,3 +148,64 @@ compile() {
         quietly ninja -C "$directory" "$@"
     fi
 }
+
+# download_packages DIRECTORY PACKAGE…: the packages' files, there, without installing anything.
+download_packages() (
+    cd "$1"
+    shift
+    # As root, apt would like another user to have the directory.
+    set -- -q -o APT::Sandbox::User="$(id -un)" download "$@"
+    if ! quietly apt-get "$@"; then
+        # The version that the lists name may be gone from the archive.
+        may_install && quietly apt-get -q update && quietly apt-get "$@"
+    fi
+)
+
+# The package that has the kernel itself, which another one, without a version in its name, needs.
+find_kernel_package() {
+    apt-cache depends linux-image-cloud-amd64 2>/dev/null |
+        sed -n 's/^ *Depends: \(linux-image-[^ ]*\)$/\1/p' | head -n 1
+}
+
+# unpack_linux DIRECTORY: downloads kernel and busybox, and unpacks them; else `why` says why not.
+unpack_linux() {
+    why='apt and dpkg, by which Linux is downloaded, are not there'
+    command -v apt-cache >/dev/null 2>&1 && command -v dpkg-deb >/dev/null 2>&1 || return 1
+    why='apt knows no package linux-image-cloud-amd64'
+    kernel=$(find_kernel_package)
+    if [ -z "$kernel" ] && may_install && quietly apt-get -q update; then
+        kernel=$(find_kernel_package)
+    fi
+    [ -n "$kernel" ] || return 1
+    say "downloading $kernel and busybox-static"
+    rm -rf "$1/packages" "$1/unpacked"
+    mkdir -p "$1/packages" "$1/unpacked"
+    why="apt could not download $kernel and busybox-static"
+    download_packages "$1/packages" "$kernel" busybox-static || return 1
+    why="$1: the packages could not be unpacked"
+    for package in "$1"/packages/*.deb; do
+        dpkg-deb -x "$package" "$1/unpacked" || return 1
+    done
+    rm -rf "$1/packages"
+    # Last, as it is what tells that all is there.
+    cp "$1"/unpacked/boot/vmlinuz-* "$1/vmlinuz.new" && mv "$1/vmlinuz.new" "$1/vmlinuz"
+}
+
+# make_linux_guest BUILD: kernel and initramfs in BUILD/linux-guest, or a file there, for the tests
+# that need them, that says why not.
+make_linux_guest() {
+    guest=$1/linux-guest
+    mkdir -p "$guest"
+    rm -f "$guest/why-not"
+    if [ ! -e "$guest/vmlinuz" ] && ! unpack_linux "$guest"; then
+        printf '%s\n' "$why" >"$guest/why-not"
+        say "$why"
+        return 1
+    fi
+    quietly python3 "$root/scripts/make-initramfs.py" "$guest/unpacked" "$1/agent/cvd-agent" \
+        "$root/agent/init" "$guest/initramfs" || {
+        rm -f "$guest/initramfs"
+        echo 'scripts/make-initramfs.py failed' >"$guest/why-not"
+        return 1
+    }
+}

@@ -4,7 +4,7 @@
 
 base <- server <- launcher, base <- client, base <- vm, base <- tool <- ctl and the client's
 tool; control/ holds the D-Bus interface of launcher and ctl; the guest knows the window's ABI and nothing
-else, and vm/ uses those parts of the guest that know no hardware. Only launcher/launch* includes
+else; vm/ and agent/ use those parts of the guest that know no hardware. Only launcher/launch* includes
 server/server.h, and nothing inside server/ but the server itself does: endpoints report upwards and
 never include their owner. The layout and the other pure parts know no sockets and no files.
 """
@@ -25,11 +25,13 @@ ROOMS = {
     "client": {"base", "tool"},
     "guest": set(),
     "vm": {"base"},
+    "agent": set(),
 }
 # Single files beyond that.
 EXTRA = {
     "guest": {"base/vsoc-abi.h"},
     "vm": {"guest/signals.h", "guest/window.h"},
+    "agent": {"guest/signals.h", "guest/window.h"},
 }
 
 # What the build makes.

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The same service as the built-in guest's (guest/main.c): signals are answered as
+ * guest/signals.c has it, a bare interrupt, one that finds neither word nor table set, with one
+ * ring. A region whose word is set again after it was served is looked at once more without an
+ * interrupt, but after those that have one: whoever set the word rings next, most often has done so
+ * by then, and that ring is not to pass for a bare one.
+ */
+#include "agent/serve.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "agent/say.h"
+#include "guest/signals.h"
+
+#define MAX_DROP_LINES 16
+
+static const struct cvd_agent_vfio *device;
+static struct cvd_guest_window window;
+static int interrupts[CVD_GUEST_MAX_REGIONS];
+static uint64_t again[CVD_GUEST_MAX_REGIONS / 64];  /* regions to look at once more, a bit each */
+static uint64_t unrung[CVD_GUEST_MAX_REGIONS / 64]; /* of those, the ones of this round */
+static bool any_again;
+static bool is_held;
+static uint64_t drops;
+
+static void ring(uint32_t region)
+{
+    cvd_agent_vfio_ring(device, region);
+}
+
+static void drop(uint32_t region, enum cvd_guest_drop why, uint32_t offset)
+{
+    const char *text = why == CVD_GUEST_DROP_FULL ? "table full, not sent" : "bad offset";
+
+    if (drops++ < MAX_DROP_LINES)
+        cvd_agent_say("region %u: %s 0x%08x", region, text, offset);
+    if (drops == MAX_DROP_LINES)
+        cvd_agent_say("no more lines about dropped signals");
+}
+
+static const struct cvd_guest_hooks hooks = {ring, drop};
+
+static uint64_t bit_of(uint32_t region)
+{
+    return 1ull << region % 64;
+}
+
+static void serve(uint32_t region, bool echo)
+{
+    bool any = cvd_guest_signals_receive(&window, region, &hooks);
+
+    if (!any && echo)
+        ring(region);
+    if (cvd_guest_signals_waiting(&window, region)) {
+        again[region / 64] |= bit_of(region);
+        any_again = true;
+    }
+}
+
+bool cvd_agent_serve_begin_round(void)
+{
+    bool any = any_again;
+
+    if (any) {
+        memcpy(unrung, again, sizeof unrung);
+        memset(again, 0, sizeof again);
+        any_again = false;
+    }
+    return any;
+}
+
+void cvd_agent_serve_rung(uint32_t region)
+{
+    uint64_t count;
+
+    if (read(interrupts[region], &count, sizeof count) != sizeof count || is_held)
+        return;
+    unrung[region / 64] &= ~bit_of(region);
+    serve(region, true);
+}
+
+void cvd_agent_serve_end_round(void)
+{
+    for (uint32_t i = 0; i < CVD_GUEST_MAX_REGIONS / 64; i++)
+        for (; unrung[i]; unrung[i] &= unrung[i] - 1)
+            serve(64 * i + (uint32_t)__builtin_ctzll(unrung[i]), false);
+}
+
+static int open_window(void)
+{
+    const struct vsoc_shm_layout_descriptor *l = &window.layout;
+    struct cvd_guest_fault fault;
+
+    if (cvd_guest_window_open(&window, device->window, device->window_bytes, device->vectors,
+                              &fault)) {
+        if (fault.region < 0)
+            return cvd_agent_fail("bad layout: %s (found 0x%x)", fault.rule, fault.value);
+        return cvd_agent_fail("bad layout: region %d: %s (found 0x%x)", fault.region, fault.rule,
+                              fault.value);
+    }
+    cvd_agent_say("window %u bytes, layout %u.%u, %u regions", l->size, l->major_version,
+                  l->minor_version, l->region_count);
+    for (uint32_t i = 0; i < l->region_count; i++) {
+        const struct vsoc_device_region *r = &window.regions[i];
+
+        cvd_agent_say("region %u %s 0x%08x-0x%08x data 0x%x", i, r->device_name,
+                      r->region_begin_offset, r->region_end_offset, r->offset_of_region_data);
+    }
+    return 0;
+}
+
+static int make_interrupts(int (*watch)(int fd, uint32_t region))
+{
+    for (uint32_t i = 0; i < window.layout.region_count; i++) {
+        interrupts[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (interrupts[i] < 0)
+            return cvd_agent_fail("region %u: eventfd: %s", i, strerror(errno));
+        if (watch(interrupts[i], i))
+            return -1;
+    }
+    return 0;
+}
+
+/* What the host did before MSI-X was enabled rang nobody, so every region gets a look. */
+static void look_at_all(void)
+{
+    for (uint32_t i = 0; i < window.layout.region_count; i++) {
+        cvd_guest_signals_open(&window, i, &hooks);
+        if (cvd_guest_signals_waiting(&window, i)) {
+            again[i / 64] |= bit_of(i);
+            any_again = true;
+        }
+    }
+}
+
+int cvd_agent_serve_open(const struct cvd_agent_vfio *vfio, int (*watch)(int fd, uint32_t region))
+{
+    device = vfio;
+    if (open_window() || make_interrupts(watch))
+        return -1;
+    uint32_t count = window.layout.region_count;
+    int given = cvd_agent_vfio_enable_msix(vfio, interrupts, count);
+    if (given < 0)
+        return -1;
+    if ((uint32_t)given < count)
+        cvd_agent_say("%u regions but %d interrupts: regions from %s (%d) on have none, and answer "
+                      "nothing; give the machine more processors",
+                      count, given, window.regions[given].device_name, given);
+    look_at_all();
+    cvd_agent_say("ready");
+    return 0;
+}
+
+const struct cvd_guest_window *cvd_agent_serve_window(void)
+{
+    return &window;
+}
+
+void cvd_agent_serve_hold(bool holds)
+{
+    is_held = holds;
+    if (!holds)
+        look_at_all();
+}
+
+void cvd_agent_serve_signal(uint32_t region, uint32_t offset)
+{
+    cvd_guest_signals_send(&window, region, offset, &hooks);
+}
+
+void cvd_agent_serve_ring(uint32_t region)
+{
+    ring(region);
+}
