@@ -144,5 +144,7 @@ int cvd_agent_pci_bind(struct cvd_agent_pci *pci)
 {
     if (find(pci) || read_command(pci) || find_group(pci))
         return -1;
+    cvd_agent_say("device %s in IOMMU group %u, command register 0x%04x", pci->address, pci->group,
+                  pci->command);
     return give_to_vfio(pci);
 }

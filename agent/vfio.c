@@ -161,37 +161,56 @@ int cvd_agent_vfio_open(struct cvd_agent_vfio *vfio, const struct cvd_agent_pci 
     return set_bus_master(vfio, bus_master || was_on);
 }
 
-/* Returns: 0; how many there would be; or −1 with `errno` set */
-static int set_eventfds(const struct cvd_agent_vfio *vfio, const int *eventfds, unsigned count)
+/* With none, MSI-X is disabled. Returns: whether the kernel gave that many; else `errno` is set */
+static bool set_eventfds(const struct cvd_agent_vfio *vfio, const int *eventfds, unsigned count)
 {
     size_t size = sizeof(struct vfio_irq_set) + count * sizeof *eventfds;
     struct vfio_irq_set *set = calloc(1, size);
 
     if (!set)
-        return -1;
+        return false;
     set->argsz = (uint32_t)size;
-    set->flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+    set->flags = (count > 0 ? VFIO_IRQ_SET_DATA_EVENTFD : VFIO_IRQ_SET_DATA_NONE) |
+                 VFIO_IRQ_SET_ACTION_TRIGGER;
     set->index = VFIO_PCI_MSIX_IRQ_INDEX;
     set->count = count;
     memcpy(set->data, eventfds, count * sizeof *eventfds);
     int result = ioctl(vfio->device, VFIO_DEVICE_SET_IRQS, set);
-    int error = errno;
+    int error = result > 0 ? ENOSPC : errno; /* it may tell how many there would be */
     free(set);
     errno = error;
-    return result;
+    return result == 0;
+}
+
+/* Returns: the most that the kernel gives of fewer than @count */
+static unsigned find_most(const struct cvd_agent_vfio *vfio, const int *eventfds, unsigned count)
+{
+    unsigned good = 0, bad = count;
+
+    while (bad - good > 1) {
+        unsigned tried = good + (bad - good) / 2;
+
+        if (set_eventfds(vfio, eventfds, tried)) {
+            set_eventfds(vfio, eventfds, 0);
+            good = tried;
+        } else {
+            bad = tried;
+        }
+    }
+    return good;
 }
 
 int cvd_agent_vfio_enable_msix(const struct cvd_agent_vfio *vfio, const int *eventfds,
                                unsigned count)
 {
-    int result;
-
-    /* It is told how many there are; someone else may have taken some of them by then. */
-    while ((result = set_eventfds(vfio, eventfds, count)) > 0 && (unsigned)result < count)
-        count = (unsigned)result;
-    if (result)
-        return cvd_agent_fail("MSI-X with %u vectors: %s", count, strerror(errno));
-    return (int)count;
+    if (set_eventfds(vfio, eventfds, count))
+        return (int)count;
+    if (errno == ENOSPC) {
+        count = find_most(vfio, eventfds, count);
+        if (count > 0 && set_eventfds(vfio, eventfds, count))
+            return (int)count;
+    }
+    return cvd_agent_fail("MSI-X with %u vectors: %s", count, strerror(errno));
 }
 
 void cvd_agent_vfio_ring(const struct cvd_agent_vfio *vfio, uint32_t region)

@@ -14,13 +14,14 @@ import stat
 import sys
 
 # What the guest is to have, in an order that serves; what these need comes before them. What a
-# kernel has built in, or does not have, is no module and left out.
-MODULES = ["button", "evdev", "pvpanic-mmio", "pvpanic-pci", "virtio_pci", "virtio_blk",
-           "virtio_net", "virtio_console", "virtio-rng", "vmw_vsock_virtio_transport",
-           "irqbypass", "vfio", "vfio_virqfd", "vfio_iommu_type1", "vfio-pci"]
+# kernel has built in, or does not have, is no module and left out. VFIO comes before virtio, whose
+# PCI driver tries every device of its vendor, the ivshmem device among them, and disables it.
+MODULES = ["vfio_iommu_type1", "vfio-pci", "button", "evdev", "pvpanic-mmio", "pvpanic-pci",
+           "virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "virtio-rng",
+           "vmw_vsock_virtio_transport"]
 # VFIO does without interrupt remapping, which not every accelerator has; the guest has nobody to
 # be protected from.
-OPTIONS = {"vfio_iommu_type1": "allow_unsafe_interrupts=1"}
+OPTIONS = {"vfio_iommu_type1": "allow_unsafe_interrupts=1", "vfio_pci": "ids=1af4:1110"}
 # Without these there is nothing to be shown.
 NEEDED = {"vfio-pci", "vfio_iommu_type1"}
 

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "tests/support/process.h"
+#include "tests/support/region.h"
+
+G_BEGIN_DECLS
+
+/** TEST_LINUX_NAME: the instance's name */
+#define TEST_LINUX_NAME "linux"
+
+/** TEST_LINUX_NO_DELAY: for tests that restart the VM */
+#define TEST_LINUX_NO_DELAY "lifecycle.restart_delay_ms=0"
+
+/**
+ * TestLinux:
+ * @sandbox: where
+ * @launcher: cvd-launch
+ * @console: cvd-ctl, attached to the guest's console for as long as the instance lives
+ * @input: what is written there is typed on that console
+ * @client_socket: path
+ *
+ * Debian's kernel with the agent, as conf/examples/linux.json has it.
+ */
+typedef struct {
+    TestSandbox *sandbox;
+    TestProcess *launcher;
+    TestProcess *console;
+    int input;
+    char *client_socket;
+} TestLinux;
+
+/** test_linux_skip: Returns: whether the test was skipped, as there is no Linux guest */
+gboolean test_linux_skip(void);
+
+/** test_linux_start: @...: values for `--set`, %NULL at the end; returns once the VM runs */
+TestLinux *test_linux_start(const char *set, ...) G_GNUC_NULL_TERMINATED;
+/** test_linux_boot: the same, and waits until the agent is ready */
+TestLinux *test_linux_boot(const char *set, ...) G_GNUC_NULL_TERMINATED;
+
+/** test_linux_wait_ready: waits until the agent has said @n times that it is ready */
+void test_linux_wait_ready(TestLinux *vm, guint n);
+/** test_linux_wait: waits until @text stands in a whole line of the console, for the @n-th time */
+void test_linux_wait(TestLinux *vm, const char *text, guint n);
+/** test_linux_type: types a line */
+void test_linux_type(TestLinux *vm, const char *line);
+/** test_linux_command: types a line and waits for an answer with @expected in it */
+void test_linux_command(TestLinux *vm, const char *line, const char *expected);
+/** test_linux_shell: has the guest's shell run a command, which must succeed */
+void test_linux_shell(TestLinux *vm, const char *command);
+
+/** test_linux_attach: Returns: (transfer full): the region, attached */
+TestRegion *test_linux_attach(const TestLinux *vm, const char *region);
+/** test_linux_ping: attaches, pings once, has a bare ring answered, and closes */
+void test_linux_ping(const TestLinux *vm, const char *region);
+
+/** test_linux_end: waits for the launcher's end and compares the exit status and what is left */
+void test_linux_end(TestLinux *vm, int status);
+/** test_linux_stop: asks for the power button, and expects that the guest obeys */
+void test_linux_stop(TestLinux *vm);
+
+void test_linux_free(TestLinux *vm);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(TestLinux, test_linux_free)
+
+G_END_DECLS
