@@ -154,7 +154,7 @@ download_packages() (
     cd "$1"
     shift
     # As root, apt would like another user to have the directory.
-    set -- -q -o APT::Sandbox::User="$(id -un)" download "$@"
+    set -- -q -o APT::Sandbox::User="$(id -un)" -o Acquire::http::Timeout=20 download "$@"
     if ! quietly apt-get "$@"; then
         # The version that the lists name may be gone from the archive.
         may_install && quietly apt-get -q update && quietly apt-get "$@"

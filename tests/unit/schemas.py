@@ -60,6 +60,8 @@ def main():
     for kind, name in KINDS.items():
         validator = validator_of(source / f"conf/{name}.schema.json")
         groups = [([source / f"conf/{name}.json"], VERDICTS["good"])]
+        if kind == "cvd":
+            groups.append((sorted((source / "conf/examples").glob("*.json")), VERDICTS["good"]))
         for directory, wanted in VERDICTS.items():
             files = sorted((data / kind / directory).glob("*.json"))
             if not files:

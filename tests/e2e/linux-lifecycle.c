@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What becomes of a Linux guest that reboots, panics, is killed or is to end, with each setting of
+ * `lifecycle`; and of a host program that stays meanwhile.
+ */
+#include "tests/support/launcher.h"
+#include "tests/support/linux.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* What only a reboot or a new VM makes come twice. */
+static void wait_rebooted(TestLinux *vm, TestRegion *stayed)
+{
+    test_region_wait_closed(stayed);
+    test_linux_wait_ready(vm, 2);
+    test_linux_ping(vm, "sensors");
+}
+
+/* Inside of QEMU: the data stays, what the old kernel left in the signal tables does not. */
+static void test_reboot_continues(gconstpointer data)
+{
+    if (test_linux_skip())
+        return;
+    g_autoptr(TestLinux) vm = test_linux_boot("lifecycle.on_reboot=continue", NULL);
+    g_autoptr(TestRegion) stayed = test_linux_attach(vm, "misc");
+    pid_t qemu = test_launcher_find_qemu(vm->launcher);
+
+    test_region_ping(stayed, stayed->data_offset, 1);
+    *test_region_word(stayed, stayed->data_offset + 64) = 4711;
+    *test_region_word(stayed, stayed->in.word) = 1;
+    test_linux_type(vm, "reboot");
+    wait_rebooted(vm, stayed);
+    g_assert_cmpint(test_launcher_find_qemu(vm->launcher), ==, qemu);
+    g_assert_cmpuint(*test_region_word(stayed, stayed->data_offset + 64), ==, 4711);
+    test_linux_ping(vm, "misc");
+    test_linux_stop(vm);
+}
+
+static void test_reboot_restarts(gconstpointer data)
+{
+    if (test_linux_skip())
+        return;
+    g_autoptr(TestLinux) vm =
+        test_linux_boot("lifecycle.on_reboot=restart", TEST_LINUX_NO_DELAY, NULL);
+    g_autoptr(TestRegion) stayed = test_linux_attach(vm, "misc");
+    pid_t qemu = test_launcher_find_qemu(vm->launcher);
+
+    test_linux_type(vm, "reboot");
+    wait_rebooted(vm, stayed);
+    g_assert_cmpint(test_launcher_find_qemu(vm->launcher), !=, qemu);
+    test_process_wait_err(vm->launcher, "guest rebooted", 1);
+    test_linux_stop(vm);
+}
+
+static void test_reboot_exits(gconstpointer data)
+{
+    if (test_linux_skip())
+        return;
+    g_autoptr(TestLinux) vm = test_linux_boot("lifecycle.on_reboot=exit", NULL);
+
+    test_linux_type(vm, "reboot");
+    test_linux_end(vm, 0);
+    test_launcher_assert_err(vm->launcher, "guest rebooted");
+}
+
+static void test_panic_exits(gconstpointer data)
+{
+    if (test_linux_skip())
+        return;
+    g_autoptr(TestLinux) vm = test_linux_boot("lifecycle.on_panic=exit", NULL);
+
+    test_linux_type(vm, "panic");
+    test_linux_end(vm, 1);
+    test_launcher_assert_err(vm->launcher, "guest panicked");
+    g_assert_nonnull(strstr(vm->console->out->str, "sysrq triggered crash"));
+}
+
+/* Region data are zero again: the next kernel faces what the first one did. */
+static void test_panic_restarts(gconstpointer data)
+{
+    if (test_linux_skip())
+        return;
+    g_autoptr(TestLinux) vm =
+        test_linux_boot("lifecycle.on_panic=restart", TEST_LINUX_NO_DELAY, NULL);
+    g_autoptr(TestRegion) stayed = test_linux_attach(vm, "misc");
+
+    *test_region_word(stayed, stayed->data_offset + 64) = 4711;
+    test_linux_type(vm, "panic");
+    wait_rebooted(vm, stayed);
+    test_process_wait_err(vm->launcher, "guest panicked", 1);
+    g_assert_cmpuint(*test_region_word(stayed, stayed->data_offset + 64), ==, 0);
+    test_linux_stop(vm);
+}
+
+/* A kernel that is told to reboot after a panic has panicked all the same. */
+static void test_panic_with_reboot(gconstpointer data)
+{
+    if (test_linux_skip())
+        return;
+    g_autoptr(TestLinux) vm =
+        test_linux_boot("lifecycle.on_panic=exit", "lifecycle.on_reboot=continue",
+                        "qemu.append=console=ttyS0 quiet intel_iommu=on panic=-1", NULL);
+
+    test_linux_type(vm, "panic");
+    test_linux_end(vm, 1);
+    test_launcher_assert_err(vm->launcher, "guest panicked");
+}
+
+static void test_panics_are_counted(gconstpointer data)
+{
+    if (test_linux_skip())
+        return;
+    g_autoptr(TestLinux) vm = test_linux_boot(
+        "lifecycle.on_panic=restart", "lifecycle.restart_limit=1", TEST_LINUX_NO_DELAY, NULL);
+
+    test_linux_type(vm, "panic");
+    test_linux_wait_ready(vm, 2);
+    test_linux_type(vm, "panic");
+    test_linux_end(vm, 1);
+    test_launcher_assert_err(vm->launcher, "given up");
+}
+
+/*
+ * A host program that keeps its mapping has the memory of the next VM as well: what the new guest
+ * writes shows in the old mapping, and what is written there reaches the new guest.
+ */
+static void test_client_stays(gconstpointer data)
+{
+    if (test_linux_skip())
+        return;
+    g_autoptr(TestLinux) vm =
+        test_linux_boot("lifecycle.on_crash=restart", TEST_LINUX_NO_DELAY, NULL);
+    g_autoptr(TestRegion) stayed = test_linux_attach(vm, "framebuffer");
+    guint32 last = stayed->end - stayed->begin - 4;
+    struct stat old_window, new_window;
+
+    test_linux_command(vm, "fill framebuffer 1", "cvd-agent: fill framebuffer: ");
+    g_assert_cmpuint(*test_region_word(stayed, last), !=, 0);
+    g_assert_no_errno(kill(test_launcher_find_qemu(vm->launcher), SIGKILL));
+    test_region_wait_closed(stayed);
+    test_linux_wait_ready(vm, 2);
+    g_assert_cmpuint(*test_region_word(stayed, last), ==, 0);
+
+    g_autoptr(TestRegion) again = test_linux_attach(vm, "framebuffer");
+    g_assert_no_errno(fstat(stayed->window, &old_window));
+    g_assert_no_errno(fstat(again->window, &new_window));
+    g_assert_cmpuint(old_window.st_ino, ==, new_window.st_ino);
+    test_region_ping(again, again->data_offset, 5);
+    g_assert_cmpuint(*test_region_word(stayed, stayed->data_offset + 4), ==, 6);
+    test_linux_command(vm, "fill framebuffer 2", "cvd-agent: fill framebuffer: ");
+    *test_region_word(stayed, last) ^= 1;
+    test_linux_command(vm, "check framebuffer 2", "at 0x100ffc, where");
+    /* The doorbells that it kept are those of the new VM. */
+    test_region_echo(stayed);
+    test_linux_stop(vm);
+}
+
+static void test_crash_exits(gconstpointer data)
+{
+    if (test_linux_skip())
+        return;
+    g_autoptr(TestLinux) vm = test_linux_boot("lifecycle.on_crash=exit", NULL);
+
+    g_assert_no_errno(kill(test_launcher_find_qemu(vm->launcher), SIGKILL));
+    test_linux_end(vm, 1);
+    test_launcher_assert_err(vm->launcher, "killed by signal 9");
+}
+
+static void test_guest_powers_off(gconstpointer data)
+{
+    if (test_linux_skip())
+        return;
+    g_autoptr(TestLinux) vm = test_linux_boot(NULL, NULL);
+
+    test_linux_type(vm, "poweroff");
+    test_linux_end(vm, 0);
+    test_launcher_assert_err(vm->launcher, "guest powered off");
+}
+
+static void test_stop_by_quit(gconstpointer data)
+{
+    if (test_linux_skip())
+        return;
+    g_autoptr(TestLinux) vm = test_linux_boot("lifecycle.stop=quit", NULL);
+
+    test_process_signal(vm->launcher, SIGINT);
+    test_linux_end(vm, 0);
+    g_assert_null(strstr(vm->console->out->str, "power button"));
+}
+
+/* A kernel that nobody tells of the button. */
+static void test_powerdown_times_out(gconstpointer data)
+{
+    if (test_linux_skip())
+        return;
+    g_autoptr(TestLinux) vm = test_linux_boot("lifecycle.stop_timeout_s=1", NULL);
+
+    test_linux_shell(vm, "rmmod button");
+    test_process_signal(vm->launcher, SIGINT);
+    test_linux_end(vm, 0);
+    test_launcher_assert_err(vm->launcher, "asked QEMU to quit");
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    test_add("/linux-lifecycle/reboot-continues", NULL, test_reboot_continues);
+    test_add("/linux-lifecycle/reboot-restarts", NULL, test_reboot_restarts);
+    test_add("/linux-lifecycle/reboot-exits", NULL, test_reboot_exits);
+    test_add("/linux-lifecycle/panic-exits", NULL, test_panic_exits);
+    test_add("/linux-lifecycle/panic-restarts", NULL, test_panic_restarts);
+    test_add("/linux-lifecycle/panic-with-reboot", NULL, test_panic_with_reboot);
+    test_add("/linux-lifecycle/panics-are-counted", NULL, test_panics_are_counted);
+    test_add("/linux-lifecycle/client-stays", NULL, test_client_stays);
+    test_add("/linux-lifecycle/crash-exits", NULL, test_crash_exits);
+    test_add("/linux-lifecycle/guest-powers-off", NULL, test_guest_powers_off);
+    test_add("/linux-lifecycle/stop-by-quit", NULL, test_stop_by_quit);
+    test_add("/linux-lifecycle/powerdown-times-out", NULL, test_powerdown_times_out);
+    return g_test_run();
+}
