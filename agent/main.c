@@ -10,7 +10,8 @@
  *   cvd-agent: ready
  *
  * It obeys what is typed on stdin (commands.c; `help` lists it) and the power button. With
- * --leave-bus-master it leaves that bit of the device as it was before.
+ * --leave-bus-master it leaves that bit of the device as it was before; with --poll it does without
+ * VFIO and without interrupts (sysfs.c).
  */
 #include <errno.h>
 #include <signal.h>
@@ -26,10 +27,12 @@
 #include "agent/button.h"
 #include "agent/commands.h"
 #include "agent/console.h"
+#include "agent/device.h"
 #include "agent/job.h"
 #include "agent/pci.h"
 #include "agent/say.h"
 #include "agent/serve.h"
+#include "agent/sysfs.h"
 #include "agent/vfio.h"
 
 #define EXIT_USAGE 2
@@ -115,7 +118,7 @@ static int run(void)
     struct epoll_event events[MAX_EVENTS];
 
     for (;;) {
-        int n = epoll_wait(epoll_fd, events, MAX_EVENTS, cvd_agent_serve_begin_round() ? 0 : -1);
+        int n = epoll_wait(epoll_fd, events, MAX_EVENTS, cvd_agent_serve_begin_round());
 
         if (n < 0 && errno != EINTR)
             return cvd_agent_fail("epoll_wait: %s", strerror(errno));
@@ -125,19 +128,29 @@ static int run(void)
     }
 }
 
+static int open_device(struct cvd_agent_device *device, bool polls, bool leaves_bus_master)
+{
+    struct cvd_agent_pci pci;
+
+    if (cvd_agent_pci_find(&pci))
+        return -1;
+    return polls ? cvd_agent_sysfs_open(device, &pci)
+                 : cvd_agent_vfio_open(device, &pci, !leaves_bus_master);
+}
+
 int main(int argc, char **argv)
 {
-    static struct cvd_agent_vfio vfio;
-    struct cvd_agent_pci pci;
+    static struct cvd_agent_device device;
+    bool polls = argc == 2 && strcmp(argv[1], "--poll") == 0;
     bool leaves = argc == 2 && strcmp(argv[1], "--leave-bus-master") == 0;
 
-    if (argc > 1 && !leaves) {
-        fprintf(stderr, "usage: cvd-agent [--leave-bus-master]\n");
+    if (argc > 1 && !polls && !leaves) {
+        fprintf(stderr, "usage: cvd-agent [--poll | --leave-bus-master]\n");
         return EXIT_USAGE;
     }
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (epoll_fd < 0 || watch_jobs() || cvd_agent_pci_bind(&pci) ||
-        cvd_agent_vfio_open(&vfio, &pci, !leaves) || cvd_agent_serve_open(&vfio, watch))
+    if (epoll_fd < 0 || watch_jobs() || open_device(&device, polls, leaves) ||
+        cvd_agent_serve_open(&device, watch))
         return EXIT_FAILURE;
     watch_people();
     return run() ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -12,7 +12,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,26 +27,27 @@
 #define DEVICE_ID     0x1110u
 #define COMMAND       4 /* the register, in configuration space */
 
-static void make_path(char path[PATH_MAX], const char *address, const char *file)
+void cvd_agent_pci_path(const struct cvd_agent_pci *pci, const char *file, char path[PATH_MAX])
 {
-    snprintf(path, PATH_MAX, "%s/%s/%s", DEVICES, address, file);
+    snprintf(path, PATH_MAX, "%s/%s/%s", DEVICES, pci->address, file);
 }
 
-/* Returns: the hexadecimal number that an attribute has, or −1 */
-static long read_number(const char *address, const char *file)
+/* Returns: how many bytes of a file were read; −1 after saying why none were */
+static ssize_t read_file(const struct cvd_agent_pci *pci, const char *file, void *bytes,
+                         size_t size, off_t at)
 {
-    char path[PATH_MAX], text[32] = "";
+    char path[PATH_MAX];
 
-    make_path(path, address, file);
+    cvd_agent_pci_path(pci, file, path);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    ssize_t n = read(fd, text, sizeof text - 1);
-    close(fd);
-    return n > 0 ? strtol(text, NULL, 16) : -1;
+    ssize_t n = fd < 0 ? -1 : pread(fd, bytes, size, at);
+    int error = errno;
+    if (fd >= 0)
+        close(fd);
+    return n >= 0 ? n : cvd_agent_fail("%s: %s", path, strerror(error));
 }
 
-static int write_text(const char *path, const char *text)
+static int write_file(const char *path, const char *text)
 {
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : write(fd, text, strlen(text));
@@ -58,12 +58,56 @@ static int write_text(const char *path, const char *text)
     return n < 0 ? cvd_agent_fail("%s: %s", path, strerror(error)) : 0;
 }
 
-/* Returns: the last component of what the link points to; NULL if there is none */
-static const char *read_link(const char *address, const char *link, char target[PATH_MAX])
+int cvd_agent_pci_write(const struct cvd_agent_pci *pci, const char *file, const char *text)
 {
     char path[PATH_MAX];
 
-    make_path(path, address, link);
+    cvd_agent_pci_path(pci, file, path);
+    return write_file(path, text);
+}
+
+static bool has_number(const struct cvd_agent_pci *pci, const char *file, unsigned long number)
+{
+    char text[32] = "";
+
+    return read_file(pci, file, text, sizeof text - 1, 0) > 0 && strtoul(text, NULL, 16) == number;
+}
+
+static bool is_device(struct cvd_agent_pci *pci, const char *name)
+{
+    if (name[0] == '.' || strlen(name) >= sizeof pci->address)
+        return false;
+    strcpy(pci->address, name);
+    return has_number(pci, "vendor", VENDOR_ID) && has_number(pci, "device", DEVICE_ID);
+}
+
+int cvd_agent_pci_find(struct cvd_agent_pci *pci)
+{
+    DIR *devices = opendir(DEVICES);
+    struct dirent *entry;
+
+    if (!devices)
+        return cvd_agent_fail("%s: %s; mount sysfs", DEVICES, strerror(errno));
+    do
+        entry = readdir(devices);
+    while (entry && !is_device(pci, entry->d_name));
+    closedir(devices);
+    if (!entry)
+        return cvd_agent_fail("PCI device %04x:%04x not found", VENDOR_ID, DEVICE_ID);
+    if (read_file(pci, "config", &pci->command, sizeof pci->command, COMMAND) !=
+        sizeof pci->command)
+        return -1;
+    cvd_agent_say("device %s, command register 0x%04x", pci->address, pci->command);
+    return 0;
+}
+
+/* Returns: the last component of what the link points to; NULL if there is none */
+static const char *read_link(const struct cvd_agent_pci *pci, const char *link,
+                             char target[PATH_MAX])
+{
+    char path[PATH_MAX];
+
+    cvd_agent_pci_path(pci, link, path);
     ssize_t n = readlink(path, target, PATH_MAX - 1);
     if (n < 0)
         return NULL;
@@ -72,79 +116,43 @@ static const char *read_link(const char *address, const char *link, char target[
     return slash ? slash + 1 : target;
 }
 
-static bool is_ours(const char *address)
-{
-    return strlen(address) < CVD_AGENT_ADDRESS_SIZE &&
-           read_number(address, "vendor") == VENDOR_ID &&
-           read_number(address, "device") == DEVICE_ID;
-}
-
-static int find(struct cvd_agent_pci *pci)
-{
-    DIR *devices = opendir(DEVICES);
-    bool found = false;
-
-    if (!devices)
-        return cvd_agent_fail("%s: %s; mount sysfs", DEVICES, strerror(errno));
-    for (struct dirent *entry; !found && (entry = readdir(devices));)
-        if (is_ours(entry->d_name)) {
-            strcpy(pci->address, entry->d_name);
-            found = true;
-        }
-    closedir(devices);
-    return found ? 0 : cvd_agent_fail("PCI device %04x:%04x not found", VENDOR_ID, DEVICE_ID);
-}
-
-static int read_command(struct cvd_agent_pci *pci)
-{
-    char path[PATH_MAX];
-
-    make_path(path, pci->address, "config");
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : pread(fd, &pci->command, sizeof pci->command, COMMAND);
-    int error = errno;
-    if (fd >= 0)
-        close(fd);
-    return n == sizeof pci->command ? 0 : cvd_agent_fail("%s: %s", path, strerror(error));
-}
-
 static int give_to_vfio(const struct cvd_agent_pci *pci)
 {
-    char path[PATH_MAX], target[PATH_MAX];
-    const char *driver = read_link(pci->address, "driver", target);
+    char target[PATH_MAX];
+    const char *driver = read_link(pci, "driver", target);
 
     if (driver && strcmp(driver, DRIVER) == 0)
         return 0;
     if (driver)
         return cvd_agent_fail("%s: the driver %s has it; unbind that first", pci->address, driver);
-    make_path(path, pci->address, "driver_override");
-    if (write_text(path, DRIVER) || write_text(DRIVERS_PROBE, pci->address))
+    if (cvd_agent_pci_write(pci, "driver_override", DRIVER) ||
+        write_file(DRIVERS_PROBE, pci->address))
         return -1;
-    driver = read_link(pci->address, "driver", target);
+    driver = read_link(pci, "driver", target);
     if (!driver || strcmp(driver, DRIVER) != 0)
         return cvd_agent_fail("%s: the driver %s did not take it; load the module", pci->address,
                               DRIVER);
     return 0;
 }
 
-static int find_group(struct cvd_agent_pci *pci)
+int cvd_agent_pci_unbind(const struct cvd_agent_pci *pci)
 {
     char target[PATH_MAX];
-    const char *group = read_link(pci->address, "iommu_group", target);
 
-    if (!group)
-        return cvd_agent_fail("%s: no IOMMU group; VFIO needs QEMU's `-device intel-iommu` and "
-                              "`intel_iommu=on` on the kernel command line",
-                              pci->address);
-    pci->group = (unsigned)strtoul(group, NULL, 10);
-    return 0;
+    return read_link(pci, "driver", target)
+               ? cvd_agent_pci_write(pci, "driver/unbind", pci->address)
+               : 0;
 }
 
-int cvd_agent_pci_bind(struct cvd_agent_pci *pci)
+int cvd_agent_pci_bind_vfio(const struct cvd_agent_pci *pci, unsigned *group)
 {
-    if (find(pci) || read_command(pci) || find_group(pci))
-        return -1;
-    cvd_agent_say("device %s in IOMMU group %u, command register 0x%04x", pci->address, pci->group,
-                  pci->command);
+    char target[PATH_MAX];
+    const char *number = read_link(pci, "iommu_group", target);
+
+    if (!number)
+        return cvd_agent_fail("%s: no IOMMU group; VFIO needs QEMU's device intel-iommu, and "
+                              "intel_iommu=on on the kernel command line",
+                              pci->address);
+    *group = (unsigned)strtoul(number, NULL, 10);
     return give_to_vfio(pci);
 }

@@ -5,6 +5,9 @@
  * ring. A region whose word is set again after it was served is looked at once more without an
  * interrupt, but after those that have one: whoever set the word rings next, most often has done so
  * by then, and that ring is not to pass for a bare one.
+ *
+ * Where the device cannot interrupt, every word is looked at every millisecond; a bare ring shows
+ * nowhere then.
  */
 #include "agent/serve.h"
 
@@ -14,11 +17,13 @@
 #include <unistd.h>
 
 #include "agent/say.h"
+#include "agent/vfio.h"
 #include "guest/signals.h"
 
 #define MAX_DROP_LINES 16
+#define POLL_MS        1
 
-static const struct cvd_agent_vfio *device;
+static const struct cvd_agent_device *device;
 static struct cvd_guest_window window;
 static int interrupts[CVD_GUEST_MAX_REGIONS];
 static uint64_t again[CVD_GUEST_MAX_REGIONS / 64];  /* regions to look at once more, a bit each */
@@ -29,7 +34,7 @@ static uint64_t drops;
 
 static void ring(uint32_t region)
 {
-    cvd_agent_vfio_ring(device, region);
+    cvd_agent_device_ring(device, region);
 }
 
 static void drop(uint32_t region, enum cvd_guest_drop why, uint32_t offset)
@@ -49,28 +54,34 @@ static uint64_t bit_of(uint32_t region)
     return 1ull << region % 64;
 }
 
+static void look_at(uint32_t region)
+{
+    if (!cvd_guest_signals_waiting(&window, region))
+        return;
+    again[region / 64] |= bit_of(region);
+    any_again = true;
+}
+
 static void serve(uint32_t region, bool echo)
 {
     bool any = cvd_guest_signals_receive(&window, region, &hooks);
 
     if (!any && echo)
         ring(region);
-    if (cvd_guest_signals_waiting(&window, region)) {
-        again[region / 64] |= bit_of(region);
-        any_again = true;
-    }
+    look_at(region);
 }
 
-bool cvd_agent_serve_begin_round(void)
+int cvd_agent_serve_begin_round(void)
 {
-    bool any = any_again;
-
-    if (any) {
-        memcpy(unrung, again, sizeof unrung);
-        memset(again, 0, sizeof again);
-        any_again = false;
-    }
-    return any;
+    if (device->vectors == 0 && !is_held)
+        for (uint32_t i = 0; i < window.layout.region_count; i++)
+            look_at(i);
+    if (!any_again)
+        return device->vectors == 0 ? POLL_MS : -1;
+    memcpy(unrung, again, sizeof unrung);
+    memset(again, 0, sizeof again);
+    any_again = false;
+    return 0;
 }
 
 void cvd_agent_serve_rung(uint32_t region)
@@ -95,8 +106,8 @@ static int open_window(void)
     const struct vsoc_shm_layout_descriptor *l = &window.layout;
     struct cvd_guest_fault fault;
 
-    if (cvd_guest_window_open(&window, device->window, device->window_bytes, device->vectors,
-                              &fault)) {
+    if (cvd_guest_window_open(&window, device->window, device->window_bytes,
+                              device->vectors ? device->vectors : CVD_GUEST_MAX_REGIONS, &fault)) {
         if (fault.region < 0)
             return cvd_agent_fail("bad layout: %s (found 0x%x)", fault.rule, fault.value);
         return cvd_agent_fail("bad layout: region %d: %s (found 0x%x)", fault.region, fault.rule,
@@ -130,26 +141,32 @@ static void look_at_all(void)
 {
     for (uint32_t i = 0; i < window.layout.region_count; i++) {
         cvd_guest_signals_open(&window, i, &hooks);
-        if (cvd_guest_signals_waiting(&window, i)) {
-            again[i / 64] |= bit_of(i);
-            any_again = true;
-        }
+        look_at(i);
     }
 }
 
-int cvd_agent_serve_open(const struct cvd_agent_vfio *vfio, int (*watch)(int fd, uint32_t region))
+static int enable_interrupts(int (*watch)(int fd, uint32_t region))
 {
-    device = vfio;
-    if (open_window() || make_interrupts(watch))
-        return -1;
     uint32_t count = window.layout.region_count;
-    int given = cvd_agent_vfio_enable_msix(vfio, interrupts, count);
+
+    if (make_interrupts(watch))
+        return -1;
+    int given = cvd_agent_vfio_enable_msix(device, interrupts, count);
     if (given < 0)
         return -1;
     if ((uint32_t)given < count)
         cvd_agent_say("%u regions but %d interrupts: regions from %s (%d) on have none, and answer "
                       "nothing; give the machine more processors",
                       count, given, window.regions[given].device_name, given);
+    return 0;
+}
+
+int cvd_agent_serve_open(const struct cvd_agent_device *opened,
+                         int (*watch)(int fd, uint32_t region))
+{
+    device = opened;
+    if (open_window() || (device->vectors > 0 && enable_interrupts(watch)))
+        return -1;
     look_at_all();
     cvd_agent_say("ready");
     return 0;

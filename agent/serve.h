@@ -4,26 +4,31 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "agent/vfio.h"
+#include "agent/device.h"
 #include "guest/window.h"
 
 /**
  * cvd_agent_serve_open:
- * @vfio: the device, which stays where it is
+ * @device: the device, which stays where it is
  * @watch: called for each region with the descriptor that its interrupts make readable; Returns: 0,
  *         or −1 after saying what is wrong
  *
- * Checks the layout, tells what regions there are, and has them interrupt from now on.
+ * Checks the layout, tells what regions there are, and has them interrupt from now on, if
+ * they can.
  *
  * Returns: 0, or −1 after saying what is wrong
  */
-int cvd_agent_serve_open(const struct cvd_agent_vfio *vfio, int (*watch)(int fd, uint32_t region));
+int cvd_agent_serve_open(const struct cvd_agent_device *device,
+                         int (*watch)(int fd, uint32_t region));
 
 /** cvd_agent_serve_window: Returns: the window, once it is open */
 const struct cvd_guest_window *cvd_agent_serve_window(void);
 
-/** cvd_agent_serve_begin_round: Returns: whether there is something to do without an interrupt */
-bool cvd_agent_serve_begin_round(void);
+/**
+ * cvd_agent_serve_begin_round: Returns: for how many milliseconds to wait for interrupts at most;
+ * −1 for as long as it takes
+ */
+int cvd_agent_serve_begin_round(void);
 /** cvd_agent_serve_rung: a region's descriptor is readable. */
 void cvd_agent_serve_rung(uint32_t region);
 /** cvd_agent_serve_end_round: does what is to be done without an interrupt. */

@@ -23,8 +23,6 @@
 #include "agent/say.h"
 
 #define CONTAINER     "/dev/vfio/vfio"
-#define DOORBELL      12
-#define HOST_PEER     0u
 #define MIN_REGISTERS 256
 
 static int open_container(void)
@@ -63,106 +61,110 @@ static int open_group(int container, unsigned number)
     return group;
 }
 
-static int open_device(struct cvd_agent_vfio *vfio, const struct cvd_agent_pci *pci)
+static int open_device(struct cvd_agent_device *device, const struct cvd_agent_pci *pci)
 {
-    int container = open_container();
-    int group = container < 0 ? -1 : open_group(container, pci->group);
+    unsigned number;
 
+    if (cvd_agent_pci_bind_vfio(pci, &number))
+        return -1;
+    int container = open_container();
+    int group = container < 0 ? -1 : open_group(container, number);
     if (group < 0)
         return -1;
-    vfio->device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, pci->address);
-    if (vfio->device < 0)
+    device->vfio = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, pci->address);
+    if (device->vfio < 0)
         return cvd_agent_fail("%s: VFIO_GROUP_GET_DEVICE_FD: %s", pci->address, strerror(errno));
     return 0;
 }
 
-static int get_region(const struct cvd_agent_vfio *vfio, unsigned index,
+static int get_region(const struct cvd_agent_device *device, unsigned index,
                       struct vfio_region_info *info)
 {
     *info = (struct vfio_region_info){.argsz = sizeof *info, .index = index};
-    if (ioctl(vfio->device, VFIO_DEVICE_GET_REGION_INFO, info) < 0)
+    if (ioctl(device->vfio, VFIO_DEVICE_GET_REGION_INFO, info) < 0)
         return cvd_agent_fail("VFIO_DEVICE_GET_REGION_INFO %u: %s", index, strerror(errno));
     return 0;
 }
 
-static void *map(const struct cvd_agent_vfio *vfio, const struct vfio_region_info *info)
+static void *map(const struct cvd_agent_device *device, const struct vfio_region_info *info)
 {
     if (!(info->flags & VFIO_REGION_INFO_FLAG_MMAP))
         return MAP_FAILED;
-    return mmap(NULL, info->size, PROT_READ | PROT_WRITE, MAP_SHARED, vfio->device,
+    return mmap(NULL, info->size, PROT_READ | PROT_WRITE, MAP_SHARED, device->vfio,
                 (off_t)info->offset);
 }
 
 /* Smaller than a page, BAR 0 can only be mapped if it has its page for itself. */
-static int map_registers(struct cvd_agent_vfio *vfio)
+static int map_registers(struct cvd_agent_device *device)
 {
     struct vfio_region_info info;
 
-    if (get_region(vfio, VFIO_PCI_BAR0_REGION_INDEX, &info))
+    if (get_region(device, VFIO_PCI_BAR0_REGION_INDEX, &info))
         return -1;
     if (info.size < MIN_REGISTERS)
         return cvd_agent_fail("BAR 0 has %llu bytes", (unsigned long long)info.size);
-    void *place = map(vfio, &info);
-    vfio->registers = info.offset;
-    vfio->registers_map = place == MAP_FAILED ? NULL : place;
+    void *place = map(device, &info);
+    device->vfio_registers = info.offset;
+    device->registers = place == MAP_FAILED ? NULL : place;
     return 0;
 }
 
-static int map_window(struct cvd_agent_vfio *vfio)
+static int map_window(struct cvd_agent_device *device)
 {
     struct vfio_region_info info;
 
-    if (get_region(vfio, VFIO_PCI_BAR2_REGION_INDEX, &info))
+    if (get_region(device, VFIO_PCI_BAR2_REGION_INDEX, &info))
         return -1;
-    void *place = map(vfio, &info);
+    void *place = map(device, &info);
     if (place == MAP_FAILED)
         return cvd_agent_fail("BAR 2 of %llu bytes cannot be mapped",
                               (unsigned long long)info.size);
-    vfio->window = place;
-    vfio->window_bytes = info.size;
+    device->window = place;
+    device->window_bytes = info.size;
     return 0;
 }
 
-static int set_bus_master(const struct cvd_agent_vfio *vfio, bool on)
+static int set_bus_master(const struct cvd_agent_device *device, bool on)
 {
     struct vfio_region_info info;
     uint16_t command;
 
-    if (get_region(vfio, VFIO_PCI_CONFIG_REGION_INDEX, &info))
+    if (get_region(device, VFIO_PCI_CONFIG_REGION_INDEX, &info))
         return -1;
     off_t at = (off_t)info.offset + PCI_COMMAND;
-    if (pread(vfio->device, &command, sizeof command, at) != sizeof command)
+    if (pread(device->vfio, &command, sizeof command, at) != sizeof command)
         return cvd_agent_fail("configuration space cannot be read: %s", strerror(errno));
     command = (uint16_t)(on ? command | PCI_COMMAND_MASTER : command & ~PCI_COMMAND_MASTER);
-    if (pwrite(vfio->device, &command, sizeof command, at) != sizeof command)
+    if (pwrite(device->vfio, &command, sizeof command, at) != sizeof command)
         return cvd_agent_fail("configuration space cannot be written: %s", strerror(errno));
     return 0;
 }
 
-static int count_vectors(struct cvd_agent_vfio *vfio)
+static int count_vectors(struct cvd_agent_device *device)
 {
     struct vfio_irq_info info = {.argsz = sizeof info, .index = VFIO_PCI_MSIX_IRQ_INDEX};
 
-    if (ioctl(vfio->device, VFIO_DEVICE_GET_IRQ_INFO, &info) < 0)
+    if (ioctl(device->vfio, VFIO_DEVICE_GET_IRQ_INFO, &info) < 0)
         return cvd_agent_fail("VFIO_DEVICE_GET_IRQ_INFO: %s", strerror(errno));
     if (!(info.flags & VFIO_IRQ_INFO_EVENTFD) || info.count == 0)
         return cvd_agent_fail("the device has no MSI-X");
-    vfio->vectors = info.count;
+    device->vectors = info.count;
     return 0;
 }
 
-int cvd_agent_vfio_open(struct cvd_agent_vfio *vfio, const struct cvd_agent_pci *pci,
+int cvd_agent_vfio_open(struct cvd_agent_device *device, const struct cvd_agent_pci *pci,
                         bool bus_master)
 {
     bool was_on = pci->command & PCI_COMMAND_MASTER;
 
-    if (open_device(vfio, pci) || map_registers(vfio) || map_window(vfio) || count_vectors(vfio))
+    if (open_device(device, pci) || map_registers(device) || map_window(device) ||
+        count_vectors(device))
         return -1;
-    return set_bus_master(vfio, bus_master || was_on);
+    return set_bus_master(device, bus_master || was_on);
 }
 
 /* With none, MSI-X is disabled. Returns: whether the kernel gave that many; else `errno` is set */
-static bool set_eventfds(const struct cvd_agent_vfio *vfio, const int *eventfds, unsigned count)
+static bool set_eventfds(const struct cvd_agent_device *device, const int *eventfds, unsigned count)
 {
     size_t size = sizeof(struct vfio_irq_set) + count * sizeof *eventfds;
     struct vfio_irq_set *set = calloc(1, size);
@@ -175,7 +177,7 @@ static bool set_eventfds(const struct cvd_agent_vfio *vfio, const int *eventfds,
     set->index = VFIO_PCI_MSIX_IRQ_INDEX;
     set->count = count;
     memcpy(set->data, eventfds, count * sizeof *eventfds);
-    int result = ioctl(vfio->device, VFIO_DEVICE_SET_IRQS, set);
+    int result = ioctl(device->vfio, VFIO_DEVICE_SET_IRQS, set);
     int error = result > 0 ? ENOSPC : errno; /* it may tell how many there would be */
     free(set);
     errno = error;
@@ -183,15 +185,16 @@ static bool set_eventfds(const struct cvd_agent_vfio *vfio, const int *eventfds,
 }
 
 /* Returns: the most that the kernel gives of fewer than @count */
-static unsigned find_most(const struct cvd_agent_vfio *vfio, const int *eventfds, unsigned count)
+static unsigned find_most(const struct cvd_agent_device *device, const int *eventfds,
+                          unsigned count)
 {
     unsigned good = 0, bad = count;
 
     while (bad - good > 1) {
         unsigned tried = good + (bad - good) / 2;
 
-        if (set_eventfds(vfio, eventfds, tried)) {
-            set_eventfds(vfio, eventfds, 0);
+        if (set_eventfds(device, eventfds, tried)) {
+            set_eventfds(device, eventfds, 0);
             good = tried;
         } else {
             bad = tried;
@@ -200,25 +203,15 @@ static unsigned find_most(const struct cvd_agent_vfio *vfio, const int *eventfds
     return good;
 }
 
-int cvd_agent_vfio_enable_msix(const struct cvd_agent_vfio *vfio, const int *eventfds,
+int cvd_agent_vfio_enable_msix(const struct cvd_agent_device *device, const int *eventfds,
                                unsigned count)
 {
-    if (set_eventfds(vfio, eventfds, count))
+    if (set_eventfds(device, eventfds, count))
         return (int)count;
     if (errno == ENOSPC) {
-        count = find_most(vfio, eventfds, count);
-        if (count > 0 && set_eventfds(vfio, eventfds, count))
+        count = find_most(device, eventfds, count);
+        if (count > 0 && set_eventfds(device, eventfds, count))
             return (int)count;
     }
     return cvd_agent_fail("MSI-X with %u vectors: %s", count, strerror(errno));
-}
-
-void cvd_agent_vfio_ring(const struct cvd_agent_vfio *vfio, uint32_t region)
-{
-    uint32_t value = HOST_PEER << 16 | region;
-
-    if (vfio->registers_map)
-        vfio->registers_map[DOORBELL / sizeof value] = value;
-    else if (pwrite(vfio->device, &value, sizeof value, (off_t)vfio->registers + DOORBELL) < 0)
-        cvd_agent_say("region %u: its doorbell cannot be rung: %s", region, strerror(errno));
 }

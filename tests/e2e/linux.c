@@ -96,6 +96,24 @@ static void test_signals(gconstpointer data)
     test_linux_stop(vm);
 }
 
+/* Without a driver and without interrupts; a guest without an IOMMU can do no better. */
+static void test_polling(gconstpointer data)
+{
+    if (test_linux_skip())
+        return;
+    g_autoptr(TestLinux) vm =
+        test_linux_boot("qemu.append=console=ttyS0 quiet -- --poll", "qemu.devices=[]", NULL);
+    g_autoptr(GPtrArray) names = test_list_regions(vm->client_socket);
+
+    for (guint i = 0; i < names->len; i++) {
+        g_autoptr(TestRegion) region = test_linux_attach(vm, g_ptr_array_index(names, i));
+        for (guint n = 0; n < 10; n++)
+            test_region_ping(region, region->data_offset, n);
+    }
+    test_linux_shell(vm, "! grep vfio-msix /proc/interrupts");
+    test_linux_stop(vm);
+}
+
 /* As agent/memory.h has it, written anew. */
 static guint32 number_at(guint32 offset, guint32 seed)
 {
@@ -271,6 +289,7 @@ int main(int argc, char **argv)
     test_add("/linux/regions", NULL, test_regions);
     test_add("/linux/round-trips", NULL, test_round_trips);
     test_add("/linux/signals", NULL, test_signals);
+    test_add("/linux/polling", NULL, test_polling);
     test_add("/linux/large-region", NULL, test_large_region);
     test_add("/linux/too-many-regions", NULL, test_too_many_regions);
     test_add("/linux/two-processors", NULL, test_two_processors);
