@@ -151,7 +151,7 @@ compile() {
 
 # download_packages DIRECTORY PACKAGE…: the packages' files, there, without installing anything.
 download_packages() (
-    cd "$1"
+    cd "$1" || exit
     shift
     # As root, apt would like another user to have the directory.
     set -- -q -o APT::Sandbox::User="$(id -un)" -o Acquire::http::Timeout=20 download "$@"
