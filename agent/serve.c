@@ -30,6 +30,8 @@ static uint64_t again[CVD_GUEST_MAX_REGIONS / 64];  /* regions to look at once m
 static uint64_t unrung[CVD_GUEST_MAX_REGIONS / 64]; /* of those, the ones of this round */
 static bool any_again;
 static bool is_held;
+static uint32_t diverted_region;
+static bool (*diverted)(void);
 static uint64_t drops;
 
 static void ring(uint32_t region)
@@ -84,6 +86,15 @@ int cvd_agent_serve_begin_round(void)
     return 0;
 }
 
+/* Others get their turn in between. */
+static void serve_diverted(void)
+{
+    uint64_t one = 1;
+
+    if (diverted() && write(interrupts[diverted_region], &one, sizeof one) != sizeof one)
+        cvd_agent_say("eventfd: %s", strerror(errno));
+}
+
 void cvd_agent_serve_rung(uint32_t region)
 {
     uint64_t count;
@@ -91,7 +102,10 @@ void cvd_agent_serve_rung(uint32_t region)
     if (read(interrupts[region], &count, sizeof count) != sizeof count || is_held)
         return;
     unrung[region / 64] &= ~bit_of(region);
-    serve(region, true);
+    if (diverted && region == diverted_region)
+        serve_diverted();
+    else
+        serve(region, true);
 }
 
 void cvd_agent_serve_end_round(void)
@@ -182,6 +196,17 @@ void cvd_agent_serve_hold(bool holds)
     is_held = holds;
     if (!holds)
         look_at_all();
+}
+
+void cvd_agent_serve_divert(uint32_t region, bool (*rung)(void))
+{
+    if (device->vectors == 0) {
+        cvd_agent_say("region %u has no interrupt", region);
+        return;
+    }
+    diverted_region = region;
+    diverted = rung;
+    serve_diverted();
 }
 
 void cvd_agent_serve_signal(uint32_t region, uint32_t offset)

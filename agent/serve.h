@@ -37,6 +37,15 @@ void cvd_agent_serve_end_round(void);
 /** cvd_agent_serve_hold: answers nothing from now on, or again and what has come meanwhile. */
 void cvd_agent_serve_hold(bool holds);
 
+/**
+ * cvd_agent_serve_divert:
+ * @rung: Returns: whether it is to be called again
+ *
+ * Has @rung called now and whenever @region is rung, instead of serving it. There is one such
+ * region; the one before is served again. It needs interrupts.
+ */
+void cvd_agent_serve_divert(uint32_t region, bool (*rung)(void));
+
 /** cvd_agent_serve_signal: signals @offset of @region to the host. */
 void cvd_agent_serve_signal(uint32_t region, uint32_t offset);
 /** cvd_agent_serve_ring: rings the host's doorbell of @region. */
