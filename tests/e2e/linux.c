@@ -13,6 +13,8 @@
 #define MANY             200 /* regions: more than one processor has interrupts for */
 #define ROUND_TRIPS      "20000"
 #define LARGE_REGION     (256u * 1024 * 1024)
+#define LONGEST_LINE     1023
+#define MOST_JOBS        16
 #define LEAVE_BUS_MASTER "qemu.append=console=ttyS0 quiet intel_iommu=on -- --leave-bus-master"
 
 /* What the kernel has counted shows that each region has an interrupt of its own. */
@@ -93,6 +95,27 @@ static void test_signals(gconstpointer data)
     test_linux_command(vm, "signal sensors", "usage: signal REGION OFFSET");
     test_linux_command(vm, "signal sensors 4 4", "usage: signal REGION OFFSET");
     test_linux_command(vm, "nosuch", "no command is called 'nosuch'");
+    test_linux_stop(vm);
+}
+
+/* What can be typed has its limits. */
+static void test_bounds(gconstpointer data)
+{
+    if (test_linux_skip())
+        return;
+    g_autoptr(TestLinux) vm = test_linux_boot(NULL, NULL);
+    g_autofree char *padding = g_strnfill(LONGEST_LINE - strlen("sh true"), ' ');
+    g_autofree char *longest = g_strconcat("sh true", padding, NULL);
+    g_autofree char *too_long = g_strconcat(longest, " ", NULL);
+
+    test_linux_command(vm, longest, "cvd-agent: sh: exit status 0");
+    test_linux_command(vm, too_long, "cvd-agent: a line of more than 1023 characters was ignored");
+    for (guint i = 0; i < MOST_JOBS; i++)
+        test_linux_command(vm, "sh sleep 1000", "cvd-agent: sh: started");
+    test_linux_command(vm, "sh true", "cvd-agent: sh: 16 jobs run already");
+    test_linux_type(vm, "stop");
+    test_linux_wait(vm, "cvd-agent: sh: killed by signal 9", MOST_JOBS);
+    test_linux_shell(vm, "true");
     test_linux_stop(vm);
 }
 
@@ -289,6 +312,7 @@ int main(int argc, char **argv)
     test_add("/linux/regions", NULL, test_regions);
     test_add("/linux/round-trips", NULL, test_round_trips);
     test_add("/linux/signals", NULL, test_signals);
+    test_add("/linux/bounds", NULL, test_bounds);
     test_add("/linux/polling", NULL, test_polling);
     test_add("/linux/large-region", NULL, test_large_region);
     test_add("/linux/too-many-regions", NULL, test_too_many_regions);

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define READY "cvd-agent: ready"
@@ -20,17 +21,30 @@ static char *guest_path(const char *name)
     return g_build_filename(dir, name, NULL);
 }
 
-gboolean test_linux_skip(void)
+/* Returns: (transfer full) (nullable): why there is no guest with the agent as it was built */
+static char *explain_missing(void)
 {
     g_autofree char *kernel = guest_path("vmlinuz"), *initramfs = guest_path("initramfs");
     g_autofree char *why_not = guest_path("why-not");
-    g_autofree char *why = NULL;
+    struct stat agent, packed;
+    char *why;
 
-    if (g_file_test(kernel, G_FILE_TEST_EXISTS) && g_file_test(initramfs, G_FILE_TEST_EXISTS))
+    if (g_file_get_contents(why_not, &why, NULL, NULL))
+        return g_strstrip(why);
+    if (access(kernel, R_OK) < 0 || stat(initramfs, &packed) < 0)
+        return g_strdup("scripts/linux-guest has not been run");
+    if (stat(g_getenv("CVD_AGENT"), &agent) < 0 || agent.st_mtime > packed.st_mtime)
+        return g_strdup("the agent is newer than the initramfs; run scripts/linux-guest");
+    return NULL;
+}
+
+gboolean test_linux_skip(void)
+{
+    g_autofree char *why = explain_missing();
+
+    if (why == NULL)
         return FALSE;
-    if (!g_file_get_contents(why_not, &why, NULL, NULL))
-        why = g_strdup("scripts/linux-guest has not been run");
-    g_autofree char *reason = g_strdup_printf("no Linux guest: %s", g_strstrip(why));
+    g_autofree char *reason = g_strconcat("no Linux guest: ", why, NULL);
     test_skip(reason);
     return TRUE;
 }
