@@ -256,12 +256,12 @@ static void test_megabytes(gconstpointer data)
     g_auto(Fixture) f;
 
     fixture_start(&f);
-    guint pss_kb = test_get_pss_kb(f.launcher);
+    TestMemory before = test_get_memory(f.launcher);
     guint n = test_witness_attack(&f.witness, attack_megabytes, &f, 50);
-    guint after_kb = test_get_pss_kb(f.launcher);
-    test_witness_report(&f.witness, "%u MB of surplus bytes; PSS %u kB, then %u kB", n, pss_kb,
-                        after_kb);
-    test_assert_pss_kb(after_kb, pss_kb + SLACK_KB);
+    TestMemory after = test_get_memory(f.launcher);
+    test_witness_report(&f.witness, "%u MB of surplus bytes; PSS %u kB, then %u kB", n,
+                        before.pss_kb, after.pss_kb);
+    test_assert_no_growth(before, after, SLACK_KB);
     fixture_finish(&f);
 }
 
@@ -386,20 +386,20 @@ static void test_never_reads(gconstpointer data)
     test_witness_init(&f.witness, launcher, socket, "r0");
     test_witness_visit(&f.witness);
     f.n_fds = test_count_fds(launcher);
-    guint pss_kb = test_get_pss_kb(launcher);
+    TestMemory before = test_get_memory(launcher);
     connect_all(socket, fds, G_N_ELEMENTS(fds));
     for (guint i = 0; i < G_N_ELEMENTS(fds); i++) {
         n_requests += ask_until_full(fds[i]);
         test_witness_visit(&f.witness);
     }
     test_witness_stay(&f.witness, TEST_WITNESS_VISITS);
-    guint after_kb = test_get_pss_kb(launcher);
+    TestMemory after = test_get_memory(launcher);
     wait_until_closed(&f, fds, G_N_ELEMENTS(fds));
     test_witness_report(&f.witness,
                         "50 clients that asked %u times for 2048 regions and read no answer; PSS "
                         "%u kB, then %u kB",
-                        n_requests, pss_kb, after_kb);
-    test_assert_pss_kb(after_kb, pss_kb + SLACK_KB);
+                        n_requests, before.pss_kb, after.pss_kb);
+    test_assert_no_growth(before, after, SLACK_KB);
     fixture_finish(&f);
     test_witness_clear(&f.witness);
 }

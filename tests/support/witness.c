@@ -124,21 +124,28 @@ guint test_count_fds(const TestProcess *process)
     return n;
 }
 
-guint test_get_pss_kb(const TestProcess *process)
+static guint find_kb(const char *text, const char *name)
+{
+    guint kb = 0;
+    const char *line = strstr(text, name);
+
+    g_assert_true(line != NULL && sscanf(line + strlen(name), "%u kB", &kb) == 1);
+    return kb;
+}
+
+TestMemory test_get_memory(const TestProcess *process)
 {
     g_autofree char *path = g_strdup_printf("/proc/%d/smaps_rollup", process->pid);
     g_autofree char *text = NULL;
-    guint pss_kb = 0;
 
     g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
-    const char *line = strstr(text, "\nPss:");
-    g_assert_true(line != NULL && sscanf(line, "\nPss: %u kB", &pss_kb) == 1);
-    return pss_kb;
+    return (TestMemory){.pss_kb = find_kb(text, "\nPss:"),
+                        .anonymous_kb = find_kb(text, "\nAnonymous:")};
 }
 
-void test_assert_pss_kb(guint pss_kb, guint limit_kb)
+void test_assert_no_growth(TestMemory before, TestMemory after, guint slack_kb)
 {
 #ifndef __SANITIZE_ADDRESS__
-    g_assert_cmpuint(pss_kb, <=, limit_kb);
+    g_assert_cmpuint(after.anonymous_kb, <=, before.anonymous_kb + slack_kb);
 #endif
 }

@@ -72,10 +72,23 @@ guint test_witness_attack(TestWitness *witness, TestAttack attack, gconstpointer
 
 /** test_count_fds: Returns: how many descriptors the process has open */
 guint test_count_fds(const TestProcess *process);
-/** test_get_pss_kb: Returns: the memory of the process, its share of what it shares included */
-guint test_get_pss_kb(const TestProcess *process);
-/** test_assert_pss_kb: @pss_kb is at most @limit_kb; not looked at under AddressSanitizer, which
- * keeps what is freed for a while */
-void test_assert_pss_kb(guint pss_kb, guint limit_kb);
+/**
+ * TestMemory:
+ * @pss_kb: the memory of a process, its share of what it shares included
+ * @anonymous_kb: what of it is nobody else's, and no file's
+ */
+typedef struct {
+    guint pss_kb;
+    guint anonymous_kb;
+} TestMemory;
+
+TestMemory test_get_memory(const TestProcess *process);
+/**
+ * test_assert_no_growth:
+ *
+ * Looks at the anonymous memory only: a share of a library grows when another program that has it
+ * ends. Does not look under AddressSanitizer, which keeps what is freed for a while.
+ */
+void test_assert_no_growth(TestMemory before, TestMemory after, guint slack_kb);
 
 G_END_DECLS
