@@ -6,10 +6,10 @@
  *
  * All time limits are equally long, so the connections that have one stand in a queue in the order
  * of their deadlines, and a timerfd in the epoll set goes off for its head, or earlier: it is not
- * moved on when a head leaves in time, as thousands do a second. When nobody is in the queue it is
- * off. (A GSource's ready time would cost a wake-up of the main loop each time it is set, and
- * so would its file descriptors, which GLib takes out of its set while a source that cannot
- * recurse is dispatched.)
+ * moved on when a head leaves in time, as thousands do a second, nor turned off when that was the
+ * last; it goes off in vain then, once. (A GSource's ready time would cost a wake-up of the main
+ * loop each time it is set, and so would its file descriptors, which GLib takes out of its set
+ * while a source that cannot recurse is dispatched.)
  *
  * A callback may end any connection, or the port, in the middle of a batch of events that names
  * them: closed connections are buried after the batch, and the port is reference-counted.
@@ -27,6 +27,7 @@
 
 #define MAX_EVENTS     64
 #define MAX_ACCEPTS    16
+#define FEW_EVENTS     4
 #define MAX_DOORS      2
 #define RETRY_DELAY_US (10 * G_TIME_SPAN_MILLISECOND)
 #define REST_US        (200 * G_TIME_SPAN_MILLISECOND)
@@ -138,7 +139,7 @@ static void arm(CvdClientPort *port)
     for (guint i = 0; i < G_N_ELEMENTS(times); i++)
         if (times[i] > 0 && (earliest == 0 || times[i] < earliest))
             earliest = times[i];
-    if (earliest == 0 ? port->armed_for != 0 : port->armed_for == 0 || earliest < port->armed_for)
+    if (earliest != 0 && (port->armed_for == 0 || earliest < port->armed_for))
         set_timer(port, earliest);
 }
 
@@ -270,9 +271,12 @@ static void accept_failed(CvdClientPort *port, int saved_errno)
     set_doors(port, DOORS_RESTING);
 }
 
-static void open_door(CvdClientPort *port, const Door *door)
+/* Where little happens a second look is in vain: if somebody came meanwhile, epoll tells. */
+static void open_door(CvdClientPort *port, const Door *door, gboolean is_busy)
 {
-    for (guint i = 0; i < MAX_ACCEPTS && port->doors_state == DOORS_OPEN; i++) {
+    guint max = is_busy ? MAX_ACCEPTS : 1;
+
+    for (guint i = 0; i < max && port->doors_state == DOORS_OPEN; i++) {
         int fd = accept4(door->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0)
             add_connection(port, fd, door->dialect);
@@ -308,7 +312,7 @@ static void serve_events(CvdClientPort *port)
         if (events[i].data.ptr == &timer_mark)
             set_timer(port, 0); /* what is due is looked for in any case */
         else if (is_door(port, events[i].data.ptr))
-            open_door(port, events[i].data.ptr);
+            open_door(port, events[i].data.ptr, n > FEW_EVENTS);
         else
             serve_connection(port, events[i].data.ptr, events[i].events);
     }

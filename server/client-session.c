@@ -338,7 +338,7 @@ static gboolean send_list_piece(CvdClientSession *session)
 /* The owner may do anything in the callback, even close the session. */
 static void attached(CvdClientSession *session)
 {
-    session->pid = get_peer(session).pid;
+    session->pid = session->peer_pid;
     finish_request(session);
     session->service->attached(session->service->owner, session,
                                session->service->layout->regions[session->region].name);
@@ -351,12 +351,14 @@ static int find_region(const CvdClientSession *session, const CvdWireName *name)
     return cvd_layout_find(session->service->layout, name->bytes, name->length);
 }
 
-static CvdAccess check_access(const CvdClientSession *session, int region)
+static CvdAccess check_access(CvdClientSession *session, int region)
 {
     g_auto(View) view = {0};
 
-    return region >= 0 && view_open(&view, session) ? view_check(&view, (guint)region)
-                                                    : CVD_ACCESS_NONE;
+    if (region < 0 || !view_open(&view, session))
+        return CVD_ACCESS_NONE;
+    session->peer_pid = view.peer.pid;
+    return view_check(&view, (guint)region);
 }
 
 static void look_up(CvdClientSession *session, const CvdWireName *name, gint64 now_us)

@@ -91,8 +91,9 @@ struct CvdClientSession {
     CvdClientService *service;
     gint64 deadline;
     int fd;
-    int pid;    /* of an attached client, else −1 */
-    int region; /* asked for */
+    int pid;      /* of an attached client, else −1 */
+    int peer_pid; /* of one whose access was checked */
+    int region;   /* asked for */
     guint16 list_item;
     guint16 sent; /* bytes of the current message or list item */
     guint8 dialect;
