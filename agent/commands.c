@@ -17,10 +17,11 @@
 
 #include "agent/job.h"
 #include "agent/memory.h"
-#include "agent/ring.h"
+#include "agent/ring-region.h"
 #include "agent/say.h"
 #include "agent/scribble.h"
 #include "agent/serve.h"
+#include "agent/speed.h"
 #include "agent/stream.h"
 
 #define MAX_WORDS 4
@@ -131,12 +132,17 @@ static void scribble(const struct arguments *arguments)
 static void sink_ring(const struct arguments *arguments)
 {
     int region = find_region(arguments->words[0]);
-    bool busy = arguments->count > 1 && strcmp(arguments->words[1], "busy") == 0;
 
-    if (region >= 0 && arguments->count > 1 && !busy)
-        cvd_agent_say("'%s' is not 'busy'", arguments->words[1]);
-    else if (region >= 0)
-        cvd_agent_ring_sink((uint32_t)region, busy);
+    if (region >= 0)
+        cvd_agent_ring_region((uint32_t)region);
+}
+
+static void speed(const struct arguments *arguments)
+{
+    uint32_t mib;
+
+    if (!parse(arguments->words[0], &mib))
+        cvd_agent_speed(mib);
 }
 
 static void echo_virtio(const struct arguments *arguments)
@@ -208,13 +214,14 @@ static const struct command commands[] = {
     {"reboot", "", "reset the machine", 0, 0, restart_machine},
     {"resume", "", "answer again, also what has come meanwhile", 0, 0, resume},
     {"ring", "REGION", "ring the host without a signal", 1, 1, ring},
-    {"ring-sink", "REGION [busy]", "take what the host puts into a ring buffer", 1, 2, sink_ring},
+    {"ring-sink", "REGION", "take messages from a ring in a region", 1, 1, sink_ring},
     {"scribble", "[REGION]", "write garbage over the window, but that region", 0, 1, scribble},
     {"sh", "COMMAND", "have a shell run a command, and tell its status", 1, 1, run_shell},
     {"signal", "REGION OFFSET", "signal a word to the host", 2, 2, send_signal},
+    {"speed", "MIB", "sum up memory, and tell how long it took", 1, 1, speed},
     {"stop", "", "end all that goes on in a process of its own", 0, 0, stop_jobs},
     {"virtio-echo", "PORT", "send back what comes from a virtio port", 1, 1, echo_virtio},
-    {"virtio-sink", "PORT", "take blocks from a virtio port", 1, 1, sink_virtio},
+    {"virtio-sink", "PORT", "take messages from a virtio port", 1, 1, sink_virtio},
     {"vsock-echo", "PORT", "send back what comes on a vsock port", 1, 1, echo_vsock},
 };
 

@@ -1,127 +1,261 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The consumer of a ring buffer with one producer. Both positions count all bytes ever, modulo
- * 2³², so that full and empty differ. Who is about to sleep sets its word `waits`, looks once more,
- * and is rung by the other side, which takes the word back to 0.
+ * A ring of messages, by which much goes through a region; used to measure how much. In the shared
+ * memory there is
+ *
+ *     0  u32  how far the writer is            each on a cache line of its own,
+ *    64  u32  how far the reader is            so that the ends disturb each other
+ *   128  u32  the writer sleeps                no more than they must
+ *   192  u32  the reader sleeps
+ *   256  u64  messages of a series, u64 wrong ones: what the reader has counted
+ *   512       the bytes, a power of two of them
+ *
+ * A message is its length, its tag, both u32, and its bytes, filled up to a multiple of 8, so that
+ * a header never goes over the end. The indices count bytes modulo 2³².
+ *
+ * Who finds nothing to do sets its word, looks once more, and sleeps until it is rung; who has made
+ * something to do exchanges that word with 0, and rings if it was set. Either both see what the
+ * other did, or one of them does: hence the sequential consistency of those accesses.
  */
 #include "agent/ring.h"
 
-#include <stddef.h>
+#include <string.h>
 
-#include "agent/job.h"
-#include "agent/say.h"
-#include "agent/serve.h"
+#define WRITTEN       0u
+#define READ          64u
+#define WRITER_SLEEPS 128u
+#define READER_SLEEPS 192u
+#define ACCOUNT       256u
+#define BYTES         512u
 
-#define LINE       64u /* of the cache, that neither side disturbs the other */
-#define MIN_SIZE   4096u
-#define LARGEST    (1u << 30)
-#define MAX_A_TURN 65536u
-#define MAX_TURNS  64
+#define ALIGN        8u
+#define MIN_CAPACITY 1024u
+#define MAX_CAPACITY (1u << 30)
 
-/* What each side writes; the other one only takes `waits` back. */
-struct side {
-    uint32_t position;
-    uint32_t waits;
-    uint64_t sum; /* of all 32-bit words; the consumer's alone */
-    uint8_t rest[LINE - 16];
-};
-
-_Static_assert(sizeof(struct side) == LINE, "the format is an ABI");
-
-struct ring {
-    uint32_t region;
-    struct side *producer;
-    struct side *consumer;
-    const uint32_t *words;
-    uint32_t size; /* in bytes, a power of two */
-    uint32_t taken;
-    uint64_t sum;
-};
-
-static struct ring ring;
-
-static int find(struct ring *found, uint32_t region)
+static uint32_t *word(const struct cvd_agent_ring *ring, uint32_t offset)
 {
-    const struct cvd_guest_window *window = cvd_agent_serve_window();
-    const struct vsoc_device_region *r = &window->regions[region];
-    uint32_t data = (r->offset_of_region_data + LINE - 1) / LINE * LINE;
-    uint32_t room = r->region_end_offset - r->region_begin_offset;
-    uint8_t *start = window->base + r->region_begin_offset + data;
-
-    room = room > data + 2 * LINE ? room - data - 2 * LINE : 0;
-    if (room < MIN_SIZE)
-        return cvd_agent_fail("%s: too small for a ring of %u bytes", r->device_name, MIN_SIZE);
-    *found = (struct ring){.region = region, .size = LARGEST};
-    while (found->size > room)
-        found->size /= 2;
-    found->producer = (struct side *)(void *)start;
-    found->consumer = (struct side *)(void *)(start + LINE);
-    found->words = (const uint32_t *)(const void *)(start + 2 * LINE);
-    /* The host may have begun, but it never has more in it than fits. */
-    found->taken = __atomic_load_n(&found->consumer->position, __ATOMIC_SEQ_CST);
-    return 0;
+    return (uint32_t *)(void *)(ring->shared + offset);
 }
 
-/* Returns: how many bytes there are to be taken; −1 if the host has lost its mind */
-static int64_t count(const struct ring *r)
+static uint32_t room_of(uint32_t length)
 {
-    uint32_t available = __atomic_load_n(&r->producer->position, __ATOMIC_SEQ_CST) - r->taken;
-
-    if (available > r->size || available % sizeof *r->words)
-        return cvd_agent_fail("ring: %u bytes in one of %u", available, r->size);
-    return available;
+    return (uint32_t)sizeof(struct cvd_agent_message_header) + (length + ALIGN - 1) / ALIGN * ALIGN;
 }
 
-static void take(struct ring *r, uint32_t n)
+static bool is_too_long(const struct cvd_agent_ring *ring, uint32_t length)
 {
-    uint32_t mask = r->size / sizeof *r->words - 1;
-    uint32_t first = r->taken / sizeof *r->words;
-
-    if (n > MAX_A_TURN)
-        n = MAX_A_TURN;
-    for (uint32_t i = 0; i < n / sizeof *r->words; i++)
-        r->sum += r->words[(first + i) & mask];
-    r->taken += n;
-    __atomic_store_n(&r->consumer->sum, r->sum, __ATOMIC_RELAXED);
-    __atomic_store_n(&r->consumer->position, r->taken, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&r->producer->waits, __ATOMIC_SEQ_CST) &&
-        __atomic_exchange_n(&r->producer->waits, 0, __ATOMIC_SEQ_CST))
-        cvd_agent_serve_ring(r->region);
+    return length >
+           ring->capacity / CVD_AGENT_RING_MAX_SHARE - sizeof(struct cvd_agent_message_header);
 }
 
-static int run_busy(void)
+bool cvd_agent_ring_open(struct cvd_agent_ring *ring, void *place, size_t size)
 {
-    int64_t n;
+    uint32_t capacity = MIN_CAPACITY;
 
-    while ((n = count(&ring)) >= 0)
-        if (n > 0)
-            take(&ring, (uint32_t)n);
-    return 1;
+    if (size < BYTES + MIN_CAPACITY || (uintptr_t)place % CVD_AGENT_RING_ALIGN != 0)
+        return false;
+    while (capacity < MAX_CAPACITY && size - BYTES >= 2 * (size_t)capacity)
+        capacity *= 2;
+    *ring = (struct cvd_agent_ring){.shared = place, .capacity = capacity};
+    return true;
 }
 
-/*
- * With the word set, whoever puts something in rings. A host that goes on and on is not to keep the
- * agent from everything else. Returns: whether there is more
- */
-static bool drain(void)
+void cvd_agent_ring_clear(struct cvd_agent_ring *ring)
 {
-    int64_t n = 0;
-
-    __atomic_store_n(&ring.consumer->waits, 0, __ATOMIC_SEQ_CST);
-    for (unsigned turn = 0; turn < MAX_TURNS && (n = count(&ring)) > 0; turn++)
-        take(&ring, (uint32_t)n);
-    __atomic_store_n(&ring.consumer->waits, 1, __ATOMIC_SEQ_CST);
-    return n >= 0 && count(&ring) > 0;
+    memset(ring->shared, 0, BYTES);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
-void cvd_agent_ring_sink(uint32_t region, bool busy)
+/* Returns: whether the reader's index can be believed: it is between what it was and ours */
+static bool look_at_reader(struct cvd_agent_ring *ring)
 {
-    if (find(&ring, region))
-        return;
-    cvd_agent_say("ring-sink: %u bytes", ring.size);
-    if (busy) {
-        cvd_agent_job_start("ring-sink", run_busy);
-    } else {
-        cvd_agent_serve_divert(region, drain);
+    uint32_t read = __atomic_load_n(word(ring, READ), __ATOMIC_SEQ_CST);
+
+    if (read % ALIGN != 0 || ring->mine - read > ring->mine - ring->theirs)
+        return false;
+    ring->theirs = read;
+    return true;
+}
+
+/* The same for the writer's, which is at most a whole ring ahead of ours. */
+static bool look_at_writer(struct cvd_agent_ring *ring)
+{
+    uint32_t written = __atomic_load_n(word(ring, WRITTEN), __ATOMIC_SEQ_CST);
+    uint32_t ahead = written - ring->mine;
+
+    if (written % ALIGN != 0 || ahead > ring->capacity || ahead < ring->theirs - ring->mine)
+        return false;
+    ring->theirs = written;
+    return true;
+}
+
+static uint8_t *place_of(const struct cvd_agent_ring *ring, uint32_t index)
+{
+    return ring->shared + BYTES + (index & (ring->capacity - 1));
+}
+
+/* Returns: how many of @length bytes at @index come before the ring's end */
+static uint32_t first_piece(const struct cvd_agent_ring *ring, uint32_t index, uint32_t length)
+{
+    uint32_t left = ring->capacity - (index & (ring->capacity - 1));
+
+    return length < left ? length : left;
+}
+
+enum cvd_agent_ring_result cvd_agent_ring_put(struct cvd_agent_ring *ring, const void *bytes,
+                                              uint32_t length, uint32_t tag)
+{
+    struct cvd_agent_message_header header = {length, tag};
+    uint32_t needed = room_of(length);
+    uint32_t at = ring->mine + (uint32_t)sizeof header;
+    uint32_t first = first_piece(ring, at, length);
+
+    if (ring->capacity - (ring->mine - ring->theirs) < needed && !look_at_reader(ring))
+        return CVD_AGENT_RING_BROKEN;
+    if (ring->capacity - (ring->mine - ring->theirs) < needed)
+        return CVD_AGENT_RING_NOT_YET;
+    memcpy(place_of(ring, ring->mine), &header, sizeof header);
+    if (length > 0) {
+        memcpy(place_of(ring, at), bytes, first);
+        memcpy(place_of(ring, at + first), (const uint8_t *)bytes + first, length - first);
     }
+    ring->mine += needed;
+    __atomic_store_n(word(ring, WRITTEN), ring->mine, __ATOMIC_SEQ_CST);
+    return CVD_AGENT_RING_DONE;
+}
+
+enum cvd_agent_ring_result cvd_agent_ring_flushed(struct cvd_agent_ring *ring)
+{
+    if (!look_at_reader(ring))
+        return CVD_AGENT_RING_BROKEN;
+    return ring->theirs == ring->mine ? CVD_AGENT_RING_DONE : CVD_AGENT_RING_NOT_YET;
+}
+
+static struct cvd_agent_message_header read_header(const struct cvd_agent_ring *ring)
+{
+    const uint32_t *at = (const uint32_t *)(const void *)place_of(ring, ring->mine);
+
+    return (struct cvd_agent_message_header){__atomic_load_n(&at[0], __ATOMIC_RELAXED),
+                                             __atomic_load_n(&at[1], __ATOMIC_RELAXED)};
+}
+
+enum cvd_agent_ring_result cvd_agent_ring_get(struct cvd_agent_ring *ring,
+                                              struct cvd_agent_ring_message *message)
+{
+    if (ring->theirs == ring->mine && !look_at_writer(ring))
+        return CVD_AGENT_RING_BROKEN;
+    if (ring->theirs == ring->mine)
+        return CVD_AGENT_RING_NOT_YET;
+    struct cvd_agent_message_header header = read_header(ring);
+    if (is_too_long(ring, header.length) || room_of(header.length) > ring->theirs - ring->mine)
+        return CVD_AGENT_RING_BROKEN;
+    uint32_t at = ring->mine + (uint32_t)sizeof header;
+    uint32_t first = first_piece(ring, at, header.length);
+    *message = (struct cvd_agent_ring_message){
+        .pieces = {place_of(ring, at), place_of(ring, at + first)},
+        .sizes = {first, header.length - first},
+        .length = header.length,
+        .tag = header.tag,
+    };
+    return CVD_AGENT_RING_DONE;
+}
+
+void cvd_agent_ring_release(struct cvd_agent_ring *ring,
+                            const struct cvd_agent_ring_message *message)
+{
+    ring->mine += room_of(message->length);
+    __atomic_store_n(word(ring, READ), ring->mine, __ATOMIC_SEQ_CST);
+}
+
+void cvd_agent_ring_await_room(struct cvd_agent_ring *ring)
+{
+    __atomic_store_n(word(ring, WRITER_SLEEPS), 1, __ATOMIC_SEQ_CST);
+}
+
+void cvd_agent_ring_await_message(struct cvd_agent_ring *ring)
+{
+    __atomic_store_n(word(ring, READER_SLEEPS), 1, __ATOMIC_SEQ_CST);
+}
+
+/* Looked at first: the exchange would take the cache line from the other end every time. */
+static bool take(struct cvd_agent_ring *ring, uint32_t offset)
+{
+    return __atomic_load_n(word(ring, offset), __ATOMIC_SEQ_CST) != 0 &&
+           __atomic_exchange_n(word(ring, offset), 0, __ATOMIC_SEQ_CST) != 0;
+}
+
+bool cvd_agent_ring_must_wake_reader(struct cvd_agent_ring *ring)
+{
+    return take(ring, READER_SLEEPS);
+}
+
+/* What the writer has put since it was last looked at is no reason to leave it asleep: asleep, it
+ * puts nothing. */
+bool cvd_agent_ring_must_wake_writer(struct cvd_agent_ring *ring)
+{
+    return ring->theirs - ring->mine <= ring->capacity / 2 && take(ring, WRITER_SLEEPS);
+}
+
+void cvd_agent_ring_set_account(struct cvd_agent_ring *ring,
+                                const struct cvd_agent_ring_account *account)
+{
+    memcpy(ring->shared + ACCOUNT, account, sizeof *account);
+}
+
+struct cvd_agent_ring_account cvd_agent_ring_get_account(const struct cvd_agent_ring *ring)
+{
+    struct cvd_agent_ring_account account;
+
+    memcpy(&account, ring->shared + ACCOUNT, sizeof account);
+    return account;
+}
+
+static uint64_t load(const uint8_t *at)
+{
+    uint64_t value;
+
+    memcpy(&value, at, sizeof value);
+    return value;
+}
+
+/* Eight at a time, since a loop costs more than an addition where it is translated in software. */
+uint64_t cvd_agent_sum(uint64_t sum, const void *bytes, size_t size)
+{
+    const uint8_t *at = bytes;
+    uint64_t last = 0;
+
+    for (; size >= 64; size -= 64, at += 64)
+        sum += load(at) + load(at + 8) + load(at + 16) + load(at + 24) + load(at + 32) +
+               load(at + 40) + load(at + 48) + load(at + 56);
+    for (; size >= sizeof last; size -= sizeof last, at += sizeof last)
+        sum += load(at);
+    memcpy(&last, at, size);
+    return sum + last;
+}
+
+uint32_t cvd_agent_sum_tag(uint64_t sum)
+{
+    return (uint32_t)(sum ^ sum >> 32);
+}
+
+static void add(struct cvd_agent_ring_account *account, uint64_t sum, uint32_t tag)
+{
+    account->messages++;
+    account->wrong += cvd_agent_sum_tag(sum) != tag;
+}
+
+void cvd_agent_account_add(struct cvd_agent_ring_account *account,
+                           const struct cvd_agent_message_header *header, const void *bytes)
+{
+    if (header->length > 0)
+        add(account, cvd_agent_sum(0, bytes, header->length), header->tag);
+}
+
+void cvd_agent_ring_account_add(struct cvd_agent_ring_account *account,
+                                const struct cvd_agent_ring_message *message)
+{
+    uint64_t sum = cvd_agent_sum(0, message->pieces[0], message->sizes[0]);
+
+    if (message->length > 0)
+        add(account, cvd_agent_sum(sum, message->pieces[1], message->sizes[1]), message->tag);
 }

@@ -2,14 +2,112 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
+/** CVD_AGENT_RING_MAX_SHARE: a message with its header may take that part of the ring, 1 / 2 */
+#define CVD_AGENT_RING_MAX_SHARE 2u
+/** CVD_AGENT_RING_ALIGN: where a ring may begin */
+#define CVD_AGENT_RING_ALIGN 64u
+
 /**
- * cvd_agent_ring_sink:
- * @region: in whose data the host has a ring buffer
- * @busy: whether to look for data all the time, in a process of its own, until it is stopped; else
- *        the region's interrupt tells of them, and the region is a ring until the agent ends
- *
- * Takes what the host puts in (docs/guest.md has the format) and adds it up.
+ * One end of a ring of messages in shared memory, with one writer and one reader. Neither trusts
+ * the other: what stands in the memory is read once and then checked, and each keeps its own index
+ * to itself.
  */
-void cvd_agent_ring_sink(uint32_t region, bool busy);
+struct cvd_agent_ring {
+    uint8_t *shared;
+    uint32_t capacity; /* in bytes, a power of two */
+    uint32_t mine;     /* this end's index: how far it has written or read, modulo 2³² */
+    uint32_t theirs;   /* the other end's, as it was when last looked at */
+};
+
+/** A message where it lies, in two pieces if it goes over the ring's end. It may change at any
+ * time, the other end being as it may. */
+struct cvd_agent_ring_message {
+    const uint8_t *pieces[2];
+    uint32_t sizes[2];
+    uint32_t length;
+    uint32_t tag;
+};
+
+/** What comes before the bytes of a message. */
+struct cvd_agent_message_header {
+    uint32_t length;
+    uint32_t tag; /* cvd_agent_sum_tag() of the bytes' sum */
+};
+
+/** What the reader has to say at the end of a series. */
+struct cvd_agent_ring_account {
+    uint64_t messages;
+    uint64_t wrong; /* of those, the ones whose tag is not that of their bytes */
+};
+
+enum cvd_agent_ring_result {
+    CVD_AGENT_RING_DONE,
+    CVD_AGENT_RING_NOT_YET, /* no room, or nothing there */
+    CVD_AGENT_RING_BROKEN,  /* the other end has written what cannot be */
+};
+
+/**
+ * cvd_agent_ring_open:
+ * @ring: (out): filled in, with both indices 0
+ * @place: shared memory, aligned to %CVD_AGENT_RING_ALIGN
+ * @size: how much of it, the same at both ends
+ *
+ * Returns: whether there is room for a ring
+ */
+bool cvd_agent_ring_open(struct cvd_agent_ring *ring, void *place, size_t size);
+
+/** cvd_agent_ring_clear: empties a new ring, before the other end opens it. */
+void cvd_agent_ring_clear(struct cvd_agent_ring *ring);
+
+/**
+ * cvd_agent_ring_put:
+ * @length: of a message; its header and it are at most half of the ring, which the caller sees to
+ * @tag: goes with the message
+ *
+ * The writer's: copies a message into the ring, if there is room.
+ */
+enum cvd_agent_ring_result cvd_agent_ring_put(struct cvd_agent_ring *ring, const void *bytes,
+                                              uint32_t length, uint32_t tag);
+/** cvd_agent_ring_flushed: the writer's: whether the reader has released everything */
+enum cvd_agent_ring_result cvd_agent_ring_flushed(struct cvd_agent_ring *ring);
+
+/** cvd_agent_ring_get: the reader's: @message: (out): the next one, there until it is released */
+enum cvd_agent_ring_result cvd_agent_ring_get(struct cvd_agent_ring *ring,
+                                              struct cvd_agent_ring_message *message);
+/** cvd_agent_ring_release: the reader's: gives the room of the message back. */
+void cvd_agent_ring_release(struct cvd_agent_ring *ring,
+                            const struct cvd_agent_ring_message *message);
+
+/** cvd_agent_ring_await_room: the writer is about to sleep: it has to look once more, then sleeps
+ * until it is rung. */
+void cvd_agent_ring_await_room(struct cvd_agent_ring *ring);
+/** cvd_agent_ring_await_message: the same for the reader */
+void cvd_agent_ring_await_message(struct cvd_agent_ring *ring);
+
+/** cvd_agent_ring_must_wake_reader: after a put; Returns: whether the reader is to be rung */
+bool cvd_agent_ring_must_wake_reader(struct cvd_agent_ring *ring);
+/** cvd_agent_ring_must_wake_writer: after a release; Returns: whether the writer is to be rung,
+ * which it is only once half of the ring is free */
+bool cvd_agent_ring_must_wake_writer(struct cvd_agent_ring *ring);
+
+/** cvd_agent_ring_set_account: the reader's, before it releases the end of a series */
+void cvd_agent_ring_set_account(struct cvd_agent_ring *ring,
+                                const struct cvd_agent_ring_account *account);
+/** cvd_agent_ring_get_account: the writer's, once all is flushed */
+struct cvd_agent_ring_account cvd_agent_ring_get_account(const struct cvd_agent_ring *ring);
+
+/** cvd_agent_sum: Returns: @sum plus all little-endian words of 64 bits of @bytes; only the last
+ * may be in part there */
+uint64_t cvd_agent_sum(uint64_t sum, const void *bytes, size_t size);
+/** cvd_agent_sum_tag: Returns: the tag that a message of that sum has */
+uint32_t cvd_agent_sum_tag(uint64_t sum);
+
+/** cvd_agent_account_add: counts a message that lies in one piece; without bytes, it is none */
+void cvd_agent_account_add(struct cvd_agent_ring_account *account,
+                           const struct cvd_agent_message_header *header, const void *bytes);
+/** cvd_agent_ring_account_add: the same for one in a ring */
+void cvd_agent_ring_account_add(struct cvd_agent_ring_account *account,
+                                const struct cvd_agent_ring_message *message);

@@ -30,9 +30,8 @@ static uint64_t again[CVD_GUEST_MAX_REGIONS / 64];  /* regions to look at once m
 static uint64_t unrung[CVD_GUEST_MAX_REGIONS / 64]; /* of those, the ones of this round */
 static bool any_again;
 static bool is_held;
-static uint32_t diverted_region;
-static bool (*diverted)(void);
 static uint64_t drops;
+static uint32_t interrupting; /* how many regions have interrupts: the first ones */
 
 static void ring(uint32_t region)
 {
@@ -86,15 +85,6 @@ int cvd_agent_serve_begin_round(void)
     return 0;
 }
 
-/* Others get their turn in between. */
-static void serve_diverted(void)
-{
-    uint64_t one = 1;
-
-    if (diverted() && write(interrupts[diverted_region], &one, sizeof one) != sizeof one)
-        cvd_agent_say("eventfd: %s", strerror(errno));
-}
-
 void cvd_agent_serve_rung(uint32_t region)
 {
     uint64_t count;
@@ -102,10 +92,7 @@ void cvd_agent_serve_rung(uint32_t region)
     if (read(interrupts[region], &count, sizeof count) != sizeof count || is_held)
         return;
     unrung[region / 64] &= ~bit_of(region);
-    if (diverted && region == diverted_region)
-        serve_diverted();
-    else
-        serve(region, true);
+    serve(region, true);
 }
 
 void cvd_agent_serve_end_round(void)
@@ -168,7 +155,8 @@ static int enable_interrupts(int (*watch)(int fd, uint32_t region))
     int given = cvd_agent_vfio_enable_msix(device, interrupts, count);
     if (given < 0)
         return -1;
-    if ((uint32_t)given < count)
+    interrupting = (uint32_t)given;
+    if (interrupting < count)
         cvd_agent_say("%u regions but %d interrupts: regions from %s (%d) on have none, and answer "
                       "nothing; give the machine more processors",
                       count, given, window.regions[given].device_name, given);
@@ -198,15 +186,18 @@ void cvd_agent_serve_hold(bool holds)
         look_at_all();
 }
 
-void cvd_agent_serve_divert(uint32_t region, bool (*rung)(void))
+int cvd_agent_serve_lend(uint32_t region)
 {
-    if (device->vectors == 0) {
-        cvd_agent_say("region %u has no interrupt", region);
-        return;
+    if (region >= interrupting)
+        return cvd_agent_fail("region %u has no interrupt", region);
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (fd < 0)
+        return cvd_agent_fail("region %u: eventfd: %s", region, strerror(errno));
+    if (cvd_agent_vfio_move_vector(device, region, fd)) {
+        close(fd);
+        return -1;
     }
-    diverted_region = region;
-    diverted = rung;
-    serve_diverted();
+    return fd;
 }
 
 void cvd_agent_serve_signal(uint32_t region, uint32_t offset)

@@ -38,13 +38,15 @@ void cvd_agent_serve_end_round(void);
 void cvd_agent_serve_hold(bool holds);
 
 /**
- * cvd_agent_serve_divert:
- * @rung: Returns: whether it is to be called again
+ * cvd_agent_serve_lend:
  *
- * Has @rung called now and whenever @region is rung, instead of serving it. There is one such
- * region; the one before is served again. It needs interrupts.
+ * Gives the interrupts of @region to somebody else; it is not served any more until the agent is
+ * started anew.
+ *
+ * Returns: a descriptor that they make readable from now on, the caller's, or −1 after saying what
+ * is wrong
  */
-void cvd_agent_serve_divert(uint32_t region, bool (*rung)(void));
+int cvd_agent_serve_lend(uint32_t region);
 
 /** cvd_agent_serve_signal: signals @offset of @region to the host. */
 void cvd_agent_serve_signal(uint32_t region, uint32_t offset);

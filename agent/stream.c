@@ -14,10 +14,11 @@
 #include <linux/vm_sockets.h>
 
 #include "agent/job.h"
+#include "agent/ring.h"
 #include "agent/say.h"
 
 #define PORTS        "/sys/class/virtio-ports"
-#define BUFFER_SIZE  65536
+#define BUFFER_SIZE  (2 * (CVD_AGENT_STREAM_MAX + sizeof(struct cvd_agent_message_header)))
 #define NOT_YET_NS   10000000
 #define STATUS_ERROR 1
 
@@ -86,19 +87,6 @@ static ssize_t receive_from_port(int fd, char *bytes, size_t size)
     return n;
 }
 
-static bool receive_all_from_port(int fd, char *bytes, size_t size)
-{
-    while (size > 0) {
-        ssize_t n = receive_from_port(fd, bytes, size);
-
-        if (n < 0)
-            return false;
-        bytes += n;
-        size -= (size_t)n;
-    }
-    return true;
-}
-
 static int open_port(void)
 {
     int fd = open(port_path, O_RDWR | O_CLOEXEC);
@@ -117,28 +105,50 @@ static int run_virtio_echo(void)
     return STATUS_ERROR;
 }
 
-static bool take_block(int fd)
+/* Of the messages that were taken; what is told at the end of a series. */
+static struct cvd_agent_ring_account account;
+
+/* Returns: how many bytes of @size at @at make whole messages, or −1 when none may follow */
+static ssize_t take_messages(int fd, const char *at, size_t size)
 {
-    uint64_t size, left;
+    struct cvd_agent_message_header header;
+    size_t taken = 0;
 
-    if (!receive_all_from_port(fd, (char *)&size, sizeof size))
-        return false;
-    for (left = size; left > 0;) {
-        ssize_t n = receive_from_port(fd, buffer, left < sizeof buffer ? left : sizeof buffer);
-
-        if (n < 0)
-            return false;
-        left -= (uint64_t)n;
+    while (size - taken >= sizeof header) {
+        memcpy(&header, at + taken, sizeof header);
+        if (header.length > CVD_AGENT_STREAM_MAX)
+            return cvd_agent_fail("a message of %u bytes", header.length);
+        if (size - taken - sizeof header < header.length)
+            break;
+        cvd_agent_account_add(&account, &header, at + taken + sizeof header);
+        taken += sizeof header + header.length;
+        if (header.length > 0)
+            continue;
+        if (!send_all(fd, (const char *)&account, sizeof account))
+            return -1;
+        memset(&account, 0, sizeof account);
     }
-    return send_all(fd, (const char *)&size, sizeof size);
+    return (ssize_t)taken;
 }
 
 static int run_virtio_sink(void)
 {
     int fd = open_port();
+    size_t begin = 0, end = 0;
+    ssize_t n;
 
-    while (fd >= 0 && take_block(fd))
-        ;
+    while (fd >= 0 && (n = receive_from_port(fd, buffer + end, sizeof buffer - end)) > 0) {
+        end += (size_t)n;
+        ssize_t taken = take_messages(fd, buffer + begin, end - begin);
+        if (taken < 0)
+            break;
+        begin += (size_t)taken;
+        if (begin < sizeof buffer / 2 && begin < end)
+            continue; /* else a message might not find room up to the buffer's end */
+        memmove(buffer, buffer + begin, end - begin);
+        end -= begin;
+        begin = 0;
+    }
     return STATUS_ERROR;
 }
 

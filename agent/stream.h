@@ -11,9 +11,13 @@
 /** cvd_agent_virtio_echo: sends back what comes through the virtio serial port @name. */
 void cvd_agent_virtio_echo(const char *name);
 
+/** CVD_AGENT_STREAM_MAX: how many bytes a message of a stream may have */
+#define CVD_AGENT_STREAM_MAX (1u << 20)
+
 /**
- * cvd_agent_virtio_sink: takes blocks from the virtio serial port @name: 8 bytes that have the
- * block's size in the machine's order, then that many; the size is sent back once they are there.
+ * cvd_agent_virtio_sink: takes messages from the virtio serial port @name, as from a ring: each is
+ * a struct cvd_agent_message_header and its bytes. After one without bytes it sends back a struct
+ * cvd_agent_ring_account.
  */
 void cvd_agent_virtio_sink(const char *name);
 

@@ -164,7 +164,8 @@ int cvd_agent_vfio_open(struct cvd_agent_device *device, const struct cvd_agent_
 }
 
 /* With none, MSI-X is disabled. Returns: whether the kernel gave that many; else `errno` is set */
-static bool set_eventfds(const struct cvd_agent_device *device, const int *eventfds, unsigned count)
+static bool set_eventfds(const struct cvd_agent_device *device, unsigned first, const int *eventfds,
+                         unsigned count)
 {
     size_t size = sizeof(struct vfio_irq_set) + count * sizeof *eventfds;
     struct vfio_irq_set *set = calloc(1, size);
@@ -175,6 +176,7 @@ static bool set_eventfds(const struct cvd_agent_device *device, const int *event
     set->flags = (count > 0 ? VFIO_IRQ_SET_DATA_EVENTFD : VFIO_IRQ_SET_DATA_NONE) |
                  VFIO_IRQ_SET_ACTION_TRIGGER;
     set->index = VFIO_PCI_MSIX_IRQ_INDEX;
+    set->start = first;
     set->count = count;
     memcpy(set->data, eventfds, count * sizeof *eventfds);
     int result = ioctl(device->vfio, VFIO_DEVICE_SET_IRQS, set);
@@ -193,8 +195,8 @@ static unsigned find_most(const struct cvd_agent_device *device, const int *even
     while (bad - good > 1) {
         unsigned tried = good + (bad - good) / 2;
 
-        if (set_eventfds(device, eventfds, tried)) {
-            set_eventfds(device, eventfds, 0);
+        if (set_eventfds(device, 0, eventfds, tried)) {
+            set_eventfds(device, 0, eventfds, 0);
             good = tried;
         } else {
             bad = tried;
@@ -206,12 +208,19 @@ static unsigned find_most(const struct cvd_agent_device *device, const int *even
 int cvd_agent_vfio_enable_msix(const struct cvd_agent_device *device, const int *eventfds,
                                unsigned count)
 {
-    if (set_eventfds(device, eventfds, count))
+    if (set_eventfds(device, 0, eventfds, count))
         return (int)count;
     if (errno == ENOSPC) {
         count = find_most(device, eventfds, count);
-        if (count > 0 && set_eventfds(device, eventfds, count))
+        if (count > 0 && set_eventfds(device, 0, eventfds, count))
             return (int)count;
     }
     return cvd_agent_fail("MSI-X with %u vectors: %s", count, strerror(errno));
+}
+
+int cvd_agent_vfio_move_vector(const struct cvd_agent_device *device, unsigned vector, int eventfd)
+{
+    if (set_eventfds(device, vector, &eventfd, 1))
+        return 0;
+    return cvd_agent_fail("MSI-X vector %u: %s", vector, strerror(errno));
 }

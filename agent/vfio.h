@@ -28,3 +28,10 @@ int cvd_agent_vfio_open(struct cvd_agent_device *device, const struct cvd_agent_
  */
 int cvd_agent_vfio_enable_msix(const struct cvd_agent_device *device, const int *eventfds,
                                unsigned count);
+
+/**
+ * cvd_agent_vfio_move_vector: has @vector, which must be enabled, add one to another eventfd.
+ *
+ * Returns: 0, or −1 after saying what is wrong
+ */
+int cvd_agent_vfio_move_vector(const struct cvd_agent_device *device, unsigned vector, int eventfd);
