@@ -21,8 +21,7 @@ static char *guest_path(const char *name)
     return g_build_filename(dir, name, NULL);
 }
 
-/* Returns: (transfer full) (nullable): why there is no guest with the agent as it was built */
-static char *explain_missing(void)
+char *test_linux_why_not(void)
 {
     g_autofree char *kernel = guest_path("vmlinuz"), *initramfs = guest_path("initramfs");
     g_autofree char *why_not = guest_path("why-not");
@@ -40,7 +39,7 @@ static char *explain_missing(void)
 
 gboolean test_linux_skip(void)
 {
-    g_autofree char *why = explain_missing();
+    g_autofree char *why = test_linux_why_not();
 
     if (why == NULL)
         return FALSE;
@@ -73,7 +72,7 @@ static void add_set(GPtrArray *argv, char *take_value)
     g_ptr_array_add(argv, take_value);
 }
 
-static TestLinux *start(const char *set, va_list list)
+TestLinux *test_linux_start_with(const char *const *sets)
 {
     TestLinux *vm = g_new0(TestLinux, 1);
     g_autofree char *kernel = guest_path("vmlinuz"), *initramfs = guest_path("initramfs");
@@ -87,13 +86,23 @@ static TestLinux *start(const char *set, va_list list)
     add_set(argv, g_strdup("qemu.accel=tcg"));
     add_set(argv, g_strconcat("qemu.kernel=", kernel, NULL));
     add_set(argv, g_strconcat("qemu.initrd=", initramfs, NULL));
-    for (; set != NULL; set = va_arg(list, const char *))
-        add_set(argv, g_strdup(set));
+    for (; *sets != NULL; sets++)
+        add_set(argv, g_strdup(*sets));
     g_ptr_array_add(argv, NULL);
     vm->launcher = test_process_start(vm->sandbox, (const char *const *)argv->pdata, NULL, NULL);
     test_launcher_wait_running(vm->launcher);
     open_console(vm);
     return vm;
+}
+
+static TestLinux *start(const char *set, va_list list)
+{
+    g_autoptr(GPtrArray) sets = g_ptr_array_new();
+
+    for (; set != NULL; set = va_arg(list, const char *))
+        g_ptr_array_add(sets, (char *)set);
+    g_ptr_array_add(sets, NULL);
+    return test_linux_start_with((const char *const *)sets->pdata);
 }
 
 TestLinux *test_linux_start(const char *set, ...)

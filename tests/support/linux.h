@@ -30,12 +30,17 @@ typedef struct {
     char *client_socket;
 } TestLinux;
 
+/** test_linux_why_not: Returns: (transfer full) (nullable): why there is no guest with the agent as
+ * it was built */
+char *test_linux_why_not(void);
 /** test_linux_skip: Returns: whether the test was skipped, as there is no Linux guest */
 gboolean test_linux_skip(void);
 
 /** test_linux_start: @...: values for `--set`, %NULL at the end; returns once the VM runs */
 TestLinux *test_linux_start(const char *set, ...) G_GNUC_NULL_TERMINATED;
-/** test_linux_boot: the same, and waits until the agent is ready */
+/** test_linux_start_with: the same with an array that ends with %NULL */
+TestLinux *test_linux_start_with(const char *const *sets);
+/** test_linux_boot: the same as test_linux_start(), and waits until the agent is ready */
 TestLinux *test_linux_boot(const char *set, ...) G_GNUC_NULL_TERMINATED;
 
 /** test_linux_wait_ready: waits until the agent has said @n times that it is ready */
