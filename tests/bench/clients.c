@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Handshakes, against the minimal server, with thousands of others open, and with many regions. */
-#include "tests/bench/clients.h"
-
-#include "tests/bench/figures.h"
+#include "tests/bench/groups.h"
 #include "tests/bench/load.h"
+#include "tests/bench/proc.h"
 #include "tests/bench/subjects.h"
+#include "tests/bench/values.h"
 #include "tests/support/launcher.h"
 
 #include <signal.h>
@@ -12,9 +12,11 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-#define N_HANDSHAKES 4000
-#define N_HELD       10000
-#define REGION       "region0"
+#define N_HELD      10000
+#define REGION      "region0"
+#define SMALL_BYTES (16u << 20)
+#define LARGE_BYTES (1u << 30)
+#define HUGE_PAGE   (2u << 20)
 
 /* A server that serves a subject's layout without QEMU. */
 typedef struct {
@@ -23,11 +25,20 @@ typedef struct {
     char *socket_path;
 } Served;
 
-static void served_start(Served *served, guint n_regions)
+static void served_start(Served *served, guint n_regions, guint64 window_size, gboolean is_huge)
 {
-    served->subject = subject_new(n_regions, 16u << 20);
-    const char *args[] = {"--serve-only",         "--set", served->subject->layout, "--set",
-                          "limits.clients=12000", NULL};
+    served->subject = subject_new(n_regions, window_size, "tcg", is_huge);
+    g_autofree char *size = g_strdup_printf("window.size=%" G_GUINT64_FORMAT, window_size);
+    const char *args[] = {"--serve-only",
+                          "--set",
+                          served->subject->layout,
+                          "--set",
+                          "limits.clients=12000",
+                          "--set",
+                          size,
+                          is_huge ? "--set" : NULL,
+                          "window.hugepages=2M",
+                          NULL};
     served->process = test_launch_with(served->subject->sandbox, "clients", args, NULL, NULL);
     test_process_wait_err(served->process, "serving", 1);
     served->socket_path =
@@ -43,61 +54,92 @@ static void served_stop(Served *served)
     g_free(served->socket_path);
 }
 
-static void bench_rate(const char *ours, const char *minimal, guint n_concurrent, int n_rounds)
-{
-    g_autoptr(GArray) rate = figure_values();
-    g_autoptr(GArray) rate_ratio = figure_values();
-    g_autoptr(GArray) p99_ratio = figure_values();
+/* What two servers took, round by round. */
+typedef struct {
+    GArray *rate, *p50_us, *p99_us;
+} Loads;
 
-    for (int i = 0; i < n_rounds; i++) {
-        Load loads[2]; /* ours, the minimal server's */
-        figure_progress("handshakes, %u at once: round %d of %d", n_concurrent, i + 1, n_rounds);
-        for (int k = 0; k < 2; k++) {
-            gboolean is_ours = (k + i) % 2 == 0;
-            loads[is_ours ? 0 : 1] =
-                load_run(is_ours ? ours : minimal, REGION, n_concurrent, N_HANDSHAKES);
-        }
-        double of_rates = loads[0].rate / loads[1].rate;
-        double of_p99 = loads[0].p99_us / loads[1].p99_us;
-        g_array_append_val(rate, loads[0].rate);
-        g_array_append_val(rate_ratio, of_rates);
-        g_array_append_val(p99_ratio, of_p99);
+static void loads_init(Loads *loads)
+{
+    *loads = (Loads){figure_values(), figure_values(), figure_values()};
+}
+
+static void loads_clear(Loads *loads)
+{
+    g_array_unref(loads->rate);
+    g_array_unref(loads->p50_us);
+    g_array_unref(loads->p99_us);
+}
+
+static void loads_add(Loads *loads, const char *path, guint n_concurrent, guint n_total)
+{
+    Load load = load_run(path, REGION, n_concurrent, n_total);
+
+    g_array_append_val(loads->rate, load.rate);
+    g_array_append_val(loads->p50_us, load.p50_us);
+    g_array_append_val(loads->p99_us, load.p99_us);
+}
+
+static void report(guint n_concurrent, const char *key, const char *text, GArray *values,
+                   const char *unit, FigureGoal goal, double target)
+{
+    g_autofree char *whole_key = g_strdup_printf("handshakes_%u_%s", n_concurrent, key);
+    g_autofree char *whole_text = g_strdup_printf("%u at once: %s", n_concurrent, text);
+
+    figure_report(whole_key, whole_text, values, unit, goal, target);
+}
+
+static void report_loads(guint n, const Loads *ours, const Loads *minimal)
+{
+    g_autoptr(GArray) rate = figure_combine(ours->rate, minimal->rate, '/');
+    g_autoptr(GArray) p50 = figure_combine(ours->p50_us, minimal->p50_us, '/');
+    g_autoptr(GArray) p99 = figure_combine(ours->p99_us, minimal->p99_us, '/');
+
+    report(n, "minimal_per_s", "minimal server", minimal->rate, "/s", FIGURE_PLAIN, 0);
+    report(n, "per_s", "cvd-launch", ours->rate, "/s", FIGURE_PLAIN, 0);
+    report(n, "ratio", "handshakes, rate / minimal server's", rate, "", FIGURE_AT_LEAST, 0.9);
+    report(n, "p50_us", "cvd-launch, p50", ours->p50_us, "us", FIGURE_PLAIN, 0);
+    report(n, "p50_ratio", "handshakes, p50 / minimal server's", p50, "", FIGURE_PLAIN, 0);
+    report(n, "p99_us", "cvd-launch, p99", ours->p99_us, "us", FIGURE_PLAIN, 0);
+    report(n, "p99_ratio", "handshakes, p99 / minimal server's", p99, "", FIGURE_AT_MOST, 1.3);
+}
+
+static void measure_rate(const char *ours_path, const char *minimal_path, guint n_concurrent,
+                         const BenchOptions *options)
+{
+    Loads ours, minimal;
+
+    loads_init(&ours);
+    loads_init(&minimal);
+    for (int i = 0; i < 2 * options->n_rounds; i++) {
+        gboolean is_ours = (i + i / 2) % 2 == 0; /* who goes first changes */
+        figure_progress("handshakes, %u at once: round %d of %d", n_concurrent, i / 2 + 1,
+                        options->n_rounds);
+        loads_add(is_ours ? &ours : &minimal, is_ours ? ours_path : minimal_path, n_concurrent,
+                  options->n_handshakes);
     }
-    g_autofree char *rate_key = g_strdup_printf("handshakes_%u_per_s", n_concurrent);
-    g_autofree char *ratio_key = g_strdup_printf("handshakes_%u_ratio", n_concurrent);
-    g_autofree char *p99_key = g_strdup_printf("handshakes_%u_p99_ratio", n_concurrent);
-    g_autofree char *text = g_strdup_printf("handshakes a second, %u at once", n_concurrent);
-    figure_report(rate_key, text, rate, "/s", FIGURE_PLAIN, 0);
-    figure_report(ratio_key, "  rate / the minimal server's", rate_ratio, "", FIGURE_AT_LEAST,
-                  0.85);
-    figure_report(p99_key, "  p99 / the minimal server's", p99_ratio, "", FIGURE_AT_MOST, 1.3);
+    report_loads(n_concurrent, &ours, &minimal);
+    loads_clear(&ours);
+    loads_clear(&minimal);
 }
 
-static double read_pss_bytes(pid_t pid)
+static void measure_held(const Served *served, const BenchOptions *options)
 {
-    g_autofree char *path = g_strdup_printf("/proc/%d/smaps_rollup", pid);
-    g_autofree char *text = NULL;
-
-    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
-    return g_ascii_strtod(strstr(text, "\nPss:") + strlen("\nPss:"), NULL) * 1024;
-}
-
-static void bench_held(const Served *served, int n_rounds)
-{
+    int n_rounds = MIN(options->n_rounds, 5);
     g_autoptr(GArray) without = figure_values();
     g_autoptr(GArray) beside = figure_values();
     g_autoptr(GArray) bytes = figure_values();
 
     for (int i = 0; i < n_rounds; i++) {
         figure_progress("10,000 clients held open: round %d of %d", i + 1, n_rounds);
-        Load load = load_run(served->socket_path, REGION, 8, N_HANDSHAKES);
+        Load load = load_run(served->socket_path, REGION, 8, options->n_handshakes);
         g_array_append_val(without, load.rate);
-        double before = read_pss_bytes(served->process->pid);
+        double before = proc_read_pss_kib(served->process->pid) * 1024;
         GArray *held = load_hold(served->socket_path, REGION, N_HELD);
-        double each = (read_pss_bytes(served->process->pid) - before) / N_HELD;
+        double each = (proc_read_pss_kib(served->process->pid) * 1024 - before) / N_HELD;
         if (i == 0) /* later rounds find the memory there */
             g_array_append_val(bytes, each);
-        load = load_run(served->socket_path, REGION, 8, N_HANDSHAKES);
+        load = load_run(served->socket_path, REGION, 8, options->n_handshakes);
         g_array_append_val(beside, load.rate);
         load_release(held);
         test_process_has_err(served->process, "");
@@ -105,51 +147,70 @@ static void bench_held(const Served *served, int n_rounds)
     g_autoptr(GArray) ratio = figure_combine(beside, without, '/');
     figure_report("held_bytes", "10,000 clients held: launcher's memory each", bytes, "B",
                   FIGURE_AT_MOST, 2048);
-    figure_report("held_rate_ratio", "  handshake rate beside them / without", ratio, "",
+    figure_report("held_rate_ratio", "handshake rate beside 10,000 clients / without", ratio, "",
                   FIGURE_AT_LEAST, 0.8);
 }
 
-static void bench_regions(const Served *few, int n_rounds)
+/* The same handshake with two configurations. */
+static void measure_growth(const Served *few, Served *many, const char *key, const char *text,
+                           FigureGoal goal, const BenchOptions *options)
 {
-    g_autoptr(GArray) ratio = figure_values();
-    Served many;
+    Loads of_few, of_many;
 
-    served_start(&many, 2048);
-    for (int i = 0; i < n_rounds; i++) {
-        double p50_us[2];
-        figure_progress("2048 regions for 4: round %d of %d", i + 1, n_rounds);
-        for (int k = 0; k < 2; k++) {
-            gboolean is_many = (k + i) % 2 == 0;
-            const char *path = is_many ? many.socket_path : few->socket_path;
-            p50_us[is_many] = load_run(path, REGION, 1, N_HANDSHAKES).p50_us;
-        }
-        double value = p50_us[1] / p50_us[0];
-        g_array_append_val(ratio, value);
+    loads_init(&of_few);
+    loads_init(&of_many);
+    for (int i = 0; i < 2 * options->n_rounds; i++) {
+        gboolean is_many = (i + i / 2) % 2 == 0;
+        figure_progress("%s: round %d of %d", text, i / 2 + 1, options->n_rounds);
+        loads_add(is_many ? &of_many : &of_few, is_many ? many->socket_path : few->socket_path, 1,
+                  options->n_handshakes);
     }
-    figure_report("open_regions_ratio", "opening a region, with 2048 regions / with 4", ratio, "",
-                  FIGURE_AT_MOST, 1.2);
-    served_stop(&many);
+    g_autoptr(GArray) ratio = figure_combine(of_many.p50_us, of_few.p50_us, '/');
+    figure_report(key, text, ratio, "", goal, 1.2);
+    loads_clear(&of_few);
+    loads_clear(&of_many);
+    served_stop(many);
 }
 
-void bench_clients(int n_rounds)
+static void measure_all_growth(const Served *few, const BenchOptions *options)
+{
+    Served many;
+
+    served_start(&many, 2048, SMALL_BYTES, FALSE);
+    measure_growth(few, &many, "open_regions_ratio", "handshake, p50: with 2048 regions / with 4",
+                   FIGURE_AT_MOST, options);
+    served_start(&many, 4, LARGE_BYTES, FALSE);
+    measure_growth(few, &many, "open_window_ratio", "handshake, p50: window of 1 GiB / of 16 MiB",
+                   FIGURE_PLAIN, options);
+    if (proc_count_huge_pages() < SMALL_BYTES / HUGE_PAGE) {
+        figure_skip("handshakes with huge pages", "fewer than %u pages of 2 MiB are free",
+                    (guint)(SMALL_BYTES / HUGE_PAGE));
+        return;
+    }
+    served_start(&many, 4, SMALL_BYTES, TRUE);
+    measure_growth(few, &many, "open_huge_ratio", "handshake, p50: pages of 2 MiB / of 4 KiB",
+                   FIGURE_PLAIN, options);
+}
+
+void bench_clients(const BenchOptions *options)
 {
     static const guint concurrent[] = {1, 8, 64};
     struct rlimit limit;
     Served served;
 
-    served_start(&served, 4);
+    figure_section("Handshakes of host programs");
+    served_start(&served, 4, SMALL_BYTES, FALSE);
     g_autofree char *minimal = test_sandbox_path(served.subject->sandbox, "minimal.sock");
     pid_t pid = minimal_server_start(minimal);
     for (gsize i = 0; i < G_N_ELEMENTS(concurrent); i++)
-        bench_rate(served.socket_path, minimal, concurrent[i], n_rounds);
+        measure_rate(served.socket_path, minimal, concurrent[i], options);
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
 
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur > N_HELD + 100)
-        bench_held(&served, MIN(n_rounds, 5));
+        measure_held(&served, options);
     else
-        g_printerr("10,000 clients held: left out, as RLIMIT_NOFILE is %lu\n",
-                   (gulong)limit.rlim_cur);
-    bench_regions(&served, n_rounds);
+        figure_skip("10,000 clients held open", "RLIMIT_NOFILE is %lu", (gulong)limit.rlim_cur);
+    measure_all_growth(&served, options);
     served_stop(&served);
 }

@@ -1,107 +1,232 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What was measured, until it is printed. Groups are measured in processes of their own, so it can
+ * travel, as a GVariant.
+ */
 #include "tests/bench/figures.h"
 
-#include <math.h>
-#include <stdio.h>
-#include <unistd.h>
+#define SAVED_TYPE "(a(ssssudad)a(ussa(dd))a(ssb))"
 
-static gboolean as_json;
-static guint n_reported;
+static char *section;
 
-void figures_begin(gboolean json)
+static void figure_free(gpointer data)
 {
-    as_json = json;
+    Figure *figure = data;
+
+    g_free(figure->section);
+    g_free(figure->key);
+    g_free(figure->text);
+    g_free(figure->unit);
+    g_array_unref(figure->values);
+    g_free(figure);
 }
 
-void figures_end(void)
+static void curve_free(gpointer data)
 {
-    if (as_json)
-        printf("%s\n}\n", n_reported > 0 ? "" : "{");
-    figure_progress(NULL);
+    Curve *curve = data;
+
+    g_free(curve->key);
+    g_free(curve->text);
+    g_array_unref(curve->points);
+    g_free(curve);
 }
 
-void figure_progress(const char *format, ...)
+static void gap_free(gpointer data)
 {
-    va_list args;
+    FigureGap *gap = data;
 
-    if (!isatty(STDERR_FILENO))
-        return;
-    fprintf(stderr, "\r\033[K");
-    if (format == NULL)
-        return;
-    va_start(args, format);
-    vfprintf(stderr, format, args);
-    va_end(args);
+    g_free(gap->what);
+    g_free(gap->why);
+    g_free(gap);
 }
 
-GArray *figure_values(void)
+Figures *figures_new(void)
 {
-    return g_array_new(FALSE, FALSE, sizeof(double));
+    Figures *figures = g_new0(Figures, 1);
+
+    figures->figures = g_ptr_array_new_with_free_func(figure_free);
+    figures->curves = g_ptr_array_new_with_free_func(curve_free);
+    figures->gaps = g_ptr_array_new_with_free_func(gap_free);
+    return figures;
 }
 
-static int compare(gconstpointer a, gconstpointer b)
+void figures_free(Figures *figures)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
+    g_ptr_array_unref(figures->figures);
+    g_ptr_array_unref(figures->curves);
+    g_ptr_array_unref(figures->gaps);
+    g_free(figures);
 }
 
-double figure_quantile(GArray *values, double q)
+Figures *figures_get(void)
 {
-    g_autoptr(GArray) sorted = g_array_copy(values);
+    static Figures *figures;
 
-    g_array_sort(sorted, compare);
-    double place = q * (double)(sorted->len - 1);
-    guint below = (guint)floor(place);
-    guint above = MIN(below + 1, sorted->len - 1);
-    double low = g_array_index(sorted, double, below);
-    return low + (place - below) * (g_array_index(sorted, double, above) - low);
+    if (figures == NULL)
+        figures = figures_new();
+    return figures;
 }
 
-GArray *figure_combine(GArray *a, GArray *b, char operation)
+void figure_section(const char *title)
 {
-    GArray *result = figure_values();
-
-    for (guint i = 0; i < a->len; i++) {
-        double x = g_array_index(a, double, i), y = g_array_index(b, double, i);
-        double value = operation == '/' ? x / y : x - y;
-        g_array_append_val(result, value);
-    }
-    return result;
+    g_free(section);
+    section = g_strdup(title);
 }
 
-static void print_json(const char *key, GArray *values, FigureGoal goal, double target)
+static void add_figure(Figures *figures, const Figure *figure)
 {
-    printf("%s\n  \"%s\": {\"median\": %.3f, \"p25\": %.3f, \"p75\": %.3f, \"rounds\": %u",
-           n_reported > 0 ? "," : "{", key, figure_quantile(values, 0.5),
-           figure_quantile(values, 0.25), figure_quantile(values, 0.75), values->len);
-    if (goal != FIGURE_PLAIN)
-        printf(", \"%s\": %.3f", goal == FIGURE_AT_MOST ? "at_most" : "at_least", target);
-    printf("}");
-}
-
-static void print_row(const char *text, GArray *values, const char *unit, FigureGoal goal,
-                      double target)
-{
-    double median = figure_quantile(values, 0.5);
-    gboolean is_reached = goal == FIGURE_AT_MOST ? median <= target : median >= target;
-
-    printf("%-58s %9.2f %-4s [%.2f … %.2f]", text, median, unit, figure_quantile(values, 0.25),
-           figure_quantile(values, 0.75));
-    if (goal != FIGURE_PLAIN)
-        printf("  %s %g: %s", goal == FIGURE_AT_MOST ? "at most" : "at least", target,
-               is_reached ? "reached" : "MISSED");
-    printf("\n");
+    g_ptr_array_add(figures->figures, g_memdup2(figure, sizeof *figure));
 }
 
 void figure_report(const char *key, const char *text, GArray *values, const char *unit,
                    FigureGoal goal, double target)
 {
-    figure_progress(NULL);
-    if (as_json)
-        print_json(key, values, goal, target);
-    else
-        print_row(text, values, unit, goal, target);
-    fflush(stdout);
-    n_reported++;
+    g_assert(values->len > 0);
+    add_figure(figures_get(), &(Figure){
+                                  .section = g_strdup(section != NULL ? section : ""),
+                                  .key = g_strdup(key),
+                                  .text = g_strdup(text),
+                                  .unit = g_strdup(unit),
+                                  .goal = goal,
+                                  .target = target,
+                                  .values = g_array_copy(values),
+                              });
+}
+
+static void add_curve(Figures *figures, CurveKind kind, const char *key, const char *text,
+                      gconstpointer points, gsize n_points)
+{
+    Curve *curve = g_new(Curve, 1);
+
+    *curve =
+        (Curve){kind, g_strdup(key), g_strdup(text), g_array_new(FALSE, FALSE, sizeof(CurvePoint))};
+    g_array_append_vals(curve->points, points, (guint)n_points);
+    g_ptr_array_add(figures->curves, curve);
+}
+
+void curve_report(CurveKind kind, const char *key, const char *text, GArray *points)
+{
+    add_curve(figures_get(), kind, key, text, points->data, points->len);
+}
+
+void figures_add_gap(Figures *figures, const char *what, const char *why, gboolean is_failure)
+{
+    FigureGap *gap = g_new(FigureGap, 1);
+
+    *gap = (FigureGap){g_strdup(what), g_strdup(why), is_failure};
+    g_ptr_array_add(figures->gaps, gap);
+}
+
+void figure_skip(const char *what, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    g_autofree char *why = g_strdup_vprintf(format, args);
+    va_end(args);
+    figures_add_gap(figures_get(), what, why, FALSE);
+}
+
+static GVariant *doubles(GArray *values)
+{
+    return g_variant_new_fixed_array(G_VARIANT_TYPE_DOUBLE, values->data, values->len,
+                                     sizeof(double));
+}
+
+static GVariant *points_of(const Curve *curve)
+{
+    return g_variant_new_fixed_array(G_VARIANT_TYPE("(dd)"), curve->points->data,
+                                     curve->points->len, sizeof(CurvePoint));
+}
+
+GBytes *figures_save(const Figures *figures)
+{
+    GVariantBuilder builder;
+
+    g_variant_builder_init(&builder, G_VARIANT_TYPE(SAVED_TYPE));
+    g_variant_builder_open(&builder, G_VARIANT_TYPE("a(ssssudad)"));
+    for (guint i = 0; i < figures->figures->len; i++) {
+        const Figure *f = g_ptr_array_index(figures->figures, i);
+        g_variant_builder_add(&builder, "(ssssud@ad)", f->section, f->key, f->text, f->unit,
+                              (guint)f->goal, f->target, doubles(f->values));
+    }
+    g_variant_builder_close(&builder);
+    g_variant_builder_open(&builder, G_VARIANT_TYPE("a(ussa(dd))"));
+    for (guint i = 0; i < figures->curves->len; i++) {
+        const Curve *c = g_ptr_array_index(figures->curves, i);
+        g_variant_builder_add(&builder, "(uss@a(dd))", (guint)c->kind, c->key, c->text,
+                              points_of(c));
+    }
+    g_variant_builder_close(&builder);
+    g_variant_builder_open(&builder, G_VARIANT_TYPE("a(ssb)"));
+    for (guint i = 0; i < figures->gaps->len; i++) {
+        const FigureGap *gap = g_ptr_array_index(figures->gaps, i);
+        g_variant_builder_add(&builder, "(ssb)", gap->what, gap->why, gap->is_failure);
+    }
+    g_variant_builder_close(&builder);
+    g_autoptr(GVariant) all = g_variant_ref_sink(g_variant_builder_end(&builder));
+    return g_variant_get_data_as_bytes(all);
+}
+
+static void load_figures(Figures *figures, GVariant *array)
+{
+    GVariantIter iter;
+    Figure figure;
+    guint goal;
+    GVariant *values;
+
+    g_variant_iter_init(&iter, array);
+    while (g_variant_iter_next(&iter, "(ssssud@ad)", &figure.section, &figure.key, &figure.text,
+                               &figure.unit, &goal, &figure.target, &values)) {
+        gsize n;
+        gconstpointer data = g_variant_get_fixed_array(values, &n, sizeof(double));
+        figure.goal = goal;
+        figure.values = g_array_new(FALSE, FALSE, sizeof(double));
+        g_array_append_vals(figure.values, data, (guint)n);
+        add_figure(figures, &figure);
+        g_variant_unref(values);
+    }
+}
+
+static void load_curves(Figures *figures, GVariant *array)
+{
+    GVariantIter iter;
+    guint kind;
+    const char *key, *text;
+    GVariant *points;
+
+    g_variant_iter_init(&iter, array);
+    while (g_variant_iter_next(&iter, "(u&s&s@a(dd))", &kind, &key, &text, &points)) {
+        gsize n;
+        gconstpointer data = g_variant_get_fixed_array(points, &n, sizeof(CurvePoint));
+        add_curve(figures, kind, key, text, data, n);
+        g_variant_unref(points);
+    }
+}
+
+static void load_gaps(Figures *figures, GVariant *array)
+{
+    GVariantIter iter;
+    const char *what, *why;
+    gboolean is_failure;
+
+    g_variant_iter_init(&iter, array);
+    while (g_variant_iter_next(&iter, "(&s&sb)", &what, &why, &is_failure))
+        figures_add_gap(figures, what, why, is_failure);
+}
+
+gboolean figures_load(Figures *figures, GBytes *saved)
+{
+    g_autoptr(GVariant) all =
+        g_variant_ref_sink(g_variant_new_from_bytes(G_VARIANT_TYPE(SAVED_TYPE), saved, FALSE));
+
+    if (g_bytes_get_size(saved) == 0 || !g_variant_is_normal_form(all))
+        return FALSE;
+    g_autoptr(GVariant) list = g_variant_get_child_value(all, 0);
+    load_figures(figures, list);
+    g_autoptr(GVariant) curves = g_variant_get_child_value(all, 1);
+    load_curves(figures, curves);
+    g_autoptr(GVariant) gaps = g_variant_get_child_value(all, 2);
+    load_gaps(figures, gaps);
+    return TRUE;
 }

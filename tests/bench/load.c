@@ -2,7 +2,7 @@
 #include "tests/bench/load.h"
 
 #include "base/fd.h"
-#include "tests/bench/figures.h"
+#include "tests/bench/values.h"
 
 #include <errno.h>
 #include <string.h>

@@ -3,12 +3,12 @@
  * A signal through a region and the answer to it, client library against cvd-vm, beside what the
  * kernel takes for the wake-ups alone: two processes that ring each other by eventfd.
  */
-#include "tests/bench/signals.h"
+#include "tests/bench/groups.h"
 
 #include "base/fd.h"
 #include "client/cvd-client.h"
-#include "tests/bench/figures.h"
 #include "tests/bench/subjects.h"
+#include "tests/bench/values.h"
 #include "tests/support/launcher.h"
 
 #include <signal.h>
@@ -17,8 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define N_ROUND_TRIPS 20000
-#define REGION        "region0"
+#define REGION "region0"
 
 typedef struct {
     int to_child;
@@ -62,19 +61,11 @@ static void ping_pong_stop(PingPong *pair)
     cvd_close_fd(&pair->from_child);
 }
 
-static double now_us(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
-}
-
-static double time_ping_pong(const PingPong *pair)
+static double time_ping_pong(const PingPong *pair, guint n)
 {
     g_autoptr(GArray) times_us = figure_values();
 
-    for (guint i = 0; i < N_ROUND_TRIPS; i++) {
+    for (guint i = 0; i < n; i++) {
         double begin = now_us();
         ring(pair->to_child);
         wait_for_ring(pair->from_child);
@@ -84,13 +75,13 @@ static double time_ping_pong(const PingPong *pair)
     return figure_quantile(times_us, 0.5);
 }
 
-static double time_signals(CvdRegion *region)
+static double time_signals(CvdRegion *region, guint n)
 {
     g_autoptr(GArray) times_us = figure_values();
     g_autoptr(GError) error = NULL;
     guint word = cvd_region_get_data_offset(region);
 
-    for (guint i = 0; i < N_ROUND_TRIPS; i++) {
+    for (guint i = 0; i < n; i++) {
         double begin = now_us();
         if (!cvd_region_store(region, word, i, &error) || !cvd_region_signal(region, word, &error))
             g_error("%s", error->message);
@@ -116,7 +107,7 @@ static void pair_start(Pair *pair, guint n_regions)
 {
     g_autoptr(GError) error = NULL;
 
-    pair->subject = subject_new(n_regions, 16u << 20);
+    pair->subject = subject_new(n_regions, 16u << 20, "tcg", FALSE);
     const TestSandbox *sandbox = pair->subject->sandbox;
     const char *args[] = {"--serve-only", "--set", pair->subject->layout, NULL};
     pair->server = test_launch_with(sandbox, "signals", args, NULL, NULL);
@@ -143,7 +134,7 @@ static void pair_stop(Pair *pair)
     subject_free(pair->subject);
 }
 
-void bench_signals(int n_rounds)
+void bench_signals(const BenchOptions *options)
 {
     g_autoptr(GArray) bare_us = figure_values();
     g_autoptr(GArray) signal_us = figure_values();
@@ -154,23 +145,25 @@ void bench_signals(int n_rounds)
     ping_pong_start(&ping_pong);
     pair_start(&few, 4);
     pair_start(&many, 2048);
-    for (int i = 0; i < n_rounds; i++) {
-        figure_progress("signals: round %d of %d", i + 1, n_rounds);
-        double us = time_ping_pong(&ping_pong);
+    for (int i = 0; i < options->n_rounds; i++) {
+        figure_progress("signals: round %d of %d", i + 1, options->n_rounds);
+        double us = time_ping_pong(&ping_pong, options->n_round_trips);
         g_array_append_val(bare_us, us);
-        us = time_signals(few.region);
+        us = time_signals(few.region, options->n_round_trips);
         g_array_append_val(signal_us, us);
-        us = time_signals(many.region);
+        us = time_signals(many.region, options->n_round_trips);
         g_array_append_val(many_us, us);
     }
     g_autoptr(GArray) ratio = figure_combine(signal_us, bare_us, '/');
     g_autoptr(GArray) growth = figure_combine(many_us, signal_us, '/');
+    figure_section("Signals between two host processes (library and cvd-vm)");
     figure_report("eventfd_p50_us", "bare eventfd ping-pong: round trip, p50", bare_us, "us",
                   FIGURE_PLAIN, 0);
     figure_report("signal_p50_us", "signal and answer through a region: p50", signal_us, "us",
                   FIGURE_PLAIN, 0);
-    figure_report("signal_ratio", "  region / bare eventfd", ratio, "", FIGURE_AT_MOST, 1.25);
-    figure_report("signal_regions_ratio", "  with 2048 regions / with 4", growth, "",
+    figure_report("signal_ratio", "signal through a region / bare eventfd", ratio, "",
+                  FIGURE_AT_MOST, 1.25);
+    figure_report("signal_regions_ratio", "signal with 2048 regions / with 4", growth, "",
                   FIGURE_AT_MOST, 1.2);
     ping_pong_stop(&ping_pong);
     pair_stop(&few);

@@ -9,21 +9,28 @@ G_BEGIN_DECLS
  * Subject:
  * @sandbox: where it lives
  * @layout: the --set value that names its layout file
- * @n_regions: how many that has
+ * @settings: all of the arguments
+ * @accelerator: what the launcher says about that
+ * @n_regions: how many regions it has
  * @window_size: in bytes, as a memfd for the bare QEMU needs it
+ * @is_huge: whether the window is made of pages of 2 MiB
+ * @qemu_argv: QEMU's command line
  *
  * One configuration that is started both ways: by cvd-launch, and bare.
  */
 typedef struct {
     TestSandbox *sandbox;
     char *layout;
-    char *window;
+    char **settings;
+    char *accelerator;
     guint n_regions;
     guint64 window_size;
+    gboolean is_huge;
     char **qemu_argv;
 } Subject;
 
-Subject *subject_new(guint n_regions, guint64 window_size);
+/** subject_new: @accel: what QEMU is to use */
+Subject *subject_new(guint n_regions, guint64 window_size, const char *accel, gboolean is_huge);
 void subject_free(Subject *subject);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Subject, subject_free)
 
