@@ -75,7 +75,7 @@ static gboolean boots(const Figures *figures)
 
 gboolean accel_choose(const char **wanted, char **why)
 {
-    static const BenchGroup group = {"kvm", "", try_kvm};
+    static const BenchGroup group = {"kvm", "", try_kvm, TRUE};
     g_autoptr(Figures) figures = figures_new();
     g_autofree char *no_linux = test_linux_why_not();
 

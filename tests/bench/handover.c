@@ -195,15 +195,13 @@ static double time_launcher(Servers *servers, guint n_regions)
     return ms;
 }
 
-static void measure(guint n_regions, const BenchOptions *options, GArray *ours_curve,
-                    GArray *minimal_curve)
+/* One for nothing first, to warm up. */
+static void measure(guint n_regions, const BenchOptions *options, GArray *ours, GArray *minimal)
 {
-    g_autoptr(GArray) ours = figure_values();
-    g_autoptr(GArray) minimal = figure_values();
     Servers servers;
 
     servers_start(&servers, n_regions, options->accel);
-    for (int i = -1; i < options->n_rounds; i++) { /* one for nothing, to warm up */
+    for (int i = -1; i < options->n_rounds; i++) {
         double ms[2];
         figure_progress("hand-over of %u regions: round %d of %d", n_regions, i + 1,
                         options->n_rounds);
@@ -212,26 +210,47 @@ static void measure(guint n_regions, const BenchOptions *options, GArray *ours_c
             ms[is_ours] = is_ours ? time_launcher(&servers, n_regions)
                                   : time_receiver(servers.minimal_socket, n_regions);
         }
-        if (i >= 0) {
-            g_array_append_val(ours, ms[TRUE]);
-            g_array_append_val(minimal, ms[FALSE]);
-        }
+        if (i < 0)
+            continue;
+        g_array_append_val(ours, ms[TRUE]);
+        g_array_append_val(minimal, ms[FALSE]);
     }
     servers_stop(&servers);
+}
 
+static void report(guint n_regions, GArray *ours, GArray *minimal)
+{
     g_autoptr(GArray) ratio = figure_combine(ours, minimal, '/');
     g_autofree char *minimal_key = g_strdup_printf("handover_%u_minimal_ms", n_regions);
     g_autofree char *ours_key = g_strdup_printf("handover_%u_ms", n_regions);
     g_autofree char *ratio_key = g_strdup_printf("handover_%u_ratio", n_regions);
-    g_autofree char *minimal_text = g_strdup_printf("minimal server: %u regions", n_regions);
-    g_autofree char *ours_text = g_strdup_printf("cvd-launch: %u regions", n_regions);
+    g_autofree char *minimal_text = g_strdup_printf("%u regions: minimal server", n_regions);
+    g_autofree char *ours_text = g_strdup_printf("%u regions: cvd-launch", n_regions);
+    g_autofree char *ratio_text =
+        g_strdup_printf("hand-over, %u regions: cvd-launch / minimal server", n_regions);
+
     figure_report(minimal_key, minimal_text, minimal, "ms", FIGURE_PLAIN, 0);
     figure_report(ours_key, ours_text, ours, "ms", FIGURE_PLAIN, 0);
-    figure_report(ratio_key, "  cvd-launch / minimal server", ratio, "", FIGURE_PLAIN, 0);
-    CurvePoint point = {n_regions, figure_quantile(ours, 0.5)};
-    g_array_append_val(ours_curve, point);
-    point.y = figure_quantile(minimal, 0.5);
-    g_array_append_val(minimal_curve, point);
+    figure_report(ratio_key, ratio_text, ratio, "", FIGURE_PLAIN, 0);
+}
+
+static void add_point(GArray *curve, guint n_regions, GArray *values)
+{
+    CurvePoint point = {n_regions, figure_quantile(values, 0.5)};
+
+    g_array_append_val(curve, point);
+}
+
+static void measure_and_report(guint n_regions, const BenchOptions *options, GArray *ours_curve,
+                               GArray *minimal_curve)
+{
+    g_autoptr(GArray) ours = figure_values();
+    g_autoptr(GArray) minimal = figure_values();
+
+    measure(n_regions, options, ours, minimal);
+    report(n_regions, ours, minimal);
+    add_point(ours_curve, n_regions, ours);
+    add_point(minimal_curve, n_regions, minimal);
 }
 
 void bench_handover(const BenchOptions *options)
@@ -248,7 +267,7 @@ void bench_handover(const BenchOptions *options)
             figure_skip("hand-over", "%u regions need more than %lu descriptors", counts[i],
                         (gulong)limit.rlim_cur);
         else
-            measure(counts[i], options, ours, minimal);
+            measure_and_report(counts[i], options, ours, minimal);
     }
     curve_report(CURVE_HAND_OVER, "handover", "cvd-launch", ours);
     curve_report(CURVE_HAND_OVER, "handover_minimal", "minimal server", minimal);

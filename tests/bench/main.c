@@ -19,14 +19,15 @@
 #define EXIT_INTERRUPTED 130
 
 static const BenchGroup groups[] = {
-    {"launch", "start, stop and restart", bench_launch},
-    {"memory", "memory and idle wake-ups", bench_memory},
-    {"handover", "hand-over to the VM", bench_handover},
-    {"clients", "handshakes of host programs", bench_clients},
-    {"signals", "signals between host processes", bench_signals},
-    {"guest", "round trips and throughput with a Linux guest", bench_guest},
-    {"growth", "start and memory by regions, window, pages", bench_growth},
-    {"guest-growth", "round trips and throughput by regions, window, pages", bench_guest_growth},
+    {"launch", "start, stop and restart", bench_launch, FALSE},
+    {"memory", "memory and idle wake-ups", bench_memory, FALSE},
+    {"handover", "hand-over to the VM", bench_handover, FALSE},
+    {"clients", "handshakes of host programs", bench_clients, FALSE},
+    {"signals", "signals between host processes", bench_signals, FALSE},
+    {"guest", "round trips and throughput with a Linux guest", bench_guest, TRUE},
+    {"growth", "start and memory by regions, window, pages", bench_growth, FALSE},
+    {"guest-growth", "round trips and throughput by regions, window, pages", bench_guest_growth,
+     TRUE},
 };
 
 static gboolean as_json, as_markdown, is_quick;
@@ -65,6 +66,14 @@ static gboolean wants(const BenchGroup *group)
     g_auto(GStrv) names = g_strsplit(only != NULL ? only : "", ",", -1);
 
     return only == NULL || g_strv_contains((const char *const *)names, group->name);
+}
+
+static gboolean needs_linux_guest(void)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(groups); i++)
+        if (groups[i].is_linux && wants(&groups[i]))
+            return TRUE;
+    return FALSE;
 }
 
 static const char *find_unknown_group(char **names)
@@ -194,7 +203,8 @@ int main(int argc, char **argv)
     if (!locate_programs())
         return EXIT_FAILURE;
     raise_file_limit();
-    locate_linux_guest();
+    if (needs_linux_guest())
+        locate_linux_guest();
     run_begin();
     used = accel;
     if (!accel_choose(&used, &why))

@@ -54,13 +54,15 @@ static void send_figures(int fd)
     }
 }
 
-/* A terminal's ctrl-c comes here too; what is to be done about it is the parent's. */
+/* In a group of its own, so that a terminal's ctrl-c comes to the parent alone. Stdout is the
+ * parent's as well: a failed assertion would write there. */
 static void measure(const BenchGroup *group, const BenchOptions *options, int fd)
 {
     sigset_t set;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     setpgid(0, 0);
+    dup2(STDERR_FILENO, STDOUT_FILENO);
     fill_set(&set);
     sigprocmask(SIG_UNBLOCK, &set, NULL);
     group->measure(options);

@@ -23,11 +23,16 @@ typedef struct {
     const char *accel;
 } BenchOptions;
 
-/** BenchGroup: @measure: reports its figures to those of its process, and ends that on failure */
+/**
+ * BenchGroup:
+ * @measure: reports its figures to those of its process, and ends that on failure
+ * @is_linux: whether it needs a Linux guest
+ */
 typedef struct {
     const char *name;
     const char *summary;
     void (*measure)(const BenchOptions *options);
+    gboolean is_linux;
 } BenchGroup;
 
 /** run_begin: keeps the signals that end a run from doing so at once; to be called first */
