@@ -23,7 +23,7 @@
 #define STATUS_ERROR 1
 
 static char port_path[300];
-static uint32_t vsock_port;
+static int vsock_listener;
 static char buffer[BUFFER_SIZE];
 
 /* Without udev no link has the name of a port; sysfs has it. */
@@ -164,23 +164,21 @@ void cvd_agent_virtio_sink(const char *name)
         cvd_agent_job_start("virtio-sink", run_virtio_sink);
 }
 
-static int listen_on_vsock(void)
+static int listen_on_vsock(uint32_t port)
 {
     struct sockaddr_vm address = {
-        .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = vsock_port};
+        .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = port};
     int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 1) < 0)
-        return cvd_agent_fail("vsock port %u: %s", vsock_port, strerror(errno));
+        return cvd_agent_fail("vsock port %u: %s", port, strerror(errno));
     return fd;
 }
 
 static int run_vsock_echo(void)
 {
-    int listener = listen_on_vsock();
-
-    while (listener >= 0) {
-        int fd = accept(listener, NULL, NULL);
+    for (;;) {
+        int fd = accept(vsock_listener, NULL, NULL);
         ssize_t n;
 
         if (fd < 0 && errno != EINTR && errno != ECONNABORTED)
@@ -196,6 +194,9 @@ static int run_vsock_echo(void)
 
 void cvd_agent_vsock_echo(uint32_t port)
 {
-    vsock_port = port;
+    vsock_listener = listen_on_vsock(port);
+    if (vsock_listener < 0)
+        return;
     cvd_agent_job_start("vsock-echo", run_vsock_echo);
+    close(vsock_listener);
 }
