@@ -39,7 +39,7 @@ static const struct {
 } ways[N_WAYS] = {
     [WAY_RING] = {"ring", "ring in a region"},
     [WAY_VIRTIO] = {"virtio", "virtio-serial"},
-    [WAY_HOST] = {"host", "ring between two host processes"},
+    [WAY_HOST] = {"host", "ring between host processes"},
 };
 
 static char *size_text(guint size)
