@@ -82,19 +82,41 @@ static gboolean has_ended(pid_t pid)
     return waitpid(pid, &status, WNOHANG) != 0;
 }
 
+/* Its own process group, so that its children end with it. */
+static pid_t start_attack(TestAttack attack, gconstpointer data, guint *count)
+{
+    /* Those that it leaves behind become our children, for us to wait for. */
+    g_assert_cmpint(prctl(PR_SET_CHILD_SUBREAPER, 1), ==, 0);
+    pid_t pid = fork();
+    g_assert_cmpint(pid, >=, 0);
+    if (pid == 0) {
+        setpgid(0, 0);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        attack(data, count);
+        _exit(0);
+    }
+    setpgid(pid, pid);
+    return pid;
+}
+
+/* A child of the attack that is still dying would be a peer that still lives, and rightly keep
+ * its place. */
+static void end_attack(pid_t pid)
+{
+    g_assert_cmpint(kill(-pid, SIGKILL), ==, 0);
+    while (waitpid(-pid, NULL, 0) > 0)
+        ;
+    g_assert_cmpint(errno, ==, ECHILD);
+    g_assert_cmpint(prctl(PR_SET_CHILD_SUBREAPER, 0), ==, 0);
+}
+
 guint test_witness_attack(TestWitness *witness, TestAttack attack, gconstpointer data, guint goal)
 {
     guint *count =
         mmap(NULL, sizeof *count, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     g_assert_true(count != MAP_FAILED);
-    pid_t pid = fork();
-    g_assert_cmpint(pid, >=, 0);
-    if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        attack(data, count);
-        _exit(0);
-    }
+    pid_t pid = start_attack(attack, data, count);
     gint64 deadline_us = g_get_monotonic_time() + TEST_TIMEOUT_MS * 1000;
     for (guint i = 0; i < TEST_WITNESS_VISITS || __atomic_load_n(count, __ATOMIC_SEQ_CST) < goal;
          i++) {
@@ -104,8 +126,7 @@ guint test_witness_attack(TestWitness *witness, TestAttack attack, gconstpointer
         if (g_get_monotonic_time() > deadline_us)
             g_error("the attack does not come to %u: it stands at %u", goal, *count);
     }
-    kill(pid, SIGKILL);
-    g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
+    end_attack(pid);
     guint reached = *count;
     munmap(count, sizeof *count);
     return reached;
