@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define MIB ((gsize)1024 * 1024)
+
 typedef struct {
     TestLogDir logs;
     CvdConfig *config;
@@ -131,6 +133,29 @@ static void test_files(Fixture *f, gconstpointer data)
     }
 }
 
+/* With huge pages what nobody has written is no hole, either. */
+static void test_zeros(Fixture *f, gconstpointer data)
+{
+    const gsize size = 16 * MIB, at = 5 * MIB - 2; /* over the border of two pages */
+    CvdRecord record = make_record(f);
+    g_autofree char *wanted = g_malloc0(size);
+    gsize copy_size;
+    struct stat st;
+
+    memcpy(wanted + at, "text", 4);
+    g_assert_cmpint(pwrite(f->window, wanted, size, 0), ==, size);
+    cvd_record_write(f->logs.dir, &record, f->window);
+
+    g_autoptr(GBytes) copy = test_log_dir_read(&f->logs, CVD_RECORD_WINDOW_FILE);
+    const char *bytes = g_bytes_get_data(copy, &copy_size);
+    g_assert_cmpmem(bytes, copy_size, wanted, size);
+
+    g_autofree char *path =
+        g_build_filename(cvd_instance_dir_get_path(f->logs.dir), CVD_RECORD_WINDOW_FILE, NULL);
+    g_assert_no_errno(stat(path, &st));
+    g_assert_cmpint(st.st_blocks, <, (gint64)MIB / 512);
+}
+
 static void test_empty_window(Fixture *f, gconstpointer data)
 {
     CvdRecord record = make_record(f);
@@ -167,6 +192,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     add("/failure-record/json", test_json);
     add("/failure-record/files", test_files);
+    add("/failure-record/zeros", test_zeros);
     add("/failure-record/empty-window", test_empty_window);
     add("/failure-record/256-mib-and-a-page", test_too_much_data);
     return g_test_run();
