@@ -7,10 +7,10 @@ G_BEGIN_DECLS
 
 /**
  * cvd_explain_failure:
- * @how: how QEMU ended; of one that was killed the last line says nothing
+ * @how: how QEMU ended; where it was killed, or a guest chose the status, the lines do not say why
  * @lines: (array zero-terminated=1): the last lines that QEMU printed
  *
- * Knows the ways in which QEMU usually refuses to start. Pure.
+ * Knows the ways in which QEMU usually refuses to start; of several lines the last counts. Pure.
  *
  * Returns: (transfer full) (nullable): what happened and what to do about it, one sentence or two;
  *   %NULL for a failure that is not known

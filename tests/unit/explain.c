@@ -8,7 +8,7 @@
 
 static const struct {
     const char *name;
-    const char *lines[3];
+    const char *lines[4];
     const char *wanted;
 } cases[] = {
     {"device",
@@ -29,11 +29,54 @@ static const struct {
         "'none'"},
      "qemu.netdevs"},
     {"bus", {Q "-device i6300esb,bus=nosuch: Bus 'nosuch' not found"}, "bridge"},
+    {"controller",
+     {Q "-device {\"driver\":\"usb-tablet\"}: No 'usb-bus' bus found for device 'usb-tablet'"},
+     "qemu-xhci"},
+    {"no-drive",
+     {Q "-device {\"driver\":\"virtio-blk-pci\"}: drive property not set"},
+     "\"drive\""},
+    {"property-type",
+     {Q "-device {\"driver\":\"e1000\",\"addr\":true}: Invalid parameter type for 'addr', expected "
+        "int or str"},
+     "another kind"},
+    {"property-number",
+     {Q "-device {\"driver\":\"isa-debug-exit\",\"iobase\":true}: Parameter 'iobase' expects "
+        "uint64"},
+     "another kind"},
+    {"id-of-devices",
+     {Q "-device {\"driver\":\"pvpanic-pci\",\"id\":\"a\"}: Duplicate device ID 'a'"},
+     "choose another"},
+    {"id-of-disks",
+     {Q
+      "-blockdev {\"driver\":\"file\",\"node-name\":\"n\",\"filename\":\"d.img\"}: Duplicate nodes "
+      "with node-name='n'"},
+     "choose another"},
+    {"id-of-objects",
+     {Q "attempt to add duplicate property 'n' to object (type 'container')"},
+     "choose another"},
     {"id", {Q "-device pvpanic-pci,id=a: Duplicate ID 'a' for device"}, "choose another"},
     {"slot",
      {Q "-device pvpanic-pci,addr=10: PCI: slot 16 function 0 not available for pvpanic-pci, in "
         "use by pvpanic-pci,id=(null)"},
      "ivshmem.address"},
+    {"slot-shared",
+     {Q "-device {\"driver\":\"e1000\",\"addr\":\"0x10.0\"}: PCI: 10.0 indicates single function, "
+        "but "
+        "10.1 is already populated."},
+     "multifunction"},
+    {"slot-shared-later",
+     {Q "-device {\"driver\":\"e1000\",\"addr\":\"0x10.1\"}: PCI: single function device can't be "
+        "populated in function 10.1"},
+     "multifunction"},
+    {"cpu-feature", {Q "Property 'qemu64-x86_64-cpu.nosuch' not found"}, "qemu.cpu"},
+    {"cpu-feature-value",
+     {Q "can't apply global qemu64-x86_64-cpu.level=foo: Parameter 'level' expects uint64"},
+     "qemu.cpu"},
+    {"machine-property", {Q "Property 'pc-q35-7.2-machine.foo' not found"}, "qemu.machine"},
+    {"machine-memory", {Q "Memory backend 'nosuch' not found"}, "qemu.objects"},
+    {"accelerator-property",
+     {Q "-accel kvm,foo=1: Property 'kvm-accel.foo' not found"},
+     "qemu.accel"},
     {"netdev-type",
      {Q "-netdev {\"type\":\"nosuch\",\"id\":\"n\"}: Parameter 'type' does not accept value "
         "'nosuch'"},
@@ -41,6 +84,12 @@ static const struct {
     {"display-type",
      {Q "-display nosuch: Parameter 'type' does not accept value 'nosuch'"},
      "-display help"},
+    {"display-value",
+     {Q "-display gtk,gl=maybe: Parameter 'gl' does not accept value 'maybe'"},
+     "its documentation"},
+    {"sound-driver",
+     {Q "-audiodev nosuch,id=a: Parameter 'driver' does not accept value 'nosuch'"},
+     "its documentation"},
     {"object-type",
      {Q "-object {\"qom-type\":\"nosuch\",\"id\":\"n\"}: Parameter 'qom-type' does not accept "
         "value 'nosuch'"},
@@ -57,6 +106,14 @@ static const struct {
       "-netdev {\"type\":\"user\",\"id\":\"n\",\"hostfwd\":[{\"str\":\"tcp::18765-:22\"}]}: Could "
       "not set up host forwarding rule 'tcp::18765-:22'"},
      "hostfwd"},
+    {"hostfwd-text",
+     {Q "-netdev {\"type\":\"user\",\"id\":\"n\",\"hostfwd\":[{\"str\":\"foo\"}]}: Invalid host "
+        "forwarding rule 'foo' (No : separators)"},
+     "tcp:"},
+    {"nobody-listens",
+     {Q "-chardev socket,id=a,host=127.0.0.1,port=1: Failed to connect to '127.0.0.1:1': "
+        "Connection refused"},
+     "server=on"},
     {"address",
      {Q "-chardev socket,id=a,host=127.0.0.1,port=18765,server=on,wait=off: Failed to find an "
         "available port: Address already in use"},
@@ -65,6 +122,23 @@ static const struct {
      {Q "-device virtio-blk-pci,drive=n: Failed to get \"write\" lock",
       "Is another process using the image [d.img]?"},
      "qemu-img create -b"},
+    {"image-lock-of-a-reader",
+     {Q "-device {\"driver\":\"virtio-blk-pci\",\"drive\":\"n\"}: Failed to get shared \"write\" "
+        "lock",
+      "Is another process using the image [d.img]?"},
+     "qemu-img create -b"},
+    {"image-format",
+     {Q "-blockdev {\"driver\":\"qcow2\",\"node-name\":\"n\",\"file\":{\"driver\":\"file\","
+        "\"filename\":\"d.img\"}}: Image is not in qcow2 format"},
+     "qemu-img info"},
+    {"image-refers",
+     {Q "-blockdev {\"driver\":\"raw\",\"node-name\":\"n\",\"file\":\"nosuch\"}: Cannot find "
+        "device='nosuch' nor node-name='nosuch'"},
+     "put what is referred to first"},
+    {"image-is-a-directory",
+     {Q "-blockdev {\"driver\":\"file\",\"node-name\":\"n\",\"filename\":\"/tmp\"}: Could not open "
+        "'/tmp': Is a directory"},
+     "\"filename\""},
     {"firmware", {"qemu: could not load PC BIOS 'nosuch.bin'"}, "qemu.firmware"},
     {"option-rom",
      {Q "-device {\"driver\":\"virtio-net-pci\",\"romfile\":\"nosuch\"}: failed to find romfile "
@@ -72,13 +146,14 @@ static const struct {
      "ipxe-qemu"},
     {"memory",
      {Q "cannot set up guest memory 'pc.ram': Cannot allocate memory"},
-     "lower qemu.memory (ulimit -v"},
+     "lower qemu.memory"},
     {"memory-of-translator",
-     {Q "allocate 1073741824 bytes for jit buffer: Cannot allocate memory"},
+     {Q "-accel tcg: allocate 1073741824 bytes for jit buffer: Cannot allocate memory"},
      "raise the limit"},
     {"memory-backend",
      {Q "unable to map backing store for guest RAM: Cannot allocate memory"},
      "vm.nr_hugepages"},
+    {"memory-lock", {Q "mlockall: Cannot allocate memory", Q "locking memory failed"}, "ulimit -l"},
     {"kernel-missing",
      {"qemu: could not open kernel file '/nonexist': No such file or directory"},
      "qemu.kernel"},
@@ -93,6 +168,20 @@ static const struct {
      {"qemu: error reading initrd /nonexist: Failed to open file “/nonexist”: open() failed: No "
       "such file or directory"},
      "qemu.initrd"},
+    {"initrd-denied",
+     {"qemu: error reading initrd k.img: Failed to open file “k.img”: open() failed: Permission "
+      "denied"},
+     "qemu.initrd"},
+    {"initrd-too-large",
+     {"qemu: initrd is too large, cannot support.(max: 134053887, need 314572800)"},
+     "qemu.memory"},
+    {"terminal", {"We need a terminal output"}, "qemu.display"},
+    {"spice",
+     {Q "Failed to launch spice+unix:///tmp/.G3BOZ3/spice.sock URI: Operation not supported",
+      Q "You need a capable Spice client, such as virt-viewer 8.0"},
+     "virt-viewer"},
+    {"egl", {Q "egl: no drm render node available", Q "egl: render node init failed"}, "OpenGL"},
+    {"opengl", {Q "-device {\"driver\":\"virtio-vga-gl\"}: opengl is not available"}, "OpenGL"},
     {"gtk", {"gtk initialization failed"}, "qemu.display"},
     {"sdl", {"Could not initialize SDL(x11 not available) - exiting"}, "qemu.display"},
     {"machine",
@@ -103,15 +192,30 @@ static const struct {
     {"smp",
      {Q "Invalid SMP CPUs 10000. The max CPUs supported by machine 'pc-q35-7.2' is 288"},
      "qemu.smp"},
+    {"smp-text", {Q "Parameter 'smp.cpus' expects integer"}, "qemu.smp"},
+    {"smp-product",
+     {Q "Invalid CPU topology: product of the hierarchy must match maxcpus: sockets (3) * dies (1) "
+        "* cores (1) * threads (1) != maxcpus (4)"},
+     "qemu.smp"},
+    {"sandbox-not-allowed",
+     {Q "-sandbox on: failed to load seccomp syscall filter in kernel: Operation not permitted"},
+     "qemu.sandbox=false"},
+    {"sandbox-text",
+     {Q "-sandbox on,spawn=maybe: invalid argument for spawn"},
+     "check its spelling"},
     {"kvm-denied",
      {"Could not access KVM kernel module: Permission denied",
-      Q "failed to initialize kvm: Permission denied"},
+      Q "-accel kvm: failed to initialize kvm: Permission denied"},
      "group kvm"},
     {"kvm-missing",
      {"Could not access KVM kernel module: No such file or directory",
-      Q "failed to initialize kvm: No such file or directory"},
+      Q "-accel kvm: failed to initialize kvm: No such file or directory"},
      "kvm_intel or kvm_amd"},
-    {"kvm-busy", {Q "failed to initialize kvm: Device or resource busy"}, "another hypervisor"},
+    {"kvm-is-something-else",
+     {"kvm version too old",
+      Q "-accel kvm: failed to initialize kvm: Inappropriate ioctl for device"},
+     "qemu.accel=tcg"},
+    {"cpu-of-kvm", {Q "CPU model 'host' requires KVM or HVF"}, "qemu.cpu"},
     {"image-denied",
      {Q
       "-blockdev {\"driver\":\"file\",\"node-name\":\"n\",\"filename\":\"d.img\"}: Could not open "
@@ -126,17 +230,37 @@ static const struct {
       "-netdev {\"type\":\"tap\",\"id\":\"n\",\"script\":\"no\",\"downscript\":\"no\"}: could not "
       "open /dev/net/tun: Permission denied"},
      "ip tuntap"},
+    {"tap-missing",
+     {Q "-netdev {\"type\":\"tap\",\"id\":\"n\"}: could not open /dev/net/tun: No such file or "
+        "directory"},
+     "module tun"},
+    {"socket-denied",
+     {Q "-chardev socket,id=a,path=/root/x,server=on,wait=off: Failed to unlink socket /root/x: "
+        "Permission denied"},
+     "qemu.run_as"},
+    {"chardev-type",
+     {Q "-chardev nosuch,id=a: 'nosuch' is not a valid char driver name"},
+     "-chardev help"},
+    {"host-device",
+     {Q "-device vfio-pci,host=00:1f.7: vfio /sys/bus/pci/devices/0000:00:1f.7: no such host "
+        "device: No such file or directory"},
+     "lspci"},
     {"vsock",
      {Q "-device vhost-vsock-pci,guest-cid=3: vhost-vsock: failed to open vhost device: No such "
         "file or directory"},
      "vhost_vsock"},
     {"option", {Q "-nosuch: invalid option"}, "qemu.extra_args"},
     {"option-key", {Q "-vnc :99,foo: Invalid parameter 'foo'"}, "does not know"},
-    /* A warning that came before does not hide the reason. */
-    {"after-a-warning",
-     {Q "warning: host doesn't support requested feature: CPUID.01H:ECX.pni [bit 0]",
-      Q "-nosuch: invalid option"},
-     "qemu.extra_args"},
+    /* An accelerator that it could do without is not why it gave up, the last line is. */
+    {"after-another-accelerator",
+     {"Could not access KVM kernel module: Permission denied",
+      Q "-accel kvm: failed to initialize kvm: Permission denied",
+      Q "-accel nosuch: invalid accelerator nosuch"},
+     "-accel help"},
+    {"before-a-hint",
+     {Q "-vnc :99,foo: warning: short-form boolean option 'foo' deprecated",
+      "Please use foo=on instead", Q "-vnc :99,foo: Invalid parameter 'foo'"},
+     "does not know"},
 };
 
 static const CvdExit gave_up = {.is_known = TRUE, .value = 1};
@@ -161,16 +285,28 @@ static void test_unknown(void)
     g_assert_null(cvd_explain_failure(gave_up, other));
 }
 
+/* It went on after these. */
+static void test_remark(void)
+{
+    static const char *const lines[] = {
+        Q "warning: netdev n: No such file or directory",
+        Q "info: Launching display with URI: spice+unix:///tmp/Permission denied", NULL};
+
+    g_assert_null(cvd_explain_failure(gave_up, lines));
+}
+
 /* What it warned of when it started is not why it was killed hours later. */
 static void test_killed(void)
 {
     const CvdExit killed = {.is_known = TRUE, .is_signal = TRUE, .value = 9};
     const CvdExit given_up = {0};
     const CvdExit quit = {.is_known = TRUE};
+    const CvdExit of_guest = {.is_known = TRUE, .value = 3}; /* isa-debug-exit */
 
     g_assert_null(cvd_explain_failure(killed, cases[0].lines));
     g_assert_null(cvd_explain_failure(given_up, cases[0].lines));
     g_assert_null(cvd_explain_failure(quit, cases[0].lines));
+    g_assert_null(cvd_explain_failure(of_guest, cases[0].lines));
 }
 
 int main(int argc, char **argv)
@@ -181,6 +317,7 @@ int main(int argc, char **argv)
         g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_known);
     }
     g_test_add_func("/explain/unknown", test_unknown);
+    g_test_add_func("/explain/remark", test_remark);
     g_test_add_func("/explain/killed", test_killed);
     return g_test_run();
 }
