@@ -9,7 +9,7 @@ G_BEGIN_DECLS
  * cvd_source_watch_fd:
  * @fd: a descriptor, which must outlive the source
  * @condition: what to wait for
- * @callback: called for it
+ * @callback: called for it; also from within itself, if it runs the context
  *
  * Returns: (transfer full): a source that is attached to the thread's default #GMainContext
  */

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "launcher/launch-common.h"
 
+#include "base/error.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/source.h"
 
-#include <glib-unix.h>
+#include <errno.h>
 #include <signal.h>
-
-static const int stop_signals[] = {SIGINT, SIGTERM, SIGHUP};
+#include <sys/signalfd.h>
+#include <unistd.h>
 
 static void log_client_attached(CvdServer *server, int pid, const char *region, gpointer data)
 {
@@ -88,36 +90,62 @@ void cvd_host_stop(CvdHost *host, gboolean has_failed)
     g_clear_pointer(&host->vm_socket, g_free);
 }
 
-void cvd_stop_sources_attach(CvdStopSources *sources, guint timeout_s, GSourceFunc on_signal,
-                             GSourceFunc on_hangup, GSourceFunc on_time_limit, gpointer user_data)
+/* GLib's own sources for signals need a thread, and with a second one every fork and each growth of
+ * the table of descriptors costs more. */
+static gboolean on_signal_readable(int fd, GIOCondition condition, gpointer data)
 {
-    g_autoptr(GMainContext) context = g_main_context_ref_thread_default();
+    const CvdStopSources *sources = data;
+    struct signalfd_siginfo info;
 
-    for (gsize i = 0; i < G_N_ELEMENTS(stop_signals); i++) {
-        sources->signals[i] = g_unix_signal_source_new(stop_signals[i]);
-        g_source_set_callback(sources->signals[i],
-                              stop_signals[i] == SIGHUP ? on_hangup : on_signal, user_data, NULL);
-        g_source_set_priority(sources->signals[i], G_PRIORITY_HIGH);
-        g_source_attach(sources->signals[i], context);
+    if (read(fd, &info, sizeof info) != sizeof info)
+        return G_SOURCE_CONTINUE;
+    if (info.ssi_signo == SIGHUP)
+        sources->handlers->hangup(sources->user_data);
+    else
+        sources->handlers->signal(sources->user_data);
+    return G_SOURCE_CONTINUE;
+}
+
+static gboolean on_time_limit(gpointer data)
+{
+    const CvdStopSources *sources = data;
+
+    sources->handlers->time_limit(sources->user_data);
+    return G_SOURCE_REMOVE;
+}
+
+gboolean cvd_stop_sources_attach(CvdStopSources *sources, guint timeout_s,
+                                 const CvdStopHandlers *handlers, gpointer user_data,
+                                 GError **error)
+{
+    sigset_t signals;
+
+    *sources = (CvdStopSources){.handlers = handlers, .user_data = user_data};
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    sources->signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (sources->signal_fd < 0) {
+        cvd_set_error_errno(error, CVD_ERROR_RESOURCES, errno, "cannot wait for signals");
+        return FALSE;
     }
+    sources->signals =
+        cvd_source_watch_fd(sources->signal_fd, G_IO_IN, on_signal_readable, sources);
+    g_source_set_priority(sources->signals, G_PRIORITY_HIGH);
     if (timeout_s > 0) {
+        g_autoptr(GMainContext) context = g_main_context_ref_thread_default();
         sources->time_limit = g_timeout_source_new_seconds(timeout_s);
-        g_source_set_callback(sources->time_limit, on_time_limit, user_data, NULL);
+        g_source_set_callback(sources->time_limit, on_time_limit, sources, NULL);
         g_source_attach(sources->time_limit, context);
     }
+    return TRUE;
 }
 
 void cvd_stop_sources_clear(CvdStopSources *sources)
 {
-    sigset_t blocked;
-
-    /* Without its source a signal would kill, and leave behind what is still to be removed. */
-    sigemptyset(&blocked);
-    for (gsize i = 0; i < G_N_ELEMENTS(stop_signals); i++)
-        sigaddset(&blocked, stop_signals[i]);
-    pthread_sigmask(SIG_BLOCK, &blocked, NULL);
-
-    for (gsize i = 0; i < G_N_ELEMENTS(sources->signals); i++)
-        cvd_source_clear(&sources->signals[i]);
+    cvd_source_clear(&sources->signals);
     cvd_source_clear(&sources->time_limit);
+    cvd_close_fd(&sources->signal_fd);
 }

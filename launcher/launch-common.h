@@ -53,24 +53,44 @@ CvdControl *cvd_host_open_control(const CvdHost *host, const CvdConfig *config,
 void cvd_host_stop(CvdHost *host, gboolean has_failed);
 
 /**
+ * CvdStopHandlers:
+ * @signal: called at each SIGINT and SIGTERM
+ * @hangup: called at each SIGHUP
+ * @time_limit: called once
+ */
+typedef struct {
+    void (*signal)(gpointer user_data);
+    void (*hangup)(gpointer user_data);
+    void (*time_limit)(gpointer user_data);
+} CvdStopHandlers;
+
+/**
  * CvdStopSources:
  *
  * The sources through which a user ends a launch: SIGINT, SIGTERM and SIGHUP, and the time limit.
  */
 typedef struct {
-    GSource *signals[3];
+    const CvdStopHandlers *handlers;
+    gpointer user_data;
+    int signal_fd;
+    GSource *signals;
     GSource *time_limit;
 } CvdStopSources;
 
 /**
  * cvd_stop_sources_attach:
+ * @sources: (out caller-allocates): to be cleared, also after an error
  * @timeout_s: 0 = no limit
- * @on_signal: called at each SIGINT and SIGTERM
- * @on_hangup: called at each SIGHUP
- * @on_time_limit: called once
+ * @handlers: as long as @sources
+ * @error: %CVD_ERROR_RESOURCES
+ *
+ * Blocks the signals, for all threads that are made from now on and for good: what is to be
+ * removed at the end must not be left behind by a signal that comes later. A child has to
+ * unblock them.
  */
-void cvd_stop_sources_attach(CvdStopSources *sources, guint timeout_s, GSourceFunc on_signal,
-                             GSourceFunc on_hangup, GSourceFunc on_time_limit, gpointer user_data);
+gboolean cvd_stop_sources_attach(CvdStopSources *sources, guint timeout_s,
+                                 const CvdStopHandlers *handlers, gpointer user_data,
+                                 GError **error);
 void cvd_stop_sources_clear(CvdStopSources *sources);
 
 G_END_DECLS

@@ -47,8 +47,10 @@ static GError *not_here(void)
                                "the instance runs with --serve-only: QEMU is somebody else's");
 }
 
-static void stop(ServeOnly *serve)
+static void stop(gpointer data)
 {
+    ServeOnly *serve = data;
+
     g_message("stopping");
     serve->is_stopping = TRUE;
     cvd_control_status_changed(serve->control);
@@ -93,20 +95,13 @@ static const CvdControlHandlers handlers = {
 
 /* ---- Events ---- */
 
-static gboolean on_signal(gpointer data)
-{
-    stop(data);
-    return G_SOURCE_CONTINUE;
-}
-
-static gboolean on_time_limit(gpointer data)
+static void on_time_limit(gpointer data)
 {
     ServeOnly *serve = data;
 
     g_message("stopped, as the time of --timeout was over");
     serve->exit_status = 1;
     g_main_loop_quit(serve->loop);
-    return G_SOURCE_REMOVE;
 }
 
 static void on_vm_attached(CvdServer *server, int pid, gpointer data)
@@ -170,15 +165,16 @@ static void end(ServeOnly *serve)
 
 int cvd_launch_serve_only(const CvdConfig *config, const CvdLaunchOptions *options)
 {
+    static const CvdStopHandlers stop_handlers = {stop, stop, on_time_limit};
     g_autoptr(GMainContext) context = g_main_context_ref_thread_default();
     g_autoptr(GMainLoop) loop = g_main_loop_new(context, FALSE);
     ServeOnly serve = {.loop = loop};
-    CvdStopSources stop_sources = {0};
+    CvdStopSources stop_sources;
     g_autoptr(GError) error = NULL;
 
-    cvd_stop_sources_attach(&stop_sources, options->timeout_s, on_signal, on_signal, on_time_limit,
-                            &serve);
-    if (start(&serve, config, &error)) {
+    if (cvd_stop_sources_attach(&stop_sources, options->timeout_s, &stop_handlers, &serve,
+                                &error) &&
+        start(&serve, config, &error)) {
         g_message("serving without a VM; start QEMU with the arguments on stdout, ctrl-c stops");
         print_attach_args(config, &serve.host);
         cvd_log_never_block();

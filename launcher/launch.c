@@ -314,22 +314,19 @@ void cvd_launch_handle(CvdLaunch *launch, CvdEvent event)
     tell_state(launch);
 }
 
-static gboolean on_signal(gpointer data)
+static void on_signal(gpointer data)
 {
     cvd_launch_handle(data, CVD_EVENT_STOP_REQUESTED);
-    return G_SOURCE_CONTINUE;
 }
 
-static gboolean on_hangup(gpointer data)
+static void on_hangup(gpointer data)
 {
     cvd_launch_handle(data, CVD_EVENT_HANGUP);
-    return G_SOURCE_CONTINUE;
 }
 
-static gboolean on_time_limit(gpointer data)
+static void on_time_limit(gpointer data)
 {
     cvd_launch_handle(data, CVD_EVENT_TIME_LIMIT);
-    return G_SOURCE_REMOVE;
 }
 
 static void on_handed_over(CvdServer *server, gpointer data)
@@ -502,6 +499,7 @@ static int finish(CvdLaunch *launch)
 
 int cvd_launch(const CvdConfig *config, const CvdQemuTools *tools, const CvdLaunchOptions *options)
 {
+    static const CvdStopHandlers stop_handlers = {on_signal, on_hangup, on_time_limit};
     g_autoptr(GMainContext) context = g_main_context_ref_thread_default();
     g_autoptr(GMainLoop) loop = g_main_loop_new(context, FALSE);
     g_autoptr(GError) error = NULL;
@@ -523,9 +521,9 @@ int cvd_launch(const CvdConfig *config, const CvdQemuTools *tools, const CvdLaun
         .loop = loop,
     };
 
-    cvd_stop_sources_attach(&launch.stop_sources, options->timeout_s, on_signal, on_hangup,
-                            on_time_limit, &launch);
-    if (!start(&launch, &error)) {
+    if (!cvd_stop_sources_attach(&launch.stop_sources, options->timeout_s, &stop_handlers, &launch,
+                                 &error) ||
+        !start(&launch, &error)) {
         g_critical("%s", error->message);
         clear(&launch, FALSE);
         return 1;

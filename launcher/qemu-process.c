@@ -32,14 +32,18 @@ typedef struct {
 } ChildSetup;
 
 /*
- * Runs in the child, between fork and exec. A change of ids takes the death signal away, so it
+ * Runs in the child, between fork and exec. The launcher's own stop signals are blocked
+ * (launch-common.c), QEMU's must not be. A change of ids takes the death signal away, so it
  * comes after that; and if the launcher died before it was set, no signal will come.
  */
 static void set_up_child(gpointer data)
 {
     static const char text[] = "cvd-launch: cannot become the user of qemu.run_as\n";
     const ChildSetup *setup = data;
+    sigset_t none;
 
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
     setpgid(0, 0);
     signal(SIGPIPE, SIG_DFL);
     signal(SIGTTIN, SIG_DFL);
