@@ -48,8 +48,8 @@ static CvdServer *server_new(const CvdConfig *config, const char *vm_socket, con
     return server;
 }
 
-gboolean cvd_host_start(CvdHost *host, const CvdConfig *config, CvdVmAccess vm_access,
-                        GError **error)
+gboolean cvd_host_open(CvdHost *host, const CvdConfig *config, CvdVmAccess vm_access,
+                       GError **error)
 {
     *host = (CvdHost){0};
     host->dir = cvd_instance_dir_acquire(config->name, error);
@@ -60,7 +60,7 @@ gboolean cvd_host_start(CvdHost *host, const CvdConfig *config, CvdVmAccess vm_a
     host->vm_socket = config->vm_socket != NULL ? g_strdup(config->vm_socket)
                                                 : g_build_filename(dir, "vm.sock", NULL);
     host->server = server_new(config, host->vm_socket, dir, vm_access);
-    if (!cvd_server_start(host->server, error)) {
+    if (!cvd_server_listen(host->server, error)) {
         cvd_host_stop(host, FALSE);
         return FALSE;
     }

@@ -11,7 +11,7 @@ G_BEGIN_DECLS
 /**
  * CvdHost:
  * @dir: the instance's directory, locked
- * @server: started
+ * @server: listening for the VM, then started
  * @vm_socket: path of the VM socket
  *
  * The host's side of an instance: what is there with QEMU and without.
@@ -23,17 +23,18 @@ typedef struct {
 } CvdHost;
 
 /**
- * cvd_host_start:
+ * cvd_host_open:
  * @host: (out caller-allocates): filled on success
  *
- * Steps 2 to 4 of a start: lock, descriptors, window, doorbells, sockets.
+ * What a VM needs to be started: lock, descriptors, VM socket. Window, doorbells and the clients'
+ * sockets come with cvd_server_start(), while the VM loads.
  */
-gboolean cvd_host_start(CvdHost *host, const CvdConfig *config, CvdVmAccess vm_access,
-                        GError **error);
+gboolean cvd_host_open(CvdHost *host, const CvdConfig *config, CvdVmAccess vm_access,
+                       GError **error);
 
 /**
  * cvd_host_open_control:
- * @host: a started host
+ * @host: an open host
  * @handlers: as for cvd_control_new()
  * @error: as cvd_control_new()
  *

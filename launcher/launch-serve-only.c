@@ -142,9 +142,10 @@ static void print_attach_args(const CvdConfig *config, const CvdHost *host)
 
 static gboolean start(ServeOnly *serve, const CvdConfig *config, GError **error)
 {
-    if (!cvd_host_start(&serve->host, config, CVD_VM_ACCESS_SAME_USER, error))
+    if (!cvd_host_open(&serve->host, config, CVD_VM_ACCESS_SAME_USER, error))
         return FALSE;
-    serve->control = cvd_host_open_control(&serve->host, config, &handlers, serve, error);
+    if (cvd_server_start(serve->host.server, error))
+        serve->control = cvd_host_open_control(&serve->host, config, &handlers, serve, error);
     if (serve->control == NULL) {
         cvd_host_stop(&serve->host, FALSE);
         return FALSE;

@@ -459,13 +459,17 @@ static gboolean open_logs(CvdLaunch *launch, GError **error)
 
 static gboolean start(CvdLaunch *launch, GError **error)
 {
-    if (!cvd_host_start(&launch->host, launch->config, CVD_VM_ACCESS_OWN, error))
+    if (!cvd_host_open(&launch->host, launch->config, CVD_VM_ACCESS_OWN, error))
         return FALSE;
     g_signal_connect(launch->host.server, "vm-handed-over", G_CALLBACK(on_handed_over), launch);
     g_signal_connect(launch->host.server, "vm-detached", G_CALLBACK(on_vm_detached), launch);
+    /* Until its devices want the window, which takes it a while, QEMU loads beside us. */
+    if (!open_logs(launch, error) || !start_vm(launch, error) ||
+        !cvd_server_start(launch->host.server, error))
+        return FALSE;
     launch->control = cvd_host_open_control(&launch->host, launch->config,
                                             &cvd_launch_control_handlers, launch, error);
-    if (launch->control == NULL || !open_logs(launch, error) || !start_vm(launch, error))
+    if (launch->control == NULL)
         return FALSE;
     arm_timer(launch, (int)launch->lifecycle.start_timeout_ms);
     return TRUE;

@@ -11,12 +11,15 @@
 #include "launcher/run-as.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#define REAP_LIMIT_MS 1000
 
 struct CvdQemuProcess {
     pid_t pid; /* 0 once it was reaped */
@@ -122,11 +125,23 @@ CvdQemuProcess *cvd_qemu_process_spawn(char **argv, const CvdQemuFds *fds, const
     return g_steal_pointer(&process);
 }
 
+/* So that nothing of it is left when we end. */
+static void reap(CvdQemuProcess *process)
+{
+    struct pollfd poll_fd = {.fd = process->pidfd, .events = POLLIN};
+
+    if (poll(&poll_fd, 1, REAP_LIMIT_MS) > 0)
+        waitid(P_PIDFD, (id_t)process->pidfd, &(siginfo_t){0}, WEXITED | WNOHANG);
+}
+
 void cvd_qemu_process_free(CvdQemuProcess *process)
 {
     cvd_source_clear(&process->source);
-    if (process->pid != 0)
+    if (process->pid != 0) {
         cvd_qemu_process_kill(process);
+        if (process->pidfd >= 0)
+            reap(process);
+    }
     cvd_close_fd(&process->pidfd);
     g_free(process);
 }

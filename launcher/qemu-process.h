@@ -61,7 +61,8 @@ CvdQemuProcess *cvd_qemu_process_spawn(char **argv, const CvdQemuFds *fds, const
 /**
  * cvd_qemu_process_free:
  *
- * Forgets the process, after killing its group if it has not been seen to exit.
+ * Forgets the process. If it has not been seen to exit its group is killed, and waited for: at most
+ * a second, as one that hangs in the kernel must not hold us.
  */
 void cvd_qemu_process_free(CvdQemuProcess *process);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdQemuProcess, cvd_qemu_process_free)

@@ -238,8 +238,8 @@ static gboolean bind_temp(CvdListener *listener, Attempt *attempt, mode_t mode, 
     set_address(&address, attempt, TRUE);
     if (fchmod(listener->fd, mode) < 0 ||
         bind(listener->fd, (struct sockaddr *)&address, sizeof address) < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot make the socket",
-                            attempt->path);
+        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot make the socket%s",
+                            attempt->path, errno == ENOENT ? " (is /proc mounted?)" : "");
         return FALSE;
     }
     attempt->has_temp = TRUE;

@@ -37,6 +37,7 @@ static guint signals[N_SIGNALS];
 
 typedef enum {
     SERVER_NEW,
+    SERVER_LISTENING, /* on the VM socket; nobody is accepted yet */
     SERVER_STARTED,
     SERVER_STOPPED,
 } ServerState;
@@ -84,13 +85,8 @@ static void client_detached(gpointer owner, int pid)
     g_signal_emit(owner, signals[CLIENT_DETACHED], 0, pid);
 }
 
-static gboolean open_vm_port(CvdServer *server, GError **error)
+static void open_vm_port(CvdServer *server)
 {
-    server->vm_listener =
-        cvd_listener_new(server->options.vm_socket, server->options.socket_mode, error);
-    if (server->vm_listener == NULL)
-        return FALSE;
-
     const CvdVmPortOptions options = {
         .listening_fd = cvd_listener_get_fd(server->vm_listener),
         .n_regions = server->layout->n_regions,
@@ -103,7 +99,6 @@ static gboolean open_vm_port(CvdServer *server, GError **error)
         .owner = server,
     };
     server->vm_port = cvd_vm_port_new(server->context, &options);
-    return TRUE;
 }
 
 static gboolean open_client_door(CvdServer *server, CvdListener **listener, const char *path,
@@ -162,7 +157,8 @@ static gboolean open_all(CvdServer *server, GError **error)
     server->doorbells = cvd_doorbells_new(server->layout->n_regions, error);
     if (server->doorbells == NULL)
         return FALSE;
-    return open_vm_port(server, error) && open_client_port(server, error);
+    open_vm_port(server);
+    return open_client_port(server, error);
 }
 
 static void close_all(CvdServer *server)
@@ -179,12 +175,29 @@ static void close_all(CvdServer *server)
     g_clear_pointer(&server->window, cvd_window_free);
 }
 
-gboolean cvd_server_start(CvdServer *server, GError **error)
+gboolean cvd_server_listen(CvdServer *server, GError **error)
 {
     g_assert(CVD_IS_SERVER(server) && server->state == SERVER_NEW);
 
-    if (!cvd_raise_fd_limit(server->layout->n_regions, error) || !open_all(server, error)) {
+    if (!cvd_raise_fd_limit(server->layout->n_regions, error))
+        return FALSE;
+    server->vm_listener =
+        cvd_listener_new(server->options.vm_socket, server->options.socket_mode, error);
+    if (server->vm_listener == NULL)
+        return FALSE;
+    server->state = SERVER_LISTENING;
+    return TRUE;
+}
+
+gboolean cvd_server_start(CvdServer *server, GError **error)
+{
+    g_assert(CVD_IS_SERVER(server) && server->state <= SERVER_LISTENING);
+
+    if (server->state == SERVER_NEW && !cvd_server_listen(server, error))
+        return FALSE;
+    if (!open_all(server, error)) {
         close_all(server);
+        server->state = SERVER_NEW;
         return FALSE;
     }
     server->state = SERVER_STARTED;
@@ -195,7 +208,7 @@ void cvd_server_stop(CvdServer *server)
 {
     g_assert(CVD_IS_SERVER(server));
 
-    if (server->state != SERVER_STARTED)
+    if (server->state == SERVER_NEW || server->state == SERVER_STOPPED)
         return;
     g_autoptr(CvdServer) kept = g_object_ref(server);
     kept->state = SERVER_STOPPED;
@@ -214,16 +227,21 @@ guint cvd_server_get_n_clients(CvdServer *server)
     return server->client_port != NULL ? cvd_client_port_get_n_clients(server->client_port) : 0;
 }
 
+static gboolean is_open(const CvdServer *server)
+{
+    return server->state == SERVER_LISTENING || server->state == SERVER_STARTED;
+}
+
 /* A full backlog refuses with EAGAIN, as the socket is non-blocking; we are the one to empty it. */
 static gboolean connect_to(CvdServer *server, int fd, const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
     g_strlcpy(address.sun_path, path, sizeof address.sun_path);
-    for (guint i = 0; i < MAX_CONNECT_TRIES && server->state == SERVER_STARTED; i++) {
+    for (guint i = 0; i < MAX_CONNECT_TRIES && is_open(server); i++) {
         if (connect(fd, (const struct sockaddr *)&address, sizeof address) == 0)
             return TRUE;
-        if (errno == EAGAIN)
+        if (errno == EAGAIN && server->vm_port != NULL)
             cvd_vm_port_turn_away(server->vm_port);
         else if (errno != EINTR)
             return FALSE;
@@ -234,7 +252,7 @@ static gboolean connect_to(CvdServer *server, int fd, const char *path)
 
 int cvd_server_connect_vm(CvdServer *server, GError **error)
 {
-    g_assert(CVD_IS_SERVER(server) && server->state == SERVER_STARTED);
+    g_assert(CVD_IS_SERVER(server) && is_open(server));
 
     g_autoptr(CvdServer) kept = g_object_ref(server);
     const char *path = server->options.vm_socket;

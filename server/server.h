@@ -81,13 +81,24 @@ G_DECLARE_FINAL_TYPE(CvdServer, cvd_server, CVD, SERVER, GObject)
 CvdServer *cvd_server_new(CvdLayout *layout, const CvdServerOptions *options);
 
 /**
- * cvd_server_start:
+ * cvd_server_listen:
  * @server: a new server
- * @error: as cvd_window_new(), cvd_doorbells_new() and cvd_listener_new(); %CVD_ERROR_RESOURCES
- *   too when the hard RLIMIT_NOFILE is below 2 × regions + 64
+ * @error: as cvd_listener_new(); %CVD_ERROR_RESOURCES when the hard RLIMIT_NOFILE is below
+ *   2 × regions + 64
  *
- * Raises the soft RLIMIT_NOFILE to the hard one, as descriptors in flight count against it. Creates
- * the window and the doorbells, then listens. After a failure nothing is left behind.
+ * The first part of cvd_server_start(), for who wants a VM to load while the rest is made: raises
+ * the soft RLIMIT_NOFILE to the hard one, as descriptors in flight count against it, and listens on
+ * the VM socket. Whoever connects waits for the rest.
+ */
+gboolean cvd_server_listen(CvdServer *server, GError **error);
+
+/**
+ * cvd_server_start:
+ * @server: a new server, or one that listens
+ * @error: as cvd_server_listen(), cvd_window_new(), cvd_doorbells_new() and cvd_listener_new()
+ *
+ * Listens on the VM socket if that was not done, creates the window and the doorbells, then listens
+ * for clients. After a failure nothing is left behind.
  */
 gboolean cvd_server_start(CvdServer *server, GError **error);
 
@@ -107,7 +118,7 @@ guint cvd_server_get_n_clients(CvdServer *server);
 
 /**
  * cvd_server_connect_vm:
- * @server: a started server
+ * @server: a server that listens, or a started one
  * @error: %CVD_ERROR_FAILED
  *
  * Connects to the server's own VM socket. With %CVD_VM_ACCESS_OWN this is the only way in.

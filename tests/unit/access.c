@@ -8,9 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -306,11 +304,11 @@ enum {
     PROC_NO_MOUNT,
 };
 
-static int start_without_proc(void)
+static int start_without_proc(const char *vm_socket)
 {
     const CvdAccessRule rule = {ALL, 0, NULL, RO};
     g_autoptr(CvdAccessRules) rules = cvd_access_rules_new(&rule, 1);
-    const CvdServerOptions options = {.vm_socket = "/nowhere/vm",
+    const CvdServerOptions options = {.vm_socket = vm_socket,
                                       .client_socket = "/nowhere/client",
                                       .socket_mode = 0600,
                                       .access = rules};
@@ -318,8 +316,9 @@ static int start_without_proc(void)
     g_autoptr(CvdServer) server = cvd_server_new(layout, &options);
     g_autoptr(GError) error = NULL;
 
-    if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, "") < 0 ||
-        mount("tmpfs", "/proc", "tmpfs", 0, NULL) < 0)
+    if (!cvd_server_listen(server, &error))
+        return PROC_WRONG_ERROR;
+    if (!test_mount_tmpfs("/proc", NULL))
         return PROC_NO_MOUNT;
     if (cvd_server_start(server, &error) ||
         strstr(error->message, "an access rule lets somebody only read") == NULL ||
@@ -331,12 +330,15 @@ static int start_without_proc(void)
 /* The error says what needs it. */
 static void test_without_proc(void)
 {
+    g_autofree char *dir = g_dir_make_tmp("cvd-XXXXXX", NULL);
+    g_autofree char *vm_socket = g_build_filename(dir, "vm.sock", NULL);
     int status;
 
     pid_t pid = fork();
     if (pid == 0)
-        _exit(start_without_proc());
+        _exit(start_without_proc(vm_socket));
     g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_cmpint(rmdir(dir), ==, 0); /* the socket went, too */
     g_assert_true(WIFEXITED(status));
     if (WEXITSTATUS(status) == PROC_NO_MOUNT)
         g_test_skip("cannot mount anything here");

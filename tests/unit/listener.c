@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 typedef struct {
@@ -257,6 +258,39 @@ static void test_locked_directory(Fixture *f, gconstpointer data)
 
 #define ADD(name, test) g_test_add("/listener/" name, Fixture, NULL, set_up, test, tear_down)
 
+enum {
+    PROC_FINE,
+    PROC_WRONG_ERROR,
+    PROC_NO_MOUNT,
+};
+
+static int listen_without_proc(const char *path)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!test_mount_tmpfs("/proc", NULL))
+        return PROC_NO_MOUNT;
+    if (cvd_listener_new(path, 0600, &error) != NULL || strstr(error->message, path) == NULL ||
+        strstr(error->message, "is /proc mounted?") == NULL)
+        return PROC_WRONG_ERROR;
+    return PROC_FINE;
+}
+
+static void test_without_proc(Fixture *f, gconstpointer data)
+{
+    int status;
+
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(listen_without_proc(f->path));
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == PROC_NO_MOUNT)
+        g_test_skip("cannot mount anything here");
+    else
+        g_assert_cmpint(WEXITSTATUS(status), ==, PROC_FINE);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -274,5 +308,6 @@ int main(int argc, char **argv)
     ADD("missing-directory", test_missing_directory);
     ADD("replaced-name-is-not-unlinked", test_replaced_name_stays);
     ADD("locked-directory", test_locked_directory);
+    ADD("without-proc", test_without_proc);
     return g_test_run();
 }

@@ -203,18 +203,23 @@ static int hear_message(Fixture *f, int peer, gint64 expected)
     return fd;
 }
 
+static void hear_hand_over(Fixture *f, Vm *vm)
+{
+    g_assert_cmpint(hear_message(f, vm->socket, 0), ==, -1);
+    g_assert_cmpint(hear_message(f, vm->socket, 1), ==, -1);
+    vm->window = hear_message(f, vm->socket, -1);
+    for (guint i = 0; i < N_REGIONS; i++)
+        vm->guest_to_host[i] = hear_message(f, vm->socket, 0);
+    for (guint i = 0; i < N_REGIONS; i++)
+        vm->host_to_guest[i] = hear_message(f, vm->socket, 1);
+}
+
 static Vm vm_attach(Fixture *f)
 {
     Vm vm = {.socket = cvd_server_connect_vm(f->server, NULL)};
 
     g_assert_cmpint(vm.socket, >=, 0);
-    g_assert_cmpint(hear_message(f, vm.socket, 0), ==, -1);
-    g_assert_cmpint(hear_message(f, vm.socket, 1), ==, -1);
-    vm.window = hear_message(f, vm.socket, -1);
-    for (guint i = 0; i < N_REGIONS; i++)
-        vm.guest_to_host[i] = hear_message(f, vm.socket, 0);
-    for (guint i = 0; i < N_REGIONS; i++)
-        vm.host_to_guest[i] = hear_message(f, vm.socket, 1);
+    hear_hand_over(f, &vm);
     return vm;
 }
 
@@ -308,6 +313,35 @@ static void test_start_fails(void)
     g_assert_cmpint(access(f->options.client_socket, F_OK), ==, -1);
     g_assert_cmpint(g_unlink(f->options.legacy_socket), ==, 0);
     g_assert_cmpuint(test_count_fds(), ==, n_fds + 1);
+}
+
+/* A VM may be on its way while the window is made. */
+static void test_listens_first(void)
+{
+    g_autoptr(Fixture) f = fixture_new();
+    g_autoptr(GError) error = NULL;
+
+    make_server(f);
+    g_assert_true(cvd_server_listen(f->server, &error));
+    g_assert_cmpint(access(f->options.client_socket, F_OK), ==, -1);
+    Vm early = {.socket = cvd_server_connect_vm(f->server, &error)};
+    g_assert_no_error(error);
+    g_assert_true(cvd_server_start(f->server, &error));
+    g_assert_no_error(error);
+    hear_hand_over(f, &early);
+    g_assert_cmpstr(f->events->str, ==, "V+ V! ");
+    vm_clear(&early);
+}
+
+static void test_stops_while_listening(void)
+{
+    g_autoptr(Fixture) f = fixture_new();
+
+    make_server(f);
+    g_assert_true(cvd_server_listen(f->server, NULL));
+    cvd_server_stop(f->server);
+    g_assert_cmpint(access(f->options.vm_socket, F_OK), ==, -1);
+    g_assert_cmpint(cvd_server_get_n_clients(f->server), ==, 0);
 }
 
 /* Memory and doorbells are the same ones for the VM and for a client, in both directions. */
@@ -598,6 +632,8 @@ int main(int argc, char **argv)
     g_test_add_func("/server/no-descriptor-is-left", test_no_descriptor_is_left);
     g_test_add_func("/server/limit-of-descriptors", test_limit_of_descriptors);
     g_test_add_func("/server/start-fails", test_start_fails);
+    g_test_add_func("/server/listens-first", test_listens_first);
+    g_test_add_func("/server/stops-while-listening", test_stops_while_listening);
     g_test_add_func("/server/vm-and-client-meet", test_vm_and_client_meet);
     g_test_add_func("/server/client-before-the-vm", test_client_before_the_vm);
     g_test_add_func("/server/legacy-client", test_legacy_client);

@@ -6,9 +6,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -148,6 +150,12 @@ static struct sockaddr_un address_of(const char *path)
     g_assert_cmpuint(strlen(path), <, sizeof address.sun_path);
     strcpy(address.sun_path, path);
     return address;
+}
+
+gboolean test_mount_tmpfs(const char *directory, const char *options)
+{
+    return unshare(CLONE_NEWNS) == 0 && mount("none", "/", "none", MS_REC | MS_PRIVATE, "") == 0 &&
+           mount("tmpfs", directory, "tmpfs", 0, options) == 0;
 }
 
 int test_listen(const char *path)

@@ -43,6 +43,16 @@ gboolean test_is_window(int fd, int window);
 /** test_assert_read_only: Nothing that a reader must not do can be done with @fd. */
 void test_assert_read_only(int fd);
 
+/**
+ * test_mount_tmpfs:
+ * @options: (nullable): of the file system
+ *
+ * Hides @directory behind an empty file system, for the calling process alone.
+ *
+ * Returns: whether this user may
+ */
+gboolean test_mount_tmpfs(const char *directory, const char *options);
+
 /** test_listen: Returns: a non-blocking socket that listens at @path */
 int test_listen(const char *path);
 /** test_connect: Returns: a non-blocking connection to @path */

@@ -9,11 +9,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -687,8 +685,7 @@ enum {
 
 static int fill_small_tmpfs(const Fixture *f)
 {
-    if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, "") < 0 ||
-        mount("tmpfs", f->directory, "tmpfs", 0, "size=65536") < 0)
+    if (!test_mount_tmpfs(f->directory, "size=65536"))
         return FULL_NO_MOUNT;
     g_autoptr(GError) error = NULL;
     g_autoptr(CvdLayout) layout = layout_of_size(MIB, 4096);
