@@ -81,6 +81,16 @@ int cvd_fd_fill_stdio(void)
     return 0;
 }
 
+void cvd_fd_reserve(int fd, guint n_fds)
+{
+    int saved_errno = errno;
+    int last_fd = fcntl(fd, F_DUPFD_CLOEXEC, fd + (int)n_fds);
+
+    if (last_fd >= 0)
+        close(last_fd);
+    errno = saved_errno;
+}
+
 gboolean cvd_raise_fd_limit(guint n_regions, GError **error)
 {
     guint64 n_needed = 2 * (guint64)n_regions + FDS_BESIDE_DOORBELLS;

@@ -66,6 +66,18 @@ gssize cvd_fd_read_nowait(int fd, void *data, gsize size);
 int cvd_fd_fill_stdio(void);
 
 /**
+ * cvd_fd_reserve:
+ * @fd: any open descriptor
+ * @n_fds: how many more there will be, before long
+ *
+ * The kernel makes a process's table of descriptors twice as large whenever it is full, and in a
+ * process with threads waits each time until all processors have been through the scheduler, some
+ * 10 ms. A descriptor with a high number, for a moment, has it grow but once. That there is no such
+ * number is for whoever opens them to tell. May be called between fork and exec: the table stays.
+ */
+void cvd_fd_reserve(int fd, guint n_fds);
+
+/**
  * cvd_raise_fd_limit:
  * @n_regions: how many regions the window has
  * @error: %CVD_ERROR_RESOURCES: the hard limit is below 2 × @n_regions + 64; the message has both

@@ -20,6 +20,8 @@
 #include <unistd.h>
 
 #define REAP_LIMIT_MS 1000
+/* What QEMU opens itself until it runs; if it is more, the start is slower. */
+#define N_QEMU_FDS 64
 
 struct CvdQemuProcess {
     pid_t pid; /* 0 once it was reaped */
@@ -32,6 +34,7 @@ struct CvdQemuProcess {
 typedef struct {
     pid_t launcher;
     const CvdRunAs *run_as;
+    guint n_received_fds;
 } ChildSetup;
 
 /*
@@ -50,6 +53,7 @@ static void set_up_child(gpointer data)
     setpgid(0, 0);
     signal(SIGPIPE, SIG_DFL);
     signal(SIGTTIN, SIG_DFL);
+    cvd_fd_reserve(STDERR_FILENO, setup->n_received_fds + N_QEMU_FDS);
     if (setup->run_as != NULL && cvd_run_as_enter(setup->run_as) < 0) {
         if (write(STDERR_FILENO, text, sizeof text - 1) < 0)
             _exit(EXIT_FAILURE);
@@ -105,7 +109,11 @@ CvdQemuProcess *cvd_qemu_process_spawn(char **argv, const CvdQemuFds *fds, const
     const int sources[] = {fds->ivshmem, fds->qmp, fds->serial};
     const int targets[] = {CVD_QEMU_FIRST_FD, CVD_QEMU_FIRST_FD + 1, CVD_QEMU_FIRST_FD + 2};
     gsize n_fds = G_N_ELEMENTS(sources) - (fds->serial < 0 ? 1 : 0);
-    ChildSetup setup = {.launcher = getpid(), .run_as = run_as};
+    ChildSetup setup = {
+        .launcher = getpid(),
+        .run_as = run_as,
+        .n_received_fds = fds->n_received,
+    };
     g_autoptr(GError) spawn_error = NULL;
 
     process->pidfd = -1;

@@ -16,6 +16,7 @@ G_BEGIN_DECLS
  * @qmp: becomes the next
  * @serial: becomes the next; −1 = none
  * @output: becomes stdout and stderr
+ * @n_received: how many it will be sent later; there is room for them from the start
  *
  * What QEMU inherits, besides /dev/null as stdin; the caller keeps its own.
  */
@@ -24,6 +25,7 @@ typedef struct {
     int qmp;
     int serial;
     int output;
+    guint n_received;
 } CvdQemuFds;
 
 /**

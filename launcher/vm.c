@@ -77,6 +77,7 @@ static gboolean spawn(CvdVm *vm, int ivshmem_fd, CvdLogFile *qemu_log, GError **
         .qmp = qemu_qmp,
         .serial = qemu_serial,
         .output = qemu_output,
+        .n_received = 2 * vm->config->layout->n_regions + 1,
     };
     vm->process =
         cvd_qemu_process_spawn(vm->argv, &fds, vm->config->qemu.run_as, on_exited, vm, error);

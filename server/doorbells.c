@@ -47,20 +47,6 @@ static void set_creation_error(GError **error, int saved_errno, guint n_regions)
     }
 }
 
-/*
- * The kernel makes the table of descriptors twice as large whenever it is full, and in a process
- * with threads waits each time until all processors have been through the scheduler, some 10 ms. A
- * descriptor with a high number, for a moment, has it grow but once. That there is no such number
- * is for eventfd() to tell.
- */
-static void reserve(int first_fd, guint n_fds)
-{
-    int last_fd = fcntl(first_fd, F_DUPFD_CLOEXEC, first_fd + (int)n_fds);
-
-    if (last_fd >= 0)
-        close(last_fd);
-}
-
 CvdDoorbells *cvd_doorbells_new(guint n_regions, GError **error)
 {
     g_assert(n_regions <= G_MAXINT / 2);
@@ -75,7 +61,7 @@ CvdDoorbells *cvd_doorbells_new(guint n_regions, GError **error)
             return NULL;
         }
         if (doorbells->n_fds == 0)
-            reserve(fd, 2 * n_regions);
+            cvd_fd_reserve(fd, 2 * n_regions);
         doorbells->fds[doorbells->n_fds++] = fd;
     }
     return g_steal_pointer(&doorbells);

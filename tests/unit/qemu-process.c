@@ -53,7 +53,7 @@ static CvdQemuFds open_fds(int ends[4])
         g_assert_no_errno(pipe2(pipes[i], O_CLOEXEC));
         ends[i] = pipes[i][0];
     }
-    return (CvdQemuFds){pipes[1][1], pipes[2][1], pipes[3][1], pipes[0][1]};
+    return (CvdQemuFds){pipes[1][1], pipes[2][1], pipes[3][1], pipes[0][1], 0};
 }
 
 static void close_fds(CvdQemuFds *fds)
@@ -90,6 +90,28 @@ static void test_descriptors(void)
                                            "/proc/self/fd/3 /proc/self/fd/4 /proc/self/fd/5"));
     g_auto(GStrv) listed = g_strsplit(output, " ", -1);
     g_assert_cmpuint(g_strv_length(listed), <=, 7);
+    for (int i = 0; i < 4; i++)
+        close(ends[i]);
+}
+
+/* FDSize of proc_pid_status(5): the slots that the process's table of descriptors has. */
+static void test_room_for_descriptors(void)
+{
+    static const char script[] = "while read -r key value; do"
+                                 "  if [ $key = FDSize: ]; then echo $value; fi;"
+                                 "done </proc/$$/status";
+    g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
+    Result result = {.loop = loop};
+    int ends[4];
+    CvdQemuFds fds = open_fds(ends);
+
+    fds.n_received = 600;
+    g_autoptr(CvdQemuProcess) process = spawn(script, &fds, &result);
+    g_assert_nonnull(process);
+    close_fds(&fds);
+    g_main_loop_run(loop);
+    g_autofree char *size = read_line(ends[0]);
+    g_assert_cmpint(g_ascii_strtoll(size, NULL, 10), >=, 600);
     for (int i = 0; i < 4; i++)
         close(ends[i]);
 }
@@ -317,6 +339,7 @@ int main(int argc, char **argv)
         return g_test_run();
     }
     g_test_add_func("/qemu-process/inherits-its-descriptors-only", test_descriptors);
+    g_test_add_func("/qemu-process/room-for-descriptors", test_room_for_descriptors);
     for (gsize i = 0; i < G_N_ELEMENTS(exits); i++) {
         g_autofree char *path = g_strdup_printf("/qemu-process/exit/%s", exits[i].title);
         g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_exit);
