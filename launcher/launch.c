@@ -457,15 +457,24 @@ static gboolean open_logs(CvdLaunch *launch, GError **error)
     return TRUE;
 }
 
+/* Until its devices want the window, which takes it a while, QEMU loads beside us. But programs of
+ * the binary dialect do not try twice, so for them there is a server before there is a QEMU. */
+static gboolean start_both(CvdLaunch *launch, GError **error)
+{
+    CvdServer *server = launch->host.server;
+
+    if (launch->config->legacy_socket != NULL)
+        return cvd_server_start(server, error) && start_vm(launch, error);
+    return start_vm(launch, error) && cvd_server_start(server, error);
+}
+
 static gboolean start(CvdLaunch *launch, GError **error)
 {
     if (!cvd_host_open(&launch->host, launch->config, CVD_VM_ACCESS_OWN, error))
         return FALSE;
     g_signal_connect(launch->host.server, "vm-handed-over", G_CALLBACK(on_handed_over), launch);
     g_signal_connect(launch->host.server, "vm-detached", G_CALLBACK(on_vm_detached), launch);
-    /* Until its devices want the window, which takes it a while, QEMU loads beside us. */
-    if (!open_logs(launch, error) || !start_vm(launch, error) ||
-        !cvd_server_start(launch->host.server, error))
+    if (!open_logs(launch, error) || !start_both(launch, error))
         return FALSE;
     launch->control = cvd_host_open_control(&launch->host, launch->config,
                                             &cvd_launch_control_handlers, launch, error);

@@ -69,14 +69,16 @@ static void test_2017_without_a_vm(gconstpointer mode)
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 
-/* In the place of QEMU, until somebody writes to the pipe. */
-static char *write_waiting_qemu(const TestSandbox *sandbox, const char *started, const char *pipe)
+/* In the place of QEMU, until somebody writes to the pipe. Tells whether the socket is there. */
+static char *write_waiting_qemu(const TestSandbox *sandbox, const char *socket, const char *started,
+                                const char *pipe)
 {
-    g_autofree char *text = g_strdup_printf("#!/bin/sh\n"
-                                            "echo yes >>%s\n"
-                                            "read -r go <%s\n"
-                                            "exec qemu-system-x86_64 \"$@\"\n",
-                                            started, pipe);
+    g_autofree char *text =
+        g_strdup_printf("#!/bin/sh\n"
+                        "if [ -S %s ]; then echo early >>%s; else echo late >>%s; fi\n"
+                        "read -r go <%s\n"
+                        "exec qemu-system-x86_64 \"$@\"\n",
+                        socket, started, started, pipe);
 
     g_assert_cmpint(mkfifo(pipe, 0600), ==, 0);
     return test_sandbox_write_script(sandbox, "qemu", text);
@@ -91,7 +93,8 @@ static void let_go(const char *pipe)
     close(fd);
 }
 
-/* These programs do not retry, and are started before QEMU is. */
+/* These programs do not retry, and are started before QEMU is. Memory that has to be found makes
+ * the window take longer than QEMU's first steps. */
 static void test_2017_before_qemu(gconstpointer mode)
 {
     if (!has_guest())
@@ -100,13 +103,17 @@ static void test_2017_before_qemu(gconstpointer mode)
     g_autofree char *path = test_sandbox_path(sandbox, "legacy");
     g_autofree char *started = test_sandbox_write(sandbox, "started", "");
     g_autofree char *pipe = test_sandbox_path(sandbox, "pipe");
-    g_autofree char *qemu = write_waiting_qemu(sandbox, started, pipe);
+    g_autofree char *qemu = write_waiting_qemu(sandbox, path, started, pipe);
     g_autofree char *socket_argument = g_strdup_printf("sockets.legacy_client=%s", path);
     g_autofree char *qemu_argument = g_strdup_printf("qemu.binary=%s", qemu);
     g_autoptr(TestProcess) launcher =
-        test_launch(sandbox, NAME, "--set", socket_argument, "--set", qemu_argument, NULL);
+        test_launch(sandbox, NAME, "--set", socket_argument, "--set", qemu_argument, "--set",
+                    "window.size=256M", "--set", "window.prealloc=true", NULL);
 
-    test_wait_file(started, "yes", 1);
+    test_wait_file(started, "\n", 1);
+    g_autofree char *when = NULL;
+    g_assert_true(g_file_get_contents(started, &when, NULL, NULL));
+    g_assert_cmpstr(when, ==, "early\n");
     g_autoptr(TestProcess) first = start_2017(sandbox, path, "sensors", mode);
     g_autoptr(TestProcess) second = start_2017(sandbox, path, "framebuffer", mode);
     let_go(pipe);
