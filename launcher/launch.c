@@ -128,8 +128,10 @@ static void reset_signals(CvdLaunch *launch)
 
     if (cvd_log_limit_pass(&launch->reset_log_limit, g_get_monotonic_time()))
         g_message("guest was reset");
-    if (!cvd_server_guest_was_reset(launch->host.server, &error))
+    cvd_server_hold_clients(launch->host.server);
+    if (!cvd_server_clear_signals(launch->host.server, &error))
         g_warning("%s", error->message);
+    cvd_server_admit_clients(launch->host.server);
     /* Whoever resumes it does so without us. */
     if (launch->lifecycle.state == CVD_STATE_PAUSED && launch->config->ivshmem_force_bus_master)
         cvd_bus_master_enable(get_qmp(launch), launch->config->ivshmem_slot,

@@ -37,7 +37,7 @@ typedef struct {
     GList link;               /* in `connections`, then in `closed` */
     GList deadline_link;      /* in `deadlines` if `deadline` is not 0 */
     gint64 deadline;
-    CvdSessionWants watched; /* what epoll waits for */
+    guint32 watched; /* the events that epoll reports; besides, it always reports the end */
 } Connection;
 
 typedef struct {
@@ -73,6 +73,7 @@ struct CvdClientPort {
     gint64 armed_for; /* when the timer goes off; 0: it is off */
     gint64 retry_at;  /* when those that want a retry get one; 0 = nobody does */
     guint n_busy;     /* calls on the stack that hold pointers to connections */
+    gboolean is_held; /* no session is run */
 };
 
 /* Stands for the timer among the pointers in the epoll set. */
@@ -168,23 +169,39 @@ static guint32 epoll_events(CvdSessionWants wants)
     g_assert_not_reached();
 }
 
-static void run(CvdClientPort *port, Connection *connection)
+static void watch(CvdClientPort *port, Connection *connection, int operation)
 {
-    gint64 now_us = g_get_monotonic_time();
-    CvdSessionWants wants = cvd_client_session_run(&connection->session, now_us);
+    CvdClientSession *session = &connection->session;
+    struct epoll_event event = {
+        .events = port->is_held ? 0 : epoll_events(cvd_client_session_get_wants(session)),
+        .data.ptr = connection,
+    };
 
-    if (wants == CVD_SESSION_WANTS_NOTHING)
-        return;
+    connection->watched = event.events;
+    if (epoll_ctl(port->epoll_fd, operation, cvd_client_session_get_fd(session), &event) < 0)
+        cvd_client_session_close(session);
+}
+
+static void note_wants(CvdClientPort *port, Connection *connection, gint64 now_us)
+{
+    CvdSessionWants wants = cvd_client_session_get_wants(&connection->session);
+
     set_deadline(port, connection, cvd_client_session_get_deadline(&connection->session));
     if (wants == CVD_SESSION_WANTS_RETRY && port->retry_at == 0)
         port->retry_at = now_us + RETRY_DELAY_US;
-    if (wants == connection->watched)
+    if (epoll_events(wants) != connection->watched)
+        watch(port, connection, EPOLL_CTL_MOD);
+}
+
+static void run(CvdClientPort *port, Connection *connection)
+{
+    gint64 now_us = g_get_monotonic_time();
+
+    if (port->is_held)
         return;
-    connection->watched = wants;
-    struct epoll_event event = {.events = epoll_events(wants), .data.ptr = connection};
-    if (epoll_ctl(port->epoll_fd, EPOLL_CTL_MOD, cvd_client_session_get_fd(&connection->session),
-                  &event) < 0)
-        cvd_client_session_close(&connection->session);
+    CvdSessionWants wants = cvd_client_session_run(&connection->session, now_us);
+    if (wants != CVD_SESSION_WANTS_NOTHING)
+        note_wants(port, connection, now_us);
 }
 
 static void session_attached(gpointer owner, CvdClientSession *session, const char *region)
@@ -251,16 +268,12 @@ static void add_connection(CvdClientPort *port, int fd, CvdDialect dialect)
                             g_get_monotonic_time());
     connection->link.data = connection;
     connection->deadline_link.data = connection;
-    connection->watched = CVD_SESSION_WANTS_INPUT;
     g_queue_push_tail_link(&port->connections, &connection->link);
     if (port->connections.length >= port->options.max_clients)
         now_full(port);
 
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
-    if (epoll_ctl(port->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
-        cvd_client_session_close(&connection->session);
-    else
-        run(port, connection);
+    watch(port, connection, EPOLL_CTL_ADD);
+    run(port, connection);
 }
 
 static void accept_failed(CvdClientPort *port, int saved_errno)
@@ -297,7 +310,7 @@ static gboolean is_door(const CvdClientPort *port, gconstpointer pointer)
 
 static void serve_connection(CvdClientPort *port, Connection *connection, guint32 events)
 {
-    if (connection->watched == CVD_SESSION_WANTS_RETRY && (events & (EPOLLHUP | EPOLLERR)) != 0)
+    if (connection->watched == 0 && (events & (EPOLLHUP | EPOLLERR)) != 0)
         cvd_client_session_close(&connection->session);
     else
         run(port, connection); /* which does nothing when it was closed meanwhile */
@@ -338,7 +351,7 @@ static void retry(CvdClientPort *port, gint64 now_us)
         return;
     for (GList *link = port->deadlines.head; link != NULL && n < MAX_EVENTS; link = link->next) {
         Connection *connection = link->data;
-        if (connection->watched == CVD_SESSION_WANTS_RETRY)
+        if (cvd_client_session_get_wants(&connection->session) == CVD_SESSION_WANTS_RETRY)
             waiting[n++] = connection;
     }
     port->retry_at = 0;
@@ -424,23 +437,63 @@ void cvd_client_port_stop_listening(CvdClientPort *port)
     arm(port);
 }
 
-static void close_connections(CvdClientPort *port, gboolean only_attached)
+typedef void (*ConnectionFunc)(CvdClientPort *port, Connection *connection);
+
+/* Once round the queue, whatever callbacks take out of it: each goes to its end. */
+static void for_each_connection(CvdClientPort *port, ConnectionFunc function)
 {
     enter(port);
-    /* Once round the queue, whatever callbacks take out of it: each goes to its end. */
     for (guint n = port->connections.length; n > 0 && port->connections.head != NULL; n--) {
         Connection *connection = port->connections.head->data;
         g_queue_unlink(&port->connections, &connection->link);
         g_queue_push_tail_link(&port->connections, &connection->link);
-        if (!only_attached || cvd_client_session_get_pid(&connection->session) >= 0)
-            cvd_client_session_close(&connection->session);
+        function(port, connection);
     }
     leave(port);
 }
 
-void cvd_client_port_close_attached(CvdClientPort *port)
+static void close_one(CvdClientPort *port, Connection *connection)
 {
-    close_connections(port, TRUE);
+    cvd_client_session_close(&connection->session);
+}
+
+static void hold_one(CvdClientPort *port, Connection *connection)
+{
+    if (cvd_client_session_get_pid(&connection->session) >= 0) {
+        cvd_client_session_close(&connection->session);
+        return;
+    }
+    set_deadline(port, connection, 0);
+    watch(port, connection, EPOLL_CTL_MOD);
+}
+
+static void admit_one(CvdClientPort *port, Connection *connection)
+{
+    gint64 now_us = g_get_monotonic_time();
+
+    cvd_client_session_restart_deadline(&connection->session, now_us);
+    note_wants(port, connection, now_us);
+}
+
+void cvd_client_port_hold(CvdClientPort *port)
+{
+    if (port->is_held)
+        return;
+    port->is_held = TRUE;
+    for_each_connection(port, hold_one);
+}
+
+void cvd_client_port_admit(CvdClientPort *port)
+{
+    if (!port->is_held)
+        return;
+    port->is_held = FALSE;
+    for_each_connection(port, admit_one);
+}
+
+gboolean cvd_client_port_is_held(const CvdClientPort *port)
+{
+    return port->is_held;
 }
 
 guint cvd_client_port_get_n_clients(const CvdClientPort *port)
@@ -453,7 +506,7 @@ void cvd_client_port_free(CvdClientPort *port)
     g_autoptr(GSource) source = g_steal_pointer(&port->source);
 
     set_doors(port, DOORS_CLOSED);
-    close_connections(port, FALSE);
+    for_each_connection(port, close_one);
     g_source_destroy(source);
     cvd_close_fd(&port->timer_fd);
     cvd_close_fd(&port->epoll_fd);

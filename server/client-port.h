@@ -73,12 +73,24 @@ gboolean cvd_client_port_listen(CvdClientPort *port, int listening_fd, CvdDialec
 void cvd_client_port_stop_listening(CvdClientPort *port);
 
 /**
- * cvd_client_port_close_attached:
+ * cvd_client_port_hold:
  *
  * Closes the connections of clients that have been given a region. Those that are still asking for
- * one have nothing yet that could have changed under them, and go on.
+ * one have nothing yet that could have changed under them: they wait, as whoever connects from now
+ * on, until cvd_client_port_admit(), unanswered and without a time limit. Does nothing while they
+ * are held already.
  */
-void cvd_client_port_close_attached(CvdClientPort *port);
+void cvd_client_port_hold(CvdClientPort *port);
+
+/**
+ * cvd_client_port_admit:
+ *
+ * Goes on with those that were held, each with the whole of its time limit before it.
+ */
+void cvd_client_port_admit(CvdClientPort *port);
+
+/** cvd_client_port_is_held: Returns: whether clients are held */
+gboolean cvd_client_port_is_held(const CvdClientPort *port);
 
 /** cvd_client_port_get_n_clients: Returns: how many connections there are */
 guint cvd_client_port_get_n_clients(const CvdClientPort *port);

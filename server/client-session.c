@@ -571,10 +571,12 @@ void cvd_client_session_init(CvdClientSession *session, CvdClientService *servic
     switch (dialect) {
     case CVD_DIALECT_TEXT:
         session->state = CVD_SESSION_READING;
+        session->wants = CVD_SESSION_WANTS_INPUT;
         cvd_wire_parser_init(&session->parser, CVD_WIRE_EXPECTS_VERSION);
         break;
     case CVD_DIALECT_LEGACY:
         session->state = CVD_SESSION_SENDING_LEGACY_HELLO;
+        session->wants = CVD_SESSION_WANTS_OUTPUT;
         cvd_wire_parser_init(&session->parser, CVD_WIRE_EXPECTS_LEGACY_LENGTH);
         break;
     }
@@ -599,6 +601,12 @@ CvdSessionWants cvd_client_session_get_wants(const CvdClientSession *session)
 gint64 cvd_client_session_get_deadline(const CvdClientSession *session)
 {
     return session->deadline;
+}
+
+void cvd_client_session_restart_deadline(CvdClientSession *session, gint64 now_us)
+{
+    if (session->deadline != 0)
+        session->deadline = now_us + session->service->timeout_us;
 }
 
 void cvd_client_session_expire(CvdClientSession *session)

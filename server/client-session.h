@@ -128,16 +128,19 @@ void cvd_client_session_init(CvdClientSession *session, CvdClientService *servic
  */
 CvdSessionWants cvd_client_session_run(CvdClientSession *session, gint64 now_us);
 
-/** cvd_client_session_get_wants: Returns: what the last run returned */
+/** cvd_client_session_get_wants: Returns: what it waits for */
 CvdSessionWants cvd_client_session_get_wants(const CvdClientSession *session);
 
 /**
  * cvd_client_session_get_deadline:
  *
  * Returns: the monotonic time at which cvd_client_session_expire() is due, in microseconds, or 0:
- *   none. Changes with a run only, and never to an earlier time.
+ *   none. Never changes to an earlier time.
  */
 gint64 cvd_client_session_get_deadline(const CvdClientSession *session);
+
+/** cvd_client_session_restart_deadline: If there is one, all of it is ahead again. */
+void cvd_client_session_restart_deadline(CvdClientSession *session, gint64 now_us);
 
 /** cvd_client_session_expire: Closes a session whose deadline has passed. */
 void cvd_client_session_expire(CvdClientSession *session);

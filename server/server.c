@@ -293,21 +293,37 @@ gboolean cvd_server_vm_has_read_all(CvdServer *server)
     return server->vm_port != NULL && cvd_vm_port_has_read_all(server->vm_port);
 }
 
-gboolean cvd_server_guest_was_reset(CvdServer *server, GError **error)
-{
-    g_assert(CVD_IS_SERVER(server) && server->state == SERVER_STARTED);
-
-    gboolean is_zeroed = cvd_window_reset_signals(server->window, error);
-    cvd_client_port_close_attached(server->client_port); /* their guest is gone in any case */
-    return is_zeroed;
-}
-
 static gboolean fail_if_stopped(const CvdServer *server, GError **error)
 {
     if (server->state == SERVER_STARTED)
         return TRUE;
     g_set_error_literal(error, CVD_ERROR, CVD_ERROR_FAILED, "the server was stopped");
     return FALSE;
+}
+
+void cvd_server_hold_clients(CvdServer *server)
+{
+    g_assert(CVD_IS_SERVER(server));
+
+    g_autoptr(CvdServer) kept = g_object_ref(server);
+    if (kept->client_port != NULL)
+        cvd_client_port_hold(kept->client_port);
+}
+
+gboolean cvd_server_clear_signals(CvdServer *server, GError **error)
+{
+    g_assert(CVD_IS_SERVER(server) && server->state != SERVER_NEW);
+
+    return fail_if_stopped(server, error) && cvd_window_reset_signals(server->window, error);
+}
+
+void cvd_server_admit_clients(CvdServer *server)
+{
+    g_assert(CVD_IS_SERVER(server));
+
+    g_autoptr(CvdServer) kept = g_object_ref(server);
+    if (kept->client_port != NULL)
+        cvd_client_port_admit(kept->client_port);
 }
 
 gboolean cvd_server_renew(CvdServer *server, GError **error)
@@ -324,11 +340,15 @@ gboolean cvd_server_renew(CvdServer *server, GError **error)
                     kept->options.vm_socket);
         return FALSE;
     }
-    cvd_client_port_close_attached(kept->client_port);
+    gboolean was_held = cvd_client_port_is_held(kept->client_port);
+    cvd_server_hold_clients(kept);
     if (!fail_if_stopped(kept, error))
         return FALSE;
     cvd_doorbells_drain(kept->doorbells);
-    return cvd_window_renew(kept->window, error);
+    gboolean is_new = cvd_window_renew(kept->window, error);
+    if (!was_held)
+        cvd_server_admit_clients(kept);
+    return is_new;
 }
 
 CvdServer *cvd_server_new(CvdLayout *layout, const CvdServerOptions *options)

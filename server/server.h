@@ -163,15 +163,34 @@ int cvd_server_open_window_read_only(CvdServer *server, GError **error);
 gboolean cvd_server_vm_has_read_all(CvdServer *server);
 
 /**
- * cvd_server_guest_was_reset:
+ * cvd_server_hold_clients:
+ * @server: a started server
+ *
+ * Closes the connections of clients that have a region, which is how they learn that it changes
+ * under them. From now on connections are accepted, but their handshakes wait, unanswered and
+ * without a time limit, for cvd_server_admit_clients(). Does nothing while clients are held.
+ */
+void cvd_server_hold_clients(CvdServer *server);
+
+/**
+ * cvd_server_clear_signals:
  * @server: a started server
  * @error: %CVD_ERROR_FAILED
  *
- * Zeroes signal tables and interrupt words and closes the connections of clients that have a
- * region, which is how they learn of it. To be called while the VM is stopped. The VM's connection,
- * the doorbells and region data stay as they are.
+ * Zeroes signal tables and interrupt words, which would mislead another guest. To be called while
+ * the VM is stopped and clients are held, as often as the guest is reset meanwhile. The VM's
+ * connection, the doorbells and region data stay as they are.
  */
-gboolean cvd_server_guest_was_reset(CvdServer *server, GError **error);
+gboolean cvd_server_clear_signals(CvdServer *server, GError **error);
+
+/**
+ * cvd_server_admit_clients:
+ * @server: a started server
+ *
+ * Answers those that were held, and whoever comes from now on. Does nothing unless clients are
+ * held.
+ */
+void cvd_server_admit_clients(CvdServer *server);
 
 /**
  * cvd_server_renew:
@@ -179,7 +198,7 @@ gboolean cvd_server_guest_was_reset(CvdServer *server, GError **error);
  * @error: %CVD_ERROR_FAILED, also for one that is stopped or has a VM; %CVD_ERROR_RESOURCES
  *
  * Makes ready for another VM: connections of clients that have a region closed, doorbells drained,
- * the window as it was when new.
+ * the window as it was when new. Clients that were held stay so; else they may come again at once.
  */
 gboolean cvd_server_renew(CvdServer *server, GError **error);
 

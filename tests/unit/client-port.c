@@ -38,6 +38,12 @@ typedef struct {
     gboolean close_when_attached;
 } Fixture;
 
+static void close_attached(Fixture *f)
+{
+    cvd_client_port_hold(f->port);
+    cvd_client_port_admit(f->port);
+}
+
 static void on_attached(gpointer owner, int pid, const char *region)
 {
     Fixture *f = owner;
@@ -47,7 +53,7 @@ static void on_attached(gpointer owner, int pid, const char *region)
     if (f->free_when_attached)
         g_clear_pointer(&f->port, cvd_client_port_free);
     else if (f->close_when_attached)
-        cvd_client_port_close_attached(f->port);
+        close_attached(f);
 }
 
 static void on_detached(gpointer owner, int pid)
@@ -147,6 +153,14 @@ static gboolean has_timer(Fixture *f)
     return is_found;
 }
 
+static void expect_silence(int peer)
+{
+    char byte;
+
+    g_assert_cmpint(recv(peer, &byte, 1, MSG_DONTWAIT), ==, -1);
+    g_assert_cmpint(errno, ==, EAGAIN);
+}
+
 static void test_attach_and_leave(void)
 {
     g_autoptr(Fixture) f = fixture_new(4, 5000);
@@ -220,13 +234,13 @@ static void test_limit(void)
     test_send(waiting, HANDSHAKE, strlen(HANDSHAKE), -1);
     g_assert_false(has_timer(f)); /* iterates; and nothing polls meanwhile */
     g_assert_cmpuint(cvd_client_port_get_n_clients(f->port), ==, n);
-    g_assert_cmpint(recv(waiting, &byte, 1, MSG_DONTWAIT), ==, -1);
+    expect_silence(waiting);
 
     cvd_close_fd(&peers[0]);
     test_expect(f->context, waiting, "PROTOCOL_VER 0");
     hear_region(f, waiting);
     g_assert_cmpuint(cvd_client_port_get_n_clients(f->port), ==, n);
-    g_assert_cmpint(recv(legacy, &byte, 1, MSG_DONTWAIT), ==, -1);
+    expect_silence(legacy);
     cvd_close_fd(&peers[1]);
     g_assert_cmpint(test_receive(f->context, legacy, &byte, 1), ==, -1);
     cvd_close_fd(&peers[2]);
@@ -259,7 +273,7 @@ static void test_many(void)
         hear_region(f, peers[i]);
     }
     g_assert_cmpuint(f->n_attached, ==, n);
-    cvd_client_port_close_attached(f->port);
+    close_attached(f);
     g_assert_cmpuint(f->n_detached, ==, n);
     for (guint i = 0; i < n; i++) {
         test_expect_end(f->context, peers[i]);
@@ -415,20 +429,53 @@ static void test_attached_closed_by_a_callback(void)
         cvd_close_fd(&peers[i]);
 }
 
-/* Whoever has nothing of the window yet cannot be misled by it. */
-static void test_asking_are_not_closed(void)
+/* Whoever has nothing of the window yet cannot be misled by it: it waits, as do those that come
+ * later, of either dialect, and no time limit runs. Input that waits wakes nobody. */
+static void test_held_clients_wait(void)
 {
-    g_autoptr(Fixture) f = fixture_new(8, 60000);
+    g_autoptr(Fixture) f = fixture_new(8, 20);
     cvd_autofd attached = attach(f);
     cvd_autofd asking = test_connect(f->path);
+    guint32 version = 1;
 
     test_send(asking, HELLO, strlen(HELLO), -1);
     test_expect(f->context, asking, "PROTOCOL_VER 0");
-    cvd_client_port_close_attached(f->port);
-    test_expect_end(f->context, attached);
+    cvd_client_port_hold(f->port);
+    test_expect_end(NULL, attached);
+    g_assert_cmpuint(f->n_detached, ==, 1);
+
     test_send(asking, REQUEST, strlen(REQUEST), -1);
+    cvd_autofd late = test_connect(f->path);
+    cvd_autofd legacy = test_connect(f->legacy_path);
+    test_send(late, HANDSHAKE, strlen(HANDSHAKE), -1);
+    test_iterate_until(f->context, cvd_client_port_get_n_clients(f->port) == 3);
+    cvd_client_port_hold(f->port);
+    test_iterate_until(f->context, !has_timer(f));
+    g_assert_cmpuint(cvd_client_port_get_n_clients(f->port), ==, 3);
+    expect_silence(asking);
+    expect_silence(late);
+    expect_silence(legacy);
+
+    cvd_client_port_admit(f->port);
     hear_region(f, asking);
-    g_assert_cmpuint(cvd_client_port_get_n_clients(f->port), ==, 1);
+    test_expect(f->context, late, "PROTOCOL_VER 0");
+    hear_region(f, late);
+    g_assert_cmpint(test_receive(f->context, legacy, &version, sizeof version), ==, -1);
+    g_assert_cmpuint(version, ==, 0);
+    test_expect_end(f->context, legacy); /* its time limit runs again */
+    g_assert_cmpuint(f->n_attached, ==, 3);
+}
+
+static void test_held_client_leaves(void)
+{
+    g_autoptr(Fixture) f = fixture_new(8, 60000);
+
+    cvd_client_port_hold(f->port);
+    cvd_autofd peer = test_connect(f->path);
+    test_send(peer, HELLO, strlen(HELLO), -1);
+    test_iterate_until(f->context, cvd_client_port_get_n_clients(f->port) == 1);
+    cvd_close_fd(&peer);
+    test_iterate_until(f->context, cvd_client_port_get_n_clients(f->port) == 0);
 }
 
 static void test_stop_listening(void)
@@ -437,7 +484,7 @@ static void test_stop_listening(void)
     cvd_autofd peer = attach(f);
 
     cvd_client_port_stop_listening(f->port);
-    cvd_client_port_close_attached(f->port);
+    close_attached(f);
     test_expect_end(f->context, peer);
     cvd_autofd late = test_connect(f->path); /* the socket is still its owner's */
     g_assert_cmpint(late, >=, 0);
@@ -462,7 +509,8 @@ int main(int argc, char **argv)
     g_test_add_func("/client-port/freed-by-a-callback", test_freed_by_a_callback);
     g_test_add_func("/client-port/attached-closed-by-a-callback",
                     test_attached_closed_by_a_callback);
-    g_test_add_func("/client-port/asking-are-not-closed", test_asking_are_not_closed);
+    g_test_add_func("/client-port/held-clients-wait", test_held_clients_wait);
+    g_test_add_func("/client-port/held-client-leaves", test_held_client_leaves);
     g_test_add_func("/client-port/stop-listening", test_stop_listening);
     return g_test_run();
 }

@@ -116,8 +116,10 @@ static gboolean do_reset(gpointer data)
     Fixture *fixture = data;
     g_autoptr(GError) error = NULL;
 
-    cvd_server_guest_was_reset(fixture->server, &error);
+    cvd_server_hold_clients(fixture->server);
+    cvd_server_clear_signals(fixture->server, &error);
     g_assert_no_error(error);
+    cvd_server_admit_clients(fixture->server);
     g_async_queue_push(fixture->done, fixture);
     return G_SOURCE_REMOVE;
 }

@@ -168,13 +168,25 @@ static void hear_region(Fixture *f, Client *client)
     client->window = hear_fd(f, client->socket);
 }
 
-static Client client_attach(Fixture *f)
+static Client client_begin(Fixture *f)
 {
     Client client = {.socket = test_connect(f->options.client_socket)};
 
     test_send(client.socket, HANDSHAKE, strlen(HANDSHAKE), -1);
-    test_expect(f->context, client.socket, "PROTOCOL_VER 0");
-    hear_region(f, &client);
+    return client;
+}
+
+static void client_finish(Fixture *f, Client *client)
+{
+    test_expect(f->context, client->socket, "PROTOCOL_VER 0");
+    hear_region(f, client);
+}
+
+static Client client_attach(Fixture *f)
+{
+    Client client = client_begin(f);
+
+    client_finish(f, &client);
     return client;
 }
 
@@ -455,17 +467,24 @@ static void test_guest_reset(void)
     const off_t data = (off_t)region->begin + (off_t)region->data_offset;
     guint32 seen;
 
-    g_assert_cmpint(pwrite(vm.window, &mark, sizeof mark, word), ==, sizeof mark);
     g_assert_cmpint(pwrite(vm.window, &mark, sizeof mark, data), ==, sizeof mark);
-    g_assert_true(cvd_server_guest_was_reset(f->server, NULL));
+    cvd_server_hold_clients(f->server);
     test_expect_end(NULL, client.socket);
     g_assert_cmpstr(f->events->str, ==, "V+ V! C+region1 C- ");
-    g_assert_cmpint(pread(vm.window, &seen, sizeof seen, word), ==, sizeof seen);
-    g_assert_cmpuint(seen, ==, 0);
+    Client again = client_begin(f);
+    for (guint i = 0; i < 2; i++) { /* firmware resets a second time */
+        g_assert_cmpint(pwrite(vm.window, &mark, sizeof mark, word), ==, sizeof mark);
+        cvd_server_hold_clients(f->server);
+        g_assert_true(cvd_server_clear_signals(f->server, NULL));
+        g_assert_cmpint(pread(vm.window, &seen, sizeof seen, word), ==, sizeof seen);
+        g_assert_cmpuint(seen, ==, 0);
+        test_iterate_until(f->context, cvd_server_get_n_clients(f->server) == 1);
+    }
     g_assert_cmpint(pread(vm.window, &seen, sizeof seen, data), ==, sizeof seen);
     g_assert_cmpuint(seen, ==, mark);
 
-    Client again = client_attach(f);
+    cvd_server_admit_clients(f->server);
+    client_finish(f, &again);
     g_assert_true(test_is_doorbell(vm.guest_to_host[1], again.guest_to_host));
     client_clear(&client);
     client_clear(&again);
@@ -501,6 +520,43 @@ static void test_renew(void)
     g_assert_cmpint(errno, ==, EAGAIN);
     client_clear(&client);
     vm_clear(&next);
+}
+
+/* Who was held before a renewal is held after it; else clients come again at once. */
+static void test_renew_while_held(void)
+{
+    g_autoptr(Fixture) f = fixture_start();
+    char byte;
+
+    cvd_server_hold_clients(f->server);
+    Client client = client_begin(f);
+    g_assert_true(cvd_server_renew(f->server, NULL));
+    test_iterate_until(f->context, cvd_server_get_n_clients(f->server) == 1);
+    g_assert_cmpint(recv(client.socket, &byte, 1, MSG_DONTWAIT), ==, -1);
+    cvd_server_admit_clients(f->server);
+    client_finish(f, &client);
+    g_assert_true(cvd_server_renew(f->server, NULL));
+    test_expect_end(NULL, client.socket);
+    Client again = client_attach(f);
+    client_clear(&client);
+    client_clear(&again);
+}
+
+static void test_held_clients_of_a_stopped_server(void)
+{
+    g_autoptr(Fixture) f = fixture_start();
+    g_autoptr(GError) error = NULL;
+    Client client = client_begin(f);
+
+    cvd_server_hold_clients(f->server);
+    test_iterate_until(f->context, cvd_server_get_n_clients(f->server) == 1);
+    cvd_server_stop(f->server);
+    test_expect_end(NULL, client.socket);
+    cvd_server_hold_clients(f->server);
+    g_assert_false(cvd_server_clear_signals(f->server, &error));
+    g_assert_error(error, CVD_ERROR, CVD_ERROR_FAILED);
+    cvd_server_admit_clients(f->server);
+    client_clear(&client);
 }
 
 static void test_stop_closes_all(void)
@@ -556,12 +612,10 @@ static void test_last_reference_goes_in_a_stop(void)
 static void test_stopped_by_a_handler(void)
 {
     g_autoptr(Fixture) f = fixture_start();
-    Client client = {.socket = test_connect(f->options.client_socket)};
+    Client client = client_begin(f);
 
     f->stop_when_attached = TRUE;
-    test_send(client.socket, HANDSHAKE, strlen(HANDSHAKE), -1);
-    test_expect(f->context, client.socket, "PROTOCOL_VER 0");
-    hear_region(f, &client);
+    client_finish(f, &client);
     test_expect_end(NULL, client.socket);
     g_assert_cmpstr(f->events->str, ==, "C+region1 C- ");
     client_clear(&client);
@@ -570,10 +624,9 @@ static void test_stopped_by_a_handler(void)
 static void test_last_reference_goes_in_a_handler(void)
 {
     g_autoptr(Fixture) f = fixture_start();
-    Client client = {.socket = test_connect(f->options.client_socket)};
+    Client client = client_begin(f);
 
     f->unref_when_attached = TRUE;
-    test_send(client.socket, HANDSHAKE, strlen(HANDSHAKE), -1);
     test_iterate_until(f->context, f->server == NULL);
     test_expect(NULL, client.socket, "PROTOCOL_VER 0");
     hear_region(f, &client);
@@ -642,6 +695,9 @@ int main(int argc, char **argv)
                     test_limits_are_those_of_the_options);
     g_test_add_func("/server/guest-reset", test_guest_reset);
     g_test_add_func("/server/renew", test_renew);
+    g_test_add_func("/server/renew-while-held", test_renew_while_held);
+    g_test_add_func("/server/held-clients-of-a-stopped-server",
+                    test_held_clients_of_a_stopped_server);
     g_test_add_func("/server/stop-closes-all", test_stop_closes_all);
     g_test_add_func("/server/renew-in-a-handler", test_renew_in_a_handler);
     g_test_add_func("/server/last-reference-goes-in-a-stop", test_last_reference_goes_in_a_stop);
