@@ -31,6 +31,7 @@ struct CvdControlPeer {
     GSource *deadline;
     guint filter;
     guint object;
+    GQueue calls;        /* of CvdControlCall, not finished yet */
     gint n_unread;       /* atomic */
     gint n_unread_bytes; /* atomic */
     gboolean is_beyond;  /* the bytes would have been too many: nothing is sent any more */
@@ -40,6 +41,9 @@ struct CvdControlCall {
     CvdControlPeer *peer;
     GDBusMethodInvocation *invocation;
     gboolean is_qmp;
+    GList link; /* in the peer's calls */
+    void (*cancelled)(gpointer data);
+    gpointer cancelled_data;
 };
 
 static CvdControlPeer *peer_ref(CvdControlPeer *peer)
@@ -64,11 +68,23 @@ static void unref_peer(gpointer data)
     cvd_control_peer_unref(data);
 }
 
+static void cancel_calls(CvdControlPeer *peer)
+{
+    GList *link;
+
+    while ((link = g_queue_pop_head_link(&peer->calls)) != NULL) {
+        CvdControlCall *call = link->data;
+        if (call->cancelled != NULL)
+            call->cancelled(call->cancelled_data);
+    }
+}
+
 void cvd_control_peer_close(CvdControlPeer *peer)
 {
     peer->options.closed = NULL;
     cvd_source_clear(&peer->deadline);
     g_cancellable_cancel(peer->cancellable);
+    cancel_calls(peer);
     if (peer->connection == NULL) {
         /* Wakes a thread that waits for the peer to authenticate. */
         g_socket_shutdown(g_socket_connection_get_socket(peer->stream), TRUE, TRUE, NULL);
@@ -221,8 +237,13 @@ static CvdControlCall *call_new(CvdControlPeer *peer, GDBusMethodInvocation *tak
 {
     CvdControlCall *call = g_new(CvdControlCall, 1);
 
-    *call =
-        (CvdControlCall){.peer = peer_ref(peer), .invocation = take_invocation, .is_qmp = is_qmp};
+    *call = (CvdControlCall){
+        .peer = peer_ref(peer),
+        .invocation = take_invocation,
+        .is_qmp = is_qmp,
+        .link.data = call,
+    };
+    g_queue_push_tail_link(&peer->calls, &call->link);
     return call;
 }
 
@@ -252,12 +273,21 @@ void cvd_control_call_finish(CvdControlCall *take_call, const char *reply, const
 {
     g_autofree CvdControlCall *call = take_call;
 
+    if (g_queue_index(&call->peer->calls, call) >= 0)
+        g_queue_unlink(&call->peer->calls, &call->link);
     if (error != NULL)
         answer_error(call, error);
     else
         answer(call->peer, call->invocation, call->is_qmp ? g_variant_new("(s)", reply) : NULL,
                NULL);
     cvd_control_peer_unref(call->peer);
+}
+
+void cvd_control_call_set_cancelled(CvdControlCall *call, void (*cancelled)(gpointer data),
+                                    gpointer data)
+{
+    call->cancelled = cancelled;
+    call->cancelled_data = data;
 }
 
 static void refuse(CvdControlPeer *peer, GDBusMethodInvocation *take_invocation,

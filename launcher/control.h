@@ -116,4 +116,14 @@ gboolean cvd_control_has_connections(const CvdControl *control);
  */
 void cvd_control_call_finish(CvdControlCall *take_call, const char *reply, const GError *error);
 
+/**
+ * cvd_control_call_set_cancelled:
+ * @call: a call, when the handler is given it
+ * @cancelled: (nullable): called at most once, if the call's connection ends before the call is
+ *   finished: nobody waits for the answer any more. The call must be finished all the same, in
+ *   @cancelled or later.
+ */
+void cvd_control_call_set_cancelled(CvdControlCall *call, void (*cancelled)(gpointer data),
+                                    gpointer data);
+
 G_END_DECLS

@@ -31,6 +31,7 @@ typedef struct {
     CvdControlStatus status;
     GString *asked;             /* verbs and commands, in order */
     CvdControlCall *unanswered; /* of Reset, until somebody answers */
+    guint n_cancelled;
 } Fixture;
 
 typedef gpointer (*Client)(gpointer data);
@@ -38,6 +39,11 @@ typedef gpointer (*Client)(gpointer data);
 static void get_status(CvdControlStatus *status, gpointer data)
 {
     *status = ((Fixture *)data)->status;
+}
+
+static void count_cancelled(gpointer data)
+{
+    ((Fixture *)data)->n_cancelled++;
 }
 
 static void execute(CvdControlVerb verb, CvdControlCall *take_call, gpointer data)
@@ -48,6 +54,7 @@ static void execute(CvdControlVerb verb, CvdControlCall *take_call, gpointer dat
     g_string_append_printf(f->asked, "%d ", verb);
     if (verb == CVD_CONTROL_RESET) {
         f->unanswered = take_call;
+        cvd_control_call_set_cancelled(take_call, count_cancelled, f);
         return;
     }
     if (verb == CVD_CONTROL_PAUSE)
@@ -472,7 +479,7 @@ static void test_answers_are_not_read(Fixture *f, gconstpointer data)
     with_client(f, call_without_reading);
 }
 
-/* A call may be answered when its connection, or all of it, is gone. */
+/* A call may be answered when its connection, or all of it, is gone, which its handler learns. */
 static gpointer call_and_leave(gpointer data)
 {
     Fixture *f = data;
@@ -487,13 +494,13 @@ static gpointer call_and_leave(gpointer data)
 static void test_late_answer(Fixture *f, gconstpointer data)
 {
     with_client(f, call_and_leave);
-    while (f->unanswered == NULL)
-        g_main_context_iteration(NULL, TRUE);
+    test_iterate_until(NULL, f->n_cancelled == 1);
     cvd_control_call_finish(g_steal_pointer(&f->unanswered), NULL, NULL);
     with_client(f, call_and_leave);
     while (f->unanswered == NULL)
         g_main_context_iteration(NULL, TRUE);
     g_clear_pointer(&f->control, cvd_control_free);
+    g_assert_cmpuint(f->n_cancelled, ==, 2);
     cvd_control_call_finish(g_steal_pointer(&f->unanswered), NULL, NULL);
 }
 
