@@ -19,15 +19,45 @@
 
 #define MAX_NAMED 16 /* instances in a message */
 
+static void add_place(GPtrArray *places, char *take_path)
+{
+    if (g_ptr_array_find_with_equal_func(places, take_path, g_str_equal, NULL))
+        g_free(take_path);
+    else
+        g_ptr_array_add(places, take_path);
+}
+
+/* One that is not there yet can still be made by whoever names it. */
+static gboolean is_own_or_missing(const char *dir)
+{
+    struct stat st;
+
+    return stat(dir, &st) < 0 || st.st_uid == geteuid();
+}
+
+char **cvd_instance_get_places(void)
+{
+    GPtrArray *places = g_ptr_array_new();
+    const char *runtime_dir = g_getenv("XDG_RUNTIME_DIR");
+    g_autofree char *usual_dir = g_strdup_printf("/run/user/%u", geteuid());
+
+    if (runtime_dir != NULL && g_path_is_absolute(runtime_dir) && is_own_or_missing(runtime_dir))
+        add_place(places, g_build_filename(runtime_dir, "cvd", NULL));
+    if (geteuid() == 0)
+        add_place(places, g_strdup("/run/cvd"));
+    if (g_file_test(usual_dir, G_FILE_TEST_IS_DIR) && is_own_or_missing(usual_dir))
+        add_place(places, g_build_filename(usual_dir, "cvd", NULL));
+    add_place(places, g_strdup_printf("%s/cvd-%u", g_get_tmp_dir(), geteuid()));
+    add_place(places, g_strdup_printf("/tmp/cvd-%u", geteuid()));
+    g_ptr_array_add(places, NULL);
+    return (char **)g_ptr_array_free(places, FALSE);
+}
+
 char *cvd_instance_base_path(void)
 {
-    const char *runtime_dir = g_getenv("XDG_RUNTIME_DIR");
+    g_auto(GStrv) places = cvd_instance_get_places();
 
-    if (runtime_dir != NULL && g_path_is_absolute(runtime_dir))
-        return g_build_filename(runtime_dir, "cvd", NULL);
-    if (geteuid() == 0)
-        return g_strdup("/run/cvd");
-    return g_strdup_printf("%s/cvd-%u", g_get_tmp_dir(), geteuid());
+    return g_strdup(places[0]);
 }
 
 static gboolean is_in_locks(int pid, guint64 inode)

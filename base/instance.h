@@ -7,11 +7,23 @@
 G_BEGIN_DECLS
 
 /**
+ * cvd_instance_get_places:
+ *
+ * Where the instances' runtime directories of this user are (section 3 of the launcher's
+ * specification). What a login shell, a unit and cron set differs, so programs look in each place:
+ * `$XDG_RUNTIME_DIR/cvd`, as root `/run/cvd`, `/run/user/UID/cvd`, `$TMPDIR/cvd-UID` and
+ * `/tmp/cvd-UID`. An XDG_RUNTIME_DIR or /run/user/UID that another user owns is left out, as root's
+ * own shell may have it from the user who became root; and so is a /run/user/UID that is not there.
+ *
+ * Returns: (transfer full) (array zero-terminated=1): the places, without repetition; the first is
+ *   where a new instance goes
+ */
+char **cvd_instance_get_places(void);
+
+/**
  * cvd_instance_base_path:
  *
- * Returns: (transfer full): where the instances' runtime directories are (section 3 of the
- *   launcher's specification): `$XDG_RUNTIME_DIR/cvd`, as root without that variable `/run/cvd`,
- *   else `$TMPDIR/cvd-UID`
+ * Returns: (transfer full): the first of cvd_instance_get_places()
  */
 char *cvd_instance_base_path(void);
 

@@ -91,6 +91,42 @@ static void assert_not_found(const char *name, const char *file, int code, const
         g_error("'%s' does not have '%s'", error->message, text);
 }
 
+/* Whatever a login shell, a unit or cron has set, there is one list, which each looks through. */
+static void test_places(void)
+{
+    g_autofree char *per_user = g_strdup_printf("/tmp/cvd-%u", geteuid());
+    g_autofree char *own = g_dir_make_tmp("cvd-XXXXXX", NULL);
+    g_autofree char *own_place = g_build_filename(own, "cvd", NULL);
+    const char *first_without = geteuid() == 0 ? "/run/cvd" : NULL;
+
+    g_setenv("XDG_RUNTIME_DIR", own, TRUE);
+    g_auto(GStrv) with = cvd_instance_get_places();
+    g_assert_cmpstr(with[0], ==, own_place);
+    g_assert_true(g_strv_contains((const char *const *)with, per_user));
+    g_unsetenv("XDG_RUNTIME_DIR");
+    g_auto(GStrv) without = cvd_instance_get_places();
+    g_assert_true(g_strv_equal((const char *const *)without, (const char *const *)with + 1));
+    if (first_without != NULL)
+        g_assert_cmpstr(without[0], ==, first_without);
+    g_rmdir(own);
+}
+
+/* `sudo -E` keeps the variable of a user who could change what is in there. */
+static void test_runtime_dir_of_another(void)
+{
+    g_autofree char *dir = g_dir_make_tmp("cvd-XXXXXX", NULL);
+
+    if (geteuid() != 0) {
+        g_test_skip("needs root, to give a directory away");
+        return;
+    }
+    g_assert_cmpint(chown(dir, 65534, 65534), ==, 0);
+    g_setenv("XDG_RUNTIME_DIR", dir, TRUE);
+    g_autofree char *base = cvd_instance_base_path();
+    g_assert_cmpstr(base, ==, "/run/cvd");
+    g_rmdir(dir);
+}
+
 static void test_none(void)
 {
     g_autoptr(Runtime) runtime = runtime_new();
@@ -189,6 +225,8 @@ static void test_another_owner(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/instance/places", test_places);
+    g_test_add_func("/instance/runtime-dir-of-another-user", test_runtime_dir_of_another);
     g_test_add_func("/instance/none", test_none);
     g_test_add_func("/instance/the-only-one", test_the_only_one);
     g_test_add_func("/instance/leftovers-do-not-count", test_leftovers_do_not_count);
