@@ -37,7 +37,10 @@ typedef struct {
     GList link;               /* in `connections`, then in `closed` */
     GList deadline_link;      /* in `deadlines` if `deadline` is not 0 */
     gint64 deadline;
-    guint32 watched; /* the events that epoll reports; besides, it always reports the end */
+    gint64 attached_us;
+    const char *region; /* that it was given last; NULL: none yet */
+    guint *n_sharing;   /* those that have the doorbells of its region; NULL: it has none */
+    guint32 watched;    /* the events that epoll reports; besides, it always reports the end */
 } Connection;
 
 typedef struct {
@@ -66,6 +69,7 @@ struct CvdClientPort {
     guint n_doors;
     DoorsState doors_state;
     gint64 rest_until;
+    guint *n_sharing; /* for each region: connections that have its doorbells */
     GQueue connections;
     GQueue deadlines;
     GQueue closed;
@@ -204,10 +208,39 @@ static void run(CvdClientPort *port, Connection *connection)
         note_wants(port, connection, now_us);
 }
 
+static void let_go_of_doorbells(Connection *connection)
+{
+    if (connection->n_sharing != NULL)
+        --*connection->n_sharing;
+    connection->n_sharing = NULL;
+}
+
+/* Each signal is taken from the signal table by one of those who share a region, whomever it is
+ * meant for. */
+static void note_doorbells(CvdClientPort *port, Connection *connection, const char *region)
+{
+    gboolean is_read_only;
+    guint index = cvd_client_session_get_region(&connection->session, &is_read_only);
+
+    let_go_of_doorbells(connection);
+    connection->region = region;
+    connection->attached_us = g_get_monotonic_time();
+    if (is_read_only)
+        return;
+    connection->n_sharing = &port->n_sharing[index];
+    ++*connection->n_sharing;
+    if (*connection->n_sharing == 2 &&
+        cvd_log_limit_pass(&port->service.log_limit, connection->attached_us))
+        g_message("client of pid %d: another one has region \"%s\" too; of two that wait for "
+                  "signals there, one may take what is meant for the other",
+                  cvd_client_session_get_pid(&connection->session), region);
+}
+
 static void session_attached(gpointer owner, CvdClientSession *session, const char *region)
 {
     CvdClientPort *port = owner;
 
+    note_doorbells(port, (Connection *)session, region);
     port->options.attached(port->options.owner, cvd_client_session_get_pid(session), region);
 }
 
@@ -219,6 +252,7 @@ static void session_closing(gpointer owner, CvdClientSession *session)
 
     epoll_ctl(port->epoll_fd, EPOLL_CTL_DEL, cvd_client_session_get_fd(session), NULL);
     set_deadline(port, connection, 0);
+    let_go_of_doorbells(connection);
     g_queue_unlink(&port->connections, &connection->link);
     g_queue_push_tail_link(&port->closed, &connection->link);
     if (port->doors_state == DOORS_FULL || port->doors_state == DOORS_RESTING)
@@ -227,13 +261,20 @@ static void session_closing(gpointer owner, CvdClientSession *session)
         port->options.detached(port->options.owner, pid);
 }
 
-static void bury_closed(gpointer data)
+static void free_closed(CvdClientPort *port)
 {
-    CvdClientPort *port = data;
     GList *link;
 
     while ((link = g_queue_pop_head_link(&port->closed)) != NULL)
         g_free(link->data);
+}
+
+static void clear_port(gpointer data)
+{
+    CvdClientPort *port = data;
+
+    free_closed(port);
+    g_free(port->n_sharing);
 }
 
 /* Between enter() and leave() no connection is freed, nor the port. */
@@ -247,9 +288,9 @@ static void leave(CvdClientPort *port)
 {
     port->n_busy--;
     if (port->n_busy == 0)
-        bury_closed(port);
+        free_closed(port);
     arm(port);
-    g_rc_box_release_full(port, bury_closed);
+    g_rc_box_release_full(port, clear_port);
 }
 
 static void now_full(CvdClientPort *port)
@@ -393,6 +434,7 @@ CvdClientPort *cvd_client_port_new(GMainContext *context, const CvdClientPortOpt
 
     CvdClientPort *port = g_rc_box_new0(CvdClientPort);
     port->options = *options;
+    port->n_sharing = g_new0(guint, options->layout->n_regions);
     port->service = (CvdClientService){
         .layout = options->layout,
         .doorbells = options->doorbells,
@@ -501,6 +543,28 @@ guint cvd_client_port_get_n_clients(const CvdClientPort *port)
     return port->connections.length;
 }
 
+void cvd_client_port_foreach(const CvdClientPort *port, CvdServerClientFunc func,
+                             gpointer user_data)
+{
+    for (const GList *link = port->connections.head; link != NULL; link = link->next) {
+        const Connection *connection = link->data;
+        int fd = cvd_client_session_get_fd(&connection->session);
+        struct ucred peer;
+        socklen_t size = sizeof peer;
+        if (connection->region == NULL || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+            continue;
+        const CvdServerClient client = {
+            .pid = peer.pid,
+            .uid = peer.uid,
+            .region = connection->region,
+            .since_us = connection->attached_us,
+            .is_read_only = connection->n_sharing == NULL,
+            .is_shared = connection->n_sharing != NULL && *connection->n_sharing > 1,
+        };
+        func(&client, user_data);
+    }
+}
+
 void cvd_client_port_free(CvdClientPort *port)
 {
     g_autoptr(GSource) source = g_steal_pointer(&port->source);
@@ -510,5 +574,5 @@ void cvd_client_port_free(CvdClientPort *port)
     g_source_destroy(source);
     cvd_close_fd(&port->timer_fd);
     cvd_close_fd(&port->epoll_fd);
-    g_rc_box_release_full(port, bury_closed);
+    g_rc_box_release_full(port, clear_port);
 }

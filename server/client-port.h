@@ -2,6 +2,7 @@
 #pragma once
 
 #include "server/client-session.h"
+#include "server/client.h"
 
 #include <glib.h>
 
@@ -94,5 +95,9 @@ gboolean cvd_client_port_is_held(const CvdClientPort *port);
 
 /** cvd_client_port_get_n_clients: Returns: how many connections there are */
 guint cvd_client_port_get_n_clients(const CvdClientPort *port);
+
+/** cvd_client_port_foreach: as cvd_server_foreach_client() */
+void cvd_client_port_foreach(const CvdClientPort *port, CvdServerClientFunc func,
+                             gpointer user_data);
 
 G_END_DECLS

@@ -625,3 +625,9 @@ int cvd_client_session_get_pid(const CvdClientSession *session)
 {
     return session->pid;
 }
+
+guint cvd_client_session_get_region(const CvdClientSession *session, gboolean *is_read_only)
+{
+    *is_read_only = session->access == CVD_ACCESS_READ_ONLY;
+    return (guint)session->region;
+}

@@ -154,4 +154,13 @@ int cvd_client_session_get_fd(const CvdClientSession *session);
 /** cvd_client_session_get_pid: Returns: the pid of a client that has attached, else −1 */
 int cvd_client_session_get_pid(const CvdClientSession *session);
 
+/**
+ * cvd_client_session_get_region:
+ * @session: one that has attached
+ * @is_read_only: (out): whether it was given dummies in place of the doorbells
+ *
+ * Returns: the region's index
+ */
+guint cvd_client_session_get_region(const CvdClientSession *session, gboolean *is_read_only);
+
 G_END_DECLS

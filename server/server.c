@@ -227,6 +227,13 @@ guint cvd_server_get_n_clients(CvdServer *server)
     return server->client_port != NULL ? cvd_client_port_get_n_clients(server->client_port) : 0;
 }
 
+void cvd_server_foreach_client(CvdServer *server, CvdServerClientFunc func, gpointer user_data)
+{
+    g_assert(CVD_IS_SERVER(server));
+    if (server->client_port != NULL)
+        cvd_client_port_foreach(server->client_port, func, user_data);
+}
+
 static gboolean is_open(const CvdServer *server)
 {
     return server->state == SERVER_LISTENING || server->state == SERVER_STARTED;

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "server/access.h"
+#include "server/client.h"
 #include "server/layout.h"
 #include "server/window.h"
 
@@ -115,6 +116,8 @@ void cvd_server_stop(CvdServer *server);
 CvdLayout *cvd_server_get_layout(CvdServer *server);
 /** cvd_server_get_n_clients: Returns: how many client connections there are, of both dialects */
 guint cvd_server_get_n_clients(CvdServer *server);
+/** cvd_server_foreach_client: calls @func for each client that has been given a region */
+void cvd_server_foreach_client(CvdServer *server, CvdServerClientFunc func, gpointer user_data);
 
 /**
  * cvd_server_connect_vm:

@@ -14,11 +14,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define HELLO     "GET PROTOCOL_VER"
-#define REQUEST   "INFORM REGION_NAME_LEN: 0x00000007GET REGION: region1"
-#define HANDSHAKE HELLO REQUEST
-#define N_REGIONS 3
-#define NOBODY    65534
+#define HELLO   "GET PROTOCOL_VER"
+#define REQUEST "INFORM REGION_NAME_LEN: 0x00000007GET REGION: region1"
+/* Message 3 and 4, for a name of seven letters. */
+#define MORE(name) "INFORM REGION_NAME_LEN: 0x00000007GET REGION: " name
+#define HANDSHAKE  HELLO REQUEST
+#define N_REGIONS  3
+#define NOBODY     65534
 
 typedef struct {
     GMainContext *context;
@@ -139,6 +141,24 @@ static int attach(Fixture *f)
     return peer;
 }
 
+static void describe_client(const CvdServerClient *client, gpointer data)
+{
+    g_assert_cmpint(client->pid, ==, getpid());
+    g_assert_cmpuint(client->uid, ==, geteuid());
+    g_assert_cmpint(client->since_us, <=, g_get_monotonic_time());
+    g_assert_cmpint(client->since_us, >, 0);
+    g_string_append_printf(data, "%s%s%s ", client->region, client->is_read_only ? ":ro" : "",
+                           client->is_shared ? ":shared" : "");
+}
+
+static void assert_clients(Fixture *f, const char *expected)
+{
+    g_autoptr(GString) clients = g_string_new(NULL);
+
+    cvd_client_port_foreach(f->port, describe_client, clients);
+    g_assert_cmpstr(clients->str, ==, expected);
+}
+
 /* Whether something will be ready without anybody doing anything: a timer of this process is on. */
 static gboolean has_timer(Fixture *f)
 {
@@ -159,6 +179,34 @@ static void expect_silence(int peer)
 
     g_assert_cmpint(recv(peer, &byte, 1, MSG_DONTWAIT), ==, -1);
     g_assert_cmpint(errno, ==, EAGAIN);
+}
+
+/* One that only asks is none; one that asks for something else, in vain or not, changes its place.
+ * Two that have the same doorbells are shown, and the first such pair is logged. */
+static void test_list(void)
+{
+    g_autoptr(Fixture) f = fixture_new(4, 5000);
+    cvd_autofd asks = test_connect(f->path);
+
+    test_log_forget();
+    cvd_autofd one = attach(f);
+    assert_clients(f, "region1 ");
+    g_assert_cmpuint(test_log_count("one may take what is meant for the other"), ==, 0);
+    cvd_autofd two = attach(f);
+    assert_clients(f, "region1:shared region1:shared ");
+    g_assert_cmpuint(test_log_count("one may take what is meant for the other"), ==, 1);
+    test_send(two, MORE("region0"), strlen(MORE("region0")), -1);
+    for (guint i = 0; i < 2 * 10 + 3 * 8; i++) {
+        char byte;
+        cvd_autofd fd = test_receive(f->context, two, &byte, 1);
+    }
+    assert_clients(f, "region1 region0 ");
+    test_send(two, MORE("nothing"), strlen(MORE("nothing")), -1);
+    test_expect(f->context, two, "0xffffffff");
+    assert_clients(f, "region1 region0 ");
+    cvd_close_fd(&one);
+    test_iterate_until(f->context, f->n_detached == 1);
+    assert_clients(f, "region0 ");
 }
 
 static void test_attach_and_leave(void)
@@ -497,6 +545,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     test_log_capture();
     g_test_add_func("/client-port/attach-and-leave", test_attach_and_leave);
+    g_test_add_func("/client-port/list", test_list);
     g_test_add_func("/client-port/idle-without-a-timer", test_idle_without_a_timer);
     g_test_add_func("/client-port/time-limit-closes", test_time_limit_closes);
     g_test_add_func("/client-port/limit", test_limit);

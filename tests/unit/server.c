@@ -402,6 +402,25 @@ static void test_client_before_the_vm(void)
     client_clear(&client);
 }
 
+static void count_client(const CvdServerClient *client, gpointer data)
+{
+    ++*(guint *)data;
+}
+
+static void test_clients(void)
+{
+    g_autoptr(Fixture) f = fixture_start();
+    Client client = client_attach(f);
+    guint n = 0;
+
+    cvd_server_foreach_client(f->server, count_client, &n);
+    g_assert_cmpuint(n, ==, 1);
+    cvd_server_stop(f->server);
+    cvd_server_foreach_client(f->server, count_client, &n);
+    g_assert_cmpuint(n, ==, 1);
+    client_clear(&client);
+}
+
 static void test_legacy_client(void)
 {
     g_autoptr(Fixture) f = fixture_start();
@@ -681,6 +700,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     test_log_capture();
+    g_test_add_func("/server/clients", test_clients);
     g_test_add_func("/server/start-and-stop", test_start_and_stop);
     g_test_add_func("/server/no-descriptor-is-left", test_no_descriptor_is_left);
     g_test_add_func("/server/limit-of-descriptors", test_limit_of_descriptors);
