@@ -6,9 +6,33 @@
 
 G_BEGIN_DECLS
 
+/**
+ * CvdRegionLink:
+ * @window: the whole of it, to read from and to have memory allocated in
+ * @is_closed: atomic: the server has closed @connection
+ *
+ * What one opening gave. The next one puts another in its place, so a thread that has a reference
+ * goes on with the old one undisturbed.
+ */
+typedef struct {
+    CvdMapping *mapping;
+    int window;
+    int guest_to_host;
+    int host_to_guest;
+    int connection;
+    int is_closed;
+} CvdRegionLink;
+
+/** cvd_region_link_unref: also for g_autoptr(); the last one closes and unmaps all of it */
+void cvd_region_link_unref(CvdRegionLink *link);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdRegionLink, cvd_region_link_unref)
+
+/** cvd_region_link_is_closed: Returns: whether the connection has ended; looks at it */
+gboolean cvd_region_link_is_closed(CvdRegionLink *link);
+
 /*
- * What region.c and region-wait.c share. @lock guards @mapping and @host_to_guest, which any thread
- * may use, against cvd_region_reopen(); everything else belongs to the one thread.
+ * What region.c and region-wait.c share. @lock guards @link, which any thread may use, against
+ * cvd_region_reopen(); everything else belongs to the one thread.
  */
 struct _CvdRegion {
     GObject parent_instance;
@@ -19,18 +43,22 @@ struct _CvdRegion {
     GMainContext *context;
 
     GRWLock lock;
-    CvdMapping *mapping;
-    int host_to_guest;
+    CvdRegionLink *link; /* never NULL */
 
-    int guest_to_host;
-    int connection;
-    int epoll_fd;          /* of the blocking wait, for both; −1 until the first */
-    int is_closed;         /* atomic */
-    guint generation;      /* counts openings */
+    int epoll_fd;          /* of the blocking wait; −1 until the first */
     gboolean has_received; /* since it was opened */
     gboolean is_started;
     GSource *source;
 };
+
+/**
+ * cvd_region_ref_link:
+ *
+ * For what may take long, and must not hold up cvd_region_reopen() by the lock.
+ *
+ * Returns: (transfer full): the present one
+ */
+CvdRegionLink *cvd_region_ref_link(CvdRegion *region);
 
 /** cvd_region_is_pending: Returns: whether there is something to receive without a ring */
 gboolean cvd_region_is_pending(CvdRegion *region);
@@ -40,19 +68,26 @@ void cvd_region_end_waiting(CvdRegion *region);
 
 /**
  * cvd_region_find_word:
+ * @link: the region's, or what it was
  * @error: %CVD_REGION_ERROR_BAD_OFFSET
- *
- * To be called with the lock held, or in the one thread.
  *
  * Returns: (nullable): where the word at @offset is mapped
  */
-guint32 *cvd_region_find_word(CvdRegion *region, guint offset, GError **error);
+guint32 *cvd_region_find_word(CvdRegion *region, const CvdRegionLink *link, guint offset,
+                              GError **error);
 
-/** cvd_region_ring: rings @doorbell; @name is the region's, for the error's message */
+/**
+ * cvd_region_ring:
+ * @doorbell: an eventfd
+ * @name: the region's, for the error's message
+ *
+ * Others hold the doorbell, too, may make it block and fill its counter at any moment; between the
+ * look whether there is room and the ring as well. So no lock may be held.
+ */
 gboolean cvd_region_ring(int doorbell, const char *name, GError **error);
 
-/** cvd_region_check_writable: To be called with the lock held, or in the one thread. */
-gboolean cvd_region_check_writable(CvdRegion *region, GError **error);
+/** cvd_region_check_writable: for what writes or receives */
+gboolean cvd_region_check_writable(CvdRegion *region, const CvdRegionLink *link, GError **error);
 
 /** cvd_region_set_closed_error: Returns: %FALSE */
 gboolean cvd_region_set_closed_error(CvdRegion *region, GError **error);

@@ -15,19 +15,22 @@
 #include "base/fd.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 gboolean cvd_region_is_pending(CvdRegion *region)
 {
-    if (region->mapping->is_read_only)
+    const CvdMapping *mapping = region->link->mapping;
+
+    if (mapping->is_read_only)
         return FALSE;
-    return !region->has_received ||
-           cvd_signals_waiting(region->mapping->base, &region->mapping->in);
+    return !region->has_received || cvd_signals_waiting(mapping->base, &mapping->in);
 }
 
 /*
@@ -55,7 +58,7 @@ static gboolean take_ring(int doorbell)
 /* Returns: (transfer full): what came, or %NULL if nothing did */
 static GArray *receive(CvdRegion *region, gboolean was_rung)
 {
-    CvdMapping *mapping = region->mapping;
+    CvdMapping *mapping = region->link->mapping;
     g_autoptr(GArray) offsets = g_array_new(FALSE, FALSE, sizeof(guint32));
     gboolean must_ring;
 
@@ -66,20 +69,21 @@ static GArray *receive(CvdRegion *region, gboolean was_rung)
 
     region->has_received = TRUE;
     if (must_ring)
-        cvd_region_ring(region->host_to_guest, region->name, NULL);
+        cvd_region_ring(region->link->host_to_guest, region->name, NULL);
     return any || was_rung ? g_steal_pointer(&offsets) : NULL;
 }
 
 static gboolean begin_waiting(CvdRegion *region)
 {
-    struct epoll_event doorbell = {.events = EPOLLIN | EPOLLET, .data.fd = region->guest_to_host};
-    struct epoll_event connection = {.events = EPOLLIN, .data.fd = region->connection};
+    int doorbell_fd = region->link->guest_to_host, connection_fd = region->link->connection;
+    struct epoll_event doorbell = {.events = EPOLLIN | EPOLLET, .data.fd = doorbell_fd};
+    struct epoll_event connection = {.events = EPOLLIN, .data.fd = connection_fd};
 
     if (region->epoll_fd >= 0)
         return TRUE;
     cvd_autofd fd = epoll_create1(EPOLL_CLOEXEC);
-    if (fd < 0 || epoll_ctl(fd, EPOLL_CTL_ADD, region->guest_to_host, &doorbell) < 0 ||
-        epoll_ctl(fd, EPOLL_CTL_ADD, region->connection, &connection) < 0)
+    if (fd < 0 || epoll_ctl(fd, EPOLL_CTL_ADD, doorbell_fd, &doorbell) < 0 ||
+        epoll_ctl(fd, EPOLL_CTL_ADD, connection_fd, &connection) < 0)
         return FALSE;
     region->epoll_fd = g_steal_fd(&fd);
     return TRUE;
@@ -88,7 +92,7 @@ static gboolean begin_waiting(CvdRegion *region)
 /* The server has nothing more to say: whatever comes is the end. */
 static void connection_ended(CvdRegion *region)
 {
-    g_atomic_int_set(&region->is_closed, TRUE);
+    g_atomic_int_set(&region->link->is_closed, TRUE);
 }
 
 /* Returns: whether the doorbell was rung since the last look */
@@ -99,7 +103,7 @@ static gboolean look_at_epoll(CvdRegion *region, int timeout_ms)
     int n = epoll_wait(region->epoll_fd, events, G_N_ELEMENTS(events), timeout_ms);
 
     for (int i = 0; i < n; i++) {
-        if (events[i].data.fd == region->connection)
+        if (events[i].data.fd == region->link->connection)
             connection_ended(region);
         else
             was_rung = TRUE;
@@ -115,7 +119,7 @@ void cvd_region_end_waiting(CvdRegion *region)
     gboolean is_rung = look_at_epoll(region, 0);
     cvd_close_fd(&region->epoll_fd);
     if (!is_rung)
-        take_ring(region->guest_to_host);
+        take_ring(region->link->guest_to_host);
 }
 
 static int timeout_of(CvdRegion *region, gint64 deadline_us)
@@ -133,8 +137,8 @@ static gboolean sleep_in_poll(CvdRegion *region, const GPollFD *cancel, gint64 d
     cvd_region_end_waiting(region);
 
     GPollFD fds[] = {
-        {.fd = region->connection, .events = G_IO_IN},
-        {.fd = region->guest_to_host, .events = G_IO_IN},
+        {.fd = region->link->connection, .events = G_IO_IN},
+        {.fd = region->link->guest_to_host, .events = G_IO_IN},
         cancel != NULL ? *cancel : (GPollFD){.fd = -1},
     };
 
@@ -142,7 +146,7 @@ static gboolean sleep_in_poll(CvdRegion *region, const GPollFD *cancel, gint64 d
         return FALSE;
     if (fds[0].revents != 0)
         connection_ended(region);
-    return fds[1].revents != 0 && take_ring(region->guest_to_host);
+    return fds[1].revents != 0 && take_ring(region->link->guest_to_host);
 }
 
 static GArray *wait_polling(CvdRegion *region, gint64 deadline_us, GPollFD *cancel,
@@ -154,7 +158,7 @@ static GArray *wait_polling(CvdRegion *region, gint64 deadline_us, GPollFD *canc
                                 : sleep_in_poll(region, cancel, deadline_us);
         if (g_cancellable_set_error_if_cancelled(cancellable, error))
             return NULL;
-        if (g_atomic_int_get(&region->is_closed)) {
+        if (g_atomic_int_get(&region->link->is_closed)) {
             cvd_region_set_closed_error(region, error);
             return NULL;
         }
@@ -174,12 +178,12 @@ GArray *cvd_region_wait(CvdRegion *region, int timeout_ms, GCancellable *cancell
                         GError **error)
 {
     g_return_val_if_fail(CVD_IS_REGION(region) && !region->is_started, NULL);
-    if (!cvd_region_check_writable(region, error))
+    if (!cvd_region_check_writable(region, region->link, error))
         return NULL;
     gint64 deadline_us = timeout_ms < 0 ? -1 : g_get_monotonic_time() + (gint64)timeout_ms * 1000;
     GPollFD cancel;
 
-    if (g_atomic_int_get(&region->is_closed)) {
+    if (g_atomic_int_get(&region->link->is_closed)) {
         cvd_region_set_closed_error(region, error);
         return NULL;
     }
@@ -191,38 +195,117 @@ GArray *cvd_region_wait(CvdRegion *region, int timeout_ms, GCancellable *cancell
     return offsets;
 }
 
-/* If the region is opened anew meanwhile the kernel finds no word there: an early return. */
+static void wake_sleepers(const guint32 *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+/* Returns: whether the time limit is what ended it */
 static gboolean sleep_on(const guint32 *word, guint value, int timeout_ms)
 {
     struct timespec limit = {.tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000L};
 
-    return syscall(SYS_futex, word, FUTEX_WAIT, value, timeout_ms < 0 ? NULL : &limit, NULL, 0) ==
-               0 ||
-           errno != ETIMEDOUT;
+    return syscall(SYS_futex, word, FUTEX_WAIT, value, timeout_ms < 0 ? NULL : &limit, NULL, 0) <
+               0 &&
+           errno == ETIMEDOUT;
+}
+
+/* What is to end a sleep early. */
+typedef struct {
+    const guint32 *word;
+    GPollFD awake; /* readable once nobody sleeps any more */
+    GPollFD connection;
+    GPollFD cancel;
+} Alarm;
+
+/*
+ * In a thread of its own, as nothing waits for a word and for descriptors at once. Whoever is to be
+ * woken may not have fallen asleep yet.
+ */
+static gpointer wait_for_alarm(gpointer data)
+{
+    const Alarm *alarm = data;
+    GPollFD fds[] = {alarm->awake, alarm->connection, alarm->cancel};
+
+    g_poll(fds, G_N_ELEMENTS(fds), -1);
+    for (int pause_ms = 0; g_poll(fds, 1, pause_ms) == 0; pause_ms = 1)
+        wake_sleepers(alarm->word);
+    return NULL;
+}
+
+static gboolean sleep_with_alarm(Alarm *alarm, guint value, int timeout_ms, gboolean *is_over,
+                                 GError **error)
+{
+    cvd_autofd awake = eventfd(0, EFD_CLOEXEC);
+    if (awake < 0) {
+        g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_FAILED, "eventfd: %s",
+                    g_strerror(errno));
+        return FALSE;
+    }
+    alarm->awake = (GPollFD){.fd = awake, .events = G_IO_IN};
+    GThread *thread = g_thread_try_new("cvd alarm", wait_for_alarm, alarm, error);
+    if (thread == NULL)
+        return FALSE;
+    *is_over = sleep_on(alarm->word, value, timeout_ms);
+    eventfd_write(awake, 1);
+    g_thread_join(thread);
+    return TRUE;
+}
+
+static gboolean sleep_on_link(CvdRegion *region, CvdRegionLink *link, Alarm *alarm, guint value,
+                              int timeout_ms, gboolean *is_over, GError **error)
+{
+    if (__atomic_load_n(alarm->word, __ATOMIC_ACQUIRE) != value)
+        return TRUE;
+    if (cvd_region_link_is_closed(link))
+        return cvd_region_set_closed_error(region, error);
+    *is_over = timeout_ms == 0;
+    if (!*is_over && !sleep_with_alarm(alarm, value, timeout_ms, is_over, error))
+        return FALSE;
+    if (!cvd_region_link_is_closed(link))
+        return TRUE;
+    /* A region that was opened anew is no closed one: there is another word to look at. */
+    g_autoptr(CvdRegionLink) present = cvd_region_ref_link(region);
+    return present != link || cvd_region_set_closed_error(region, error);
+}
+
+gboolean cvd_region_wait_word_full(CvdRegion *region, guint offset, guint value, int timeout_ms,
+                                   GCancellable *cancellable, GError **error)
+{
+    g_return_val_if_fail(CVD_IS_REGION(region), FALSE);
+    g_autoptr(CvdRegionLink) link = cvd_region_ref_link(region);
+    Alarm alarm = {
+        .word = cvd_region_find_word(region, link, offset, error),
+        .connection = {.fd = link->connection, .events = G_IO_IN},
+        .cancel = {.fd = -1},
+    };
+    gboolean is_over = FALSE;
+
+    if (alarm.word == NULL || g_cancellable_set_error_if_cancelled(cancellable, error))
+        return FALSE;
+    gboolean has_cancel = g_cancellable_make_pollfd(cancellable, &alarm.cancel);
+    gboolean has_slept = sleep_on_link(region, link, &alarm, value, timeout_ms, &is_over, error);
+    if (has_cancel)
+        g_cancellable_release_fd(cancellable);
+    if (!has_slept || g_cancellable_set_error_if_cancelled(cancellable, error))
+        return FALSE;
+    if (is_over)
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+                    "region '%s': nobody signalled %u in time", region->name, offset);
+    return !is_over;
 }
 
 gboolean cvd_region_wait_word(CvdRegion *region, guint offset, guint value, int timeout_ms,
                               GError **error)
 {
-    g_return_val_if_fail(CVD_IS_REGION(region), FALSE);
-
-    g_rw_lock_reader_lock(&region->lock);
-    const guint32 *word = cvd_region_find_word(region, offset, error);
-    g_rw_lock_reader_unlock(&region->lock);
-    if (word == NULL)
-        return FALSE;
-    if (sleep_on(word, value, timeout_ms))
-        return TRUE;
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "region '%s': nobody signalled %u in time",
-                region->name, offset);
-    return FALSE;
+    return cvd_region_wait_word_full(region, offset, value, timeout_ms, NULL, error);
 }
 
 typedef struct {
     GSource source;
     CvdRegion *region; /* a reference if @owns */
     gboolean owns;
-    guint generation;
+    CvdRegionLink *link; /* its descriptors are watched */
     gpointer doorbell_tag;
     gpointer connection_tag;
 } RegionSource;
@@ -232,10 +315,10 @@ static RegionSource *self_of(GSource *source)
     return (RegionSource *)(void *)source;
 }
 
-/* Its descriptors are closed once the region was opened anew. */
+/* The region was opened anew. */
 static gboolean is_stale(RegionSource *self)
 {
-    return self->generation != self->region->generation;
+    return self->link != self->region->link;
 }
 
 static gboolean prepare(GSource *source, int *timeout_ms)
@@ -243,7 +326,7 @@ static gboolean prepare(GSource *source, int *timeout_ms)
     RegionSource *self = self_of(source);
 
     *timeout_ms = -1;
-    return is_stale(self) || g_atomic_int_get(&self->region->is_closed) ||
+    return is_stale(self) || g_atomic_int_get(&self->region->link->is_closed) ||
            cvd_region_is_pending(self->region);
 }
 
@@ -268,13 +351,13 @@ static gboolean dispatch(GSource *source, GSourceFunc function, gpointer user_da
     g_return_val_if_fail(callback != NULL, G_SOURCE_REMOVE);
     if (!is_stale(self) && g_source_query_unix_fd(source, self->connection_tag) != 0)
         connection_ended(region);
-    if (is_stale(self) || g_atomic_int_get(&region->is_closed)) {
+    if (is_stale(self) || g_atomic_int_get(&region->link->is_closed)) {
         cvd_region_set_closed_error(region, &error);
         offsets = g_array_new(FALSE, FALSE, sizeof(guint32));
         callback(region, offsets, error, user_data);
         return G_SOURCE_REMOVE;
     }
-    offsets = receive(region, take_ring(region->guest_to_host));
+    offsets = receive(region, take_ring(region->link->guest_to_host));
     return offsets == NULL || callback(region, offsets, NULL, user_data);
 }
 
@@ -282,6 +365,7 @@ static void finalize(GSource *source)
 {
     RegionSource *self = self_of(source);
 
+    cvd_region_link_unref(self->link);
     if (self->owns)
         g_object_unref(self->region);
 }
@@ -296,19 +380,19 @@ static GSource *source_new(CvdRegion *region, gboolean owns)
     cvd_region_end_waiting(region);
     self->region = region;
     self->owns = owns;
-    self->generation = region->generation;
+    self->link = g_atomic_rc_box_acquire(region->link);
     if (owns)
         g_object_ref(region);
-    self->doorbell_tag = g_source_add_unix_fd(source, region->guest_to_host, G_IO_IN);
-    self->connection_tag = g_source_add_unix_fd(source, region->connection, G_IO_IN);
+    self->doorbell_tag = g_source_add_unix_fd(source, self->link->guest_to_host, G_IO_IN);
+    self->connection_tag = g_source_add_unix_fd(source, self->link->connection, G_IO_IN);
     g_source_set_name(source, "cvd region");
     return source;
 }
 
 GSource *cvd_region_source_new(CvdRegion *region)
 {
-    g_return_val_if_fail(CVD_IS_REGION(region) && !region->is_started && region->connection >= 0,
-                         NULL);
+    g_return_val_if_fail(
+        CVD_IS_REGION(region) && !region->is_started && region->link->connection >= 0, NULL);
     return source_new(region, TRUE);
 }
 
@@ -327,7 +411,7 @@ static gboolean tell(CvdRegion *region, GArray *offsets, const GError *error, gp
 
 void cvd_region_resume(CvdRegion *region)
 {
-    if (!region->is_started || region->source != NULL || region->connection < 0)
+    if (!region->is_started || region->source != NULL || region->link->connection < 0)
         return;
     region->source = source_new(region, FALSE);
     g_source_set_callback(region->source, G_SOURCE_FUNC(tell), NULL, NULL);

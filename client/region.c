@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A region is what a handshake gave: a mapping, two doorbells and the connection. Opening it anew
- * makes all four first and then exchanges them under the lock, so that threads that signal
- * meanwhile use either the old ones or the new ones.
+ * makes all of that first and then puts it in the place of the old under the lock, so that threads
+ * that signal meanwhile use either the old or the new. Words are short work and done with the lock
+ * held; what may take longer has a reference instead.
  */
 #include "client/region.h"
 
@@ -13,6 +14,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 GQuark cvd_region_error_quark(void)
@@ -21,17 +23,45 @@ GQuark cvd_region_error_quark(void)
 }
 G_DEFINE_FINAL_TYPE(CvdRegion, cvd_region, G_TYPE_OBJECT)
 
+static void link_clear(gpointer data)
+{
+    CvdRegionLink *link = data;
+
+    cvd_mapping_free(link->mapping);
+    cvd_close_fd(&link->window);
+    cvd_close_fd(&link->guest_to_host);
+    cvd_close_fd(&link->host_to_guest);
+    cvd_close_fd(&link->connection);
+}
+
+void cvd_region_link_unref(CvdRegionLink *link)
+{
+    g_atomic_rc_box_release_full(link, link_clear);
+}
+
+CvdRegionLink *cvd_region_ref_link(CvdRegion *region)
+{
+    g_rw_lock_reader_lock(&region->lock);
+    CvdRegionLink *link = g_atomic_rc_box_acquire(region->link);
+    g_rw_lock_reader_unlock(&region->lock);
+    return link;
+}
+
 static void cvd_region_init(CvdRegion *region)
 {
     g_rw_lock_init(&region->lock);
     region->context = g_main_context_ref_thread_default();
     /* Nothing is in reach and no call does anything until it is opened. */
-    region->mapping = g_new0(CvdMapping, 1);
-    region->guest_to_host = -1;
-    region->host_to_guest = -1;
-    region->connection = -1;
+    region->link = g_atomic_rc_box_new(CvdRegionLink);
+    *region->link = (CvdRegionLink){
+        .mapping = g_new0(CvdMapping, 1),
+        .window = -1,
+        .guest_to_host = -1,
+        .host_to_guest = -1,
+        .connection = -1,
+        .is_closed = TRUE,
+    };
     region->epoll_fd = -1;
-    region->is_closed = TRUE;
 }
 
 static void dispose(GObject *object)
@@ -45,10 +75,7 @@ static void finalize(GObject *object)
     CvdRegion *region = CVD_REGION(object);
 
     cvd_region_end_waiting(region);
-    cvd_mapping_free(region->mapping);
-    cvd_close_fd(&region->guest_to_host);
-    cvd_close_fd(&region->host_to_guest);
-    cvd_close_fd(&region->connection);
+    cvd_region_link_unref(region->link);
     g_main_context_unref(region->context);
     g_rw_lock_clear(&region->lock);
     g_free(region->socket_path);
@@ -71,12 +98,15 @@ static void cvd_region_class_init(CvdRegionClass *class)
 gboolean cvd_region_ring(int doorbell, const char *name, GError **error)
 {
     const guint64 one = 1;
+    struct pollfd room = {.fd = doorbell, .events = POLLOUT};
     gssize n;
 
+    /* A counter that is full was rung. */
+    if (poll(&room, 1, 0) == 0)
+        return TRUE;
     do
         n = write(doorbell, &one, sizeof one);
     while (n < 0 && errno == EINTR);
-    /* A counter that is full was rung. */
     if (n == sizeof one || errno == EAGAIN)
         return TRUE;
     g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_FAILED,
@@ -98,21 +128,23 @@ static gboolean adopt(CvdRegion *region, CvdHandshake *handshake, GError **error
         return FALSE;
 
     cvd_region_end_waiting(region);
+    CvdRegionLink *old = region->link;
+    CvdRegionLink *link = g_atomic_rc_box_new(CvdRegionLink);
+    *link = (CvdRegionLink){
+        .mapping = g_steal_pointer(&mapping),
+        .window = g_steal_fd(&result->window),
+        .guest_to_host = g_steal_fd(&result->guest_to_host),
+        .host_to_guest = g_steal_fd(&result->host_to_guest),
+        .connection = g_steal_fd(&result->connection),
+    };
     g_rw_lock_writer_lock(&region->lock);
-    CvdMapping *old_mapping = region->mapping;
-    int old_doorbell = region->host_to_guest;
-    region->mapping = g_steal_pointer(&mapping);
-    region->host_to_guest = g_steal_fd(&result->host_to_guest);
-    g_atomic_int_set(&region->is_closed, FALSE);
+    region->link = link;
     g_rw_lock_writer_unlock(&region->lock);
 
-    cvd_mapping_free(old_mapping);
-    cvd_close_fd(&old_doorbell);
-    cvd_close_fd(&region->guest_to_host);
-    cvd_close_fd(&region->connection);
-    region->guest_to_host = g_steal_fd(&result->guest_to_host);
-    region->connection = g_steal_fd(&result->connection);
-    region->generation++;
+    /* Wakes who sleeps on a word of the old mapping, which is kept as long as they do. */
+    if (old->connection >= 0)
+        shutdown(old->connection, SHUT_RDWR);
+    cvd_region_link_unref(old);
     region->has_received = FALSE;
     return TRUE;
 }
@@ -164,7 +196,7 @@ static gboolean adopt_anew(CvdRegion *region, CvdHandshake *handshake, GError **
     close_source(region);
     gboolean is_open = adopt(region, handshake, error);
     /* A `closed` that was told is not told again: a handler that tries again would never end. */
-    if (is_open || !g_atomic_int_get(&region->is_closed))
+    if (is_open || !g_atomic_int_get(&region->link->is_closed))
         cvd_region_resume(region);
     return is_open;
 }
@@ -219,6 +251,8 @@ static void begin_opening(GTask *task, CvdRegion *region, gboolean is_first)
     *opening = (Opening){
         .region = g_object_ref(region), .handshake = handshake_of(region), .is_first = is_first};
     g_task_set_task_data(task, opening, (GDestroyNotify)opening_free);
+    /* The handshake looks after that: what is cancelled later is open all the same. */
+    g_task_set_check_cancellable(task, FALSE);
 
     g_autoptr(GSource) source =
         cvd_handshake_source_new(opening->handshake, g_task_get_cancellable(task));
@@ -270,37 +304,37 @@ const char *cvd_region_get_name(CvdRegion *region)
 
 guint cvd_region_get_version(CvdRegion *region)
 {
-    return region->mapping->current_version;
+    return region->link->mapping->current_version;
 }
 
 guint cvd_region_get_min_compatible_version(CvdRegion *region)
 {
-    return region->mapping->min_compatible_version;
+    return region->link->mapping->min_compatible_version;
 }
 
 guint cvd_region_get_begin(CvdRegion *region)
 {
-    return region->mapping->begin;
+    return region->link->mapping->begin;
 }
 
 guint cvd_region_get_size(CvdRegion *region)
 {
-    return (guint)region->mapping->size;
+    return (guint)region->link->mapping->size;
 }
 
 guint cvd_region_get_data_offset(CvdRegion *region)
 {
-    return region->mapping->data_offset;
+    return region->link->mapping->data_offset;
 }
 
 gboolean cvd_region_is_read_only(CvdRegion *region)
 {
-    return region->mapping->is_read_only;
+    return region->link->mapping->is_read_only;
 }
 
-gboolean cvd_region_check_writable(CvdRegion *region, GError **error)
+gboolean cvd_region_check_writable(CvdRegion *region, const CvdRegionLink *link, GError **error)
 {
-    if (!region->mapping->is_read_only)
+    if (!link->mapping->is_read_only)
         return TRUE;
     g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_READ_ONLY,
                 "region '%s': this user may only read it (`access` in the instance's "
@@ -311,21 +345,26 @@ gboolean cvd_region_check_writable(CvdRegion *region, GError **error)
 
 gpointer cvd_region_get_data(CvdRegion *region, gsize *size)
 {
-    CvdMapping *mapping = region->mapping;
+    CvdMapping *mapping = region->link->mapping;
 
     if (size != NULL)
         *size = mapping->size - mapping->data_offset;
     return mapping->base == NULL ? NULL : mapping->base + mapping->data_offset;
 }
 
-gboolean cvd_region_is_closed(CvdRegion *region)
+gboolean cvd_region_link_is_closed(CvdRegionLink *link)
 {
-    struct pollfd fd = {.fd = region->connection, .events = POLLIN};
+    struct pollfd fd = {.fd = link->connection, .events = POLLIN};
 
     /* The server has nothing more to say: whatever comes is the end. */
-    if (!g_atomic_int_get(&region->is_closed) && poll(&fd, 1, 0) == 1)
-        g_atomic_int_set(&region->is_closed, TRUE);
-    return g_atomic_int_get(&region->is_closed);
+    if (!g_atomic_int_get(&link->is_closed) && poll(&fd, 1, 0) == 1)
+        g_atomic_int_set(&link->is_closed, TRUE);
+    return g_atomic_int_get(&link->is_closed);
+}
+
+gboolean cvd_region_is_closed(CvdRegion *region)
+{
+    return cvd_region_link_is_closed(region->link);
 }
 
 gboolean cvd_region_set_closed_error(CvdRegion *region, GError **error)
@@ -337,29 +376,31 @@ gboolean cvd_region_set_closed_error(CvdRegion *region, GError **error)
     return FALSE;
 }
 
-static gboolean set_offset_error(CvdRegion *region, guint offset, GError **error)
+static gboolean set_offset_error(CvdRegion *region, const CvdRegionLink *link, guint offset,
+                                 GError **error)
 {
     g_set_error(
         error, CVD_REGION_ERROR, CVD_REGION_ERROR_BAD_OFFSET,
         "region '%s': %u is not the offset of a word: a multiple of 4 below %" G_GSIZE_FORMAT,
-        region->name != NULL ? region->name : "", offset, region->mapping->size);
+        region->name != NULL ? region->name : "", offset, link->mapping->size);
     return FALSE;
 }
 
-guint32 *cvd_region_find_word(CvdRegion *region, guint offset, GError **error)
+guint32 *cvd_region_find_word(CvdRegion *region, const CvdRegionLink *link, guint offset,
+                              GError **error)
 {
-    CvdMapping *mapping = region->mapping;
+    CvdMapping *mapping = link->mapping;
 
     if (offset % 4 == 0 && mapping->size >= 4 && offset <= mapping->size - 4)
         return (guint32 *)(void *)(mapping->base + offset);
-    set_offset_error(region, offset, error);
+    set_offset_error(region, link, offset, error);
     return NULL;
 }
 
 gboolean cvd_region_load(CvdRegion *region, guint offset, guint *value, GError **error)
 {
     g_rw_lock_reader_lock(&region->lock);
-    guint32 *word = cvd_region_find_word(region, offset, error);
+    guint32 *word = cvd_region_find_word(region, region->link, offset, error);
     if (word != NULL)
         *value = __atomic_load_n(word, __ATOMIC_ACQUIRE);
     g_rw_lock_reader_unlock(&region->lock);
@@ -369,8 +410,8 @@ gboolean cvd_region_load(CvdRegion *region, guint offset, guint *value, GError *
 gboolean cvd_region_store(CvdRegion *region, guint offset, guint value, GError **error)
 {
     g_rw_lock_reader_lock(&region->lock);
-    guint32 *word = cvd_region_check_writable(region, error)
-                        ? cvd_region_find_word(region, offset, error)
+    guint32 *word = cvd_region_check_writable(region, region->link, error)
+                        ? cvd_region_find_word(region, region->link, offset, error)
                         : NULL;
     if (word != NULL)
         __atomic_store_n(word, value, __ATOMIC_RELEASE);
@@ -379,9 +420,10 @@ gboolean cvd_region_store(CvdRegion *region, guint offset, guint value, GError *
 }
 
 /* Returns: the place of @size bytes, or %NULL with an error */
-static guint8 *find_bytes(CvdRegion *region, guint offset, gsize size, GError **error)
+static guint8 *find_bytes(CvdRegion *region, const CvdRegionLink *link, guint offset, gsize size,
+                          GError **error)
 {
-    CvdMapping *mapping = region->mapping;
+    CvdMapping *mapping = link->mapping;
 
     if (offset <= mapping->size && size <= mapping->size - offset && mapping->base != NULL)
         return mapping->base + offset;
@@ -394,44 +436,50 @@ static guint8 *find_bytes(CvdRegion *region, guint offset, gsize size, GError **
 
 GBytes *cvd_region_read(CvdRegion *region, guint offset, gsize size, GError **error)
 {
-    g_rw_lock_reader_lock(&region->lock);
-    const guint8 *bytes = find_bytes(region, offset, size, error);
-    GBytes *copy = bytes != NULL ? g_bytes_new(bytes, size) : NULL;
-    g_rw_lock_reader_unlock(&region->lock);
-    return copy;
+    g_autoptr(CvdRegionLink) link = cvd_region_ref_link(region);
+    const guint8 *bytes = find_bytes(region, link, offset, size, error);
+
+    return bytes != NULL ? g_bytes_new(bytes, size) : NULL;
 }
 
 gboolean cvd_region_write(CvdRegion *region, guint offset, GBytes *bytes, GError **error)
 {
+    g_autoptr(CvdRegionLink) link = cvd_region_ref_link(region);
     gsize size;
     const void *data = g_bytes_get_data(bytes, &size);
+    guint8 *place = cvd_region_check_writable(region, link, error)
+                        ? find_bytes(region, link, offset, size, error)
+                        : NULL;
 
-    g_rw_lock_reader_lock(&region->lock);
-    guint8 *place =
-        cvd_region_check_writable(region, error) ? find_bytes(region, offset, size, error) : NULL;
     if (place != NULL && size > 0)
         memcpy(place, data, size);
-    g_rw_lock_reader_unlock(&region->lock);
     return place != NULL;
 }
 
-static gboolean signal_locked(CvdRegion *region, guint offset, GError **error)
+/* Whether the guest can be told anything at all. */
+static gboolean check_reachable(CvdRegion *region, const CvdRegionLink *link, GError **error)
 {
-    if (g_atomic_int_get(&region->is_closed))
+    if (g_atomic_int_get(&link->is_closed))
         return cvd_region_set_closed_error(region, error);
-    if (!cvd_region_check_writable(region, error))
+    return cvd_region_check_writable(region, link, error);
+}
+
+gboolean cvd_region_signal(CvdRegion *region, guint offset, GError **error)
+{
+    g_autoptr(CvdRegionLink) link = cvd_region_ref_link(region);
+    CvdMapping *mapping = link->mapping;
+
+    if (!check_reachable(region, link, error))
         return FALSE;
     if (offset == 0)
-        return set_offset_error(region, offset, error);
-    if (cvd_region_find_word(region, offset, error) == NULL)
+        return set_offset_error(region, link, offset, error);
+    if (cvd_region_find_word(region, link, offset, error) == NULL)
         return FALSE;
-
-    CvdMapping *mapping = region->mapping;
     switch (cvd_signals_send(mapping->base, &mapping->out, offset)) {
     case CVD_SEND_DONE:
         return TRUE;
     case CVD_SEND_RING:
-        return cvd_region_ring(region->host_to_guest, region->name, error);
+        return cvd_region_ring(link->host_to_guest, region->name, error);
     case CVD_SEND_FULL:
         g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_TABLE_FULL,
                     "region '%s': all %u slots of its signal table are taken: the guest does not "
@@ -442,22 +490,10 @@ static gboolean signal_locked(CvdRegion *region, guint offset, GError **error)
     g_assert_not_reached();
 }
 
-gboolean cvd_region_signal(CvdRegion *region, guint offset, GError **error)
-{
-    g_rw_lock_reader_lock(&region->lock);
-    gboolean is_sent = signal_locked(region, offset, error);
-    g_rw_lock_reader_unlock(&region->lock);
-    return is_sent;
-}
-
 gboolean cvd_region_interrupt(CvdRegion *region, GError **error)
 {
-    g_rw_lock_reader_lock(&region->lock);
-    gboolean is_rung = FALSE;
-    if (g_atomic_int_get(&region->is_closed))
-        cvd_region_set_closed_error(region, error);
-    else if (cvd_region_check_writable(region, error))
-        is_rung = cvd_region_ring(region->host_to_guest, region->name, error);
-    g_rw_lock_reader_unlock(&region->lock);
-    return is_rung;
+    g_autoptr(CvdRegionLink) link = cvd_region_ref_link(region);
+
+    return check_reachable(region, link, error) &&
+           cvd_region_ring(link->host_to_guest, region->name, error);
 }

@@ -53,8 +53,8 @@ GQuark cvd_region_error_quark(void);
  * guest can write every word of it at any moment: what a call reads from it is read once and
  * checked before use, so that a hostile guest can make calls fail but not read or write elsewhere.
  * Use it from one thread; cvd_region_signal(), cvd_region_interrupt(), cvd_region_load(),
- * cvd_region_store(), cvd_region_read(), cvd_region_write() and cvd_region_wait_word() may be used
- * from any. A region that g_object_new() made is a closed one of no size.
+ * cvd_region_store(), cvd_region_read(), cvd_region_write() and cvd_region_wait_word_full() may be
+ * used from any. A region that g_object_new() made is a closed one of no size.
  *
  * One receiver a region: only one program may wait on a region's incoming doorbell.
  *
@@ -304,13 +304,31 @@ GArray *cvd_region_wait(CvdRegion *region, int timeout_ms, GCancellable *cancell
  * @offset: of a 32-bit word, in the region, a multiple of 4
  * @value: what the word is thought to hold
  * @timeout_ms: how long; negative = for ever
- * @error: %CVD_REGION_ERROR_BAD_OFFSET, %G_IO_ERROR_TIMED_OUT
+ * @error: as for cvd_region_wait_word_full()
  *
- * Sleeps while the word holds @value, until another thread or process receives a signal of its
- * offset (futex). May return early.
+ * cvd_region_wait_word_full() without a way to give up.
  */
 gboolean cvd_region_wait_word(CvdRegion *region, guint offset, guint value, int timeout_ms,
                               GError **error);
+
+/**
+ * cvd_region_wait_word_full:
+ * @region: a region
+ * @offset: of a 32-bit word, in the region, a multiple of 4
+ * @value: what the word is thought to hold
+ * @timeout_ms: how long; negative = for ever
+ * @cancellable: (nullable): to give up
+ * @error: %CVD_REGION_ERROR_BAD_OFFSET, %CVD_REGION_ERROR_CLOSED, %G_IO_ERROR_TIMED_OUT,
+ *   %G_IO_ERROR_CANCELLED
+ *
+ * Sleeps while the word holds @value, until another thread or process receives a signal of its
+ * offset (futex), or the connection ends. May return early, and does when another thread opens the
+ * region anew.
+ *
+ * While it sleeps there is a thread that watches the connection and @cancellable.
+ */
+gboolean cvd_region_wait_word_full(CvdRegion *region, guint offset, guint value, int timeout_ms,
+                                   GCancellable *cancellable, GError **error);
 
 /**
  * cvd_region_start:

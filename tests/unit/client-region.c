@@ -444,6 +444,24 @@ static void test_blocking_doorbell(Fixture *fixture, gconstpointer data)
     g_assert_error(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT);
 }
 
+/* And fills it: a counter that is full was rung. */
+static void test_blocking_full_doorbell(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(CvdRegion) region = open_region(fixture);
+    g_autoptr(Guest) guest = guest_new(fixture);
+    g_autoptr(GError) error = NULL;
+    int doorbell = guest->result->host_to_guest;
+
+    fcntl(doorbell, F_SETFL, 0);
+    g_assert_cmpint(eventfd_write(doorbell, G_MAXUINT64 - 1), ==, 0);
+    g_assert_true(cvd_region_signal(region, DATA, &error));
+    g_assert_true(cvd_region_interrupt(region, &error));
+    g_assert_true(cvd_region_reopen(region, NULL, &error)); /* an opener rings for DATA */
+    g_assert_true(guest_is_rung(guest));
+    g_assert_true(cvd_region_interrupt(region, &error));
+    g_assert_true(guest_is_rung(guest));
+}
+
 static gpointer cancel(gpointer data)
 {
     g_cancellable_cancel(data);
@@ -696,6 +714,32 @@ static void test_async(Fixture *fixture, gconstpointer data)
     g_main_context_pop_thread_default(context);
 }
 
+static void keep_result_and_cancel(GObject *object, GAsyncResult *result, gpointer data)
+{
+    g_cancellable_cancel(g_task_get_cancellable(G_TASK(result)));
+    keep_result(object, result, data);
+}
+
+/* Too late: it is open. */
+static void test_cancelled_when_open(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(GCancellable) first = g_cancellable_new();
+    g_autoptr(GCancellable) second = g_cancellable_new();
+    g_autoptr(GAsyncResult) opened = NULL;
+    g_autoptr(GAsyncResult) reopened = NULL;
+    g_autoptr(GError) error = NULL;
+
+    cvd_region_open_async(fixture->client_socket, "second", 0, first, keep_result_and_cancel,
+                          &opened);
+    g_autoptr(CvdRegion) region = cvd_region_open_finish(await_result(NULL, &opened), &error);
+    g_assert_no_error(error);
+    in_server(fixture, do_reset);
+    cvd_region_reopen_async(region, second, keep_result_and_cancel, &reopened);
+    g_assert_true(cvd_region_reopen_finish(region, await_result(NULL, &reopened), &error));
+    g_assert_no_error(error);
+    g_assert_false(cvd_region_is_closed(region));
+}
+
 static gpointer sleep_on_word(gpointer data)
 {
     CvdRegion *region = data;
@@ -724,6 +768,68 @@ static void test_wait_word(Fixture *fixture, gconstpointer data)
     guest_signal(guest, DATA);
     assert_wait(region, 1, DATA);
     g_assert_cmpuint(GPOINTER_TO_UINT(g_thread_join(thread)), ==, 7);
+}
+
+typedef struct {
+    CvdRegion *region;
+    GCancellable *cancellable;
+    GError *error;
+    int is_over; /* atomic */
+} Sleeper;
+
+static gpointer sleep_until_the_end(gpointer data)
+{
+    Sleeper *sleeper = data;
+
+    while (cvd_region_wait_word_full(sleeper->region, DATA, 0, -1, sleeper->cancellable,
+                                     &sleeper->error))
+        ;
+    return NULL;
+}
+
+/* Whatever comes first, the sleep or what ends it. */
+static void test_wait_word_ends(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(CvdRegion) region = open_region(fixture);
+
+    for (guint i = 0; i < 100; i++) {
+        g_autoptr(GCancellable) cancellable = g_cancellable_new();
+        Sleeper sleeper = {.region = region, .cancellable = cancellable};
+        GThread *thread = g_thread_new("sleeper", sleep_until_the_end, &sleeper);
+        if (i % 2 == 0)
+            g_cancellable_cancel(cancellable);
+        else
+            in_server(fixture, do_reset);
+        g_thread_join(thread);
+        if (i % 2 == 0)
+            g_assert_error(sleeper.error, G_IO_ERROR, G_IO_ERROR_CANCELLED);
+        else
+            g_assert_error(sleeper.error, CVD_REGION_ERROR, CVD_REGION_ERROR_CLOSED);
+        g_clear_error(&sleeper.error);
+        if (i % 2 != 0)
+            g_assert_true(cvd_region_reopen(region, NULL, NULL));
+    }
+}
+
+static gpointer sleep_once(gpointer data)
+{
+    Sleeper *sleeper = data;
+
+    g_assert_true(cvd_region_wait_word(sleeper->region, DATA, 0, -1, NULL));
+    g_atomic_int_set(&sleeper->is_over, TRUE);
+    return NULL;
+}
+
+/* Who sleeps on a word of the old mapping is woken, to look at the new one. */
+static void test_wait_word_reopened(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(CvdRegion) region = open_region(fixture);
+    Sleeper sleeper = {.region = region};
+    GThread *thread = g_thread_new("sleeper", sleep_once, &sleeper);
+
+    while (!g_atomic_int_get(&sleeper.is_over)) /* it may not have fallen asleep yet */
+        g_assert_true(cvd_region_reopen(region, NULL, NULL));
+    g_thread_join(thread);
 }
 
 /* Made by nobody's opening: all calls fail, none crashes. */
@@ -852,6 +958,7 @@ int main(int argc, char **argv)
     ADD("opener-rings-and-receives", test_opener);
     ADD("round-trip", test_round_trip);
     ADD("doorbell-made-blocking", test_blocking_doorbell);
+    ADD("doorbell-made-blocking-and-full", test_blocking_full_doorbell);
     ADD("cancel", test_cancel);
     ADD("closed-and-reopened", test_closed_and_reopened);
     ADD("closed-while-signalled", test_closed_while_signalled);
@@ -859,7 +966,10 @@ int main(int argc, char **argv)
     ADD("started-and-ruined", test_started_and_ruined);
     ADD("source-in-a-context", test_source);
     ADD("async", test_async);
+    ADD("cancelled-when-open", test_cancelled_when_open);
     ADD("wait-word", test_wait_word);
+    ADD("wait-word-ends", test_wait_word_ends);
+    ADD("wait-word-reopened", test_wait_word_reopened);
     ADD("never-opened", test_never_opened);
     ADD("reopened-under-threads", test_reopened_under_threads);
     ADD("hostile-guest", test_hostile_guest);
