@@ -15,14 +15,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #define DEFAULT_MAX_CLIENTS          1024
 #define DEFAULT_HANDSHAKE_TIMEOUT_MS 5000
-/* How often the backlog of the VM socket is emptied to make room for our own connection. */
-#define MAX_CONNECT_TRIES 4096
 
 enum {
     VM_ATTACHED,
@@ -54,6 +50,7 @@ struct _CvdServer {
     CvdListener *vm_listener;
     CvdListener *client_listener;
     CvdListener *legacy_listener;
+    int early_vm; /* our end of a VM's connection that came before the port; −1 = none */
     CvdVmPort *vm_port;
     CvdClientPort *client_port;
 };
@@ -99,6 +96,8 @@ static void open_vm_port(CvdServer *server)
         .owner = server,
     };
     server->vm_port = cvd_vm_port_new(server->context, &options);
+    if (server->early_vm >= 0)
+        cvd_vm_port_adopt(server->vm_port, g_steal_fd(&server->early_vm));
 }
 
 static gboolean open_client_door(CvdServer *server, CvdListener **listener, const char *path,
@@ -169,6 +168,7 @@ static void close_all(CvdServer *server)
     g_clear_pointer(&server->legacy_listener, cvd_listener_free);
     g_clear_pointer(&server->client_port, cvd_client_port_free);
     g_clear_pointer(&server->vm_port, cvd_vm_port_free);
+    cvd_close_fd(&server->early_vm);
     g_clear_pointer(&server->vm_listener, cvd_listener_free);
     g_clear_pointer(&server->doorbells, cvd_doorbells_free);
     cvd_close_fd(&server->read_only_window_fd);
@@ -239,39 +239,42 @@ static gboolean is_open(const CvdServer *server)
     return server->state == SERVER_LISTENING || server->state == SERVER_STARTED;
 }
 
-/* A full backlog refuses with EAGAIN, as the socket is non-blocking; we are the one to empty it. */
-static gboolean connect_to(CvdServer *server, int fd, const char *path)
+static gboolean adopt(CvdServer *server, int take_fd)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    cvd_autofd fd = take_fd;
 
-    g_strlcpy(address.sun_path, path, sizeof address.sun_path);
-    for (guint i = 0; i < MAX_CONNECT_TRIES && is_open(server); i++) {
-        if (connect(fd, (const struct sockaddr *)&address, sizeof address) == 0)
-            return TRUE;
-        if (errno == EAGAIN && server->vm_port != NULL)
-            cvd_vm_port_turn_away(server->vm_port);
-        else if (errno != EINTR)
-            return FALSE;
-    }
-    errno = EAGAIN;
-    return FALSE;
+    if (server->vm_port != NULL)
+        return cvd_vm_port_adopt(server->vm_port, g_steal_fd(&fd));
+    if (server->early_vm >= 0)
+        return FALSE;
+    server->early_vm = g_steal_fd(&fd);
+    return TRUE;
 }
 
+/* No path leads there: it could have been removed, or be another's by now. */
 int cvd_server_connect_vm(CvdServer *server, GError **error)
 {
     g_assert(CVD_IS_SERVER(server) && is_open(server));
 
-    g_autoptr(CvdServer) kept = g_object_ref(server);
-    const char *path = server->options.vm_socket;
-    cvd_autofd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fds[2];
 
-    /* Whoever inherits it expects a plain blocking socket. */
-    if (fd < 0 || !connect_to(kept, fd, path) || fcntl(fd, F_SETFL, 0) < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: connecting to the VM socket",
-                            path);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) {
+        cvd_set_error_errno(error, CVD_ERROR_RESOURCES, errno, "connecting the VM: socketpair");
         return -1;
     }
-    return g_steal_fd(&fd);
+    cvd_autofd vm = fds[0];
+    cvd_autofd own = fds[1];
+    /* Whoever inherits the other end expects a plain blocking socket. */
+    if (fcntl(own, F_SETFL, O_NONBLOCK) < 0) {
+        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "connecting the VM: fcntl");
+        return -1;
+    }
+    if (!adopt(server, g_steal_fd(&own))) {
+        g_set_error(error, CVD_ERROR, CVD_ERROR_BUSY,
+                    "connecting the VM: a VM is attached already");
+        return -1;
+    }
+    return g_steal_fd(&vm);
 }
 
 void cvd_server_disconnect_vm(CvdServer *server)
@@ -385,6 +388,7 @@ static void cvd_server_init(CvdServer *server)
 {
     server->context = g_main_context_ref_thread_default();
     server->read_only_window_fd = -1;
+    server->early_vm = -1;
 }
 
 static void cvd_server_dispose(GObject *object)

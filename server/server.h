@@ -14,7 +14,7 @@ G_BEGIN_DECLS
 
 /**
  * CvdVmAccess:
- * @CVD_VM_ACCESS_OWN: only the connection that cvd_server_connect_vm() opens
+ * @CVD_VM_ACCESS_OWN: nobody but this process, whose VM comes by cvd_server_connect_vm()
  * @CVD_VM_ACCESS_SAME_USER: any process of the same uid or of uid 0
  *
  * Who may attach to the VM socket.
@@ -122,9 +122,9 @@ void cvd_server_foreach_client(CvdServer *server, CvdServerClientFunc func, gpoi
 /**
  * cvd_server_connect_vm:
  * @server: a server that listens, or a started one
- * @error: %CVD_ERROR_FAILED
+ * @error: %CVD_ERROR_BUSY: a VM is attached; %CVD_ERROR_RESOURCES: out of descriptors
  *
- * Connects to the server's own VM socket. With %CVD_VM_ACCESS_OWN this is the only way in.
+ * Connects a VM without the VM socket, so that it matters to nobody what has become of its path.
  *
  * Returns: (transfer full): the VM's end, for a child process to inherit; −1 on failure
  */

@@ -36,9 +36,13 @@
 /* The hand-over begins with the protocol's version, the VM's own ID and the window. */
 #define N_FIRST_MESSAGES 3
 #define VM_PEER_ID       1
+/* QEMU says "server sent version 1, expecting 0" and exits; at the end of the stream it would go on
+ * reading for ever. */
+#define REFUSAL_VERSION 1
 
 typedef enum {
     VM_NONE,     /* the slot is free */
+    VM_ADOPTED,  /* given by the owner, who is to hear of it from the main context */
     VM_SENDING,  /* hand-over, waits for room in the socket */
     VM_RETRYING, /* hand-over, waits for fewer descriptors in flight */
     VM_ATTACHED, /* handed over; waits for the VM to leave */
@@ -72,6 +76,8 @@ static const char *state_name(VmState state)
     switch (state) {
     case VM_NONE:
         return "none";
+    case VM_ADOPTED:
+        return "adopted";
     case VM_SENDING:
         return "sending";
     case VM_RETRYING:
@@ -89,6 +95,7 @@ static const char *state_name(VmState state)
 static GIOCondition watched_events(VmState state)
 {
     switch (state) {
+    case VM_ADOPTED:
     case VM_SENDING:
         return G_IO_IN | G_IO_OUT;
     case VM_RETRYING:
@@ -131,10 +138,13 @@ static void arm(CvdVmPort *port)
 
 static void free_slot(CvdVmPort *port, VmState state)
 {
+    gboolean is_known = port->state != VM_ADOPTED;
+
     watch(port, -1, state);
     cvd_close_fd(&port->fd);
     cvd_close_fd(&port->pidfd);
-    port->options.detached(port->options.owner);
+    if (is_known)
+        port->options.detached(port->options.owner);
 }
 
 /* The one way in which a connection ends. */
@@ -238,8 +248,11 @@ static gboolean has_hung_up(int fd)
     return poll(&poll_fd, 1, 0) > 0;
 }
 
-static void refuse(CvdVmPort *port, const struct ucred *peer, const char *reason)
+static void refuse(CvdVmPort *port, int fd, const struct ucred *peer, const char *reason)
 {
+    const gint64 version = GINT64_TO_LE(REFUSAL_VERSION);
+
+    cvd_socket_send(fd, &version, sizeof version, NULL, 0);
     if (cvd_log_limit_pass(&port->log_limit, g_get_monotonic_time()))
         g_warning("VM socket: connection of pid %d, uid %u refused: %s", peer->pid, peer->uid,
                   reason);
@@ -266,6 +279,16 @@ static void look_for_exit(CvdVmPort *port)
         free_slot(port, VM_NONE);
 }
 
+static void begin(CvdVmPort *port, int take_fd, int take_pidfd, int pid, VmState state)
+{
+    port->fd = take_fd;
+    port->pidfd = take_pidfd;
+    port->pid = pid;
+    port->n_sent = 0;
+    port->n_bytes_sent = 0;
+    watch(port, port->fd, state);
+}
+
 static void let_in(CvdVmPort *port, int connection)
 {
     cvd_autofd fd = connection;
@@ -277,7 +300,7 @@ static void let_in(CvdVmPort *port, int connection)
     look_for_exit(port);
     const char *reason = check_peer(port, &peer);
     if (reason != NULL) {
-        refuse(port, &peer, reason);
+        refuse(port, fd, &peer, reason);
         return;
     }
 
@@ -286,22 +309,16 @@ static void let_in(CvdVmPort *port, int connection)
     if (peer.pid != getpid())
         pidfd = open_peer_pidfd(fd, peer.pid);
     if (has_hung_up(fd)) {
-        refuse(port, &peer, "it is gone already");
+        refuse(port, fd, &peer, "it is gone already");
         return;
     }
     /* Its place would be free while it still has everything mapped. A pid of 0 is that of a process
      * in another pid namespace, which only newer kernels can watch. */
     if (pidfd < 0 && peer.pid != getpid() && peer.pid > 0) {
-        refuse(port, &peer, "no descriptor is left to watch its process with; close some");
+        refuse(port, fd, &peer, "no descriptor is left to watch its process with; close some");
         return;
     }
-
-    port->fd = g_steal_fd(&fd);
-    port->pidfd = g_steal_fd(&pidfd);
-    port->pid = peer.pid;
-    port->n_sent = 0;
-    port->n_bytes_sent = 0;
-    watch(port, port->fd, VM_SENDING);
+    begin(port, g_steal_fd(&fd), g_steal_fd(&pidfd), peer.pid, VM_SENDING);
     port->options.attached(port->options.owner, peer.pid);
 }
 
@@ -357,6 +374,10 @@ static void serve_vm(CvdVmPort *port, GIOCondition events, gint64 now_us)
     const GIOCondition readable = G_IO_IN | G_IO_HUP | G_IO_ERR;
 
     switch (port->state) {
+    case VM_ADOPTED:
+        set_state(port, VM_SENDING);
+        port->options.attached(port->options.owner, port->pid);
+        break;
     case VM_SENDING:
         if ((events & readable) != 0)
             receive(port);
@@ -428,13 +449,15 @@ void cvd_vm_port_free(CvdVmPort *port)
     g_rc_box_release(port);
 }
 
-void cvd_vm_port_turn_away(CvdVmPort *port)
+gboolean cvd_vm_port_adopt(CvdVmPort *port, int take_fd)
 {
-    g_rc_box_acquire(port);
-    accept_some(port);
-    if (port->state != VM_STOPPED)
-        arm(port);
-    g_rc_box_release(port);
+    cvd_autofd fd = take_fd;
+
+    look_for_exit(port);
+    if (port->state != VM_NONE)
+        return FALSE;
+    begin(port, g_steal_fd(&fd), -1, getpid(), VM_ADOPTED);
+    return TRUE;
 }
 
 void cvd_vm_port_disconnect(CvdVmPort *port)

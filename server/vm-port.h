@@ -11,7 +11,8 @@ G_BEGIN_DECLS
  * CvdVmPort:
  *
  * The VM socket: lets one VM in and hands the window and the doorbells over to it. Section 2 of the
- * protocols' specification.
+ * protocols' specification. Who is refused is sent the version 1, on which QEMU ends, instead of
+ * nothing, after which it spins.
  */
 typedef struct CvdVmPort CvdVmPort;
 
@@ -57,12 +58,15 @@ void cvd_vm_port_free(CvdVmPort *port);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdVmPort, cvd_vm_port_free)
 
 /**
- * cvd_vm_port_turn_away:
+ * cvd_vm_port_adopt:
+ * @take_fd: (transfer full): the server's end of a connection that is none of the listening
+ *   socket's, non-blocking
  *
- * Accepts what waits at the door, as the main context would in its next iterations, so that there
- * is room for another connection.
+ * Lets the process in that has the other end; @attached is called from the main context.
+ *
+ * Returns: whether the slot was free
  */
-void cvd_vm_port_turn_away(CvdVmPort *port);
+gboolean cvd_vm_port_adopt(CvdVmPort *port, int take_fd);
 
 /**
  * cvd_vm_port_disconnect:

@@ -14,6 +14,7 @@
 
 #define N_FIRST_MESSAGES 3
 #define VM_PEER_ID       1
+#define REFUSAL_VERSION  1
 
 /* What a message has to be, and where its descriptor goes. */
 typedef struct {
@@ -75,6 +76,14 @@ static CvdHandoverEvent fail(CvdHandover *handover, GError **error, const char *
     return CVD_HANDOVER_FAILED;
 }
 
+static CvdHandoverEvent refused(GError **error)
+{
+    g_set_error(error, CVD_ERROR, CVD_ERROR_BUSY,
+                "refused: another VM is attached, or the socket is for the VM that the "
+                "launcher starts itself (without --serve-only), or for another user's");
+    return CVD_HANDOVER_FAILED;
+}
+
 static CvdHandoverEvent take_message(CvdHandover *handover, GError **error)
 {
     Expected expected = expect(handover);
@@ -82,6 +91,8 @@ static CvdHandoverEvent take_message(CvdHandover *handover, GError **error)
 
     memcpy(&value, handover->bytes, sizeof value);
     value = GINT64_FROM_LE(value);
+    if (handover->n_messages == 0 && value == REFUSAL_VERSION)
+        return refused(error);
     if (value != expected.value)
         return fail(handover, error,
                     "the number is %" G_GINT64_FORMAT " instead of %" G_GINT64_FORMAT, value,
@@ -106,13 +117,10 @@ static CvdHandoverEvent take_message(CvdHandover *handover, GError **error)
 static CvdHandoverEvent closed(const CvdHandover *handover, GError **error)
 {
     if (handover->n_messages == 0 && handover->n_bytes == 0)
-        g_set_error(error, CVD_ERROR, CVD_ERROR_BUSY,
-                    "refused: another VM is attached, or the socket is for the VM that the "
-                    "launcher starts itself (without --serve-only), or for another user's");
-    else
-        g_set_error(error, CVD_ERROR, CVD_ERROR_CLOSED,
-                    "the server closed the connection in the hand-over, after %u messages",
-                    handover->n_messages);
+        return refused(error); /* as by a server that sends no version first */
+    g_set_error(error, CVD_ERROR, CVD_ERROR_CLOSED,
+                "the server closed the connection in the hand-over, after %u messages",
+                handover->n_messages);
     return CVD_HANDOVER_FAILED;
 }
 

@@ -123,6 +123,26 @@ static void test_explicit_socket_paths(gconstpointer data)
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 
+/* What a logout or a cleaner of /tmp does; a launch needs no path to reach its own server. */
+static void test_runtime_dir_is_removed(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *dir = test_sandbox_instance_path(sandbox, "gone", "");
+    const char *const argv[] = {"rm", "-rf", dir, NULL};
+    g_autoptr(TestProcess) launcher =
+        test_launch(sandbox, "gone", "--set", "lifecycle.on_crash=restart", "--set",
+                    "lifecycle.restart_delay_ms=1", "--set", "lifecycle.stop=quit", NULL);
+
+    test_launcher_wait_running(launcher);
+    g_autoptr(TestProcess) rm = test_process_start(sandbox, argv, NULL, NULL);
+    test_launcher_assert_exit(rm, 0);
+    kill(test_find_child(launcher->pid), SIGKILL);
+    test_process_wait_err(launcher, ": running after", 2);
+    test_process_signal(launcher, SIGINT);
+    test_launcher_assert_exit(launcher, 0);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
 /* --serve-only: the words on stdout, as somebody's own shell would split them. */
 static GStrv attach_arguments(TestProcess *launcher)
 {
@@ -181,6 +201,9 @@ static void test_own_qemu(gconstpointer data)
         g_autoptr(TestProcess) qemu = start_qemu(sandbox, attach);
         test_process_wait_out(qemu, "cvd-guest: ready", 1);
         ping_all(sandbox, "serve");
+        g_autoptr(TestProcess) refused = start_qemu(sandbox, attach);
+        test_launcher_assert_exit(refused, 1);
+        test_launcher_assert_err(refused, "server sent version 1, expecting 0");
         cvd_autofd second = test_connect(vm_socket);
         test_vm_assert_refused(second);
         ping_all(sandbox, "serve");
@@ -242,6 +265,7 @@ int main(int argc, char **argv)
     test_add("/instances/same-instance-twice", NULL, test_same_instance_twice);
     test_add("/instances/modes-with-umask-0", NULL, test_modes);
     test_add("/instances/explicit-socket-paths", NULL, test_explicit_socket_paths);
+    test_add("/instances/runtime-directory-is-removed", NULL, test_runtime_dir_is_removed);
     test_add("/serve-only/own-qemu", NULL, test_own_qemu);
     test_add("/serve-only/raw-vm", NULL, test_raw_vm);
     test_add("/serve-only/stop-with-a-vm", NULL, test_stop_with_a_vm);

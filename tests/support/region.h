@@ -93,7 +93,7 @@ GPtrArray *test_list_regions(const char *socket_path);
  * Returns: the window's descriptor
  */
 int test_vm_receive(int socket, guint n_regions);
-/** test_vm_assert_refused: the server closes the connection without a byte */
+/** test_vm_assert_refused: the server says version 1, on which QEMU ends, and closes */
 void test_vm_assert_refused(int socket);
 
 G_END_DECLS

@@ -195,6 +195,18 @@ static void test_closed_at_once(void)
     assert_fails(&talk, CVD_ERROR_BUSY, "another VM is attached");
 }
 
+/* What QEMU ends on says the same to us. */
+static void test_refused(void)
+{
+    g_auto(Talk) talk;
+    const gint64 version = GINT64_TO_LE(1);
+
+    talk_init(&talk);
+    send_fds(&talk, &version, sizeof version, NULL, 0);
+    cvd_close_fd(&talk.server);
+    assert_fails(&talk, CVD_ERROR_BUSY, "another VM is attached");
+}
+
 static void test_closed_anywhere(void)
 {
     for (guint cut = 1; cut < N_BYTES; cut++) {
@@ -299,6 +311,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vm-handover/byte-by-byte", test_byte_by_byte);
     g_test_add_func("/vm-handover/reads-no-further", test_reads_no_further);
     g_test_add_func("/vm-handover/closed-at-once", test_closed_at_once);
+    g_test_add_func("/vm-handover/refused", test_refused);
     g_test_add_func("/vm-handover/closed-anywhere", test_closed_anywhere);
     g_test_add_func("/vm-handover/wrong-number", test_wrong_number);
     g_test_add_func("/vm-handover/wide-number", test_wide_number);

@@ -142,6 +142,16 @@ static void hear_all(Fixture *f, int peer)
         hear_message(f, peer, i);
 }
 
+/* QEMU ends on a version that it does not know. */
+static void expect_refusal(Fixture *f, int peer)
+{
+    gint64 version = 0;
+
+    g_assert_cmpint(test_receive(f->context, peer, &version, sizeof version), ==, -1);
+    g_assert_cmpint(GINT64_FROM_LE(version), ==, 1);
+    test_expect_end(f->context, peer);
+}
+
 static void assert_silent(Fixture *f, int peer)
 {
     char byte;
@@ -195,13 +205,13 @@ static void test_second_is_refused(void)
 
     hear_message(f, vm, 0);
     cvd_autofd second = test_connect(f->path);
-    test_expect_end(f->context, second);
+    expect_refusal(f, second);
     g_assert_cmpuint(test_log_count(who), ==, 1);
     for (guint i = 1; i < n_messages(f); i++)
         hear_message(f, vm, i);
 
     cvd_autofd third = test_connect(f->path);
-    test_expect_end(f->context, third);
+    expect_refusal(f, third);
     g_assert_cmpuint(test_log_count(who), ==, 2);
     assert_silent(f, vm);
     g_assert_cmpstr(f->events->str, ==, "AH");
@@ -217,7 +227,7 @@ static void test_refusals_in_the_log_are_bounded(void)
     hear_all(f, vm);
     for (guint i = 0; i < n; i++) {
         cvd_autofd other = test_connect(f->path);
-        test_expect_end(f->context, other);
+        expect_refusal(f, other);
     }
     guint n_seconds = (guint)(g_get_monotonic_time() / G_USEC_PER_SEC - begin) + 1;
     g_assert_cmpuint(test_log_count("refused"), <=, n_seconds * CVD_LOG_LINES_PER_SECOND);
@@ -419,6 +429,43 @@ static void child_wait(Child *child)
     cvd_close_fd(&child->pipe);
 }
 
+/* The launcher's own VM has no use for the socket's path. */
+static void test_adopted(void)
+{
+    g_autoptr(Fixture) f = fixture_new(2, TRUE);
+    int fds[2];
+
+    for (guint i = 0; i < 2; i++) {
+        g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), ==,
+                        0);
+        cvd_autofd vm = fds[0];
+        g_assert_true(cvd_vm_port_adopt(f->port, fds[1]));
+        g_assert_cmpint(f->events->len, ==, 0);
+        g_assert_false(cvd_vm_port_adopt(f->port, dup(fds[0]))); /* one is enough */
+        hear_all(f, vm);
+        g_assert_cmpstr(f->events->str, ==, "AH");
+        g_assert_cmpint(f->pid, ==, getpid());
+        cvd_close_fd(&vm);
+        test_iterate_until(f->context, strcmp(f->events->str, "AHD") == 0);
+        g_string_truncate(f->events, 0);
+    }
+}
+
+/* Nobody hears of the end of what nobody has heard of. */
+static void test_adopted_and_let_go(void)
+{
+    g_autoptr(Fixture) f = fixture_new(2, TRUE);
+    int fds[2];
+
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), ==, 0);
+    cvd_autofd vm = fds[0];
+    g_assert_true(cvd_vm_port_adopt(f->port, fds[1]));
+    cvd_vm_port_disconnect(f->port);
+    test_expect_end(NULL, vm);
+    g_assert_true(cvd_vm_port_is_free(f->port));
+    g_assert_cmpstr(f->events->str, ==, "");
+}
+
 static void test_slot_stays_taken_until_the_process_has_exited(void)
 {
     g_autoptr(Fixture) f = fixture_new(2, FALSE);
@@ -431,7 +478,7 @@ static void test_slot_stays_taken_until_the_process_has_exited(void)
     g_assert_cmpstr(f->events->str, ==, "AH");
     g_assert_false(cvd_vm_port_is_free(f->port));
     cvd_autofd early = test_connect(f->path);
-    test_expect_end(f->context, early);
+    expect_refusal(f, early);
     g_assert_cmpstr(f->events->str, ==, "AH");
 
     child_step(&child);
@@ -589,6 +636,8 @@ int main(int argc, char **argv)
     g_test_add_func("/vm-port/idle-costs-nothing", test_idle_costs_nothing);
     g_test_add_func("/vm-port/freed-by-a-callback", test_freed_by_a_callback);
     g_test_add_func("/vm-port/freed-when-handed-over", test_freed_when_handed_over);
+    g_test_add_func("/vm-port/adopted", test_adopted);
+    g_test_add_func("/vm-port/adopted-and-let-go", test_adopted_and_let_go);
     g_test_add_func("/vm-port/slot-stays-taken-until-the-process-has-exited",
                     test_slot_stays_taken_until_the_process_has_exited);
     g_test_add_func("/vm-port/process-that-cannot-be-watched", test_process_that_cannot_be_watched);
