@@ -15,6 +15,62 @@ GSource *cvd_source_watch_fd(int fd, GIOCondition condition, GUnixFDSourceFunc c
     return source;
 }
 
+/* A poll descriptor of its own, as changing that of g_source_add_unix_fd() wakes the loop. */
+typedef struct {
+    GSource source;
+    GPollFD poll_fd;
+    gint64 interval_us;
+    gint64 next_us; /* when to read next; 0: when something comes */
+} StreamSource;
+
+static gboolean prepare_stream(GSource *source, int *timeout_ms)
+{
+    const StreamSource *stream = (const StreamSource *)source;
+    gint64 left_us = stream->next_us - g_source_get_time(source);
+
+    if (stream->next_us == 0)
+        return FALSE;
+    *timeout_ms = left_us > 0 ? (int)(left_us / 1000) + 1 : 0;
+    return left_us <= 0;
+}
+
+static gboolean check_stream(GSource *source)
+{
+    const StreamSource *stream = (const StreamSource *)source;
+
+    return stream->poll_fd.revents != 0 ||
+           (stream->next_us != 0 && stream->next_us <= g_source_get_time(source));
+}
+
+static gboolean dispatch_stream(GSource *source, GSourceFunc read, gpointer user_data)
+{
+    StreamSource *stream = (StreamSource *)source;
+
+    stream->next_us = read(user_data) ? g_get_monotonic_time() + stream->interval_us : 0;
+    stream->poll_fd.events = stream->next_us == 0 ? G_IO_IN : 0;
+    return G_SOURCE_CONTINUE;
+}
+
+GSource *cvd_source_watch_stream(int fd, guint interval_ms, GSourceFunc read, gpointer user_data)
+{
+    static GSourceFuncs funcs = {
+        .prepare = prepare_stream,
+        .check = check_stream,
+        .dispatch = dispatch_stream,
+    };
+    GSource *source = g_source_new(&funcs, sizeof(StreamSource));
+    StreamSource *stream = (StreamSource *)source;
+    g_autoptr(GMainContext) context = g_main_context_ref_thread_default();
+
+    stream->poll_fd = (GPollFD){.fd = fd, .events = G_IO_IN};
+    stream->interval_us = interval_ms * G_TIME_SPAN_MILLISECOND;
+    g_source_add_poll(source, &stream->poll_fd);
+    g_source_set_can_recurse(source, TRUE);
+    g_source_set_callback(source, read, user_data, NULL);
+    g_source_attach(source, context);
+    return source;
+}
+
 void cvd_source_clear(GSource **source)
 {
     if (*source != NULL) {

@@ -17,6 +17,20 @@ GSource *cvd_source_watch_fd(int fd, GIOCondition condition, GUnixFDSourceFunc c
                              gpointer user_data);
 
 /**
+ * cvd_source_watch_stream:
+ * @fd: a descriptor, which must outlive the source
+ * @interval_ms: the time from one read to the next
+ * @read: reads what is there without waiting for more, a bounded amount; returns whether there was
+ *   anything
+ *
+ * For a stream whose writer may write a byte at a time: what comes after a silence is read at once,
+ * what follows in bulk.
+ *
+ * Returns: (transfer full): a source that is attached to the thread's default #GMainContext
+ */
+GSource *cvd_source_watch_stream(int fd, guint interval_ms, GSourceFunc read, gpointer user_data);
+
+/**
  * cvd_source_clear:
  * @source: (inout): a source or %NULL; %NULL afterwards
  *

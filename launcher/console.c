@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/source.h"
+#include "launcher/stream-log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +19,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define READ_SIZE  4096
 #define INPUT_SIZE 256
 /* Of what a viewer has not taken, in bytes, the scroll-back included. */
 #define MAX_QUEUE (4 * CVD_CONSOLE_SCROLL_BACK)
@@ -43,15 +43,6 @@ struct CvdConsole {
     gsize n_to_vm;
     GPtrArray *ports;
 };
-
-/* With less priority than the protocols have. */
-static GSource *watch(int fd, GIOCondition condition, GUnixFDSourceFunc callback, gpointer data)
-{
-    GSource *source = cvd_source_watch_fd(fd, condition, callback, data);
-
-    g_source_set_priority(source, G_PRIORITY_LOW);
-    return source;
-}
 
 static void port_free(gpointer data)
 {
@@ -81,7 +72,7 @@ static void enqueue(Port *port, const char *bytes, gsize size)
         port->queue = g_byte_array_new();
     g_byte_array_append(port->queue, (const guint8 *)bytes, (guint)size);
     if (port->writable == NULL)
-        port->writable = watch(port->out_fd, G_IO_OUT, on_port_writable, port);
+        port->writable = cvd_source_watch_fd(port->out_fd, G_IO_OUT, on_port_writable, port);
 }
 
 static void tell_loss(Port *port)
@@ -147,9 +138,10 @@ static void close_vm(CvdConsole *console)
 }
 
 /* Returns: whether there may be more to read */
-static gboolean read_vm(CvdConsole *console)
+static gboolean read_vm(gpointer data)
 {
-    char bytes[READ_SIZE];
+    CvdConsole *console = data;
+    char bytes[CVD_STREAM_READ_SIZE];
     gssize n = cvd_socket_receive(console->vm_fd, bytes, sizeof bytes, NULL, 0);
 
     if (n < 0 && errno == EAGAIN)
@@ -162,12 +154,6 @@ static gboolean read_vm(CvdConsole *console)
     for (guint i = 0; i < console->ports->len; i++)
         send_to_port(g_ptr_array_index(console->ports, i), bytes, (gsize)n);
     return TRUE;
-}
-
-static gboolean on_vm_readable(int fd, GIOCondition condition, gpointer data)
-{
-    read_vm(data);
-    return G_SOURCE_CONTINUE;
 }
 
 /* ---- To the VM ---- */
@@ -186,9 +172,9 @@ static void listen_to_port(Port *port)
 {
     cvd_source_clear(&port->readable);
     if (port->in_fd >= 0 && port->console->vm_writable == NULL)
-        port->readable = watch(port->in_fd, G_IO_IN, on_port_readable, port);
+        port->readable = cvd_source_watch_fd(port->in_fd, G_IO_IN, on_port_readable, port);
     else if (port->in_fd >= 0 && !port->is_stdio)
-        port->readable = watch(port->in_fd, G_IO_HUP, on_viewer_gone, port);
+        port->readable = cvd_source_watch_fd(port->in_fd, G_IO_HUP, on_viewer_gone, port);
 }
 
 static void listen_to_ports(CvdConsole *console)
@@ -213,7 +199,8 @@ static void flush_to_vm(CvdConsole *console)
         return;
     cvd_source_clear(&console->vm_writable);
     if (is_waiting)
-        console->vm_writable = watch(console->vm_fd, G_IO_OUT, on_vm_writable, console);
+        console->vm_writable =
+            cvd_source_watch_fd(console->vm_fd, G_IO_OUT, on_vm_writable, console);
     listen_to_ports(console);
 }
 
@@ -267,14 +254,15 @@ void cvd_console_take_vm(CvdConsole *console, int take_fd)
     cvd_console_read_rest(console);
     close_vm(console);
     console->vm_fd = take_fd;
-    console->vm_readable = watch(take_fd, G_IO_IN, on_vm_readable, console);
+    console->vm_readable =
+        cvd_source_watch_stream(take_fd, CVD_STREAM_INTERVAL_MS, read_vm, console);
     console->n_to_vm = 0;
     listen_to_ports(console);
 }
 
 void cvd_console_read_rest(CvdConsole *console)
 {
-    for (gsize n = 0; n < CVD_LOG_FILE_MAX_SIZE; n += READ_SIZE)
+    for (gsize n = 0; n < CVD_LOG_FILE_MAX_SIZE; n += CVD_STREAM_READ_SIZE)
         if (console->vm_fd < 0 || !read_vm(console))
             break;
 }

@@ -15,7 +15,7 @@ G_BEGIN_DECLS
  *
  * The guest's serial console: what the guest prints goes to the log, to stdout if asked for, and to
  * every viewer; what viewers or stdin say goes to the guest. Outlives the VMs of a launch. In the
- * thread's default #GMainContext, with less priority than the protocols.
+ * thread's default #GMainContext.
  */
 typedef struct CvdConsole CvdConsole;
 

@@ -6,8 +6,6 @@
 
 #include <errno.h>
 
-#define READ_SIZE 4096
-
 struct CvdStreamLog {
     int fd;
     CvdLogFile *log;
@@ -23,9 +21,10 @@ static void replace_nul(char *bytes, gsize size)
 }
 
 /* Returns: whether there may be more to read */
-static gboolean read_some(CvdStreamLog *stream)
+static gboolean read_some(gpointer data)
 {
-    char bytes[READ_SIZE];
+    CvdStreamLog *stream = data;
+    char bytes[CVD_STREAM_READ_SIZE];
     gssize n = cvd_socket_receive(stream->fd, bytes, sizeof bytes, NULL, 0);
 
     if (n > 0) {
@@ -38,20 +37,13 @@ static gboolean read_some(CvdStreamLog *stream)
     return FALSE;
 }
 
-static gboolean on_readable(int fd, GIOCondition condition, gpointer data)
-{
-    read_some(data);
-    return G_SOURCE_CONTINUE;
-}
-
 CvdStreamLog *cvd_stream_log_new(int take_fd, CvdLogFile *log)
 {
     CvdStreamLog *stream = g_new0(CvdStreamLog, 1);
 
     stream->fd = take_fd;
     stream->log = log;
-    stream->readable = cvd_source_watch_fd(take_fd, G_IO_IN, on_readable, stream);
-    g_source_set_priority(stream->readable, G_PRIORITY_LOW);
+    stream->readable = cvd_source_watch_stream(take_fd, CVD_STREAM_INTERVAL_MS, read_some, stream);
     return stream;
 }
 
@@ -64,7 +56,7 @@ void cvd_stream_log_free(CvdStreamLog *stream)
 
 void cvd_stream_log_read_rest(CvdStreamLog *stream)
 {
-    for (gsize n = 0; n < CVD_LOG_FILE_MAX_SIZE; n += READ_SIZE)
+    for (gsize n = 0; n < CVD_LOG_FILE_MAX_SIZE; n += CVD_STREAM_READ_SIZE)
         if (stream->readable == NULL || !read_some(stream))
             break;
 }

@@ -6,11 +6,21 @@
 G_BEGIN_DECLS
 
 /**
+ * CVD_STREAM_INTERVAL_MS, CVD_STREAM_READ_SIZE, CVD_STREAM_BUFFER_SIZE:
+ *
+ * Of what QEMU writes, its own output and the serial port a byte at a time, this much is read at
+ * once, then nothing for so long. In the socket each write of a byte takes the room of 768: with
+ * the largest send buffer that everybody may have, it holds 554 of them.
+ */
+#define CVD_STREAM_INTERVAL_MS 5
+#define CVD_STREAM_READ_SIZE   16384
+#define CVD_STREAM_BUFFER_SIZE 212992
+
+/**
  * CvdStreamLog:
  *
  * Copies what a stream brings, QEMU's own output, into a log, in the thread's default
- * #GMainContext. Its writer can be as fast as it likes: one dispatch reads one buffer, with less
- * priority than the protocols have.
+ * #GMainContext. Its writer can be as fast as it likes: one dispatch reads one buffer.
  */
 typedef struct CvdStreamLog CvdStreamLog;
 

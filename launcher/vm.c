@@ -24,12 +24,14 @@ struct CvdVm {
 
 static gboolean make_socket_pair(int *ours, int *theirs, GError **error)
 {
+    const int buffer_size = CVD_STREAM_BUFFER_SIZE;
     int pair[2];
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
         cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot make a socket pair for QEMU");
         return FALSE;
     }
+    setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &buffer_size, sizeof buffer_size);
     *ours = pair[0];
     *theirs = pair[1];
     return TRUE;

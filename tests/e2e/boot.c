@@ -355,6 +355,52 @@ static void test_notify_socket(gconstpointer data)
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 
+/* A boot sector that writes to the serial port for ever, on a disk that SeaBIOS boots from. */
+static char *write_flooding_disk(const TestSandbox *sandbox)
+{
+    static const guchar sector[512] = {
+        0xba,         0xf8, 0x03, /* mov dx, 0x3f8 */
+        0xb0,         'x',  0xee, /* mov al, 'x'; out dx, al */
+        0xb0,         '\n', 0xee, /* mov al, 10; out dx, al */
+        0xeb,         0xf8,       /* from the second line again */
+        [510] = 0x55, 0xaa,       /* bootable */
+    };
+    char *path = test_sandbox_path(sandbox, "disk");
+
+    g_assert_true(g_file_set_contents(path, (const char *)sector, sizeof sector, NULL));
+    g_assert_no_errno(truncate(path, 1440 * 1024));
+    return path;
+}
+
+/* QEMU hands the bytes on one by one; the launcher must not be woken for each of them. */
+static void test_console_flood(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *disk = write_flooding_disk(sandbox);
+    g_autofree char *qemu = g_strdup_printf(
+        "qemu={\"machine\":\"q35\",\"accel\":\"tcg\",\"memory\":\"64M\",\"extra_args\":"
+        "[\"-drive\",\"file=%s,format=raw,if=ide\"]}",
+        disk);
+    g_autofree char *console = test_sandbox_instance_path(sandbox, "flood", "console.log");
+    g_autofree char *client_socket = test_sandbox_instance_path(sandbox, "flood", "client.sock");
+    g_autoptr(TestProcess) launcher =
+        test_launch(sandbox, "flood", "--set", qemu, "--set", "lifecycle.stop=quit", NULL);
+
+    test_launcher_wait_running(launcher);
+    test_wait_file(console, "x", 100);
+    gint64 time_us = g_get_monotonic_time();
+    guint64 cpu_us = test_process_get_cpu_us(launcher);
+    test_wait_file(console, "x", 20000);
+    cpu_us = test_process_get_cpu_us(launcher) - cpu_us;
+    time_us = g_get_monotonic_time() - time_us;
+    g_assert_cmpuint(cpu_us, <, (guint64)time_us / 10);
+    g_autoptr(TestRegion) region = test_region_attach(client_socket, "misc");
+    test_process_signal(launcher, SIGINT);
+    test_launcher_assert_exit(launcher, 0);
+    unlink(disk);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -369,6 +415,7 @@ int main(int argc, char **argv)
     test_add("/boot/serial-on-the-terminal", NULL, test_serial_on_the_terminal);
     test_add("/boot/posix-shm-replaces-a-leftover", NULL, test_posix_shm);
     test_add("/boot/qemu-of-another-user", NULL, test_run_as);
+    test_add("/boot/console-flood", NULL, test_console_flood);
     test_add("/boot/notify-socket", NULL, test_notify_socket);
     test_add("/boot/512-regions", GUINT_TO_POINTER(512), test_many_regions);
     test_add("/boot/2048-regions", GUINT_TO_POINTER(2048), test_many_regions);

@@ -425,17 +425,6 @@ static guint count_switches(const TestProcess *process)
     return sum;
 }
 
-/* Processor time of the process so far. */
-static guint64 get_cpu_us(const TestProcess *process)
-{
-    clockid_t clock;
-    struct timespec time;
-
-    g_assert_no_errno(clock_getcpuclockid(process->pid, &clock));
-    g_assert_no_errno(clock_gettime(clock, &time));
-    return (guint64)time.tv_sec * G_USEC_PER_SEC + (guint64)time.tv_nsec / 1000;
-}
-
 /* A request on a connection that there is already: it needs no descriptor of the server's. */
 static void visit_again(TestWitness *witness, int socket)
 {
@@ -466,12 +455,12 @@ static void test_exhausts_descriptors(gconstpointer data)
         visit_again(&f.witness, inside);
 
     guint n_switches = count_switches(f.launcher);
-    guint64 cpu_us = get_cpu_us(f.launcher);
+    guint64 cpu_us = test_process_get_cpu_us(f.launcher);
     gint64 start_us = g_get_monotonic_time();
     test_wait_readable(fds[0], "the first client's time limit");
     gint64 time_us = g_get_monotonic_time() - start_us;
     n_switches = count_switches(f.launcher) - n_switches;
-    cpu_us = get_cpu_us(f.launcher) - cpu_us;
+    cpu_us = test_process_get_cpu_us(f.launcher) - cpu_us;
 
     cvd_close_fd(&inside);
     wait_until_closed(&f, fds, G_N_ELEMENTS(fds));

@@ -19,6 +19,7 @@
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static void become_child(const TestSandbox *sandbox, const char *const *argv, int out, int err,
@@ -177,6 +178,16 @@ int test_process_wait_exit(TestProcess *process)
     if (!WIFEXITED(process->status))
         test_process_fail(process, "it was killed by signal %d", WTERMSIG(process->status));
     return WEXITSTATUS(process->status);
+}
+
+guint64 test_process_get_cpu_us(const TestProcess *process)
+{
+    clockid_t clock;
+    struct timespec time;
+
+    g_assert_no_errno(clock_getcpuclockid(process->pid, &clock));
+    g_assert_no_errno(clock_gettime(clock, &time));
+    return (guint64)time.tv_sec * G_USEC_PER_SEC + (guint64)time.tv_nsec / 1000;
 }
 
 void test_process_signal(TestProcess *process, int signal)

@@ -59,6 +59,9 @@ gboolean test_process_has_err(const TestProcess *process, const char *text);
 int test_process_wait_exit(TestProcess *process);
 /** test_process_wait_end: waits until it has ended, in whatever way */
 void test_process_wait_end(TestProcess *process);
+/** test_process_get_cpu_us: Returns: the processor time that it has had, in microseconds */
+guint64 test_process_get_cpu_us(const TestProcess *process);
+
 void test_process_signal(TestProcess *process, int signal);
 
 /** test_process_fail: fails the test, with what the process has printed */

@@ -43,18 +43,10 @@ static void tear_down(Fixture *f, gconstpointer data)
     test_log_dir_close(&f->logs);
 }
 
-static void settle(void)
-{
-    guint n_iterations = 0;
-
-    while (g_main_context_iteration(NULL, FALSE))
-        g_assert_cmpuint(++n_iterations, <, 100000); /* nobody waits in vain */
-}
-
 static void put(int fd, const char *text)
 {
     g_assert_cmpint(send(fd, text, strlen(text), MSG_NOSIGNAL), ==, (gssize)strlen(text));
-    settle();
+    test_settle();
 }
 
 /* Prints more than any buffer in between holds. */
@@ -65,7 +57,7 @@ static void print_much(Fixture *f, char c, gsize size)
     for (gsize n = 0; n < size;) {
         gssize r = send(f->guest, bytes + n, size - n, MSG_NOSIGNAL);
         n += (gsize)MAX(r, 0);
-        settle();
+        test_settle();
     }
 }
 
@@ -78,7 +70,7 @@ static char *get(int fd)
     do {
         while ((n = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT)) > 0)
             g_string_append_len(text, bytes, n);
-        settle(); /* there may be more now */
+        test_settle(); /* there may be more now */
         n = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT | MSG_PEEK);
     } while (n > 0);
     return g_string_free(text, FALSE);
@@ -97,7 +89,7 @@ static int open_viewer(Fixture *f)
     int fd = cvd_console_open_viewer(f->console, &error);
 
     g_assert_no_error(error);
-    settle();
+    test_settle();
     return fd;
 }
 
@@ -136,7 +128,7 @@ static void test_too_many(Fixture *f, gconstpointer data)
     g_assert_cmpint(cvd_console_open_viewer(f->console, &error), ==, -1);
     g_assert_nonnull(strstr(error->message, "detach one"));
     cvd_close_fd(&viewers[0]);
-    settle();
+    test_settle();
     viewers[0] = open_viewer(f);
     for (guint i = 0; i < CVD_CONSOLE_MAX_VIEWERS; i++)
         cvd_close_fd(&viewers[i]);
@@ -170,7 +162,7 @@ static void test_flood_of_input(Fixture *f, gconstpointer data)
     do {
         n = send(viewer, bytes, 65536, MSG_DONTWAIT | MSG_NOSIGNAL);
         n_sent += (gsize)MAX(n, 0);
-        settle();
+        test_settle();
     } while (n > 0);
     g_assert_cmpint(errno, ==, EAGAIN);
     put(f->guest, "still printing");
@@ -269,7 +261,7 @@ static void test_deaf_guest(Fixture *f, gconstpointer data)
     relay(f, &stdio);
     g_assert_no_errno(shutdown(f->guest, SHUT_RD));
     g_assert_cmpint(write(stdio.in[1], "typed", 5), ==, 5);
-    settle();
+    test_settle();
     unrelay(f, &stdio);
 }
 
@@ -280,7 +272,7 @@ static int open_typist(Fixture *f)
     int fd = open_viewer(f);
 
     while (send(fd, bytes, 65536, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
-        settle();
+        test_settle();
     return fd;
 }
 
@@ -295,8 +287,28 @@ static void test_viewers_leave_deaf_guest(Fixture *f, gconstpointer data)
         g_assert_cmpint(cvd_console_open_viewer(f->console, NULL), ==, -1);
         for (gsize i = 0; i < G_N_ELEMENTS(fds); i++)
             cvd_close_fd(&fds[i]);
-        settle();
+        test_settle();
     }
+}
+
+/* A guest's serial port writes byte by byte: that many wake-ups would keep a processor busy. */
+static void test_flood_of_single_bytes(Fixture *f, gconstpointer data)
+{
+    TestTrickle trickle;
+
+    test_trickle_start(&trickle, f->guest, 20000);
+    g_assert_cmpuint(test_trickle_read(&trickle), <=, 1);
+}
+
+/* Whoever is always busy takes his turn, not that of others. */
+static void test_fair_share(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GSource) busy = test_busy_source();
+    TestTrickle trickle;
+
+    test_trickle_start(&trickle, f->guest, 1000);
+    test_trickle_read(&trickle);
+    g_source_destroy(busy);
 }
 
 static void add(const char *path, void (*test)(Fixture *f, gconstpointer data))
@@ -317,5 +329,7 @@ int main(int argc, char **argv)
     add("/console/stdio", test_stdio);
     add("/console/deaf-guest", test_deaf_guest);
     add("/console/viewers-leave-deaf-guest", test_viewers_leave_deaf_guest);
+    add("/console/flood-of-single-bytes", test_flood_of_single_bytes);
+    add("/console/fair-share", test_fair_share);
     return g_test_run();
 }

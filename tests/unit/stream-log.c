@@ -47,8 +47,7 @@ static void tear_down(Fixture *f, gconstpointer data)
 static void say(Fixture *f, const char *text)
 {
     g_assert_cmpint(send(f->writer, text, strlen(text), 0), ==, (gssize)strlen(text));
-    while (g_main_context_iteration(NULL, FALSE))
-        ;
+    test_settle();
 }
 
 static void assert_log(const Fixture *f, const char *expected)
@@ -113,6 +112,24 @@ static void test_rest_without_end(Fixture *f, gconstpointer data)
     say(f, "still here");
 }
 
+static void test_flood_of_single_bytes(Fixture *f, gconstpointer data)
+{
+    TestTrickle trickle;
+
+    test_trickle_start(&trickle, f->writer, 20000);
+    g_assert_cmpuint(test_trickle_read(&trickle), <=, 1);
+}
+
+static void test_fair_share(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GSource) busy = test_busy_source();
+    TestTrickle trickle;
+
+    test_trickle_start(&trickle, f->writer, 1000);
+    test_trickle_read(&trickle);
+    g_source_destroy(busy);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -122,5 +139,8 @@ int main(int argc, char **argv)
     g_test_add("/stream-log/last-words-without-end", Fixture, NULL, set_up, test_rest_without_end,
                tear_down);
     g_test_add("/stream-log/next-stream", Fixture, NULL, set_up, test_next_stream, tear_down);
+    g_test_add("/stream-log/flood-of-single-bytes", Fixture, NULL, set_up,
+               test_flood_of_single_bytes, tear_down);
+    g_test_add("/stream-log/fair-share", Fixture, NULL, set_up, test_fair_share, tear_down);
     return g_test_run();
 }
