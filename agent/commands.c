@@ -52,10 +52,11 @@ static int find_region(const char *name)
 
 static int parse(const char *text, uint32_t *number)
 {
+    bool is_hex = strncmp(text, "0x", 2) == 0;
     char *end;
 
     errno = 0;
-    unsigned long value = strtoul(text, &end, 0);
+    unsigned long value = strtoul(text, &end, is_hex ? 16 : 10);
     if (errno || end == text || *end || value > UINT32_MAX)
         return cvd_agent_fail("'%s' is no number of 32 bits", text);
     *number = (uint32_t)value;

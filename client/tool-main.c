@@ -8,9 +8,9 @@
 int main(int argc, char **argv)
 {
     static const CvdToolVerb *const verbs[] = {
-        &cvd_tool_list,   &cvd_tool_info,    &cvd_tool_read,  &cvd_tool_write,
-        &cvd_tool_signal, &cvd_tool_wait,    &cvd_tool_ping,  &cvd_tool_watch,
-        &cvd_tool_dump,   &cvd_tool_restore, &cvd_tool_bench, NULL,
+        &cvd_tool_list,    &cvd_tool_info,  &cvd_tool_read, &cvd_tool_write, &cvd_tool_signal,
+        &cvd_tool_ring,    &cvd_tool_wait,  &cvd_tool_ping, &cvd_tool_watch, &cvd_tool_dump,
+        &cvd_tool_restore, &cvd_tool_bench, NULL,
     };
     static const CvdToolProgram program = {
         .name = "cvd-client",

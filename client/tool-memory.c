@@ -106,26 +106,19 @@ static gboolean run_read(CvdTool *tool, char **arguments, GError **error)
                       : print_bytes(tool, region, offset, count, error);
 }
 
-/* A terminal or a pipe may take for ever, so ctrl-c is waited for, too. */
-static gssize read_some(CvdTool *tool, guint8 *chunk, gsize size, GError **error)
+/* A terminal or a pipe may take for ever, so ctrl-c is waited for, too; @cancel: readable then */
+static gssize read_some(CvdTool *tool, int cancel, guint8 *chunk, gsize size, GError **error)
 {
-    GPollFD wait[2] = {{.fd = STDIN_FILENO, .events = G_IO_IN}};
-    guint n_waits = g_cancellable_make_pollfd(tool->cancellable, &wait[1]) ? 2 : 1;
+    GPollFD wait[] = {{.fd = STDIN_FILENO, .events = G_IO_IN}, {.fd = cancel, .events = G_IO_IN}};
     gssize n;
     do {
-        g_poll(wait, n_waits, -1);
-        if (g_cancellable_set_error_if_cancelled(tool->cancellable, error)) {
-            n = -1;
-            break;
-        }
+        g_poll(wait, G_N_ELEMENTS(wait), -1);
+        if (g_cancellable_set_error_if_cancelled(tool->cancellable, error))
+            return -1;
         n = read(STDIN_FILENO, chunk, size);
-        if (n < 0 && errno != EAGAIN && errno != EINTR) {
-            cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot read stdin");
-            break;
-        }
-    } while (n < 0);
-    if (n_waits == 2)
-        g_cancellable_release_fd(tool->cancellable);
+    } while (n < 0 && (errno == EAGAIN || errno == EINTR));
+    if (n < 0)
+        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot read stdin");
     return n;
 }
 
@@ -134,8 +127,9 @@ static GBytes *read_stdin(CvdTool *tool, gsize limit, GError **error)
 {
     g_autoptr(GByteArray) input = g_byte_array_new();
     g_autofree guint8 *chunk = g_malloc(CHUNK);
+    int cancel = g_cancellable_get_fd(tool->cancellable); /* which closes it in the end */
     while (input->len <= limit) {
-        gssize n = read_some(tool, chunk, MIN(CHUNK, limit + 1 - input->len), error);
+        gssize n = read_some(tool, cancel, chunk, MIN(CHUNK, limit + 1 - input->len), error);
         if (n < 0)
             return NULL;
         if (n == 0)
@@ -175,16 +169,10 @@ static gboolean write_raw(CvdTool *tool, CvdRegion *region, guint offset, GError
 static gboolean parse_words(char **texts, GArray *words, GError **error)
 {
     for (; *texts; texts++) {
-        const char *digits = g_ascii_strncasecmp(*texts, "0x", 2) == 0 ? *texts + 2 : *texts;
-        guint64 word;
-        if (!g_ascii_string_to_unsigned(digits, 16, 0, G_MAXUINT32, &word, NULL)) {
-            g_autofree char *escaped = g_strescape(*texts, NULL);
-            g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                        "WORD '%s': expected 1 to 8 hexadecimal digits", escaped);
+        guint word;
+        if (!cvd_tool_parse_number(*texts, "WORD", 0, G_MAXUINT32, &word, error))
             return FALSE;
-        }
-        guint32 value = (guint32)word;
-        g_array_append_val(words, value);
+        g_array_append_val(words, word);
     }
     return TRUE;
 }
@@ -210,7 +198,7 @@ static gboolean run_write(CvdTool *tool, char **arguments, GError **error)
     if ((words->len > 0) == is_raw) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                     is_raw ? "--raw takes the bytes from stdin; give no words"
-                           : "write what? give hexadecimal words, or --raw for bytes from stdin");
+                           : "write what? give words, or --raw for bytes from stdin");
         return FALSE;
     }
     g_autoptr(CvdRegion) region = cvd_tool_open(tool, arguments[0], error);
@@ -234,8 +222,8 @@ const CvdToolVerb cvd_tool_write = {
     .name = "write",
     .arguments = "REGION OFFSET [WORD...]",
     .summary = "Store 32-bit words, or bytes from stdin",
-    .description = "A WORD is up to 8 hexadecimal digits. All are stored in their order, or none.\n"
-                   "Nobody is told: see cvd-client signal.\n",
+    .description = "A WORD is decimal, or hexadecimal with 0x. All are stored in their order, or\n"
+                   "none. Nobody is told: see cvd-client signal.\n",
     .entries = write_entries,
     .min_arguments = 2,
     .max_arguments = 2 + MAX_WORDS,

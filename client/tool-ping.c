@@ -38,7 +38,7 @@ typedef struct {
     const Options *options;
     CvdPinger pinger;
     CvdStats *stats;
-    guint64 n_sent;
+    guint64 n_over; /* answered, or waited for in vain */
     guint64 n_wrong;
     guint64 start_ns;
 } Ping;
@@ -79,11 +79,11 @@ static gboolean print_pong(const Ping *ping, CvdPong pong, guint64 rtt_ns, GErro
         return TRUE;
     switch (pong) {
     case CVD_PONG_NONE:
-        return cvd_tool_print(error, "%" G_GUINT64_FORMAT ": no answer\n", ping->n_sent);
+        return cvd_tool_print(error, "%" G_GUINT64_FORMAT ": no answer\n", ping->pinger.n_sent);
     case CVD_PONG_WRONG:
-        return cvd_tool_print(error, "%" G_GUINT64_FORMAT ": wrong answer\n", ping->n_sent);
+        return cvd_tool_print(error, "%" G_GUINT64_FORMAT ": wrong answer\n", ping->pinger.n_sent);
     case CVD_PONG_RIGHT:
-        return cvd_tool_print(error, "%" G_GUINT64_FORMAT ": time %.1f us\n", ping->n_sent,
+        return cvd_tool_print(error, "%" G_GUINT64_FORMAT ": time %.1f us\n", ping->pinger.n_sent,
                               (double)rtt_ns / 1000);
     }
     g_assert_not_reached();
@@ -98,7 +98,7 @@ static gboolean ping_once(Ping *ping, GError **error)
     guint64 rtt_ns = 0;
     if (!cvd_pinger_ping(&ping->pinger, limit_ms, ping->tool->cancellable, &pong, &rtt_ns, error))
         return FALSE;
-    ping->n_sent++;
+    ping->n_over++;
     if (pong == CVD_PONG_RIGHT)
         cvd_stats_add(ping->stats, rtt_ns);
     if (pong == CVD_PONG_WRONG)
@@ -135,14 +135,14 @@ static gboolean ping_all(Ping *ping, GError **error)
     const Options *options = ping->options;
     g_auto(CvdProgress) progress = {0};
     cvd_progress_init(&progress, "answered", options->count);
-    while (options->count == 0 || ping->n_sent < options->count) {
+    while (options->count == 0 || ping->pinger.n_sent < options->count) {
         guint64 due_ns = cvd_monotonic_ns() + (guint64)options->interval_ms * 1000000;
         if (g_cancellable_set_error_if_cancelled(ping->tool->cancellable, error) ||
             !ping_once(ping, error))
             return FALSE;
         if (!has_lines(ping))
             cvd_progress_update(&progress, cvd_stats_get_count(ping->stats));
-        if (ping->n_sent != options->count && !pause_until(ping, due_ns, error))
+        if (ping->pinger.n_sent != options->count && !pause_until(ping, due_ns, error))
             return FALSE;
     }
     return TRUE;
@@ -153,6 +153,12 @@ static double us(double ns)
     return ns / 1000;
 }
 
+/* One that the user or the server has cut off is not lost. */
+static guint64 n_unfinished(const Ping *ping)
+{
+    return ping->pinger.n_sent - ping->n_over;
+}
+
 static gboolean print_json(const Ping *ping, GError **error)
 {
     const CvdStats *stats = ping->stats;
@@ -160,9 +166,10 @@ static gboolean print_json(const Ping *ping, GError **error)
     json_builder_begin_object(builder);
     cvd_tool_json_string(builder, "region", cvd_region_get_name(ping->pinger.region));
     cvd_tool_json_int(builder, "offset", ping->pinger.offset);
-    cvd_tool_json_int(builder, "sent", (gint64)ping->n_sent);
+    cvd_tool_json_int(builder, "sent", (gint64)ping->pinger.n_sent);
     cvd_tool_json_int(builder, "answered", (gint64)cvd_stats_get_count(stats));
     cvd_tool_json_int(builder, "wrong", (gint64)ping->n_wrong);
+    cvd_tool_json_int(builder, "unfinished", (gint64)n_unfinished(ping));
     if (cvd_stats_get_count(stats) > 0) {
         json_builder_set_member_name(builder, "rtt_us");
         json_builder_begin_object(builder);
@@ -181,14 +188,15 @@ static gboolean print_summary(const Ping *ping, GError **error)
 {
     const CvdStats *stats = ping->stats;
     guint64 n_answered = cvd_stats_get_count(stats);
-    double lost = ping->n_sent > 0 ? 100 - 100.0 * (double)n_answered / (double)ping->n_sent : 0;
+    double lost = ping->n_over > 0 ? 100 - 100.0 * (double)n_answered / (double)ping->n_over : 0;
     if (ping->tool->json)
         return print_json(ping, error);
     if (!cvd_tool_print(error,
                         "--- %s ping statistics ---\n%" G_GUINT64_FORMAT " sent, %" G_GUINT64_FORMAT
-                        " answered, %" G_GUINT64_FORMAT " wrong, %.4g%% lost, time %.0f ms\n",
-                        cvd_region_get_name(ping->pinger.region), ping->n_sent, n_answered,
-                        ping->n_wrong, lost, (double)(cvd_monotonic_ns() - ping->start_ns) / 1e6))
+                        " answered, %" G_GUINT64_FORMAT " wrong, %.4g%% lost%s, time %.0f ms\n",
+                        cvd_region_get_name(ping->pinger.region), ping->pinger.n_sent, n_answered,
+                        ping->n_wrong, lost, n_unfinished(ping) > 0 ? ", 1 unfinished" : "",
+                        (double)(cvd_monotonic_ns() - ping->start_ns) / 1e6))
         return FALSE;
     if (n_answered == 0)
         return TRUE;
@@ -219,10 +227,10 @@ static gboolean ping_and_sum_up(Ping *ping, GError **error)
         return FALSE;
     }
     guint64 n_answered = cvd_stats_get_count(ping->stats);
-    if (ping->n_sent == 0 || n_answered < ping->n_sent) {
+    if (n_answered == 0 || n_answered < ping->n_over) {
         g_set_error(error, CVD_ERROR, CVD_ERROR_TIMED_OUT,
                     "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " pings were answered",
-                    n_answered, ping->n_sent);
+                    n_answered, ping->pinger.n_sent);
         return FALSE;
     }
     return TRUE;

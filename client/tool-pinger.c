@@ -2,7 +2,8 @@
 /*
  * A signal says "look at that word", and one for an earlier ping may still come: so a signal by
  * itself proves nothing, and a word that does not have the right number yet is waited for until the
- * time is over.
+ * time is over. Then it is looked at once more: the guest may have answered and found its signal
+ * table full.
  */
 #include "client/tool-pinger.h"
 
@@ -29,6 +30,16 @@ static gboolean check_place(CvdRegion *region, guint offset, GError **error)
     return FALSE;
 }
 
+static gboolean take_signals(CvdRegion *region, GError **error)
+{
+    g_autoptr(GError) local_error = NULL;
+    g_autoptr(GArray) offsets = cvd_region_wait(region, 0, NULL, &local_error);
+    if (offsets || g_error_matches(local_error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT))
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&local_error));
+    return FALSE;
+}
+
 gboolean cvd_pinger_init(CvdPinger *pinger, CvdRegion *region, guint offset, GError **error)
 {
     guint size = cvd_region_get_size(region);
@@ -37,6 +48,8 @@ gboolean cvd_pinger_init(CvdPinger *pinger, CvdRegion *region, guint offset, GEr
     if (!check_place(region, offset, error))
         return FALSE;
     guint saved[2];
+    if (!take_signals(region, error))
+        return FALSE;
     if (!cvd_region_load(region, offset, &saved[0], error) ||
         !cvd_region_load(region, offset + 4, &saved[1], error))
         return FALSE;
@@ -52,9 +65,12 @@ gboolean cvd_pinger_init(CvdPinger *pinger, CvdRegion *region, guint offset, GEr
 static gboolean send(CvdPinger *pinger, GError **error)
 {
     pinger->value += 2; /* never what an earlier answer was */
-    return cvd_region_store(pinger->region, pinger->offset + 4, pinger->value, error) &&
-           cvd_region_store(pinger->region, pinger->offset, pinger->value, error) &&
-           cvd_region_signal(pinger->region, pinger->offset, error);
+    if (!cvd_region_store(pinger->region, pinger->offset + 4, pinger->value, error) ||
+        !cvd_region_store(pinger->region, pinger->offset, pinger->value, error) ||
+        !cvd_region_signal(pinger->region, pinger->offset, error))
+        return FALSE;
+    pinger->n_sent++;
+    return TRUE;
 }
 
 static CvdPong look(const CvdPinger *pinger)
@@ -64,14 +80,6 @@ static CvdPong look(const CvdPinger *pinger)
     if (answer == pinger->value + 1)
         return CVD_PONG_RIGHT;
     return answer == pinger->value ? CVD_PONG_NONE : CVD_PONG_WRONG;
-}
-
-static gboolean has_answer(const CvdPinger *pinger, const GArray *offsets)
-{
-    for (guint i = 0; i < offsets->len; i++)
-        if (g_array_index(offsets, guint32, i) == pinger->offset + 4)
-            return look(pinger) == CVD_PONG_RIGHT;
-    return FALSE;
 }
 
 gboolean cvd_pinger_ping(CvdPinger *pinger, guint timeout_ms, GCancellable *cancellable,
@@ -92,15 +100,11 @@ gboolean cvd_pinger_ping(CvdPinger *pinger, guint timeout_ms, GCancellable *canc
             g_propagate_error(error, g_steal_pointer(&local_error));
             return FALSE;
         }
-        if (offsets && has_answer(pinger, offsets)) {
-            *pong = CVD_PONG_RIGHT;
-            *rtt_ns = elapsed;
-            return TRUE;
-        }
+        *pong = look(pinger);
+        *rtt_ns = elapsed;
+        if (*pong == CVD_PONG_RIGHT)
+            break;
     }
-    /* The right number, but no signal for it, is no answer. */
-    if (look(pinger) == CVD_PONG_WRONG)
-        *pong = CVD_PONG_WRONG;
     return TRUE;
 }
 

@@ -12,11 +12,13 @@ G_BEGIN_DECLS
  * CvdPinger:
  *
  * Sends a number in one word and waits for the number after it in the next one: what the built-in
- * guest does with every word that it is signalled. Both words get back what was in them.
+ * guest does with every word that it is signalled. Both words get back what was in them. What the
+ * guest had signalled before is taken, so that there is room for its answers.
  */
 typedef struct {
     CvdRegion *region;
     guint offset;
+    guint64 n_sent;
     /*< private >*/
     guint saved[2];
     guint32 value;
@@ -38,7 +40,7 @@ typedef enum {
  * cvd_pinger_init:
  * @region: (transfer none): has to live as long
  * @offset: of the pair of words, in the region's data; 0 for its last 8 bytes
- * @error: %CVD_REGION_ERROR_BAD_OFFSET: there is no such pair
+ * @error: %CVD_REGION_ERROR_BAD_OFFSET: there is no such pair; those of cvd_region_wait()
  */
 gboolean cvd_pinger_init(CvdPinger *pinger, CvdRegion *region, guint offset, GError **error);
 

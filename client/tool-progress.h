@@ -20,10 +20,12 @@ typedef struct {
  * @label: what is being done
  * @done: how far
  * @total: 0 for no end
+ * @columns: of the terminal
  *
- * Returns: (transfer full): one line of at most 79 columns
+ * Returns: (transfer full): one line that leaves the last column free; its bar is shorter where
+ *   there is no room
  */
-char *cvd_progress_format(const char *label, guint64 done, guint64 total);
+char *cvd_progress_format(const char *label, guint64 done, guint64 total, guint columns);
 
 /**
  * cvd_progress_init:

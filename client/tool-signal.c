@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `signal` and `wait`: one end of a region's signalling.
+ * `signal`, `ring` and `wait`: one end of a region's signalling.
  */
 #include "client/tool.h"
 
@@ -27,6 +27,12 @@ static gboolean run_signal(CvdTool *tool, char **arguments, GError **error)
         return FALSE;
     }
     return cvd_region_signal(region, offset, error);
+}
+
+static gboolean run_ring(CvdTool *tool, char **arguments, GError **error)
+{
+    g_autoptr(CvdRegion) region = cvd_tool_open(tool, arguments[0], error);
+    return region && cvd_region_interrupt(region, error);
 }
 
 static gboolean print_signals(CvdTool *tool, CvdRegion *region, GArray *offsets, GError **error)
@@ -85,6 +91,16 @@ const CvdToolVerb cvd_tool_signal = {
     .min_arguments = 2,
     .max_arguments = 2,
     .run = run_signal,
+};
+
+const CvdToolVerb cvd_tool_ring = {
+    .name = "ring",
+    .arguments = "REGION",
+    .summary = "Ring the guest without signalling anything",
+    .description = "A plain interrupt. The built-in guest rings back, see cvd-client wait.\n",
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .run = run_ring,
 };
 
 const CvdToolVerb cvd_tool_wait = {

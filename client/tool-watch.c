@@ -5,17 +5,15 @@
  * terminal the picture is drawn anew in its place; elsewhere each change is a line.
  */
 #include "base/error.h"
+#include "client/tool-terminal.h"
 #include "client/tool-view.h"
 #include "client/tool.h"
 
-#include <errno.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define DEFAULT_INTERVAL_MS 100
 #define MAX_INTERVAL_S      3600
-#define DEFAULT_ROWS        24
 #define N_TABLES            2
 
 static char *interval_text;
@@ -128,26 +126,39 @@ static gboolean compare(Watch *watch, GError **error)
     return TRUE;
 }
 
-static guint get_rows(void)
+/* What is on the terminal: as many lines as it has room for below the cursor's. */
+typedef struct {
+    GString *text;
+    guint n_rows;
+    CvdTerminalSize size;
+} Picture;
+
+static void put_line(Picture *picture, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+/* A line that the terminal breaks takes two rows, and the next picture would not hit this one. */
+static void put_line(Picture *picture, const char *format, ...)
 {
-    struct winsize size;
-    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 ? size.ws_row
-                                                                           : DEFAULT_ROWS;
+    if (picture->n_rows + 1 >= picture->size.rows)
+        return;
+    va_list args;
+    va_start(args, format);
+    g_autofree char *line = g_strdup_vprintf(format, args);
+    va_end(args);
+    g_string_append_printf(picture->text, "%.*s\033[K\n", (int)picture->size.columns - 1, line);
+    picture->n_rows++;
 }
 
-static void draw_table(GString *text, const Table *table, guint max_rows, guint *n_rows)
+static void draw_table(Picture *picture, const Table *table, guint max_slots)
 {
     guint n_taken = 0, n_shown = 0;
     for (guint i = 0; i < table->n_slots; i++)
         n_taken += table->slots[i] != 0;
-    g_string_append_printf(text, "%s: word %u, %u of %u slots taken\033[K\n", table->label,
-                           table->word, n_taken, table->n_slots);
-    ++*n_rows;
-    for (guint i = 0; i < table->n_slots && n_shown < max_rows; i++) {
+    put_line(picture, "%s: word %u, %u of %u slots taken", table->label, table->word, n_taken,
+             table->n_slots);
+    for (guint i = 0; i < table->n_slots && n_shown < max_slots; i++) {
         if (table->slots[i] == 0)
             continue;
-        g_string_append_printf(text, "  slot %5u: 0x%08x\033[K\n", i, table->slots[i]);
-        ++*n_rows;
+        put_line(picture, "  slot %5u: 0x%08x", i, table->slots[i]);
         n_shown++;
     }
 }
@@ -155,16 +166,17 @@ static void draw_table(GString *text, const Table *table, guint max_rows, guint 
 static gboolean draw(Watch *watch, GError **error)
 {
     g_autoptr(GString) text = g_string_new(NULL);
-    guint rows = get_rows(), n_rows = 1;
-    guint max_rows = rows > 6 ? (rows - 4) / N_TABLES : 1;
+    Picture picture = {.text = text, .size = cvd_terminal_get_size(STDOUT_FILENO)};
+    guint rows = picture.size.rows;
+    guint max_slots = rows > 6 ? (rows - 4) / N_TABLES : 1;
     if (watch->n_drawn > 0)
         g_string_append_printf(text, "\033[%uA\r", watch->n_drawn);
-    g_string_append_printf(text, "%s: %" G_GUINT64_FORMAT " changes seen; ctrl-c ends\033[K\n",
-                           watch->info->name, watch->n_changes);
+    put_line(&picture, "%s: %" G_GUINT64_FORMAT " changes seen; ctrl-c ends", watch->info->name,
+             watch->n_changes);
     for (guint i = 0; i < N_TABLES; i++)
-        draw_table(text, &watch->tables[i], max_rows, &n_rows);
+        draw_table(&picture, &watch->tables[i], max_slots);
     g_string_append(text, "\033[J");
-    watch->n_drawn = n_rows;
+    watch->n_drawn = picture.n_rows;
     return cvd_tool_put(text->str, text->len, error);
 }
 

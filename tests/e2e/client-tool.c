@@ -162,12 +162,13 @@ static void test_list(gconstpointer data)
 {
     g_autoptr(Fixture) f = set_up();
     g_autofree char *text = run_tool(f->sandbox, "list", NULL);
-    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
-    g_assert_cmpuint(g_strv_length(lines), ==, 1 + 5 + 1);
-    g_auto(GStrv) fields = g_regex_split_simple(" +", lines[2], 0, 0);
-    static const char *const expected[] = {"sensors", "0x00005000", "16384", "0x28", "1", "1"};
-    for (guint i = 0; i < G_N_ELEMENTS(expected); i++)
-        g_assert_cmpstr(fields[i], ==, expected[i]);
+    g_assert_cmpstr(text, ==,
+                    "NAME             BEGIN             SIZE  DATA        VERSION  COMPATIBLE\n"
+                    "hwcomposer       0x00001000       16384  0x28              1           1\n"
+                    "sensors          0x00005000       16384  0x28              1           1\n"
+                    "misc             0x00009000        8192  0x28              1           1\n"
+                    "fb_manager       0x0000b000        8192  0x28              1           1\n"
+                    "framebuffer      0x0000d000     1052672  0x28              1           1\n");
 
     g_autoptr(JsonNode) root = run_json(f->sandbox, "list", "--json", NULL);
     JsonArray *regions = json_object_get_array_member(object_of(root), "regions");
@@ -184,12 +185,27 @@ static void test_info(gconstpointer data)
     g_autoptr(Fixture) f = set_up();
     g_autofree char *text =
         run_tool(f->sandbox, "--socket", f->client_socket, "info", "misc", NULL);
-    g_assert_nonnull(strstr(text, "8192 bytes"));
-    g_assert_nonnull(strstr(text, "4 slots at 0x14, word at 0x24"));
+    g_assert_cmpstr(text, ==,
+                    "name            misc\n"
+                    "index           2 of 5\n"
+                    "in the window   0x00009000 to 0x0000b000\n"
+                    "size            8192 bytes\n"
+                    "data            8152 bytes at 0x28\n"
+                    "version         1, compatible with 1 and later\n"
+                    "guest to host   4 slots at 0x0, word at 0x10\n"
+                    "host to guest   4 slots at 0x14, word at 0x24\n");
+    g_autofree char *managed = run_tool(f->sandbox, "info", "framebuffer", NULL);
+    g_assert_true(g_str_has_suffix(managed, "\nmanaged by      fb_manager\n"));
 
     g_autoptr(JsonNode) root = run_json(f->sandbox, "--json", "info", "misc", "-n", NAME, NULL);
     JsonObject *info = object_of(root);
+    g_assert_cmpstr(json_object_get_string_member(info, "name"), ==, "misc");
+    g_assert_cmpint(json_object_get_int_member(info, "index"), ==, 2);
     g_assert_cmpint(json_object_get_int_member(info, "begin"), ==, 0x9000);
+    g_assert_cmpint(json_object_get_int_member(info, "end"), ==, 0xb000);
+    g_assert_cmpint(json_object_get_int_member(info, "size"), ==, 8192);
+    g_assert_cmpint(json_object_get_int_member(info, "version"), ==, 1);
+    g_assert_cmpint(json_object_get_int_member(info, "min_compatible_version"), ==, 1);
     g_assert_cmpint(json_object_get_int_member(info, "data_offset"), ==, 0x28);
     JsonObject *table = json_object_get_object_member(info, "host_to_guest");
     g_assert_cmpint(json_object_get_int_member(table, "slots"), ==, 4);
@@ -256,7 +272,7 @@ static void test_read_and_write(gconstpointer data)
 {
     g_autoptr(Fixture) f = set_up();
     g_autofree char *nothing =
-        run_tool(f->sandbox, "write", "misc", "0x28", "2a", "0xDEADBEEF", NULL);
+        run_tool(f->sandbox, "write", "misc", "0x28", "42", "0xDEADBEEF", NULL);
     g_assert_cmpstr(nothing, ==, "");
     g_autofree char *dump = run_tool(f->sandbox, "read", "misc", "40", "8", NULL);
     g_assert_cmpstr(dump, ==,
@@ -326,7 +342,7 @@ static void test_bounds(gconstpointer data)
 static void test_signal_and_wait(gconstpointer data)
 {
     g_autoptr(Fixture) f = set_up();
-    g_free(run_tool(f->sandbox, "write", "misc", "0x40", "29", NULL));
+    g_free(run_tool(f->sandbox, "write", "misc", "0x40", "41", NULL));
     g_free(run_tool(f->sandbox, "signal", "misc", "0x40", NULL));
     g_autofree char *text = run_tool(f->sandbox, "wait", "misc", "--timeout", "60", NULL);
     g_assert_cmpstr(text, ==, "signal 0x00000044, word 0x0000002a\n");
@@ -344,7 +360,8 @@ static void test_wait_for_an_interrupt(gconstpointer data)
 {
     g_autoptr(Fixture) f = set_up();
     g_autoptr(TestRegion) region = test_region_attach(f->client_socket, "misc");
-    test_region_ring(region);
+    g_autofree char *nothing = run_tool(f->sandbox, "ring", "misc", NULL);
+    g_assert_cmpstr(nothing, ==, "");
     g_autofree char *text = run_tool(f->sandbox, "wait", "misc", NULL);
     g_assert_cmpstr(text, ==, "interrupt\n");
     test_region_ring(region);
@@ -402,8 +419,8 @@ static void test_ping_verb(gconstpointer data)
 static void test_ping_restores(gconstpointer data)
 {
     g_autoptr(Fixture) f = set_up();
-    g_free(run_tool(f->sandbox, "write", "misc", "0x1ff8", "11111111", "22222222", NULL));
-    g_free(run_tool(f->sandbox, "write", "misc", "0x80", "33333333", "44444444", NULL));
+    g_free(run_tool(f->sandbox, "write", "misc", "0x1ff8", "0x11111111", "0x22222222", NULL));
+    g_free(run_tool(f->sandbox, "write", "misc", "0x80", "0x33333333", "0x44444444", NULL));
     g_free(run_tool(f->sandbox, "ping", "misc", "-c", "5", NULL));
     g_free(run_tool(f->sandbox, "ping", "misc", "-c", "5", "-o", "0x80", NULL));
     g_autoptr(JsonNode) last = run_json(f->sandbox, "read", "misc", "0x1ff8", "8", "--json", NULL);
@@ -428,12 +445,22 @@ static void test_ping_until_interrupted(gconstpointer data)
 static void test_ping_a_mute_guest(gconstpointer data)
 {
     g_autoptr(Fixture) f = set_up_with("--mute");
-    g_autoptr(TestProcess) tool = start_tool(f->sandbox, "ping", "misc", NULL);
-    test_process_wait_out(tool, "PING misc", 1);
-    test_process_signal(tool, SIGINT);
-    test_launcher_assert_exit(tool, 1);
-    g_assert_nonnull(strstr(tool->out->str, "0 answered"));
-    test_launcher_assert_err(tool, "0 of 0 pings were answered");
+    g_autoptr(TestRegion) region = test_region_attach(f->client_socket, "misc");
+    for (guint is_json = 0; is_json < 2; is_json++) {
+        guint64 count;
+        g_autoptr(TestProcess) tool =
+            start_tool(f->sandbox, "ping", "misc", is_json ? "--json" : NULL, NULL);
+        test_wait_readable(region->host_to_guest, "the ring of a ping");
+        g_assert_cmpint(read(region->host_to_guest, &count, sizeof count), ==, sizeof count);
+        *test_region_word(region, region->out.word) = 0; /* so that the next one rings, too */
+        test_process_signal(tool, SIGINT);
+        test_launcher_assert_exit(tool, 1);
+        test_launcher_assert_err(tool, "0 of 1 pings were answered");
+        g_assert_nonnull(
+            strstr(tool->out->str,
+                   is_json ? "\"sent\":1,\"answered\":0,\"wrong\":0,\"unfinished\":1}"
+                           : "\n1 sent, 0 answered, 0 wrong, 0% lost, 1 unfinished, time "));
+    }
 }
 
 /* No VM yet: the first ping waits for it. */
@@ -498,35 +525,143 @@ static void test_watch(gconstpointer data)
     }
 }
 
+/* A terminal, and what has been written to it. */
+typedef struct {
+    int master;
+    int slave;
+    GString *seen;
+} Terminal;
+
+static void terminal_open(Terminal *terminal, unsigned short rows, unsigned short columns)
+{
+    const struct winsize size = {.ws_row = rows, .ws_col = columns};
+    g_assert_no_errno(openpty(&terminal->master, &terminal->slave, NULL, NULL, &size));
+    terminal->seen = g_string_new(NULL);
+}
+
+static void terminal_clear(Terminal *terminal)
+{
+    close(terminal->master);
+    if (terminal->slave >= 0)
+        close(terminal->slave);
+    g_string_free(terminal->seen, TRUE);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Terminal, terminal_clear)
+
+/* Returns: FALSE once nobody has it open any more */
+static gboolean terminal_read(Terminal *terminal)
+{
+    char buffer[4096];
+    test_wait_readable(terminal->master, "the terminal");
+    gssize n = read(terminal->master, buffer, sizeof buffer);
+    if (n > 0)
+        g_string_append_len(terminal->seen, buffer, n);
+    return n > 0;
+}
+
+/* Interrupts @tool, and reads on until it has left: a terminal that is full would hold it up. */
+static void terminal_end(Terminal *terminal, TestProcess *tool)
+{
+    test_process_signal(tool, SIGINT);
+    close(terminal->slave);
+    terminal->slave = -1;
+    while (terminal_read(terminal))
+        ;
+}
+
+/* Each of its pictures fits: no line is broken by the terminal, and none scrolls out of it. */
+static void assert_fits(const char *seen, guint rows, guint columns)
+{
+    g_autoptr(GRegex) up = g_regex_new("\033\\[[0-9]+A", 0, 0, NULL);
+    g_autoptr(GRegex) other = g_regex_new("\033\\[[0-9]*[A-Z]|\r", 0, 0, NULL);
+    g_auto(GStrv) pictures = g_regex_split(up, seen, 0);
+    for (guint i = 0; pictures[i] != NULL; i++) {
+        g_autofree char *plain = g_regex_replace_literal(other, pictures[i], -1, 0, "", 0, NULL);
+        g_auto(GStrv) lines = g_strsplit(plain, "\n", -1);
+        g_assert_cmpuint(g_strv_length(lines), <=, rows);
+        for (guint k = 0; lines[k] != NULL; k++)
+            g_assert_cmpuint(strlen(lines[k]), <, columns);
+    }
+}
+
+typedef struct {
+    unsigned short rows;
+    unsigned short columns;
+    const char *sign; /* of a signal */
+} Screen;
+
 /* On a terminal it draws, and draws anew in its place. */
 static void test_watch_on_a_terminal(gconstpointer data)
 {
+    const Screen *screen = data;
     g_autoptr(Fixture) f = set_up_with("--mute");
-    char buffer[4096];
-    int master, slave;
-    g_assert_cmpint(openpty(&master, &slave, NULL, NULL, NULL), ==, 0);
-    g_autofree char *script =
-        g_strdup_printf("exec \"$1\" watch misc -i 0.001 > %s", ttyname(slave));
-    g_autoptr(TestProcess) tool = shell(f->sandbox, script);
-    g_autoptr(GString) seen = g_string_new(NULL);
+    g_auto(Terminal) terminal;
     gboolean has_signalled = FALSE;
-    while (strstr(seen->str, "0x00000030") == NULL) {
-        test_wait_readable(master, "watch");
-        gssize n = read(master, buffer, sizeof buffer);
-        g_assert_cmpint(n, >, 0);
-        g_string_append_len(seen, buffer, n);
+    terminal_open(&terminal, screen->rows, screen->columns);
+    g_autofree char *script =
+        g_strdup_printf("exec \"$1\" watch misc -i 0.001 > %s", ttyname(terminal.slave));
+    g_autoptr(TestProcess) tool = shell(f->sandbox, script);
+    while (strstr(terminal.seen->str, screen->sign) == NULL) {
+        g_assert_true(terminal_read(&terminal));
         if (!has_signalled)
             g_free(run_tool(f->sandbox, "signal", "misc", "0x30", NULL));
         has_signalled = TRUE;
     }
-    test_process_signal(tool, SIGINT);
-    close(slave);
-    do /* until the tool has left, for a terminal that is full would hold it up */
-        test_wait_readable(master, "the end of watch");
-    while (read(master, buffer, sizeof buffer) > 0);
+    terminal_end(&terminal, tool);
     test_launcher_assert_exit(tool, 0);
-    g_assert_nonnull(strstr(seen->str, "\033[3A")); /* up the three lines of an empty picture */
-    close(master);
+    /* Up the three lines of an empty picture. */
+    g_assert_nonnull(strstr(terminal.seen->str, "\033[3A"));
+    assert_fits(terminal.seen->str, screen->rows, screen->columns);
+}
+
+/* How far it has got is shown on a terminal, and taken off it at the end. */
+static void test_progress_on_a_terminal(gconstpointer data)
+{
+    g_autoptr(Fixture) f = set_up();
+    g_auto(Terminal) terminal;
+    terminal_open(&terminal, 24, 40);
+    g_autofree char *script =
+        g_strdup_printf("exec \"$1\" ping misc 2> %s", ttyname(terminal.slave));
+    g_autoptr(TestProcess) tool = shell(f->sandbox, script);
+    g_assert_true(terminal_read(&terminal));
+    terminal_end(&terminal, tool);
+    test_launcher_assert_exit(tool, 0);
+    g_assert_true(
+        g_regex_match_simple("^(\ranswered [0-9]+\033\\[K)+\r\033\\[K$", terminal.seen->str, 0, 0));
+}
+
+/* Somebody who writes to a region, and thinks better of it. */
+static void test_interrupted_write(gconstpointer data)
+{
+    static const char input[(1 << 16) + 1] = {1}; /* more than a pipe takes: some has been read */
+    g_autoptr(Fixture) f = set_up();
+    g_autoptr(TestRegion) region = test_region_attach(f->client_socket, "framebuffer");
+    g_autofree char *pipe = test_sandbox_path(f->sandbox, "pipe");
+    g_autofree char *script = g_strdup_printf("exec \"$1\" write framebuffer 40 -r < '%s'", pipe);
+    g_assert_no_errno(mkfifo(pipe, 0600));
+    int fd = open(pipe, O_RDWR | O_CLOEXEC);
+    g_autoptr(TestProcess) tool = shell(f->sandbox, script);
+    g_assert_cmpint(write(fd, input, sizeof input), ==, sizeof input);
+    test_process_signal(tool, SIGINT);
+    test_launcher_assert_exit(tool, 1);
+    g_assert_cmpuint(*test_region_word(region, 40), ==, 0);
+    close(fd);
+    g_unlink(pipe);
+}
+
+/* A line and its end, as typed. */
+static void test_write_from_a_terminal(gconstpointer data)
+{
+    g_autoptr(Fixture) f = set_up();
+    g_auto(Terminal) terminal;
+    terminal_open(&terminal, 24, 80);
+    g_autofree char *script =
+        g_strdup_printf("exec \"$1\" write misc 0x28 --raw < %s", ttyname(terminal.slave));
+    g_autoptr(TestProcess) tool = shell(f->sandbox, script);
+    g_assert_cmpint(write(terminal.master, "three\n\004", 7), ==, 7);
+    g_free(finish_tool(tool));
+    g_autofree char *back = run_tool(f->sandbox, "read", "misc", "--raw", "0x28", "7", NULL);
+    g_assert_cmpstr(back, ==, "three\n");
 }
 
 static char *checksum_of(const Fixture *f, const char *region)
@@ -534,6 +669,26 @@ static char *checksum_of(const Fixture *f, const char *region)
     g_autofree char *script = g_strdup_printf("\"$1\" read %s 0x28 --raw | sha256sum", region);
     g_autoptr(TestProcess) sum = shell(f->sandbox, script);
     return finish_tool(sum);
+}
+
+/* Of all but the sum itself, which is at its end, in binary. */
+static char *checksum_of_dump(const char *file, gsize data_size)
+{
+    g_autofree char *text = NULL;
+    gsize size;
+    g_assert_true(g_file_get_contents(file, &text, &size, NULL));
+    g_assert_cmpuint(size, ==, 48 + data_size + 32);
+    return g_compute_checksum_for_data(G_CHECKSUM_SHA256, (guchar *)text, 48 + data_size);
+}
+
+static void assert_dump(JsonObject *dump, const char *file, const char *sum)
+{
+    g_assert_cmpstr(json_object_get_string_member(dump, "region"), ==, "framebuffer");
+    g_assert_cmpstr(json_object_get_string_member(dump, "file"), ==, file);
+    g_assert_cmpint(json_object_get_int_member(dump, "version"), ==, 1);
+    g_assert_cmpint(json_object_get_int_member(dump, "min_compatible_version"), ==, 1);
+    g_assert_cmpint(json_object_get_int_member(dump, "size"), ==, 1052632);
+    g_assert_cmpstr(json_object_get_string_member(dump, "sha256"), ==, sum);
 }
 
 static void test_dump_and_restore(gconstpointer data)
@@ -545,11 +700,8 @@ static void test_dump_and_restore(gconstpointer data)
     g_free(finish_tool(fill));
     g_autofree char *before = checksum_of(f, "framebuffer");
     g_autoptr(JsonNode) root = run_json(f->sandbox, "dump", "framebuffer", file, "--json", NULL);
-    g_assert_cmpint(json_object_get_int_member(object_of(root), "size"), ==, 1052632);
-    g_assert_cmpuint(strlen(json_object_get_string_member(object_of(root), "sha256")), ==, 64);
-    struct stat info;
-    g_assert_cmpint(stat(file, &info), ==, 0);
-    g_assert_cmpint(info.st_size, ==, 48 + 1052632 + 32);
+    g_autofree char *sum = checksum_of_dump(file, 1052632);
+    assert_dump(object_of(root), file, sum);
 
     g_autoptr(TestProcess) wipe =
         shell(f->sandbox, "head -c 1052632 /dev/zero | \"$1\" write framebuffer 0x28 --raw");
@@ -557,7 +709,11 @@ static void test_dump_and_restore(gconstpointer data)
     g_autofree char *wiped = checksum_of(f, "framebuffer");
     g_assert_cmpstr(wiped, !=, before);
     g_autofree char *said = run_tool(f->sandbox, "restore", "framebuffer", file, NULL);
-    g_assert_true(g_str_has_prefix(said, "framebuffer: 1052632 bytes, SHA-256 "));
+    g_autofree char *expected = g_strdup_printf("framebuffer: 1052632 bytes, SHA-256 %s\n", sum);
+    g_assert_cmpstr(said, ==, expected);
+    g_autoptr(JsonNode) again =
+        run_json(f->sandbox, "restore", "framebuffer", file, "--json", NULL);
+    assert_dump(object_of(again), file, sum);
     g_autofree char *after = checksum_of(f, "framebuffer");
     g_assert_cmpstr(after, ==, before);
 }
@@ -576,7 +732,7 @@ static void test_restore_refuses(gconstpointer data)
     g_autoptr(Fixture) f = set_up();
     const TestSandbox *s = f->sandbox;
     g_autofree char *file = test_sandbox_path(s, "dump");
-    g_free(run_tool(s, "write", "misc", "0x28", "5eed5eed", NULL));
+    g_free(run_tool(s, "write", "misc", "0x28", "0x5eed5eed", NULL));
     g_free(run_tool(s, "dump", "misc", file, NULL));
     g_free(run_tool(s, "write", "misc", "0x28", "1", NULL));
     fail_tool(s, 1, "sizes have to be the same", "restore", "hwcomposer", file, NULL);
@@ -601,7 +757,7 @@ static void test_restore_refuses(gconstpointer data)
 static void test_bench_verb(gconstpointer data)
 {
     g_autoptr(Fixture) f = set_up();
-    g_free(run_tool(f->sandbox, "write", "misc", "0x28", "5eed", NULL));
+    g_free(run_tool(f->sandbox, "write", "misc", "0x28", "0x5eed", NULL));
     g_autofree char *text = run_tool(f->sandbox, "bench", "misc", "-t", "0.02", NULL);
     g_assert_nonnull(strstr(text, "handshakes"));
     g_autoptr(JsonNode) root =
@@ -663,9 +819,16 @@ static void test_unknown_region(gconstpointer data)
 {
     g_autoptr(Fixture) f = set_up();
     static const char *const rows[][5] = {
-        {"info", "sensor"},           {"read", "sensor", "0"}, {"write", "sensor", "40", "1"},
-        {"signal", "sensor", "0x28"}, {"wait", "sensor"},      {"ping", "sensor"},
-        {"watch", "sensor"},          {"bench", "sensor"},     {"dump", "sensor", "/nonexistent/x"},
+        {"info", "sensor"},
+        {"read", "sensor", "0"},
+        {"write", "sensor", "40", "1"},
+        {"signal", "sensor", "0x28"},
+        {"ring", "sensor"},
+        {"wait", "sensor"},
+        {"ping", "sensor"},
+        {"watch", "sensor"},
+        {"bench", "sensor"},
+        {"dump", "sensor", "/nonexistent/x"},
     };
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++)
         fail_tool(f->sandbox, 1,
@@ -696,8 +859,9 @@ static void test_usage(gconstpointer data)
     fail_tool(s, 2, "--raw and --json", "read", "misc", "0", "--raw", "--json", NULL);
     fail_tool(s, 2, "write what?", "write", "misc", "0", NULL);
     fail_tool(s, 2, "give no words", "write", "misc", "0", "1", "--raw", NULL);
-    fail_tool(s, 2, "WORD '123456789'", "write", "misc", "0", "123456789", NULL);
-    fail_tool(s, 2, "WORD 'g'", "write", "misc", "0", "g", NULL);
+    fail_tool(s, 2, "WORD '4294967296'", "write", "misc", "0", "4294967296", NULL);
+    fail_tool(s, 2, "WORD '2a': expected a number from 0 to 4294967295, decimal or with 0x",
+              "write", "misc", "0", "2a", NULL);
     fail_tool(s, 2, "OFFSET 'x'", "signal", "misc", "x", NULL);
     fail_tool(s, 2, "--timeout 'x'", "wait", "misc", "--timeout", "x", NULL);
     fail_tool(s, 2, "--count '0'", "ping", "misc", "-c", "0", NULL);
@@ -713,8 +877,8 @@ static void test_usage(gconstpointer data)
 
 static void test_help(gconstpointer data)
 {
-    static const char *const verbs[] = {"list", "info",  "read", "write",   "signal", "wait",
-                                        "ping", "watch", "dump", "restore", "bench"};
+    static const char *const verbs[] = {"list", "info", "read",  "write", "signal",  "ring",
+                                        "wait", "ping", "watch", "dump",  "restore", "bench"};
     g_autoptr(TestSandbox) s = test_sandbox_new();
     g_autofree char *all = run_tool(s, "--help", NULL);
     for (guint i = 0; i < G_N_ELEMENTS(verbs); i++) {
@@ -858,7 +1022,17 @@ int main(int argc, char **argv)
     test_add("/client-tool/ping-before-the-guest", NULL, test_ping_before_the_guest);
     test_add("/client-tool/server-stops", NULL, test_server_stops);
     test_add("/client-tool/watch", NULL, test_watch);
-    test_add("/client-tool/watch-on-a-terminal", NULL, test_watch_on_a_terminal);
+    static const Screen screens[] = {
+        {24, 80, "  slot     0: 0x00000030"},
+        {24, 40, "  slot     0: 0x00000030"},
+        {4, 40, "host to guest: word 1, 1 of 4 slots"}, /* without room for a slot */
+    };
+    test_add("/client-tool/watch-on-a-terminal", &screens[0], test_watch_on_a_terminal);
+    test_add("/client-tool/watch-on-a-narrow-terminal", &screens[1], test_watch_on_a_terminal);
+    test_add("/client-tool/watch-on-a-low-terminal", &screens[2], test_watch_on_a_terminal);
+    test_add("/client-tool/progress-on-a-terminal", NULL, test_progress_on_a_terminal);
+    test_add("/client-tool/interrupted-write", NULL, test_interrupted_write);
+    test_add("/client-tool/write-from-a-terminal", NULL, test_write_from_a_terminal);
     test_add("/client-tool/dump-and-restore", NULL, test_dump_and_restore);
     test_add("/client-tool/restore-refuses", NULL, test_restore_refuses);
     test_add("/client-tool/bench", NULL, test_bench_verb);

@@ -157,6 +157,13 @@ static void assert_fails(int window, guint version, CvdRegionError code)
     g_test_message("%s", error->message);
 }
 
+static gboolean is_mapped(void *page)
+{
+    unsigned char is_resident;
+
+    return mincore(page, 1, &is_resident) == 0;
+}
+
 static void assert_maps(int window, guint version)
 {
     g_autoptr(GError) error = NULL;
@@ -167,7 +174,9 @@ static void assert_maps(int window, guint version)
     guint32 mark = 0x12345678;
     put(window, &mark, sizeof mark, END - 4);
     g_assert_cmpmem(mapping->base + SIZE - 4, 4, &mark, 4);
+    void *base = mapping->base;
     cvd_mapping_free(mapping);
+    g_assert_false(is_mapped(base));
 }
 
 static void test_versions(void)

@@ -7,10 +7,12 @@
 
 #include "client/handshake.h"
 #include "client/mapping.h"
+#include "client/tool-pinger.h"
 #include "server/server.h"
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -188,6 +190,11 @@ static void guest_signal(Guest *guest, guint32 offset)
     g_assert_cmpint(result, !=, CVD_SEND_FULL);
     if (result == CVD_SEND_RING)
         guest_ring(guest);
+}
+
+static guint32 *guest_word(Guest *guest, guint32 offset)
+{
+    return (guint32 *)(void *)(guest->mapping->base + offset);
 }
 
 static gboolean guest_is_rung(Guest *guest)
@@ -851,6 +858,76 @@ static void test_never_opened(Fixture *fixture, gconstpointer data)
     cvd_region_stop(region);
 }
 
+/* With a guest that does as it is told here. */
+static CvdPong ping(CvdPinger *pinger, guint timeout_ms)
+{
+    g_autoptr(GError) error = NULL;
+    CvdPong pong;
+    guint64 rtt_ns;
+
+    g_assert_true(cvd_pinger_ping(pinger, timeout_ms, NULL, &pong, &rtt_ns, &error));
+    g_assert_no_error(error);
+    return pong;
+}
+
+static gpointer answer_once(gpointer data)
+{
+    Guest *guest = data;
+    struct pollfd doorbell = {.fd = guest->result->host_to_guest, .events = POLLIN};
+
+    g_assert_cmpint(poll(&doorbell, 1, -1), ==, 1);
+    *guest_word(guest, SIZE - 4) = *guest_word(guest, SIZE - 8) + 1;
+    return NULL;
+}
+
+/* A table that earlier programs left full has room again before the guest is to answer. */
+static void test_pinger_makes_room(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(CvdRegion) region = open_region(fixture);
+    g_autoptr(Guest) guest = guest_new(fixture);
+    g_auto(CvdPinger) pinger = {0};
+    g_autoptr(GError) error = NULL;
+
+    for (guint i = 0; i < 4; i++)
+        guest_signal(guest, DATA + 4 * i);
+    g_assert_true(cvd_pinger_init(&pinger, region, 0, &error));
+    for (guint i = 0; i < 4; i++)
+        g_assert_cmpuint(*guest_word(guest, guest->mapping->in.table_offset + 4 * i), ==, 0);
+    assert_wait_fails(region, 0, G_IO_ERROR, G_IO_ERROR_TIMED_OUT);
+}
+
+/* The right number is an answer, although no signal came for it. */
+static void test_pinger_looks_at_the_word(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(CvdRegion) region = open_region(fixture);
+    g_autoptr(Guest) guest = guest_new(fixture);
+    g_auto(CvdPinger) pinger = {0};
+
+    g_assert_true(cvd_pinger_init(&pinger, region, 0, NULL));
+    GThread *thread = g_thread_new("guest", answer_once, guest);
+    g_assert_cmpint(ping(&pinger, 200), ==, CVD_PONG_RIGHT);
+    g_thread_join(thread);
+    g_assert_cmpuint(pinger.n_sent, ==, 1);
+    g_assert_cmpint(ping(&pinger, 1), ==, CVD_PONG_NONE);
+    g_assert_cmpuint(pinger.n_sent, ==, 2);
+}
+
+/* What cannot be sent is not counted. */
+static void test_pinger_without_room(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(CvdRegion) region = open_region(fixture);
+    g_auto(CvdPinger) pinger = {0};
+    CvdPong pong;
+    guint64 rtt_ns;
+
+    g_assert_true(cvd_pinger_init(&pinger, region, 0, NULL));
+    for (guint i = 0; i < 4; i++)
+        g_assert_true(cvd_region_signal(region, DATA + 4 * i, NULL));
+    assert_fails(cvd_pinger_ping(&pinger, 1, NULL, &pong, &rtt_ns, why),
+                 CVD_REGION_ERROR_TABLE_FULL);
+    g_assert_cmpuint(pinger.n_sent, ==, 0);
+}
+
 typedef struct {
     CvdRegion *region;
     int is_over; /* atomic */
@@ -971,6 +1048,9 @@ int main(int argc, char **argv)
     ADD("wait-word-ends", test_wait_word_ends);
     ADD("wait-word-reopened", test_wait_word_reopened);
     ADD("never-opened", test_never_opened);
+    ADD("pinger-makes-room", test_pinger_makes_room);
+    ADD("pinger-looks-at-the-word", test_pinger_looks_at_the_word);
+    ADD("pinger-without-room", test_pinger_without_room);
     ADD("reopened-under-threads", test_reopened_under_threads);
     ADD("hostile-guest", test_hostile_guest);
     return g_test_run();

@@ -124,22 +124,31 @@ static void test_bar(void)
     static const struct {
         guint64 done;
         guint64 total;
+        guint columns;
         const char *expected;
     } rows[] = {
-        {0, 100, "x [..............................]   0%"},
-        {50, 100, "x [###############...............]  50%"},
-        {99, 100, "x [#############################.]  99%"},
-        {100, 100, "x [##############################] 100%"},
-        {101, 100, "x [##############################] 100%"},
-        {7, 0, "x 7"},
+        {0, 100, 80, "x [..............................]   0%"},
+        {50, 100, 80, "x [###############...............]  50%"},
+        {99, 100, 80, "x [#############################.]  99%"},
+        {100, 100, 80, "x [##############################] 100%"},
+        {101, 100, 80, "x [##############################] 100%"},
+        {7, 0, 80, "x 7"},
+        {50, 100, 40, "x [###############...............]  50%"},
+        {50, 100, 39, "x [##############...............]  50%"},
+        {50, 100, 12, "x [#.]  50%"},
+        {50, 100, 10, "x []  50%"},
+        {50, 100, 9, "x []  50"},
+        {123, 0, 5, "x 12"},
+        {123, 0, 1, "x"},
     };
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
-        g_autofree char *line = cvd_progress_format("x", rows[i].done, rows[i].total);
+        g_autofree char *line =
+            cvd_progress_format("x", rows[i].done, rows[i].total, rows[i].columns);
         g_assert_cmpstr(line, ==, rows[i].expected);
     }
     g_autofree char *long_label = g_strnfill(200, 'x');
-    g_autofree char *with_bar = cvd_progress_format(long_label, 1, 1);
-    g_autofree char *without = cvd_progress_format(long_label, G_MAXUINT64, 0);
+    g_autofree char *with_bar = cvd_progress_format(long_label, 1, 1, 80);
+    g_autofree char *without = cvd_progress_format(long_label, G_MAXUINT64, 0, 80);
     g_assert_cmpuint(strlen(with_bar), <=, 79);
     g_assert_cmpuint(strlen(without), <=, 79);
 }
