@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -91,6 +92,21 @@ void cvd_fd_reserve(int fd, guint n_fds)
     errno = saved_errno;
 }
 
+void cvd_fd_inherit_none(void)
+{
+    const char *name;
+
+    if (close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
+        return;
+    g_autoptr(GDir) dir = g_dir_open("/proc/self/fd", 0, NULL);
+    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL)
+        if (atoi(name) > STDERR_FILENO)
+            fcntl(atoi(name), F_SETFD, FD_CLOEXEC);
+}
+
+/* The soft limit that the process was started with; 0 = it is as it was. */
+static rlim_t initial_fd_limit;
+
 gboolean cvd_raise_fd_limit(guint n_regions, GError **error)
 {
     guint64 n_needed = 2 * (guint64)n_regions + FDS_BESIDE_DOORBELLS;
@@ -110,12 +126,38 @@ gboolean cvd_raise_fd_limit(guint n_regions, GError **error)
     }
     if (limit.rlim_cur == limit.rlim_max)
         return TRUE;
+    if (initial_fd_limit == 0)
+        initial_fd_limit = limit.rlim_cur;
     limit.rlim_cur = limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) < 0) {
         cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "setrlimit(RLIMIT_NOFILE)");
         return FALSE;
     }
     return TRUE;
+}
+
+void cvd_restore_fd_limit(guint n_needed)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    if (initial_fd_limit != 0)
+        limit.rlim_cur = initial_fd_limit;
+    limit.rlim_cur = MIN(MAX(limit.rlim_cur, n_needed), limit.rlim_max);
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+void cvd_fd_hold_back(guint n_fds)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_max <= n_fds)
+        return;
+    if (initial_fd_limit == 0)
+        initial_fd_limit = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max - n_fds;
+    setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 gssize cvd_socket_send(int socket, const void *data, gsize size, const int *fds, guint n_fds)

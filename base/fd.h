@@ -78,15 +78,44 @@ int cvd_fd_fill_stdio(void);
 void cvd_fd_reserve(int fd, guint n_fds);
 
 /**
+ * cvd_fd_inherit_none:
+ *
+ * Has no program that this one starts inherit what this one was started with, beyond stdin, stdout
+ * and stderr. Also where the kernel or a seccomp profile refuses close_range(2).
+ */
+void cvd_fd_inherit_none(void);
+
+/**
  * cvd_raise_fd_limit:
  * @n_regions: how many regions the window has
  * @error: %CVD_ERROR_RESOURCES: the hard limit is below 2 × @n_regions + 64; the message has both
  *   numbers
  *
- * Raises the soft RLIMIT_NOFILE to the hard one: section 4 of the launcher's specification. QEMU
- * inherits it, and misreads its protocol when it runs out of descriptors.
+ * Raises the soft RLIMIT_NOFILE to the hard one: section 4 of the launcher's specification.
  */
 gboolean cvd_raise_fd_limit(guint n_regions, GError **error);
+
+/**
+ * cvd_restore_fd_limit:
+ * @n_needed: how many descriptors the program about to be executed needs
+ *
+ * Between fork and exec: sets the soft RLIMIT_NOFILE to what it was before cvd_raise_fd_limit(), as
+ * many programs close every number below it, or to @n_needed if that is more. QEMU misreads its
+ * protocol when it runs out of descriptors.
+ */
+void cvd_restore_fd_limit(guint n_needed);
+
+/** CVD_FD_RESERVE: what a restart of QEMU and the record of a failure open at once. */
+#define CVD_FD_RESERVE 20
+
+/**
+ * cvd_fd_hold_back:
+ * @n_fds: how many, 0 = none
+ *
+ * Has this process run out of descriptors @n_fds before its hard limit, until it is called with a
+ * smaller number: what peers make it open, a connection each, leaves that many.
+ */
+void cvd_fd_hold_back(guint n_fds);
 
 /** CVD_MAX_PASSED_FDS: the most descriptors that one message of any of our protocols carries. */
 #define CVD_MAX_PASSED_FDS 3

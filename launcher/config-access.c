@@ -35,7 +35,7 @@ gboolean cvd_user_find(const char *name, uid_t *uid, gid_t *gid)
     if (entry != NULL)
         *uid = entry->pw_uid;
     if (gid != NULL)
-        *gid = entry != NULL ? entry->pw_gid : *uid;
+        *gid = entry != NULL ? entry->pw_gid : CVD_NO_GROUP;
     return is_number || entry != NULL;
 }
 

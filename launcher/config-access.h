@@ -19,11 +19,14 @@ void cvd_access_read(const CvdPlace *place, JsonNode *node, const CvdField *fiel
  */
 void cvd_access_check(const CvdPlace *place, JsonNode *node, const CvdConfig *config);
 
+/** CVD_NO_GROUP: no group's number */
+#define CVD_NO_GROUP ((gid_t)-1)
+
 /**
  * cvd_user_find:
  * @name: of a user, or a number
  * @uid: (out): the user's id
- * @gid: (out) (nullable): the user's group, or that number where nobody has the number
+ * @gid: (out) (nullable): the user's group; %CVD_NO_GROUP where nobody has the number
  *
  * Returns: whether there is such a user; a number always is
  */

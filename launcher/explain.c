@@ -6,6 +6,7 @@
  */
 #include "launcher/explain.h"
 
+#include <signal.h>
 #include <string.h>
 
 /* QEMU's status when it refuses. With another one the guest ended it (isa-debug-exit). */
@@ -202,6 +203,14 @@ static const struct {
      "this build of QEMU has no such character device: compare qemu.extra_args with "
      "`qemu-system-x86_64 -chardev help`"},
     {"invalid option", NULL, "this version of QEMU does not know an option in qemu.extra_args"},
+    {"qemu_thread_create", NULL,
+     "QEMU may not have that many threads: raise the limit of processes (ulimit -u, or pids.max of "
+     "the control group)"},
+    {"Error creating thread", NULL,
+     "QEMU may not have that many threads: raise the limit of processes (ulimit -u, or pids.max of "
+     "the control group)"},
+    {"failed to allocate", NULL,
+     "the host is short of memory: lower qemu.memory, or stop something else"},
     {"Cannot allocate memory", NULL,
      "the host is short of memory: lower qemu.memory, or stop something else"},
     {"Permission denied", NULL,
@@ -229,11 +238,17 @@ static gboolean is_remark(const char *line)
     return strstr(line, ": warning: ") != NULL || strstr(line, ": info: ") != NULL;
 }
 
+/* An abort, or GLib's way of one. */
+static gboolean has_given_up(CvdExit how)
+{
+    return how.is_signal ? how.value == SIGABRT || how.value == SIGTRAP : how.value == GAVE_UP;
+}
+
 /* From the last line on: there it gave up, while an earlier one may tell of what it could do
  * without, such as an accelerator before another one, or of the VM before a restart. */
 char *cvd_explain_failure(CvdExit how, const char *const *lines)
 {
-    if (!how.is_known || how.is_signal || how.value != GAVE_UP)
+    if (!how.is_known || !has_given_up(how))
         return NULL;
     for (gsize i = g_strv_length((char **)lines); i > 0; i--) {
         const char *advice = is_remark(lines[i - 1]) ? NULL : find_advice(lines[i - 1]);

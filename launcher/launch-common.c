@@ -64,6 +64,7 @@ gboolean cvd_host_open(CvdHost *host, const CvdConfig *config, CvdVmAccess vm_ac
         cvd_host_stop(host, FALSE);
         return FALSE;
     }
+    cvd_fd_hold_back(CVD_FD_RESERVE);
     return TRUE;
 }
 
@@ -88,6 +89,29 @@ void cvd_host_stop(CvdHost *host, gboolean has_failed)
     if (host->dir != NULL)
         cvd_instance_dir_release(g_steal_pointer(&host->dir), has_failed);
     g_clear_pointer(&host->vm_socket, g_free);
+}
+
+/* One that was ignored when we were started stays so, for nohup and for jobs in the background. */
+static sigset_t get_stop_signals(void)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action;
+    sigset_t signals;
+
+    sigemptyset(&signals);
+    for (gsize i = 0; i < G_N_ELEMENTS(numbers); i++)
+        if (sigaction(numbers[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+            sigaddset(&signals, numbers[i]);
+    return signals;
+}
+
+void cvd_stop_signals_set_handler(void (*handler)(int signal_number))
+{
+    sigset_t signals = get_stop_signals();
+
+    for (int number = 1; number < NSIG; number++)
+        if (sigismember(&signals, number) == 1)
+            signal(number, handler);
 }
 
 /* GLib's own sources for signals need a thread, and with a second one every fork and each growth of
@@ -118,13 +142,9 @@ gboolean cvd_stop_sources_attach(CvdStopSources *sources, guint timeout_s,
                                  const CvdStopHandlers *handlers, gpointer user_data,
                                  GError **error)
 {
-    sigset_t signals;
+    sigset_t signals = get_stop_signals();
 
     *sources = (CvdStopSources){.handlers = handlers, .user_data = user_data};
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     sources->signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
     if (sources->signal_fd < 0) {

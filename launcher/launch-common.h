@@ -54,6 +54,14 @@ CvdControl *cvd_host_open_control(const CvdHost *host, const CvdConfig *config,
 void cvd_host_stop(CvdHost *host, gboolean has_failed);
 
 /**
+ * cvd_stop_signals_set_handler:
+ * @handler: what SIGINT, SIGTERM and SIGHUP run, but those of them that were ignored before
+ *
+ * For the time until cvd_stop_sources_attach().
+ */
+void cvd_stop_signals_set_handler(void (*handler)(int signal_number));
+
+/**
  * CvdStopHandlers:
  * @signal: called at each SIGINT and SIGTERM
  * @hangup: called at each SIGHUP
@@ -87,7 +95,7 @@ typedef struct {
  *
  * Blocks the signals, for all threads that are made from now on and for good: what is to be
  * removed at the end must not be left behind by a signal that comes later. A child has to
- * unblock them.
+ * unblock them. Those that were ignored before stay so.
  */
 gboolean cvd_stop_sources_attach(CvdStopSources *sources, guint timeout_s,
                                  const CvdStopHandlers *handlers, gpointer user_data,

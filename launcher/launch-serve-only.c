@@ -8,6 +8,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 
 typedef struct {
@@ -173,6 +174,9 @@ int cvd_launch_serve_only(const CvdConfig *config, const CvdLaunchOptions *optio
     CvdStopSources stop_sources;
     g_autoptr(GError) error = NULL;
 
+    /* The kernel reaps whom it makes our children, as it does in a container where we are its init.
+     */
+    signal(SIGCHLD, SIG_IGN);
     if (cvd_stop_sources_attach(&stop_sources, options->timeout_s, &stop_handlers, &serve,
                                 &error) &&
         start(&serve, config, &error)) {

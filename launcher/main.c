@@ -3,8 +3,10 @@
 #include "base/log.h"
 #include "launcher/doctor.h"
 #include "launcher/instance-dir.h"
+#include "launcher/launch-common.h"
 #include "launcher/launch.h"
 #include "launcher/layout-print.h"
+#include "launcher/notify.h"
 #include "launcher/options.h"
 #include "launcher/qemu-command.h"
 
@@ -95,10 +97,8 @@ static int run(const CvdOptions *options)
     CvdLaunchOptions launch = {.paused = options->paused, .timeout_s = options->timeout_s};
 
     /* Until the launch has its own handlers: a stop that was asked for is no failure. */
-    if (options->mode == CVD_MODE_LAUNCH || options->mode == CVD_MODE_SERVE_ONLY) {
-        signal(SIGINT, stop_early);
-        signal(SIGTERM, stop_early);
-    }
+    if (options->mode == CVD_MODE_LAUNCH || options->mode == CVD_MODE_SERVE_ONLY)
+        cvd_stop_signals_set_handler(stop_early);
     g_autoptr(CvdConfig) config = cvd_config_load(&source, problems);
     if (options->mode == CVD_MODE_DOCTOR && (config != NULL || options->config == NULL))
         return cvd_doctor(config);
@@ -140,7 +140,10 @@ int main(int argc, char **argv)
 
     if (cvd_fd_fill_stdio() < 0)
         return EXIT_FAILURE;
+    cvd_fd_inherit_none();
+    cvd_notify_init();
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that grows beyond RLIMIT_FSIZE is an error like another */
     signal(SIGCHLD, SIG_DFL); /* whoever ignores it gets no wait status, and we may inherit that */
     /* Reading the terminal from the background fails, but does not stop us. */
     signal(SIGTTIN, SIG_IGN);

@@ -1,7 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The process is watched through a pidfd and reaped here, by nobody else: as long as it is not
- * reaped its pid cannot be another's, so signals go to the right one.
+ * Between QEMU and us there may be a wrapper: a script, setpriv, timeout. So several nets hold it:
+ *
+ * - The death signal, which the kernel clears where ids change or a file has capabilities.
+ * - A pseudo-terminal of whose master we have the only descriptor. It controls QEMU's session, so
+ *   that our end hangs it up: the kernel then sends SIGHUP to the session's leader, whatever its
+ *   ids, and when a leader ends to its group. QEMU takes that for a request to quit.
+ * - At an orderly end the process group is killed, and QEMU by its own number if it has left that.
+ *
+ * As a subreaper we become the parent of what a wrapper leaves behind, so SIGCHLD tells of its end
+ * too. Children are reaped here and by nobody else: until then their number is not another's.
  */
 #include "launcher/qemu-process.h"
 
@@ -11,11 +19,12 @@
 #include "launcher/run-as.h"
 
 #include <errno.h>
-#include <poll.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/pidfd.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,8 +33,11 @@
 #define N_QEMU_FDS 64
 
 struct CvdQemuProcess {
-    pid_t pid; /* 0 once it was reaped */
-    int pidfd;
+    pid_t pid;          /* our child; 0 once it was reaped */
+    gboolean is_killed; /* by us */
+    CvdExit how;
+    int terminal_fd; /* the master; −1 where there are no pseudo-terminals */
+    int signal_fd;
     GSource *source;
     CvdQemuExited exited;
     gpointer user_data;
@@ -34,26 +46,33 @@ struct CvdQemuProcess {
 typedef struct {
     pid_t launcher;
     const CvdRunAs *run_as;
+    guint n_fds;
     guint n_received_fds;
+    int terminal_fd; /* the slave */
 } ChildSetup;
 
 /*
- * Runs in the child, between fork and exec. The launcher's own stop signals are blocked
- * (launch-common.c), QEMU's must not be. A change of ids takes the death signal away, so it
- * comes after that; and if the launcher died before it was set, no signal will come.
+ * Runs in the child, between fork and exec. The launcher ignores and blocks signals that QEMU must
+ * not. A change of ids takes the death signal away, so it comes after that; and if the launcher
+ * died before it was set, no signal will come.
  */
 static void set_up_child(gpointer data)
 {
     static const char text[] = "cvd-launch: cannot become the user of qemu.run_as\n";
+    static const int defaults[] = {SIGHUP, SIGINT, SIGTERM, SIGPIPE, SIGTTIN, SIGXFSZ};
     const ChildSetup *setup = data;
     sigset_t none;
 
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    setpgid(0, 0);
-    signal(SIGPIPE, SIG_DFL);
-    signal(SIGTTIN, SIG_DFL);
+    for (gsize i = 0; i < G_N_ELEMENTS(defaults); i++)
+        signal(defaults[i], SIG_DFL);
+    setsid();
+    if (setup->terminal_fd >= 0)
+        ioctl(setup->terminal_fd, TIOCSCTTY, 0);
+    close_range(CVD_QEMU_FIRST_FD + setup->n_fds, ~0U, CLOSE_RANGE_CLOEXEC);
     cvd_fd_reserve(STDERR_FILENO, setup->n_received_fds + N_QEMU_FDS);
+    cvd_restore_fd_limit(setup->n_received_fds + N_QEMU_FDS);
     if (setup->run_as != NULL && cvd_run_as_enter(setup->run_as) < 0) {
         if (write(STDERR_FILENO, text, sizeof text - 1) < 0)
             _exit(EXIT_FAILURE);
@@ -64,82 +83,153 @@ static void set_up_child(gpointer data)
         _exit(EXIT_FAILURE);
 }
 
-static gboolean on_exit_readable(int fd, GIOCondition condition, gpointer data)
+static void note_exit(CvdQemuProcess *process, const siginfo_t *info)
 {
-    CvdQemuProcess *process = data;
-    siginfo_t info = {0};
-
-    int r = waitid(P_PIDFD, (id_t)process->pidfd, &info, WEXITED | WNOHANG | WNOWAIT);
-    if (r < 0 && errno == EINTR)
-        return G_SOURCE_CONTINUE;
-    if (r == 0 && info.si_pid == 0)
-        return G_SOURCE_CONTINUE;
-
     /* Helpers that it left behind go with it; until it is reaped the group's id is its own. */
     kill(-process->pid, SIGKILL);
-    waitid(P_PIDFD, (id_t)process->pidfd, &(siginfo_t){0}, WEXITED | WNOHANG);
     process->pid = 0;
+    process->how = (CvdExit){
+        .is_known = TRUE,
+        .is_signal = info->si_code == CLD_KILLED || info->si_code == CLD_DUMPED,
+        .value = info->si_status,
+        .has_core = info->si_code == CLD_DUMPED,
+    };
+    if (process->how.is_signal && info->si_status == SIGKILL && !process->is_killed)
+        g_warning("something else killed QEMU; if it was the kernel for want of memory (`dmesg` "
+                  "tells), lower qemu.memory or raise memory.max of the control group");
+}
+
+static void reap_children(CvdQemuProcess *process)
+{
+    siginfo_t info = {0};
+
+    while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0) {
+        pid_t pid = info.si_pid;
+        if (pid == process->pid)
+            note_exit(process, &info);
+        waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG);
+        info.si_pid = 0;
+    }
+}
+
+static gboolean on_children_ended(int fd, GIOCondition condition, gpointer data)
+{
+    CvdQemuProcess *process = data;
+    struct signalfd_siginfo signal;
+
+    if (read(fd, &signal, sizeof signal) < 0 && errno != EAGAIN)
+        g_warning("SIGCHLD: %s", g_strerror(errno));
+    reap_children(process);
+    if (process->pid != 0)
+        return G_SOURCE_CONTINUE;
     cvd_source_clear(&process->source);
-    process->exited(
-        (CvdExit){
-            .is_known = r == 0,
-            .is_signal = info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED,
-            .value = info.si_status,
-            .has_core = info.si_code == CLD_DUMPED,
-        },
-        process->user_data);
+    process->exited(process->how, process->user_data);
     return G_SOURCE_REMOVE;
 }
 
-static gboolean watch(CvdQemuProcess *process, GError **error)
+static sigset_t child_signal(void)
 {
-    process->pidfd = pidfd_open(process->pid, 0);
-    if (process->pidfd < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot watch QEMU (pidfd_open)");
+    sigset_t signals;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGCHLD);
+    return signals;
+}
+
+static gboolean watch_children(CvdQemuProcess *process, GError **error)
+{
+    sigset_t signals = child_signal();
+
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    process->signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (process->signal_fd < 0) {
+        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot watch QEMU (signalfd)");
         return FALSE;
     }
-    process->source = cvd_source_watch_fd(process->pidfd, G_IO_IN, on_exit_readable, process);
+    process->source = cvd_source_watch_fd(process->signal_fd, G_IO_IN, on_children_ended, process);
     return TRUE;
+}
+
+/* Returns: the slave; −1 where there are no pseudo-terminals: the other nets have to do */
+static int open_terminal(CvdQemuProcess *process)
+{
+    int unlock = 0;
+
+    process->terminal_fd = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (process->terminal_fd < 0 || ioctl(process->terminal_fd, TIOCSPTLCK, &unlock) < 0)
+        return -1;
+    return ioctl(process->terminal_fd, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+}
+
+static const char *find_advice(const GError *error)
+{
+    if (g_error_matches(error, G_SPAWN_ERROR, G_SPAWN_ERROR_FORK))
+        return "; raise the limit of processes (ulimit -u, or pids.max of the control group), or "
+               "stop something else";
+    if (g_error_matches(error, G_SPAWN_ERROR, G_SPAWN_ERROR_FAILED))
+        return "";
+    return "; check qemu.binary";
+}
+
+static gboolean spawn(CvdQemuProcess *process, char **argv, const CvdQemuFds *fds,
+                      const CvdRunAs *run_as, GError **error)
+{
+    const int sources[] = {fds->ivshmem, fds->qmp, fds->serial};
+    const int targets[] = {CVD_QEMU_FIRST_FD, CVD_QEMU_FIRST_FD + 1, CVD_QEMU_FIRST_FD + 2};
+    guint n_fds = G_N_ELEMENTS(sources) - (fds->serial < 0 ? 1 : 0);
+    cvd_autofd input = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    cvd_autofd terminal_fd = open_terminal(process);
+    ChildSetup setup = {
+        .launcher = getpid(),
+        .run_as = run_as,
+        .n_fds = n_fds,
+        .n_received_fds = fds->n_received,
+        .terminal_fd = terminal_fd,
+    };
+    g_autoptr(GError) reason = NULL;
+
+    if (input < 0) {
+        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno,
+                            "cannot open /dev/null, which is to be QEMU's stdin");
+        return FALSE;
+    }
+    /* What else is open is closed by set_up_child(): GLib gives up where a seccomp profile that is
+     * older than close_range(2) refuses it. */
+    if (g_spawn_async_with_pipes_and_fds(NULL, (const char *const *)argv, NULL,
+                                         G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_LEAVE_DESCRIPTORS_OPEN,
+                                         set_up_child, &setup, input, fds->output, fds->output,
+                                         sources, targets, n_fds, &process->pid, NULL, NULL, NULL,
+                                         &reason))
+        return TRUE;
+    g_set_error(error, CVD_ERROR, CVD_ERROR_FAILED, "cannot start %s: %s%s", argv[0],
+                reason->message, find_advice(reason));
+    return FALSE;
 }
 
 CvdQemuProcess *cvd_qemu_process_spawn(char **argv, const CvdQemuFds *fds, const CvdRunAs *run_as,
                                        CvdQemuExited exited, gpointer user_data, GError **error)
 {
     g_autoptr(CvdQemuProcess) process = g_new0(CvdQemuProcess, 1);
-    const int sources[] = {fds->ivshmem, fds->qmp, fds->serial};
-    const int targets[] = {CVD_QEMU_FIRST_FD, CVD_QEMU_FIRST_FD + 1, CVD_QEMU_FIRST_FD + 2};
-    gsize n_fds = G_N_ELEMENTS(sources) - (fds->serial < 0 ? 1 : 0);
-    ChildSetup setup = {
-        .launcher = getpid(),
-        .run_as = run_as,
-        .n_received_fds = fds->n_received,
-    };
-    g_autoptr(GError) spawn_error = NULL;
 
-    process->pidfd = -1;
+    process->terminal_fd = -1;
+    process->signal_fd = -1;
     process->exited = exited;
     process->user_data = user_data;
-    if (!g_spawn_async_with_pipes_and_fds(NULL, (const char *const *)argv, NULL,
-                                          G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDIN_FROM_DEV_NULL,
-                                          set_up_child, &setup, -1, fds->output, fds->output,
-                                          sources, targets, n_fds, &process->pid, NULL, NULL, NULL,
-                                          &spawn_error)) {
-        g_set_error(error, CVD_ERROR, CVD_ERROR_FAILED, "cannot start %s: %s; check qemu.binary",
-                    argv[0], spawn_error->message);
-        return NULL;
-    }
-    if (!watch(process, error))
+    if (!watch_children(process, error) || !spawn(process, argv, fds, run_as, error))
         return NULL;
     return g_steal_pointer(&process);
 }
 
 /* So that nothing of it is left when we end. */
-static void reap(CvdQemuProcess *process)
+static void wait_end(CvdQemuProcess *process)
 {
-    struct pollfd poll_fd = {.fd = process->pidfd, .events = POLLIN};
+    const struct timespec limit = {.tv_nsec = REAP_LIMIT_MS * 1000000L};
+    sigset_t signals = child_signal();
 
-    if (poll(&poll_fd, 1, REAP_LIMIT_MS) > 0)
-        waitid(P_PIDFD, (id_t)process->pidfd, &(siginfo_t){0}, WEXITED | WNOHANG);
+    for (reap_children(process); process->pid != 0; reap_children(process))
+        if (sigtimedwait(&signals, NULL, &limit) < 0 && errno == EAGAIN)
+            return;
 }
 
 void cvd_qemu_process_free(CvdQemuProcess *process)
@@ -147,10 +237,10 @@ void cvd_qemu_process_free(CvdQemuProcess *process)
     cvd_source_clear(&process->source);
     if (process->pid != 0) {
         cvd_qemu_process_kill(process);
-        if (process->pidfd >= 0)
-            reap(process);
+        wait_end(process);
     }
-    cvd_close_fd(&process->pidfd);
+    cvd_close_fd(&process->terminal_fd);
+    cvd_close_fd(&process->signal_fd);
     g_free(process);
 }
 
@@ -161,12 +251,13 @@ pid_t cvd_qemu_process_get_pid(const CvdQemuProcess *process)
 
 void cvd_qemu_process_terminate(CvdQemuProcess *process)
 {
-    if (process->pid != 0 && pidfd_send_signal(process->pidfd, SIGTERM, NULL, 0) < 0)
+    if (process->pid != 0 && kill(process->pid, SIGTERM) < 0)
         g_warning("cannot send SIGTERM to QEMU (pid %d): %s", process->pid, g_strerror(errno));
 }
 
 void cvd_qemu_process_kill(CvdQemuProcess *process)
 {
+    process->is_killed = TRUE;
     if (process->pid != 0 && kill(-process->pid, SIGKILL) < 0)
         g_warning("cannot kill QEMU (process group %d): %s", process->pid, g_strerror(errno));
 }

@@ -27,21 +27,37 @@ static void find_groups(CvdRunAs *run_as)
     run_as->n_gids = (guint)n;
 }
 
+static gboolean has_roots_group(const CvdRunAs *run_as)
+{
+    for (guint i = 0; i < run_as->n_gids; i++)
+        if (run_as->gids[i] == 0)
+            return TRUE;
+    return FALSE;
+}
+
 static CvdRunAs *parse(const CvdPlace *place, const char *text)
 {
     g_auto(GStrv) parts = g_strsplit(text, ":", 2);
-    CvdRunAs run_as = {0};
+    g_autoptr(CvdRunAs) run_as = g_new0(CvdRunAs, 1);
 
-    if (!cvd_user_find(parts[0], &run_as.uid, &run_as.gid)) {
+    run_as->user = g_strdup(text);
+    if (!cvd_user_find(parts[0], &run_as->uid, &run_as->gid)) {
         cvd_place_problem(place, "there is no user \"%s\"; `getent passwd` lists them", parts[0]);
-    } else if (parts[1] != NULL && !cvd_group_find(parts[1], &run_as.gid)) {
+    } else if (parts[1] != NULL && !cvd_group_find(parts[1], &run_as->gid)) {
         cvd_place_problem(place, "there is no group \"%s\"; `getent group` lists them", parts[1]);
-    } else if (run_as.uid == 0) {
+    } else if (run_as->gid == CVD_NO_GROUP) {
+        cvd_place_problem(place,
+                          "uid %s has no entry in the user database, and so no group; give one: "
+                          "\"%s:GROUP\"",
+                          parts[0], parts[0]);
+    } else if (run_as->uid == 0) {
         cvd_place_problem(place, "QEMU as root is what this is to prevent; name another user");
     } else {
-        run_as.user = g_strdup(text);
-        find_groups(&run_as);
-        return g_memdup2(&run_as, sizeof run_as);
+        find_groups(run_as);
+        if (!has_roots_group(run_as))
+            return g_steal_pointer(&run_as);
+        cvd_place_problem(place, "root's group, gid 0, is what this is to keep QEMU out of; name "
+                                 "another group, or a user who is not in it");
     }
     return NULL;
 }

@@ -9,6 +9,7 @@ G_BEGIN_DECLS
 /** cvd_run_as_read: reads `USER` or `USER:GROUP`, names or numbers, into a CvdRunAs * */
 void cvd_run_as_read(const CvdPlace *place, JsonNode *node, const CvdField *field, gpointer target);
 void cvd_run_as_free(CvdRunAs *run_as);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdRunAs, cvd_run_as_free)
 
 /**
  * cvd_run_as_enter:

@@ -92,7 +92,10 @@ static const char *window_name(const CvdWindow *window)
 
 static gboolean fail(const CvdWindow *window, const char *call, GError **error)
 {
-    cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: %s", window_name(window), call);
+    const char *advice = errno == EFBIG ? " (raise the limit of a file's size, ulimit -f)" : "";
+
+    cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: %s%s", window_name(window), call,
+                        advice);
     return FALSE;
 }
 

@@ -47,6 +47,7 @@ static void test_qemu_is_killed(gconstpointer data)
     const char *settings[] = {"--verbose", NULL};
 
     interrupt_start(SIGKILL, settings, "killed by signal 9");
+    interrupt_start(SIGKILL, settings, "raise memory.max");
     interrupt_start(SIGSEGV, settings, "killed by signal 11");
 }
 

@@ -2,6 +2,7 @@
 /* What QEMU 7.2 of Debian 12 prints when it refuses, and a word of what the user is told to do. */
 #include "launcher/explain.h"
 
+#include <signal.h>
 #include <string.h>
 
 #define Q "qemu-system-x86_64: "
@@ -298,7 +299,7 @@ static void test_remark(void)
 /* What it warned of when it started is not why it was killed hours later. */
 static void test_killed(void)
 {
-    const CvdExit killed = {.is_known = TRUE, .is_signal = TRUE, .value = 9};
+    const CvdExit killed = {.is_known = TRUE, .is_signal = TRUE, .value = SIGKILL};
     const CvdExit given_up = {0};
     const CvdExit quit = {.is_known = TRUE};
     const CvdExit of_guest = {.is_known = TRUE, .value = 3}; /* isa-debug-exit */
@@ -307,6 +308,28 @@ static void test_killed(void)
     g_assert_null(cvd_explain_failure(given_up, cases[0].lines));
     g_assert_null(cvd_explain_failure(quit, cases[0].lines));
     g_assert_null(cvd_explain_failure(of_guest, cases[0].lines));
+}
+
+static void test_aborted(void)
+{
+    static const struct {
+        int signal;
+        const char *lines[2];
+    } rows[] = {
+        {SIGABRT, {"qemu: qemu_thread_create: Resource temporarily unavailable"}},
+        {SIGTRAP,
+         {"GLib-ERROR **: 19:31:03.241: creating thread 'pool-spawner': Error creating thread: "
+          "Resource temporarily unavailable"}},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        CvdExit how = {.is_known = TRUE, .is_signal = TRUE, .value = rows[i].signal};
+        g_autofree char *advice = cvd_explain_failure(how, rows[i].lines);
+        g_assert_nonnull(advice);
+        g_assert_nonnull(strstr(advice, "ulimit -u"));
+        how.value = SIGSEGV;
+        g_assert_null(cvd_explain_failure(how, rows[i].lines));
+    }
 }
 
 int main(int argc, char **argv)
@@ -319,5 +342,6 @@ int main(int argc, char **argv)
     g_test_add_func("/explain/unknown", test_unknown);
     g_test_add_func("/explain/remark", test_remark);
     g_test_add_func("/explain/killed", test_killed);
+    g_test_add_func("/explain/aborted", test_aborted);
     return g_test_run();
 }

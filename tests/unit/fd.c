@@ -129,12 +129,25 @@ enum {
     LIMIT_FINE,
     LIMIT_NOT_RAISED,
     LIMIT_NOT_REFUSED,
-    LIMIT_BAD_TEXT
+    LIMIT_BAD_TEXT,
+    LIMIT_NOT_HELD_BACK,
+    LIMIT_NOT_RESTORED,
 };
+
+static rlim_t get_limit(void)
+{
+    struct rlimit limit;
+
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 0;
+}
 
 /* Ten regions need 2 × 10 + 64 = 84 descriptors; eleven do not fit. */
 static int raise_limit(void)
 {
+    static const struct {
+        guint n_needed;
+        rlim_t limit;
+    } restored[] = {{32, 32}, {33, 33}, {85, 84}, {0, 32}};
     struct rlimit limit = {.rlim_cur = 32, .rlim_max = 84};
     g_autoptr(GError) error = NULL;
 
@@ -144,11 +157,22 @@ static int raise_limit(void)
     if (strstr(error->message, "11 regions need 86 ") == NULL ||
         strstr(error->message, "limit is 84;") == NULL)
         return LIMIT_BAD_TEXT;
-    if (!cvd_raise_fd_limit(10, NULL) || getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
-        limit.rlim_cur != 84)
+    if (!cvd_raise_fd_limit(10, NULL) || get_limit() != 84)
         return LIMIT_NOT_RAISED;
-    /* There already. */
-    return cvd_raise_fd_limit(10, NULL) ? LIMIT_FINE : LIMIT_NOT_RAISED;
+    if (!cvd_raise_fd_limit(10, NULL)) /* there already */
+        return LIMIT_NOT_RAISED;
+    cvd_fd_hold_back(20);
+    if (get_limit() != 64)
+        return LIMIT_NOT_HELD_BACK;
+    cvd_fd_hold_back(0);
+    if (get_limit() != 84)
+        return LIMIT_NOT_HELD_BACK;
+    for (guint i = 0; i < G_N_ELEMENTS(restored); i++) {
+        cvd_restore_fd_limit(restored[i].n_needed);
+        if (get_limit() != restored[i].limit)
+            return LIMIT_NOT_RESTORED;
+    }
+    return LIMIT_FINE;
 }
 
 static void test_limit(void)
@@ -178,6 +202,6 @@ int main(int argc, char **argv)
     g_test_add_func("/fd/socket-neither-blocks-nor-raises-a-signal", test_socket);
     g_test_add_func("/fd/started-without-stdio", test_stdio);
     g_test_add_func("/fd/started-without-stdin", test_open_stdio);
-    g_test_add_func("/fd/limit-raised-or-refused", test_limit);
+    g_test_add_func("/fd/limit-raised-held-back-and-restored", test_limit);
     return g_test_run();
 }

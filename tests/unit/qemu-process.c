@@ -5,12 +5,14 @@
 #include "base/error.h"
 #include "base/fd.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -209,17 +211,36 @@ static void test_exit_without_children(void)
         close(ends[n]);
 }
 
-/* The launcher dies by SIGKILL: so does its QEMU. */
-static void test_death_signal(void)
+#define QEMU "sh -c 'echo; exec tail -f /dev/null'"
+
+/* The launcher dies by SIGKILL: so does its QEMU, whatever stands between. */
+static const struct {
+    const char *title;
+    const char *script;
+    gboolean needs_root;
+} wrappers[] = {
+    {"none", QEMU, FALSE},
+    {"no-exec", QEMU "; echo done", FALSE},
+    {"ignores-hangup", "trap '' HUP; exec " QEMU, FALSE},
+    {"timeout", "exec timeout 1000 " QEMU, FALSE},
+    {"setpriv", "exec setpriv --reuid 65534 --clear-groups " QEMU, TRUE},
+};
+
+static void test_dies_with_launcher(gconstpointer data)
 {
+    gsize i = GPOINTER_TO_SIZE(data);
     int ends[4];
+
+    if (wrappers[i].needs_root && geteuid() != 0) {
+        g_test_skip("only root can start a program as another user");
+        return;
+    }
     CvdQemuFds fds = open_fds(ends);
     pid_t launcher = fork();
-
     g_assert_no_errno(launcher);
     if (launcher == 0) {
         Result result = {0};
-        spawn("echo; exec tail -f /dev/null", &fds, &result);
+        spawn(wrappers[i].script, &fds, &result);
         pause();
         _exit(0);
     }
@@ -229,6 +250,57 @@ static void test_death_signal(void)
     g_assert_cmpint(waitpid(launcher, NULL, 0), ==, launcher);
     g_autofree char *rest = read_line(ends[3]);
     g_assert_cmpstr(rest, ==, "");
+    for (int n = 0; n < 4; n++)
+        close(ends[n]);
+}
+
+/* ulimit -n is what the launcher was started with, or what QEMU needs if that is more. */
+static void test_limit_of_descriptors(void)
+{
+    static const struct {
+        guint n_received;
+        const char *limit;
+    } rows[] = {{0, "256"}, {192, "256"}, {193, "257"}};
+    struct rlimit before, low;
+
+    g_assert_no_errno(getrlimit(RLIMIT_NOFILE, &before));
+    low = before;
+    low.rlim_cur = 256;
+    g_assert_no_errno(setrlimit(RLIMIT_NOFILE, &low));
+    g_assert_true(cvd_raise_fd_limit(1, NULL));
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
+        Result result = {.loop = loop};
+        int ends[4];
+        CvdQemuFds fds = open_fds(ends);
+        fds.n_received = rows[i].n_received;
+        g_autoptr(CvdQemuProcess) process = spawn("ulimit -Sn", &fds, &result);
+        g_assert_nonnull(process);
+        close_fds(&fds);
+        g_main_loop_run(loop);
+        g_autofree char *limit = read_line(ends[0]);
+        g_assert_cmpstr(limit, ==, rows[i].limit);
+        for (int n = 0; n < 4; n++)
+            close(ends[n]);
+    }
+    g_assert_no_errno(setrlimit(RLIMIT_NOFILE, &before));
+}
+
+/* Whoever is adopted because we are a subreaper, or the first process of a container, is reaped. */
+static void test_orphans(void)
+{
+    g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
+    Result result = {.loop = loop};
+    int ends[4];
+    CvdQemuFds fds = open_fds(ends);
+    g_autoptr(CvdQemuProcess) process =
+        spawn("(sleep 0 & echo $!); exec tail -f /dev/null", &fds, &result);
+    g_assert_nonnull(process);
+    close_fds(&fds);
+    g_autofree char *orphan = read_line(ends[0]);
+    while (kill((pid_t)g_ascii_strtoll(orphan, NULL, 10), 0) == 0)
+        g_main_context_iteration(NULL, TRUE);
+    g_assert_cmpint(cvd_qemu_process_get_pid(process), !=, 0);
     for (int n = 0; n < 4; n++)
         close(ends[n]);
 }
@@ -247,11 +319,6 @@ static void test_missing_program(void)
     close_fds(&fds);
     for (int n = 0; n < 4; n++)
         close(ends[n]);
-}
-
-static void test_nothing(void)
-{
-    g_test_skip("pidfd_open does not work here, as under valgrind");
 }
 
 #define OTHER_UID 65534
@@ -330,14 +397,8 @@ static void test_run_as_dies_with_us(void)
 
 int main(int argc, char **argv)
 {
-    cvd_autofd self = pidfd_open(getpid(), 0);
-
     g_test_init(&argc, &argv, NULL);
     signal(SIGPIPE, SIG_IGN); /* as the launcher does */
-    if (self < 0) {
-        g_test_add_func("/qemu-process/all", test_nothing);
-        return g_test_run();
-    }
     g_test_add_func("/qemu-process/inherits-its-descriptors-only", test_descriptors);
     g_test_add_func("/qemu-process/room-for-descriptors", test_room_for_descriptors);
     for (gsize i = 0; i < G_N_ELEMENTS(exits); i++) {
@@ -347,7 +408,13 @@ int main(int argc, char **argv)
     g_test_add_func("/qemu-process/terminate", test_terminate);
     g_test_add_func("/qemu-process/kill-the-group", test_kill_group);
     g_test_add_func("/qemu-process/exit-takes-the-group", test_exit_without_children);
-    g_test_add_func("/qemu-process/dies-with-the-launcher", test_death_signal);
+    for (gsize i = 0; i < G_N_ELEMENTS(wrappers); i++) {
+        g_autofree char *path =
+            g_strdup_printf("/qemu-process/dies-with-the-launcher/%s", wrappers[i].title);
+        g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_dies_with_launcher);
+    }
+    g_test_add_func("/qemu-process/limit-of-descriptors", test_limit_of_descriptors);
+    g_test_add_func("/qemu-process/orphans-are-reaped", test_orphans);
     g_test_add_func("/qemu-process/missing-program", test_missing_program);
     g_test_add_func("/qemu-process/run-as", test_run_as);
     g_test_add_func("/qemu-process/run-as/dies-with-us", test_run_as_dies_with_us);

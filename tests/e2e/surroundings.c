@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the launcher is started in: signals that are ignored, limits that are low, containers where
+ * system calls, devices or /proc are missing, and those where it is the first process.
+ */
+#include "base/fd.h"
+#include "tests/support/launcher.h"
+#include "tests/support/region.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define NAME   "around"
+#define NOBODY 65534
+/* In the launcher's stead its parent may leave descriptors open; QEMU is not to have them. */
+#define STRAY_FD 77
+
+static void finish(const TestSandbox *sandbox, TestProcess *launcher, int number)
+{
+    test_process_signal(launcher, number);
+    test_launcher_assert_exit(launcher, 0);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
+/* ---- Signals ---- */
+
+static void ignore(gconstpointer data)
+{
+    signal(GPOINTER_TO_INT(data), SIG_IGN);
+}
+
+static void test_ignored_signal(gconstpointer data)
+{
+    int ignored = GPOINTER_TO_INT(data);
+    const char *args[] = {"--serve-only", NULL};
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *socket = test_sandbox_instance_path(sandbox, NAME, "client.sock");
+    g_autoptr(TestProcess) launcher = test_launch_with(sandbox, NAME, args, ignore, data);
+
+    test_process_wait_err(launcher, ": serving without a VM", 1);
+    test_process_signal(launcher, ignored);
+    test_visit(socket, "misc");
+    finish(sandbox, launcher, ignored == SIGTERM ? SIGINT : SIGTERM);
+}
+
+/* QEMU takes SIGHUP, by which its launcher's end reaches it. */
+static void test_nohup(gconstpointer data)
+{
+    const char *args[] = {"--set", "lifecycle.stop=quit", NULL};
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autoptr(TestProcess) launcher =
+        test_launch_with(sandbox, NAME, args, ignore, GINT_TO_POINTER(SIGHUP));
+
+    test_launcher_wait_running(launcher);
+    g_assert_no_errno(kill(test_launcher_find_qemu(launcher), SIGHUP));
+    test_launcher_assert_exit(launcher, 1);
+    test_launcher_assert_err(launcher, "sent a signal to QEMU");
+}
+
+/* ---- What a start does not have, and says so ---- */
+
+typedef struct {
+    const char *title;
+    TestProcessSetup setup;
+    gboolean needs_root;
+    const char *words[2];
+} Lack;
+
+static void limit_processes(gconstpointer data)
+{
+    const struct rlimit limit = {0, 0};
+
+    if (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
+        setresuid(NOBODY, NOBODY, NOBODY) < 0 || setrlimit(RLIMIT_NPROC, &limit) < 0)
+        _exit(124);
+}
+
+static void limit_files(gconstpointer data)
+{
+    const struct rlimit limit = {65536, 65536};
+
+    if (setrlimit(RLIMIT_FSIZE, &limit) < 0)
+        _exit(124);
+}
+
+static void hide(const char *dir)
+{
+    test_enter_mount_namespace();
+    if (mount("tmpfs", dir, "tmpfs", MS_RDONLY, NULL) < 0)
+        _exit(124);
+}
+
+static void hide_devices(gconstpointer data)
+{
+    hide("/dev");
+}
+
+static void hide_proc(gconstpointer data)
+{
+    hide("/proc");
+}
+
+static const Lack lacks[] = {
+    {"processes", limit_processes, TRUE, {"Failed to fork", "ulimit -u"}},
+    {"file-size", limit_files, FALSE, {"File too large", "ulimit -f"}},
+    {"dev-null", hide_devices, TRUE, {"/dev/null", "stdin"}},
+    {"proc", hide_proc, TRUE, {"is /proc mounted?", "vm.sock"}},
+};
+
+static void test_lack(gconstpointer data)
+{
+    const Lack *lack = data;
+    const char *args[] = {NULL};
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+
+    if (lack->needs_root && (geteuid() != 0 || !test_may_mount())) {
+        test_skip("needs root, to become another user and to mount");
+        return;
+    }
+    g_assert_no_errno(chmod(sandbox->dir, 0755));
+    if (lack->setup == limit_processes)
+        g_assert_no_errno(chown(sandbox->runtime, NOBODY, NOBODY));
+    g_autoptr(TestProcess) launcher = test_launch_with(sandbox, NAME, args, lack->setup, NULL);
+    test_launcher_assert_exit(launcher, 1);
+    for (gsize i = 0; i < G_N_ELEMENTS(lack->words); i++)
+        test_launcher_assert_err(launcher, lack->words[i]);
+    g_assert_null(strstr(launcher->err->str, "check qemu.binary"));
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
+/* ---- What a start can do without ---- */
+
+/* As profiles do that are older than the calls. */
+static void refuse_new_calls(gconstpointer data)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_close_range, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pidfd_open, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog program = {.len = G_N_ELEMENTS(filter), .filter = filter};
+
+    if (dup2(STDERR_FILENO, STRAY_FD) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+        _exit(124);
+}
+
+static void assert_not_inherited(pid_t qemu)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/fd/%d", qemu, STRAY_FD);
+    struct stat info;
+
+    g_assert_cmpint(lstat(path, &info), ==, -1);
+    g_assert_cmpint(errno, ==, ENOENT);
+}
+
+static const struct {
+    const char *title;
+    TestProcessSetup setup;
+    gboolean needs_root;
+} bearable[] = {
+    {"close-range-and-pidfd-open-refused", refuse_new_calls, FALSE},
+};
+
+static void test_bearable(gconstpointer data)
+{
+    gsize i = GPOINTER_TO_SIZE(data);
+    const char *args[] = {"--set", "lifecycle.stop=quit", NULL};
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *socket = test_sandbox_instance_path(sandbox, NAME, "client.sock");
+
+    if (bearable[i].needs_root && !test_may_mount()) {
+        test_skip("needs the right to mount in a namespace");
+        return;
+    }
+    g_autoptr(TestProcess) launcher =
+        test_launch_with(sandbox, NAME, args, bearable[i].setup, NULL);
+    test_launcher_wait_running(launcher);
+    test_launcher_wait_guest(sandbox, NAME, 1);
+    test_ping(socket, "sensors");
+    assert_not_inherited(test_launcher_find_qemu(launcher));
+    finish(sandbox, launcher, SIGTERM);
+}
+
+/* ---- A log that may not grow ---- */
+
+static void limit_files_to_window(gconstpointer data)
+{
+    const struct rlimit limit = {131072, 131072};
+
+    if (setrlimit(RLIMIT_FSIZE, &limit) < 0)
+        _exit(124);
+}
+
+static void test_log_at_its_limit(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *binary = test_sandbox_write_script(
+        sandbox, "qemu",
+        "#!/bin/sh\nhead -c 200000 /dev/zero | tr '\\0' x >&2\nexec qemu-system-x86_64 \"$@\"\n");
+    g_autofree char *setting = g_strdup_printf("qemu.binary=%s", binary);
+    const char *args[] = {
+        "--set",
+        setting,
+        "--set",
+        "lifecycle.stop=quit",
+        "--set",
+        "layout={\"vsoc_device_regions\":[{\"device_name\":\"r0\",\"current_version\":1,"
+        "\"min_compatible_version\":1,\"region_size\":4096,"
+        "\"guest_to_host_signal_table\":{\"num_nodes_lg2\":2},"
+        "\"host_to_guest_signal_table\":{\"num_nodes_lg2\":2}}]}",
+        NULL};
+    g_autoptr(TestProcess) launcher =
+        test_launch_with(sandbox, NAME, args, limit_files_to_window, NULL);
+
+    test_process_wait_err(launcher, "qemu.log: lines are lost: File too large", 1);
+    test_launcher_wait_running(launcher);
+    finish(sandbox, launcher, SIGTERM);
+}
+
+/* ---- The first process of a container ---- */
+
+static void test_first_process(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *config = test_source_path("conf/cvd.json");
+    g_autofree char *orphan = test_sandbox_path(sandbox, "orphan");
+    g_autofree char *script = g_strdup_printf("#!/bin/sh\n(sh -c 'echo $$ >%s; exec sleep 0' &)\n"
+                                              "exec qemu-system-x86_64 \"$@\"\n",
+                                              orphan);
+    g_autofree char *binary = test_sandbox_write_script(sandbox, "qemu", script);
+    g_autofree char *setting = g_strdup_printf("qemu.binary=%s", binary);
+    const char *argv[] = {"unshare",
+                          "-rpf",
+                          "--mount-proc",
+                          "--kill-child",
+                          test_launcher_path(),
+                          "--config",
+                          config,
+                          "--name",
+                          NAME,
+                          "--set",
+                          "qemu.accel=tcg",
+                          "--set",
+                          setting,
+                          "--set",
+                          "lifecycle.stop=quit",
+                          NULL};
+
+    if (!test_may_mount()) {
+        test_skip("needs the right to make namespaces");
+        return;
+    }
+    g_autoptr(TestProcess) unshare = test_process_start(sandbox, argv, NULL, NULL);
+    test_process_wait_err(unshare, ": running after ", 1);
+    test_wait_file(orphan, "\n", 1);
+    pid_t launcher = test_find_child(unshare->pid);
+    /* Fails when there is another child than QEMU, a zombie too. */
+    g_assert_cmpint(test_find_child(launcher), !=, 0);
+    g_assert_no_errno(kill(launcher, SIGTERM));
+    test_launcher_assert_exit(unshare, 0);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    test_add("/surroundings/ignored/sigint", GINT_TO_POINTER(SIGINT), test_ignored_signal);
+    test_add("/surroundings/ignored/sigterm", GINT_TO_POINTER(SIGTERM), test_ignored_signal);
+    test_add("/surroundings/ignored/sighup", GINT_TO_POINTER(SIGHUP), test_ignored_signal);
+    test_add("/surroundings/ignored/sighup-but-not-by-qemu", NULL, test_nohup);
+    for (gsize i = 0; i < G_N_ELEMENTS(lacks); i++) {
+        g_autofree char *path = g_strdup_printf("/surroundings/lack-of/%s", lacks[i].title);
+        test_add(path, &lacks[i], test_lack);
+    }
+    for (gsize i = 0; i < G_N_ELEMENTS(bearable); i++) {
+        g_autofree char *path = g_strdup_printf("/surroundings/%s", bearable[i].title);
+        test_add(path, GSIZE_TO_POINTER(i), test_bearable);
+    }
+    test_add("/surroundings/log-at-its-limit", NULL, test_log_at_its_limit);
+    test_add("/surroundings/first-process", NULL, test_first_process);
+    return g_test_run();
+}
