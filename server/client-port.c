@@ -12,12 +12,13 @@
  * while a source that cannot recurse is dispatched.)
  *
  * A callback may end any connection, or the port, in the middle of a batch of events that names
- * them: closed connections are buried after the batch, and the port is reference-counted.
+ * them: closed connections are freed after the batch, and the port is reference-counted.
  */
 #include "server/client-port.h"
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "server/places.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
@@ -28,15 +29,16 @@
 #define MAX_EVENTS     64
 #define MAX_ACCEPTS    16
 #define FEW_EVENTS     4
-#define MAX_DOORS      2
+#define MAX_LISTENERS  2
 #define RETRY_DELAY_US (10 * G_TIME_SPAN_MILLISECOND)
-#define REST_US        (200 * G_TIME_SPAN_MILLISECOND)
+#define PAUSE_US       (200 * G_TIME_SPAN_MILLISECOND)
 
 typedef struct {
     CvdClientSession session; /* first: the session's callbacks are given a pointer to it */
     GList link;               /* in `connections`, then in `closed` */
     GList deadline_link;      /* in `deadlines` if `deadline` is not 0 */
     gint64 deadline;
+    uid_t uid;
     gint64 attached_us;
     const char *region; /* that it was given last; NULL: none yet */
     guint *n_sharing;   /* those that have the doorbells of its region; NULL: it has none */
@@ -46,14 +48,15 @@ typedef struct {
 typedef struct {
     int fd;
     CvdDialect dialect;
-} Door;
+} Listener;
 
 typedef enum {
-    DOORS_OPEN,
-    DOORS_FULL,    /* as many connections as are allowed */
-    DOORS_RESTING, /* no descriptor was left; tried again with the next close, or a little later */
-    DOORS_CLOSED,  /* for good */
-} DoorsState;
+    LISTENING,
+    LISTENING_FULL,   /* as many connections as are allowed */
+    LISTENING_PAUSED, /* no descriptor was left; tried again with the next close, or a little later
+                       */
+    LISTENING_OVER,   /* for good */
+} ListenState;
 
 typedef struct {
     GSource source;
@@ -65,10 +68,11 @@ struct CvdClientPort {
     CvdClientService service;
     int epoll_fd;
     GSource *source;
-    Door doors[MAX_DOORS];
-    guint n_doors;
-    DoorsState doors_state;
-    gint64 rest_until;
+    Listener listeners[MAX_LISTENERS];
+    guint n_listeners;
+    ListenState listen_state;
+    gint64 paused_until;
+    CvdPlaces *places;
     guint *n_sharing; /* for each region: connections that have its doorbells */
     GQueue connections;
     GQueue deadlines;
@@ -83,43 +87,58 @@ struct CvdClientPort {
 /* Stands for the timer among the pointers in the epoll set. */
 static char timer_mark;
 
-static const char *doors_state_name(DoorsState state)
+static const char *listen_state_name(ListenState state)
 {
     switch (state) {
-    case DOORS_OPEN:
-        return "open";
-    case DOORS_FULL:
+    case LISTENING:
+        return "listening";
+    case LISTENING_FULL:
         return "full";
-    case DOORS_RESTING:
-        return "resting";
-    case DOORS_CLOSED:
-        return "closed";
+    case LISTENING_PAUSED:
+        return "paused";
+    case LISTENING_OVER:
+        return "over";
     }
     g_assert_not_reached();
 }
 
-static gboolean watch_door(CvdClientPort *port, Door *door)
+static gboolean watch_listener(CvdClientPort *port, Listener *listener)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = door};
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = listener};
 
-    return epoll_ctl(port->epoll_fd, EPOLL_CTL_ADD, door->fd, &event) == 0 || errno == EEXIST;
+    return epoll_ctl(port->epoll_fd, EPOLL_CTL_ADD, listener->fd, &event) == 0 || errno == EEXIST;
 }
 
-static void set_doors(CvdClientPort *port, DoorsState state)
+static void unwatch_listeners(CvdClientPort *port)
 {
-    DoorsState before = port->doors_state;
+    for (guint i = 0; i < port->n_listeners; i++)
+        epoll_ctl(port->epoll_fd, EPOLL_CTL_DEL, port->listeners[i].fd, NULL);
+}
 
-    if (before == state || before == DOORS_CLOSED)
+/* All of them or none, as one that stays in the set while nobody accepts wakes us without end. */
+static gboolean watch_listeners(CvdClientPort *port)
+{
+    for (guint i = 0; i < port->n_listeners; i++)
+        if (!watch_listener(port, &port->listeners[i])) {
+            unwatch_listeners(port);
+            return FALSE;
+        }
+    return TRUE;
+}
+
+static void set_listening(CvdClientPort *port, ListenState state)
+{
+    ListenState before = port->listen_state;
+
+    if (before == state || before == LISTENING_OVER)
         return;
-    for (guint i = 0; i < port->n_doors; i++) {
-        if (before == DOORS_OPEN)
-            epoll_ctl(port->epoll_fd, EPOLL_CTL_DEL, port->doors[i].fd, NULL);
-        else if (state == DOORS_OPEN && !watch_door(port, &port->doors[i]))
-            state = DOORS_RESTING;
-    }
-    g_debug("client sockets: %s -> %s", doors_state_name(before), doors_state_name(state));
-    port->doors_state = state;
-    port->rest_until = state == DOORS_RESTING ? g_get_monotonic_time() + REST_US : 0;
+    if (before == LISTENING)
+        unwatch_listeners(port);
+    if (state == LISTENING && !watch_listeners(port))
+        state = LISTENING_PAUSED;
+    g_debug("client sockets: %s -> %s", listen_state_name(before), listen_state_name(state));
+    port->listen_state = state;
+    port->paused_until = state == LISTENING_PAUSED ? g_get_monotonic_time() + PAUSE_US : 0;
 }
 
 static void set_timer(CvdClientPort *port, gint64 when_us)
@@ -136,7 +155,7 @@ static void set_timer(CvdClientPort *port, gint64 when_us)
 static void arm(CvdClientPort *port)
 {
     const Connection *head = port->deadlines.head != NULL ? port->deadlines.head->data : NULL;
-    const gint64 times[] = {head != NULL ? head->deadline : 0, port->retry_at, port->rest_until};
+    const gint64 times[] = {head != NULL ? head->deadline : 0, port->retry_at, port->paused_until};
     gint64 earliest = 0;
 
     if (port->source == NULL)
@@ -255,8 +274,9 @@ static void session_closing(gpointer owner, CvdClientSession *session)
     let_go_of_doorbells(connection);
     g_queue_unlink(&port->connections, &connection->link);
     g_queue_push_tail_link(&port->closed, &connection->link);
-    if (port->doors_state == DOORS_FULL || port->doors_state == DOORS_RESTING)
-        set_doors(port, DOORS_OPEN);
+    cvd_places_release(port->places, connection->uid);
+    if (port->listen_state == LISTENING_FULL || port->listen_state == LISTENING_PAUSED)
+        set_listening(port, LISTENING);
     if (pid >= 0)
         port->options.detached(port->options.owner, pid);
 }
@@ -274,6 +294,7 @@ static void clear_port(gpointer data)
     CvdClientPort *port = data;
 
     free_closed(port);
+    cvd_places_free(port->places);
     g_free(port->n_sharing);
 }
 
@@ -293,24 +314,45 @@ static void leave(CvdClientPort *port)
     g_rc_box_release_full(port, clear_port);
 }
 
+/* Nobody else has to wait until such a one has gone by itself. */
+static gboolean take_place(CvdClientPort *port, int fd, uid_t *uid)
+{
+    struct ucred peer = {.uid = (uid_t)-1};
+    socklen_t size = sizeof peer;
+
+    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+    *uid = peer.uid;
+    if (cvd_places_take(port->places, peer.uid))
+        return TRUE;
+    if (cvd_log_limit_pass(&port->service.log_limit, g_get_monotonic_time()))
+        g_message("client of pid %d, uid %u refused: its user has as many connections as is fair",
+                  peer.pid, peer.uid);
+    return FALSE;
+}
+
 static void now_full(CvdClientPort *port)
 {
     if (cvd_log_limit_pass(&port->service.log_limit, g_get_monotonic_time()))
         g_message("%u client connections, as many as are allowed; others wait until one closes",
                   port->connections.length);
-    set_doors(port, DOORS_FULL);
+    set_listening(port, LISTENING_FULL);
 }
 
-static void add_connection(CvdClientPort *port, int fd, CvdDialect dialect)
+static void add_connection(CvdClientPort *port, int take_fd, CvdDialect dialect)
 {
-    Connection *connection = g_new0(Connection, 1);
+    cvd_autofd fd = take_fd;
+    uid_t uid;
 
-    cvd_client_session_init(&connection->session, &port->service, fd, dialect,
+    if (!take_place(port, fd, &uid))
+        return;
+    Connection *connection = g_new0(Connection, 1);
+    connection->uid = uid;
+    cvd_client_session_init(&connection->session, &port->service, g_steal_fd(&fd), dialect,
                             g_get_monotonic_time());
     connection->link.data = connection;
     connection->deadline_link.data = connection;
     g_queue_push_tail_link(&port->connections, &connection->link);
-    if (port->connections.length >= port->options.max_clients)
+    if (cvd_places_is_full(port->places))
         now_full(port);
 
     watch(port, connection, EPOLL_CTL_ADD);
@@ -322,18 +364,18 @@ static void accept_failed(CvdClientPort *port, int saved_errno)
     if (cvd_log_limit_pass(&port->service.log_limit, g_get_monotonic_time()))
         g_warning("client socket: %s; clients wait until a descriptor is free",
                   g_strerror(saved_errno));
-    set_doors(port, DOORS_RESTING);
+    set_listening(port, LISTENING_PAUSED);
 }
 
 /* Where little happens a second look is in vain: if somebody came meanwhile, epoll tells. */
-static void open_door(CvdClientPort *port, const Door *door, gboolean is_busy)
+static void accept_some(CvdClientPort *port, const Listener *listener, gboolean is_busy)
 {
     guint max = is_busy ? MAX_ACCEPTS : 1;
 
-    for (guint i = 0; i < max && port->doors_state == DOORS_OPEN; i++) {
-        int fd = accept4(door->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    for (guint i = 0; i < max && port->listen_state == LISTENING; i++) {
+        int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0)
-            add_connection(port, fd, door->dialect);
+            add_connection(port, fd, listener->dialect);
         else if (errno == EAGAIN)
             return;
         else if (errno != ECONNABORTED && errno != EINTR)
@@ -341,10 +383,10 @@ static void open_door(CvdClientPort *port, const Door *door, gboolean is_busy)
     }
 }
 
-static gboolean is_door(const CvdClientPort *port, gconstpointer pointer)
+static gboolean is_listener(const CvdClientPort *port, gconstpointer pointer)
 {
-    for (guint i = 0; i < port->n_doors; i++)
-        if (pointer == &port->doors[i])
+    for (guint i = 0; i < port->n_listeners; i++)
+        if (pointer == &port->listeners[i])
             return TRUE;
     return FALSE;
 }
@@ -365,8 +407,8 @@ static void serve_events(CvdClientPort *port)
     for (int i = 0; i < n; i++) {
         if (events[i].data.ptr == &timer_mark)
             set_timer(port, 0); /* what is due is looked for in any case */
-        else if (is_door(port, events[i].data.ptr))
-            open_door(port, events[i].data.ptr, n > FEW_EVENTS);
+        else if (is_listener(port, events[i].data.ptr))
+            accept_some(port, events[i].data.ptr, n > FEW_EVENTS);
         else
             serve_connection(port, events[i].data.ptr, events[i].events);
     }
@@ -411,8 +453,8 @@ static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer data)
     serve_events(port);
     expire(port, now_us);
     retry(port, now_us);
-    if (port->rest_until != 0 && port->rest_until <= now_us)
-        set_doors(port, DOORS_OPEN);
+    if (port->paused_until != 0 && port->paused_until <= now_us)
+        set_listening(port, LISTENING);
     leave(port);
     return G_SOURCE_CONTINUE;
 }
@@ -447,6 +489,7 @@ CvdClientPort *cvd_client_port_new(GMainContext *context, const CvdClientPortOpt
         .closing = session_closing,
         .owner = port,
     };
+    port->places = cvd_places_new(options->max_clients, geteuid());
     port->epoll_fd = g_steal_fd(&epoll_fd);
     port->timer_fd = g_steal_fd(&timer_fd);
     port->source = g_source_new(&funcs, sizeof(PortSource));
@@ -461,21 +504,21 @@ CvdClientPort *cvd_client_port_new(GMainContext *context, const CvdClientPortOpt
 gboolean cvd_client_port_listen(CvdClientPort *port, int listening_fd, CvdDialect dialect,
                                 GError **error)
 {
-    g_assert(port->n_doors < MAX_DOORS && port->doors_state == DOORS_OPEN);
+    g_assert(port->n_listeners < MAX_LISTENERS && port->listen_state == LISTENING);
 
-    Door *door = &port->doors[port->n_doors];
-    *door = (Door){.fd = listening_fd, .dialect = dialect};
-    if (!watch_door(port, door)) {
+    Listener *listener = &port->listeners[port->n_listeners];
+    *listener = (Listener){.fd = listening_fd, .dialect = dialect};
+    if (!watch_listener(port, listener)) {
         cvd_set_error_errno(error, CVD_ERROR_RESOURCES, errno, "client port: epoll_ctl");
         return FALSE;
     }
-    port->n_doors++;
+    port->n_listeners++;
     return TRUE;
 }
 
 void cvd_client_port_stop_listening(CvdClientPort *port)
 {
-    set_doors(port, DOORS_CLOSED);
+    set_listening(port, LISTENING_OVER);
     arm(port);
 }
 
@@ -569,7 +612,7 @@ void cvd_client_port_free(CvdClientPort *port)
 {
     g_autoptr(GSource) source = g_steal_pointer(&port->source);
 
-    set_doors(port, DOORS_CLOSED);
+    set_listening(port, LISTENING_OVER);
     for_each_connection(port, close_one);
     g_source_destroy(source);
     cvd_close_fd(&port->timer_fd);

@@ -21,7 +21,8 @@ typedef struct CvdClientPort CvdClientPort;
  * @read_only_window_fd: the window for those who may only read; −1 = nobody
  * @access: who may have which region
  * @version_reply: message 2 of the client protocol
- * @max_clients: connections kept at once; with that many the listening sockets rest
+ * @max_clients: connections kept at once, shared as #CvdPlaces says; with that many nobody is
+ *   accepted
  * @handshake_timeout_ms: from accept, or a request's first byte, to the end of the answer
  * @attached: a client has been given a region
  * @detached: the connection of a client that had attached has ended
@@ -47,7 +48,7 @@ typedef struct {
  * @options: copied; what it points to outlives the port
  * @error: %CVD_ERROR_RESOURCES
  *
- * Returns: (transfer full) (nullable): a port without a door
+ * Returns: (transfer full) (nullable): a port that does not listen
  */
 CvdClientPort *cvd_client_port_new(GMainContext *context, const CvdClientPortOptions *options,
                                    GError **error);
@@ -62,7 +63,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdClientPort, cvd_client_port_free)
 
 /**
  * cvd_client_port_listen:
- * @port: a port with less than two doors
+ * @port: a port that listens on less than two sockets
  * @listening_fd: borrowed: a listening socket, non-blocking
  * @dialect: what is spoken there
  * @error: %CVD_ERROR_RESOURCES

@@ -6,10 +6,12 @@
 #include "tests/unit/talk.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -430,6 +432,71 @@ static void test_too_many_in_flight(void)
     test_with_low_fd_limit(attach_with_low_limit);
 }
 
+/* One of two sockets cannot be watched again: the other one, where somebody waits, is left alone
+ * too, and nothing spins. */
+static void test_listener_cannot_be_watched(void)
+{
+    g_autoptr(Fixture) f = fixture_new(1, 60000);
+    g_autofree char *path = g_build_filename(f->dir, "file", NULL);
+    cvd_autofd peer = attach(f);
+    cvd_autofd waiting = test_connect(f->path);
+    cvd_autofd listener = dup(f->legacy_fd);
+    cvd_autofd file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600); /* which epoll refuses */
+
+    g_assert_no_errno(unlink(path));
+    g_assert_no_errno(dup2(file, f->legacy_fd));
+    cvd_close_fd(&peer);
+    test_iterate_until(f->context, cvd_client_port_get_n_clients(f->port) == 0);
+    g_assert_false(g_main_context_iteration(f->context, FALSE));
+    g_assert_true(has_timer(f));
+
+    g_assert_no_errno(dup2(listener, f->legacy_fd));
+    test_send(waiting, HANDSHAKE, strlen(HANDSHAKE), -1);
+    test_expect(f->context, waiting, "PROTOCOL_VER 0");
+    hear_region(f, waiting);
+}
+
+static int connect_as(const Fixture *f, uid_t uid)
+{
+    g_assert_no_errno(seteuid(uid));
+    int peer = test_connect(f->path);
+    g_assert_no_errno(seteuid(0));
+    return peer;
+}
+
+/* Of 9 places another user gets 4, and the 5th connection is closed rather than left to wait; a
+ * second one is served at once, and so is the own user. */
+static void test_places_are_shared(void)
+{
+    if (geteuid() != 0) {
+        g_test_skip("only root can connect as other users");
+        return;
+    }
+    g_autoptr(Fixture) f = fixture_new(9, 60000);
+    int peers[5];
+
+    test_log_forget();
+    g_assert_no_errno(chmod(f->dir, 0755));
+    g_assert_no_errno(chmod(f->path, 0666));
+    for (guint i = 0; i < G_N_ELEMENTS(peers); i++)
+        peers[i] = connect_as(f, NOBODY);
+    test_expect_end(f->context, peers[4]);
+    g_assert_cmpuint(cvd_client_port_get_n_clients(f->port), ==, 4);
+    g_assert_cmpuint(test_log_count("uid 65534 refused"), ==, 1);
+
+    cvd_autofd other = connect_as(f, NOBODY - 1);
+    test_send(other, HELLO, strlen(HELLO), -1);
+    test_expect(f->context, other, "PROTOCOL_VER 0");
+    cvd_autofd own = attach(f);
+    cvd_close_fd(&peers[0]);
+    test_iterate_until(f->context, cvd_client_port_get_n_clients(f->port) == 5);
+    cvd_autofd again = connect_as(f, NOBODY);
+    test_send(again, HELLO, strlen(HELLO), -1);
+    test_expect(f->context, again, "PROTOCOL_VER 0");
+    for (guint i = 0; i < G_N_ELEMENTS(peers); i++)
+        cvd_close_fd(&peers[i]);
+}
+
 static void test_freed_by_a_callback(void)
 {
     g_autoptr(Fixture) f = fixture_new(8, 60000);
@@ -555,6 +622,8 @@ int main(int argc, char **argv)
     g_test_add_func("/client-port/chatterbox", test_chatterbox);
     g_test_add_func("/client-port/no-descriptors-left", test_no_descriptors_left);
     g_test_add_func("/client-port/too-many-in-flight", test_too_many_in_flight);
+    g_test_add_func("/client-port/listener-cannot-be-watched", test_listener_cannot_be_watched);
+    g_test_add_func("/client-port/places-are-shared", test_places_are_shared);
     g_test_add_func("/client-port/freed-by-a-callback", test_freed_by_a_callback);
     g_test_add_func("/client-port/attached-closed-by-a-callback",
                     test_attached_closed_by_a_callback);

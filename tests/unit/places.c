@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who gets a place: each case is a sequence of letters, one user each. */
+#include "server/places.h"
+
+#define OWN_UID 1000
+
+static uid_t uid_of(char user)
+{
+    return user == 'o' ? OWN_UID : user == 'r' ? 0 : (uid_t)user;
+}
+
+static const struct {
+    const char *path;
+    guint max;
+    const char
+        *tries; /* o the server's own user, r root, A to Z others; in lower case one leaves */
+    const char *given;
+} cases[] = {
+    {"own-user-gets-all", 4, "oooo o", "++++ -"},
+    {"root-gets-all", 4, "rrorr", "++++-"},
+    {"another-gets-half-and-one-is-kept", 9, "AAAAA BBB CC D E oo", "++++- ++- +- + - +-"},
+    {"what-is-left-is-shared-again", 9, "AAAAA a A A BB", "++++- . + - ++"},
+    {"kept-places-are-used-by-the-own-user", 9, "ooooo AAA", "+++++ ++-"},
+    {"nothing-is-left-for-others", 3, "oo AA", "++ +-"},
+    {"a-single-place", 1, "A o a o", "+ - . +"},
+    {"a-single-place-of-the-own-user", 1, "o A", "+ -"},
+    {"two-places", 2, "AA o", "+- +"},
+};
+
+static void test_case(gconstpointer data)
+{
+    gsize i = GPOINTER_TO_SIZE(data);
+    CvdPlaces *places = cvd_places_new(cases[i].max, OWN_UID);
+    g_autoptr(GString) given = g_string_new(NULL);
+
+    for (const char *user = cases[i].tries; *user != '\0'; user++) {
+        if (*user == ' ') {
+            g_string_append_c(given, ' ');
+        } else if (*user == 'a') {
+            cvd_places_release(places, uid_of('A'));
+            g_string_append_c(given, '.');
+        } else {
+            g_string_append_c(given, cvd_places_take(places, uid_of(*user)) ? '+' : '-');
+        }
+    }
+    g_assert_cmpstr(given->str, ==, cases[i].given);
+    cvd_places_free(places);
+}
+
+/* Whatever others do, the own user has its eighth, and nothing is counted wrong. */
+static void test_many_users(void)
+{
+    CvdPlaces *places = cvd_places_new(1024, OWN_UID);
+    guint taken[1000] = {0}, n_own = 0;
+
+    for (guint round = 0; round < 1024; round++)
+        for (guint i = 0; i < G_N_ELEMENTS(taken); i++)
+            taken[i] += cvd_places_take(places, 2000 + i);
+    g_assert_false(cvd_places_is_full(places));
+    while (cvd_places_take(places, OWN_UID))
+        n_own++;
+    g_assert_cmpuint(n_own, ==, 128);
+    g_assert_true(cvd_places_is_full(places));
+    for (guint i = 0; i < G_N_ELEMENTS(taken); i++)
+        for (; taken[i] > 0; taken[i]--)
+            cvd_places_release(places, 2000 + i);
+    for (; n_own > 0; n_own--)
+        cvd_places_release(places, OWN_UID);
+    while (cvd_places_take(places, OWN_UID))
+        n_own++;
+    g_assert_cmpuint(n_own, ==, 1024);
+    cvd_places_free(places);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *path = g_strconcat("/places/", cases[i].path, NULL);
+        g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_case);
+    }
+    g_test_add_func("/places/many-users", test_many_users);
+    return g_test_run();
+}
