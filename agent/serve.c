@@ -6,6 +6,9 @@
  * interrupt, but after those that have one: whoever set the word rings next, most often has done so
  * by then, and that ring is not to pass for a bare one.
  *
+ * A region whose answers have no room, as nobody on the host takes them, is looked at again after a
+ * while, see guest/signals.c.
+ *
  * Where the device cannot interrupt, every word is looked at every millisecond; a bare ring shows
  * nowhere then.
  */
@@ -14,6 +17,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent/say.h"
@@ -26,9 +30,11 @@
 static const struct cvd_agent_device *device;
 static struct cvd_guest_window window;
 static int interrupts[CVD_GUEST_MAX_REGIONS];
-static uint64_t again[CVD_GUEST_MAX_REGIONS / 64];  /* regions to look at once more, a bit each */
-static uint64_t unrung[CVD_GUEST_MAX_REGIONS / 64]; /* of those, the ones of this round */
+static uint64_t again[CVD_GUEST_MAX_REGIONS / 64];   /* regions to look at once more, a bit each */
+static uint64_t unrung[CVD_GUEST_MAX_REGIONS / 64];  /* of those, the ones of this round */
+static uint64_t stalled[CVD_GUEST_MAX_REGIONS / 64]; /* regions whose answers have no room */
 static bool any_again;
+static int64_t stalled_until_ms; /* 0: none is */
 static bool is_held;
 static uint64_t drops;
 static uint32_t interrupting; /* how many regions have interrupts: the first ones */
@@ -48,12 +54,27 @@ static void drop(uint32_t region, enum cvd_guest_drop why, uint32_t offset)
         cvd_agent_say("no more lines about dropped signals");
 }
 
-static const struct cvd_guest_hooks hooks = {ring, drop};
-
 static uint64_t bit_of(uint32_t region)
 {
     return 1ull << region % 64;
 }
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void stall(uint32_t region)
+{
+    stalled[region / 64] |= bit_of(region);
+    if (stalled_until_ms == 0)
+        stalled_until_ms = now_ms() + CVD_GUEST_STALL_MS;
+}
+
+static const struct cvd_guest_hooks hooks = {ring, drop, stall};
 
 static void look_at(uint32_t region)
 {
@@ -77,8 +98,10 @@ int cvd_agent_serve_begin_round(void)
     if (device->vectors == 0 && !is_held)
         for (uint32_t i = 0; i < window.layout.region_count; i++)
             look_at(i);
+    if (!any_again && device->vectors == 0)
+        return POLL_MS;
     if (!any_again)
-        return device->vectors == 0 ? POLL_MS : -1;
+        return stalled_until_ms == 0 || is_held ? -1 : CVD_GUEST_STALL_MS;
     memcpy(unrung, again, sizeof unrung);
     memset(again, 0, sizeof again);
     any_again = false;
@@ -95,8 +118,19 @@ void cvd_agent_serve_rung(uint32_t region)
     serve(region, true);
 }
 
+static void end_stall(void)
+{
+    if (stalled_until_ms == 0 || is_held || now_ms() < stalled_until_ms)
+        return;
+    stalled_until_ms = 0;
+    for (uint32_t i = 0; i < CVD_GUEST_MAX_REGIONS / 64; i++)
+        unrung[i] |= stalled[i];
+    memset(stalled, 0, sizeof stalled);
+}
+
 void cvd_agent_serve_end_round(void)
 {
+    end_stall();
     for (uint32_t i = 0; i < CVD_GUEST_MAX_REGIONS / 64; i++)
         for (; unrung[i]; unrung[i] &= unrung[i] - 1)
             serve(64 * i + (uint32_t)__builtin_ctzll(unrung[i]), false);

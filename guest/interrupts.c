@@ -21,9 +21,14 @@
 #define APIC_EOI        (APIC + 0xb0)
 #define APIC_SPURIOUS   (APIC + 0xf0)
 #define APIC_TIMER      (APIC + 0x320)
+#define APIC_TIMER_LOAD (APIC + 0x380)
+#define APIC_TIMER_LEFT (APIC + 0x390)
+#define APIC_TIMER_RATE (APIC + 0x3e0)
 #define APIC_LINT0      (APIC + 0x350)
 #define APIC_LINT1      (APIC + 0x360)
 #define APIC_MASKED     0x10000u
+#define APIC_BY_16      0x3u
+#define TICKS_PER_MS    62500u /* of QEMU's APIC, which counts nanoseconds, 16 at a time */
 #define IOAPIC_SELECT   0xfec00000u
 #define IOAPIC_DATA     0xfec00010u
 #define IOAPIC_PIN(pin) (0x10 + 2 * (pin))
@@ -104,6 +109,18 @@ bool cvd_guest_interrupts_take(unsigned group)
         return false;
     __atomic_fetch_and(&raised[group / 64], ~bit, __ATOMIC_SEQ_CST);
     return true;
+}
+
+void cvd_guest_interrupts_start_timer(unsigned ms)
+{
+    io_write32(APIC_TIMER_RATE, APIC_BY_16);
+    io_write32(APIC_TIMER, CVD_GUEST_VECTOR_MACHINE);
+    io_write32(APIC_TIMER_LOAD, ms * TICKS_PER_MS);
+}
+
+bool cvd_guest_interrupts_timer_runs(void)
+{
+    return io_read32(APIC_TIMER_LEFT) != 0;
 }
 
 bool cvd_guest_interrupts_any(void)

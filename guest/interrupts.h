@@ -5,8 +5,8 @@
 #include <stdint.h>
 
 /*
- * How the 256 vectors of the boot processor are used: exceptions, ACPI and the serial
- * port, regions, spurious.
+ * How the 256 vectors of the boot processor are used: exceptions; ACPI, the serial
+ * port and the timer; regions; spurious.
  */
 #define CVD_GUEST_VECTOR_MACHINE  0x20
 #define CVD_GUEST_VECTOR_REGION   0x21
@@ -40,6 +40,12 @@ uint32_t cvd_guest_interrupts_message(void);
  * Returns: whether that region vector was raised since the last call
  */
 bool cvd_guest_interrupts_take(unsigned group);
+
+/** cvd_guest_interrupts_start_timer: has %CVD_GUEST_VECTOR_MACHINE raised once, after @ms. */
+void cvd_guest_interrupts_start_timer(unsigned ms);
+
+/** cvd_guest_interrupts_timer_runs: Returns: whether it has been started and @ms are not over */
+bool cvd_guest_interrupts_timer_runs(void);
 
 /** cvd_guest_interrupts_any: Returns: whether a region vector waits to be taken */
 bool cvd_guest_interrupts_any(void);

@@ -9,6 +9,9 @@
  *   cvd-guest: region 0 hwcomposer 0x00001000-0x00005000 data 0x28
  *   cvd-guest: ready
  *
+ * A region whose answers have no room, as nobody on the host takes them, is looked at again when a
+ * timer has run, see signals.c.
+ *
  * Interrupts only leave bits behind. The loop takes them, serves, looks at the words again and
  * sleeps in `hlt`, with interrupts off between the last look and the sleep so that none is lost.
  *
@@ -57,7 +60,9 @@ void cvd_guest_main(const struct start_info *info);
 
 static struct cvd_guest_device device;
 static struct cvd_guest_window window;
-static uint64_t again[CVD_GUEST_MAX_REGIONS / 64]; /* regions to look at once more, a bit each */
+static uint64_t again[CVD_GUEST_MAX_REGIONS / 64];   /* regions to look at once more, a bit each */
+static uint64_t stalled[CVD_GUEST_MAX_REGIONS / 64]; /* regions whose answers have no room */
+static bool any_stalled;
 static uint64_t drops;
 static bool is_open; /* the window was found to be in order */
 static bool scribbles;
@@ -78,7 +83,15 @@ static void drop(uint32_t region, enum cvd_guest_drop why, uint32_t offset)
         cvd_guest_print("no more lines about dropped signals");
 }
 
-static const struct cvd_guest_hooks hooks = {ring, drop};
+static void stall(uint32_t region)
+{
+    stalled[region / 64] |= 1ull << region % 64;
+    if (!any_stalled)
+        cvd_guest_interrupts_start_timer(CVD_GUEST_STALL_MS);
+    any_stalled = true;
+}
+
+static const struct cvd_guest_hooks hooks = {ring, drop, stall};
 
 static bool starts_with(const char *text, const char *start)
 {
@@ -166,6 +179,22 @@ static void serve_raised(void)
     }
 }
 
+static bool stall_is_over(void)
+{
+    return any_stalled && !cvd_guest_interrupts_timer_runs();
+}
+
+static void end_stall(void)
+{
+    if (!stall_is_over())
+        return;
+    any_stalled = false;
+    for (uint32_t i = 0; i < CVD_GUEST_MAX_REGIONS / 64; i++) {
+        again[i] |= stalled[i];
+        stalled[i] = 0;
+    }
+}
+
 static void serve_again(void)
 {
     for (uint32_t i = 0; i < CVD_GUEST_MAX_REGIONS / 64; i++) {
@@ -184,7 +213,7 @@ static bool has_work(void)
     for (uint32_t i = 0; i < CVD_GUEST_MAX_REGIONS / 64; i++)
         any |= again[i];
     return any || scribbles || cvd_guest_console_waits() || cvd_guest_interrupts_any() ||
-           cvd_guest_acpi_button();
+           cvd_guest_acpi_button() || stall_is_over();
 }
 
 static void __attribute__((noreturn)) run(void)
@@ -197,6 +226,7 @@ static void __attribute__((noreturn)) run(void)
         if (scribbles)
             cvd_guest_scribble(&device, &window, spared_region);
         serve_raised();
+        end_stall();
         serve_again();
         io_interrupts_off();
         if (has_work())

@@ -4,6 +4,11 @@
  * guest-to-host. Where tables and words are comes from the checked copy of the layout; what is in
  * them is the host's to write at any time, so every value is taken once, then checked. All accesses
  * are sequentially consistent. Knows no hardware: rings and complaints go through hooks.
+ *
+ * A host program that signals and does not take the answers fills their table. What has no room
+ * there is not answered yet: its signal stays where it is, and the host finds its own table full in
+ * the end, but nothing is lost. Only this guest puts anything into the table for the host, so room
+ * that was seen stays.
  */
 #include "guest/signals.h"
 
@@ -47,25 +52,70 @@ void cvd_guest_signals_send(const struct cvd_guest_window *window, uint32_t regi
         hooks->ring(region);
 }
 
-/* @value, as found in a slot, stands for a word that is followed by another in the region's data.
- */
-static void answer(const struct cvd_guest_window *window, uint32_t region, uint32_t value,
+static bool has_room(const struct cvd_guest_window *window, uint32_t region, uint32_t offset)
+{
+    const struct vsoc_signal_table_layout *t = &window->regions[region].guest_to_host_signal_table;
+    const uint32_t *table = word_at(window, region, t->futex_uaddr_table_offset);
+
+    for (uint32_t i = 0; i < 1u << t->num_nodes_lg2; i++) {
+        uint32_t found = __atomic_load_n(&table[i], __ATOMIC_SEQ_CST);
+
+        if (found == 0 || found == offset)
+            return true;
+    }
+    return false;
+}
+
+/* Whether there is a word at @offset of the region's data, followed by another. */
+static bool is_pair(const struct vsoc_device_region *r, uint32_t offset)
+{
+    uint32_t size = r->region_end_offset - r->region_begin_offset;
+
+    return offset != 0 && offset >= r->offset_of_region_data && size >= 8 && offset <= size - 8;
+}
+
+static void answer(const struct cvd_guest_window *window, uint32_t region, uint32_t offset,
                    const struct cvd_guest_hooks *hooks)
 {
-    const struct vsoc_device_region *r = &window->regions[region];
-    uint32_t size = r->region_end_offset - r->region_begin_offset;
-    uint32_t offset = value & OFFSET_MASK;
-    uint32_t v;
+    uint32_t v = __atomic_load_n(word_at(window, region, offset), __ATOMIC_SEQ_CST);
 
-    if (offset == 0 || offset < r->offset_of_region_data || size < 8 || offset > size - 8) {
-        hooks->drop(region, CVD_GUEST_DROP_OFFSET, value);
-        return;
-    }
-    v = __atomic_load_n(word_at(window, region, offset), __ATOMIC_SEQ_CST);
     __atomic_store_n(word_at(window, region, offset + 4), v + 1, __ATOMIC_SEQ_CST);
-    if (value & ROUND_TRIP)
-        cvd_guest_signals_send(window, region, offset, hooks);
     cvd_guest_signals_send(window, region, offset + 4, hooks);
+}
+
+/*
+ * A round trip is answered first, and a plain signal of the same offset left in its place: two
+ * answers would never have room in a table of one slot.
+ * Returns: whether anything was taken
+ */
+static bool serve_slot(const struct cvd_guest_window *window, uint32_t region, uint32_t *slot,
+                       const struct cvd_guest_hooks *hooks)
+{
+    uint32_t value = __atomic_load_n(slot, __ATOMIC_SEQ_CST);
+    uint32_t offset = value & OFFSET_MASK;
+
+    if (!value)
+        return false;
+    if (!is_pair(&window->regions[region], offset)) {
+        __atomic_store_n(slot, 0, __ATOMIC_SEQ_CST);
+        hooks->drop(region, CVD_GUEST_DROP_OFFSET, value);
+        return true;
+    }
+    if (value & ROUND_TRIP) {
+        if (!has_room(window, region, offset)) {
+            hooks->stall(region);
+            return false;
+        }
+        __atomic_store_n(slot, offset, __ATOMIC_SEQ_CST);
+        cvd_guest_signals_send(window, region, offset, hooks);
+    }
+    if (!has_room(window, region, offset + 4)) {
+        hooks->stall(region);
+        return value & ROUND_TRIP;
+    }
+    __atomic_exchange_n(slot, 0, __ATOMIC_SEQ_CST);
+    answer(window, region, offset, hooks);
+    return true;
 }
 
 bool cvd_guest_signals_receive(const struct cvd_guest_window *window, uint32_t region,
@@ -76,14 +126,9 @@ bool cvd_guest_signals_receive(const struct cvd_guest_window *window, uint32_t r
     uint32_t *word = word_at(window, region, t->interrupt_signalled_offset);
     bool any = __atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST) != 0;
 
-    for (uint32_t i = 0; i < 1u << t->num_nodes_lg2; i++) {
-        uint32_t value = __atomic_exchange_n(&table[i], 0, __ATOMIC_SEQ_CST);
-
-        if (value) {
+    for (uint32_t i = 0; i < 1u << t->num_nodes_lg2; i++)
+        if (serve_slot(window, region, &table[i], hooks))
             any = true;
-            answer(window, region, value, hooks);
-        }
-    }
     return any;
 }
 

@@ -12,10 +12,18 @@ enum cvd_guest_drop {
     CVD_GUEST_DROP_FULL,   /* to be sent: no slot of the table is free */
 };
 
-/** What signals need of the rest; both are called while a region is served. */
+/** CVD_GUEST_STALL_MS: after how long to look again whether there is room for an answer */
+#define CVD_GUEST_STALL_MS 10
+
+/**
+ * What signals need of the rest; called while a region is served. @stall: a signal was left in the
+ * table, as there is no room for its answer: receive again in %CVD_GUEST_STALL_MS, for nothing
+ * tells when the host makes room.
+ */
 struct cvd_guest_hooks {
     void (*ring)(uint32_t region);
     void (*drop)(uint32_t region, enum cvd_guest_drop why, uint32_t offset);
+    void (*stall)(uint32_t region);
 };
 
 /**
@@ -28,7 +36,9 @@ struct cvd_guest_hooks {
  * each offset X, adds one to the word at X, puts that at X + 4, and signals X + 4 back. An offset
  * that asks for a round trip is signalled back itself as well, before X + 4.
  *
- * Returns: whether there was anything, in the word or in the table
+ * Only what can be answered is taken: while nobody takes the answers, signals wait in their table.
+ *
+ * Returns: whether there was anything new, in the word or in the table
  */
 bool cvd_guest_signals_receive(const struct cvd_guest_window *window, uint32_t region,
                                const struct cvd_guest_hooks *hooks);

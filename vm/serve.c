@@ -53,8 +53,10 @@ typedef struct {
     VmState state;
     int epoll_fd;
     struct cvd_guest_window window;
-    guint64 again[CVD_GUEST_MAX_REGIONS / 64];  /* regions to look at once more, a bit each */
-    guint64 unrung[CVD_GUEST_MAX_REGIONS / 64]; /* of those, the ones of this round */
+    guint64 again[CVD_GUEST_MAX_REGIONS / 64];   /* regions to look at once more, a bit each */
+    guint64 unrung[CVD_GUEST_MAX_REGIONS / 64];  /* of those, the ones of this round */
+    guint64 stalled[CVD_GUEST_MAX_REGIONS / 64]; /* regions whose answers have no room */
+    gint64 stalled_until;                        /* 0: none is */
     gboolean any_again;
     gboolean any_unrung;
     Delayed delayed[CVD_GUEST_MAX_REGIONS]; /* a ring */
@@ -90,7 +92,19 @@ static void drop(guint32 region, enum cvd_guest_drop why, guint32 offset)
         g_message("no more lines about dropped signals");
 }
 
-static const struct cvd_guest_hooks hooks = {ring, drop};
+static guint64 bit_of(guint region)
+{
+    return G_GUINT64_CONSTANT(1) << region % 64;
+}
+
+static void stall(guint32 region)
+{
+    vm.stalled[region / 64] |= bit_of(region);
+    if (vm.stalled_until == 0)
+        vm.stalled_until = g_get_monotonic_time() + CVD_GUEST_STALL_MS * G_TIME_SPAN_MILLISECOND;
+}
+
+static const struct cvd_guest_hooks hooks = {ring, drop, stall};
 
 static gboolean fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
@@ -158,11 +172,6 @@ static gboolean watch_doorbells(GError **error)
     return TRUE;
 }
 
-static guint64 bit_of(guint region)
-{
-    return G_GUINT64_CONSTANT(1) << region % 64;
-}
-
 static void serve(guint region, gboolean echo)
 {
     gboolean any = cvd_guest_signals_receive(&vm.window, region, &hooks);
@@ -227,6 +236,18 @@ static void begin_round(void)
     memcpy(vm.unrung, vm.again, sizeof vm.unrung);
     memset(vm.again, 0, sizeof vm.again);
     vm.any_again = FALSE;
+    vm.any_unrung = TRUE;
+}
+
+/* Those that found no room for their answers, once it is time to look again. */
+static void end_stall(void)
+{
+    if (vm.stalled_until == 0 || g_get_monotonic_time() < vm.stalled_until)
+        return;
+    vm.stalled_until = 0;
+    for (guint i = 0; i < G_N_ELEMENTS(vm.stalled); i++)
+        vm.unrung[i] |= vm.stalled[i];
+    memset(vm.stalled, 0, sizeof vm.stalled);
     vm.any_unrung = TRUE;
 }
 
@@ -309,9 +330,12 @@ static int timeout_ms(void)
         return 0;
     if (vm.options->scribbles)
         return SCRIBBLE_TURN_MS;
-    if (vm.n_delayed == 0)
+    gint64 due = vm.n_delayed > 0 ? vm.delayed[vm.first_delayed].due : G_MAXINT64;
+    if (vm.stalled_until > 0)
+        due = MIN(due, vm.stalled_until);
+    if (due == G_MAXINT64)
         return -1;
-    gint64 left_us = vm.delayed[vm.first_delayed].due - g_get_monotonic_time();
+    gint64 left_us = due - g_get_monotonic_time();
     return left_us <= 0 ? 0 : (int)(left_us / 1000) + 1;
 }
 
@@ -326,6 +350,7 @@ static gboolean run(GError **error)
         for (int i = 0; i < n && vm.state == VM_SERVING; i++)
             if (!dispatch(&events[i], error))
                 return FALSE;
+        end_stall();
         serve_unrung();
         serve_delayed();
         if (vm.options->scribbles)

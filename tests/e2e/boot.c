@@ -63,6 +63,15 @@ static void test_ping_through_each_region(gconstpointer data)
     }
 }
 
+static void test_no_room_for_answers(gconstpointer data)
+{
+    g_autoptr(Fixture) fixture = boot(NULL, NULL);
+    g_autoptr(TestRegion) region = test_region_attach(fixture->client_socket, "sensors");
+
+    test_region_wait_room(region, fixture->client_socket, "misc");
+    test_region_echo(region);
+}
+
 /* The guest's own view of the window, on its serial port. */
 static void test_guest_lists_the_window(gconstpointer data)
 {
@@ -405,6 +414,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     test_add("/boot/ping-through-each-region", NULL, test_ping_through_each_region);
+    test_add("/boot/no-room-for-answers", NULL, test_no_room_for_answers);
     test_add("/boot/guest-lists-the-window", NULL, test_guest_lists_the_window);
     test_add("/boot/pipelined-pings", NULL, test_pipelined_pings);
     test_add("/boot/second-vm-is-refused", NULL, test_second_vm_is_refused);

@@ -415,6 +415,19 @@ static void test_ping_verb(gconstpointer data)
     g_assert_true(0 < min && min <= p50 && p50 <= max);
 }
 
+/* Nobody has taken the answers to signals before it. */
+static void test_ping_after_signals(gconstpointer data)
+{
+    static const char *const offsets[] = {"0x28", "0x30", "0x38", "0x40"};
+    g_autoptr(Fixture) f = set_up();
+    for (guint round = 0; round < 5; round++) {
+        for (guint i = 0; i < G_N_ELEMENTS(offsets); i++)
+            g_free(run_tool(f->sandbox, "signal", "sensors", offsets[i], NULL));
+        g_autofree char *text = run_tool(f->sandbox, "ping", "sensors", "-c", "1", NULL);
+        assert_summary(text, "1");
+    }
+}
+
 /* The words that a ping uses have afterwards what they had. */
 static void test_ping_restores(gconstpointer data)
 {
@@ -1016,6 +1029,7 @@ int main(int argc, char **argv)
     test_add("/client-tool/wait-for-nothing", NULL, test_wait_for_nothing);
     test_add("/client-tool/table-full", NULL, test_table_full);
     test_add("/client-tool/ping", NULL, test_ping_verb);
+    test_add("/client-tool/ping-after-signals", NULL, test_ping_after_signals);
     test_add("/client-tool/ping-restores", NULL, test_ping_restores);
     test_add("/client-tool/ping-until-interrupted", NULL, test_ping_until_interrupted);
     test_add("/client-tool/ping-a-mute-guest", NULL, test_ping_a_mute_guest);

@@ -107,6 +107,18 @@ static guint32 exchange(const TestRegion *region, guint32 offset)
     return __atomic_exchange_n(test_region_word(region, offset), 0, __ATOMIC_SEQ_CST);
 }
 
+static void test_no_room_for_answers(gconstpointer data)
+{
+    g_auto(Fixture) f;
+
+    fixture_init(&f);
+    g_autoptr(TestProcess) vm = start_vm(&f);
+    g_autoptr(TestRegion) region = test_region_attach(f.client_socket, "sensors");
+    test_region_wait_room(region, f.client_socket, "misc");
+    test_region_echo(region);
+    stop(vm);
+}
+
 /* As many at once as the table has room for. */
 static void test_pipelined(gconstpointer data)
 {
@@ -420,6 +432,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     test_add("/fake-vm/serves-every-region", NULL, test_serves_every_region);
     test_add("/fake-vm/pipelined", NULL, test_pipelined);
+    test_add("/fake-vm/no-room-for-answers", NULL, test_no_room_for_answers);
     test_add("/fake-vm/signalled-before-it-came", NULL, test_signalled_before_it_came);
     test_add("/fake-vm/doorbell-at-its-limit", NULL, test_doorbell_at_its_limit);
     test_add("/fake-vm/second-is-refused", NULL, test_second_is_refused);

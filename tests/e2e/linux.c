@@ -90,6 +90,8 @@ static void test_signals(gconstpointer data)
     test_region_wait_signal(region, offset + 4);
     g_assert_cmpuint(*test_region_word(region, offset + 4), ==, 8);
 
+    test_region_wait_room(region, vm->client_socket, "misc");
+
     test_linux_command(vm, "signal nosuch 4", "no region is called 'nosuch'");
     test_linux_command(vm, "signal sensors x", "'x' is no number");
     test_linux_command(vm, "signal sensors", "usage: signal REGION OFFSET");

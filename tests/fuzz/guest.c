@@ -33,7 +33,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 int LLVMFuzzerTestOneInput(const guint8 *data, gsize size)
 {
-    static const struct cvd_guest_hooks hooks = {ring, drop};
+    static const struct cvd_guest_hooks hooks = {ring, drop, ring};
     struct cvd_guest_fault fault;
 
     memset(memory, 0, WINDOW_SIZE);

@@ -303,6 +303,24 @@ void test_region_ping(TestRegion *region, guint32 offset, guint32 value)
                      value + 1);
 }
 
+void test_region_wait_room(TestRegion *region, const char *socket_path, const char *barrier)
+{
+    guint32 asked = region->data_offset, n_slots = 1u << region->in.lg2;
+    guint32 *slots = test_region_word(region, region->in.table);
+
+    *test_region_word(region, asked) = 41;
+    *test_region_word(region, asked + 4) = 0;
+    for (guint32 i = 0; i < n_slots; i++)
+        exchange(&slots[i], asked + 8 + 4 * i);
+    test_region_signal(region, asked);
+    test_ping(socket_path, barrier); /* by now the guest has seen the signal */
+    for (guint32 i = 0; i < n_slots; i++)
+        g_assert_cmpuint(slots[i], ==, asked + 8 + 4 * i);
+    exchange(&slots[n_slots - 1], 0);
+    test_region_wait_signal(region, asked + 4);
+    g_assert_cmpuint(*test_region_word(region, asked + 4), ==, 42);
+}
+
 void test_region_echo(TestRegion *region)
 {
     test_region_ring(region);

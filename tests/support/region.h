@@ -73,6 +73,14 @@ gboolean test_region_signals_are_zero(const TestRegion *region);
 
 /** test_region_ping: has the guest add one to @value at @offset; fails the test if it does not */
 void test_region_ping(TestRegion *region, guint32 offset, guint32 value);
+/**
+ * test_region_wait_room:
+ * @region: a region
+ * @barrier: the name of another one, for a ping
+ *
+ * Has the guest answer where nobody takes answers: it keeps this one until there is room.
+ */
+void test_region_wait_room(TestRegion *region, const char *socket_path, const char *barrier);
 /** test_region_echo: rings and waits until the guest rings back */
 void test_region_echo(TestRegion *region);
 

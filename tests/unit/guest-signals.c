@@ -21,7 +21,7 @@ typedef struct {
     guint32 *window;
 } Fixture;
 
-static guint rings, full, bad;
+static guint rings, full, bad, stalls;
 static guint32 dropped;
 
 static void count_ring(guint32 region)
@@ -40,7 +40,13 @@ static void count_drop(guint32 region, enum cvd_guest_drop why, guint32 offset)
         bad++;
 }
 
-static const struct cvd_guest_hooks hooks = {count_ring, count_drop};
+static void count_stall(guint32 region)
+{
+    g_assert_cmpuint(region, ==, 0);
+    stalls++;
+}
+
+static const struct cvd_guest_hooks hooks = {count_ring, count_drop, count_stall};
 
 static void set_up(Fixture *f, gconstpointer data)
 {
@@ -56,7 +62,7 @@ static void set_up(Fixture *f, gconstpointer data)
     r->offset_of_region_data = DATA;
     r->guest_to_host_signal_table = (struct vsoc_signal_table_layout){2, G_TABLE, G_WORD};
     r->host_to_guest_signal_table = (struct vsoc_signal_table_layout){2, H_TABLE, H_WORD};
-    rings = full = bad = 0;
+    rings = full = bad = stalls = 0;
     dropped = 0;
 }
 
@@ -171,17 +177,53 @@ static void present_already(Fixture *f, gconstpointer data)
     g_assert_cmpuint(rings, ==, 1);
 }
 
-static void table_full(Fixture *f, gconstpointer data)
+static void fill_table(Fixture *f)
 {
     for (guint32 i = 0; i < SLOTS; i++)
         *word(f, G_TABLE + 4 * i) = 2000 + 4 * i;
-    host_signals(f, 0, 1000);
+}
+
+/* Nobody takes the answers: the signal waits in its place, and what is there stays. */
+static void table_full(Fixture *f, gconstpointer data)
+{
+    fill_table(f);
+    *word(f, 1000) = 41;
+    host_signals(f, 1, 1000);
     g_assert_true(receive(f));
-    g_assert_cmpuint(full, ==, 1);
-    g_assert_cmpuint(dropped, ==, 1004);
+    g_assert_cmpuint(stalls, ==, 1);
+    g_assert_cmpuint(*word(f, H_TABLE + 4), ==, 1000);
+    g_assert_cmpuint(*word(f, 1004), ==, 0);
     g_assert_cmpuint(rings, ==, 0);
     for (guint32 i = 0; i < SLOTS; i++)
         g_assert_cmpuint(*word(f, G_TABLE + 4 * i), ==, 2000 + 4 * i);
+
+    /* A bare ring meanwhile is one, and is echoed. */
+    g_assert_false(receive(f));
+    g_assert_cmpuint(stalls, ==, 2);
+
+    *word(f, G_TABLE) = 0;
+    g_assert_true(receive(f));
+    g_assert_cmpuint(stalls, ==, 2);
+    g_assert_cmpuint(*word(f, H_TABLE + 4), ==, 0);
+    g_assert_cmpuint(*word(f, 1004), ==, 42);
+    g_assert_cmpuint(count_slots(f, G_TABLE, 1004), ==, 1);
+    g_assert_cmpuint(rings, ==, 1);
+    g_assert_cmpuint(full, ==, 0);
+}
+
+/* One answer has a place already, another has none. */
+static void table_full_for_some(Fixture *f, gconstpointer data)
+{
+    fill_table(f);
+    *word(f, G_TABLE + 8) = 1012;
+    host_signals(f, 0, 1000);
+    host_signals(f, 1, 1008);
+    g_assert_true(receive(f));
+    g_assert_cmpuint(stalls, ==, 1);
+    g_assert_cmpuint(*word(f, H_TABLE), ==, 1000);
+    g_assert_cmpuint(*word(f, H_TABLE + 4), ==, 0);
+    g_assert_cmpuint(*word(f, 1012), ==, 1);
+    g_assert_cmpuint(rings, ==, 1);
 }
 
 static void round_trip(Fixture *f, gconstpointer data)
@@ -195,14 +237,38 @@ static void round_trip(Fixture *f, gconstpointer data)
     g_assert_cmpuint(rings, ==, 1);
 }
 
+/* Its two answers never have room at once. */
 static void round_trip_one_slot(Fixture *f, gconstpointer data)
 {
     f->guest->regions[0].guest_to_host_signal_table.num_nodes_lg2 = 0;
+    *word(f, G_TABLE) = 2000;
     host_signals(f, 0, 1000 | 1);
-    receive(f);
+    g_assert_true(receive(f));
+    g_assert_cmpuint(*word(f, H_TABLE), ==, (1000 | 1));
+
+    *word(f, G_TABLE) = 0;
+    g_assert_true(receive(f));
     g_assert_cmpuint(*word(f, G_TABLE), ==, 1000);
+    g_assert_cmpuint(*word(f, H_TABLE), ==, 1000);
+    g_assert_cmpuint(stalls, ==, 2);
+    g_assert_cmpuint(rings, ==, 1);
+
+    *word(f, G_TABLE) = *word(f, G_WORD) = 0;
+    g_assert_true(receive(f));
+    g_assert_cmpuint(*word(f, G_TABLE), ==, 1004);
+    g_assert_cmpuint(*word(f, H_TABLE), ==, 0);
+    g_assert_cmpuint(rings, ==, 2);
+    g_assert_cmpuint(full, ==, 0);
+}
+
+/* Not an answer: whoever asks for it is told. */
+static void send_without_room(Fixture *f, gconstpointer data)
+{
+    fill_table(f);
+    cvd_guest_signals_send(f->guest, 0, 1000, &hooks);
     g_assert_cmpuint(full, ==, 1);
-    g_assert_cmpuint(dropped, ==, 1004);
+    g_assert_cmpuint(dropped, ==, 1000);
+    g_assert_cmpuint(rings, ==, 0);
 }
 
 static void opener(Fixture *f, gconstpointer data)
@@ -265,6 +331,8 @@ int main(int argc, char **argv)
     ADD("host-has-not-yet-looked", host_not_yet_looked);
     ADD("present-already", present_already);
     ADD("table-full", table_full);
+    ADD("table-full-for-some", table_full_for_some);
+    ADD("send-without-room", send_without_room);
     ADD("round-trip", round_trip);
     ADD("round-trip-with-one-slot", round_trip_one_slot);
     ADD("opener", opener);

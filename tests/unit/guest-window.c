@@ -284,7 +284,7 @@ static void no_drop(guint32 region, enum cvd_guest_drop why, guint32 offset)
 {
 }
 
-static const struct cvd_guest_hooks quiet = {no_ring, no_drop};
+static const struct cvd_guest_hooks quiet = {no_ring, no_drop, no_ring};
 
 /* Fills what is outside the layout with noise, lets the guest serve it; true if it believed. */
 static gboolean serve_damaged(GRand *rand, guint8 *window, guint32 layout_size)
