@@ -2,6 +2,7 @@
 /* What a launch leaves behind when a VM fails: words for the user, a record for a report. */
 #include "launcher/launch-private.h"
 
+#include "base/fd.h"
 #include "launcher/explain.h"
 #include "launcher/failure-record.h"
 
@@ -38,7 +39,9 @@ static void write_record(const CvdLaunch *launch)
     g_auto(GStrv) qmp_tail = get_qmp_tail(launch);
     CvdRecord record = make_record(launch, (const char *const *)qmp_tail);
 
+    cvd_fd_hold_back(0);
     cvd_record_write(launch->host.dir, &record, cvd_server_get_window_fd(launch->host.server));
+    cvd_fd_hold_back(CVD_FD_RESERVE);
 }
 
 static void tell_failure(const CvdLaunch *launch)

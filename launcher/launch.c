@@ -5,6 +5,7 @@
  */
 #include "launcher/launch.h"
 
+#include "base/fd.h"
 #include "base/source.h"
 #include "launcher/bus-master.h"
 #include "launcher/launch-private.h"
@@ -211,7 +212,10 @@ static void start_again(CvdLaunch *launch)
 
     launch->start_time_us = g_get_monotonic_time();
     launch->n_restarts++;
-    if (!start_vm(launch, &error)) {
+    cvd_fd_hold_back(0); /* clients may have all the others */
+    gboolean is_started = start_vm(launch, &error);
+    cvd_fd_hold_back(CVD_FD_RESERVE);
+    if (!is_started) {
         g_critical("%s", error->message);
         cvd_launch_handle(launch, CVD_EVENT_START_FAILED);
     }

@@ -196,6 +196,51 @@ static void test_bearable(gconstpointer data)
     finish(sandbox, launcher, SIGTERM);
 }
 
+/* ---- Clients with all the descriptors ---- */
+
+#define N_FDS 256
+
+static void limit_fds(gconstpointer data)
+{
+    const struct rlimit limit = {N_FDS, N_FDS};
+
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        _exit(124);
+}
+
+/* What a restart needs, and the record of a failure, is kept for them. */
+static void test_clients_with_all_descriptors(gconstpointer data)
+{
+    const char *on_crash = data;
+    const char *args[] = {"--set", on_crash,
+                          "--set", "lifecycle.restart_delay_ms=0",
+                          "--set", "lifecycle.stop=quit",
+                          "--set", "limits.handshake_timeout_ms=60000",
+                          NULL};
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *socket = test_sandbox_instance_path(sandbox, NAME, "client.sock");
+    g_autofree char *record = test_sandbox_instance_path(sandbox, NAME, "failure.json");
+    g_autoptr(TestProcess) launcher = test_launch_with(sandbox, NAME, args, limit_fds, NULL);
+    gboolean is_restarted = g_str_has_suffix(on_crash, "restart");
+
+    test_launcher_wait_running(launcher);
+    for (guint i = 0; i < N_FDS; i++)
+        g_assert_cmpint(test_connect(socket), >=, 0);
+    test_process_wait_err(launcher, "clients wait until a descriptor is free", 1);
+    for (guint i = 1; i <= 3 && is_restarted; i++) {
+        g_assert_no_errno(kill(test_launcher_find_qemu(launcher), SIGKILL));
+        test_process_wait_err(launcher, ": running after ", i + 1);
+    }
+    if (is_restarted) {
+        finish(sandbox, launcher, SIGTERM);
+        return;
+    }
+    g_assert_no_errno(kill(test_launcher_find_qemu(launcher), SIGKILL));
+    test_launcher_assert_exit(launcher, 1);
+    g_assert_true(g_file_test(record, G_FILE_TEST_IS_REGULAR));
+    test_sandbox_assert_clean(sandbox, TEST_LOGS_LEFT);
+}
+
 /* ---- A log that may not grow ---- */
 
 static void limit_files_to_window(gconstpointer data)
@@ -291,6 +336,10 @@ int main(int argc, char **argv)
         g_autofree char *path = g_strdup_printf("/surroundings/%s", bearable[i].title);
         test_add(path, GSIZE_TO_POINTER(i), test_bearable);
     }
+    test_add("/surroundings/clients-have-all-descriptors/restart", "lifecycle.on_crash=restart",
+             test_clients_with_all_descriptors);
+    test_add("/surroundings/clients-have-all-descriptors/record", "lifecycle.on_crash=exit",
+             test_clients_with_all_descriptors);
     test_add("/surroundings/log-at-its-limit", NULL, test_log_at_its_limit);
     test_add("/surroundings/first-process", NULL, test_first_process);
     return g_test_run();
