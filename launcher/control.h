@@ -16,8 +16,17 @@ G_BEGIN_DECLS
  */
 typedef struct CvdControl CvdControl;
 
-/** CVD_CONTROL_MAX_CONNECTIONS: kept at once; further ones are closed with a line in the log. */
-#define CVD_CONTROL_MAX_CONNECTIONS 16
+/** CVD_CONTROL_MAX_HELD: connections that may be held for as long as one likes */
+#define CVD_CONTROL_MAX_HELD 16
+/**
+ * CVD_CONTROL_MAX_CONNECTIONS:
+ *
+ * Kept at once; further ones are closed with a line in the log. Those beyond %CVD_CONTROL_MAX_HELD
+ * are for short calls: when one is idle for %CVD_CONTROL_MAX_IDLE_MS, the signal Closing tells it
+ * why, and it is closed, unless one of the others has ended meanwhile.
+ */
+#define CVD_CONTROL_MAX_CONNECTIONS 32
+#define CVD_CONTROL_MAX_IDLE_MS     5000
 
 typedef enum {
     CVD_CONTROL_STOP,
@@ -58,6 +67,7 @@ typedef struct CvdControlCall CvdControlCall;
  * @open_console: Returns: (transfer full): a descriptor for a viewer; −1 with @error
  * @report: Returns: (transfer full): the record, JSON; also sets @window_fd to a read-only
  *   descriptor of the window, which the caller closes; %NULL with @error
+ * @list_clients: adds to an array as the method ListClients returns it
  *
  * What the owner does on behalf of those who call. Each call must be finished, once, at any time;
  * one whose connection has ended meanwhile too.
@@ -68,6 +78,7 @@ typedef struct {
     void (*qmp)(const char *command, CvdControlCall *take_call, gpointer user_data);
     int (*open_console)(GError **error, gpointer user_data);
     char *(*report)(int *window_fd, GError **error, gpointer user_data);
+    void (*list_clients)(GVariantBuilder *clients, gpointer user_data);
 } CvdControlHandlers;
 
 /**

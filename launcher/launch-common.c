@@ -78,6 +78,18 @@ CvdControl *cvd_host_open_control(const CvdHost *host, const CvdConfig *config,
     return cvd_control_new(path, config->name, config->layout, handlers, user_data, error);
 }
 
+static void add_client(const CvdServerClient *client, gpointer data)
+{
+    g_variant_builder_add(data, "(uustbb)", client->pid, client->uid, client->region,
+                          (guint64)(g_get_monotonic_time() - client->since_us),
+                          client->is_read_only, client->is_shared);
+}
+
+void cvd_host_list_clients(const CvdHost *host, GVariantBuilder *clients)
+{
+    cvd_server_foreach_client(host->server, add_client, clients);
+}
+
 void cvd_host_stop(CvdHost *host, gboolean has_failed)
 {
     if (host->server != NULL) {

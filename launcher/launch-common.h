@@ -45,6 +45,9 @@ CvdControl *cvd_host_open_control(const CvdHost *host, const CvdConfig *config,
                                   const CvdControlHandlers *handlers, gpointer user_data,
                                   GError **error);
 
+/** cvd_host_list_clients: as @list_clients of #CvdControlHandlers */
+void cvd_host_list_clients(const CvdHost *host, GVariantBuilder *clients);
+
 /**
  * cvd_host_stop:
  * @has_failed: see cvd_instance_dir_release()

@@ -86,12 +86,20 @@ static char *report(int *window_fd, GError **error, gpointer data)
     return NULL;
 }
 
+static void list_clients(GVariantBuilder *clients, gpointer data)
+{
+    const ServeOnly *serve = data;
+
+    cvd_host_list_clients(&serve->host, clients);
+}
+
 static const CvdControlHandlers handlers = {
     .get_status = get_status,
     .execute = execute,
     .qmp = qmp,
     .open_console = open_console,
     .report = report,
+    .list_clients = list_clients,
 };
 
 /* ---- Events ---- */

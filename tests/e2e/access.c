@@ -355,7 +355,7 @@ static void test_control_of_another(gconstpointer data)
 static void test_control_limit(gconstpointer data)
 {
     enum {
-        LIMIT = 16
+        LIMIT = 32
     };
     Fixture *f = serve(NULL);
     g_autofree char *path = control_path(f);
@@ -386,6 +386,6 @@ int main(int argc, char **argv)
     test_add("/access/client-reads", NULL, test_client_reads);
     test_add("/access/client-is-denied", NULL, test_client_is_denied);
     test_add("/access/control-socket-of-another-user", NULL, test_control_of_another);
-    test_add("/access/16-at-the-control-socket-and-one-more", NULL, test_control_limit);
+    test_add("/access/32-at-the-control-socket-and-one-more", NULL, test_control_limit);
     return g_test_run();
 }

@@ -223,7 +223,7 @@ static void test_wait_for_the_end_outside(gconstpointer data)
 {
     g_autoptr(Fixture) f = boot();
     g_autofree char *socket = test_sandbox_instance_path(f->sandbox, NAME, "control.sock");
-    int fds[16];
+    int fds[32];
 
     for (gsize i = 0; i < G_N_ELEMENTS(fds); i++)
         fds[i] = test_connect(socket);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The control interface and peers that write the bytes of D-Bus themselves, so that they need not
  * read, or stop in the middle. One thread plays them and the launcher's main loop. */
-#include "launcher/control-peer.h"
+#include "control/peer.h"
+#include "launcher/control.h"
 
 #include "base/fd.h"
 #include "base/source.h"
@@ -17,8 +18,6 @@
 
 #define OBJECT_PATH "/org/cvd/Instance1"
 #define INTERFACE   "org.cvd.Instance1"
-/* More than a socket takes, so that a signal of this size is never written whole. */
-#define LARGE (1024 * 1024)
 
 typedef struct {
     char *dir;
@@ -26,6 +25,7 @@ typedef struct {
     CvdLayout *layout;
     CvdControl *control;
     guint n_asked;
+    GQueue unanswered; /* of CvdControlCall */
 } Fixture;
 
 static void get_status(CvdControlStatus *status, gpointer data)
@@ -35,8 +35,13 @@ static void get_status(CvdControlStatus *status, gpointer data)
 
 static void execute(CvdControlVerb verb, CvdControlCall *take_call, gpointer data)
 {
-    ((Fixture *)data)->n_asked++;
-    cvd_control_call_finish(take_call, NULL, NULL);
+    Fixture *f = data;
+
+    f->n_asked++;
+    if (verb == CVD_CONTROL_RESET)
+        g_queue_push_tail(&f->unanswered, take_call);
+    else
+        cvd_control_call_finish(take_call, NULL, NULL);
 }
 
 static void qmp(const char *command, CvdControlCall *take_call, gpointer data)
@@ -161,23 +166,6 @@ static void call(int peer, const char *path, const char *method, GDBusMessageFla
     test_send(peer, blob, size, -1);
 }
 
-/* One of the calls whose answers have a body. */
-static void call_with(int peer, const char *method)
-{
-    gboolean is_qmp = strcmp(method, "Qmp") == 0;
-    g_autoptr(GDBusMessage) message = g_dbus_message_new_method_call(
-        NULL, OBJECT_PATH, is_qmp ? INTERFACE : "org.freedesktop.DBus.Properties", method);
-    gsize size;
-
-    if (strcmp(method, "Get") == 0)
-        g_dbus_message_set_body(message, g_variant_new("(ss)", INTERFACE, "Regions"));
-    else
-        g_dbus_message_set_body(message, g_variant_new("(s)", is_qmp ? "{}" : INTERFACE));
-    g_dbus_message_set_serial(message, 1);
-    g_autofree guchar *blob = g_dbus_message_to_blob(message, &size, 0, NULL);
-    test_send(peer, blob, size, -1);
-}
-
 static GDBusMessage *hear_message(int peer)
 {
     guchar header[16];
@@ -278,123 +266,221 @@ static void test_time_limit(Fixture *f, gconstpointer data)
     assert_served(peer);
 }
 
-/* ---- What a peer does not read ---- */
-
-static void emit(Fixture *f, gsize size)
+/* A D-Bus library may send it all at once, say nothing of who it is, or be in another user
+ * namespace, where it has another number. */
+static void test_identities(Fixture *f, gconstpointer data)
 {
-    g_autofree char *text = g_strnfill(size, 'x');
+    static const char *const lines[] = {
+        "AUTH EXTERNAL\r\nDATA\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n",
+        "AUTH\r\nAUTH EXTERNAL 3635353334\r\nBEGIN\r\n",
+        "AUTH EXTERNAL\r\nCANCEL\r\nNONSENSE\r\nAUTH EXTERNAL 30\r\nBEGIN\r\n",
+    };
 
-    cvd_control_guest_event(f->control, "NOISE", text);
+    for (gsize i = 0; i < G_N_ELEMENTS(lines); i++) {
+        cvd_autofd peer = test_connect(f->path);
+        test_send(peer, "", 1, -1);
+        say(peer, lines[i]);
+        call(peer, OBJECT_PATH, "Stop", 0);
+        test_iterate_until(NULL, f->n_asked == i + 1);
+    }
 }
 
-/* The first signal is being written, for as long as nobody reads: so it does not wait any more. */
-static void begin_to_write(Fixture *f, int peer)
+static void test_bad_authentication(Fixture *f, gconstpointer data)
 {
-    emit(f, LARGE);
-    wait_for(peer, G_IO_IN);
+    static const char *const lines[] = {"BEGIN\r\n", "AUTH EXTERNAL\r\nBEGIN\r\n", NULL};
+    g_autofree char *long_line = g_strnfill(2000, 'A');
+
+    for (gsize i = 0; i < G_N_ELEMENTS(lines); i++) {
+        cvd_autofd peer = test_connect(f->path);
+        test_send(peer, "", 1, -1);
+        say(peer, lines[i] != NULL ? lines[i] : long_line);
+        assert_end(peer);
+    }
+    cvd_autofd no_null = test_connect(f->path);
+    say(no_null, "AUTH EXTERNAL 30\r\nBEGIN\r\n");
+    assert_end(no_null);
 }
 
-static void test_limit(Fixture *f, gconstpointer data)
+/* Many more than there are places. */
+static void test_end_after_authentication(Fixture *f, gconstpointer data)
+{
+    for (guint i = 0; i < 2 * CVD_CONTROL_MAX_CONNECTIONS; i++) {
+        cvd_autofd peer = test_connect(f->path);
+        test_send(peer, "", 1, -1);
+        say(peer, "AUTH EXTERNAL 30\r\nBEGIN\r\n");
+        cvd_close_fd(&peer);
+        run_until_idle();
+    }
+    g_assert_false(cvd_control_has_connections(f->control));
+    g_assert_cmpuint(test_log_count("too many connections"), ==, 0);
+    cvd_autofd peer = join(f);
+    assert_served(peer);
+}
+
+/* ---- Messages ---- */
+
+/* Sends no more than a header, which is enough. */
+static void test_bad_header(Fixture *f, gconstpointer data)
+{
+    static const struct {
+        const char *header;
+        const char *log;
+    } cases[] = {
+        {"x\1\0\1\0\0\0\0\1\0\0\0\0\0\0\0", "does not speak D-Bus"},  /* byte order */
+        {"l\1\0\2\0\0\0\0\1\0\0\0\0\0\0\0", "does not speak D-Bus"},  /* version */
+        {"l\1\0\1\0\0\0\0\0\0\0\0\0\0\0\0", "does not speak D-Bus"},  /* serial */
+        {"l\1\0\1\xf1\xff\x0f\0\1\0\0\0\0\0\0\0", "more than 1 MiB"}, /* 16 + 2^20 - 15 */
+        {"l\1\0\1\xff\xff\xff\xff\1\0\0\0\0\0\0\0", "does not speak D-Bus"},
+        {"B\1\0\1\7\0\0\0\0\0\0\1\0\0\0\0", "more than 1 MiB"},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        cvd_autofd peer = join(f);
+        test_log_forget();
+        test_send(peer, cases[i].header, 16, -1);
+        assert_end(peer);
+        g_assert_cmpuint(test_log_count(cases[i].log), ==, 1);
+    }
+}
+
+/* The longest message that is taken: a command for QEMU. */
+static void test_longest_message(Fixture *f, gconstpointer data)
 {
     cvd_autofd peer = join(f);
+    g_autoptr(GDBusMessage) message =
+        g_dbus_message_new_method_call(NULL, OBJECT_PATH, INTERFACE, "Qmp");
+    gsize size, n_sent = 0;
 
-    begin_to_write(f, peer);
-    for (guint i = 0; i < CVD_CONTROL_MAX_UNREAD; i++)
-        emit(f, 1);
-    run_until_idle();
-    g_assert_true(cvd_control_has_connections(f->control));
-    emit(f, 1);
-    run_until_idle();
-    g_assert_false(cvd_control_has_connections(f->control));
-    g_assert_cmpuint(test_log_count("wait for its peer to read"), ==, 1);
-    g_assert_true((wait_for(peer, G_IO_HUP) & G_IO_HUP) != 0);
+    g_dbus_message_set_serial(message, 1);
+    g_dbus_message_set_body(message, g_variant_new("(s)", ""));
+    g_free(g_dbus_message_to_blob(message, &size, 0, NULL));
+    g_autofree char *text = g_strnfill(CVD_CONTROL_MAX_MESSAGE - size, 'x');
+    g_dbus_message_set_body(message, g_variant_new("(s)", text));
+    g_autofree guchar *blob = g_dbus_message_to_blob(message, &size, 0, NULL);
+    g_assert_cmpuint(size, ==, CVD_CONTROL_MAX_MESSAGE);
+    while (n_sent < size) {
+        wait_for(peer, G_IO_OUT);
+        gssize n = send(peer, blob + n_sent, size - n_sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+        g_assert_cmpint(n, >, 0);
+        n_sent += (gsize)n;
+    }
+    assert_answer(peer, G_DBUS_MESSAGE_TYPE_METHOD_RETURN);
 }
 
-/* Returns: how long the details of a signal are whose body has that size */
-static gsize details_for(gsize size)
+/* Whatever the bytes of a message are, GLib says so in an error, or it is answered. */
+static void test_scrambled_messages(Fixture *f, gconstpointer data)
 {
-    g_autofree char *text = g_strnfill(size, 'x');
-    g_autoptr(GVariant) body = g_variant_ref_sink(g_variant_new("(ss)", "NOISE", text));
+    g_autoptr(GDBusMessage) message =
+        g_dbus_message_new_method_call(NULL, OBJECT_PATH, INTERFACE, "Qmp");
+    gsize size;
 
-    return size - (g_variant_get_size(body) - size);
+    g_dbus_message_set_serial(message, 1);
+    g_dbus_message_set_body(message, g_variant_new("(s)", "{}"));
+    g_autofree guchar *blob = g_dbus_message_to_blob(message, &size, 0, NULL);
+    for (guint i = 0; i < 2000; i++) {
+        g_autofree guchar *bytes = g_memdup2(blob, size);
+        cvd_autofd peer = join(f);
+        bytes[g_test_rand_int_range(16, (gint32)size)] = (guchar)g_test_rand_int();
+        bytes[g_test_rand_int_range(0, (gint32)size)] = (guchar)g_test_rand_int();
+        test_send(peer, bytes, size, -1);
+        shutdown(peer, SHUT_WR);
+        assert_end(peer);
+    }
+    g_assert_cmpuint(test_log_count("a connection is closed"), <=, 10 * 60);
+    cvd_autofd peer = join(f);
+    assert_served(peer);
+}
+
+/* ---- What a peer does not read ---- */
+
+static gsize get_size(const char *details)
+{
+    g_autoptr(GDBusMessage) message =
+        g_dbus_message_new_signal(OBJECT_PATH, INTERFACE, "GuestEvent");
+    gsize size;
+
+    g_dbus_message_set_body(message, g_variant_new("(ss)", "NOISE", details));
+    g_dbus_message_set_serial(message, 1);
+    g_free(g_dbus_message_to_blob(message, &size, 0, NULL));
+    return size;
+}
+
+/* Emits a signal that is a message of that size. */
+static void emit(Fixture *f, gsize size)
+{
+    g_autofree char *text = g_strnfill(size - get_size(""), 'x');
+
+    g_assert_cmpuint(get_size(text), ==, size);
+    cvd_control_guest_event(f->control, "NOISE", text);
 }
 
 /* As many bytes as may wait, in two messages, and then one byte more. */
 static void test_byte_limit(Fixture *f, gconstpointer data)
 {
-    const gsize half = CVD_CONTROL_MAX_UNREAD_BYTES / 2;
+    const gsize half = CVD_CONTROL_MAX_UNREAD / 2;
     const gsize n_more = GPOINTER_TO_SIZE(data);
     cvd_autofd peer = join(f);
 
     for (guint round = 0; round < 2; round++) { /* what was read makes room */
-        begin_to_write(f, peer);
-        emit(f, details_for(half));
-        emit(f, details_for(half) + n_more);
+        emit(f, half);
+        emit(f, half + n_more);
         run_until_idle();
         g_assert_cmpint(cvd_control_has_connections(f->control), ==, n_more == 0);
-        g_assert_cmpuint(test_log_count("wait for its peer to read"), ==, n_more);
-        if (n_more > 0)
+        g_assert_cmpuint(test_log_count("waits for its peer to read"), ==, n_more);
+        if (n_more > 0) {
+            wait_for(peer, G_IO_HUP);
             return;
-        for (guint i = 0; i < 3; i++)
+        }
+        for (guint i = 0; i < 2; i++)
             assert_answer(peer, G_DBUS_MESSAGE_TYPE_SIGNAL);
     }
     assert_served(peer);
 }
 
-/* The answers of QEMU are counted as well, and those about properties. */
-static void test_byte_limit_of_answers(Fixture *f, gconstpointer data)
+/* It is not served before it has read what there is for it, and then is. */
+static void test_calls_wait(Fixture *f, gconstpointer data)
 {
     cvd_autofd peer = join(f);
 
-    begin_to_write(f, peer);
-    emit(f, details_for(CVD_CONTROL_MAX_UNREAD_BYTES));
+    emit(f, CVD_CONTROL_MAX_UNREAD);
     run_until_idle();
-    g_assert_true(cvd_control_has_connections(f->control));
-    call_with(peer, data);
-    test_iterate_until(NULL, !cvd_control_has_connections(f->control));
-    g_assert_cmpuint(test_log_count("wait for its peer to read"), ==, 1);
+    call(peer, OBJECT_PATH, "Stop", 0);
+    run_until_idle();
+    g_assert_cmpuint(f->n_asked, ==, 0);
+    assert_answer(peer, G_DBUS_MESSAGE_TYPE_SIGNAL);
+    assert_answer(peer, G_DBUS_MESSAGE_TYPE_METHOD_RETURN);
+    g_assert_cmpuint(f->n_asked, ==, 1);
 }
 
-/* Who reads late, but before the limit, gets all of it. */
-static void test_late_reader(Fixture *f, gconstpointer data)
+/* Of calls that take their time some are carried out at once; the others wait, without the peer
+ * having to send anything more. */
+static void test_calls_at_once(Fixture *f, gconstpointer data)
 {
     cvd_autofd peer = join(f);
 
-    begin_to_write(f, peer);
-    for (guint i = 0; i < CVD_CONTROL_MAX_UNREAD; i++)
-        emit(f, 1);
-    for (guint i = 0; i < CVD_CONTROL_MAX_UNREAD + 1; i++)
-        assert_answer(peer, G_DBUS_MESSAGE_TYPE_SIGNAL);
-    assert_served(peer);
-}
-
-/* GDBus answers a call to an object that is not there even if no answer is expected. That must not
- * make room for more signals than others have. */
-static void test_no_reply_expected(Fixture *f, gconstpointer data)
-{
-    cvd_autofd peer = join(f);
-
-    for (guint i = 0; i < 2 * CVD_CONTROL_MAX_UNREAD; i++) {
-        call(peer, "/nothing", "Stop", G_DBUS_MESSAGE_FLAGS_NO_REPLY_EXPECTED);
-        assert_answer(peer, G_DBUS_MESSAGE_TYPE_ERROR);
+    for (guint i = 0; i < CVD_CONTROL_MAX_CALLS + 2; i++)
+        call(peer, OBJECT_PATH, "Reset", 0);
+    run_until_idle();
+    g_assert_cmpuint(f->unanswered.length, ==, CVD_CONTROL_MAX_CALLS);
+    for (guint i = 0; i < CVD_CONTROL_MAX_CALLS + 2; i++) {
+        cvd_control_call_finish(g_queue_pop_head(&f->unanswered), NULL, NULL);
+        run_until_idle();
+        assert_answer(peer, G_DBUS_MESSAGE_TYPE_METHOD_RETURN);
     }
-    begin_to_write(f, peer);
-    for (guint i = 0; i <= CVD_CONTROL_MAX_UNREAD; i++)
-        emit(f, 1);
-    run_until_idle();
-    g_assert_false(cvd_control_has_connections(f->control));
+    g_assert_cmpuint(f->unanswered.length, ==, 0);
 }
 
-/* Such calls are carried out, and answered, like others: any number of them. */
+/* Such calls are carried out; the only answer is that to the call behind them. */
 static void test_calls_without_reply(Fixture *f, gconstpointer data)
 {
     cvd_autofd peer = join(f);
 
-    for (guint i = 0; i < 2 * CVD_CONTROL_MAX_UNREAD; i++) {
+    for (guint i = 0; i < 10; i++)
         call(peer, OBJECT_PATH, "Stop", G_DBUS_MESSAGE_FLAGS_NO_REPLY_EXPECTED);
-        assert_answer(peer, G_DBUS_MESSAGE_TYPE_METHOD_RETURN);
-        g_assert_cmpuint(f->n_asked, ==, i + 1);
-    }
+    call(peer, "/nothing", "Stop", G_DBUS_MESSAGE_FLAGS_NO_REPLY_EXPECTED);
+    call(peer, "/nothing", "Stop", 0);
+    assert_answer(peer, G_DBUS_MESSAGE_TYPE_ERROR);
+    g_assert_cmpuint(f->n_asked, ==, 10);
 }
 
 /* ---- Descriptors ---- */
@@ -470,18 +556,17 @@ int main(int argc, char **argv)
     g_test_add_func("/control-peer/no-descriptor-left", test_no_descriptor_left);
     add("/control-peer/only-external-authentication", test_mechanisms);
     add("/control-peer/time-limit-of-authentication", test_time_limit);
-    add("/control-peer/256-unread-signals-and-one-more", test_limit);
+    add("/control-peer/identities", test_identities);
+    add("/control-peer/bad-authentication", test_bad_authentication);
+    add("/control-peer/end-right-after-authentication", test_end_after_authentication);
+    add("/control-peer/bad-header", test_bad_header);
+    add("/control-peer/message-of-1-mib", test_longest_message);
+    add("/control-peer/scrambled-messages", test_scrambled_messages);
     g_test_add("/control-peer/2-mib-unread", Fixture, NULL, set_up, test_byte_limit, tear_down);
     g_test_add("/control-peer/2-mib-unread-and-one-more", Fixture, GSIZE_TO_POINTER(1), set_up,
                test_byte_limit, tear_down);
-    g_test_add("/control-peer/unread-answer-of-qemu", Fixture, "Qmp", set_up,
-               test_byte_limit_of_answers, tear_down);
-    g_test_add("/control-peer/unread-property", Fixture, "Get", set_up, test_byte_limit_of_answers,
-               tear_down);
-    g_test_add("/control-peer/unread-properties", Fixture, "GetAll", set_up,
-               test_byte_limit_of_answers, tear_down);
-    add("/control-peer/late-reader", test_late_reader);
-    add("/control-peer/no-reply-expected", test_no_reply_expected);
+    add("/control-peer/calls-wait-for-a-peer-that-does-not-read", test_calls_wait);
+    add("/control-peer/16-calls-at-once-and-more", test_calls_at_once);
     add("/control-peer/calls-without-reply", test_calls_without_reply);
     add("/control-peer/unwanted-descriptors", test_unwanted_descriptors);
     return g_test_run();

@@ -4,7 +4,7 @@
  * not speak D-Bus well, or at all. The test's own thread is the launcher's main loop.
  */
 #include "launcher/control.h"
-#include "launcher/control-peer.h"
+#include "control/peer.h"
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -88,9 +88,16 @@ static char *report(int *window_fd, GError **error, gpointer data)
     return g_strdup("{}");
 }
 
+static void list_clients(GVariantBuilder *clients, gpointer data)
+{
+    g_variant_builder_add(clients, "(uustbb)", 1234, 1000, "sensors", (guint64)5000000, FALSE,
+                          TRUE);
+}
+
 static void set_up(Fixture *f, gconstpointer data)
 {
-    static const CvdControlHandlers handlers = {get_status, execute, qmp, open_console, report};
+    static const CvdControlHandlers handlers = {get_status,   execute, qmp,
+                                                open_console, report,  list_clients};
     g_autoptr(GError) error = NULL;
 
     test_log_forget();
@@ -300,6 +307,57 @@ static gpointer listen_to(gpointer data)
     return NULL;
 }
 
+static gpointer ask_for_clients(gpointer data)
+{
+    g_autoptr(CvdDBusInstance1) proxy = open_proxy(data);
+    g_autoptr(GVariant) clients = NULL;
+
+    g_assert_true(cvd_dbus_instance1_call_list_clients_sync(proxy, &clients, NULL, NULL));
+    g_autofree char *text = g_variant_print(clients, FALSE);
+    g_assert_cmpstr(text, ==, "[(1234, 1000, 'sensors', 5000000, false, true)]");
+    return NULL;
+}
+
+static void test_clients(Fixture *f, gconstpointer data)
+{
+    with_client(f, ask_for_clients);
+}
+
+/* Returns: (transfer full): the type of a call's parameters */
+static GVariant *make_parameters(GDBusArgInfo **args)
+{
+    GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE_TUPLE);
+
+    for (; args != NULL && *args != NULL; args++)
+        g_variant_builder_add_value(&builder, g_variant_new_string(""));
+    return g_variant_builder_end(&builder);
+}
+
+/* Each method that the description has is there, with these parameters. */
+static gpointer call_all(gpointer data)
+{
+    g_autoptr(GDBusConnection) connection = connect_to(data, NULL);
+    GDBusMethodInfo **methods = cvd_dbus_instance1_interface_info()->methods;
+
+    for (; *methods != NULL; methods++) {
+        g_autoptr(GError) error = NULL;
+        if (strcmp((*methods)->name, "Reset") == 0) /* is not answered here */
+            continue;
+        g_autoptr(GVariant) result =
+            g_dbus_connection_call_sync(connection, NULL, "/org/cvd/Instance1", "org.cvd.Instance1",
+                                        (*methods)->name, make_parameters((*methods)->in_args),
+                                        NULL, G_DBUS_CALL_FLAGS_NONE, 10000, NULL, &error);
+        g_assert_false(g_error_matches(error, G_DBUS_ERROR, G_DBUS_ERROR_UNKNOWN_METHOD));
+        g_assert_false(g_error_matches(error, G_DBUS_ERROR, G_DBUS_ERROR_INVALID_ARGS));
+    }
+    return NULL;
+}
+
+static void test_all_methods(Fixture *f, gconstpointer data)
+{
+    with_client(f, call_all);
+}
+
 static void test_signals(Fixture *f, gconstpointer data)
 {
     cvd_control_status_changed(f->control);
@@ -404,6 +462,46 @@ static void test_crowds(Fixture *f, gconstpointer data)
     g_assert_cmpuint(test_log_count("too many connections"), ==, 1);
 }
 
+static void on_closing(CvdDBusInstance1 *instance, const char *reason, gpointer data)
+{
+    g_string_append(data, reason);
+}
+
+static void on_closed(GDBusConnection *connection, gboolean remote, GError *error, gpointer data)
+{
+    g_main_loop_quit(data);
+}
+
+/* With as many held as may be, there is room for short calls, and one that is held besides is told
+ * why it cannot be. The others are left alone. */
+static gpointer hold(gpointer data)
+{
+    CvdDBusInstance1 *held[CVD_CONTROL_MAX_HELD];
+    g_autoptr(GMainLoop) loop = g_main_loop_new(g_main_context_get_thread_default(), FALSE);
+    g_autoptr(GString) reason = g_string_new(NULL);
+
+    for (guint i = 0; i < G_N_ELEMENTS(held); i++)
+        held[i] = open_proxy(data);
+    look(data);
+    g_autoptr(CvdDBusInstance1) one_more = open_proxy(data);
+    GDBusConnection *connection = g_dbus_proxy_get_connection(G_DBUS_PROXY(one_more));
+    g_signal_connect(one_more, "closing", G_CALLBACK(on_closing), reason);
+    g_signal_connect(connection, "closed", G_CALLBACK(on_closed), loop);
+    g_main_loop_run(loop);
+    g_assert_cmpstr(reason->str, ==, "as many connections are held open already as may be");
+    for (guint i = 0; i < G_N_ELEMENTS(held); i++) {
+        g_assert_true(cvd_dbus_instance1_call_stop_sync(held[i], NULL, NULL));
+        g_object_unref(held[i]);
+    }
+    return NULL;
+}
+
+static void test_held(Fixture *f, gconstpointer data)
+{
+    with_client(f, hold);
+    g_assert_cmpuint(test_log_count("held open already"), ==, 1);
+}
+
 /* Returns: a connection that has authenticated, and of which nobody reads any more */
 static int authenticate_by_hand(const Fixture *f)
 {
@@ -424,19 +522,23 @@ static int authenticate_by_hand(const Fixture *f)
     return fd;
 }
 
-/* Whose answers have filled the socket, and then what may wait behind it, is thrown out. */
+/* Of one that does not read its answers no more calls are taken; others notice nothing. */
 static gpointer call_without_reading(gpointer data)
 {
     cvd_autofd fd = authenticate_by_hand(data);
     g_autoptr(GDBusMessage) call = g_dbus_message_new_method_call(
         NULL, "/org/cvd/Instance1", "org.freedesktop.DBus.Introspectable", "Introspect");
+    struct timeval patience = {.tv_sec = 1};
 
+    g_assert_no_errno(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience));
     for (guint serial = 1; serial < 1000000; serial++) {
         gsize size;
         g_dbus_message_set_serial(call, serial);
         g_autofree guchar *blob = g_dbus_message_to_blob(call, &size, 0, NULL);
-        if (send(fd, blob, size, MSG_NOSIGNAL) < 0)
-            return look(data); /* others have not been */
+        if (send(fd, blob, size, MSG_NOSIGNAL) < 0) {
+            g_assert_cmpint(errno, ==, EAGAIN);
+            return look(data);
+        }
     }
     g_error("so many calls, and nobody minds");
 }
@@ -470,7 +572,7 @@ static gpointer authenticate_and_sleep(gpointer data)
 static void test_signals_are_not_read(Fixture *f, gconstpointer data)
 {
     with_client(f, authenticate_and_sleep);
-    g_assert_cmpuint(test_log_count("wait for its peer to read them"), ==, 1);
+    g_assert_cmpuint(test_log_count("waits for its peer to read it"), ==, 1);
     with_client(f, look);
 }
 
@@ -580,7 +682,10 @@ int main(int argc, char **argv)
     add("/control/signals", test_signals);
     add("/control/misuse", test_misuse);
     add("/control/nonsense", test_nonsense);
-    add("/control/16-connections-and-one-more", test_crowds);
+    add("/control/32-connections-and-one-more", test_crowds);
+    add("/control/16-held-and-one-more", test_held);
+    add("/control/clients", test_clients);
+    add("/control/methods-are-those-of-the-interface", test_all_methods);
     add("/control/signals-are-not-read", test_signals_are_not_read);
     add("/control/answers-are-not-read", test_answers_are_not_read);
     add("/control/late-answer", test_late_answer);

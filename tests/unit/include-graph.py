@@ -3,7 +3,7 @@
 """Which room includes what of which other, against the project's rules. Argument: the source directory.
 
 base <- server <- launcher, base <- client, base <- vm, base <- tool <- ctl and the client's
-tool; control/ holds the D-Bus interface of launcher and ctl; the guest knows the window's ABI and nothing
+tool; control/ holds the D-Bus interface of launcher and ctl, and the bytes of its connections; the guest knows the window's ABI and nothing
 else; vm/ and agent/ use those parts of the guest that know no hardware. Only launcher/launch* includes
 server/server.h, and nothing inside server/ but the server itself does: endpoints report upwards and
 never include their owner. The layout and the other pure parts know no sockets and no files.
@@ -18,7 +18,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]', re.MULTILINE)
 ROOMS = {
     "base": set(),
     "server": {"base"},
-    "control": set(),
+    "control": {"base"},
     "launcher": {"base", "control", "server"},
     "ctl": {"base", "control", "tool"},
     "tool": {"base"},
