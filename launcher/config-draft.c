@@ -6,8 +6,8 @@
 #include "launcher/config-draft.h"
 
 #include "launcher/config-access.h"
+#include "launcher/lifecycle/restart-policy.h"
 #include "launcher/qemu-config.h"
-#include "launcher/restart-policy.h"
 #include "server/listener.h"
 
 #include <string.h>
@@ -172,7 +172,7 @@ static const CvdField lifecycle_fields[] = {
      .read = cvd_read_uint,
      .offset = AT(config.restart_limit),
      .min = 0,
-     .max = 1000},
+     .max = CVD_RESTART_MAX_LIMIT},
     {.key = "restart_delay_ms",
      .read = cvd_read_uint,
      .offset = AT(config.restart_delay_ms),

@@ -19,7 +19,7 @@ static void get_status(CvdControlStatus *status, gpointer data)
     gint64 now_us = g_get_monotonic_time();
 
     *status = (CvdControlStatus){
-        .state = cvd_launch_get_state_name(launch),
+        .state = cvd_state_get_name(cvd_launch_get_state(launch)),
         .reason = launch->reason,
         .vm_pid = launch->vm != NULL
                       ? (guint)cvd_qemu_process_get_pid(cvd_vm_get_process(launch->vm))
@@ -30,17 +30,63 @@ static void get_status(CvdControlStatus *status, gpointer data)
     };
 }
 
-static void refuse(CvdControlCall *take_call, const CvdLaunch *launch, const char *what)
+/* ---- Verbs ---- */
+
+static const char *const verb_names[] = {
+    [CVD_CONTROL_STOP] = "stop",     [CVD_CONTROL_RESTART] = "restart",
+    [CVD_CONTROL_RESET] = "reset",   [CVD_CONTROL_PAUSE] = "pause",
+    [CVD_CONTROL_RESUME] = "resume", [CVD_CONTROL_POWER_BUTTON] = "power-button",
+};
+
+/* A call that is answered when the guest is as its caller wants it. */
+typedef struct {
+    CvdControlCall *call;
+    CvdControlVerb verb;
+    guint n_resets; /* of the guest, when it came */
+} WaitingCall;
+
+GArray *cvd_launch_calls_new(void)
+{
+    return g_array_new(FALSE, FALSE, sizeof(WaitingCall));
+}
+
+static void refuse(CvdControlCall *take_call, const CvdLaunch *launch, CvdControlVerb verb,
+                   const char *why)
 {
     g_autoptr(GError) error = g_error_new(
-        CVD_ERROR, CVD_ERROR_BUSY, "%s: the instance is %s; wait until it is %s", what,
-        cvd_launch_get_state_name(launch), strcmp(what, "resume") == 0 ? "paused" : "running");
+        CVD_ERROR, CVD_ERROR_BUSY, "%s: the instance is %s%s%s", verb_names[verb],
+        cvd_state_get_name(cvd_launch_get_state(launch)), why[0] != '\0' ? "; " : "", why);
+
     cvd_control_call_finish(take_call, NULL, error);
 }
 
 static void finish(CvdControlCall *take_call)
 {
     cvd_control_call_finish(take_call, NULL, NULL);
+}
+
+void cvd_launch_answer_calls(CvdLaunch *launch)
+{
+    for (guint i = launch->calls->len; i-- > 0;) {
+        WaitingCall waiting = g_array_index(launch->calls, WaitingCall, i);
+        CvdAnswer answer =
+            cvd_lifecycle_get_answer(&launch->lifecycle, waiting.verb, waiting.n_resets);
+
+        if (answer == CVD_ANSWER_PENDING)
+            continue;
+        g_array_remove_index(launch->calls, i);
+        if (answer == CVD_ANSWER_DONE)
+            finish(waiting.call);
+        else
+            refuse(waiting.call, launch, waiting.verb, launch->reason);
+    }
+}
+
+static void await(CvdLaunch *launch, CvdControlVerb verb, CvdControlCall *take_call)
+{
+    WaitingCall waiting = {take_call, verb, launch->lifecycle.guest.n_resets};
+
+    g_array_append_val(launch->calls, waiting);
 }
 
 static void on_done(JsonNode *result, const GError *error, gpointer data)
@@ -55,61 +101,49 @@ static void on_answer(JsonNode *result, const GError *error, gpointer data)
     cvd_control_call_finish(data, reply, error);
 }
 
-static void resume(CvdLaunch *launch, CvdControlCall *take_call)
+/* QEMU refuses no reset. */
+static void on_reset(JsonNode *result, const GError *error, gpointer data)
 {
-    if (launch->lifecycle.state == CVD_STATE_RUNNING)
-        finish(take_call);
-    else if (launch->lifecycle.state == CVD_STATE_PAUSED)
-        cvd_launch_cont(launch, on_done, take_call);
-    else
-        refuse(take_call, launch, "resume");
-}
-
-static void pause_vm(CvdLaunch *launch, CvdControlCall *take_call)
-{
-    if (launch->lifecycle.state == CVD_STATE_PAUSED)
-        finish(take_call);
-    else if (launch->lifecycle.state == CVD_STATE_RUNNING)
-        cvd_qmp_execute(get_qmp(launch), "stop", NULL, on_done, take_call);
-    else
-        refuse(take_call, launch, "pause");
+    if (error != NULL)
+        g_warning("%s", error->message);
 }
 
 static void execute(CvdControlVerb verb, CvdControlCall *take_call, gpointer data)
 {
     CvdLaunch *launch = data;
-    CvdState state = launch->lifecycle.state;
 
+    CvdState state = cvd_launch_get_state(launch);
+
+    if (!cvd_lifecycle_may(verb, state)) {
+        refuse(take_call, launch, verb,
+               state < CVD_STATE_STOPPING || state == CVD_STATE_RESTARTING
+                   ? "wait until it is running"
+                   : "start it again when it has ended");
+        return;
+    }
     switch (verb) {
     case CVD_CONTROL_STOP:
         cvd_launch_handle(launch, CVD_EVENT_STOP_REQUESTED);
         finish(take_call);
         return;
     case CVD_CONTROL_RESTART:
-        if (launch->lifecycle.is_stop_asked || state == CVD_STATE_ENDED) {
-            refuse(take_call, launch, "restart");
-            return;
-        }
         cvd_launch_handle(launch, CVD_EVENT_RESTART_REQUESTED);
         finish(take_call);
         return;
     case CVD_CONTROL_RESET:
-        if (launch->lifecycle.is_ready && !cvd_lifecycle_is_going_down(&launch->lifecycle))
-            cvd_qmp_execute(get_qmp(launch), "system_reset", NULL, on_done, take_call);
-        else
-            refuse(take_call, launch, "reset");
+        await(launch, verb, take_call);
+        cvd_qmp_execute(get_qmp(launch), "system_reset", NULL, on_reset, launch);
         return;
     case CVD_CONTROL_PAUSE:
-        pause_vm(launch, take_call);
+        await(launch, verb, take_call);
+        cvd_launch_handle(launch, CVD_EVENT_PAUSE_REQUESTED);
         return;
     case CVD_CONTROL_RESUME:
-        resume(launch, take_call);
+        await(launch, verb, take_call);
+        cvd_launch_handle(launch, CVD_EVENT_RESUME_REQUESTED);
         return;
     case CVD_CONTROL_POWER_BUTTON:
-        if (state == CVD_STATE_RUNNING)
-            cvd_qmp_execute(get_qmp(launch), "system_powerdown", NULL, on_done, take_call);
-        else
-            refuse(take_call, launch, "power-button");
+        cvd_qmp_execute(get_qmp(launch), "system_powerdown", NULL, on_done, take_call);
         return;
     }
     g_assert_not_reached();
@@ -142,7 +176,7 @@ static void qmp(const char *command, CvdControlCall *take_call, gpointer data)
     if (root != NULL && name == NULL)
         g_set_error_literal(&error, CVD_ERROR, CVD_ERROR_INVALID,
                             "expected {\"execute\": \"COMMAND\", \"arguments\": {…}}");
-    else if (root != NULL && (launch->vm == NULL || launch->lifecycle.state == CVD_STATE_LOADING))
+    else if (root != NULL && (launch->vm == NULL || !launch->lifecycle.has_answered))
         g_set_error_literal(&error, CVD_ERROR, CVD_ERROR_BUSY,
                             "QEMU does not take commands yet; wait until it runs");
     if (error != NULL)

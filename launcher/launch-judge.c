@@ -14,7 +14,7 @@ static CvdRecord make_record(const CvdLaunch *launch, const char *const *qmp_tai
     return (CvdRecord){
         .config = launch->config,
         .argv = launch->vm != NULL ? cvd_vm_get_argv(launch->vm) : NULL,
-        .state = cvd_launch_get_state_name(launch),
+        .state = cvd_state_get_name(cvd_launch_get_state(launch)),
         .reason = launch->reason,
         .qmp_tail = qmp_tail,
         .restarts = launch->n_restarts,
@@ -65,7 +65,8 @@ void cvd_launch_judge(CvdLaunch *launch)
 {
     g_free(launch->verdict.text);
     launch->verdict = cvd_verdict(&launch->lifecycle, launch->program, launch->qemu_exit);
-    launch->reason = launch->verdict.text;
+    g_free(launch->reason);
+    launch->reason = g_strdup(launch->verdict.text);
     if (launch->verdict.exit_status == 0) {
         g_message("%s", launch->verdict.text);
         return;

@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "launcher/control.h"
 #include "launcher/launch-common.h"
-#include "launcher/lifecycle.h"
+#include "launcher/lifecycle/lifecycle.h"
 #include "launcher/vm.h"
 
 G_BEGIN_DECLS
@@ -20,7 +20,10 @@ typedef struct {
     const CvdQemuTools *tools;
     char *program; /* QEMU's name, for messages */
     CvdLifecycle lifecycle;
-    const char *reason; /* for its state: owned by `verdict`, or static */
+    GArray *inputs; /* events that wait until an earlier one is handled */
+    GArray *calls;  /* those who wait until the guest is paused, resumed or reset */
+    char *reason;   /* for its state */
+    char *fault;    /* what QEMU said last of a fault, NULL = nothing */
     GMainLoop *loop;
     GSource *timer;
     CvdHost host;
@@ -33,29 +36,41 @@ typedef struct {
     /* Of the VM that there is, or was last: */
     CvdVm *vm; /* NULL before the first */
     gint64 start_time_us;
-    gint64 ready_time_us;  /* 0 before */
-    gboolean is_all_sent;  /* the hand-over has left the server */
+    gint64 ready_time_us;     /* 0 before */
+    gboolean is_all_sent;     /* the hand-over has left the server */
+    GSource *hand_over_timer; /* until the next look at whether QEMU has read it */
+    guint look_ms;
     CvdExit qemu_exit;     /* once it is gone */
     CvdVerdict verdict;    /* likewise */
     guint n_restarts;      /* VMs before it */
     gboolean is_exit_told; /* systemd knows of the end */
 
-    CvdLogLimit reset_log_limit;
+    CvdLogLimit log_limit; /* of what a guest can provoke */
 } CvdLaunch;
 
 /** cvd_launch_handle: takes a step of the lifecycle and carries it out */
 void cvd_launch_handle(CvdLaunch *launch, CvdEvent event);
 
-/**
- * cvd_launch_get_state_name:
- *
- * Returns: (transfer none): as cvd_lifecycle_get_state_name(), and of a launch that has ended
- *   whether it was judged a failure
- */
-const char *cvd_launch_get_state_name(const CvdLaunch *launch);
+/** cvd_launch_handle_status: the same with %CVD_EVENT_STATUS; @status: reply to `query-status` */
+void cvd_launch_handle_status(CvdLaunch *launch, JsonNode *status);
 
-/** cvd_launch_cont: resumes the guest, with its bus-master bit if that is configured */
-void cvd_launch_cont(CvdLaunch *launch, CvdQmpReply reply, gpointer user_data);
+/** cvd_launch_set_fault: @text: (nullable): what QEMU said of a fault that may follow */
+void cvd_launch_set_fault(CvdLaunch *launch, const char *text);
+
+/** cvd_launch_get_state: Returns: as cvd_lifecycle_get_state(), or failed */
+CvdState cvd_launch_get_state(const CvdLaunch *launch);
+
+/** cvd_launch_hand_over: reports %CVD_EVENT_HANDED_OVER once QEMU has read all that was sent */
+void cvd_launch_hand_over(CvdLaunch *launch);
+
+/** cvd_launch_vm_handlers: what QEMU says */
+extern const CvdVmHandlers cvd_launch_vm_handlers;
+
+/** cvd_launch_calls_new: Returns: (transfer full): no calls yet */
+GArray *cvd_launch_calls_new(void);
+
+/** cvd_launch_answer_calls: answers those whose wish has come true, or cannot any more */
+void cvd_launch_answer_calls(CvdLaunch *launch);
 
 /** cvd_launch_control_handlers: what the control interface can do to a launch */
 extern const CvdControlHandlers cvd_launch_control_handlers;

@@ -12,10 +12,11 @@
 #include "launcher/notify.h"
 
 #include <malloc.h>
-#include <string.h>
 
-/* Of a reason that QEMU gives, in bytes; those that there are are far shorter. */
-#define MAX_REASON 64
+typedef struct {
+    CvdEvent event;
+    CvdRunState run_state;
+} Input;
 
 static CvdQmp *get_qmp(const CvdLaunch *launch)
 {
@@ -30,171 +31,138 @@ static CvdQemuProcess *get_process(const CvdLaunch *launch)
 /* ---- Actions ---- */
 
 /* A connection that has ended refuses nothing; that it has ended is an event of its own. */
-static void report_failure(CvdLaunch *launch, const char *command, const GError *error)
+static void on_command(JsonNode *result, const GError *error, gpointer data)
 {
-    if (g_error_matches(error, CVD_ERROR, CVD_ERROR_CLOSED))
-        return;
-    g_warning("%s: %s", command, error->message);
-    cvd_launch_handle(launch, CVD_EVENT_COMMAND_FAILED);
-}
+    CvdLaunch *launch = data;
 
-static void on_cont(JsonNode *result, const GError *error, gpointer data)
-{
-    if (error == NULL)
-        cvd_launch_handle(data, CVD_EVENT_CONT_DONE);
-    else
-        report_failure(data, "cont", error);
-}
-
-static void on_stop(JsonNode *result, const GError *error, gpointer data)
-{
-    if (error == NULL)
-        cvd_launch_handle(data, CVD_EVENT_STOP_DONE);
-    else
-        report_failure(data, "stop", error);
-}
-
-static void on_powerdown(JsonNode *result, const GError *error, gpointer data)
-{
-    if (error != NULL)
-        report_failure(data, "system_powerdown", error);
-}
-
-/*
- * When every byte of the hand-over has left the socket QEMU may still be about to act on the last:
- * one more answer shows that its main loop has come round.
- */
-static void on_settled(JsonNode *result, const GError *error, gpointer data)
-{
-    if (error == NULL)
-        cvd_launch_handle(data, CVD_EVENT_HANDED_OVER);
+    if (error == NULL) {
+        cvd_launch_handle(launch, CVD_EVENT_COMMAND_DONE);
+    } else if (!g_error_matches(error, CVD_ERROR, CVD_ERROR_CLOSED)) {
+        g_warning("%s", error->message);
+        cvd_launch_set_fault(launch, error->message);
+        cvd_launch_handle(launch, CVD_EVENT_COMMAND_FAILED);
+    }
 }
 
 static void on_status(JsonNode *result, const GError *error, gpointer data)
 {
-    CvdLaunch *launch = data;
-
-    if (error != NULL)
-        return; /* QMP's `closed` follows */
-    cvd_qmp_execute(get_qmp(launch), "query-status", NULL,
-                    cvd_server_vm_has_read_all(launch->host.server) ? on_settled : on_status,
-                    launch);
-}
-
-static void hand_over(CvdLaunch *launch)
-{
-    if (launch->is_all_sent && launch->lifecycle.state == CVD_STATE_HANDING_OVER)
-        on_status(NULL, NULL, launch);
-}
-
-typedef struct {
-    CvdLaunch *launch;
-    CvdQmpReply reply;
-    gpointer user_data;
-} Cont;
-
-static void on_bus_master(JsonNode *result, const GError *error, gpointer data)
-{
-    g_autofree Cont *cont = data;
-
-    if (error != NULL)
-        cont->reply(NULL, error, cont->user_data);
-    else if (!cvd_lifecycle_may_cont(&cont->launch->lifecycle))
-        cont->reply(result, NULL, cont->user_data); /* meanwhile it is to stay stopped */
+    if (error == NULL)
+        cvd_launch_handle_status(data, result);
     else
-        cvd_qmp_execute(get_qmp(cont->launch), "cont", NULL, cont->reply, cont->user_data);
+        on_command(result, error, data);
 }
 
-/* Power-on and reset clear the device's command register. */
-void cvd_launch_cont(CvdLaunch *launch, CvdQmpReply reply, gpointer user_data)
+static void send_command(CvdLaunch *launch)
 {
-    if (!launch->config->ivshmem_force_bus_master) {
-        cvd_qmp_execute(get_qmp(launch), "cont", NULL, reply, user_data);
+    switch (launch->lifecycle.guest.command) {
+    case CVD_COMMAND_NONE:
+        return;
+    case CVD_COMMAND_STATUS:
+        cvd_qmp_execute(get_qmp(launch), "query-status", NULL, on_status, launch);
+        return;
+    case CVD_COMMAND_BUS_MASTER:
+        cvd_bus_master_enable(get_qmp(launch), launch->config->ivshmem_slot, on_command, launch);
+        return;
+    case CVD_COMMAND_CONT:
+        cvd_qmp_execute(get_qmp(launch), "cont", NULL, on_command, launch);
+        return;
+    case CVD_COMMAND_STOP:
+        cvd_qmp_execute(get_qmp(launch), "stop", NULL, on_command, launch);
         return;
     }
-    Cont *cont = g_new(Cont, 1);
-    *cont = (Cont){.launch = launch, .reply = reply, .user_data = user_data};
-    cvd_bus_master_enable(get_qmp(launch), launch->config->ivshmem_slot, on_bus_master, cont);
+    g_assert_not_reached();
 }
 
-static void on_bus_master_while_paused(JsonNode *result, const GError *error, gpointer data)
+/* What does not come true is seen by its time limit. */
+static void on_way_down(JsonNode *result, const GError *error, gpointer data)
 {
-    if (error != NULL)
-        report_failure(data, "ivshmem.force_bus_master", error);
+    if (error != NULL && !g_error_matches(error, CVD_ERROR, CVD_ERROR_CLOSED))
+        g_warning("%s", error->message);
 }
 
-static void reset_signals(CvdLaunch *launch)
+static void send(CvdLaunch *launch, const char *command)
+{
+    cvd_qmp_execute(get_qmp(launch), command, NULL, on_way_down, launch);
+}
+
+static void hold_clients(CvdLaunch *launch)
+{
+    if (cvd_log_limit_pass(&launch->log_limit, g_get_monotonic_time()))
+        g_message("guest was reset");
+    cvd_server_hold_clients(launch->host.server);
+}
+
+static void clear_signals(CvdLaunch *launch)
 {
     g_autoptr(GError) error = NULL;
 
-    if (cvd_log_limit_pass(&launch->reset_log_limit, g_get_monotonic_time()))
-        g_message("guest was reset");
-    cvd_server_hold_clients(launch->host.server);
     if (!cvd_server_clear_signals(launch->host.server, &error))
         g_warning("%s", error->message);
-    cvd_server_admit_clients(launch->host.server);
-    /* Whoever resumes it does so without us. */
-    if (launch->lifecycle.state == CVD_STATE_PAUSED && launch->config->ivshmem_force_bus_master)
-        cvd_bus_master_enable(get_qmp(launch), launch->config->ivshmem_slot,
-                              on_bus_master_while_paused, launch);
+}
+
+static void on_kvm(JsonNode *result, const GError *error, gpointer data)
+{
+    if (result == NULL || !JSON_NODE_HOLDS_OBJECT(result))
+        return;
+    JsonObject *kvm = json_node_get_object(result);
+    if (!json_object_get_boolean_member_with_default(kvm, "enabled", TRUE))
+        g_warning("QEMU could not use kvm and runs the guest with the next accelerator of "
+                  "qemu.accel; QEMU's output says why");
 }
 
 static void announce_ready(CvdLaunch *launch)
 {
+    const char *first_accel = launch->tools->accel[0];
+
     launch->ready_time_us = g_get_monotonic_time();
     double ms = (double)(launch->ready_time_us - launch->start_time_us) / 1000;
+    CvdState state = cvd_lifecycle_get_state(&launch->lifecycle);
 
-    if (launch->lifecycle.state == CVD_STATE_PAUSED)
+    if (state == CVD_STATE_RUNNING)
+        g_message("running after %.0f ms", ms);
+    else if (launch->lifecycle.start_paused)
         g_message("paused after %.0f ms, ready for a debugger", ms);
     else
-        g_message("running after %.0f ms", ms);
+        g_message("%s after %.0f ms", cvd_state_get_name(state), ms);
+    if (first_accel != NULL && g_str_has_prefix(first_accel, "kvm"))
+        cvd_qmp_execute(get_qmp(launch), "query-kvm", NULL, on_kvm, launch);
     cvd_vm_start_heartbeat(launch->vm);
     cvd_notify("READY=1");
     /* Parsing left free pages behind that would stay ours for as long as the VM runs. */
     malloc_trim(0);
 }
 
-static void tell_restart(const CvdLaunch *launch, int delay_ms)
+static void report_end(CvdLaunch *launch)
 {
-    const CvdRestartPolicy *policy = &launch->lifecycle.restarts;
+    const CvdPolicy *policy = &launch->lifecycle.policy;
+    gint64 delay_us = policy->due_us - launch->lifecycle.last_us;
 
-    if (launch->verdict.exit_status == 0)
-        g_message("restarting");
+    cvd_launch_judge(launch);
+    if (policy->is_counted)
+        g_message("restarting in %g s (failure %u of %u within 10 minutes)",
+                  (double)(delay_us / 1000) / 1000,
+                  cvd_restart_policy_get_n_failures(&policy->restarts), policy->restarts.limit);
     else
-        g_message("restarting in %g s (failure %u of %u within 10 minutes)", delay_ms / 1000.0,
-                  cvd_restart_policy_get_n_failures(policy), policy->limit);
+        g_message("restarting");
+    launch->ready_time_us = 0;
+    launch->qemu_exit = (CvdExit){.is_known = TRUE}; /* told, and nothing to tell of again */
 }
 
 /* The next VM must not find what this one left in the window and the doorbells. */
-static void renew(CvdLaunch *launch, int delay_ms)
+static gboolean renew(CvdLaunch *launch)
 {
     g_autoptr(GError) error = NULL;
 
-    cvd_launch_judge(launch);
-    tell_restart(launch, delay_ms);
-    launch->ready_time_us = 0;
-    launch->qemu_exit = (CvdExit){.is_known = TRUE}; /* told, and nothing to tell of again */
     cvd_server_disconnect_vm(launch->host.server);
-    if (!cvd_server_renew(launch->host.server, &error)) {
-        g_critical("%s", error->message);
-        cvd_launch_handle(launch, CVD_EVENT_START_FAILED);
-    }
+    if (cvd_server_renew(launch->host.server, &error))
+        return TRUE;
+    g_critical("%s", error->message);
+    cvd_launch_handle(launch, CVD_EVENT_RENEW_FAILED);
+    return FALSE;
 }
-
-static void on_qmp_ready(gpointer data);
-static void on_qmp_event(const char *name, JsonObject *event_data, gpointer data);
-static void on_qmp_closed(const GError *error, gpointer data);
-static void on_unresponsive(gpointer data);
-static void on_qemu_exited(CvdExit how, gpointer data);
 
 static gboolean start_vm(CvdLaunch *launch, GError **error)
 {
-    static const CvdVmHandlers handlers = {
-        .qmp = {on_qmp_ready, on_qmp_event, on_qmp_closed},
-        .unresponsive = on_unresponsive,
-        .exited = on_qemu_exited,
-    };
-
     g_clear_pointer(&launch->vm, cvd_vm_free);
     launch->qemu_exit = (CvdExit){0};
     launch->is_all_sent = FALSE;
@@ -202,7 +170,7 @@ static gboolean start_vm(CvdLaunch *launch, GError **error)
     if (ivshmem_fd < 0)
         return FALSE;
     launch->vm = cvd_vm_start(launch->config, launch->tools, ivshmem_fd, launch->qemu_log,
-                              launch->console, &handlers, launch, error);
+                              launch->console, &cvd_launch_vm_handlers, launch, error);
     return launch->vm != NULL;
 }
 
@@ -221,37 +189,63 @@ static void start_again(CvdLaunch *launch)
     }
 }
 
-/* ---- Events ---- */
-
-static gboolean on_timer(gpointer data)
+static void carry_out(CvdLaunch *launch, guint actions)
 {
-    CvdLaunch *launch = data;
-
-    cvd_source_clear(&launch->timer);
-    cvd_launch_handle(launch, CVD_EVENT_TIMER);
-    return G_SOURCE_REMOVE;
+    if (actions & CVD_ACTION_CLEAR_SIGNALS)
+        clear_signals(launch);
+    if (actions & CVD_ACTION_HOLD_CLIENTS)
+        hold_clients(launch);
+    if (actions & CVD_ACTION_REPORT_END)
+        report_end(launch);
+    gboolean has_failed = (actions & CVD_ACTION_RENEW) && !renew(launch);
+    if (actions & CVD_ACTION_ADMIT_CLIENTS)
+        cvd_server_admit_clients(launch->host.server);
+    if (actions & CVD_ACTION_HAND_OVER)
+        cvd_launch_hand_over(launch);
+    if (actions & CVD_ACTION_SEND)
+        send_command(launch);
+    if (actions & CVD_ACTION_WAKE)
+        send(launch, "system_wakeup");
+    if (actions & CVD_ACTION_POWERDOWN)
+        send(launch, "system_powerdown");
+    if (actions & CVD_ACTION_QUIT)
+        send(launch, "quit");
+    if (actions & CVD_ACTION_TERMINATE)
+        cvd_qemu_process_terminate(get_process(launch));
+    if (actions & CVD_ACTION_KILL)
+        cvd_qemu_process_kill(get_process(launch));
+    if (actions & CVD_ACTION_READY)
+        announce_ready(launch);
+    if ((actions & CVD_ACTION_START) && !has_failed)
+        start_again(launch);
+    if (actions & CVD_ACTION_END)
+        g_main_loop_quit(launch->loop);
 }
 
-static void arm_timer(CvdLaunch *launch, int timer_ms)
+/* ---- What others are told ---- */
+
+CvdState cvd_launch_get_state(const CvdLaunch *launch)
 {
-    if (timer_ms == CVD_TIMER_UNCHANGED)
-        return;
-    cvd_source_clear(&launch->timer);
-    if (timer_ms == CVD_TIMER_OFF)
-        return;
-    launch->timer = g_timeout_source_new((guint)timer_ms);
-    g_source_set_callback(launch->timer, on_timer, launch, NULL);
-    g_autoptr(GMainContext) context = g_main_context_ref_thread_default();
-    g_source_attach(launch->timer, context);
+    CvdState state = cvd_lifecycle_get_state(&launch->lifecycle);
+
+    return state == CVD_STATE_STOPPED && launch->verdict.exit_status != 0 ? CVD_STATE_FAILED
+                                                                          : state;
 }
 
-static void tell_rung(const CvdLaunch *launch, guint actions, CvdState before)
+void cvd_launch_set_fault(CvdLaunch *launch, const char *text)
 {
-    const char *state = cvd_launch_get_state_name(launch);
+    g_free(launch->fault);
+    launch->fault = g_strdup(text);
+}
 
-    if ((actions & CVD_ACTION_POWERDOWN) && before != CVD_STATE_POWERING_DOWN)
+static void tell_way_down(const CvdLaunch *launch, guint actions, CvdLadderState before)
+{
+    const char *state = cvd_state_get_name(cvd_launch_get_state(launch));
+
+    if (launch->lifecycle.ladder.state == CVD_LADDER_POWERING_DOWN &&
+        before != CVD_LADDER_POWERING_DOWN)
         g_message("%s: asked the guest to power off%s", state,
-                  launch->lifecycle.is_stop_asked ? "; ctrl-c again to quit at once" : "");
+                  launch->lifecycle.policy.is_stop_asked ? "; ctrl-c again to quit at once" : "");
     if (actions & CVD_ACTION_QUIT)
         g_message("%s: asked QEMU to quit", state);
     if (actions & CVD_ACTION_TERMINATE)
@@ -260,64 +254,112 @@ static void tell_rung(const CvdLaunch *launch, guint actions, CvdState before)
         g_message("%s: killed QEMU", state);
 }
 
-static void carry_out(CvdLaunch *launch, CvdStep step)
+/* That the guest stands still, or runs again, by itself or by somebody's hand. */
+static void tell_pause(CvdLaunch *launch, CvdState before)
 {
-    if (step.actions & CVD_ACTION_HAND_OVER)
-        hand_over(launch);
-    if (step.actions & CVD_ACTION_RESET_SIGNALS)
-        reset_signals(launch);
-    if (step.actions & CVD_ACTION_CONT)
-        cvd_launch_cont(launch, on_cont, launch);
-    if (step.actions & CVD_ACTION_STOP)
-        cvd_qmp_execute(get_qmp(launch), "stop", NULL, on_stop, launch);
-    if (step.actions & CVD_ACTION_POWERDOWN)
-        cvd_qmp_execute(get_qmp(launch), "system_powerdown", NULL, on_powerdown, launch);
-    if (step.actions & CVD_ACTION_QUIT)
-        cvd_qmp_execute(get_qmp(launch), "quit", NULL, NULL, NULL);
-    if (step.actions & CVD_ACTION_TERMINATE)
-        cvd_qemu_process_terminate(get_process(launch));
-    if (step.actions & CVD_ACTION_KILL)
-        cvd_qemu_process_kill(get_process(launch));
-    if (step.actions & CVD_ACTION_READY)
-        announce_ready(launch);
-    if (step.actions & CVD_ACTION_RENEW)
-        renew(launch, step.timer_ms);
-    if (step.actions & CVD_ACTION_START)
-        start_again(launch);
-    if (step.actions & CVD_ACTION_END)
-        g_main_loop_quit(launch->loop);
+    CvdState state = cvd_lifecycle_get_state(&launch->lifecycle);
+    gboolean is_news = state != before && before != CVD_STATE_STARTING;
+
+    if (!is_news || state > CVD_STATE_FAULTED || state == CVD_STATE_STARTING ||
+        !cvd_log_limit_pass(&launch->log_limit, g_get_monotonic_time()))
+        return;
+    if (state == CVD_STATE_FAULTED)
+        g_warning("faulted: %s; once that is mended, 'cvd-ctl resume' goes on", launch->reason);
+    else if (launch->reason[0] != '\0')
+        g_message("%s: %s", cvd_state_get_name(state), launch->reason);
+    else
+        g_message("%s again", cvd_state_get_name(state));
 }
 
-const char *cvd_launch_get_state_name(const CvdLaunch *launch)
-{
-    if (launch->lifecycle.state == CVD_STATE_ENDED && launch->verdict.exit_status != 0)
-        return "failed";
-    return cvd_lifecycle_get_state_name(&launch->lifecycle);
-}
-
-/* What others are told of the state; a VM that is gone has a verdict, which is told then. */
+/* A VM that is gone has a verdict, which is told then. */
 static void tell_state(CvdLaunch *launch)
 {
-    if (launch->lifecycle.state == CVD_STATE_ENDED)
+    CvdFollow follow = launch->lifecycle.policy.follow;
+
+    if (follow == CVD_FOLLOW_END || follow == CVD_FOLLOW_GIVE_UP)
         return;
-    if (launch->lifecycle.state != CVD_STATE_RESTARTING)
-        launch->reason = cvd_cause_to_words(&launch->lifecycle);
-    if (launch->lifecycle.is_stop_asked && !launch->is_exit_told) {
+    if (follow == CVD_FOLLOW_UNDECIDED) {
+        g_free(launch->reason);
+        launch->reason = cvd_describe_state(&launch->lifecycle, launch->fault);
+    }
+    if (launch->lifecycle.policy.is_stop_asked && !launch->is_exit_told) {
         launch->is_exit_told = TRUE;
         cvd_notify("STOPPING=1");
     }
     cvd_control_status_changed(launch->control);
 }
 
+/* ---- Steps ---- */
+
+static gboolean on_timer(gpointer data)
+{
+    CvdLaunch *launch = data;
+
+    cvd_source_clear(&launch->timer);
+    /* Before a limit is judged: QEMU may have kept it, and only we were late. */
+    if (launch->vm != NULL)
+        cvd_qmp_read_rest(get_qmp(launch));
+    cvd_launch_handle(launch, CVD_EVENT_TIMER);
+    return G_SOURCE_REMOVE;
+}
+
+static void arm_timer(CvdLaunch *launch)
+{
+    g_autoptr(GMainContext) context = g_main_context_ref_thread_default();
+    gint64 due_us = cvd_lifecycle_get_due_us(&launch->lifecycle);
+
+    if (launch->timer != NULL && due_us == g_source_get_ready_time(launch->timer))
+        return;
+    cvd_source_clear(&launch->timer);
+    if (due_us == 0)
+        return;
+    launch->timer = g_timeout_source_new(0);
+    g_source_set_ready_time(launch->timer, due_us);
+    g_source_set_callback(launch->timer, on_timer, launch, NULL);
+    g_source_attach(launch->timer, context);
+}
+
+static void step(CvdLaunch *launch, const Input *input)
+{
+    CvdState before = cvd_lifecycle_get_state(&launch->lifecycle);
+    CvdLadderState ladder_before = launch->lifecycle.ladder.state;
+    guint actions = cvd_lifecycle_step(&launch->lifecycle, input->event, input->run_state,
+                                       g_get_monotonic_time());
+
+    tell_way_down(launch, actions, ladder_before);
+    carry_out(launch, actions);
+    tell_state(launch);
+    tell_pause(launch, before);
+    cvd_launch_answer_calls(launch);
+}
+
+/* What an action leads to at once is an event that waits until all are carried out. */
+static void handle(CvdLaunch *launch, Input input)
+{
+    g_array_append_val(launch->inputs, input);
+    if (launch->inputs->len > 1)
+        return;
+    for (guint i = 0; i < launch->inputs->len; i++) {
+        Input next = g_array_index(launch->inputs, Input, i);
+        step(launch, &next);
+    }
+    g_array_set_size(launch->inputs, 0);
+    arm_timer(launch);
+}
+
 void cvd_launch_handle(CvdLaunch *launch, CvdEvent event)
 {
-    CvdState before = launch->lifecycle.state;
-    CvdStep step = cvd_lifecycle_step(&launch->lifecycle, event, g_get_monotonic_time());
+    handle(launch, (Input){.event = event});
+}
 
-    arm_timer(launch, step.timer_ms);
-    tell_rung(launch, step.actions, before);
-    carry_out(launch, step);
-    tell_state(launch);
+void cvd_launch_handle_status(CvdLaunch *launch, JsonNode *status)
+{
+    const char *name = NULL;
+
+    if (JSON_NODE_HOLDS_OBJECT(status))
+        name = json_object_get_string_member_with_default(json_node_get_object(status), "status",
+                                                          NULL);
+    handle(launch, (Input){.event = CVD_EVENT_STATUS, .run_state = cvd_run_state_parse(name)});
 }
 
 static void on_signal(gpointer data)
@@ -340,109 +382,12 @@ static void on_handed_over(CvdServer *server, gpointer data)
     CvdLaunch *launch = data;
 
     launch->is_all_sent = TRUE;
-    hand_over(launch);
+    cvd_launch_hand_over(launch);
 }
 
 static void on_vm_detached(CvdServer *server, gpointer data)
 {
     cvd_launch_handle(data, CVD_EVENT_CONNECTION_LOST);
-}
-
-static void on_qmp_ready(gpointer data)
-{
-    cvd_launch_handle(data, CVD_EVENT_QMP_READY);
-}
-
-static const char *get_text(JsonObject *event_data, const char *member)
-{
-    JsonNode *node = event_data != NULL ? json_object_get_member(event_data, member) : NULL;
-
-    return node != NULL && json_node_get_value_type(node) == G_TYPE_STRING
-               ? json_node_get_string(node)
-               : "";
-}
-
-static void on_shutdown_event(CvdLaunch *launch, JsonObject *event_data)
-{
-    cvd_lifecycle_note_shutdown(&launch->lifecycle, get_text(event_data, "reason"));
-    cvd_launch_handle(launch, CVD_EVENT_VM_SHUTDOWN);
-}
-
-/* SHUTDOWN follows if QEMU was told to exit at a panic, but it says `stop` first. */
-static void on_panic_event(CvdLaunch *launch, JsonObject *event_data)
-{
-    g_message("guest panicked");
-    if (strcmp(get_text(event_data, "action"), "poweroff") != 0)
-        return;
-    cvd_lifecycle_note_shutdown(&launch->lifecycle, "guest-panic");
-    cvd_launch_handle(launch, CVD_EVENT_VM_SHUTDOWN);
-}
-
-/* Whoever chose another action than ours, `pause`, has it. */
-static void on_watchdog_event(CvdLaunch *launch, JsonObject *event_data)
-{
-    g_message("the guest's watchdog ran out");
-    if (strcmp(get_text(event_data, "action"), "pause") == 0)
-        cvd_launch_handle(launch, CVD_EVENT_WATCHDOG);
-}
-
-static void forward_event(CvdLaunch *launch, const char *name, JsonObject *event_data)
-{
-    g_autoptr(JsonNode) node = NULL;
-    g_autofree char *text = NULL;
-
-    if (!cvd_control_has_connections(launch->control))
-        return;
-    if (event_data != NULL) {
-        node = json_node_init_object(json_node_alloc(), event_data);
-        text = json_to_string(node, FALSE);
-    }
-    cvd_control_guest_event(launch->control, name, text);
-}
-
-static void on_qmp_event(const char *name, JsonObject *event_data, gpointer data)
-{
-    static const struct {
-        const char *name;
-        CvdEvent event;
-    } events[] = {
-        {"STOP", CVD_EVENT_VM_STOPPED},
-        {"RESUME", CVD_EVENT_VM_RESUMED},
-        {"RESET", CVD_EVENT_VM_RESET},
-    };
-    CvdLaunch *launch = data;
-
-    g_debug("QMP event %s", name);
-    forward_event(launch, name, event_data);
-    if (strcmp(name, "SHUTDOWN") == 0)
-        on_shutdown_event(launch, event_data);
-    else if (strcmp(name, "GUEST_PANICKED") == 0)
-        on_panic_event(launch, event_data);
-    else if (strcmp(name, "WATCHDOG") == 0)
-        on_watchdog_event(launch, event_data);
-    for (gsize i = 0; i < G_N_ELEMENTS(events); i++)
-        if (strcmp(name, events[i].name) == 0)
-            cvd_launch_handle(launch, events[i].event);
-}
-
-static void on_qmp_closed(const GError *error, gpointer data)
-{
-    if (error != NULL)
-        g_warning("%s", error->message);
-    cvd_launch_handle(data, CVD_EVENT_CONNECTION_LOST);
-}
-
-static void on_unresponsive(gpointer data)
-{
-    cvd_launch_handle(data, CVD_EVENT_UNRESPONSIVE);
-}
-
-static void on_qemu_exited(CvdExit how, gpointer data)
-{
-    CvdLaunch *launch = data;
-
-    launch->qemu_exit = how;
-    cvd_launch_handle(launch, CVD_EVENT_QEMU_EXITED);
 }
 
 /* ---- Start and end ---- */
@@ -486,7 +431,7 @@ static gboolean start(CvdLaunch *launch, GError **error)
                                             &cvd_launch_control_handlers, launch, error);
     if (launch->control == NULL)
         return FALSE;
-    arm_timer(launch, (int)launch->lifecycle.start_timeout_ms);
+    arm_timer(launch);
     return TRUE;
 }
 
@@ -494,6 +439,7 @@ static void clear(CvdLaunch *launch, gboolean has_failed)
 {
     cvd_stop_sources_clear(&launch->stop_sources);
     cvd_source_clear(&launch->timer);
+    cvd_source_clear(&launch->hand_over_timer);
     g_clear_pointer(&launch->vm, cvd_vm_free);
     g_clear_pointer(&launch->control, cvd_control_free);
     g_clear_pointer(&launch->console, cvd_console_free);
@@ -502,8 +448,11 @@ static void clear(CvdLaunch *launch, gboolean has_failed)
     if (launch->host.server != NULL)
         g_signal_handlers_disconnect_by_data(launch->host.server, launch);
     cvd_host_stop(&launch->host, has_failed);
-    cvd_restart_policy_clear(&launch->lifecycle.restarts);
     g_clear_pointer(&launch->verdict.text, g_free);
+    g_clear_pointer(&launch->reason, g_free);
+    g_clear_pointer(&launch->fault, g_free);
+    g_array_unref(launch->inputs);
+    g_array_unref(launch->calls);
     g_clear_pointer(&launch->program, g_free);
 }
 
@@ -527,19 +476,23 @@ int cvd_launch(const CvdConfig *config, const CvdQemuTools *tools, const CvdLaun
         .tools = tools,
         .program = g_path_get_basename(tools->binary),
         .lifecycle = {.start_paused = options->paused,
+                      .wants_bus_master = config->ivshmem_force_bus_master,
                       .start_timeout_ms = config->start_timeout_s * 1000,
                       .stop = config->stop,
                       .stop_timeout_ms = config->stop_timeout_s * 1000,
-                      .on_crash = config->on_crash,
-                      .on_panic = config->on_panic,
-                      .on_reboot = config->on_reboot,
-                      .restarts = {.limit = config->restart_limit,
-                                   .first_delay_ms = config->restart_delay_ms}},
-        .reason = "",
+                      .policy = {.on_crash = config->on_crash,
+                                 .on_panic = config->on_panic,
+                                 .on_reboot = config->on_reboot,
+                                 .restarts = {.limit = config->restart_limit,
+                                              .first_delay_ms = config->restart_delay_ms}}},
+        .inputs = g_array_new(FALSE, FALSE, sizeof(Input)),
+        .calls = cvd_launch_calls_new(),
+        .reason = g_strdup(""),
         .start_time_us = g_get_monotonic_time(),
         .loop = loop,
     };
 
+    cvd_lifecycle_step(&launch.lifecycle, CVD_EVENT_STARTED, CVD_RUN_UNKNOWN, launch.start_time_us);
     if (!cvd_stop_sources_attach(&launch.stop_sources, options->timeout_s, &stop_handlers, &launch,
                                  &error) ||
         !start(&launch, &error)) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "launcher/lifecycle.h"
+#include "launcher/lifecycle/lifecycle.h"
 
 G_BEGIN_DECLS
 
@@ -40,10 +40,12 @@ typedef struct {
 CvdVerdict cvd_verdict(const CvdLifecycle *lifecycle, const char *program, CvdExit qemu);
 
 /**
- * cvd_cause_to_words:
+ * cvd_describe_state:
+ * @lifecycle: of a VM that is not gone
+ * @fault: (nullable): what QEMU said of a fault, in words
  *
- * Returns: (transfer none): why a VM goes down that is not gone yet; empty for one that does not
+ * Returns: (transfer full): why it is in its state; empty where nothing is to be said
  */
-const char *cvd_cause_to_words(const CvdLifecycle *lifecycle);
+char *cvd_describe_state(const CvdLifecycle *lifecycle, const char *fault);
 
 G_END_DECLS

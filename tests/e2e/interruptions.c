@@ -23,7 +23,8 @@ static char *client_socket(const TestSandbox *sandbox)
 
 /* What --verbose says when QEMU was spawned, greets, has negotiated, has all, goes on. */
 static const char *const steps[] = {"QMP state 0 -> 1", "QMP state 1 -> 2",
-                                    "VM: sending -> attached", "state 1 -> 2", "state 2 -> 3"};
+                                    "VM: sending -> attached", "\"execute\":\"cont\"",
+                                    ": running after"};
 
 static void interrupt_start(int number, const char *const *settings, const char *said)
 {

@@ -38,7 +38,8 @@ EXTRA = {
 GENERATED = {"control/control-interface.h"}
 
 # Files that take values and return values: nothing of the system in them.
-PURE = ["base/wire", "base/wire-client", "server/layout", "server/layout-rules", "launcher/lifecycle",
+PURE = ["base/wire", "base/wire-client", "server/layout", "server/layout-rules", "launcher/lifecycle/guest", "launcher/lifecycle/ladder",
+        "launcher/lifecycle/policy", "launcher/lifecycle/restart-policy", "launcher/lifecycle/lifecycle",
         "launcher/qemu-command"]
 SYSTEM = re.compile(r"^(sys/(?!types\.h)|unistd\.h|fcntl\.h|poll\.h|glib-unix\.h|gio/|base/fd\.h"
                     r"|server/(window|listener|server|vm-port|client-port)\.h)")

@@ -1,386 +1,634 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stories of launches: what happens, and what section 4 to 6 of the specification want done then.
+/*
+ * Stories of launches. A line is an event, the state that users see afterwards, and what is to be
+ * done; `-` is nothing. `due:N` is the timer, which must be due N ms after the event before it;
+ * `status:`, `SHUTDOWN:` and `late:` have what QEMU says, or how many ms late the timer is. Every
+ * story begins with a QEMU that was just spawned; UP brings the guest to run.
  */
 #include "launcher/verdict.h"
+#include "tests/unit/lifecycle-words.h"
 
 #include <signal.h>
+#include <string.h>
 
-#define KEEP   CVD_TIMER_UNCHANGED
-#define OFF    CVD_TIMER_OFF
-#define NOW_US 1000000
+#define MS 1000
+#define S  G_USEC_PER_SEC
+
+#define LOADED                                                                                     \
+    "qmp-ready starting hand-over;"                                                                \
+    "status:prelaunch starting -;"
+#define UP                                                                                         \
+    LOADED "handed-over starting cont;"                                                            \
+           "RESUME starting -;"                                                                    \
+           "done running ready;"
+/* From the timer that starts the next VM on. */
+#define UP_AGAIN UP
 
 typedef struct {
-    CvdEvent event;
-    CvdState state;
-    guint actions;
-    int timer_ms;
-} Chapter;
+    gboolean start_paused;
+    gboolean wants_bus_master;
+    CvdStop stop;
+    CvdOnEvent on_crash, on_panic, on_reboot;
+    guint limit; /* 0 = 5 */
+    guint n_failures;
+} Settings;
 
 typedef struct {
     const char *title;
-    CvdState from;
-    CvdStop stop;
-    gboolean start_paused;
-    CvdCause cause; /* at the end */
-    Chapter chapters[11];
+    const char *steps;
+    Settings settings;
 } Story;
 
-#define END_OF_STORY (CvdEvent)(-1)
-#define STORY_END                                                                                  \
-    {                                                                                              \
-        END_OF_STORY, 0, 0, 0                                                                      \
-    }
+#define RESTARTS .on_crash = CVD_ON_EVENT_RESTART
+#define REBOOTS  .on_reboot = CVD_ON_EVENT_RESTART
+#define PANICS   .on_panic = CVD_ON_EVENT_RESTART
 
 static const Story stories[] = {
-    {"start",
-     CVD_STATE_LOADING,
-     CVD_STOP_POWERDOWN,
-     FALSE,
-     CVD_CAUSE_NONE,
-     {{CVD_EVENT_QMP_READY, CVD_STATE_HANDING_OVER, CVD_ACTION_HAND_OVER, KEEP},
-      {CVD_EVENT_HANDED_OVER, CVD_STATE_RESUMING, CVD_ACTION_CONT, KEEP},
-      {CVD_EVENT_VM_RESUMED, CVD_STATE_RESUMING, 0, KEEP},
-      {CVD_EVENT_CONT_DONE, CVD_STATE_RUNNING, CVD_ACTION_READY, OFF},
-      STORY_END}},
+    /* Start */
+    {"start", UP, {0}},
     {"start-paused-then-a-debugger-continues",
-     CVD_STATE_LOADING,
-     CVD_STOP_POWERDOWN,
-     TRUE,
-     CVD_CAUSE_NONE,
-     {{CVD_EVENT_QMP_READY, CVD_STATE_HANDING_OVER, CVD_ACTION_HAND_OVER, KEEP},
-      {CVD_EVENT_HANDED_OVER, CVD_STATE_PAUSED, CVD_ACTION_READY, OFF},
-      {CVD_EVENT_VM_RESUMED, CVD_STATE_RUNNING, 0, KEEP},
-      {CVD_EVENT_VM_STOPPED, CVD_STATE_PAUSED, 0, KEEP},
-      STORY_END}},
+     LOADED "handed-over paused ready;"
+            "RESUME running -;"
+            "STOP paused query-status;"
+            "status:paused paused -;",
+     {.start_paused = TRUE}},
     {"start-hangs-before-the-greeting",
-     CVD_STATE_LOADING,
-     CVD_STOP_POWERDOWN,
-     FALSE,
-     CVD_CAUSE_START_TIMED_OUT,
-     {{CVD_EVENT_TIMER, CVD_STATE_TERMINATING, CVD_ACTION_TERMINATE, 2000},
-      {CVD_EVENT_TIMER, CVD_STATE_KILLING, CVD_ACTION_KILL, 800},
-      {CVD_EVENT_CONNECTION_LOST, CVD_STATE_KILLING, 0, KEEP},
-      {CVD_EVENT_QEMU_EXITED, CVD_STATE_ENDED, CVD_ACTION_END, OFF},
-      STORY_END}},
-    {"start-hangs-after-the-greeting",
-     CVD_STATE_HANDING_OVER,
-     CVD_STOP_POWERDOWN,
-     FALSE,
-     CVD_CAUSE_START_TIMED_OUT,
-     {{CVD_EVENT_TIMER, CVD_STATE_TERMINATING, CVD_ACTION_TERMINATE, 2000},
-      {CVD_EVENT_QEMU_EXITED, CVD_STATE_ENDED, CVD_ACTION_END, OFF},
-      STORY_END}},
-    {"qemu-exits-at-once",
-     CVD_STATE_LOADING,
-     CVD_STOP_POWERDOWN,
-     FALSE,
-     CVD_CAUSE_QEMU_EXITED,
-     {{CVD_EVENT_CONNECTION_LOST, CVD_STATE_EXITING, 0, 2000},
-      {CVD_EVENT_CONNECTION_LOST, CVD_STATE_EXITING, 0, KEEP},
-      {CVD_EVENT_QEMU_EXITED, CVD_STATE_ENDED, CVD_ACTION_END, OFF},
-      STORY_END}},
-    {"qemu-exit-is-seen-before-its-sockets-close",
-     CVD_STATE_RUNNING,
-     CVD_STOP_POWERDOWN,
-     FALSE,
-     CVD_CAUSE_QEMU_EXITED,
-     {{CVD_EVENT_QEMU_EXITED, CVD_STATE_ENDED, CVD_ACTION_END, OFF},
-      {CVD_EVENT_CONNECTION_LOST, CVD_STATE_ENDED, 0, KEEP},
-      STORY_END}},
-    {"qemu-closes-a-connection-and-lives-on",
-     CVD_STATE_RUNNING,
-     CVD_STOP_POWERDOWN,
-     FALSE,
-     CVD_CAUSE_CONNECTION_LOST,
-     {{CVD_EVENT_CONNECTION_LOST, CVD_STATE_EXITING, 0, 2000},
-      {CVD_EVENT_TIMER, CVD_STATE_KILLING, CVD_ACTION_KILL, 800},
-      {CVD_EVENT_QEMU_EXITED, CVD_STATE_ENDED, CVD_ACTION_END, OFF},
-      STORY_END}},
-    {"ctrl-c-before-the-greeting",
-     CVD_STATE_LOADING,
-     CVD_STOP_POWERDOWN,
-     FALSE,
-     CVD_CAUSE_STOP_REQUESTED,
-     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_TERMINATING, CVD_ACTION_TERMINATE, 2000},
-      {CVD_EVENT_QMP_READY, CVD_STATE_TERMINATING, 0, KEEP},
-      {CVD_EVENT_STOP_REQUESTED, CVD_STATE_TERMINATING, 0, KEEP},
-      {CVD_EVENT_QEMU_EXITED, CVD_STATE_ENDED, CVD_ACTION_END, OFF},
-      STORY_END}},
-    {"ctrl-c-during-the-hand-over",
-     CVD_STATE_HANDING_OVER,
-     CVD_STOP_POWERDOWN,
-     FALSE,
-     CVD_CAUSE_STOP_REQUESTED,
-     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_QUITTING, CVD_ACTION_QUIT, 2000},
-      {CVD_EVENT_HANDED_OVER, CVD_STATE_QUITTING, 0, KEEP},
-      {CVD_EVENT_VM_SHUTDOWN, CVD_STATE_QUITTING, 0, KEEP},
-      {CVD_EVENT_QEMU_EXITED, CVD_STATE_ENDED, CVD_ACTION_END, OFF},
-      STORY_END}},
-    {"ctrl-c-powers-down",
-     CVD_STATE_RUNNING,
-     CVD_STOP_POWERDOWN,
-     FALSE,
-     CVD_CAUSE_STOP_REQUESTED,
-     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_POWERING_DOWN, CVD_ACTION_POWERDOWN, 1000},
-      {CVD_EVENT_VM_SHUTDOWN, CVD_STATE_EXITING, 0, 2000},
-      {CVD_EVENT_CONNECTION_LOST, CVD_STATE_EXITING, 0, KEEP},
-      {CVD_EVENT_QEMU_EXITED, CVD_STATE_ENDED, CVD_ACTION_END, OFF},
-      STORY_END}},
-    {"ctrl-c-and-nobody-obeys",
-     CVD_STATE_RUNNING,
-     CVD_STOP_POWERDOWN,
-     FALSE,
-     CVD_CAUSE_STOP_REQUESTED,
-     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_POWERING_DOWN, CVD_ACTION_POWERDOWN, 1000},
-      {CVD_EVENT_TIMER, CVD_STATE_POWERING_DOWN, CVD_ACTION_POWERDOWN, 1000},
-      {CVD_EVENT_TIMER, CVD_STATE_POWERING_DOWN, CVD_ACTION_POWERDOWN, 500},
-      {CVD_EVENT_TIMER, CVD_STATE_QUITTING, CVD_ACTION_QUIT, 2000},
-      {CVD_EVENT_TIMER, CVD_STATE_TERMINATING, CVD_ACTION_TERMINATE, 2000},
-      {CVD_EVENT_TIMER, CVD_STATE_KILLING, CVD_ACTION_KILL, 800},
-      {CVD_EVENT_TIMER, CVD_STATE_ENDED, CVD_ACTION_END, OFF},
-      STORY_END}},
-    {"second-ctrl-c-quits",
-     CVD_STATE_RUNNING,
-     CVD_STOP_POWERDOWN,
-     FALSE,
-     CVD_CAUSE_STOP_REQUESTED,
-     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_POWERING_DOWN, CVD_ACTION_POWERDOWN, 1000},
-      {CVD_EVENT_STOP_REQUESTED, CVD_STATE_QUITTING, CVD_ACTION_QUIT, 2000},
-      {CVD_EVENT_STOP_REQUESTED, CVD_STATE_QUITTING, 0, KEEP},
-      {CVD_EVENT_QEMU_EXITED, CVD_STATE_ENDED, CVD_ACTION_END, OFF},
-      STORY_END}},
-    {"terminal-closes", /* the kernel hangs up, and then the shell */
-     CVD_STATE_RUNNING,
-     CVD_STOP_POWERDOWN,
-     FALSE,
-     CVD_CAUSE_STOP_REQUESTED,
-     {{CVD_EVENT_HANGUP, CVD_STATE_POWERING_DOWN, CVD_ACTION_POWERDOWN, 1000},
-      {CVD_EVENT_HANGUP, CVD_STATE_POWERING_DOWN, 0, KEEP},
-      {CVD_EVENT_STOP_REQUESTED, CVD_STATE_QUITTING, CVD_ACTION_QUIT, 2000},
-      {CVD_EVENT_HANGUP, CVD_STATE_QUITTING, 0, KEEP},
-      STORY_END}},
-    {"powerdown-is-refused",
-     CVD_STATE_POWERING_DOWN,
-     CVD_STOP_POWERDOWN,
-     FALSE,
-     CVD_CAUSE_STOP_REQUESTED,
-     {{CVD_EVENT_COMMAND_FAILED, CVD_STATE_QUITTING, CVD_ACTION_QUIT, 2000}, STORY_END}},
-    {"stop-by-quit",
-     CVD_STATE_RUNNING,
-     CVD_STOP_QUIT,
-     FALSE,
-     CVD_CAUSE_STOP_REQUESTED,
-     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_QUITTING, CVD_ACTION_QUIT, 2000}, STORY_END}},
-    {"paused-vm-cannot-power-down",
-     CVD_STATE_PAUSED,
-     CVD_STOP_POWERDOWN,
-     FALSE,
-     CVD_CAUSE_STOP_REQUESTED,
-     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_QUITTING, CVD_ACTION_QUIT, 2000}, STORY_END}},
-    {"time-limit",
-     CVD_STATE_RUNNING,
-     CVD_STOP_POWERDOWN,
-     FALSE,
-     CVD_CAUSE_TIME_LIMIT,
-     {{CVD_EVENT_TIME_LIMIT, CVD_STATE_POWERING_DOWN, CVD_ACTION_POWERDOWN, 1000},
-      {CVD_EVENT_TIME_LIMIT, CVD_STATE_POWERING_DOWN, 0, KEEP},
-      {CVD_EVENT_STOP_REQUESTED, CVD_STATE_QUITTING, CVD_ACTION_QUIT, 2000},
-      STORY_END}},
-    {"guest-powers-off",
-     CVD_STATE_RUNNING,
-     CVD_STOP_POWERDOWN,
-     FALSE,
-     CVD_CAUSE_VM_SHUTDOWN,
-     {{CVD_EVENT_VM_SHUTDOWN, CVD_STATE_EXITING, 0, 2000},
-      {CVD_EVENT_CONNECTION_LOST, CVD_STATE_EXITING, 0, KEEP},
-      {CVD_EVENT_QEMU_EXITED, CVD_STATE_ENDED, CVD_ACTION_END, OFF},
-      STORY_END}},
-    {"guest-powers-off-and-its-connection-ends-first",
-     CVD_STATE_RUNNING,
-     CVD_STOP_POWERDOWN,
-     FALSE,
-     CVD_CAUSE_VM_SHUTDOWN,
-     {{CVD_EVENT_CONNECTION_LOST, CVD_STATE_EXITING, 0, 2000},
-      {CVD_EVENT_VM_SHUTDOWN, CVD_STATE_EXITING, 0, KEEP},
-      {CVD_EVENT_QEMU_EXITED, CVD_STATE_ENDED, CVD_ACTION_END, OFF},
-      STORY_END}},
-    {"guest-powers-off-but-qemu-stays",
-     CVD_STATE_RUNNING,
-     CVD_STOP_POWERDOWN,
-     FALSE,
-     CVD_CAUSE_VM_SHUTDOWN,
-     {{CVD_EVENT_VM_SHUTDOWN, CVD_STATE_EXITING, 0, 2000},
-      {CVD_EVENT_TIMER, CVD_STATE_TERMINATING, CVD_ACTION_TERMINATE, 2000},
-      {CVD_EVENT_TIMER, CVD_STATE_KILLING, CVD_ACTION_KILL, 800},
-      STORY_END}},
-    {"ctrl-c-and-the-connection-ends-first",
-     CVD_STATE_POWERING_DOWN,
-     CVD_STOP_POWERDOWN,
-     FALSE,
-     CVD_CAUSE_STOP_REQUESTED,
-     {{CVD_EVENT_CONNECTION_LOST, CVD_STATE_EXITING, 0, 2000},
-      {CVD_EVENT_VM_SHUTDOWN, CVD_STATE_EXITING, 0, KEEP},
-      {CVD_EVENT_QEMU_EXITED, CVD_STATE_ENDED, CVD_ACTION_END, OFF},
-      STORY_END}},
-    {"guest-reset-with-seabios-second-one",
-     CVD_STATE_RUNNING,
-     CVD_STOP_POWERDOWN,
-     FALSE,
-     CVD_CAUSE_NONE,
-     {{CVD_EVENT_VM_RESET, CVD_STATE_RESET_STOPPING, CVD_ACTION_STOP, KEEP},
-      {CVD_EVENT_VM_STOPPED, CVD_STATE_RESET_STOPPING, 0, KEEP},
-      {CVD_EVENT_VM_RESET, CVD_STATE_RESET_STOPPING, 0, KEEP},
-      {CVD_EVENT_STOP_DONE, CVD_STATE_RESET_RESUMING, CVD_ACTION_RESET_SIGNALS | CVD_ACTION_CONT,
-       KEEP},
-      {CVD_EVENT_VM_RESUMED, CVD_STATE_RESET_RESUMING, 0, KEEP},
-      {CVD_EVENT_CONT_DONE, CVD_STATE_RUNNING, 0, KEEP},
-      {CVD_EVENT_VM_RESET, CVD_STATE_RESET_STOPPING, CVD_ACTION_STOP, KEEP},
-      STORY_END}},
+     "due:30000 stopping term;"
+     "due:2000 stopping kill;"
+     "closed stopping -;"
+     "exited stopped end;",
+     {0}},
+    {"start-hangs-after-the-greeting", LOADED "due:30000 stopping term; exited stopped end;", {0}},
+    {"start-of-an-incoming-migration", /* `cont` would only be remembered by QEMU */
+     "qmp-ready starting hand-over;"
+     "status:inmigrate starting -;"
+     "handed-over paused ready;"
+     "resume paused query-status;"
+     "status:paused running cont;"
+     "RESUME running -;"
+     "done running -;",
+     {0}},
+    {"cont-is-taken-but-resumes-nothing",
+     UP "STOP paused query-status;"
+        "status:paused paused -;"
+        "resume running cont;"
+        "done paused query-status;"
+        "status:postmigrate paused -;",
+     {0}},
+    {"bus-master-before-the-first-cont",
+     LOADED "handed-over starting bus-master;"
+            "done starting cont;"
+            "RESUME starting -;"
+            "done running ready;",
+     {.wants_bus_master = TRUE}},
+    {"bus-master-is-refused",
+     LOADED "handed-over starting bus-master;"
+            "refused stopping quit;"
+            "exited stopped end;",
+     {.wants_bus_master = TRUE}},
+    {"first-cont-is-refused", LOADED "handed-over starting cont; refused stopping quit;", {0}},
+    {"qemu-exits-at-once", "closed stopping -; closed stopping -; exited stopped end;", {0}},
+    {"first-start-is-not-repeated", "exited stopped end;", {RESTARTS, PANICS, REBOOTS}},
+
+    /* Pauses, sleeps and faults */
+    {"pause-and-resume",
+     UP "pause running stop;"
+        "STOP paused -;"
+        "done paused -;"
+        "resume running cont;"
+        "RESUME running -;"
+        "done running -;",
+     {0}},
+    {"pause-before-the-first-cont",
+     "pause starting -;" LOADED "handed-over paused ready;"
+     "resume running cont;",
+     {0}},
+    {"pause-while-cont-is-under-way",
+     LOADED "handed-over starting cont;"
+            "pause starting -;"
+            "RESUME starting -;"
+            "done starting stop;"
+            "STOP starting -;"
+            "done paused ready;",
+     {0}},
+    {"pause-and-resume-at-once",
+     UP "pause running stop;"
+        "resume running -;"
+        "STOP running -;"
+        "done running cont;",
+     {0}},
+    {"pause-in-a-sleep-holds-after-it",
+     UP "SUSPEND suspended -;"
+        "pause suspended -;"
+        "WAKEUP running stop;"
+        "STOP paused -;"
+        "done paused -;",
+     {0}},
+    {"somebody-else-stops-it",
+     UP "STOP paused query-status; status:paused paused -; RESUME running -;",
+     {0}},
+    {"somebody-resumes-a-pause",
+     UP "pause running stop; STOP paused -; done paused -; RESUME running -;",
+     {0}},
+    {"disk-full-and-then-not",
+     UP "STOP paused query-status;"
+        "status:io-error faulted -;"
+        "resume running cont;"
+        "RESUME running -;"
+        "done running -;",
+     {0}},
+    {"disk-full-still",
+     UP "STOP paused query-status;"
+        "status:io-error faulted -;"
+        "resume running cont;"
+        "RESUME running -;"
+        "STOP paused -;"
+        "done paused query-status;"
+        "status:io-error faulted -;",
+     {0}},
+    {"resume-is-refused",
+     UP "STOP paused query-status;"
+        "status:paused paused -;"
+        "resume running cont;"
+        "refused faulted -;"
+        "resume running cont;",
+     {0}},
+    {"internal-error-is-a-crash",
+     UP "STOP paused query-status;"
+        "status:internal-error restarting quit;"
+        "exited restarting report,renew;",
+     {RESTARTS}},
+    {"panic-that-only-pauses",
+     UP "STOP paused query-status; status:guest-panicked faulted -;",
+     {0}},
+
+    /* Resets */
+    {"reset-with-seabios-second-one",
+     UP "RESET running stop;"
+        "STOP running -;"
+        "done running clear,hold,cont;"
+        "RESUME running -;"
+        "done running -;"
+        "RESET running stop;"
+        "STOP running -;"
+        "done running clear,cont;"
+        "RESUME running -;"
+        "done running -;"
+        "due:100 running admit;"
+        "RESET running stop;"
+        "done running clear,hold,cont;",
+     {0}},
     {"reset-while-resuming-after-a-reset",
-     CVD_STATE_RESET_RESUMING,
-     CVD_STOP_POWERDOWN,
-     FALSE,
-     CVD_CAUSE_NONE,
-     {{CVD_EVENT_VM_RESET, CVD_STATE_RESET_STOPPING, CVD_ACTION_STOP, KEEP},
-      {CVD_EVENT_CONT_DONE, CVD_STATE_RESET_STOPPING, 0, KEEP},
-      {CVD_EVENT_STOP_DONE, CVD_STATE_RESET_RESUMING, CVD_ACTION_RESET_SIGNALS | CVD_ACTION_CONT,
-       KEEP},
-      STORY_END}},
+     UP "RESET running stop;"
+        "done running clear,hold,cont;"
+        "RESET running -;"
+        "RESUME running -;"
+        "done running stop;"
+        "STOP running -;"
+        "done running clear,cont;"
+        "RESUME running -;"
+        "done running -;"
+        "due:100 running admit;",
+     {0}},
     {"reset-of-a-paused-vm-leaves-it-paused",
-     CVD_STATE_PAUSED,
-     CVD_STOP_POWERDOWN,
-     FALSE,
-     CVD_CAUSE_NONE,
-     {{CVD_EVENT_VM_RESET, CVD_STATE_PAUSED, CVD_ACTION_RESET_SIGNALS, KEEP}, STORY_END}},
+     UP "pause running stop;"
+        "STOP paused -;"
+        "done paused -;"
+        "RESET paused clear,hold;"
+        "resume running cont;"
+        "RESUME running -;"
+        "done running -;"
+        "due:100 running admit;",
+     {0}},
+    {"pause-during-a-reset",
+     UP "RESET running stop;"
+        "pause running -;"
+        "STOP paused -;"
+        "done paused clear,hold;",
+     {0}},
+    {"reset-of-a-sleeping-guest-runs-it",
+     UP "SUSPEND suspended -; RESET running clear,hold,cont;",
+     {0}},
+    {"reset-of-a-faulted-guest-runs-it",
+     UP "STOP paused query-status;"
+        "status:guest-panicked faulted -;"
+        "RESET running clear,hold,cont;",
+     {0}},
+    {"reset-sets-the-bus-master-bit-again",
+     LOADED "handed-over starting bus-master;"
+            "done starting cont;"
+            "RESUME starting -;"
+            "done running ready;"
+            "RESET running stop;"
+            "STOP running -;"
+            "done running clear,hold,bus-master;"
+            "RESET running -;"
+            "done running clear,bus-master;"
+            "done running cont;",
+     {.wants_bus_master = TRUE}},
     {"reset-before-the-first-cont-is-answered",
-     CVD_STATE_RESUMING,
-     CVD_STOP_POWERDOWN,
-     FALSE,
-     CVD_CAUSE_NONE,
-     {{CVD_EVENT_VM_RESET, CVD_STATE_RESET_STOPPING, CVD_ACTION_STOP, KEEP},
-      {CVD_EVENT_CONT_DONE, CVD_STATE_RESET_STOPPING, 0, KEEP},
-      {CVD_EVENT_STOP_DONE, CVD_STATE_RESET_RESUMING, CVD_ACTION_RESET_SIGNALS | CVD_ACTION_CONT,
-       KEEP},
-      {CVD_EVENT_CONT_DONE, CVD_STATE_RUNNING, CVD_ACTION_READY, OFF},
-      STORY_END}},
-    {"ctrl-c-during-a-reset",
-     CVD_STATE_RESET_STOPPING,
-     CVD_STOP_POWERDOWN,
-     FALSE,
-     CVD_CAUSE_STOP_REQUESTED,
-     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_QUITTING, CVD_ACTION_QUIT, 2000},
-      {CVD_EVENT_STOP_DONE, CVD_STATE_QUITTING, 0, KEEP},
-      {CVD_EVENT_VM_RESET, CVD_STATE_QUITTING, 0, KEEP},
-      STORY_END}},
-    {"reset-while-powering-down", /* with SeaBIOS's second one, and later another */
-     CVD_STATE_RUNNING,
-     CVD_STOP_POWERDOWN,
-     FALSE,
-     CVD_CAUSE_STOP_REQUESTED,
-     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_POWERING_DOWN, CVD_ACTION_POWERDOWN, 1000},
-      {CVD_EVENT_VM_RESET, CVD_STATE_DOWN_RESETTING, CVD_ACTION_STOP, KEEP},
-      {CVD_EVENT_VM_RESET, CVD_STATE_DOWN_RESETTING, 0, KEEP},
-      {CVD_EVENT_STOP_DONE, CVD_STATE_POWERING_DOWN, CVD_ACTION_RESET_SIGNALS | CVD_ACTION_CONT,
-       KEEP},
-      {CVD_EVENT_VM_RESET, CVD_STATE_DOWN_RESETTING, CVD_ACTION_STOP, KEEP},
-      {CVD_EVENT_CONT_DONE, CVD_STATE_DOWN_RESETTING, 0, KEEP},
-      {CVD_EVENT_STOP_DONE, CVD_STATE_POWERING_DOWN, CVD_ACTION_RESET_SIGNALS | CVD_ACTION_CONT,
-       KEEP},
-      {CVD_EVENT_TIMER, CVD_STATE_POWERING_DOWN, CVD_ACTION_POWERDOWN, 1000},
-      {CVD_EVENT_VM_SHUTDOWN, CVD_STATE_EXITING, 0, 2000},
-      STORY_END}},
-    {"reset-while-powering-down-and-stop-takes-for-ever",
-     CVD_STATE_RUNNING,
-     CVD_STOP_POWERDOWN,
-     FALSE,
-     CVD_CAUSE_STOP_REQUESTED,
-     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_POWERING_DOWN, CVD_ACTION_POWERDOWN, 1000},
-      {CVD_EVENT_VM_RESET, CVD_STATE_DOWN_RESETTING, CVD_ACTION_STOP, KEEP},
-      {CVD_EVENT_TIMER, CVD_STATE_DOWN_RESETTING, 0, 1000},
-      {CVD_EVENT_TIMER, CVD_STATE_DOWN_RESETTING, 0, 500},
-      {CVD_EVENT_TIMER, CVD_STATE_QUITTING, CVD_ACTION_QUIT, 2000},
-      {CVD_EVENT_STOP_DONE, CVD_STATE_QUITTING, 0, KEEP},
-      STORY_END}},
-    {"ctrl-c-twice-and-a-reset-in-between",
-     CVD_STATE_RUNNING,
-     CVD_STOP_POWERDOWN,
-     FALSE,
-     CVD_CAUSE_STOP_REQUESTED,
-     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_POWERING_DOWN, CVD_ACTION_POWERDOWN, 1000},
-      {CVD_EVENT_VM_RESET, CVD_STATE_DOWN_RESETTING, CVD_ACTION_STOP, KEEP},
-      {CVD_EVENT_STOP_REQUESTED, CVD_STATE_QUITTING, CVD_ACTION_QUIT, 2000},
-      {CVD_EVENT_STOP_DONE, CVD_STATE_QUITTING, 0, KEEP},
-      STORY_END}},
-    {"guest-powers-off-while-stopping-after-a-reset",
-     CVD_STATE_RUNNING,
-     CVD_STOP_POWERDOWN,
-     FALSE,
-     CVD_CAUSE_STOP_REQUESTED,
-     {{CVD_EVENT_STOP_REQUESTED, CVD_STATE_POWERING_DOWN, CVD_ACTION_POWERDOWN, 1000},
-      {CVD_EVENT_VM_RESET, CVD_STATE_DOWN_RESETTING, CVD_ACTION_STOP, KEEP},
-      {CVD_EVENT_VM_SHUTDOWN, CVD_STATE_EXITING, 0, 2000},
-      STORY_END}},
-    {"cont-is-refused",
-     CVD_STATE_RESUMING,
-     CVD_STOP_POWERDOWN,
-     FALSE,
-     CVD_CAUSE_COMMAND_FAILED,
-     {{CVD_EVENT_COMMAND_FAILED, CVD_STATE_QUITTING, CVD_ACTION_QUIT, 2000},
-      {CVD_EVENT_COMMAND_FAILED, CVD_STATE_QUITTING, 0, KEEP},
-      STORY_END}},
+     LOADED "handed-over starting cont;"
+            "RESUME starting -;"
+            "RESET starting -;"
+            "done starting stop;"
+            "STOP starting -;"
+            "done starting clear,hold,cont;"
+            "RESUME starting -;"
+            "done running ready;",
+     {0}},
+
+    /* Stops */
+    {"ctrl-c-before-the-greeting",
+     "stop stopping term;"
+     "qmp-ready stopping -;"
+     "stop stopping -;"
+     "exited stopped end;",
+     {0}},
+    {"ctrl-c-during-the-hand-over", LOADED "stop stopping term; handed-over stopping -;", {0}},
+    {"ctrl-c-powers-down",
+     UP "stop stopping press;"
+        "SHUTDOWN:guest-shutdown stopping -;"
+        "closed stopping -;"
+        "exited stopped end;",
+     {0}},
+    {"ctrl-c-and-nobody-obeys",
+     UP "stop stopping press;"
+        "due:1000 stopping press;"
+        "due:1000 stopping press;"
+        "due:500 stopping quit;"
+        "due:2000 stopping term;"
+        "due:2000 stopping kill;"
+        "due:800 stopped end;"
+        "exited stopped -;",
+     {0}},
+    {"ctrl-c-twice-quits", UP "stop stopping press; stop stopping quit; stop stopping -;", {0}},
+    {"terminal-closes", UP "hangup stopping press; hangup stopping -; time-limit stopping -;", {0}},
+    {"time-limit", UP "time-limit stopping press; stop stopping quit;", {0}},
+    {"stop-by-quit",
+     UP "stop stopping quit; SHUTDOWN:host-qmp-quit stopping -; exited stopped end;",
+     {.stop = CVD_STOP_QUIT}},
+    {"stop-of-one-that-never-ran",
+     LOADED "handed-over paused ready; stop stopping quit;",
+     {.start_paused = TRUE}},
+    {"stop-of-a-paused-guest-resumes-it",
+     UP "pause running stop;"
+        "STOP paused -;"
+        "done paused -;"
+        "stop stopping cont,press;"
+        "RESUME stopping press;",
+     {0}},
+    {"stop-of-a-faulted-guest-resumes-it-again-and-again",
+     UP "STOP paused query-status;"
+        "status:io-error faulted -;"
+        "stop stopping cont,press;"
+        "RESUME stopping press;"
+        "STOP stopping -;"
+        "done stopping query-status;"
+        "status:io-error stopping -;"
+        "due:1000 stopping cont,press;",
+     {0}},
+    {"stop-of-a-sleeping-guest-wakes-it",
+     UP "SUSPEND suspended -;"
+        "stop stopping wake;"
+        "WAKEUP stopping press;"
+        "due:1000 stopping press;",
+     {0}},
+    {"reset-while-powering-down",
+     UP "stop stopping press;"
+        "RESET stopping stop;"
+        "STOP stopping -;"
+        "done stopping clear,hold,cont;"
+        "RESUME stopping press;"
+        "done stopping -;"
+        "due:100 stopping admit;"
+        "due:900 stopping press;",
+     {0}},
+    {"reset-once-it-quits-is-nobodys-business",
+     UP "stop stopping quit; RESET stopping -;",
+     {.stop = CVD_STOP_QUIT}},
+    {"guest-powers-off", UP "SHUTDOWN:guest-shutdown stopping -; exited stopped end;", {0}},
+    {"guest-powers-off-but-qemu-stays",
+     UP "SHUTDOWN:guest-shutdown stopping -;"
+        "due:2000 stopping term;"
+        "exited stopped end;",
+     {RESTARTS, PANICS, REBOOTS}},
+    {"guest-powers-off-and-its-connection-ends-first",
+     UP "closed stopping -; SHUTDOWN:guest-shutdown stopping -; exited stopped end;",
+     {0}},
+    {"qemu-closes-a-connection-and-lives-on",
+     UP "closed stopping -; due:2000 stopping kill; exited stopped end;",
+     {0}},
+    {"qemu-sends-no-qmp", UP "no-qmp stopping term; exited stopped end;", {0}},
+    {"exit-is-seen-before-the-sockets-close", UP "exited stopped end; closed stopped -;", {0}},
+    {"no-command-on-the-way-down",
+     UP "stop stopping quit; STOP stopping -; pause stopping -;",
+     {.stop = CVD_STOP_QUIT}},
+
+    /* Time in which the launcher did not run */
+    {"frozen-during-the-start", "late:4000 starting -; due:30000 stopping term;", {0}},
+    {"frozen-and-then-qemu-answers-first", "late:4000 starting -;" UP, {0}},
+    {"frozen-while-it-powers-down",
+     UP "stop stopping press; late:60000 stopping -; due:1000 stopping press;",
+     {0}},
+
+    /* Restarts */
+    {"crash",
+     UP "closed restarting -;"
+        "exited restarting report,renew;"
+        "due:1000 starting start;" UP_AGAIN "exited restarting report,renew;"
+        "due:2000 starting start;",
+     {RESTARTS}},
+    {"crash-of-one-that-is-to-exit", UP "exited stopped end;", {PANICS, REBOOTS}},
+    {"crash-after-a-reset-lets-clients-in",
+     UP "RESET running stop;"
+        "STOP running -;"
+        "done running clear,hold,cont;"
+        "exited restarting report,renew,admit;",
+     {RESTARTS}},
+    {"panic", UP "SHUTDOWN:guest-panic restarting -; exited restarting report,renew;", {PANICS}},
+    {"panic-of-one-that-is-to-exit",
+     UP "SHUTDOWN:guest-panic stopping -; exited stopped end;",
+     {RESTARTS, REBOOTS}},
+    {"watchdog-counts-as-a-panic",
+     UP "WATCHDOG restarting quit; exited restarting report,renew;",
+     {PANICS}},
+    {"early-reboots-are-failures",
+     UP "SHUTDOWN:guest-reset restarting -;"
+        "exited restarting report,renew;"
+        "due:1000 starting start;" UP_AGAIN "SHUTDOWN:host-qmp-system-reset restarting -;"
+        "exited restarting report,renew;"
+        "due:2000 starting start;",
+     {REBOOTS}},
+    {"late-reboot-is-none",
+     UP "wait:10000 running -;"
+        "SHUTDOWN:guest-reset restarting -;"
+        "exited restarting report,renew;"
+        "due:1 starting start;",
+     {REBOOTS}},
+    {"reboot-of-one-that-is-to-exit",
+     UP "SHUTDOWN:guest-reset stopping -; exited stopped end;",
+     {RESTARTS, PANICS}},
+    {"power-off-is-the-end",
+     UP "SHUTDOWN:guest-shutdown stopping -; exited stopped end;",
+     {RESTARTS, PANICS, REBOOTS}},
+    {"unresponsive-qemu-is-killed",
+     UP "unresponsive restarting kill; exited restarting report,renew;",
+     {RESTARTS}},
+    {"qemu-that-cannot-be-killed-keeps-the-window",
+     UP "unresponsive restarting kill; due:800 stopped end;",
+     {RESTARTS}},
+    {"restart-fails-to-start",
+     UP "exited restarting report,renew;"
+        "due:1000 starting start;"
+        "start-failed restarting report;"
+        "due:2000 starting start;"
+        "due:30000 restarting term;"
+        "exited restarting report,renew;"
+        "due:4000 starting start;",
+     {RESTARTS}},
+    {"renewal-fails-and-is-tried-again",
+     UP "exited restarting report,renew;"
+        "renew-failed restarting report;"
+        "due:2000 starting renew,start;"
+        "renew-failed restarting report;"
+        "due:4000 starting renew,start;" UP_AGAIN,
+     {RESTARTS}},
+    {"renewal-fails-for-one-that-is-to-exit",
+     UP "restart restarting press;"
+        "exited restarting report,renew;"
+        "renew-failed stopped end;",
+     {0}},
+    {"ctrl-c-while-it-waits",
+     UP "exited restarting report,renew; stop stopped end; stop stopped -;",
+     {RESTARTS}},
+    {"ctrl-c-while-the-failed-one-goes-down",
+     UP "closed restarting -; stop stopping -; exited stopped end;",
+     {RESTARTS}},
+    {"ctrl-c-while-the-next-one-starts",
+     UP "exited restarting report,renew;"
+        "due:1000 starting start;"
+        "stop stopping term;"
+        "exited stopped end;",
+     {RESTARTS}},
+    {"restart-is-asked-for",
+     UP "restart restarting press;"
+        "restart restarting -;"
+        "SHUTDOWN:guest-shutdown restarting -;"
+        "exited restarting report,renew;"
+        "due:1 starting start;" UP_AGAIN,
+     {0}},
+    {"restart-is-asked-for-and-then-a-stop",
+     UP "restart restarting press; stop stopping -; restart stopping -; stop stopping quit;",
+     {0}},
+    {"restart-is-asked-for-while-it-waits",
+     UP "exited restarting report,renew; restart restarting -; due:0 starting start;" UP_AGAIN,
+     {RESTARTS}},
+    {"restart-is-asked-for-while-it-crashes", /* and would give up */
+     UP "closed restarting -; restart restarting -; exited restarting report,renew; due:1 starting "
+        "start;",
+     {RESTARTS, .limit = 1, .n_failures = 1}},
+    {"gives-up",
+     UP "exited restarting report,renew; due:1000 starting start;" UP_AGAIN "exited stopped end;",
+     {RESTARTS, .limit = 1}},
 };
+
+typedef struct {
+    CvdLifecycle lifecycle;
+    gint64 now_us;
+} Play;
+
+static Play begin(const Settings *settings)
+{
+    Play play = {
+        .lifecycle = {.start_paused = settings->start_paused,
+                      .wants_bus_master = settings->wants_bus_master,
+                      .start_timeout_ms = 30000,
+                      .stop = settings->stop,
+                      .stop_timeout_ms = 2500,
+                      .policy = {.on_crash = settings->on_crash,
+                                 .on_panic = settings->on_panic,
+                                 .on_reboot = settings->on_reboot,
+                                 .restarts = {.limit = settings->limit > 0 ? settings->limit : 5,
+                                              .first_delay_ms = 1000,
+                                              .n_failures = settings->n_failures}}},
+        .now_us = S,
+    };
+    guint actions =
+        cvd_lifecycle_step(&play.lifecycle, CVD_EVENT_STARTED, CVD_RUN_UNKNOWN, play.now_us);
+
+    g_assert_cmphex(actions, ==, 0);
+    return play;
+}
+
+static CvdEvent parse_event(const char *word)
+{
+    for (CvdEvent event = 0; event < CVD_N_EVENTS; event++)
+        if (strcmp(lifecycle_event_names[event], word) == 0)
+            return event;
+    g_error("no event: %s", word);
+}
+
+/* Moves the clock for a timer; returns the event that it is. */
+static const char *pass_time(Play *play, const char *word, const char *value)
+{
+    gint64 due_us = cvd_lifecycle_get_due_us(&play->lifecycle);
+    gint64 ms = value != NULL ? g_ascii_strtoll(value, NULL, 10) : 0;
+
+    if (strcmp(word, "due") == 0) {
+        g_assert_cmpint(due_us, ==, play->now_us + MS * ms);
+        play->now_us = due_us;
+    } else if (strcmp(word, "late") == 0) {
+        play->now_us = due_us + MS * ms;
+    } else if (strcmp(word, "wait") == 0) {
+        play->now_us += MS * ms;
+    } else {
+        return word;
+    }
+    return "due";
+}
+
+static void play_line(Play *play, const char *line)
+{
+    g_auto(GStrv) words = g_strsplit(line, " ", 3);
+    g_auto(GStrv) event = g_strsplit(words[0], ":", 2);
+    const char *name = pass_time(play, event[0], event[1]);
+    CvdRunState run_state = cvd_run_state_parse(event[1]);
+
+    if (strcmp(name, "SHUTDOWN") == 0)
+        cvd_lifecycle_note_shutdown(&play->lifecycle, event[1]);
+    guint actions =
+        cvd_lifecycle_step(&play->lifecycle, parse_event(name), run_state, play->now_us);
+    g_autofree char *done = lifecycle_actions_to_text(actions, play->lifecycle.guest.command);
+    g_test_message("%s", line);
+    g_assert_cmpstr(cvd_state_get_name(cvd_lifecycle_get_state(&play->lifecycle)), ==, words[1]);
+    g_assert_cmpstr(done[0] != '\0' ? done : "-", ==, words[2]);
+}
+
+static Play play_all(const char *steps, const Settings *settings)
+{
+    Play play = begin(settings);
+    g_auto(GStrv) lines = g_strsplit(steps, ";", -1);
+
+    for (char **line = lines; *line != NULL; line++)
+        if (g_strstrip(*line)[0] != '\0')
+            play_line(&play, *line);
+    return play;
+}
 
 static void test_story(gconstpointer data)
 {
     const Story *story = data;
-    CvdLifecycle lifecycle = {
-        .state = story->from,
-        .start_paused = story->start_paused,
-        .stop = story->stop,
-        .stop_timeout_ms = 2500,
-        .is_ready = story->from > CVD_STATE_RESUMING,
-        /* Nobody powers down without having been asked to. */
-        .cause = story->from == CVD_STATE_POWERING_DOWN ? CVD_CAUSE_STOP_REQUESTED : CVD_CAUSE_NONE,
-        .is_stop_asked = story->from == CVD_STATE_POWERING_DOWN,
+
+    play_all(story->steps, &story->settings);
+}
+
+/* ---- Answers ---- */
+
+#define PENDING CVD_ANSWER_PENDING
+#define DONE    CVD_ANSWER_DONE
+#define FAILED  CVD_ANSWER_FAILED
+
+/* After which steps somebody who asked for a pause, a resume or a reset is told what. */
+static const struct {
+    const char *title;
+    CvdControlVerb verb;
+    const char *steps;
+    CvdAnswer answer;
+} answers[] = {
+    {"pause-sent", CVD_CONTROL_PAUSE, UP "pause running stop; STOP paused -;", PENDING},
+    {"paused", CVD_CONTROL_PAUSE, UP "pause running stop; STOP paused -; done paused -;", DONE},
+    {"pause-in-a-sleep", CVD_CONTROL_PAUSE, UP "SUSPEND suspended -; pause suspended -;", DONE},
+    {"pause-undone", CVD_CONTROL_PAUSE, UP "pause running stop; resume running -;", FAILED},
+    {"pause-too-late", CVD_CONTROL_PAUSE, UP "pause running stop; closed stopping -;", FAILED},
+    {"resume-sent", CVD_CONTROL_RESUME, "pause starting -; resume starting -;" LOADED, PENDING},
+    {"resumed", CVD_CONTROL_RESUME, UP, DONE},
+    {"resume-refused", CVD_CONTROL_RESUME,
+     UP "STOP paused query-status; status:paused paused -; resume running cont; refused faulted -;",
+     FAILED},
+    {"reset-sent", CVD_CONTROL_RESET, UP, PENDING},
+    {"reset-runs", CVD_CONTROL_RESET,
+     UP "RESET running stop; STOP running -; done running clear,hold,cont; RESUME running -; "
+        "done running -;",
+     PENDING},
+    {"reset", CVD_CONTROL_RESET,
+     UP "RESET running stop; STOP running -; done running clear,hold,cont; RESUME running -; "
+        "done running -; due:100 running admit;",
+     DONE},
+    {"reset-of-a-paused-one", CVD_CONTROL_RESET,
+     UP "pause running stop; STOP paused -; done paused -; RESET paused clear,hold;", DONE},
+    {"reset-is-its-end", CVD_CONTROL_RESET, UP "SHUTDOWN:host-qmp-system-reset stopping -;", DONE},
+    {"reset-and-then-a-crash", CVD_CONTROL_RESET, UP "RESET running stop; closed stopping -;",
+     FAILED},
+};
+
+static void test_answer(gconstpointer data)
+{
+    guint i = GPOINTER_TO_UINT(data);
+    Play play = play_all(answers[i].steps, &(Settings){0});
+
+    g_assert_cmpint(cvd_lifecycle_get_answer(&play.lifecycle, answers[i].verb, 0), ==,
+                    answers[i].answer);
+}
+
+/* Each verb with the states in which it is refused. */
+static void test_verbs(void)
+{
+    static const struct {
+        CvdControlVerb verb;
+        const char *refused;
+    } verbs[] = {
+        {CVD_CONTROL_STOP, ""},
+        {CVD_CONTROL_RESTART, "stopping stopped failed "},
+        {CVD_CONTROL_RESET, "starting stopping restarting stopped failed "},
+        {CVD_CONTROL_PAUSE, "stopping restarting stopped failed "},
+        {CVD_CONTROL_RESUME, "stopping restarting stopped failed "},
+        {CVD_CONTROL_POWER_BUTTON,
+         "starting paused suspended faulted stopping restarting stopped failed "},
     };
 
-    for (const Chapter *chapter = story->chapters; chapter->event != END_OF_STORY; chapter++) {
-        CvdStep step = cvd_lifecycle_step(&lifecycle, chapter->event, NOW_US);
-        g_assert_cmpint(lifecycle.state, ==, chapter->state);
-        g_assert_cmphex(step.actions, ==, chapter->actions);
-        g_assert_cmpint(step.timer_ms, ==, chapter->timer_ms);
-    }
-    g_assert_cmpint(lifecycle.cause, ==, story->cause);
-}
-
-/* A `cont` that had to wait is not sent to a guest that is to stay stopped. */
-static void test_may_cont(void)
-{
-    for (int state = CVD_STATE_LOADING; state <= CVD_STATE_ENDED; state++) {
-        CvdLifecycle lifecycle = {.state = (CvdState)state};
-        gboolean stays = state == CVD_STATE_RESET_STOPPING || state > CVD_STATE_POWERING_DOWN;
-        g_assert_cmpint(cvd_lifecycle_may_cont(&lifecycle), ==, !stays);
+    for (gsize i = 0; i < G_N_ELEMENTS(verbs); i++) {
+        g_autoptr(GString) refused = g_string_new(NULL);
+        for (CvdState state = CVD_STATE_STARTING; state <= CVD_STATE_FAILED; state++)
+            if (!cvd_lifecycle_may(verbs[i].verb, state))
+                g_string_append_printf(refused, "%s ", cvd_state_get_name(state));
+        g_assert_cmpstr(refused->str, ==, verbs[i].refused);
     }
 }
 
-/* From every state, whatever else happens: time and the end of QEMU always lead to the end. */
-static void test_every_way_ends(void)
+/* ---- Words ---- */
+
+static const struct {
+    const char *steps;
+    gboolean start_paused;
+    const char *fault;
+    const char *reason;
+} reasons[] = {
+    {UP, FALSE, NULL, ""},
+    {LOADED "handed-over paused ready;", TRUE, NULL, "started with --paused"},
+    {UP "pause running stop; STOP paused -;", FALSE, NULL, "a pause was asked for"},
+    {UP "STOP paused query-status;", FALSE, NULL, "somebody else stopped it over QMP"},
+    {"qmp-ready starting hand-over; status:inmigrate starting -; handed-over paused ready;", FALSE,
+     NULL, "it waits for an incoming migration"},
+    {UP "SUSPEND suspended -;", FALSE, NULL, "the guest sleeps"},
+    {UP "SUSPEND suspended -; pause suspended -;", FALSE, NULL,
+     "the guest sleeps; paused when it wakes up"},
+    {UP "STOP paused query-status; status:io-error faulted -;", FALSE, "disk0: No space left",
+     "disk0: No space left"},
+    {UP "STOP paused query-status; status:io-error faulted -;", FALSE, NULL, "a disk error"},
+    {UP "STOP paused query-status; status:guest-panicked faulted -;", FALSE, NULL,
+     "the guest panicked"},
+    {UP "stop stopping press;", FALSE, NULL, "a stop was asked for"},
+    {UP "no-qmp stopping term;", FALSE, NULL, "what QEMU sends over QMP is no QMP"},
+    {UP "SHUTDOWN:guest-panic stopping -;", FALSE, NULL, "guest panicked"},
+};
+
+static void test_reasons(void)
 {
-    for (int from = CVD_STATE_LOADING; from <= CVD_STATE_ENDED; from++) {
-        for (int event = CVD_EVENT_QMP_READY; event <= CVD_EVENT_QEMU_EXITED; event++) {
-            CvdLifecycle lifecycle = {.state = (CvdState)from, .stop_timeout_ms = 7000};
-            int waited_ms = 0, timer_ms = 0;
-            cvd_lifecycle_step(&lifecycle, (CvdEvent)event, NOW_US);
-            CvdStep step = cvd_lifecycle_step(&lifecycle, CVD_EVENT_STOP_REQUESTED, NOW_US);
-            for (int i = 0; lifecycle.state != CVD_STATE_ENDED; i++) {
-                g_assert_cmpint(i, <, 12);
-                if (step.timer_ms != CVD_TIMER_UNCHANGED)
-                    timer_ms = step.timer_ms;
-                waited_ms += timer_ms;
-                step = cvd_lifecycle_step(&lifecycle, CVD_EVENT_TIMER, NOW_US);
-            }
-            g_assert_cmpint(waited_ms, <=, 7000 + 5000);
-        }
+    for (gsize i = 0; i < G_N_ELEMENTS(reasons); i++) {
+        Play play =
+            play_all(reasons[i].steps, &(Settings){.start_paused = reasons[i].start_paused});
+        g_autofree char *reason = cvd_describe_state(&play.lifecycle, reasons[i].fault);
+        g_assert_cmpstr(reason, ==, reasons[i].reason);
     }
 }
 
@@ -498,8 +746,9 @@ static const struct {
 static void test_verdict(gconstpointer data)
 {
     gsize i = GPOINTER_TO_SIZE(data);
-    CvdLifecycle lifecycle = {
-        .state = CVD_STATE_ENDED, .cause = verdicts[i].cause, .is_ready = verdicts[i].is_ready};
+    CvdLifecycle lifecycle = {.policy.follow = CVD_FOLLOW_END,
+                              .cause = verdicts[i].cause,
+                              .is_ready = verdicts[i].is_ready};
 
     if (verdicts[i].reason != NULL)
         cvd_lifecycle_note_shutdown(&lifecycle, verdicts[i].reason);
@@ -509,25 +758,70 @@ static void test_verdict(gconstpointer data)
     g_free(verdict.text);
 }
 
-/* Scripts wait for `NAME: running`; no state of a start may be called so before. */
-static void test_names(void)
+static void test_gives_up_in_words(void)
+{
+    Play play = play_all(UP "exited restarting report,renew; due:1000 starting start;" UP_AGAIN
+                            "exited stopped end;",
+                         &(Settings){RESTARTS, .limit = 1});
+    CvdVerdict verdict = cvd_verdict(&play.lifecycle, "qemu", (CvdExit){TRUE, TRUE, 9, FALSE});
+
+    g_assert_cmpint(verdict.exit_status, ==, 1);
+    g_assert_cmpstr(verdict.text, ==,
+                    "qemu was killed by signal 9; given up, as that makes 2 failures within 10 "
+                    "minutes (lifecycle.restart_limit is 1)");
+    g_free(verdict.text);
+}
+
+/* ---- Restart policy ---- */
+
+static void test_policy_forgets(void)
+{
+    CvdRestartPolicy policy = {.limit = 2, .first_delay_ms = 1000};
+    const gint64 later_us = 1000 * (gint64)S;
+    guint delay_ms;
+
+    g_assert_true(cvd_restart_policy_fail(&policy, later_us, &delay_ms));
+    g_assert_true(cvd_restart_policy_fail(&policy, later_us + S, &delay_ms));
+    g_assert_cmpuint(delay_ms, ==, 2000);
+    /* The first is just 10 minutes old and counts; then it does not any more. */
+    g_assert_false(cvd_restart_policy_fail(&policy, later_us + CVD_RESTART_WINDOW_US, &delay_ms));
+
+    policy = (CvdRestartPolicy){.limit = 2, .first_delay_ms = 1000};
+    g_assert_true(cvd_restart_policy_fail(&policy, later_us, &delay_ms));
+    g_assert_true(cvd_restart_policy_fail(&policy, later_us + S, &delay_ms));
+    g_assert_true(
+        cvd_restart_policy_fail(&policy, later_us + CVD_RESTART_WINDOW_US + 1, &delay_ms));
+    g_assert_cmpuint(delay_ms, ==, 2000);
+    g_assert_cmpuint(cvd_restart_policy_get_n_failures(&policy), ==, 2);
+}
+
+static void test_policy_delays(void)
 {
     static const struct {
-        CvdState state;
-        gboolean is_ready;
-        const char *name;
-    } names[] = {
-        {CVD_STATE_LOADING, FALSE, "starting"},        {CVD_STATE_RESUMING, FALSE, "starting"},
-        {CVD_STATE_RESET_RESUMING, FALSE, "starting"}, {CVD_STATE_RESET_RESUMING, TRUE, "running"},
-        {CVD_STATE_RUNNING, TRUE, "running"},          {CVD_STATE_PAUSED, TRUE, "paused"},
-        {CVD_STATE_POWERING_DOWN, TRUE, "stopping"},   {CVD_STATE_KILLING, TRUE, "stopping"},
-        {CVD_STATE_RESTARTING, TRUE, "restarting"},    {CVD_STATE_ENDED, TRUE, "stopped"},
+        guint first_ms, expected_ms[7];
+    } series[] = {
+        {1000, {1000, 2000, 4000, 8000, 16000, 30000, 30000}},
+        {0, {0, 0, 0, 0, 0, 0, 0}},
+        {30000, {30000, 30000, 30000, 30000, 30000, 30000, 30000}},
+        {G_MAXUINT, {30000, 30000, 30000, 30000, 30000, 30000, 30000}},
     };
 
-    for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
-        CvdLifecycle lifecycle = {.state = names[i].state, .is_ready = names[i].is_ready};
-        g_assert_cmpstr(cvd_lifecycle_get_state_name(&lifecycle), ==, names[i].name);
+    for (gsize i = 0; i < G_N_ELEMENTS(series); i++) {
+        CvdRestartPolicy policy = {.limit = 100, .first_delay_ms = series[i].first_ms};
+        for (gsize j = 0; j < G_N_ELEMENTS(series[i].expected_ms); j++) {
+            guint delay_ms = 1;
+            g_assert_true(cvd_restart_policy_fail(&policy, (gint64)j, &delay_ms));
+            g_assert_cmpuint(delay_ms, ==, series[i].expected_ms[j]);
+        }
     }
+}
+
+static void test_policy_never(void)
+{
+    CvdRestartPolicy policy = {.limit = 0, .first_delay_ms = 1000};
+    guint delay_ms;
+
+    g_assert_false(cvd_restart_policy_fail(&policy, 0, &delay_ms));
 }
 
 int main(int argc, char **argv)
@@ -537,12 +831,19 @@ int main(int argc, char **argv)
         g_autofree char *path = g_strdup_printf("/lifecycle/%s", stories[i].title);
         g_test_add_data_func(path, &stories[i], test_story);
     }
+    for (guint i = 0; i < G_N_ELEMENTS(answers); i++) {
+        g_autofree char *path = g_strdup_printf("/lifecycle/answer/%s", answers[i].title);
+        g_test_add_data_func(path, GUINT_TO_POINTER(i), test_answer);
+    }
     for (gsize i = 0; i < G_N_ELEMENTS(verdicts); i++) {
         g_autofree char *path = g_strdup_printf("/lifecycle/verdict/%s", verdicts[i].title);
         g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_verdict);
     }
-    g_test_add_func("/lifecycle/cont-that-had-to-wait", test_may_cont);
-    g_test_add_func("/lifecycle/every-way-ends-in-time", test_every_way_ends);
-    g_test_add_func("/lifecycle/state-names", test_names);
+    g_test_add_func("/lifecycle/verdict/gives-up", test_gives_up_in_words);
+    g_test_add_func("/lifecycle/verbs", test_verbs);
+    g_test_add_func("/lifecycle/reasons", test_reasons);
+    g_test_add_func("/lifecycle/policy/forgets", test_policy_forgets);
+    g_test_add_func("/lifecycle/policy/delays", test_policy_delays);
+    g_test_add_func("/lifecycle/policy/never", test_policy_never);
     return g_test_run();
 }

@@ -1,13 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "launcher/restart-policy.h"
+#include "launcher/lifecycle/restart-policy.h"
 
-static void forget_before(GArray *failures, gint64 us)
+#include <string.h>
+
+static void forget_oldest(CvdRestartPolicy *policy, guint n)
+{
+    policy->n_failures -= n;
+    memmove(policy->failures_us, policy->failures_us + n, policy->n_failures * sizeof(gint64));
+}
+
+static void forget_before(CvdRestartPolicy *policy, gint64 us)
 {
     guint n_old = 0;
 
-    while (n_old < failures->len && g_array_index(failures, gint64, n_old) < us)
+    while (n_old < policy->n_failures && policy->failures_us[n_old] < us)
         n_old++;
-    g_array_remove_range(failures, 0, n_old);
+    forget_oldest(policy, n_old);
 }
 
 /* 2^n times the first, without a shift that could overflow. */
@@ -22,22 +30,17 @@ static guint delay_after(const CvdRestartPolicy *policy, guint n_before)
 
 gboolean cvd_restart_policy_fail(CvdRestartPolicy *policy, gint64 now_us, guint *delay_ms)
 {
-    if (policy->failures == NULL)
-        policy->failures = g_array_new(FALSE, FALSE, sizeof(gint64));
-    forget_before(policy->failures, now_us - CVD_RESTART_WINDOW_US);
-    guint n_before = policy->failures->len;
+    forget_before(policy, now_us - CVD_RESTART_WINDOW_US);
+    guint n_before = policy->n_failures;
 
-    g_array_append_val(policy->failures, now_us);
     *delay_ms = delay_after(policy, n_before);
+    if (n_before == G_N_ELEMENTS(policy->failures_us))
+        forget_oldest(policy, 1);
+    policy->failures_us[policy->n_failures++] = now_us;
     return n_before < policy->limit;
 }
 
 guint cvd_restart_policy_get_n_failures(const CvdRestartPolicy *policy)
 {
-    return policy->failures != NULL ? policy->failures->len : 0;
-}
-
-void cvd_restart_policy_clear(CvdRestartPolicy *policy)
-{
-    g_clear_pointer(&policy->failures, g_array_unref);
+    return policy->n_failures;
 }

@@ -9,19 +9,22 @@ G_BEGIN_DECLS
 #define CVD_RESTART_WINDOW_US (10 * G_TIME_SPAN_MINUTE)
 /** CVD_RESTART_MAX_DELAY_MS: the longest delay before a restart, in milliseconds */
 #define CVD_RESTART_MAX_DELAY_MS 30000
+/** CVD_RESTART_MAX_LIMIT: the greatest `limit` */
+#define CVD_RESTART_MAX_LIMIT 1000
 
 /**
  * CvdRestartPolicy:
  * @limit: how many failures within 10 minutes are followed by a restart
  * @first_delay_ms: before the first of them; doubled for each further one
  *
- * Section 6 of the launcher's specification: when a VM that failed is started again. Pure.
+ * When what failed is started again. Pure.
  */
 typedef struct {
     guint limit;
     guint first_delay_ms;
     /*< private >*/
-    GArray *failures; /* gint64: when, oldest first; NULL = none */
+    guint n_failures;
+    gint64 failures_us[CVD_RESTART_MAX_LIMIT + 1]; /* when, oldest first */
 } CvdRestartPolicy;
 
 /**
@@ -35,7 +38,5 @@ gboolean cvd_restart_policy_fail(CvdRestartPolicy *policy, gint64 now_us, guint 
 
 /** cvd_restart_policy_get_n_failures: Returns: how many failures counted at the last one */
 guint cvd_restart_policy_get_n_failures(const CvdRestartPolicy *policy);
-
-void cvd_restart_policy_clear(CvdRestartPolicy *policy);
 
 G_END_DECLS

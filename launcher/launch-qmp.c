@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What QEMU says becomes events of the lifecycle; and the end of the hand-over, which only asking
+ * can find. */
+#include "launcher/launch-private.h"
+
+#include "base/source.h"
+
+#include <string.h>
+
+/* Between two looks at whether QEMU has read the hand-over, in milliseconds. Nothing tells of that:
+ * the first look is at once, and most often it has. */
+#define FIRST_LOOK_MS 1
+#define LAST_LOOK_MS  128
+/* Of a text that QEMU gives, in bytes. */
+#define MAX_TEXT 128
+
+/* ---- Hand-over ---- */
+
+/*
+ * When every byte of the hand-over has left the socket QEMU may still be about to act on the last:
+ * one more answer shows that its main loop has come round.
+ */
+static void on_settled(JsonNode *result, const GError *error, gpointer data)
+{
+    if (error == NULL)
+        cvd_launch_handle(data, CVD_EVENT_HANDED_OVER);
+}
+
+static void look(CvdLaunch *launch);
+
+static gboolean on_look(gpointer data)
+{
+    CvdLaunch *launch = data;
+
+    cvd_source_clear(&launch->hand_over_timer);
+    look(launch);
+    return G_SOURCE_REMOVE;
+}
+
+static void look_later(CvdLaunch *launch)
+{
+    g_autoptr(GMainContext) context = g_main_context_ref_thread_default();
+
+    launch->hand_over_timer = g_timeout_source_new(launch->look_ms);
+    launch->look_ms = MIN(2 * launch->look_ms, LAST_LOOK_MS);
+    g_source_set_callback(launch->hand_over_timer, on_look, launch, NULL);
+    g_source_attach(launch->hand_over_timer, context);
+}
+
+static void look(CvdLaunch *launch)
+{
+    if (cvd_server_vm_has_read_all(launch->host.server))
+        cvd_qmp_execute(cvd_vm_get_qmp(launch->vm), "query-status", NULL, on_settled, launch);
+    else
+        look_later(launch);
+}
+
+static void on_status(JsonNode *result, const GError *error, gpointer data)
+{
+    CvdLaunch *launch = data;
+
+    if (error != NULL)
+        return; /* QMP's `closed` follows */
+    cvd_launch_handle_status(launch, result);
+    if (launch->lifecycle.ladder.state == CVD_LADDER_LOADING)
+        look(launch);
+}
+
+void cvd_launch_hand_over(CvdLaunch *launch)
+{
+    if (!launch->is_all_sent || !launch->lifecycle.has_answered ||
+        launch->lifecycle.ladder.state != CVD_LADDER_LOADING)
+        return;
+    launch->look_ms = FIRST_LOOK_MS;
+    cvd_qmp_execute(cvd_vm_get_qmp(launch->vm), "query-status", NULL, on_status, launch);
+}
+
+/* ---- Events ---- */
+
+static const char *get_text(JsonObject *event_data, const char *member)
+{
+    JsonNode *node = event_data != NULL ? json_object_get_member(event_data, member) : NULL;
+
+    return node != NULL && json_node_get_value_type(node) == G_TYPE_STRING
+               ? json_node_get_string(node)
+               : "";
+}
+
+static void on_shutdown(CvdLaunch *launch, JsonObject *event_data)
+{
+    cvd_lifecycle_note_shutdown(&launch->lifecycle, get_text(event_data, "reason"));
+    cvd_launch_handle(launch, CVD_EVENT_VM_SHUTDOWN);
+}
+
+/* SHUTDOWN follows if QEMU was told to exit at a panic, but it says `stop` first. */
+static void on_panic(CvdLaunch *launch, JsonObject *event_data)
+{
+    const char *action = get_text(event_data, "action");
+
+    g_message("guest panicked");
+    cvd_launch_set_fault(launch, NULL);
+    if (action[0] != '\0' && strcmp(action, "poweroff") != 0)
+        return;
+    cvd_lifecycle_note_shutdown(&launch->lifecycle, "guest-panic");
+    cvd_launch_handle(launch, CVD_EVENT_VM_SHUTDOWN);
+}
+
+/* Whoever chose another action than ours, `pause`, has it. */
+static void on_watchdog(CvdLaunch *launch, JsonObject *event_data)
+{
+    g_message("the guest's watchdog ran out");
+    if (strcmp(get_text(event_data, "action"), "pause") == 0)
+        cvd_launch_handle(launch, CVD_EVENT_WATCHDOG);
+}
+
+/* STOP follows, and a run state that says no more than that it was a disk. */
+static void on_io_error(CvdLaunch *launch, JsonObject *event_data)
+{
+    const char *device = get_text(event_data, "device");
+    g_autofree char *text = NULL;
+
+    if (strcmp(get_text(event_data, "action"), "stop") != 0)
+        return;
+    if (device[0] == '\0')
+        device = get_text(event_data, "node-name");
+    text =
+        g_strdup_printf("%.*s: %.*s", MAX_TEXT, device, MAX_TEXT, get_text(event_data, "reason"));
+    cvd_launch_set_fault(launch, text);
+}
+
+static void forward_event(CvdLaunch *launch, const char *name, JsonObject *event_data)
+{
+    g_autoptr(JsonNode) node = NULL;
+    g_autofree char *text = NULL;
+
+    if (!cvd_control_has_connections(launch->control))
+        return;
+    if (event_data != NULL) {
+        node = json_node_init_object(json_node_alloc(), event_data);
+        text = json_to_string(node, FALSE);
+    }
+    cvd_control_guest_event(launch->control, name, text);
+}
+
+static void on_event(const char *name, JsonObject *event_data, gpointer data)
+{
+    static const struct {
+        const char *name;
+        void (*handle)(CvdLaunch *launch, JsonObject *event_data); /* NULL: as @event */
+        CvdEvent event;
+    } events[] = {
+        {"STOP", NULL, CVD_EVENT_VM_STOPPED}, {"RESUME", NULL, CVD_EVENT_VM_RESUMED},
+        {"RESET", NULL, CVD_EVENT_VM_RESET},  {"SUSPEND", NULL, CVD_EVENT_VM_SUSPENDED},
+        {"WAKEUP", NULL, CVD_EVENT_VM_WOKE},  {"SHUTDOWN", on_shutdown, 0},
+        {"GUEST_PANICKED", on_panic, 0},      {"WATCHDOG", on_watchdog, 0},
+        {"BLOCK_IO_ERROR", on_io_error, 0},
+    };
+    CvdLaunch *launch = data;
+
+    g_debug("QMP event %s", name);
+    forward_event(launch, name, event_data);
+    for (gsize i = 0; i < G_N_ELEMENTS(events); i++) {
+        if (strcmp(name, events[i].name) != 0)
+            continue;
+        if (events[i].handle != NULL)
+            events[i].handle(launch, event_data);
+        else
+            cvd_launch_handle(launch, events[i].event);
+    }
+}
+
+static void on_ready(gpointer data)
+{
+    cvd_launch_handle(data, CVD_EVENT_QMP_READY);
+}
+
+static void on_closed(const GError *error, gpointer data)
+{
+    if (error != NULL)
+        g_warning("%s", error->message);
+    cvd_launch_handle(data, error != NULL ? CVD_EVENT_QMP_GIVEN_UP : CVD_EVENT_CONNECTION_LOST);
+}
+
+static void on_unresponsive(gpointer data)
+{
+    cvd_launch_handle(data, CVD_EVENT_UNRESPONSIVE);
+}
+
+static void on_exited(CvdExit how, gpointer data)
+{
+    CvdLaunch *launch = data;
+
+    launch->qemu_exit = how;
+    cvd_launch_handle(launch, CVD_EVENT_QEMU_EXITED);
+}
+
+const CvdVmHandlers cvd_launch_vm_handlers = {
+    .qmp = {.ready = on_ready, .event = on_event, .closed = on_closed},
+    .unresponsive = on_unresponsive,
+    .exited = on_exited,
+};

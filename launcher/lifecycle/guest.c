@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Two questions are kept apart: whether the guest runs, which QEMU's events and replies tell, and
+ * whether it may, which the holds tell. An input only changes what is known or what is wanted;
+ * what has to be sent follows from the difference, in one place, drive(). So a pause during a
+ * reset, during a sleep or before the first `cont` needs no case of its own.
+ */
+#include "launcher/lifecycle/guest.h"
+
+CvdGuest cvd_guest_start(gboolean is_paused, gboolean wants_bus_master)
+{
+    return (CvdGuest){
+        .holds = CVD_HOLD_START | (is_paused ? CVD_HOLD_USER : 0),
+        .wants_bus_master = wants_bus_master,
+        .must_set_bus_master = wants_bus_master,
+    };
+}
+
+CvdRunState cvd_run_state_parse(const char *name)
+{
+    static const struct {
+        const char *name;
+        CvdRunState state;
+    } states[] = {
+        {"preconfig", CVD_RUN_UNKNOWN},
+        {"prelaunch", CVD_RUN_PRELAUNCH},
+        {"inmigrate", CVD_RUN_INCOMING},
+        {"running", CVD_RUN_RUNNING},
+        {"suspended", CVD_RUN_SUSPENDED},
+        {"io-error", CVD_RUN_IO_ERROR},
+        {"internal-error", CVD_RUN_INTERNAL_ERROR},
+        {"guest-panicked", CVD_RUN_PANICKED},
+        {"watchdog", CVD_RUN_WATCHDOG},
+        {"shutdown", CVD_RUN_SHUTDOWN},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(states); i++)
+        if (g_strcmp0(name, states[i].name) == 0)
+            return states[i].state;
+    return CVD_RUN_STOPPED;
+}
+
+gboolean cvd_run_state_is_fault(CvdRunState state)
+{
+    return state == CVD_RUN_IO_ERROR || state == CVD_RUN_INTERNAL_ERROR ||
+           state == CVD_RUN_PANICKED || state == CVD_RUN_WATCHDOG;
+}
+
+static void runs(CvdGuest *guest)
+{
+    guest->state = CVD_RUN_RUNNING;
+    guest->has_run = TRUE;
+}
+
+/* What `query-status` says tells who stopped the guest when STOP came: QEMU itself, or somebody. */
+static void take_status(CvdGuest *guest, CvdRunState state)
+{
+    if (guest->command == CVD_COMMAND_STATUS)
+        guest->command = CVD_COMMAND_NONE;
+    guest->state = state;
+    if (state == CVD_RUN_RUNNING) {
+        runs(guest);
+        guest->holds &= ~(guint)CVD_HOLD_OUTSIDE;
+    }
+    if (cvd_run_state_is_fault(state)) {
+        guest->holds = (guest->holds & ~(guint)CVD_HOLD_OUTSIDE) | CVD_HOLD_FAULT;
+        guest->fault = state;
+    }
+}
+
+static void vm_stopped(CvdGuest *guest)
+{
+    guest->state = CVD_RUN_STOPPED;
+    if (guest->command == CVD_COMMAND_STOP)
+        return;
+    guest->holds |= CVD_HOLD_OUTSIDE;
+    guest->must_ask = TRUE;
+}
+
+/* A RESUME that nobody here caused ends a pause, whoever asked for that. */
+static void vm_resumed(CvdGuest *guest)
+{
+    runs(guest);
+    if (guest->command != CVD_COMMAND_CONT)
+        guest->holds &= ~(guint)(CVD_HOLD_USER | CVD_HOLD_OUTSIDE | CVD_HOLD_FAULT);
+}
+
+/*
+ * A guest that does not run is in state `prelaunch` after a reset, and what was wrong with the old
+ * one is over. SeaBIOS makes two resets of each on q35, 10 to 60 ms apart.
+ */
+static void vm_reset(CvdGuest *guest)
+{
+    if (guest->state != CVD_RUN_RUNNING && guest->state != CVD_RUN_INCOMING)
+        guest->state = CVD_RUN_PRELAUNCH;
+    guest->holds = (guest->holds & ~(guint)CVD_HOLD_FAULT) | CVD_HOLD_RESET;
+    guest->must_set_bus_master = guest->wants_bus_master;
+    guest->n_resets++;
+}
+
+/* A `cont` without RESUME resumes nothing: QEMU takes it in state `inmigrate`, too. */
+static void command_done(CvdGuest *guest)
+{
+    if (guest->command == CVD_COMMAND_CONT && guest->state != CVD_RUN_RUNNING) {
+        guest->holds |= CVD_HOLD_OUTSIDE; /* until RESUME or the run state says otherwise */
+        guest->must_ask = TRUE;
+    }
+    if (guest->command == CVD_COMMAND_STOP && guest->state == CVD_RUN_RUNNING)
+        guest->state = CVD_RUN_STOPPED;
+    guest->command = CVD_COMMAND_NONE;
+}
+
+/* A guest that has run and cannot be resumed now is left for its user to look at. */
+static guint command_failed(CvdGuest *guest)
+{
+    CvdGuestCommand command = guest->command;
+
+    guest->command = CVD_COMMAND_NONE;
+    if (command == CVD_COMMAND_CONT && guest->has_run) {
+        guest->holds |= CVD_HOLD_FAULT;
+        guest->fault = CVD_RUN_STOPPED;
+        return 0;
+    }
+    return command == CVD_COMMAND_STATUS ? 0 : CVD_GUEST_BROKEN;
+}
+
+static guint take(CvdGuest *guest, CvdGuestInput input, CvdRunState state, gint64 now_us)
+{
+    switch (input) {
+    case CVD_GUEST_HANDED_OVER:
+        guest->holds &= ~(guint)CVD_HOLD_START;
+        guest->must_ask = guest->state == CVD_RUN_UNKNOWN;
+        return 0;
+    case CVD_GUEST_STATUS:
+        take_status(guest, state);
+        return 0;
+    case CVD_GUEST_VM_STOPPED:
+        vm_stopped(guest);
+        return 0;
+    case CVD_GUEST_VM_RESUMED:
+        vm_resumed(guest);
+        return 0;
+    case CVD_GUEST_VM_SUSPENDED:
+        guest->state = CVD_RUN_SUSPENDED;
+        return 0;
+    case CVD_GUEST_VM_WOKE:
+        runs(guest);
+        return 0;
+    case CVD_GUEST_VM_RESET:
+        vm_reset(guest);
+        return 0;
+    case CVD_GUEST_DONE:
+        command_done(guest);
+        return 0;
+    case CVD_GUEST_FAILED:
+        return command_failed(guest);
+    case CVD_GUEST_PAUSE:
+        guest->holds |= CVD_HOLD_USER;
+        return 0;
+    case CVD_GUEST_RESUME:
+        guest->must_ask |= guest->state == CVD_RUN_INCOMING; /* its end has no event */
+        guest->holds &= ~(guint)(CVD_HOLD_USER | CVD_HOLD_OUTSIDE | CVD_HOLD_FAULT);
+        return 0;
+    case CVD_GUEST_TIMER:
+        if (guest->admit_us == 0 || now_us < guest->admit_us)
+            return 0;
+        guest->are_clients_held = FALSE;
+        return CVD_GUEST_ADMIT_CLIENTS;
+    }
+    g_assert_not_reached();
+}
+
+static guint send(CvdGuest *guest, CvdGuestCommand command)
+{
+    guest->command = command;
+    return CVD_GUEST_SEND;
+}
+
+static gboolean can_resume(CvdRunState state)
+{
+    return state == CVD_RUN_PRELAUNCH || state == CVD_RUN_STOPPED || cvd_run_state_is_fault(state);
+}
+
+/* Whether `cont` or `stop` would be sent now. */
+static gboolean is_as_wanted(const CvdGuest *guest)
+{
+    return guest->holds == 0 ? !can_resume(guest->state) : guest->state != CVD_RUN_RUNNING;
+}
+
+/* The difference between what is and what is wanted. */
+static guint drive(CvdGuest *guest)
+{
+    guint actions = 0;
+
+    if (guest->command != CVD_COMMAND_NONE)
+        return 0;
+    if (guest->must_ask) {
+        guest->must_ask = FALSE;
+        return send(guest, CVD_COMMAND_STATUS);
+    }
+    if ((guest->holds & CVD_HOLD_RESET) && guest->state != CVD_RUN_RUNNING) {
+        guest->holds &= ~(guint)CVD_HOLD_RESET;
+        actions = CVD_GUEST_CLEAR_SIGNALS | (guest->are_clients_held ? 0 : CVD_GUEST_HOLD_CLIENTS);
+        guest->are_clients_held = TRUE;
+    }
+    if (guest->must_set_bus_master && can_resume(guest->state) &&
+        !(guest->holds & CVD_HOLD_START)) {
+        guest->must_set_bus_master = FALSE;
+        return actions | send(guest, CVD_COMMAND_BUS_MASTER);
+    }
+    if (is_as_wanted(guest))
+        return actions;
+    return actions | send(guest, guest->holds == 0 ? CVD_COMMAND_CONT : CVD_COMMAND_STOP);
+}
+
+/* Those who are let in find a guest that runs, after its last reset. */
+static void set_admission(CvdGuest *guest, gint64 now_us)
+{
+    gboolean is_running = guest->holds == 0 && guest->state == CVD_RUN_RUNNING;
+
+    if (!guest->are_clients_held || !is_running)
+        guest->admit_us = 0;
+    else if (guest->admit_us == 0)
+        guest->admit_us = now_us + CVD_GUEST_SETTLE_US;
+}
+
+guint cvd_guest_step(CvdGuest *guest, CvdGuestInput input, CvdRunState state, gboolean may_send,
+                     gint64 now_us)
+{
+    guint actions = take(guest, input, state, now_us);
+
+    if (may_send && !(actions & CVD_GUEST_BROKEN))
+        actions |= drive(guest);
+    set_admission(guest, now_us);
+    return actions;
+}
+
+gboolean cvd_guest_is_settled(const CvdGuest *guest)
+{
+    return guest->command == CVD_COMMAND_NONE && !guest->must_ask &&
+           guest->state != CVD_RUN_UNKNOWN && !(guest->holds & CVD_HOLD_START) &&
+           is_as_wanted(guest);
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/** CVD_GUEST_SETTLE_US: how long a guest that was reset must run before clients are let in */
+#define CVD_GUEST_SETTLE_US (100 * G_TIME_SPAN_MILLISECOND)
+
+/**
+ * CvdRunState:
+ *
+ * QEMU's run state (RunState in QEMU's qapi/run-state.json), as far as it makes a difference here.
+ */
+typedef enum {
+    CVD_RUN_UNKNOWN,        /* QEMU has not been asked yet, or is still being configured */
+    CVD_RUN_PRELAUNCH,      /* stopped before the first instruction, or after a reset */
+    CVD_RUN_INCOMING,       /* waits for a migration */
+    CVD_RUN_RUNNING,        /* the guest's processors run */
+    CVD_RUN_STOPPED,        /* paused, in a debugger, saved, migrated away */
+    CVD_RUN_SUSPENDED,      /* asleep (S3), until something wakes it */
+    CVD_RUN_IO_ERROR,       /* stopped by QEMU: a disk did not take a write, or give a read */
+    CVD_RUN_INTERNAL_ERROR, /* stopped by QEMU: it cannot execute the guest any further */
+    CVD_RUN_PANICKED,       /* stopped by QEMU: the guest said that it panicked */
+    CVD_RUN_WATCHDOG,       /* stopped by QEMU: the guest's watchdog ran out */
+    CVD_RUN_SHUTDOWN,       /* powered off, but QEMU stays (`-no-shutdown`) */
+} CvdRunState;
+
+/**
+ * CvdHold:
+ *
+ * A reason why the guest may not run. It is to run exactly when there is none.
+ */
+typedef enum {
+    CVD_HOLD_START = 1 << 0,   /* QEMU has not read the whole hand-over yet */
+    CVD_HOLD_USER = 1 << 1,    /* `--paused`, or a pause through our own control interface */
+    CVD_HOLD_OUTSIDE = 1 << 2, /* somebody else stopped it */
+    CVD_HOLD_FAULT = 1 << 3,   /* QEMU stopped it, or refuses to resume it */
+    CVD_HOLD_RESET = 1 << 4,   /* it was reset, and the signal tables are still the old guest's */
+} CvdHold;
+
+/** CvdGuestCommand: what the launcher has sent by itself and has no reply to yet */
+typedef enum {
+    CVD_COMMAND_NONE,
+    CVD_COMMAND_STATUS,     /* `query-status` */
+    CVD_COMMAND_BUS_MASTER, /* sets the ivshmem device's bus-master bit */
+    CVD_COMMAND_CONT,
+    CVD_COMMAND_STOP,
+} CvdGuestCommand;
+
+typedef enum {
+    CVD_GUEST_HANDED_OVER,  /* QEMU has read the whole hand-over */
+    CVD_GUEST_STATUS,       /* the reply to `query-status`, or a run state known otherwise */
+    CVD_GUEST_VM_STOPPED,   /* QMP's STOP */
+    CVD_GUEST_VM_RESUMED,   /* QMP's RESUME */
+    CVD_GUEST_VM_SUSPENDED, /* QMP's SUSPEND */
+    CVD_GUEST_VM_WOKE,      /* QMP's WAKEUP */
+    CVD_GUEST_VM_RESET,     /* QMP's RESET */
+    CVD_GUEST_DONE,         /* the command under way succeeded */
+    CVD_GUEST_FAILED,       /* the command under way was refused */
+    CVD_GUEST_PAUSE,        /* a user wants it paused */
+    CVD_GUEST_RESUME,       /* it is to run: a user wants that, or it is to power off */
+    CVD_GUEST_TIMER,        /* time has passed */
+} CvdGuestInput;
+
+typedef enum {
+    CVD_GUEST_CLEAR_SIGNALS = 1 << 0, /* zero the signal tables and words */
+    CVD_GUEST_HOLD_CLIENTS = 1 << 1,  /* close the clients' connections, let nobody in */
+    CVD_GUEST_ADMIT_CLIENTS = 1 << 2, /* let clients in again */
+    CVD_GUEST_SEND = 1 << 3,          /* send @command, and report its reply */
+    CVD_GUEST_BROKEN = 1 << 4,        /* the VM cannot go on: a command was refused that must not */
+} CvdGuestAction;
+
+/**
+ * CvdGuest:
+ * @state: what is known of the run state
+ * @holds: #CvdHold bits
+ * @fault: why %CVD_HOLD_FAULT is set; %CVD_RUN_STOPPED: `cont` was refused
+ * @command: what is under way: at most one command at a time
+ * @wants_bus_master: whether the bit is to be set before the guest runs (configuration)
+ * @must_set_bus_master: whether it is to be set now: power-on and reset clear it
+ * @must_ask: whether the run state is to be asked for
+ * @has_run: whether the guest has ever run
+ * @are_clients_held: from a reset until the new guest has run for a while
+ * @admit_us: when they are let in, monotonic; 0 while the guest does not run
+ * @n_resets: how often it was reset
+ *
+ * The guest: whether it runs, and whether it may: docs of each hold and input above. After every
+ * input it compares the two and sends `cont` or `stop`, nothing else. Pure.
+ */
+typedef struct {
+    CvdRunState state;
+    guint holds;
+    CvdRunState fault;
+    CvdGuestCommand command;
+    gboolean wants_bus_master;
+    gboolean must_set_bus_master;
+    gboolean must_ask;
+    gboolean has_run;
+    gboolean are_clients_held;
+    gint64 admit_us;
+    guint n_resets;
+} CvdGuest;
+
+/** cvd_guest_start: Returns: the guest of a QEMU that was just spawned with `-S` */
+CvdGuest cvd_guest_start(gboolean is_paused, gboolean wants_bus_master);
+
+/**
+ * cvd_guest_step:
+ * @state: with %CVD_GUEST_STATUS, else ignored
+ * @may_send: whether commands make sense: not while QEMU is on its way out
+ * @now_us: the monotonic time, microseconds
+ *
+ * Returns: #CvdGuestAction bits, to be carried out in the order of their values
+ */
+guint cvd_guest_step(CvdGuest *guest, CvdGuestInput input, CvdRunState state, gboolean may_send,
+                     gint64 now_us);
+
+/** cvd_guest_is_settled: Returns: whether nothing is under way, and the guest is as it is to be */
+gboolean cvd_guest_is_settled(const CvdGuest *guest);
+
+/** cvd_run_state_parse: Returns: the run state of that QMP name; unknown ones are stopped */
+CvdRunState cvd_run_state_parse(const char *name);
+
+/** cvd_run_state_is_fault: Returns: whether QEMU stopped the guest by itself */
+gboolean cvd_run_state_is_fault(CvdRunState state);
+
+G_END_DECLS

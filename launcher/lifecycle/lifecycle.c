@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The three machines side by side. An event goes to those whom it concerns; what they answer is
+ * translated, and whether the start is complete or the VM gone is looked at afterwards.
+ */
+#include "launcher/lifecycle/lifecycle.h"
+
+#include <string.h>
+
+/* ---- What users see ---- */
+
+static gboolean is_gone(const CvdLifecycle *lifecycle)
+{
+    return lifecycle->policy.follow != CVD_FOLLOW_UNDECIDED;
+}
+
+CvdState cvd_lifecycle_get_state(const CvdLifecycle *lifecycle)
+{
+    const CvdGuest *guest = &lifecycle->guest;
+
+    if (is_gone(lifecycle))
+        return lifecycle->policy.follow == CVD_FOLLOW_RESTART ? CVD_STATE_RESTARTING
+                                                              : CVD_STATE_STOPPED;
+    if (cvd_ladder_is_going_down(&lifecycle->ladder))
+        return cvd_policy_will_restart(&lifecycle->policy, lifecycle->cause, lifecycle->shutdown)
+                   ? CVD_STATE_RESTARTING
+                   : CVD_STATE_STOPPING;
+    if (!lifecycle->is_ready)
+        return CVD_STATE_STARTING;
+    if (guest->holds & CVD_HOLD_FAULT)
+        return CVD_STATE_FAULTED;
+    if (guest->state == CVD_RUN_SUSPENDED)
+        return CVD_STATE_SUSPENDED;
+    if (guest->state == CVD_RUN_INCOMING ||
+        ((guest->holds & (CVD_HOLD_USER | CVD_HOLD_OUTSIDE)) && guest->state != CVD_RUN_RUNNING))
+        return CVD_STATE_PAUSED;
+    return CVD_STATE_RUNNING;
+}
+
+const char *cvd_state_get_name(CvdState state)
+{
+    static const char *const names[] = {
+        [CVD_STATE_STARTING] = "starting",     [CVD_STATE_RUNNING] = "running",
+        [CVD_STATE_PAUSED] = "paused",         [CVD_STATE_SUSPENDED] = "suspended",
+        [CVD_STATE_FAULTED] = "faulted",       [CVD_STATE_STOPPING] = "stopping",
+        [CVD_STATE_RESTARTING] = "restarting", [CVD_STATE_STOPPED] = "stopped",
+        [CVD_STATE_FAILED] = "failed",
+    };
+
+    return names[state];
+}
+
+#define IN(state)  (1U << CVD_STATE_##state)
+#define WITH_GUEST (IN(RUNNING) | IN(PAUSED) | IN(SUSPENDED) | IN(FAULTED))
+
+gboolean cvd_lifecycle_may(CvdControlVerb verb, CvdState state)
+{
+    static const guint states[] = {
+        [CVD_CONTROL_STOP] = ~0U,
+        [CVD_CONTROL_RESTART] = WITH_GUEST | IN(STARTING) | IN(RESTARTING),
+        [CVD_CONTROL_RESET] = WITH_GUEST,
+        [CVD_CONTROL_PAUSE] = WITH_GUEST | IN(STARTING),
+        [CVD_CONTROL_RESUME] = WITH_GUEST | IN(STARTING),
+        [CVD_CONTROL_POWER_BUTTON] = IN(RUNNING),
+    };
+
+    return (states[verb] & (1U << state)) != 0;
+}
+
+/* A reset is over when clients may come again, or when the guest is not to run anyway. */
+static gboolean is_reset_done(const CvdLifecycle *lifecycle, guint n_resets)
+{
+    const CvdGuest *guest = &lifecycle->guest;
+
+    return guest->n_resets != n_resets && cvd_guest_is_settled(guest) &&
+           (!guest->are_clients_held || guest->holds != 0);
+}
+
+CvdAnswer cvd_lifecycle_get_answer(const CvdLifecycle *lifecycle, CvdControlVerb verb,
+                                   guint n_resets)
+{
+    const CvdGuest *guest = &lifecycle->guest;
+    gboolean is_paused = (guest->holds & CVD_HOLD_USER) != 0;
+    gboolean is_done = verb == CVD_CONTROL_RESET ? is_reset_done(lifecycle, n_resets)
+                       : verb == CVD_CONTROL_PAUSE
+                           ? cvd_guest_is_settled(guest) && is_paused
+                           : cvd_guest_is_settled(guest) && guest->holds == 0;
+
+    if (is_done)
+        return CVD_ANSWER_DONE;
+    if (cvd_ladder_is_going_down(&lifecycle->ladder)) /* a reboot may be configured to end it */
+        return verb == CVD_CONTROL_RESET && lifecycle->shutdown == CVD_SHUTDOWN_REBOOT
+                   ? CVD_ANSWER_DONE
+                   : CVD_ANSWER_FAILED;
+    if (verb == CVD_CONTROL_PAUSE && !is_paused)
+        return CVD_ANSWER_FAILED;
+    if (verb == CVD_CONTROL_RESUME && cvd_guest_is_settled(guest))
+        return CVD_ANSWER_FAILED;
+    return CVD_ANSWER_PENDING;
+}
+
+/* ---- Ways down ---- */
+
+/* Presses the power button, or wakes a guest that could not see it. */
+static guint press(const CvdLifecycle *lifecycle)
+{
+    return lifecycle->guest.state == CVD_RUN_SUSPENDED ? CVD_ACTION_WAKE : CVD_ACTION_POWERDOWN;
+}
+
+static guint from_guest(CvdLifecycle *lifecycle, guint actions, gint64 now_us);
+
+static guint tell_guest(CvdLifecycle *lifecycle, CvdGuestInput input, CvdRunState run_state,
+                        gint64 now_us)
+{
+    return from_guest(lifecycle,
+                      cvd_guest_step(&lifecycle->guest, input, run_state,
+                                     cvd_ladder_takes_commands(&lifecycle->ladder), now_us),
+                      now_us);
+}
+
+static guint from_ladder(CvdLifecycle *lifecycle, guint ladder_actions)
+{
+    guint actions = 0;
+
+    if (ladder_actions & CVD_LADDER_PRESS)
+        actions |= press(lifecycle);
+    if (ladder_actions & CVD_LADDER_QUIT)
+        actions |= CVD_ACTION_QUIT;
+    if (ladder_actions & CVD_LADDER_TERMINATE)
+        actions |= CVD_ACTION_TERMINATE;
+    if (ladder_actions & CVD_LADDER_KILL)
+        actions |= CVD_ACTION_KILL;
+    return actions;
+}
+
+static void blame(CvdLifecycle *lifecycle, CvdCause cause)
+{
+    if (lifecycle->cause == CVD_CAUSE_NONE)
+        lifecycle->cause = cause;
+}
+
+static guint descend(CvdLifecycle *lifecycle, CvdCause cause, CvdLadderState to, gint64 now_us)
+{
+    blame(lifecycle, cause);
+    return from_ladder(
+        lifecycle, cvd_ladder_descend(&lifecycle->ladder, to, lifecycle->stop_timeout_ms, now_us));
+}
+
+/* Something makes the VM go down that nobody here asked for. */
+static guint fail(CvdLifecycle *lifecycle, CvdCause cause, CvdLadderState to, gint64 now_us)
+{
+    if (!cvd_ladder_takes_commands(&lifecycle->ladder))
+        return 0;
+    return descend(lifecycle, cause, to, now_us);
+}
+
+static guint from_guest(CvdLifecycle *lifecycle, guint guest_actions, gint64 now_us)
+{
+    guint actions = 0;
+
+    if (guest_actions & CVD_GUEST_HOLD_CLIENTS)
+        actions |= CVD_ACTION_HOLD_CLIENTS;
+    if (guest_actions & CVD_GUEST_CLEAR_SIGNALS)
+        actions |= CVD_ACTION_CLEAR_SIGNALS;
+    if (guest_actions & CVD_GUEST_ADMIT_CLIENTS)
+        actions |= CVD_ACTION_ADMIT_CLIENTS;
+    if (guest_actions & CVD_GUEST_SEND)
+        actions |= CVD_ACTION_SEND;
+    if (guest_actions & CVD_GUEST_BROKEN)
+        actions |= fail(lifecycle, CVD_CAUSE_COMMAND_FAILED, CVD_LADDER_QUITTING, now_us);
+    return actions;
+}
+
+/* As a user wants it taken down: through the guest if there is one that could listen. */
+static guint take_down(CvdLifecycle *lifecycle, CvdCause cause, gint64 now_us)
+{
+    gboolean is_polite = lifecycle->stop == CVD_STOP_POWERDOWN && lifecycle->guest.has_run;
+
+    switch (lifecycle->ladder.state) {
+    case CVD_LADDER_LOADING: /* perhaps QMP takes no command yet, but SIGTERM ends every QEMU */
+        return descend(lifecycle, cause, CVD_LADDER_TERMINATING, now_us);
+    case CVD_LADDER_UP:
+        if (!is_polite)
+            return descend(lifecycle, cause, CVD_LADDER_QUITTING, now_us);
+        return descend(lifecycle, cause, CVD_LADDER_POWERING_DOWN, now_us) |
+               tell_guest(lifecycle, CVD_GUEST_RESUME, CVD_RUN_UNKNOWN, now_us);
+    case CVD_LADDER_POWERING_DOWN: /* asked twice */
+        return descend(lifecycle, cause, CVD_LADDER_QUITTING, now_us);
+    case CVD_LADDER_QUITTING:
+    case CVD_LADDER_EXITING:
+    case CVD_LADDER_TERMINATING:
+    case CVD_LADDER_KILLING:
+    case CVD_LADDER_ABANDONED:
+    case CVD_LADDER_GONE:
+        return 0;
+    }
+    g_assert_not_reached();
+}
+
+/* ---- Ends and restarts ---- */
+
+static guint end_launch(CvdLifecycle *lifecycle)
+{
+    if (lifecycle->policy.follow != CVD_FOLLOW_GIVE_UP)
+        lifecycle->policy.follow = CVD_FOLLOW_END;
+    lifecycle->policy.due_us = 0;
+    return CVD_ACTION_END;
+}
+
+/* A restart that is under way, asked for or not, becomes the end. */
+static guint stop(CvdLifecycle *lifecycle, CvdCause cause, gint64 now_us)
+{
+    gboolean was_asked = lifecycle->policy.is_stop_asked;
+
+    if (is_gone(lifecycle) && lifecycle->policy.follow != CVD_FOLLOW_RESTART)
+        return 0;
+    lifecycle->policy.is_stop_asked = TRUE;
+    if (is_gone(lifecycle) || lifecycle->cause == CVD_CAUSE_RESTART_REQUESTED)
+        lifecycle->cause = cause;
+    if (is_gone(lifecycle))
+        return end_launch(lifecycle);
+    /* Who turns a restart into a stop has asked for a stop once. */
+    if (lifecycle->ladder.state == CVD_LADDER_POWERING_DOWN && !was_asked)
+        return 0;
+    return take_down(lifecycle, cause, now_us);
+}
+
+static guint restart(CvdLifecycle *lifecycle, gint64 now_us)
+{
+    if (lifecycle->policy.follow == CVD_FOLLOW_RESTART) { /* no need to wait any longer */
+        lifecycle->policy.due_us = now_us;
+        return 0;
+    }
+    if (!cvd_ladder_is_going_down(&lifecycle->ladder))
+        return take_down(lifecycle, CVD_CAUSE_RESTART_REQUESTED, now_us);
+    lifecycle->policy.is_restart_asked = TRUE;
+    return 0;
+}
+
+static guint started(CvdLifecycle *lifecycle, gint64 now_us)
+{
+    lifecycle->cause = CVD_CAUSE_NONE;
+    lifecycle->shutdown = CVD_SHUTDOWN_NONE;
+    lifecycle->is_ready = lifecycle->has_answered = FALSE;
+    lifecycle->guest = cvd_guest_start(lifecycle->start_paused, lifecycle->wants_bus_master);
+    lifecycle->ladder = cvd_ladder_start(lifecycle->start_timeout_ms, now_us);
+    cvd_policy_start(&lifecycle->policy, now_us);
+    return 0;
+}
+
+static guint start_again(CvdLifecycle *lifecycle, gint64 now_us)
+{
+    guint actions = lifecycle->must_renew ? CVD_ACTION_RENEW | CVD_ACTION_START : CVD_ACTION_START;
+
+    lifecycle->must_renew = FALSE;
+    return actions | started(lifecycle, now_us);
+}
+
+/* The VM is gone, or there is none: what follows. */
+static guint gone(CvdLifecycle *lifecycle, gint64 now_us)
+{
+    cvd_policy_end(&lifecycle->policy, lifecycle->cause, lifecycle->shutdown, now_us);
+    return lifecycle->policy.follow == CVD_FOLLOW_RESTART ? CVD_ACTION_REPORT_END
+                                                          : end_launch(lifecycle);
+}
+
+static guint qemu_exited(CvdLifecycle *lifecycle, gint64 now_us)
+{
+    if (is_gone(lifecycle))
+        return 0;
+    if (lifecycle->cause == CVD_CAUSE_CONNECTION_LOST &&
+        lifecycle->ladder.state == CVD_LADDER_EXITING)
+        lifecycle->cause = CVD_CAUSE_QEMU_EXITED; /* its connections merely closed first */
+    blame(lifecycle, CVD_CAUSE_QEMU_EXITED);
+    cvd_ladder_gone(&lifecycle->ladder);
+    guint actions = gone(lifecycle, now_us);
+    if (lifecycle->policy.follow != CVD_FOLLOW_RESTART)
+        return actions;
+    if (lifecycle->guest.are_clients_held)
+        actions |= CVD_ACTION_ADMIT_CLIENTS;
+    return actions | CVD_ACTION_RENEW;
+}
+
+/*
+ * Neither a VM nor, perhaps, a window that another VM could have. It is tried again like any other
+ * failure, after a delay, so that nothing calls itself.
+ */
+static guint start_failed(CvdLifecycle *lifecycle, gint64 now_us)
+{
+    if (lifecycle->policy.follow != CVD_FOLLOW_RESTART &&
+        lifecycle->ladder.state != CVD_LADDER_LOADING)
+        return 0;
+    lifecycle->cause = CVD_CAUSE_START_FAILED;
+    cvd_ladder_gone(&lifecycle->ladder);
+    return gone(lifecycle, now_us);
+}
+
+/* ---- Time ---- */
+
+static gint64 earlier(gint64 a_us, gint64 b_us)
+{
+    return a_us == 0 ? b_us : b_us == 0 ? a_us : MIN(a_us, b_us);
+}
+
+gint64 cvd_lifecycle_get_due_us(const CvdLifecycle *lifecycle)
+{
+    gint64 admit_us = cvd_ladder_takes_commands(&lifecycle->ladder) ? lifecycle->guest.admit_us : 0;
+
+    return earlier(earlier(lifecycle->ladder.due_us, admit_us), lifecycle->policy.due_us);
+}
+
+/* QEMU's limits do not run while the launcher does not: stopped, frozen, or in a debugger. */
+static void forgive_lost_time(CvdLifecycle *lifecycle, gint64 now_us)
+{
+    CvdLadder *ladder = &lifecycle->ladder;
+    gint64 lost_us = now_us - lifecycle->last_us;
+
+    if (ladder->due_us == 0 || now_us <= ladder->due_us + CVD_LIFECYCLE_LATE_US)
+        return;
+    ladder->due_us += lost_us;
+    ladder->power_down_until_us += lost_us;
+}
+
+static guint time_passed(CvdLifecycle *lifecycle, gint64 now_us)
+{
+    guint actions = 0;
+
+    if (lifecycle->policy.due_us != 0 && now_us >= lifecycle->policy.due_us)
+        return start_again(lifecycle, now_us);
+    if (cvd_ladder_takes_commands(&lifecycle->ladder))
+        actions = tell_guest(lifecycle, CVD_GUEST_TIMER, CVD_RUN_UNKNOWN, now_us);
+    if (lifecycle->ladder.due_us == 0 || now_us < lifecycle->ladder.due_us)
+        return actions;
+    if (lifecycle->ladder.state == CVD_LADDER_LOADING)
+        blame(lifecycle, CVD_CAUSE_START_TIMED_OUT);
+    actions |= from_ladder(lifecycle, cvd_ladder_time_passed(&lifecycle->ladder, now_us));
+    if (lifecycle->ladder.state == CVD_LADDER_ABANDONED) /* and nobody else may have the window */
+        return actions | end_launch(lifecycle);
+    /* Perhaps the disk takes writes again. */
+    if (lifecycle->ladder.state == CVD_LADDER_POWERING_DOWN &&
+        (lifecycle->guest.holds & CVD_HOLD_FAULT))
+        actions |= tell_guest(lifecycle, CVD_GUEST_RESUME, CVD_RUN_UNKNOWN, now_us);
+    return actions;
+}
+
+/* ---- Events ---- */
+
+static guint status(CvdLifecycle *lifecycle, CvdRunState run_state, gint64 now_us)
+{
+    guint actions = tell_guest(lifecycle, CVD_GUEST_STATUS, run_state, now_us);
+
+    if (run_state == CVD_RUN_INTERNAL_ERROR)
+        actions |= fail(lifecycle, CVD_CAUSE_INTERNAL_ERROR, CVD_LADDER_QUITTING, now_us);
+    return actions;
+}
+
+/* The button was pressed while the guest could not see it. */
+static guint runs_again(CvdLifecycle *lifecycle, CvdGuestInput input, gint64 now_us)
+{
+    guint actions = tell_guest(lifecycle, input, CVD_RUN_UNKNOWN, now_us);
+
+    if (lifecycle->ladder.state == CVD_LADDER_POWERING_DOWN)
+        actions |= CVD_ACTION_POWERDOWN;
+    return actions;
+}
+
+static guint vm_shutdown(CvdLifecycle *lifecycle, gint64 now_us)
+{
+    if (lifecycle->ladder.state == CVD_LADDER_EXITING &&
+        lifecycle->cause == CVD_CAUSE_CONNECTION_LOST)
+        lifecycle->cause = CVD_CAUSE_VM_SHUTDOWN; /* read after the connection's end */
+    return fail(lifecycle, CVD_CAUSE_VM_SHUTDOWN, CVD_LADDER_EXITING, now_us);
+}
+
+static guint handle(CvdLifecycle *lifecycle, CvdEvent event, CvdRunState run_state, gint64 now_us)
+{
+    switch (event) {
+    case CVD_EVENT_STARTED:
+        return started(lifecycle, now_us);
+    case CVD_EVENT_QMP_READY:
+        lifecycle->has_answered = TRUE;
+        return lifecycle->ladder.state == CVD_LADDER_LOADING ? CVD_ACTION_HAND_OVER : 0;
+    case CVD_EVENT_HANDED_OVER:
+        return tell_guest(lifecycle, CVD_GUEST_HANDED_OVER, run_state, now_us);
+    case CVD_EVENT_STATUS:
+        return status(lifecycle, run_state, now_us);
+    case CVD_EVENT_COMMAND_DONE:
+        return tell_guest(lifecycle, CVD_GUEST_DONE, run_state, now_us);
+    case CVD_EVENT_COMMAND_FAILED:
+        return tell_guest(lifecycle, CVD_GUEST_FAILED, run_state, now_us);
+    case CVD_EVENT_VM_STOPPED:
+        return tell_guest(lifecycle, CVD_GUEST_VM_STOPPED, run_state, now_us);
+    case CVD_EVENT_VM_RESUMED:
+        return runs_again(lifecycle, CVD_GUEST_VM_RESUMED, now_us);
+    case CVD_EVENT_VM_SUSPENDED:
+        return tell_guest(lifecycle, CVD_GUEST_VM_SUSPENDED, run_state, now_us);
+    case CVD_EVENT_VM_WOKE:
+        return runs_again(lifecycle, CVD_GUEST_VM_WOKE, now_us);
+    case CVD_EVENT_VM_RESET:
+        return tell_guest(lifecycle, CVD_GUEST_VM_RESET, run_state, now_us);
+    case CVD_EVENT_VM_SHUTDOWN:
+        return vm_shutdown(lifecycle, now_us);
+    case CVD_EVENT_WATCHDOG:
+        return fail(lifecycle, CVD_CAUSE_WATCHDOG, CVD_LADDER_QUITTING, now_us);
+    case CVD_EVENT_UNRESPONSIVE:
+        return fail(lifecycle, CVD_CAUSE_UNRESPONSIVE, CVD_LADDER_KILLING, now_us);
+    case CVD_EVENT_QMP_GIVEN_UP:
+        return fail(lifecycle, CVD_CAUSE_QMP_GIVEN_UP, CVD_LADDER_TERMINATING, now_us);
+    case CVD_EVENT_CONNECTION_LOST:
+        if (cvd_ladder_closed(&lifecycle->ladder, now_us))
+            blame(lifecycle, CVD_CAUSE_CONNECTION_LOST);
+        return 0;
+    case CVD_EVENT_PAUSE_REQUESTED:
+        return tell_guest(lifecycle, CVD_GUEST_PAUSE, run_state, now_us);
+    case CVD_EVENT_RESUME_REQUESTED:
+        return tell_guest(lifecycle, CVD_GUEST_RESUME, run_state, now_us);
+    case CVD_EVENT_STOP_REQUESTED:
+        return stop(lifecycle, CVD_CAUSE_STOP_REQUESTED, now_us);
+    case CVD_EVENT_HANGUP:
+        return lifecycle->policy.is_stop_asked ? 0
+                                               : stop(lifecycle, CVD_CAUSE_STOP_REQUESTED, now_us);
+    case CVD_EVENT_TIME_LIMIT:
+        return lifecycle->policy.is_stop_asked ? 0 : stop(lifecycle, CVD_CAUSE_TIME_LIMIT, now_us);
+    case CVD_EVENT_RESTART_REQUESTED:
+        return restart(lifecycle, now_us);
+    case CVD_EVENT_TIMER:
+        return time_passed(lifecycle, now_us);
+    case CVD_EVENT_RENEW_FAILED:
+        lifecycle->must_renew = TRUE;
+        return start_failed(lifecycle, now_us);
+    case CVD_EVENT_START_FAILED:
+        return start_failed(lifecycle, now_us);
+    case CVD_EVENT_QEMU_EXITED:
+        return qemu_exited(lifecycle, now_us);
+    case CVD_N_EVENTS:
+        break;
+    }
+    g_assert_not_reached();
+}
+
+guint cvd_lifecycle_step(CvdLifecycle *lifecycle, CvdEvent event, CvdRunState run_state,
+                         gint64 now_us)
+{
+    CvdLadder *ladder = &lifecycle->ladder;
+
+    forgive_lost_time(lifecycle, now_us);
+    guint actions = handle(lifecycle, event, run_state, now_us);
+
+    lifecycle->last_us = now_us;
+    if (ladder->state == CVD_LADDER_LOADING && cvd_guest_is_settled(&lifecycle->guest)) {
+        cvd_ladder_ready(ladder);
+        lifecycle->is_ready = lifecycle->policy.was_ready = TRUE;
+        actions |= CVD_ACTION_READY;
+    }
+    return actions;
+}
+
+void cvd_lifecycle_note_shutdown(CvdLifecycle *lifecycle, const char *reason)
+{
+    static const struct {
+        const char *reason;
+        CvdShutdown shutdown;
+    } reasons[] = {
+        {"guest-shutdown", CVD_SHUTDOWN_POWER_OFF},     {"guest-reset", CVD_SHUTDOWN_REBOOT},
+        {"host-qmp-system-reset", CVD_SHUTDOWN_REBOOT}, {"guest-panic", CVD_SHUTDOWN_PANIC},
+        {"host-qmp-quit", CVD_SHUTDOWN_QUIT},           {"host-ui", CVD_SHUTDOWN_UI},
+        {"host-signal", CVD_SHUTDOWN_SIGNAL},           {"host-error", CVD_SHUTDOWN_ERROR},
+    };
+
+    if (lifecycle->shutdown != CVD_SHUTDOWN_NONE)
+        return;
+    lifecycle->shutdown = CVD_SHUTDOWN_OTHER;
+    for (gsize i = 0; i < G_N_ELEMENTS(reasons); i++)
+        if (g_strcmp0(reason, reasons[i].reason) == 0)
+            lifecycle->shutdown = reasons[i].shutdown;
+}

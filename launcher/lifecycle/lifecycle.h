@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "launcher/control.h"
+#include "launcher/lifecycle/guest.h"
+#include "launcher/lifecycle/ladder.h"
+#include "launcher/lifecycle/policy.h"
+
+G_BEGIN_DECLS
+
+/** CVD_LIFECYCLE_LATE_US: a timer that is later shows that the launcher itself did not run */
+#define CVD_LIFECYCLE_LATE_US (200 * G_TIME_SPAN_MILLISECOND)
+
+/** CvdState: what users see; cvd_state_get_name() */
+typedef enum {
+    CVD_STATE_STARTING,
+    CVD_STATE_RUNNING,
+    CVD_STATE_PAUSED,
+    CVD_STATE_SUSPENDED, /* the guest sleeps */
+    CVD_STATE_FAULTED,   /* QEMU stopped the guest by itself */
+    CVD_STATE_STOPPING,
+    CVD_STATE_RESTARTING,
+    CVD_STATE_STOPPED,
+    CVD_STATE_FAILED,
+} CvdState;
+
+typedef enum {
+    CVD_EVENT_STARTED,           /* QEMU is about to be spawned, for the first time or again */
+    CVD_EVENT_QMP_READY,         /* QMP greeted and took `qmp_capabilities` */
+    CVD_EVENT_HANDED_OVER,       /* QEMU has read the whole hand-over */
+    CVD_EVENT_STATUS,            /* QEMU's run state is known: the reply to `query-status` */
+    CVD_EVENT_COMMAND_DONE,      /* the guest's command under way succeeded */
+    CVD_EVENT_COMMAND_FAILED,    /* it was refused */
+    CVD_EVENT_VM_STOPPED,        /* QMP's STOP */
+    CVD_EVENT_VM_RESUMED,        /* QMP's RESUME */
+    CVD_EVENT_VM_SUSPENDED,      /* QMP's SUSPEND */
+    CVD_EVENT_VM_WOKE,           /* QMP's WAKEUP */
+    CVD_EVENT_VM_RESET,          /* QMP's RESET, of the guest's own or from outside */
+    CVD_EVENT_VM_SHUTDOWN,       /* QMP's SHUTDOWN: QEMU is going to exit */
+    CVD_EVENT_WATCHDOG,          /* QMP's WATCHDOG: the guest's watchdog has stopped it */
+    CVD_EVENT_UNRESPONSIVE,      /* QEMU does not answer any more */
+    CVD_EVENT_QMP_GIVEN_UP,      /* what QEMU sends is no QMP */
+    CVD_EVENT_CONNECTION_LOST,   /* QEMU closed QMP or the ivshmem connection */
+    CVD_EVENT_PAUSE_REQUESTED,   /* somebody asked over the control socket */
+    CVD_EVENT_RESUME_REQUESTED,  /* the same */
+    CVD_EVENT_STOP_REQUESTED,    /* the same, or SIGINT or SIGTERM */
+    CVD_EVENT_HANGUP,            /* SIGHUP; a terminal that closes brings several */
+    CVD_EVENT_TIME_LIMIT,        /* `--timeout` */
+    CVD_EVENT_RESTART_REQUESTED, /* somebody asked over the control socket */
+    CVD_EVENT_TIMER,             /* cvd_lifecycle_get_due_us() has come */
+    CVD_EVENT_RENEW_FAILED,      /* CVD_ACTION_RENEW was not possible */
+    CVD_EVENT_START_FAILED,      /* another QEMU could not be started */
+    CVD_EVENT_QEMU_EXITED,       /* the process is gone */
+    CVD_N_EVENTS,
+} CvdEvent;
+
+typedef enum {
+    CVD_ACTION_CLEAR_SIGNALS = 1 << 0, /* zero the signal tables and words */
+    CVD_ACTION_HOLD_CLIENTS = 1 << 1,  /* close the clients' connections, let nobody in */
+    CVD_ACTION_REPORT_END = 1 << 2,    /* say how the VM ended, and when another follows */
+    CVD_ACTION_RENEW = 1 << 3,         /* close the clients' connections, renew the window */
+    CVD_ACTION_ADMIT_CLIENTS = 1 << 4, /* let clients in again */
+    CVD_ACTION_HAND_OVER = 1 << 5,     /* report CVD_EVENT_HANDED_OVER when QEMU has read all */
+    CVD_ACTION_SEND = 1 << 6,          /* send @guest.command, report its reply */
+    CVD_ACTION_WAKE = 1 << 7,          /* send `system_wakeup` */
+    CVD_ACTION_POWERDOWN = 1 << 8,     /* send `system_powerdown` */
+    CVD_ACTION_QUIT = 1 << 9,          /* send `quit` */
+    CVD_ACTION_TERMINATE = 1 << 10,    /* SIGTERM to QEMU */
+    CVD_ACTION_KILL = 1 << 11,         /* SIGKILL to QEMU's process group */
+    CVD_ACTION_READY = 1 << 12,        /* the start is complete: tell the user and systemd */
+    CVD_ACTION_START = 1 << 13,        /* start another QEMU, unless the renewal failed */
+    CVD_ACTION_END = 1 << 14,          /* tear the rest down */
+    CVD_N_ACTIONS = 15,
+} CvdAction;
+
+/**
+ * CvdLifecycle:
+ * @guest: whether the guest runs, and whether it may
+ * @ladder: the QEMU process on its way down
+ * @policy: what follows
+ * @cause: why the VM goes down
+ * @shutdown: what QEMU said of that
+ * @is_ready: whether this VM's start was complete
+ * @has_answered: whether this VM's QEMU has answered over QMP
+ * @must_renew: whether the window still holds what the last VM left
+ * @start_paused: `--paused`
+ * @wants_bus_master: `ivshmem.force_bus_master`
+ * @start_timeout_ms: from exec to running
+ * @stop: how a stop begins
+ * @stop_timeout_ms: how long a power-down may take
+ * @last_us: when the last event was handled
+ *
+ * A launch: three machines, and what passes between them (docs/cvd-launch.1, "Stop" and "States").
+ */
+typedef struct {
+    CvdGuest guest;
+    CvdLadder ladder;
+    CvdPolicy policy;
+    CvdCause cause;
+    CvdShutdown shutdown;
+    gboolean is_ready;
+    gboolean has_answered;
+    gboolean must_renew;
+    gboolean start_paused;
+    gboolean wants_bus_master;
+    guint start_timeout_ms;
+    CvdStop stop;
+    guint stop_timeout_ms;
+    gint64 last_us;
+} CvdLifecycle;
+
+/**
+ * cvd_lifecycle_step:
+ * @event: what happened; the first is CVD_EVENT_STARTED
+ * @run_state: with CVD_EVENT_STATUS, else ignored
+ * @now_us: the monotonic time, microseconds
+ *
+ * Pure.
+ *
+ * Returns: #CvdAction bits, to be carried out in the order of their values; what one of them leads
+ *   to is an event of its own, after all of them
+ */
+guint cvd_lifecycle_step(CvdLifecycle *lifecycle, CvdEvent event, CvdRunState run_state,
+                         gint64 now_us);
+
+/** cvd_lifecycle_get_due_us: Returns: when CVD_EVENT_TIMER is due, monotonic; 0 = never */
+gint64 cvd_lifecycle_get_due_us(const CvdLifecycle *lifecycle);
+
+/**
+ * cvd_lifecycle_note_shutdown:
+ * @reason: (nullable): `reason` of QMP's SHUTDOWN event, the first of a VM, or `guest-panic` with
+ *   GUEST_PANICKED; CVD_EVENT_VM_SHUTDOWN follows
+ */
+void cvd_lifecycle_note_shutdown(CvdLifecycle *lifecycle, const char *reason);
+
+/** cvd_lifecycle_get_state: Returns: the state that users see; never failed, which only the
+ * verdict on a launch that has stopped tells */
+CvdState cvd_lifecycle_get_state(const CvdLifecycle *lifecycle);
+
+/** cvd_state_get_name: Returns: (transfer none): one lower-case word */
+const char *cvd_state_get_name(CvdState state);
+
+/** cvd_lifecycle_may: Returns: whether a verb may be used in a state */
+gboolean cvd_lifecycle_may(CvdControlVerb verb, CvdState state);
+
+typedef enum {
+    CVD_ANSWER_PENDING, /* it is being carried out */
+    CVD_ANSWER_DONE,
+    CVD_ANSWER_FAILED, /* something else has come in between */
+} CvdAnswer;
+
+/**
+ * cvd_lifecycle_get_answer:
+ * @verb: pause, resume or reset, which was asked for
+ * @n_resets: @guest.n_resets when it was
+ *
+ * Returns: what to tell who asked
+ */
+CvdAnswer cvd_lifecycle_get_answer(const CvdLifecycle *lifecycle, CvdControlVerb verb,
+                                   guint n_resets);
+
+G_END_DECLS

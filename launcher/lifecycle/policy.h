@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "launcher/config.h"
+#include "launcher/lifecycle/restart-policy.h"
+
+G_BEGIN_DECLS
+
+/** CVD_POLICY_EARLY_US: a reboot sooner than so long after the VM's start counts as a failure */
+#define CVD_POLICY_EARLY_US (10 * G_TIME_SPAN_SECOND)
+
+/**
+ * CvdCause:
+ *
+ * What made a VM go down; the first cause counts.
+ */
+typedef enum {
+    CVD_CAUSE_NONE,
+    CVD_CAUSE_STOP_REQUESTED,
+    CVD_CAUSE_TIME_LIMIT,
+    CVD_CAUSE_RESTART_REQUESTED,
+    CVD_CAUSE_START_FAILED,
+    CVD_CAUSE_START_TIMED_OUT,
+    CVD_CAUSE_COMMAND_FAILED,
+    CVD_CAUSE_VM_SHUTDOWN, /* #CvdShutdown tells more */
+    CVD_CAUSE_WATCHDOG,
+    CVD_CAUSE_INTERNAL_ERROR,
+    CVD_CAUSE_UNRESPONSIVE,
+    CVD_CAUSE_QMP_GIVEN_UP,
+    CVD_CAUSE_CONNECTION_LOST,
+    CVD_CAUSE_QEMU_EXITED,
+} CvdCause;
+
+/**
+ * CvdShutdown:
+ *
+ * `reason` of QMP's SHUTDOWN event, as far as it makes a difference here.
+ */
+typedef enum {
+    CVD_SHUTDOWN_NONE, /* there was no such event */
+    CVD_SHUTDOWN_POWER_OFF,
+    CVD_SHUTDOWN_REBOOT, /* a reset, where `-action reboot=shutdown` was given */
+    CVD_SHUTDOWN_PANIC,
+    CVD_SHUTDOWN_QUIT,   /* over QMP */
+    CVD_SHUTDOWN_UI,     /* through the VM's own window */
+    CVD_SHUTDOWN_SIGNAL, /* to QEMU */
+    CVD_SHUTDOWN_ERROR,
+    CVD_SHUTDOWN_OTHER,
+} CvdShutdown;
+
+typedef enum {
+    CVD_FOLLOW_UNDECIDED, /* there is a VM */
+    CVD_FOLLOW_RESTART,   /* another VM is started when that is due */
+    CVD_FOLLOW_GIVE_UP,   /* nothing, as there were too many failures */
+    CVD_FOLLOW_END,       /* nothing */
+} CvdFollow;
+
+/**
+ * CvdPolicy:
+ * @on_crash: what follows a failure of QEMU
+ * @on_panic: what follows a panic, or the watchdog
+ * @on_reboot: what follows a reboot that ended QEMU
+ * @restarts: bounds the restarts that nobody asked for
+ * @follow: what follows the VM
+ * @is_counted: whether the last end counted as a failure
+ * @is_stop_asked: whether nothing is to follow, whatever the cause
+ * @is_restart_asked: whether another VM is to follow this one, whatever the cause
+ * @was_ready: whether any VM's start was complete: nothing is restarted that never ran
+ * @start_us: when this VM was started
+ * @due_us: when another one is; 0 = never
+ *
+ * What follows the end of a VM. Pure.
+ */
+typedef struct {
+    CvdOnEvent on_crash;
+    CvdOnEvent on_panic;
+    CvdOnEvent on_reboot;
+    CvdRestartPolicy restarts;
+    CvdFollow follow;
+    gboolean is_counted;
+    gboolean is_stop_asked;
+    gboolean is_restart_asked;
+    gboolean was_ready;
+    gint64 start_us;
+    gint64 due_us;
+} CvdPolicy;
+
+/** cvd_policy_start: another VM is started */
+void cvd_policy_start(CvdPolicy *policy, gint64 now_us);
+
+/** cvd_policy_will_restart: Returns: whether a VM that goes down for this is followed by another,
+ * unless that makes too many */
+gboolean cvd_policy_will_restart(const CvdPolicy *policy, CvdCause cause, CvdShutdown shutdown);
+
+/** cvd_policy_end: the VM is gone: decides what follows */
+void cvd_policy_end(CvdPolicy *policy, CvdCause cause, CvdShutdown shutdown, gint64 now_us);
+
+G_END_DECLS
