@@ -1,31 +1,51 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One writer function for GLib's structured log. stderr is shared with whoever started us, so its
- * O_NONBLOCK flag is not ours to set; lines that must not block go through a file description of
- * our own.
+ * One writer function for GLib's structured log, called from any thread. stderr is shared with
+ * whoever started us, so its O_NONBLOCK flag is not ours to set; lines that must not block go
+ * through a file description of our own, or as datagrams to the journal. What neither takes at once
+ * waits in a bounded queue, which the main loop empties when there is room again.
  */
 #include "base/log.h"
 
 #include "base/fd.h"
+#include "base/terminal-text.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
+#include <glib-unix.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define MAX_QUOTED_BYTES 32
+#define MAX_MESSAGE_SIZE (64 * 1024)
+#define JOURNAL_SOCKET   "/run/systemd/journal/socket"
+
+/* What goes at once or not at all: a line, or a datagram. */
+typedef struct {
+    GString *text;
+    guint n_lines; /* that are lost with it */
+} Item;
 
 static struct {
     char *prefix;
     gboolean is_installed;
     gboolean verbose;
     gboolean to_journal;
-    gboolean never_block;
-    gboolean is_torn; /* the last line went in part, without its end */
     int fd;
-    guint n_dropped;
+    GMainContext *context; /* NULL: lines may block */
+    gboolean is_watched;   /* for room, by `context` */
+    GQueue items;
+    gsize n_queued; /* bytes */
+    guint n_lost;   /* lines, not yet told of */
 } log_state = {.fd = STDERR_FILENO};
+
+/* Of all of `log_state` that changes after the start. */
+G_LOCK_DEFINE_STATIC(log_state);
+
+/* ---- What is written ---- */
 
 static const char *level_mark(GLogLevelFlags level)
 {
@@ -36,73 +56,223 @@ static const char *level_mark(GLogLevelFlags level)
     return "";
 }
 
-static gboolean write_line(const char *text, gsize size)
+static GString *format_line(const char *mark, const char *message, gsize size)
 {
-    gssize n;
-    gsize whole_size = size;
+    GString *line = g_string_new(log_state.prefix != NULL ? log_state.prefix : "cvd");
 
-    do {
-        n = log_state.never_block ? cvd_fd_write_nowait(log_state.fd, text, size)
-                                  : write(log_state.fd, text, size);
-        if (n > 0) {
-            text += n;
-            size -= (gsize)n;
+    g_string_append_printf(line, ": %s", mark);
+    cvd_terminal_text_append(line, message, size, TRUE);
+    g_string_append_c(line, '\n');
+    return line;
+}
+
+/* In the form for values with a line feed in them, which is right for all. */
+static void append_field(GString *entry, const char *key, const char *value, gsize size)
+{
+    guint64 size_le = GUINT64_TO_LE((guint64)size);
+
+    g_string_append_printf(entry, "%s\n", key);
+    g_string_append_len(entry, (const char *)&size_le, sizeof size_le);
+    g_string_append_len(entry, value, (gssize)size);
+    g_string_append_c(entry, '\n');
+}
+
+static gsize field_size(const GLogField *field)
+{
+    gsize size = field->length < 0 ? strlen(field->value) : (gsize)field->length;
+
+    return MIN(size, MAX_MESSAGE_SIZE);
+}
+
+static GString *format_entry(const GLogField *fields, gsize n_fields)
+{
+    GString *entry = g_string_new(NULL);
+
+    for (gsize i = 0; i < n_fields; i++)
+        append_field(entry, fields[i].key, fields[i].value, field_size(&fields[i]));
+    return entry;
+}
+
+static GString *format_note(void)
+{
+    g_autofree char *text = g_strdup_printf("%u %s dropped, as nobody read them", log_state.n_lost,
+                                            log_state.n_lost == 1 ? "line" : "lines");
+    const GLogField fields[] = {{"PRIORITY", "4", -1}, {"MESSAGE", text, -1}};
+
+    return log_state.to_journal ? format_entry(fields, G_N_ELEMENTS(fields))
+                                : format_line("", text, strlen(text));
+}
+
+/* ---- How it is written ---- */
+
+static gboolean connect_journal(void)
+{
+    const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = JOURNAL_SOCKET};
+
+    return connect(log_state.fd, (const struct sockaddr *)&address, sizeof address) == 0;
+}
+
+static gssize send_to_journal(const GString *entry)
+{
+    int flags = MSG_NOSIGNAL | (log_state.context != NULL ? MSG_DONTWAIT : 0);
+    gssize n = send(log_state.fd, entry->str, entry->len, flags);
+
+    if (n < 0 && (errno == ECONNREFUSED || errno == ENOTCONN) && connect_journal())
+        n = send(log_state.fd, entry->str, entry->len, flags); /* to one that was started anew */
+    return n;
+}
+
+static gssize put(const GString *text)
+{
+    if (log_state.to_journal)
+        return send_to_journal(text);
+    return log_state.context != NULL ? cvd_fd_write_nowait(log_state.fd, text->str, text->len)
+                                     : write(log_state.fd, text->str, text->len);
+}
+
+static void enqueue(GString *take_text, guint n_lines)
+{
+    Item *item = g_new(Item, 1);
+
+    *item = (Item){.text = take_text, .n_lines = n_lines};
+    log_state.n_queued += take_text->len;
+    g_queue_push_tail(&log_state.items, item);
+}
+
+static guint dequeue(void)
+{
+    Item *item = g_queue_pop_head(&log_state.items);
+    guint n_lines = item->n_lines;
+
+    log_state.n_queued -= item->text->len;
+    g_string_free(item->text, TRUE);
+    g_free(item);
+    return n_lines;
+}
+
+static void enqueue_note(void)
+{
+    if (log_state.n_lost > 0)
+        enqueue(format_note(), log_state.n_lost);
+    log_state.n_lost = 0;
+}
+
+/* Returns: whether something waits for room */
+static gboolean flush(void)
+{
+    while (!g_queue_is_empty(&log_state.items)) {
+        GString *text = ((Item *)g_queue_peek_head(&log_state.items))->text;
+        gssize n = put(text);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN)
+            return TRUE;
+        if (n < 0) {
+            log_state.n_lost += dequeue();
+            continue;
         }
-    } while (size > 0 && (n > 0 || (n < 0 && errno == EINTR)));
-    if (size < whole_size)
-        log_state.is_torn = size > 0;
-    return size == 0;
-}
-
-static gboolean is_control(gunichar c)
-{
-    return (c < 0x20 && c != '\n' && c != '\t') || (c >= 0x7f && c < 0xa0);
-}
-
-/* What is no UTF-8 is escaped too, as some terminals take single bytes from 0x80 on for controls.
- */
-static void append_escaped(GString *line, const char *text)
-{
-    while (*text != '\0') {
-        gunichar c = g_utf8_get_char_validated(text, -1);
-        gboolean is_text = c != (gunichar)-1 && c != (gunichar)-2;
-        gsize size = is_text ? (gsize)(g_utf8_next_char(text) - text) : 1;
-        if (is_text && !is_control(c))
-            g_string_append_len(line, text, (gssize)size);
-        else
-            for (gsize i = 0; i < size; i++)
-                g_string_append_printf(line, "\\x%02x", (guchar)text[i]);
-        text += size;
+        if ((gsize)n < text->len) {
+            log_state.n_queued -= (gsize)n;
+            g_string_erase(text, 0, n);
+            continue;
+        }
+        dequeue();
+        if (g_queue_is_empty(&log_state.items))
+            enqueue_note();
     }
+    return FALSE;
+}
+
+static gboolean on_room(int fd, GIOCondition condition, gpointer data)
+{
+    G_LOCK(log_state);
+    log_state.is_watched = flush();
+    gboolean is_watched = log_state.is_watched;
+    G_UNLOCK(log_state);
+    return is_watched;
+}
+
+static void watch_for_room(void)
+{
+    if (log_state.context == NULL || log_state.is_watched)
+        return;
+    g_autoptr(GSource) source = g_unix_fd_source_new(log_state.fd, G_IO_OUT);
+    g_source_set_callback(source, G_SOURCE_FUNC(on_room), NULL, NULL);
+    g_source_attach(source, log_state.context);
+    log_state.is_watched = TRUE;
+}
+
+static void write_text(GString *take_text)
+{
+    G_LOCK(log_state);
+    gboolean is_waiting = flush();
+    if (is_waiting && log_state.n_queued + take_text->len > CVD_LOG_MAX_QUEUED) {
+        log_state.n_lost++;
+        g_string_free(take_text, TRUE);
+    } else {
+        enqueue_note();
+        enqueue(take_text, 1);
+    }
+    if (flush())
+        watch_for_room();
+    G_UNLOCK(log_state);
+}
+
+static void flush_at_exit(void)
+{
+    G_LOCK(log_state);
+    flush();
+    G_UNLOCK(log_state);
+}
+
+/* Libraries' warnings may be a peer's doing: one of GDBus for each message that it cannot parse. */
+static gboolean may_pass(const char *domain)
+{
+    static CvdLogLimit others;
+    G_LOCK_DEFINE_STATIC(others);
+
+    if (g_strcmp0(domain, G_LOG_DOMAIN) == 0)
+        return TRUE;
+    G_LOCK(others);
+    gboolean passes = cvd_log_limit_pass(&others, g_get_monotonic_time());
+    G_UNLOCK(others);
+    return passes;
 }
 
 static GLogWriterOutput write_log(GLogLevelFlags level, const GLogField *fields, gsize n_fields,
                                   gpointer data)
 {
+    const GLogField *message = NULL;
+    const char *domain = NULL;
+
     if (!log_state.verbose && (level & (G_LOG_LEVEL_INFO | G_LOG_LEVEL_DEBUG)))
         return G_LOG_WRITER_HANDLED;
-    if (log_state.to_journal)
-        return g_log_writer_journald(level, fields, n_fields, data);
-
-    const char *message = "";
-    for (gsize i = 0; i < n_fields; i++)
+    for (gsize i = 0; i < n_fields; i++) {
         if (strcmp(fields[i].key, "MESSAGE") == 0)
-            message = fields[i].value;
-
-    g_autoptr(GString) line = g_string_new(log_state.is_torn ? "\n" : NULL);
-    const char *prefix = log_state.prefix != NULL ? log_state.prefix : "cvd";
-    if (log_state.n_dropped > 0)
-        g_string_append_printf(line, "%s: %u %s dropped, as nobody read them\n", prefix,
-                               log_state.n_dropped, log_state.n_dropped == 1 ? "line" : "lines");
-    g_string_append_printf(line, "%s: %s", prefix, level_mark(level));
-    append_escaped(line, message);
-    g_string_append_c(line, '\n');
-
-    if (write_line(line->str, line->len))
-        log_state.n_dropped = 0;
-    else
-        log_state.n_dropped++;
+            message = &fields[i];
+        else if (strcmp(fields[i].key, "GLIB_DOMAIN") == 0)
+            domain = fields[i].value;
+    }
+    if (message == NULL || !may_pass(domain))
+        return G_LOG_WRITER_HANDLED;
+    write_text(log_state.to_journal
+                   ? format_entry(fields, n_fields)
+                   : format_line(level_mark(level), message->value, field_size(message)));
     return G_LOG_WRITER_HANDLED;
+}
+
+/* ---- Interface ---- */
+
+static void open_journal(void)
+{
+    if (!g_log_writer_is_journald(STDERR_FILENO))
+        return;
+    log_state.fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    log_state.to_journal = log_state.fd >= 0 && connect_journal();
+    if (log_state.to_journal)
+        return;
+    cvd_close_fd(&log_state.fd);
+    log_state.fd = STDERR_FILENO;
 }
 
 void cvd_log_init(const char *prefix, gboolean verbose)
@@ -115,7 +285,8 @@ void cvd_log_init(const char *prefix, gboolean verbose)
     if (log_state.is_installed)
         return;
     log_state.is_installed = TRUE;
-    log_state.to_journal = g_log_writer_is_journald(STDERR_FILENO);
+    open_journal();
+    atexit(flush_at_exit);
     g_log_set_writer_func(write_log, NULL, NULL);
 }
 
@@ -128,13 +299,15 @@ gboolean cvd_log_is_verbose(void)
 
 void cvd_log_never_block(void)
 {
-    int fd =
-        log_state.never_block ? -1 : cvd_fd_reopen_nonblocking(STDERR_FILENO, O_WRONLY | O_APPEND);
-
-    if (fd < 0)
+    if (log_state.context != NULL)
         return;
-    log_state.fd = fd;
-    log_state.never_block = TRUE;
+    if (!log_state.to_journal) {
+        int fd = cvd_fd_reopen_nonblocking(STDERR_FILENO, O_WRONLY | O_APPEND);
+        if (fd < 0)
+            return;
+        log_state.fd = fd;
+    }
+    log_state.context = g_main_context_ref_thread_default();
 }
 
 gboolean cvd_log_limit_pass(CvdLogLimit *limit, gint64 now_us)

@@ -11,9 +11,10 @@ G_BEGIN_DECLS
  * @verbose: whether g_info() and g_debug() lines are wanted
  *
  * Sends GLib's structured log to stderr, one line a message, `PREFIX: text`, warnings and errors
- * marked as such, control characters but line feed and tab, and bytes that are not UTF-8, escaped
- * as `\xNN` (a message may quote a peer's bytes); or to the
- * journal when stderr is connected to it. May be called again, when the instance's name is known.
+ * marked as such, the text as cvd_terminal_text_append() has it (a message may quote a peer's
+ * bytes); or to the journal when stderr is connected to it. Of a message at most 64 KiB are
+ * written, and of what libraries say %CVD_LOG_LINES_PER_SECOND lines a second. May be called again,
+ * when the instance's name is known.
  */
 void cvd_log_init(const char *prefix, gboolean verbose);
 
@@ -26,11 +27,16 @@ void cvd_log_init(const char *prefix, gboolean verbose);
  */
 gboolean cvd_log_is_verbose(void);
 
+/** CVD_LOG_MAX_QUEUED: how many bytes of lines wait for their reader at most */
+#define CVD_LOG_MAX_QUEUED (256 * 1024)
+
 /**
  * cvd_log_never_block:
  *
- * From now on a line that stderr does not take at once is dropped, and the next one that goes tells
- * how many were, so that a stopped terminal or a full pipe cannot hold up the main loop.
+ * From now on a line that stderr or the journal does not take at once waits in a queue, which the
+ * thread's default #GMainContext empties, and the next line; so a stopped terminal, a full pipe or
+ * a journal that hangs cannot hold up the main loop. If the queue is full, too, lines are dropped,
+ * and a line tells how many were.
  */
 void cvd_log_never_block(void);
 

@@ -3,9 +3,15 @@
 #include "base/log.h"
 
 #include "base/fd.h"
+#include "tests/support/sandbox.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -125,76 +131,203 @@ static void test_limit(void)
     g_assert_cmpstr(text, ==, expected->str);
 }
 
-/* The pipe is filled to its last byte, three lines meet it, then it is emptied and one more goes.
- */
-static void say_into_full_pipe(void)
-{
+typedef struct {
+    int outer; /* stderr as it was */
     int ends[2];
+} FullPipe;
+
+/* From now on stderr is a pipe that is filled to its last byte, and lines must not block. */
+static void begin_full_pipe(FullPipe *pipe)
+{
     char bytes[4096];
 
-    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+    if (pipe2(pipe->ends, O_CLOEXEC | O_NONBLOCK) < 0)
         _exit(1);
     memset(bytes, '.', sizeof bytes);
-    while (write(ends[1], bytes, sizeof bytes) > 0)
+    while (write(pipe->ends[1], bytes, sizeof bytes) > 0)
         ;
     /* What the starter has is a blocking descriptor. */
-    if (fcntl(ends[1], F_SETFL, 0) < 0)
+    if (fcntl(pipe->ends[1], F_SETFL, 0) < 0)
         _exit(2);
-    int outer = dup(STDERR_FILENO);
-    dup2(ends[1], STDERR_FILENO);
+    pipe->outer = dup(STDERR_FILENO);
+    dup2(pipe->ends[1], STDERR_FILENO);
     cvd_log_init("p", FALSE);
     cvd_log_never_block();
+}
+
+/* Passes on what comes, until @last has come, which the main loop has to see to. */
+static void empty_pipe(const FullPipe *pipe, const char *last)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    char bytes[4096];
+
+    while (!g_str_has_suffix(text->str, last)) {
+        gssize n = read(pipe->ends[0], bytes, sizeof bytes);
+        if (n > 0)
+            g_string_append_len(text, bytes, n);
+        else
+            g_main_context_iteration(NULL, TRUE);
+    }
+    g_string_erase(text, 0, (gssize)strspn(text->str, "."));
+    if (write(pipe->outer, text->str, text->len) != (gssize)text->len)
+        _exit(3);
+    /* Nothing is watched any more, and somebody else's descriptor has kept its flags. */
+    if (g_main_context_iteration(NULL, FALSE) || fcntl(pipe->ends[1], F_GETFL) & O_NONBLOCK)
+        _exit(4);
+}
+
+static void say_into_full_pipe(void)
+{
+    FullPipe pipe;
+
+    begin_full_pipe(&pipe);
     g_message("one");
     g_warning("two");
+    empty_pipe(&pipe, "two\n");
     g_message("three");
-    while (read(ends[0], bytes, sizeof bytes) > 0)
-        ;
-    g_message("four");
-    g_message("five");
-    gssize n = read(ends[0], bytes, sizeof bytes);
-    if (n < 0 || write(outer, bytes, (gsize)n) != n)
-        _exit(3);
-    /* Somebody else's descriptor has kept its flags. */
-    if (fcntl(ends[1], F_GETFL) & O_NONBLOCK)
-        _exit(4);
+    empty_pipe(&pipe, "three\n");
 }
 
 static void test_full_pipe(void)
 {
     g_autofree char *text = hear(say_into_full_pipe);
-    g_assert_cmpstr(text, ==, "p: 3 lines dropped, as nobody read them\np: four\np: five\n");
+    g_assert_cmpstr(text, ==, "p: one\np: warning: two\np: three\n");
 }
 
-/* A line longer than the pipe goes in part; what follows starts on a line of its own. */
-static void say_torn_line(void)
-{
-    int ends[2];
-    char bytes[4096];
-    enum {
-        LONG = 2 * 1024 * 1024
-    };
-    g_autofree char *text = g_strnfill(LONG, 'x');
+#define LINE_SIZE 1024
+#define N_LINES   (CVD_LOG_MAX_QUEUED / LINE_SIZE)
 
-    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+/* As many lines as may wait, and two more. */
+static void say_too_many_lines(void)
+{
+    g_autofree char *filler = g_strnfill(LINE_SIZE - strlen("p: \n"), 'x');
+    FullPipe pipe;
+
+    begin_full_pipe(&pipe);
+    for (guint i = 0; i < N_LINES + 2; i++)
+        g_message("%s", filler);
+    empty_pipe(&pipe, "dropped, as nobody read them\n");
+    g_message("next");
+    empty_pipe(&pipe, "next\n");
+}
+
+static void test_full_queue(void)
+{
+    g_autofree char *text = hear(say_too_many_lines);
+    g_assert_cmpuint(strlen(text), >, CVD_LOG_MAX_QUEUED);
+    g_assert_cmpstr(text + CVD_LOG_MAX_QUEUED, ==,
+                    "p: 2 lines dropped, as nobody read them\np: next\n");
+}
+
+/* A line longer than the pipe goes in pieces, one longer than 64 KiB is cut. */
+static void say_long_line(void)
+{
+    g_autofree char *filler = g_strnfill(2 * 1024 * 1024, 'x');
+    FullPipe pipe;
+
+    begin_full_pipe(&pipe);
+    g_message("%s", filler);
+    g_message("last");
+    empty_pipe(&pipe, "last\n");
+}
+
+static void test_long_line(void)
+{
+    g_autofree char *text = hear(say_long_line);
+    g_assert_true(g_str_has_prefix(text, "p: x"));
+    g_assert_cmpuint(strspn(text + strlen("p: "), "x"), ==, 64 * 1024);
+    g_assert_cmpstr(text + strlen("p: ") + 64 * 1024, ==, "\np: last\n");
+}
+
+/* What a library says of a peer is limited, too. */
+static void say_as_library(void)
+{
+    cvd_log_init("p", FALSE);
+    g_log_set_always_fatal(G_LOG_FATAL_MASK);
+    for (guint i = 0; i < 1000; i++)
+        g_log_structured("GLib-GIO", G_LOG_LEVEL_CRITICAL, "MESSAGE", "oops");
+}
+
+static void test_library(void)
+{
+    g_autofree char *text = hear(say_as_library);
+    g_assert_true(g_str_has_prefix(text, "p: error: oops\np: error: oops\n"));
+    g_assert_cmpuint(strlen(text), <=, 3 * CVD_LOG_LINES_PER_SECOND * strlen("p: error: oops\n"));
+}
+
+static int bind_unix(const char *path, int type)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+
+    g_strlcpy(address.sun_path, path, sizeof address.sun_path);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0)
         _exit(1);
+    return fd;
+}
+
+/* Returns: the socket that the journal would read; stderr is connected to it as a unit's is */
+static int become_journal(void)
+{
+    const struct sockaddr_un address = {.sun_family = AF_UNIX,
+                                        .sun_path = "/run/systemd/journal/stdout"};
+
+    test_enter_mount_namespace();
+    if (mount("tmpfs", "/run", "tmpfs", 0, NULL) < 0 ||
+        g_mkdir_with_parents("/run/systemd/journal", 0755) < 0)
+        _exit(2);
+    int listener = bind_unix(address.sun_path, SOCK_STREAM);
+    int unit = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (listen(listener, 1) < 0 ||
+        connect(unit, (const struct sockaddr *)&address, sizeof address) < 0 ||
+        dup2(unit, STDERR_FILENO) < 0)
+        _exit(3);
+    return bind_unix("/run/systemd/journal/socket", SOCK_DGRAM);
+}
+
+/* Takes entries until the one that tells how many lines are lost. Returns: the sum of both */
+static guint count_entries(int journal)
+{
+    static const char note[] = " lines dropped, as nobody read them";
+    g_autofree char *bytes = g_malloc(65536);
+
+    for (guint n = 0;; n++) {
+        gssize size = recv(journal, bytes, 65536, MSG_DONTWAIT);
+        while (size < 0 && errno == EAGAIN) {
+            g_main_context_iteration(NULL, TRUE);
+            size = recv(journal, bytes, 65536, MSG_DONTWAIT);
+        }
+        const char *at = memmem(bytes, (gsize)size, note, strlen(note));
+        if (at == NULL)
+            continue;
+        while (g_ascii_isdigit(at[-1]))
+            at--;
+        return n + (guint)g_ascii_strtoull(at, NULL, 10);
+    }
+}
+
+/* A journal that is stopped takes some ten entries. */
+static void say_to_stopped_journal(void)
+{
     int outer = dup(STDERR_FILENO);
-    dup2(ends[1], STDERR_FILENO);
+    int journal = become_journal();
+    g_autofree char *filler = g_strnfill(LINE_SIZE, 'x');
+
     cvd_log_init("p", FALSE);
     cvd_log_never_block();
-    g_message("%s", text);
-    while (read(ends[0], bytes, sizeof bytes) > 0)
-        ;
-    g_message("next");
-    g_message("last");
-    gssize n = read(ends[0], bytes, sizeof bytes);
-    if (n < 0 || write(outer, bytes, (gsize)n) != n)
-        _exit(2);
+    for (guint i = 0; i < 2 * N_LINES; i++)
+        g_message("%s", filler);
+    dprintf(outer, "%u", count_entries(journal));
 }
 
-static void test_torn_line(void)
+static void test_stopped_journal(void)
 {
-    g_autofree char *text = hear(say_torn_line);
-    g_assert_cmpstr(text, ==, "\np: 1 line dropped, as nobody read them\np: next\np: last\n");
+    if (!test_may_mount()) {
+        g_test_skip("no mount namespace to be had here");
+        return;
+    }
+    g_autofree char *text = hear(say_to_stopped_journal);
+    g_assert_cmpuint(g_ascii_strtoull(text, NULL, 10), ==, 2 * N_LINES);
 }
 
 static void test_escape_bytes(void)
@@ -226,8 +359,11 @@ int main(int argc, char **argv)
     g_test_add_func("/log/prefix-and-levels", test_levels);
     g_test_add_func("/log/control-characters-and-bad-utf8-escaped", test_escapes);
     g_test_add_func("/log/limit-tells-what-was-left-out", test_limit);
-    g_test_add_func("/log/full-pipe-drops-and-tells", test_full_pipe);
-    g_test_add_func("/log/torn-line", test_torn_line);
+    g_test_add_func("/log/full-pipe-makes-lines-wait", test_full_pipe);
+    g_test_add_func("/log/full-queue-drops-and-tells", test_full_queue);
+    g_test_add_func("/log/long-line", test_long_line);
+    g_test_add_func("/log/library-is-limited", test_library);
+    g_test_add_func("/log/stopped-journal", test_stopped_journal);
     g_test_add_func("/log/peer-bytes-escaped", test_escape_bytes);
     return g_test_run();
 }
