@@ -235,3 +235,36 @@ gssize cvd_socket_receive(int socket, void *data, gsize size, int *fds, guint ma
         take_fds(&message, fds, max_fds);
     return n;
 }
+
+static void set_passcred(int socket, int value)
+{
+    setsockopt(socket, SOL_SOCKET, SO_PASSCRED, &value, sizeof value);
+}
+
+void cvd_socket_watch_sender(int socket)
+{
+    set_passcred(socket, TRUE);
+}
+
+pid_t cvd_socket_peek_sender(int socket)
+{
+    char byte;
+    struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(struct ucred))];
+    } control = {0};
+    struct msghdr message = {
+        .msg_iov = &iov,
+        .msg_iovlen = 1,
+        .msg_control = control.bytes,
+        .msg_controllen = sizeof control.bytes,
+    };
+    struct ucred sender = {0};
+
+    if (recvmsg(socket, &message, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC) > 0 &&
+        control.header.cmsg_type == SCM_CREDENTIALS)
+        memcpy(&sender, CMSG_DATA(&control.header), sizeof sender);
+    set_passcred(socket, FALSE);
+    return sender.pid;
+}

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <glib.h>
+#include <sys/types.h>
 
 G_BEGIN_DECLS
 
@@ -150,5 +151,20 @@ gssize cvd_socket_send(int socket, const void *data, gsize size, const int *fds,
  *   there)
  */
 gssize cvd_socket_receive(int socket, void *data, gsize size, int *fds, guint max_fds);
+
+/**
+ * cvd_socket_watch_sender:
+ * @socket: a UNIX stream socket
+ *
+ * Has the kernel note who sends to @socket from now on, until cvd_socket_peek_sender().
+ */
+void cvd_socket_watch_sender(int socket);
+
+/**
+ * cvd_socket_peek_sender:
+ *
+ * Returns: the process that has sent what is to be read next; 0: not known. Nothing is read.
+ */
+pid_t cvd_socket_peek_sender(int socket);
 
 G_END_DECLS

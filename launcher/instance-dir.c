@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/instance.h"
+#include "base/process-id.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -21,6 +22,8 @@
 #include <unistd.h>
 
 #define LOCK_FILE "lock"
+/* Its content: the launcher, and the processes of its VM. */
+#define MAX_LOCK 128
 
 /* All that may be in the directory, apart from the lock. */
 static const char *const sockets[] = {"vm.sock", "client.sock", "control.sock", NULL};
@@ -259,9 +262,40 @@ static gboolean lock(CvdInstanceDir *dir, const char *name, GError **error)
     return result == LOCK_GOT;
 }
 
+void cvd_instance_dir_record_vm(CvdInstanceDir *dir, const char *record)
+{
+    g_autofree char *text = g_strdup_printf("%d\n%s\n", getpid(), record);
+
+    if (ftruncate(dir->lock_fd, 0) < 0 || pwrite(dir->lock_fd, text, strlen(text), 0) < 0)
+        g_warning("%s/%s: cannot write: %s", dir->path, LOCK_FILE, g_strerror(errno));
+}
+
+/* Two VMs of one name, perhaps on one disk, must not be. */
+static gboolean end_vms(CvdInstanceDir *dir, GError **error)
+{
+    char text[MAX_LOCK] = "";
+    CvdProcessId id;
+
+    const char *next =
+        pread(dir->lock_fd, text, sizeof text - 1, 0) > 0 ? strchr(text, '\n') : NULL;
+    while (next != NULL && cvd_process_id_parse(&next, &id)) {
+        if (!cvd_process_id_is_alive(id))
+            continue;
+        if (cvd_process_id_end(id) < 0) {
+            cvd_set_error_errno(error, CVD_ERROR_BUSY, errno,
+                                "a launcher that crashed has left its QEMU (pid %d) running, which "
+                                "cannot be ended",
+                                id.pid);
+            return FALSE;
+        }
+        g_message("ended the QEMU (pid %d) that a launcher that crashed has left running", id.pid);
+    }
+    return TRUE;
+}
+
 static gboolean take_over(CvdInstanceDir *dir, GError **error)
 {
-    if (remove_leftovers(dir, error) && write_pid(dir, error))
+    if (end_vms(dir, error) && remove_leftovers(dir, error) && write_pid(dir, error))
         return TRUE;
     if (read_pid(dir->lock_fd) <= 0 || read_pid(dir->lock_fd) == getpid())
         unlinkat(dir->fd, LOCK_FILE, 0); /* made by us: the next start is no crash's heir */

@@ -47,6 +47,15 @@ void cvd_instance_dir_release(CvdInstanceDir *dir, gboolean has_failed);
 const char *cvd_instance_dir_get_path(const CvdInstanceDir *dir);
 
 /**
+ * cvd_instance_dir_record_vm:
+ * @record: as of cvd_qemu_process_get_record()
+ *
+ * Has the next launcher that acquires the directory end these processes first, should they have
+ * outlived this one.
+ */
+void cvd_instance_dir_record_vm(CvdInstanceDir *dir, const char *record);
+
+/**
  * cvd_instance_dir_create_file:
  * @file: one of those that a failure leaves behind: `console.log`, `qemu.log`, `failure.json`,
  *   `window.img`

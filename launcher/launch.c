@@ -169,8 +169,9 @@ static gboolean start_vm(CvdLaunch *launch, GError **error)
     int ivshmem_fd = cvd_server_connect_vm(launch->host.server, error);
     if (ivshmem_fd < 0)
         return FALSE;
-    launch->vm = cvd_vm_start(launch->config, launch->tools, ivshmem_fd, launch->qemu_log,
-                              launch->console, &cvd_launch_vm_handlers, launch, error);
+    launch->vm =
+        cvd_vm_start(launch->config, launch->tools, launch->host.dir, ivshmem_fd, launch->qemu_log,
+                     launch->console, &cvd_launch_vm_handlers, launch, error);
     return launch->vm != NULL;
 }
 

@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/process-id.h"
 #include "base/source.h"
 #include "launcher/run-as.h"
 
@@ -22,6 +23,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -32,8 +34,14 @@
 /* What QEMU opens itself until it runs; if it is more, the start is slower. */
 #define N_QEMU_FDS 64
 
+#define ADVICE                                                                                     \
+    "so that QEMU surely ends with its launcher, a wrapper has to end in exec, and without setsid"
+
 struct CvdQemuProcess {
-    pid_t pid;          /* our child; 0 once it was reaped */
+    pid_t pid;         /* our child; 0 once it was reaped */
+    gboolean is_known; /* whether QEMU is @pid or, with a wrapper, @qemu */
+    CvdProcessId qemu;
+    pid_t group;
     gboolean is_killed; /* by us */
     CvdExit how;
     int terminal_fd; /* the master; −1 where there are no pseudo-terminals */
@@ -99,6 +107,34 @@ static void note_exit(CvdQemuProcess *process, const siginfo_t *info)
                   "tells), lower qemu.memory or raise memory.max of the control group");
 }
 
+/* Before QEMU has greeted it may be any of those that a wrapper has left to us. */
+static gboolean kill_orphans(CvdQemuProcess *process)
+{
+    g_autofree char *text = NULL;
+    gboolean is_any = FALSE;
+    pid_t pid;
+
+    g_file_get_contents("/proc/thread-self/children", &text, NULL, NULL);
+    for (char *next = text; next != NULL && (pid = (pid_t)g_ascii_strtoull(next, &next, 10)) > 0;) {
+        is_any |= kill(pid, SIGKILL) == 0;
+        if (getpgid(pid) == process->group || process->is_killed)
+            continue;
+        process->is_killed = TRUE;
+        g_warning("process %d had left what was started as QEMU, which has ended, and was "
+                  "killed; " ADVICE,
+                  pid);
+    }
+    return is_any;
+}
+
+/* Returns: whether QEMU has outlived its wrapper; its end will be told by SIGCHLD, too */
+static gboolean kill_left_behind(CvdQemuProcess *process)
+{
+    if (!process->is_known)
+        return kill_orphans(process);
+    return cvd_process_id_is_alive(process->qemu) && kill(process->qemu.pid, SIGKILL) == 0;
+}
+
 static void reap_children(CvdQemuProcess *process)
 {
     siginfo_t info = {0};
@@ -120,7 +156,7 @@ static gboolean on_children_ended(int fd, GIOCondition condition, gpointer data)
     if (read(fd, &signal, sizeof signal) < 0 && errno != EAGAIN)
         g_warning("SIGCHLD: %s", g_strerror(errno));
     reap_children(process);
-    if (process->pid != 0)
+    if (process->pid != 0 || kill_left_behind(process))
         return G_SOURCE_CONTINUE;
     cvd_source_clear(&process->source);
     process->exited(process->how, process->user_data);
@@ -214,31 +250,38 @@ CvdQemuProcess *cvd_qemu_process_spawn(char **argv, const CvdQemuFds *fds, const
 
     process->terminal_fd = -1;
     process->signal_fd = -1;
+    process->is_known = TRUE;
     process->exited = exited;
     process->user_data = user_data;
     if (!watch_children(process, error) || !spawn(process, argv, fds, run_as, error))
         return NULL;
+    process->is_known = FALSE;
+    process->group = process->pid;
     return g_steal_pointer(&process);
 }
 
 /* So that nothing of it is left when we end. */
 static void wait_end(CvdQemuProcess *process)
 {
-    const struct timespec limit = {.tv_nsec = REAP_LIMIT_MS * 1000000L};
+    const struct timespec limit = {.tv_nsec = REAP_LIMIT_MS * 1000000L - 1};
     sigset_t signals = child_signal();
 
-    for (reap_children(process); process->pid != 0; reap_children(process))
+    for (;;) {
+        reap_children(process);
+        if (process->pid == 0 && !kill_left_behind(process))
+            return;
         if (sigtimedwait(&signals, NULL, &limit) < 0 && errno == EAGAIN)
             return;
+    }
 }
 
 void cvd_qemu_process_free(CvdQemuProcess *process)
 {
-    cvd_source_clear(&process->source);
-    if (process->pid != 0) {
+    if (process->source != NULL) {
         cvd_qemu_process_kill(process);
         wait_end(process);
     }
+    cvd_source_clear(&process->source);
     cvd_close_fd(&process->terminal_fd);
     cvd_close_fd(&process->signal_fd);
     g_free(process);
@@ -249,10 +292,29 @@ pid_t cvd_qemu_process_get_pid(const CvdQemuProcess *process)
     return process->pid;
 }
 
+void cvd_qemu_process_set_qemu(CvdQemuProcess *process, pid_t pid)
+{
+    process->is_known = pid != 0;
+    if (pid == 0 || pid == process->pid)
+        return;
+    process->qemu = cvd_process_id_get(pid);
+    g_warning("QEMU (pid %d) has a wrapper (pid %d) around it; " ADVICE, pid, process->pid);
+}
+
+char *cvd_qemu_process_get_record(const CvdQemuProcess *process)
+{
+    g_autofree char *child = cvd_process_id_format(cvd_process_id_get(process->pid));
+    g_autofree char *qemu = cvd_process_id_format(process->qemu);
+
+    return g_strdup_printf("%s%s", qemu, child);
+}
+
 void cvd_qemu_process_terminate(CvdQemuProcess *process)
 {
-    if (process->pid != 0 && kill(process->pid, SIGTERM) < 0)
-        g_warning("cannot send SIGTERM to QEMU (pid %d): %s", process->pid, g_strerror(errno));
+    pid_t pid = cvd_process_id_is_alive(process->qemu) ? process->qemu.pid : process->pid;
+
+    if (pid != 0 && kill(pid, SIGTERM) < 0)
+        g_warning("cannot send SIGTERM to QEMU (pid %d): %s", pid, g_strerror(errno));
 }
 
 void cvd_qemu_process_kill(CvdQemuProcess *process)
@@ -260,4 +322,6 @@ void cvd_qemu_process_kill(CvdQemuProcess *process)
     process->is_killed = TRUE;
     if (process->pid != 0 && kill(-process->pid, SIGKILL) < 0)
         g_warning("cannot kill QEMU (process group %d): %s", process->pid, g_strerror(errno));
+    if (process->is_known)
+        kill_left_behind(process);
 }

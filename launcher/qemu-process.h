@@ -71,6 +71,23 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdQemuProcess, cvd_qemu_process_free)
 
 pid_t cvd_qemu_process_get_pid(const CvdQemuProcess *process);
 
+/**
+ * cvd_qemu_process_set_qemu:
+ * @pid: whoever answers on QMP
+ *
+ * If that is not the process that was started, then there is a wrapper, and what its end, its
+ * death signal and its process group do may not reach QEMU: a warning says what the wrapper should
+ * do. From now on signals go to QEMU itself, and the process has exited when both have.
+ */
+void cvd_qemu_process_set_qemu(CvdQemuProcess *process, pid_t pid);
+
+/**
+ * cvd_qemu_process_get_record:
+ *
+ * Returns: (transfer full): all that there is, a wrapper and QEMU, by cvd_process_id_format()
+ */
+char *cvd_qemu_process_get_record(const CvdQemuProcess *process);
+
 /** cvd_qemu_process_terminate: SIGTERM to the process; nothing if it is gone. */
 void cvd_qemu_process_terminate(CvdQemuProcess *process);
 /** cvd_qemu_process_kill: SIGKILL to its process group; nothing if it is gone. */

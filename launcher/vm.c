@@ -3,20 +3,25 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/source.h"
 #include "launcher/heartbeat.h"
 #include "launcher/qemu-command.h"
 #include "launcher/stream-log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 
 struct CvdVm {
     const CvdConfig *config;
+    CvdInstanceDir *dir;
     CvdVmHandlers handlers;
     gpointer user_data;
     char **argv;
     CvdQemuProcess *process;
     CvdQmp *qmp;
+    int greeting_fd; /* QMP's, until QEMU has greeted */
+    GSource *greeting;
     CvdHeartbeat *heartbeat; /* NULL without */
     CvdStreamLog *output;
     CvdConsole *console; /* NULL without a serial port */
@@ -51,6 +56,36 @@ static char **build_command(const CvdVm *vm, const CvdQemuTools *tools)
     return cvd_qemu_command(vm->config, tools, &channels);
 }
 
+static void record(const CvdVm *vm)
+{
+    g_autofree char *text = cvd_qemu_process_get_record(vm->process);
+
+    cvd_instance_dir_record_vm(vm->dir, text);
+}
+
+/* Whoever greets is QEMU, whatever was started as such. */
+static gboolean on_greeting(int fd, GIOCondition condition, gpointer data)
+{
+    CvdVm *vm = data;
+
+    cvd_source_clear(&vm->greeting);
+    cvd_qemu_process_set_qemu(vm->process, cvd_socket_peek_sender(fd));
+    cvd_close_fd(&vm->greeting_fd);
+    record(vm);
+    return G_SOURCE_REMOVE;
+}
+
+/* Before QMP reads it. */
+static void watch_greeting(CvdVm *vm, int qmp)
+{
+    vm->greeting_fd = fcntl(qmp, F_DUPFD_CLOEXEC, 0);
+    if (vm->greeting_fd < 0)
+        return;
+    cvd_socket_watch_sender(qmp);
+    vm->greeting = cvd_source_watch_fd(vm->greeting_fd, G_IO_IN, on_greeting, vm);
+    g_source_set_priority(vm->greeting, G_PRIORITY_HIGH);
+}
+
 /* Its last event and its last words tell why. */
 static void on_exited(CvdExit how, gpointer data)
 {
@@ -74,6 +109,7 @@ static gboolean spawn(CvdVm *vm, int ivshmem_fd, CvdLogFile *qemu_log, GError **
         (vm->console != NULL && !make_socket_pair(&serial, &qemu_serial, error)))
         return FALSE;
 
+    watch_greeting(vm, qmp);
     CvdQemuFds fds = {
         .ivshmem = ivshmem_fd,
         .qmp = qemu_qmp,
@@ -85,6 +121,7 @@ static gboolean spawn(CvdVm *vm, int ivshmem_fd, CvdLogFile *qemu_log, GError **
         cvd_qemu_process_spawn(vm->argv, &fds, vm->config->qemu.run_as, on_exited, vm, error);
     if (vm->process == NULL)
         return FALSE;
+    record(vm);
     vm->qmp = cvd_qmp_new(g_steal_fd(&qmp), &vm->handlers.qmp, vm->user_data);
     vm->output = cvd_stream_log_new(g_steal_fd(&output), qemu_log);
     if (vm->console != NULL)
@@ -92,14 +129,16 @@ static gboolean spawn(CvdVm *vm, int ivshmem_fd, CvdLogFile *qemu_log, GError **
     return TRUE;
 }
 
-CvdVm *cvd_vm_start(const CvdConfig *config, const CvdQemuTools *tools, int take_ivshmem_fd,
-                    CvdLogFile *qemu_log, CvdConsole *console, const CvdVmHandlers *handlers,
-                    gpointer user_data, GError **error)
+CvdVm *cvd_vm_start(const CvdConfig *config, const CvdQemuTools *tools, CvdInstanceDir *dir,
+                    int take_ivshmem_fd, CvdLogFile *qemu_log, CvdConsole *console,
+                    const CvdVmHandlers *handlers, gpointer user_data, GError **error)
 {
     g_autoptr(CvdVm) vm = g_new0(CvdVm, 1);
     cvd_autofd ivshmem_fd = take_ivshmem_fd;
 
     vm->config = config;
+    vm->dir = dir;
+    vm->greeting_fd = -1;
     vm->handlers = *handlers;
     vm->user_data = user_data;
     vm->console = console;
@@ -109,6 +148,8 @@ CvdVm *cvd_vm_start(const CvdConfig *config, const CvdQemuTools *tools, int take
 
 void cvd_vm_free(CvdVm *vm)
 {
+    cvd_source_clear(&vm->greeting);
+    cvd_close_fd(&vm->greeting_fd);
     g_clear_pointer(&vm->process, cvd_qemu_process_free);
     g_clear_pointer(&vm->qmp, cvd_qmp_free);
     g_clear_pointer(&vm->heartbeat, cvd_heartbeat_free);

@@ -35,6 +35,7 @@ typedef struct {
  * cvd_vm_start:
  * @config: the configuration; it and all below are borrowed and outlive the VM
  * @tools: what cvd_config_probe() found
+ * @dir: where QEMU's process is recorded, for the next launcher
  * @take_ivshmem_fd: QEMU's end of the VM socket; consumed
  * @qemu_log: where QEMU's output goes
  * @console: (nullable): where its serial port is attached; %NULL = it has none
@@ -44,9 +45,9 @@ typedef struct {
  *
  * Returns: (transfer full) (nullable): the VM
  */
-CvdVm *cvd_vm_start(const CvdConfig *config, const CvdQemuTools *tools, int take_ivshmem_fd,
-                    CvdLogFile *qemu_log, CvdConsole *console, const CvdVmHandlers *handlers,
-                    gpointer user_data, GError **error);
+CvdVm *cvd_vm_start(const CvdConfig *config, const CvdQemuTools *tools, CvdInstanceDir *dir,
+                    int take_ivshmem_fd, CvdLogFile *qemu_log, CvdConsole *console,
+                    const CvdVmHandlers *handlers, gpointer user_data, GError **error);
 
 /** cvd_vm_free: kills QEMU's process group if it has not been seen to exit */
 void cvd_vm_free(CvdVm *vm);

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/process-id.h"
+
+#include "base/fd.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/pidfd.h>
+
+#define SIGNAL_LIMIT_MS 2000
+
+CvdProcessId cvd_process_id_get(pid_t pid)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/stat", pid);
+    g_autofree char *stat = NULL;
+    char state;
+    guint64 start_time;
+
+    if (!g_file_get_contents(path, &stat, NULL, NULL))
+        return (CvdProcessId){0};
+    /* The second field, the name in parentheses, may hold anything; the start is the 22nd. */
+    const char *after_name = strrchr(stat, ')');
+    if (after_name == NULL ||
+        sscanf(after_name,
+               ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d "
+               "%" G_GUINT64_FORMAT,
+               &state, &start_time) != 2 ||
+        strchr("ZX", state) != NULL)
+        return (CvdProcessId){0};
+    return (CvdProcessId){.pid = pid, .start_time = start_time};
+}
+
+gboolean cvd_process_id_is_alive(CvdProcessId id)
+{
+    return id.pid > 0 && cvd_process_id_get(id.pid).start_time == id.start_time;
+}
+
+char *cvd_process_id_format(CvdProcessId id)
+{
+    if (id.pid == 0)
+        return g_strdup("");
+    return g_strdup_printf("%d %" G_GUINT64_FORMAT " ", id.pid, id.start_time);
+}
+
+gboolean cvd_process_id_parse(const char **text, CvdProcessId *id)
+{
+    int n_read = 0;
+
+    if (sscanf(*text, "%d %" G_GUINT64_FORMAT "%n", &id->pid, &id->start_time, &n_read) != 2)
+        return FALSE;
+    *text += n_read;
+    return id->pid > 0;
+}
+
+int cvd_process_id_end(CvdProcessId id)
+{
+    static const int signals[] = {SIGTERM, SIGKILL};
+    cvd_autofd pidfd = pidfd_open(id.pid, 0); /* −1 where that is refused: poll() only waits then */
+    struct pollfd end = {.fd = pidfd, .events = POLLIN};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(signals); i++) {
+        if (!cvd_process_id_is_alive(id))
+            return 0;
+        if (kill(id.pid, signals[i]) < 0)
+            return errno == ESRCH ? 0 : -1;
+        poll(&end, 1, SIGNAL_LIMIT_MS);
+    }
+    errno = ETIMEDOUT;
+    return cvd_process_id_is_alive(id) ? -1 : 0;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <glib.h>
+#include <sys/types.h>
+
+G_BEGIN_DECLS
+
+/**
+ * CvdProcessId:
+ * @pid: its number, which another process may have later; 0 = none
+ * @start_time: when it was started, in clock ticks since the machine was (proc_pid_stat(5))
+ *
+ * A process that need not be a child of ours.
+ */
+typedef struct {
+    pid_t pid;
+    guint64 start_time;
+} CvdProcessId;
+
+/** cvd_process_id_get: Returns: the process that has @pid now; @pid is 0 if there is none */
+CvdProcessId cvd_process_id_get(pid_t pid);
+/** cvd_process_id_is_alive: Returns: whether it still runs; a zombie does not */
+gboolean cvd_process_id_is_alive(CvdProcessId id);
+
+/** cvd_process_id_format: Returns: (transfer full): a text for cvd_process_id_parse(), which
+ * several of them in a row are, too */
+char *cvd_process_id_format(CvdProcessId id);
+/** cvd_process_id_parse: @text: (inout): moved on; Returns: whether there is another one */
+gboolean cvd_process_id_parse(const char **text, CvdProcessId *id);
+
+/**
+ * cvd_process_id_end:
+ *
+ * Ends a process that may be anybody's child: by SIGTERM, and 2 seconds later by SIGKILL. Waits for
+ * its end, 4 seconds at most.
+ *
+ * Returns: 0, or −1 with `errno` set
+ */
+int cvd_process_id_end(CvdProcessId id);
+
+G_END_DECLS
