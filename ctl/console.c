@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Bytes between the terminal and the guest's console, with nothing in between but ctrl-]. The
- * terminal is raw meanwhile, so ctrl-c goes to the guest; however this ends, it is restored.
+ * terminal is raw meanwhile, so ctrl-c goes to the guest. Whatever ends or stops this, a signal
+ * included, it is restored first.
  */
 #include "ctl/ctl.h"
 
@@ -11,6 +12,7 @@
 #include <errno.h>
 #include <gio/gunixfdlist.h>
 #include <glib-unix.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <termios.h>
@@ -34,34 +36,86 @@ typedef struct {
     gboolean is_over; /* stdin has ended */
 } Typed;
 
-static gboolean is_raw;
-static struct termios saved;
+static volatile sig_atomic_t is_raw;
+static struct termios saved, raw;
+
+/* There the terminal is the shell's. */
+static gboolean is_in_background(void)
+{
+    pid_t group = tcgetpgrp(STDIN_FILENO);
+
+    return group >= 0 && group != getpgrp();
+}
+
+/* Not before pending output has gone, which may be never: ctrl-s. */
+static void apply(const struct termios *settings)
+{
+    if (is_raw && !is_in_background())
+        tcsetattr(STDIN_FILENO, TCSANOW, settings);
+}
+
+/* The action is the default one again: this ends as if nobody had caught the signal. */
+static void on_end(int number)
+{
+    apply(&saved);
+    raise(number);
+}
+
+static void on_stop(int number)
+{
+    apply(&saved);
+    raise(SIGSTOP);
+}
+
+/* The shell has put the terminal into its own state. */
+static void on_continue(int number)
+{
+    apply(&raw);
+}
+
+/* In this thread, which unlike the others gets them; those that were ignored stay so. */
+static void catch (int number, void (*handler)(int), int flags)
+{
+    struct sigaction before, action = {.sa_handler = handler, .sa_flags = flags};
+    sigset_t signals;
+
+    if (sigaction(number, NULL, &before) < 0 || before.sa_handler == SIG_IGN)
+        return;
+    sigfillset(&action.sa_mask);
+    sigaction(number, &action, NULL);
+    sigemptyset(&signals);
+    sigaddset(&signals, number);
+    pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+}
+
+static void catch_signals(void)
+{
+    static const int ends[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+
+    for (guint i = 0; i < G_N_ELEMENTS(ends); i++)
+        catch (ends[i], on_end, SA_RESETHAND);
+    catch (SIGTSTP, on_stop, SA_RESTART);
+    catch (SIGCONT, on_continue, SA_RESTART);
+}
 
 static void make_raw(void)
 {
-    struct termios raw;
-
+    if (is_in_background())
+        raise(SIGTTOU);
     if (tcgetattr(STDIN_FILENO, &saved) < 0)
         return;
     raw = saved;
     cfmakeraw(&raw);
-    is_raw = tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) == 0;
+    is_raw = TRUE;
+    apply(&raw);
 }
 
-static void restore(void)
-{
-    if (is_raw)
-        tcsetattr(STDIN_FILENO, TCSADRAIN, &saved);
-    is_raw = FALSE;
-}
-
-static int open_console(CvdDBusInstance1 *instance, GCancellable *cancellable, GError **error)
+static int open_console(CvdDBusInstance1 *instance, GError **error)
 {
     g_autoptr(GVariant) handle = NULL;
     g_autoptr(GUnixFDList) list = NULL;
 
-    if (!cvd_dbus_instance1_call_open_console_sync(instance, NULL, &handle, &list, cancellable,
-                                                   error)) {
+    if (!cvd_dbus_instance1_call_open_console_sync(instance, NULL, &handle, &list, NULL, error)) {
         cvd_ctl_strip_error(*error);
         return -1;
     }
@@ -124,16 +178,15 @@ static void choose_events(GPollFD *console, GPollFD *input, const Typed *typed)
     input->revents = 0;
 }
 
-static ConsoleResult relay(int console, GCancellable *cancellable, GError **error)
+static ConsoleResult relay(int console, GError **error)
 {
     Typed typed = {.console = console};
-    GPollFD fds[3] = {{.fd = console}, {.events = G_IO_IN}};
-    guint n_fds = g_cancellable_make_pollfd(cancellable, &fds[2]) ? 3 : 2;
+    GPollFD fds[] = {{.fd = console}, {.events = G_IO_IN}};
     ConsoleResult result = CONSOLE_GOES_ON;
 
-    while (result == CONSOLE_GOES_ON && !g_cancellable_is_cancelled(cancellable)) {
+    while (result == CONSOLE_GOES_ON) {
         choose_events(&fds[0], &fds[1], &typed);
-        if (g_poll(fds, n_fds, -1) < 0)
+        if (g_poll(fds, G_N_ELEMENTS(fds), -1) < 0)
             continue;
         if (fds[0].revents & G_IO_OUT)
             result = flush(&typed);
@@ -142,15 +195,14 @@ static ConsoleResult relay(int console, GCancellable *cancellable, GError **erro
         if (result == CONSOLE_GOES_ON && fds[1].revents != 0)
             result = from_user(&typed);
     }
-    if (n_fds == 3)
-        g_cancellable_release_fd(cancellable);
     return result;
 }
 
 static gboolean console(CvdTool *tool, char **arguments, GError **error)
 {
+    catch_signals();
     g_autoptr(CvdDBusInstance1) instance = cvd_ctl_connect(tool, error);
-    cvd_autofd fd = instance != NULL ? open_console(instance, tool->cancellable, error) : -1;
+    cvd_autofd fd = instance != NULL ? open_console(instance, error) : -1;
     if (fd < 0)
         return FALSE;
 
@@ -159,11 +211,11 @@ static gboolean console(CvdTool *tool, char **arguments, GError **error)
         g_printerr("console of %s; ctrl-] detaches\n", cvd_dbus_instance1_get_name(instance));
         make_raw();
     }
-    ConsoleResult result = relay(fd, tool->cancellable, error);
-    gboolean was_raw = is_raw;
-    restore();
-    if (was_raw)
+    ConsoleResult result = relay(fd, error);
+    apply(&saved);
+    if (is_raw)
         g_printerr("\n%s\n", result == CONSOLE_ENDED ? "the instance has ended" : "detached");
+    is_raw = FALSE;
     return result != CONSOLE_ERROR;
 }
 

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/instance.h"
+#include "base/terminal-text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -50,18 +51,18 @@ char *cvd_ctl_find_dir(CvdTool *tool, char **name, GError **error)
 }
 
 /* A guest could write what a terminal takes for commands. */
-static gboolean put(const char *bytes, gsize size, GError **error)
+static gboolean put(const char *bytes, gsize size, gboolean is_last, GError **error)
 {
+    static GString *pending; /* a character that has not come in whole */
+
     if (!isatty(STDOUT_FILENO))
         return cvd_tool_put(bytes, size, error);
+    if (pending == NULL)
+        pending = g_string_new(NULL);
+    g_string_append_len(pending, bytes, (gssize)size);
     g_autoptr(GString) text = g_string_sized_new(size);
-    for (gsize i = 0; i < size; i++) {
-        guchar c = (guchar)bytes[i];
-        if (c == '\n' || c == '\t' || (c >= ' ' && c != 0x7f && c != 0x9b))
-            g_string_append_c(text, (char)c);
-        else if (c != '\r')
-            g_string_append_printf(text, "\\x%02x", c);
-    }
+    gsize n_taken = cvd_terminal_text_append(text, pending->str, pending->len, is_last);
+    g_string_erase(pending, 0, (gssize)n_taken);
     return cvd_tool_put(text->str, text->len, error);
 }
 
@@ -72,9 +73,21 @@ static gboolean put_rest(int fd, GError **error)
     gssize n;
 
     while ((n = read(fd, bytes, sizeof bytes)) > 0)
-        if (!put(bytes, (gsize)n, error))
+        if (!put(bytes, (gsize)n, FALSE, error))
             return FALSE;
     return TRUE;
+}
+
+static gsize find_tail(const GString *text)
+{
+    int n_lines = 0;
+
+    if (max_lines == 0)
+        return text->len;
+    for (gsize at = text->len; at > 0; at--)
+        if (text->str[at - 1] == '\n' && at < text->len && ++n_lines == max_lines)
+            return at;
+    return 0;
 }
 
 /* Puts out the last lines of both files; leaves @fd at its end. */
@@ -89,11 +102,8 @@ static gboolean put_tail(int dir_fd, const char *older, int fd, GError **error)
     for (guint i = 0; i < G_N_ELEMENTS(fds); i++)
         while (fds[i] >= 0 && (n = read(fds[i], bytes, sizeof bytes)) > 0)
             g_string_append_len(text, bytes, n);
-    gsize at = text->len;
-    for (int n_lines = 0; at > 0; at--)
-        if (text->str[at - 1] == '\n' && at < text->len && ++n_lines == max_lines)
-            break;
-    return put(text->str + at, text->len - at, error);
+    gsize at = find_tail(text);
+    return put(text->str + at, text->len - at, !follows, error);
 }
 
 static gboolean is_at(int dir_fd, const char *name, int fd)
@@ -158,7 +168,7 @@ static gboolean follow(CvdTool *tool, const char *dir, int dir_fd, const char *n
         if (!put_rest(*fd, error))
             return FALSE;
         if (is_last)
-            return TRUE;
+            return put("", 0, TRUE, error);
         if (is_rotated) {
             int newer = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
             if (newer >= 0) {
@@ -175,6 +185,12 @@ static gboolean follow(CvdTool *tool, const char *dir, int dir_fd, const char *n
 static gboolean logs(CvdTool *tool, char **arguments, GError **error)
 {
     g_autofree char *name = NULL;
+
+    if (max_lines < 0) {
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                    "--lines '%d': expected a number from 0", max_lines);
+        return FALSE;
+    }
     g_autofree char *dir = cvd_ctl_find_dir(tool, &name, error);
     const char *file = wants_qemu ? "qemu.log" : "console.log";
     const char *older = wants_qemu ? "qemu.log.1" : "console.log.1";

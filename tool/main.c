@@ -3,6 +3,7 @@
 
 #include "base/fd.h"
 #include "base/nearest.h"
+#include "base/terminal-text.h"
 
 #include <gio/gio.h>
 #include <locale.h>
@@ -205,7 +206,9 @@ static int report(const CvdToolProgram *program, const GError *error)
     /* Whoever closed the pipe has seen enough. */
     if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_BROKEN_PIPE))
         return EXIT_FAILURE;
-    g_printerr("%s: %s\n", program->name, error->message);
+    g_autoptr(GString) text = g_string_new(NULL);
+    cvd_terminal_text_append(text, error->message, strlen(error->message), TRUE);
+    g_printerr("%s: %s\n", program->name, text->str);
     return error->domain == G_OPTION_ERROR ? EXIT_USAGE : EXIT_FAILURE;
 }
 

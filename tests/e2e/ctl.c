@@ -3,19 +3,17 @@
 #include "base/fd.h"
 #include "tests/support/launcher.h"
 #include "tests/support/region.h"
+#include "tests/support/terminal.h"
 
 #include <fcntl.h>
 #include <glib-unix.h>
 #include <poll.h>
-#include <pty.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <termios.h>
 #include <unistd.h>
-#include <utmp.h>
 
 #define NAME "ctl"
 
@@ -305,69 +303,76 @@ static void test_follow_logs(gconstpointer data)
     assert_stopped(f);
 }
 
+/* A guest that is gone has left this. */
+static void write_log(const Fixture *f, const char *name, const char *content, gsize size)
+{
+    g_autofree char *path = test_sandbox_instance_path(f->sandbox, NAME, name);
+    g_autofree char *dir = g_path_get_dirname(path);
+
+    g_assert_no_errno(g_mkdir_with_parents(dir, 0700));
+    g_assert_true(g_file_set_contents(path, content, (gssize)size, NULL));
+}
+
+/* What could be a command to the terminal is shown; the terminal itself puts out \r\n for \n. */
+static void test_logs_on_a_terminal(gconstpointer data)
+{
+    static const char content[] = "plain\r\ngr\xc3\xbc\xc3\x9f\ttab\n"
+                                  "\x1b[2J \x07 \x7f\n"
+                                  "\xc2\x90 \xc2\x9b \xc2\x9d \x90 \x9d\n"
+                                  "cut \xe2\x82";
+    g_autoptr(Fixture) f = without_instance();
+
+    write_log(f, "console.log", content, strlen(content));
+    g_autoptr(TestTerminal) terminal = test_terminal_start(
+        f->sandbox, (const char *const[]){g_getenv("CVD_CTL"), "-n", NAME, "logs", NULL});
+    g_assert_cmpint(test_terminal_finish(terminal), ==, 0);
+    g_assert_cmpstr(terminal->seen->str, ==,
+                    "plain\r\ngr\xc3\xbc\xc3\x9f\ttab\r\n"
+                    "\\x1b[2J \\x07 \\x7f\r\n"
+                    "\\xc2\\x90 \\xc2\\x9b \\xc2\\x9d \\x90 \\x9d\r\n"
+                    "cut \\xe2\\x82");
+
+    /* To a file or a pipe it goes as it is. */
+    g_autofree char *piped = finish(CTL(f, "-n", NAME, "logs"), 0);
+    g_assert_cmpstr(piped, ==, content);
+}
+
+static void test_lines_of_logs(gconstpointer data)
+{
+    static const struct {
+        const char *lines;
+        const char *printed;
+    } cases[] = {
+        {"0", ""},
+        {"1", "four\n"},
+        {"3", "two\nthree\nfour\n"},
+        {"4", "one\ntwo\nthree\nfour\n"},
+        {"5", "one\ntwo\nthree\nfour\n"},
+    };
+    g_autoptr(Fixture) f = without_instance();
+
+    write_log(f, "console.log.1", "one\ntwo\nth", 10);
+    write_log(f, "console.log", "ree\nfour\n", 9);
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *out = finish(CTL(f, "-n", NAME, "logs", "--lines", cases[i].lines), 0);
+        g_assert_cmpstr(out, ==, cases[i].printed);
+    }
+    fails(CTL(f, "-n", NAME, "logs", "--lines", "-1"), 2, "--lines '-1': expected a number");
+}
+
 /* ---- The console ---- */
 
-typedef struct {
-    pid_t pid;
-    int fd; /* the terminal's other end */
-    struct termios before;
-    GString *seen;
-} Terminal;
-
-static Terminal *open_terminal(const Fixture *f)
+static TestTerminal *open_terminal(const Fixture *f)
 {
-    Terminal *terminal = g_new0(Terminal, 1);
-    int slave;
-
-    g_assert_no_errno(openpty(&terminal->fd, &slave, NULL, NULL, NULL));
-    g_assert_no_errno(tcgetattr(slave, &terminal->before));
-    terminal->seen = g_string_new(NULL);
-    terminal->pid = fork();
-    if (terminal->pid == 0) {
-        setsid();
-        login_tty(slave);
-        g_setenv("XDG_RUNTIME_DIR", f->sandbox->runtime, TRUE);
-        execl(g_getenv("CVD_CTL"), "cvd-ctl", "console", NULL);
-        _exit(127);
-    }
-    close(slave);
-    return terminal;
+    return test_terminal_start(f->sandbox,
+                               (const char *const[]){g_getenv("CVD_CTL"), "console", NULL});
 }
 
-static void see(Terminal *terminal, const char *text, guint n)
+static void close_terminal(TestTerminal *take_terminal)
 {
-    for (;;) {
-        guint n_seen = 0;
-        for (const char *at = terminal->seen->str; (at = strstr(at, text)) != NULL; at++)
-            n_seen++;
-        if (n_seen >= n)
-            return;
-        char bytes[4096];
-        test_wait_readable(terminal->fd, text);
-        gssize r = read(terminal->fd, bytes, sizeof bytes);
-        g_assert_cmpint(r, >, 0);
-        g_string_append_len(terminal->seen, bytes, r);
-    }
-}
+    g_autoptr(TestTerminal) terminal = take_terminal;
 
-static void type(Terminal *terminal, const char *text)
-{
-    g_assert_cmpint(write(terminal->fd, text, strlen(text)), ==, (gssize)strlen(text));
-}
-
-static void close_terminal(Terminal *terminal)
-{
-    struct termios after;
-    int status;
-
-    g_assert_cmpint(waitpid(terminal->pid, &status, 0), ==, terminal->pid);
-    g_assert_cmpint(status, ==, 0);
-    g_assert_no_errno(tcgetattr(terminal->fd, &after));
-    g_assert_cmpuint(after.c_lflag, ==, terminal->before.c_lflag);
-    g_assert_cmpuint(after.c_iflag, ==, terminal->before.c_iflag);
-    close(terminal->fd);
-    g_string_free(terminal->seen, TRUE);
-    g_free(terminal);
+    g_assert_cmpint(test_terminal_finish(terminal), ==, 0);
 }
 
 /* Two at once, through a reboot that one of them typed and a restart; each leaves in its own way.
@@ -375,33 +380,70 @@ static void close_terminal(Terminal *terminal)
 static void test_console(gconstpointer data)
 {
     g_autoptr(Fixture) f = boot();
-    Terminal *one = open_terminal(f), *two = open_terminal(f);
+    TestTerminal *one = open_terminal(f), *two = open_terminal(f);
 
-    see(one, "ctrl-] detaches", 1);
-    see(one, "cvd-guest: ready", 1);
-    see(two, "cvd-guest: ready", 1);
-    type(one, "reboot\r");
-    see(two, "cvd-guest: reboot", 1);
-    see(one, "cvd-guest: ready", 2);
-    see(two, "cvd-guest: ready", 2);
-    type(one, "\x1d");
-    see(one, "detached", 1);
+    test_terminal_see(one, "ctrl-] detaches", 1);
+    test_terminal_see(one, "cvd-guest: ready", 1);
+    test_terminal_see(two, "cvd-guest: ready", 1);
+    test_terminal_type(one, "reboot\r");
+    test_terminal_see(two, "cvd-guest: reboot", 1);
+    test_terminal_see(one, "cvd-guest: ready", 2);
+    test_terminal_see(two, "cvd-guest: ready", 2);
+    test_terminal_type(one, "\x1d");
+    test_terminal_see(one, "detached", 1);
     close_terminal(one);
     done(CTL(f, "restart"));
-    see(two, "cvd-guest: ready", 3);
+    test_terminal_see(two, "cvd-guest: ready", 3);
     stop(f);
-    see(two, "the instance has ended", 1);
+    test_terminal_see(two, "the instance has ended", 1);
     close_terminal(two);
 }
 
+/* Meanwhile the terminal is raw, and then as before, though two signals come at once. */
 static void test_console_is_interrupted(gconstpointer data)
 {
+    static const int pairs[][2] = {
+        {SIGTERM, SIGTERM}, {SIGINT, SIGTERM}, {SIGHUP, SIGHUP}, {SIGQUIT, SIGQUIT}};
     g_autoptr(Fixture) f = boot();
-    Terminal *terminal = open_terminal(f);
 
-    see(terminal, "cvd-guest: ready", 1);
-    g_assert_no_errno(kill(terminal->pid, SIGTERM));
-    see(terminal, "detached", 1);
+    for (gsize i = 0; i < G_N_ELEMENTS(pairs); i++) {
+        g_autoptr(TestTerminal) terminal = open_terminal(f);
+        test_terminal_see(terminal, "cvd-guest: ready", 1);
+        g_assert_cmpuint(test_terminal_get(terminal).c_lflag & (ICANON | ECHO | ISIG), ==, 0);
+        g_assert_cmpuint(test_terminal_get(terminal).c_oflag & OPOST, ==, 0);
+        for (guint k = 0; k < 2; k++)
+            g_assert_no_errno(kill(terminal->pid, pairs[i][k]));
+        int status = test_terminal_finish(terminal);
+        g_assert_true(WIFSIGNALED(status));
+        g_assert_true(WTERMSIG(status) == pairs[i][0] || WTERMSIG(status) == pairs[i][1]);
+    }
+    stop(f);
+}
+
+/* It is stopped from outside, the shell makes the terminal its own, and has it go on. */
+static void test_console_is_stopped(gconstpointer data)
+{
+    static const int numbers[] = {SIGTSTP, SIGSTOP};
+    g_autoptr(Fixture) f = boot();
+    TestTerminal *terminal = open_terminal(f);
+    int status;
+
+    test_terminal_see(terminal, "cvd-guest: ready", 1);
+    for (gsize i = 0; i < G_N_ELEMENTS(numbers); i++) {
+        g_assert_no_errno(kill(terminal->pid, numbers[i]));
+        g_assert_cmpint(waitpid(terminal->pid, &status, WUNTRACED), ==, terminal->pid);
+        g_assert_true(WIFSTOPPED(status));
+        if (numbers[i] == SIGTSTP)
+            test_terminal_assert_restored(terminal);
+        g_assert_no_errno(tcsetattr(terminal->fd, TCSANOW, &terminal->before));
+        g_assert_no_errno(kill(terminal->pid, SIGCONT));
+        /* Without a line's end, which a terminal that is not raw would wait for. */
+        test_terminal_type(terminal, "reboo");
+        test_terminal_type(terminal, "t\r");
+        test_terminal_see(terminal, "cvd-guest: ready", 2 + (guint)i);
+    }
+    test_terminal_type(terminal, "\x1d");
+    test_terminal_see(terminal, "detached", 1);
     close_terminal(terminal);
     stop(f);
 }
@@ -410,10 +452,10 @@ static void test_console_is_interrupted(gconstpointer data)
 static void test_console_of_deaf_guest(gconstpointer data)
 {
     g_autoptr(Fixture) f = boot();
-    Terminal *terminal = open_terminal(f);
+    TestTerminal *terminal = open_terminal(f);
     g_autofree char *text = g_strnfill(1024, 'x');
 
-    see(terminal, "cvd-guest: ready", 1);
+    test_terminal_see(terminal, "cvd-guest: ready", 1);
     done(CTL(f, "pause"));
     g_unix_set_fd_nonblocking(terminal->fd, TRUE, NULL);
     for (gsize n = 0; n < 1024 * 1024;) {
@@ -423,8 +465,8 @@ static void test_console_of_deaf_guest(gconstpointer data)
         n += (gsize)MAX(r, 0);
     }
     g_unix_set_fd_nonblocking(terminal->fd, FALSE, NULL);
-    type(terminal, "\x1d");
-    see(terminal, "detached", 1);
+    test_terminal_type(terminal, "\x1d");
+    test_terminal_see(terminal, "detached", 1);
     close_terminal(terminal);
     stop(f);
 }
@@ -539,8 +581,11 @@ int main(int argc, char **argv)
     test_add("/ctl/several", NULL, test_several);
     test_add("/ctl/no-answer", NULL, test_no_answer);
     test_add("/ctl/follow-logs", NULL, test_follow_logs);
+    test_add("/ctl/logs-on-a-terminal", NULL, test_logs_on_a_terminal);
+    test_add("/ctl/lines-of-logs", NULL, test_lines_of_logs);
     test_add("/ctl/console", NULL, test_console);
     test_add("/ctl/console-is-interrupted", NULL, test_console_is_interrupted);
+    test_add("/ctl/console-is-stopped", NULL, test_console_is_stopped);
     test_add("/ctl/console-of-deaf-guest", NULL, test_console_of_deaf_guest);
     test_add("/ctl/no-console", NULL, test_no_console);
     test_add("/ctl/report", NULL, test_report);
