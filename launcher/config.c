@@ -11,7 +11,6 @@
 #include "base/error.h"
 #include "launcher/config-access.h"
 #include "launcher/config-draft.h"
-#include "launcher/json-scan.h"
 #include "launcher/json.h"
 #include "launcher/layout-advice.h"
 #include "launcher/layout-file.h"
@@ -101,11 +100,8 @@ static void tree_find(Tree *tree, const CvdPlace *root_place, JsonNode *root, co
     CvdPlace place = cvd_place_member(root_place, key, node, &tree->path);
     tree->place = place;
     const char *path = node ? cvd_node_get_string(node) : NULL;
-    g_autoptr(GError) error = NULL;
     if (!node)
         cvd_place_problem(&place, "missing; name a file, or put the object here");
-    else if (path && *path == '{' && !cvd_json_scan(path, strlen(path), NULL, &error))
-        cvd_place_problem(&place, "no path, and no JSON either: %s", error->message);
     else if (path && *path)
         tree_load(tree, &place, path);
     else if (JSON_NODE_HOLDS_OBJECT(node))

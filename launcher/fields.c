@@ -261,7 +261,6 @@ void cvd_read_uint(const CvdPlace *place, JsonNode *node, const CvdField *field,
     G_STRUCT_MEMBER(guint, target, field->offset) = (guint)value;
 }
 
-/* `DIGITS[KMG]` */
 gboolean cvd_parse_size(const char *text, guint64 *bytes)
 {
     static const char units[] = "KMG";
@@ -272,7 +271,7 @@ gboolean cvd_parse_size(const char *text, guint64 *bytes)
         return FALSE;
     guint shift = 0;
     if (*unit) {
-        const char *known = strchr(units, *unit);
+        const char *known = strchr(units, g_ascii_toupper(*unit));
         if (!known)
             return FALSE;
         shift = 10 * (guint)(known - units + 1);

@@ -154,7 +154,7 @@ void cvd_store_string(gpointer target, gsize offset, char *value);
 
 /**
  * cvd_parse_size:
- * @text: digits, with or without one of K, M and G (powers of 1024) after them
+ * @text: digits, with or without one of K, M and G (powers of 1024, in either case) after them
  * @bytes: (out): the size
  *
  * Returns: whether it is one, of less than 64 bits

@@ -3,7 +3,8 @@
  * `--set PATH=VALUE` works on the JSON trees before they are read, so that an overridden value goes
  * through the same checks as one from a file. The new node is entered into the reader's table of
  * overrides, from which the place of a problem gets its name. A segment of PATH that is a number
- * is an index where a list stands; the length of the list appends to it.
+ * is an index where a list stands; the length of the list appends to it. null takes away what
+ * stands there, so that the default counts.
  */
 #include "launcher/overrides.h"
 
@@ -25,32 +26,35 @@ static void tell(CvdReader *reader, const char *option, const char *format, ...)
     g_ptr_array_add(reader->problems, g_strdup_printf("%s: %s", option, what));
 }
 
+/* What begins like JSON has to be JSON; anything else that is none is a string. NULL after a
+ * problem. */
 static JsonNode *parse_value(CvdReader *reader, const char *option, const char *value)
 {
     g_autoptr(GPtrArray) duplicates = g_ptr_array_new_with_free_func(g_free);
-    JsonNode *node = cvd_json_parse(value, strlen(value), duplicates, NULL);
+    g_autoptr(GError) error = NULL;
+    JsonNode *node = cvd_json_parse(value, strlen(value), duplicates, &error);
     for (guint i = 0; node && i < duplicates->len; i++)
         tell(reader, option, "%s: stands twice", (char *)duplicates->pdata[i]);
-    if (!node)
+    if (!node && *value && strchr("[{\"", *value))
+        tell(reader, option, "VALUE begins like JSON, but is none: %s", error->message);
+    else if (!node)
         node = json_node_init_string(json_node_alloc(), value);
     return node;
 }
 
-/* Takes @child. */
-static void set_member(JsonNode *node, const char *key, JsonNode *child)
-{
-    json_object_set_member(json_node_get_object(node), key, child);
-}
-
-/* Takes @child. A list of json-glib can only grow at its end, so that it is made anew. */
+/* Takes @child, or drops the element. A list of json-glib can only grow at its end, so that it is
+ * made anew. */
 static void set_element(JsonNode *node, guint index, JsonNode *child)
 {
     JsonArray *old = json_node_get_array(node);
     guint length = json_array_get_length(old);
     JsonArray *array = json_array_sized_new(MAX(length, index + 1));
-    for (guint i = 0; i < MAX(length, index + 1); i++)
-        json_array_add_element(array,
-                               i == index ? child : json_node_ref(json_array_get_element(old, i)));
+    for (guint i = 0; i < MAX(length, index + 1); i++) {
+        if (i != index)
+            json_array_add_element(array, json_node_ref(json_array_get_element(old, i)));
+        else if (child)
+            json_array_add_element(array, child);
+    }
     json_node_take_array(node, array);
 }
 
@@ -94,12 +98,14 @@ static gboolean look_up(CvdReader *reader, const char *option, JsonNode *node, c
     return TRUE;
 }
 
-/* Takes @child. look_up() has approved of @segment. */
+/* Takes @child; without one nothing is left there. look_up() has approved of @segment. */
 static void put(JsonNode *node, const char *segment, JsonNode *child)
 {
     guint index = 0;
-    if (JSON_NODE_HOLDS_OBJECT(node))
-        set_member(node, segment, child);
+    if (JSON_NODE_HOLDS_OBJECT(node) && child)
+        json_object_set_member(json_node_get_object(node), segment, child);
+    else if (JSON_NODE_HOLDS_OBJECT(node))
+        json_object_remove_member(json_node_get_object(node), segment);
     else if (parse_index(segment, json_array_get_length(json_node_get_array(node)), &index))
         set_element(node, index, child);
 }
@@ -120,14 +126,18 @@ static JsonNode *new_container(const char *segment)
     return node;
 }
 
-/* Takes @value. */
 static void apply(CvdReader *reader, const char *option, JsonNode *node, char **segments,
-                  JsonNode *value)
+                  const char *text)
 {
-    g_autoptr(JsonNode) owned = value;
+    g_autoptr(JsonNode) value = parse_value(reader, option, text);
     JsonNode *child = NULL;
+    if (!value)
+        return;
+    gboolean unsets = JSON_NODE_HOLDS_NULL(value);
     for (; segments[1]; segments++) {
         if (!look_up(reader, option, node, segments[0], &child))
+            return;
+        if (!child && unsets)
             return;
         if (!child) {
             child = new_container(segments[1]);
@@ -138,8 +148,9 @@ static void apply(CvdReader *reader, const char *option, JsonNode *node, char **
     }
     if (!look_up(reader, option, node, segments[0], &child))
         return;
-    mark(reader, owned, option);
-    put(node, segments[0], g_steal_pointer(&owned));
+    if (!unsets)
+        mark(reader, value, option);
+    put(node, segments[0], unsets ? NULL : g_steal_pointer(&value));
 }
 
 typedef struct {
@@ -188,8 +199,7 @@ void cvd_override_files(CvdReader *reader, JsonNode *root, const char *const *ov
     for (; overrides && *overrides && JSON_NODE_HOLDS_OBJECT(root); overrides++) {
         g_auto(Override) override = {0};
         if (split(&override, *overrides) && names_tree(&override) && !override.segments[1])
-            apply(reader, override.option, root, override.segments,
-                  parse_value(reader, override.option, override.value));
+            apply(reader, override.option, root, override.segments, override.value);
     }
 }
 
@@ -212,7 +222,6 @@ void cvd_override_values(CvdReader *reader, const CvdTrees *trees, const char *c
             segments++;
         }
         if (tree && *segments)
-            apply(reader, override.option, tree, segments,
-                  parse_value(reader, override.option, override.value));
+            apply(reader, override.option, tree, segments, override.value);
     }
 }

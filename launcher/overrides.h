@@ -33,9 +33,9 @@ void cvd_override_files(CvdReader *reader, JsonNode *root, const char *const *ov
  * @trees: what the overrides go into; one that goes into a missing tree is left out, as the reason
  *   for that is a problem already
  *
- * Applies the others, in order. VALUE is JSON, or a string when it does not parse. Objects on the
- * way are made where there are none; whether the keys are known is found out when the trees are
- * read.
+ * Applies the others, in order. VALUE is JSON, or a string when it neither parses nor begins like
+ * JSON; null removes what stands at PATH. Objects on the way are made where there are none; whether
+ * the keys are known is found out when the trees are read.
  */
 void cvd_override_values(CvdReader *reader, const CvdTrees *trees, const char *const *overrides);
 

@@ -267,7 +267,6 @@ static void test_messages(Files *files, gconstpointer data)
         {"limits.clients=0", "found 0; expected an integer from 1 to 100000"},
         {"limits.clients=100001", "found 100001; expected an integer"},
         {"limits.clients=18446744073709551616", "found \"18446744073709551616\"; expected an"},
-        {"limits.clients=null", "found null; expected an integer"},
         {"ivshmem.address=0x20", "found \"0x20\"; expected a PCI slot"},
         {"ivshmem.force_bus_master={}", "found an object; expected true or false"},
         {"lifecycle.on_crash=continue", "found \"continue\"; expected \"exit\" or \"restart\""},
@@ -309,7 +308,10 @@ static void test_messages(Files *files, gconstpointer data)
         {"qemu=3", "--set qemu=3: qemu: found 3; expected the path of a file, or an object"},
         {"layout=nowhere.json",
          "layout: nowhere.json: No such file or directory; name a JSON file"},
-        {"qemu={\"memory\": 1", "qemu: no path, and no JSON either: line 1, column"},
+        {"qemu={\"memory\": 1", "VALUE begins like JSON, but is none: line 1, column 13: expect"},
+        {"qemu.accel=[\"tcg\"", "--set qemu.accel=[\"tcg\": VALUE begins like JSON, but is none: "},
+        {"qemu.append=\"a", "VALUE begins like JSON, but is none: line 1, column 1: the string"},
+        {"layout=null", "conf/cvd.json: layout: missing"},
         {"foo", "--set foo: expected PATH=VALUE"},
         {"=1", "--set =1: expected PATH=VALUE"},
         {"a..b=1", "PATH has an empty part"},
@@ -471,6 +473,26 @@ static void test_override_values(Files *files, gconstpointer data)
     assert_bad(files, (const char *[]){"qemu.devices.0.driver.x=x", NULL}, "nothing to set \"x\"");
 }
 
+static void test_override_null(Files *files, gconstpointer data)
+{
+    write_file("conf/qemu.json", "{\"smp\": 7, \"kernel\": \"k\", \"append\": \"a\","
+                                 " \"devices\": [{\"driver\": \"a\"}, {\"driver\": \"b\"}]}");
+    g_autoptr(CvdConfig) config = load_good(
+        files, (const char *[]){"qemu.smp=null", "qemu.devices.0=null", "qemu.devices.1=null",
+                                "qemu.kernel=other", "qemu.kernel=null", "qemu.append=null",
+                                "lifecycle.on_crash=null", "access=null", NULL});
+    g_assert_null(config->qemu.smp);
+    g_assert_null(config->qemu.kernel);
+    g_assert_null(config->qemu.append);
+    g_assert_cmpuint(g_strv_length(config->qemu.devices), ==, 1);
+    g_assert_cmpstr(config->qemu.devices[0], ==, "{\"driver\":\"b\"}");
+    assert_bad(files, (const char *[]){"qemu.devices.3=null", NULL}, "\"3\" is no index");
+    assert_bad(files, (const char *[]){"qemu.smp.x=null", NULL}, "nothing to set \"x\"");
+
+    write_file("conf/qemu.json", "{\"smp\": null}");
+    assert_bad(files, NULL, "conf/qemu.json: smp: found null");
+}
+
 /* Problems stay readable. */
 static void test_override_long(Files *files, gconstpointer data)
 {
@@ -551,7 +573,7 @@ static void test_prealloc(Files *files, gconstpointer data)
         const char *overrides[3];
         gboolean prealloc;
     } rows[] = {
-        {{"window.size=4M"}, TRUE},
+        {{"window.size=4m"}, TRUE},
         {{"window.size=8M"}, FALSE},
         {{"window.size=8M", "window.prealloc=true"}, TRUE},
         {{"window.size=4M", "window.prealloc=false"}, FALSE},
@@ -768,6 +790,7 @@ int main(int argc, char **argv)
     add("/config/relative-paths", test_relative_paths);
     add("/config/inline-objects", test_inline_objects);
     add("/config/override-values", test_override_values);
+    add("/config/override-null", test_override_null);
     add("/config/override-depth", test_override_depth);
     add("/config/override-that-is-long", test_override_long);
     add("/config/override-layout", test_override_layout);
