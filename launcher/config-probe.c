@@ -7,6 +7,8 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "launcher/fields.h"
+#include "launcher/run-as.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +16,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define KVM_DEVICE "/dev/kvm"
@@ -72,58 +75,141 @@ static char *find_binary(const char *binary, GPtrArray *problems)
     return NULL;
 }
 
-static void check_file(const char *key, const char *path, const char *remedy, GPtrArray *problems)
+/* @may_be_device: what a disk may be, and nothing else */
+static gboolean check_file(const char *key, const char *path, gboolean may_be_device,
+                           const char *remedy, GPtrArray *problems)
 {
     struct stat info;
-    if (stat(path, &info) < 0 || access(path, R_OK) < 0)
+    gboolean is_there = stat(path, &info) == 0 && access(path, R_OK) == 0;
+
+    if (!is_there)
         tell(problems, "%s: %s: %s; %s", key, path, g_strerror(errno), remedy);
-    else if (!S_ISREG(info.st_mode))
-        tell(problems, "%s: %s: %s; %s", key, path,
-             S_ISDIR(info.st_mode) ? "is a directory" : "is not a regular file", remedy);
+    else if (S_ISDIR(info.st_mode))
+        tell(problems, "%s: %s: is a directory; %s", key, path, remedy);
+    else if (!S_ISREG(info.st_mode) && !may_be_device)
+        tell(problems, "%s: %s: is not a regular file; %s", key, path, remedy);
+    else
+        return TRUE;
+    return FALSE;
 }
 
-static void check_files(const CvdQemuConfig *qemu, GPtrArray *problems)
+/* What the start of a kernel says, and for which qemu-system-NAME it is. */
+static const struct {
+    gsize offset;
+    const char *magic;
+    gsize size;
+    gboolean is_elf;
+    const char *architecture;
+    const char *emulators[3];
+} kernels[] = {
+    {0x202, "HdrS", 4, FALSE, "x86", {"i386", "x86_64"}},
+    {56, "ARM\x64", 4, FALSE, "arm64", {"aarch64"}},
+    {56, "RSC\x05", 4, FALSE, "RISC-V", {"riscv32", "riscv64"}},
+    {18, "\x03", 2, TRUE, "i386", {"i386", "x86_64"}},
+    {18, "\x3e", 2, TRUE, "x86-64", {"x86_64"}},
+    {18, "\x28", 2, TRUE, "arm", {"arm", "aarch64"}},
+    {18, "\xb7", 2, TRUE, "arm64", {"aarch64"}},
+    {18, "\xf3", 2, TRUE, "RISC-V", {"riscv32", "riscv64"}},
+};
+
+/* The NAME of a binary qemu-system-NAME, or qemu-system-NAME-microvm; may be none. */
+static char *emulator_of(const char *binary)
 {
-    if (qemu->kernel) {
-        gboolean is_builtin = g_str_has_suffix(qemu->kernel, "/cvd-guest.elf");
-        check_file("qemu.kernel", qemu->kernel,
-                   is_builtin ? "the built-in guest was not built or not installed (meson option "
-                                "guest); or name another kernel"
-                              : "name a kernel that exists and can be read, or \"builtin\"",
-                   problems);
+    g_autofree char *base = g_path_get_basename(binary);
+    const char *name = g_str_has_prefix(base, "qemu-system-") ? base + strlen("qemu-system-") : "";
+
+    return g_strndup(name, strcspn(name, "-"));
+}
+
+static gboolean is_emulator(const char *name)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(kernels); i++)
+        if (g_strv_contains(kernels[i].emulators, name))
+            return TRUE;
+    return FALSE;
+}
+
+const char *cvd_kernel_misfit(const char *path, const char *binary)
+{
+    g_autofree char *emulator = emulator_of(binary);
+    char head[1024];
+    cvd_autofd fd = open(path, O_RDONLY | O_CLOEXEC);
+    gssize size = fd < 0 ? -1 : TEMP_FAILURE_RETRY(read(fd, head, sizeof head));
+
+    for (gsize i = 0; i < G_N_ELEMENTS(kernels) && is_emulator(emulator); i++)
+        if (size >= (gssize)(kernels[i].offset + kernels[i].size) &&
+            memcmp(head + kernels[i].offset, kernels[i].magic, kernels[i].size) == 0 &&
+            (!kernels[i].is_elf || memcmp(head,
+                                          "\x7f"
+                                          "ELF",
+                                          4) == 0))
+            return g_strv_contains(kernels[i].emulators, emulator) ? NULL : kernels[i].architecture;
+    return NULL;
+}
+
+static void check_kernel(const char *path, const char *binary, GPtrArray *problems)
+{
+    const char *remedy = "name a kernel that exists and can be read, or \"builtin\"";
+
+    if (g_str_has_suffix(path, "/cvd-guest.elf"))
+        remedy = access("/proc/self/exe", F_OK) < 0
+                     ? "without /proc the built-in guest is not found: mount it"
+                     : "the built-in guest was not built or not installed (meson option guest); "
+                       "or name another kernel";
+    if (!check_file("qemu.kernel", path, FALSE, remedy, problems) || !binary)
+        return;
+    const char *architecture = cvd_kernel_misfit(path, binary);
+    if (architecture)
+        tell(problems,
+             "qemu.kernel: %s is a kernel for %s, which %s cannot run; name another, or "
+             "another qemu.binary",
+             path, architecture, binary);
+}
+
+/* What an entry of blockdevs opens, at any depth of it. */
+static void check_disk(const char *key, JsonNode *node, GPtrArray *problems)
+{
+    if (JSON_NODE_HOLDS_OBJECT(node)) {
+        JsonObjectIter iter;
+        JsonNode *member;
+        json_object_iter_init_ordered(&iter, json_node_get_object(node));
+        while (json_object_iter_next_ordered(&iter, &key, &member))
+            check_disk(key, member, problems);
+    } else if (JSON_NODE_HOLDS_ARRAY(node)) {
+        for (guint i = 0; i < json_array_get_length(json_node_get_array(node)); i++)
+            check_disk("", json_array_get_element(json_node_get_array(node), i), problems);
+    } else if (strcmp(key, "filename") == 0 && cvd_node_get_string(node) &&
+               !g_str_has_prefix(json_node_get_string(node), "/dev/fdset/")) {
+        check_file("qemu.blockdevs", json_node_get_string(node), TRUE,
+                   "name an image that exists and can be read", problems);
     }
+}
+
+static void check_files(const CvdQemuConfig *qemu, const char *binary, GPtrArray *problems)
+{
+    if (qemu->kernel)
+        check_kernel(qemu->kernel, binary, problems);
     if (qemu->initrd)
-        check_file("qemu.initrd", qemu->initrd, "name a file that exists and can be read",
+        check_file("qemu.initrd", qemu->initrd, FALSE, "name a file that exists and can be read",
                    problems);
     /* A bare name is one of QEMU's own firmware files. */
     if (qemu->firmware && strchr(qemu->firmware, '/'))
-        check_file("qemu.firmware", qemu->firmware,
+        check_file("qemu.firmware", qemu->firmware, FALSE,
                    "name a file that exists and can be read, or one of QEMU's own by its bare name",
                    problems);
-}
-
-static gboolean is_kvm(const char *accel)
-{
-    return strcmp(accel, "kvm") == 0 || g_str_has_prefix(accel, "kvm,");
-}
-
-static const char *kvm_remedy(int error)
-{
-    switch (error) {
-    case EACCES:
-    case EPERM:
-        return "join its group (adduser USER kvm, then log in anew)";
-    case ENOENT:
-    case ENODEV:
-        return "enable virtualization in the firmware and load the module kvm_intel or kvm_amd";
-    case ENOTTY:
-        return "it is not the device of the module kvm_intel or kvm_amd; load one of these";
-    default:
-        return "make it available";
+    for (char **disk = qemu->blockdevs; *disk; disk++) {
+        g_autoptr(JsonNode) node = json_from_string(*disk, NULL);
+        check_disk("", node, problems);
     }
 }
 
-/* 0, or the errno that says why KVM is no use. */
+static gboolean is_accel(const char *accel, const char *name)
+{
+    gsize length = strlen(name);
+
+    return strncmp(accel, name, length) == 0 && (accel[length] == '\0' || accel[length] == ',');
+}
+
 static int try_kvm(void)
 {
     cvd_autofd fd = open(KVM_DEVICE, O_RDWR | O_CLOEXEC | O_NONBLOCK);
@@ -133,36 +219,94 @@ static int try_kvm(void)
     int version = ioctl(fd, KVM_GET_API_VERSION, 0);
     if (version < 0)
         return errno;
-    return version == KVM_API_VERSION ? 0 : ENOTTY;
+    cvd_autofd vm = TEMP_FAILURE_RETRY(ioctl(fd, KVM_CREATE_VM, 0));
+    return version != KVM_API_VERSION ? ENOTTY : vm < 0 ? errno : 0;
+}
+
+/* QEMU is to have it, so that its user is the one who has to be let in. */
+int cvd_kvm_try(const CvdRunAs *run_as)
+{
+    int status = 0;
+
+    if (!run_as || geteuid() != 0)
+        return try_kvm();
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(cvd_run_as_enter(run_as) < 0 ? errno : try_kvm());
+    if (pid < 0 || TEMP_FAILURE_RETRY(waitpid(pid, &status, 0)) < 0)
+        return errno;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
+}
+
+const char *cvd_kvm_remedy(int error)
+{
+    switch (error) {
+    case EACCES:
+    case EPERM:
+        return "let the user that QEMU runs as into its group (adduser USER kvm, then log in anew)";
+    case ENOENT:
+    case ENODEV:
+        return "enable virtualization in the firmware (nested virtualization, in a VM) and load "
+               "the module kvm_intel or kvm_amd";
+    case ENOTTY:
+        return "it is not the device of the module kvm_intel or kvm_amd; load one of these";
+    case EBUSY:
+        return "stop the other hypervisor that has the processor";
+    default:
+        return "make it available";
+    }
+}
+
+/* Why @accel is of no use here, or NULL. */
+static char *refuse_accel(const char *accel, const CvdRunAs *run_as, const char **remedy)
+{
+    static const struct {
+        const char *name;
+        const char *system;
+    } foreign[] = {{"hvf", "macOS"}, {"whpx", "Windows"}, {"nvmm", "NetBSD"}};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(foreign); i++) {
+        *remedy = "name kvm";
+        if (is_accel(accel, foreign[i].name))
+            return g_strdup_printf("%s is for %s", foreign[i].name, foreign[i].system);
+    }
+    int error = is_accel(accel, "kvm") ? cvd_kvm_try(run_as) : 0;
+    *remedy = cvd_kvm_remedy(error);
+    return error ? g_strdup_printf(KVM_DEVICE ": %s", g_strerror(error)) : NULL;
 }
 
 static char **choose_accel(const CvdQemuConfig *qemu, GPtrArray *problems)
 {
     g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
-    int kvm_error = 0;
-    guint n_usable = 0;
+    g_autofree char *refused = NULL;
+    const char *remedy = NULL;
+    gboolean has_kvm = FALSE;
 
     for (char **accel = qemu->accel; *accel; accel++) {
-        int error = is_kvm(*accel) ? try_kvm() : 0;
-        if (error) {
-            kvm_error = error;
-            continue;
+        const char *what_to_do;
+        char *why = refuse_accel(*accel, qemu->run_as, &what_to_do);
+        has_kvm |= !why && is_accel(*accel, "kvm");
+        if (!why) {
+            g_strv_builder_add(builder, *accel);
+        } else {
+            g_free(refused);
+            refused = why;
+            remedy = what_to_do;
         }
-        g_strv_builder_add(builder, *accel);
-        n_usable++;
     }
-    if (n_usable == 0) {
-        tell(problems, "qemu.accel: %s: %s; %s, or set qemu.accel to \"tcg\"", KVM_DEVICE,
-             g_strerror(kvm_error), kvm_remedy(kvm_error));
-        return NULL;
-    }
-    char **usable = g_strv_builder_end(builder);
-    if (kvm_error)
-        g_message("accelerator %s, since %s cannot be used: %s", usable[0], KVM_DEVICE,
-                  g_strerror(kvm_error));
+    g_auto(GStrv) usable = g_strv_builder_end(builder);
+    if (!*usable)
+        tell(problems, "qemu.accel: %s; %s, or set qemu.accel to \"tcg\"", refused, remedy);
+    else if (refused)
+        g_message("accelerator %s (%s)", usable[0], refused);
     else
         g_message("accelerator %s", usable[0]);
-    return usable;
+    if (*usable && !has_kvm && qemu->cpu && is_accel(qemu->cpu, "host"))
+        tell(problems,
+             "qemu.cpu: only KVM has the processor \"host\", and the accelerator is %s; "
+             "set qemu.cpu to \"max\"",
+             usable[0]);
+    return g_steal_pointer(&usable);
 }
 
 static void check_run_as(const CvdQemuConfig *qemu, GPtrArray *problems)
@@ -181,7 +325,7 @@ gboolean cvd_config_probe(const CvdConfig *config, CvdQemuTools *tools, GPtrArra
         .binary = find_binary(config->qemu.binary, problems),
         .accel = choose_accel(&config->qemu, problems),
     };
-    check_files(&config->qemu, problems);
+    check_files(&config->qemu, found.binary, problems);
     check_run_as(&config->qemu, problems);
     if (problems->len > n_before)
         return FALSE;

@@ -27,15 +27,41 @@ static void read_kernel(const CvdPlace *place, JsonNode *node, const CvdField *f
         cvd_read_path(place, node, field, target);
 }
 
+/* One that has what the window's device and the command line need. */
+static void read_machine(const CvdPlace *place, JsonNode *node, const CvdField *field,
+                         gpointer target)
+{
+    cvd_read_string(place, node, field, target);
+    g_auto(GStrv) options = g_strsplit(G_STRUCT_MEMBER(char *, target, field->offset), ",", -1);
+    const char *type = options[0] ? options[0] : "";
+    if (g_str_has_prefix(type, "type="))
+        type += strlen("type=");
+    gboolean is_microvm = strcmp(type, "microvm") == 0;
+    if (strcmp(type, "isapc") == 0 || strcmp(type, "none") == 0 ||
+        (is_microvm && !g_strv_contains((const char *const *)options, "pcie=on")))
+        cvd_place_problem(place, "%s has no PCI, which the window's device needs; use %s", type,
+                          is_microvm ? "\"microvm,pcie=on\"" : "\"q35\" or \"pc\"");
+    for (char **option = options; *option; option++)
+        if (g_str_has_prefix(*option, "accel="))
+            cvd_place_problem(place, "%s: accelerators are named in \"accel\", as a list", *option);
+}
+
+static gboolean is_accel(JsonNode *node)
+{
+    const char *name = cvd_node_get_string(node);
+    gsize length = name ? strcspn(name, ",:") : 0;
+
+    return length > 0 && name[length] != ':';
+}
+
 /* Empty after a problem. */
 static char **read_accel_list(const CvdPlace *place, JsonArray *array)
 {
     g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
     for (guint i = 0; i < json_array_get_length(array); i++) {
         JsonNode *element = json_array_get_element(array, i);
-        const char *name = cvd_node_get_string(element);
-        if (name && *name && *name != ',') {
-            g_strv_builder_add(builder, name);
+        if (is_accel(element)) {
+            g_strv_builder_add(builder, json_node_get_string(element));
         } else {
             g_autofree char *path = NULL;
             CvdPlace child = cvd_place_element(place, i, element, &path);
@@ -48,12 +74,12 @@ static char **read_accel_list(const CvdPlace *place, JsonArray *array)
 static void read_accel(const CvdPlace *place, JsonNode *node, const CvdField *field,
                        gpointer target)
 {
-    static const char expected[] = "an accelerator such as \"kvm\", or a list of at least one";
+    static const char expected[] =
+        "an accelerator such as \"kvm\", or a list of at least one, in order of preference";
 
-    const char *name = cvd_node_get_string(node);
     char **list = NULL;
-    if (name && *name && *name != ',')
-        list = g_strdupv((char *[]){(char *)name, NULL});
+    if (is_accel(node))
+        list = g_strdupv((char *[]){(char *)json_node_get_string(node), NULL});
     else if (JSON_NODE_HOLDS_ARRAY(node) && json_array_get_length(json_node_get_array(node)) > 0)
         list = read_accel_list(place, json_node_get_array(node));
     if (!list) {
@@ -183,7 +209,7 @@ static const char *const serial_words[] = {"log", "stdio", "none", NULL}; /* Cvd
 
 static const CvdField qemu_fields[] = {
     {.key = "binary", .read = cvd_read_name_or_path, .offset = AT(binary)},
-    {.key = "machine", .read = cvd_read_string, .offset = AT(machine)},
+    {.key = "machine", .read = read_machine, .offset = AT(machine)},
     {.key = "accel", .read = read_accel, .offset = AT(accel)},
     {.key = "cpu", .read = cvd_read_string, .offset = AT(cpu)},
     {.key = "smp", .read = read_smp, .offset = AT(smp)},

@@ -296,6 +296,13 @@ static void test_messages(Files *files, gconstpointer data)
         {"qemu.memory=1T", "with K, M or G"},
         {"qemu.accel=[]", "accel: found a list; expected an accelerator"},
         {"qemu.accel=[1]", "accel[0]: found 1; expected an accelerator"},
+        {"qemu.accel=kvm:hvf:tcg", "accel: found \"kvm:hvf:tcg\"; expected an accelerator such as"},
+        {"qemu.machine=q35,accel=kvm", "accel=kvm: accelerators are named in \"accel\", as a list"},
+        {"qemu.machine=isapc", "machine: isapc has no PCI, which the window's device needs; use"},
+        {"qemu.machine=none,usb=off", "machine: none has no PCI"},
+        {"qemu.machine=type=microvm",
+         "machine: microvm has no PCI, which the window's device needs; "
+         "use \"microvm,pcie=on\""},
         {"qemu.smp=0", "smp: found 0; expected an integer from 1 to 4096"},
         {"qemu.smp=99999999999999999999", "smp: found \"99999999999999999999\"; expected from 1"},
         {"qemu.smp=\"4097,cores=1\"", "smp: found \"4097,cores=1\"; expected from 1 to 4096"},
@@ -746,6 +753,111 @@ static void test_probe_unreadable_kernel(Files *files, gconstpointer data)
     assert_problem(files, 0, "kernel: Permission denied");
 }
 
+/* Of every disk, however deep, and of disks alone. */
+static void test_probe_disks(Files *files, gconstpointer data)
+{
+    static const char *const good[] = {
+        "{\"driver\":\"file\",\"filename\":\"conf/cvd.json\"}",
+        "{\"driver\":\"host_device\",\"filename\":\"/dev/null\"}",
+        "{\"driver\":\"file\",\"filename\":\"/dev/fdset/3\"}",
+        "{\"driver\":\"null-co\"}",
+        "{\"driver\":\"nbd\",\"server\":{\"type\":\"unix\",\"path\":\"nosuch\"}}",
+    };
+    static const struct {
+        const char *disk;
+        const char *message;
+    } bad[] = {
+        {"{\"driver\":\"file\",\"filename\":\"nodisk\"}",
+         "qemu.blockdevs: nodisk: No such file or directory; name an image that exists"},
+        {"{\"driver\":\"qcow2\",\"file\":{\"driver\":\"file\",\"filename\":\"/no/disk\"}}",
+         "/no/disk: No such file"},
+        {"{\"driver\":\"quorum\",\"children\":[{\"driver\":\"file\",\"filename\":\"conf\"}]}",
+         "qemu.blockdevs: conf: is a directory"},
+    };
+    g_auto(CvdQemuTools) tools = {0};
+
+    for (guint i = 0; i < G_N_ELEMENTS(good); i++) {
+        g_autofree char *disk = g_strdup_printf("qemu.blockdevs.0=%s", good[i]);
+        const char *overrides[] = {"qemu.accel=tcg", "qemu.binary=sh", disk, NULL};
+        g_auto(CvdQemuTools) found = {0};
+        g_assert_true(probe(files, overrides, &found));
+    }
+    for (guint i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autofree char *disk = g_strdup_printf("qemu.blockdevs.0=%s", bad[i].disk);
+        const char *overrides[] = {"qemu.accel=tcg", "qemu.binary=sh", disk, NULL};
+        g_assert_false(probe(files, overrides, &tools));
+        assert_problem(files, 0, bad[i].message);
+        g_assert_cmpuint(files->problems->len, ==, 1);
+    }
+}
+
+/* At @offset of an image that is otherwise empty. */
+static void write_kernel(const char *start, gsize offset, const char *magic)
+{
+    char image[1024] = {0};
+    g_autoptr(GError) error = NULL;
+
+    memcpy(image, start, strlen(start));
+    memcpy(image + offset, magic, strlen(magic));
+    g_file_set_contents("kernel", image, sizeof image, &error);
+    g_assert_no_error(error);
+}
+
+static void test_probe_architecture(Files *files, gconstpointer data)
+{
+    static const struct {
+        const char *binary;
+        const char *start;
+        gsize offset;
+        const char *magic;
+        const char *architecture; /* NULL: suits, or is not known */
+    } rows[] = {
+        {"qemu-system-x86_64", "MZ", 0x202, "HdrS", NULL},
+        {"qemu-system-x86_64",
+         "\x7f"
+         "ELF",
+         18, "\x3e", NULL},
+        {"qemu-system-x86_64",
+         "\x7f"
+         "ELF",
+         18, "\x03", NULL},
+        {"qemu-system-x86_64-microvm",
+         "\x7f"
+         "ELF",
+         18, "\xb7", "arm64"},
+        {"qemu-system-x86_64", "MZ", 56, "ARM\x64", "arm64"},
+        {"qemu-system-x86_64", "MZ", 56, "RSC\x05", "RISC-V"},
+        {"qemu-system-i386",
+         "\x7f"
+         "ELF",
+         18, "\x3e", "x86-64"},
+        {"qemu-system-i386", "MZ", 0x202, "HdrS", NULL},
+        {"qemu-system-aarch64", "MZ", 0x202, "HdrS", "x86"},
+        {"qemu-system-aarch64", "MZ", 56, "ARM\x64", NULL},
+        {"qemu-system-aarch64",
+         "\x7f"
+         "ELF",
+         18, "\x28", NULL},
+        {"qemu-system-wrapper", "MZ", 56, "ARM\x64", NULL},
+        {"my-qemu", "MZ", 56, "ARM\x64", NULL},
+        {"qemu-system-x86_64", "\x1f\x8b", 18, "\xb7", NULL},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *binary = g_strdup_printf("qemu.binary=./%s", rows[i].binary);
+        g_autofree char *message =
+            g_strdup_printf("kernel is a kernel for %s, which ", rows[i].architecture);
+        const char *overrides[] = {"qemu.accel=tcg", binary, "qemu.kernel=kernel", NULL};
+        g_auto(CvdQemuTools) tools = {0};
+
+        write_kernel(rows[i].start, rows[i].offset, rows[i].magic);
+        write_file(rows[i].binary, "");
+        g_assert_cmpint(g_chmod(rows[i].binary, 0700), ==, 0);
+        g_assert_cmpint(probe(files, overrides, &tools), ==, rows[i].architecture == NULL);
+        if (rows[i].architecture)
+            assert_problem(files, 0, message);
+    }
+}
+
 static void test_probe_accel(Files *files, gconstpointer data)
 {
     int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
@@ -766,6 +878,31 @@ static void test_probe_accel(Files *files, gconstpointer data)
         assert_problem(files, 0, "qemu.accel: /dev/kvm: ");
         assert_problem(files, 0, "or set qemu.accel to \"tcg\"");
     }
+
+    g_auto(CvdQemuTools) other = {0};
+    g_assert_true(probe(
+        files, (const char *[]){"qemu.binary=sh", "qemu.accel=[\"hvf\",\"tcg\"]", NULL}, &other));
+    g_assert_cmpuint(g_strv_length(other.accel), ==, 1);
+    g_assert_cmpstr(other.accel[0], ==, "tcg");
+    g_assert_false(
+        probe(files, (const char *[]){"qemu.binary=sh", "qemu.accel=hvf", NULL}, &other));
+    assert_problem(files, 0,
+                   "qemu.accel: hvf is for macOS; name kvm, or set qemu.accel to \"tcg\"");
+}
+
+static void test_probe_cpu(Files *files, gconstpointer data)
+{
+    g_auto(CvdQemuTools) tools = {0};
+    g_auto(CvdQemuTools) other = {0};
+
+    g_assert_false(probe(
+        files, (const char *[]){"qemu.binary=sh", "qemu.accel=tcg", "qemu.cpu=host,-avx", NULL},
+        &tools));
+    assert_problem(files, 0,
+                   "qemu.cpu: only KVM has the processor \"host\", and the accelerator is tcg");
+    g_assert_true(
+        probe(files, (const char *[]){"qemu.binary=sh", "qemu.accel=tcg", "qemu.cpu=hostile", NULL},
+              &other));
 }
 
 static void add(const char *path, void (*test)(Files *, gconstpointer))
@@ -805,6 +942,9 @@ int main(int argc, char **argv)
     add("/config/probe/looks-in-path", test_probe_looks_in_path);
     add("/config/probe/files", test_probe_files);
     add("/config/probe/unreadable-kernel", test_probe_unreadable_kernel);
+    add("/config/probe/disks", test_probe_disks);
+    add("/config/probe/architecture", test_probe_architecture);
     add("/config/probe/accel", test_probe_accel);
+    add("/config/probe/cpu", test_probe_cpu);
     return g_test_run();
 }
