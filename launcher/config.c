@@ -197,26 +197,24 @@ static CvdDraft *read_all(CvdReader *reader, const CvdConfigSource *source, cons
     return draft;
 }
 
-/* What `--config` defaults to; NULL after a problem. */
-static char *default_path(GPtrArray *problems)
-{
-    static const char local[] = "conf/cvd.json";
-    static const char system[] = CVD_SYSCONFDIR "/cvd/cvd.json";
+#define LOCAL_PATH  "conf/cvd.json"
+#define SYSTEM_PATH CVD_SYSCONFDIR "/cvd/cvd.json"
 
-    if (access(local, F_OK) == 0)
-        return g_strdup(local);
-    if (access(system, F_OK) == 0)
-        return g_strdup(system);
-    tell(problems, "no configuration: there is neither %s nor %s; name one with --config FILE",
-         local, system);
-    return NULL;
+const char *cvd_config_default_path(void)
+{
+    if (access(LOCAL_PATH, F_OK) == 0)
+        return LOCAL_PATH;
+    return access(SYSTEM_PATH, F_OK) == 0 ? SYSTEM_PATH : NULL;
 }
 
 CvdConfig *cvd_config_load(const CvdConfigSource *source, GPtrArray *problems)
 {
-    g_autofree char *path = source->path ? g_strdup(source->path) : default_path(problems);
-    if (!path)
+    const char *path = source->path ? source->path : cvd_config_default_path();
+    if (!path) {
+        tell(problems, "no configuration: there is neither " LOCAL_PATH " nor " SYSTEM_PATH
+                       "; name one with --config FILE");
         return NULL;
+    }
     g_autofree char *cwd = g_get_current_dir();
     g_autoptr(GHashTable) overrides = g_hash_table_new_full(
         g_direct_hash, g_direct_equal, (GDestroyNotify)json_node_unref, g_free);

@@ -131,7 +131,7 @@ typedef struct {
 
 /**
  * CvdConfigSource:
- * @path: (nullable): cvd.json; %NULL = look for it as `--config`'s default says
+ * @path: (nullable): cvd.json; %NULL = cvd_config_default_path()
  * @name: (nullable): instance name over the configuration's
  * @overrides: (array zero-terminated=1) (nullable): `PATH=VALUE` strings of `--set`, in order
  */
@@ -140,6 +140,9 @@ typedef struct {
     const char *name;
     const char *const *overrides;
 } CvdConfigSource;
+
+/** cvd_config_default_path: Returns: (nullable): what `--config` defaults to, if it is there */
+const char *cvd_config_default_path(void);
 
 /**
  * cvd_config_load:

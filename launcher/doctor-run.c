@@ -74,26 +74,30 @@ static void read_rest(int fd, GString *output)
             break;
 }
 
-char *cvd_doctor_run(const char *const *argv, const char *input, guint limit_ms,
-                     gboolean *has_timed_out)
+char *cvd_doctor_run(const char *const *argv, const char *input, guint limit_ms, CvdDoctorEnd *end)
 {
     g_autoptr(GString) output = g_string_new(NULL);
     cvd_autofd input_fd = -1, output_fd = -1;
     GPid pid;
+    int status = -1;
 
-    *has_timed_out = FALSE;
+    *end = CVD_DOCTOR_FAILED;
     if (!g_spawn_async_with_pipes(NULL, (char **)argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD,
                                   set_up_child, GINT_TO_POINTER(getpid()), &pid, &input_fd,
                                   &output_fd, NULL, NULL))
-        return NULL;
+        return g_strdup("");
     cvd_autofd pidfd = pidfd_open(pid, 0);
     if (input != NULL && write(input_fd, input, strlen(input)) < 0)
         g_debug("%s: its input: %s", argv[0], g_strerror(errno));
     cvd_close_fd(&input_fd);
-    *has_timed_out = !wait_end(pidfd, &output_fd, output, limit_ms);
+    gboolean has_ended = wait_end(pidfd, &output_fd, output, limit_ms);
     kill(-pid, SIGKILL);
     read_rest(output_fd, output);
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
-    return *has_timed_out ? NULL : g_string_free(g_steal_pointer(&output), FALSE);
+    if (!has_ended)
+        *end = CVD_DOCTOR_TIMED_OUT;
+    else if (status == 0)
+        *end = CVD_DOCTOR_SUCCEEDED;
+    return g_string_free(g_steal_pointer(&output), FALSE);
 }

@@ -3,10 +3,10 @@
 
 #include "launcher/doctor-run.h"
 #include "launcher/instance-dir.h"
+#include "launcher/qemu-command.h"
 #include "launcher/qemu-config.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <json-glib/json-glib.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #define RUN_LIMIT_MS   5000
+#define GUEST_LIMIT_MS 30000
+#define SLOW_GUEST_S   2
 #define DEFAULT_BINARY "qemu-system-x86_64"
 #define KVM_DEVICE     "/dev/kvm"
 
@@ -45,19 +47,19 @@ static void say(Doctor *doctor, Verdict verdict, const char *format, ...)
     doctor->has_problem |= verdict == VERDICT_PROBLEM;
 }
 
-#define RUN(input, has_timed_out, ...)                                                             \
-    cvd_doctor_run((const char *const[]){__VA_ARGS__, NULL}, input, RUN_LIMIT_MS, has_timed_out)
+#define RUN(input, end, limit_ms, ...)                                                             \
+    cvd_doctor_run((const char *const[]){__VA_ARGS__, NULL}, input, limit_ms, end)
 
 /* ---- QEMU ---- */
 
 static void check_version(Doctor *doctor)
 {
-    gboolean has_timed_out;
-    g_autofree char *output = RUN(NULL, &has_timed_out, doctor->binary, "--version");
+    CvdDoctorEnd end;
+    g_autofree char *output = RUN(NULL, &end, RUN_LIMIT_MS, doctor->binary, "--version");
     int major = 0, minor = 0;
-    const char *number = output != NULL ? strstr(output, "version ") : NULL;
+    const char *number = strstr(output, "version ");
 
-    if (has_timed_out)
+    if (end == CVD_DOCTOR_TIMED_OUT)
         say(doctor, VERDICT_PROBLEM, "%s --version does not end; another qemu.binary?",
             doctor->binary);
     else if (number == NULL || sscanf(number, "version %d.%d", &major, &minor) != 2)
@@ -98,20 +100,25 @@ static void check_configured_devices(Doctor *doctor, const char *list)
 
 static void check_devices(Doctor *doctor)
 {
-    gboolean has_timed_out;
-    g_autofree char *list = RUN(NULL, &has_timed_out, doctor->binary, "-device", "help");
+    const CvdQemuConfig *qemu = doctor->config != NULL ? &doctor->config->qemu : NULL;
+    CvdDoctorEnd end;
+    g_autofree char *list = RUN(NULL, &end, RUN_LIMIT_MS, doctor->binary, "-device", "help");
 
-    if (list == NULL) {
-        say(doctor, VERDICT_PROBLEM, "%s -device help %s", doctor->binary,
-            has_timed_out ? "does not end" : "says nothing");
+    if (end != CVD_DOCTOR_SUCCEEDED) {
+        list[strcspn(list, "\n")] = '\0';
+        say(doctor, VERDICT_PROBLEM,
+            "%s -device help %s%s%s; do QEMU's packages (qemu-system-common, qemu-system-gui, …) "
+            "all have one version?",
+            doctor->binary, end == CVD_DOCTOR_TIMED_OUT ? "does not end" : "fails",
+            *list != '\0' ? ": " : "", list);
         return;
     }
     check_device(doctor, list, "ivshmem-doorbell", VERDICT_PROBLEM);
-    check_device(doctor, list, "pvpanic", VERDICT_PROBLEM);
+    check_device(doctor, list, cvd_qemu_pvpanic(qemu != NULL ? qemu->machine : "q35"),
+                 VERDICT_PROBLEM);
     check_device(doctor, list, "i6300esb",
-                 doctor->config != NULL && doctor->config->qemu.watchdog_s > 0 ? VERDICT_PROBLEM
-                                                                               : VERDICT_WARNING);
-    if (doctor->config != NULL)
+                 qemu != NULL && qemu->watchdog_s > 0 ? VERDICT_PROBLEM : VERDICT_WARNING);
+    if (qemu != NULL)
         check_configured_devices(doctor, list);
 }
 
@@ -119,7 +126,7 @@ static void check_devices(Doctor *doctor)
 static void check_sandbox(Doctor *doctor)
 {
     static const char input[] = "{\"execute\":\"qmp_capabilities\"}\n{\"execute\":\"quit\"}\n";
-    gboolean has_timed_out;
+    CvdDoctorEnd end;
 
     if (doctor->config != NULL && doctor->config->qemu.sandbox == NULL) {
         say(doctor, VERDICT_WARNING,
@@ -128,9 +135,9 @@ static void check_sandbox(Doctor *doctor)
         return;
     }
     g_autofree char *output =
-        RUN(input, &has_timed_out, doctor->binary, "-machine", "none", "-nodefaults", "-display",
-            "none", "-sandbox", CVD_SANDBOX_DEFAULT, "-qmp", "stdio");
-    if (output != NULL && strstr(output, "\"SHUTDOWN\"") != NULL)
+        RUN(input, &end, RUN_LIMIT_MS, doctor->binary, "-machine", "none", "-nodefaults",
+            "-display", "none", "-sandbox", CVD_SANDBOX_DEFAULT, "-qmp", "stdio");
+    if (strstr(output, "\"SHUTDOWN\"") != NULL)
         say(doctor, VERDICT_OK, "QEMU's sandbox works");
     else
         say(doctor, VERDICT_PROBLEM,
@@ -138,17 +145,30 @@ static void check_sandbox(Doctor *doctor)
             "not allow it): --set qemu.sandbox=false, at your own risk");
 }
 
+/* What a launch would look for, too. */
+static void check_configuration(Doctor *doctor)
+{
+    g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
+    g_auto(CvdQemuTools) tools = {0};
+
+    cvd_config_probe(doctor->config, &tools, problems);
+    for (guint i = 0; i < problems->len; i++)
+        say(doctor, VERDICT_PROBLEM, "%s", (const char *)problems->pdata[i]);
+    if (problems->len == 0)
+        say(doctor, VERDICT_OK, "the files that the configuration names are there");
+}
+
 static void check_qemu(Doctor *doctor)
 {
     const char *binary = doctor->config != NULL ? doctor->config->qemu.binary : DEFAULT_BINARY;
 
     doctor->binary = g_find_program_in_path(binary);
-    if (doctor->binary == NULL) {
-        say(doctor, VERDICT_PROBLEM,
-            "%s is not there, or cannot be executed; install qemu-system-x86, or set qemu.binary",
-            binary);
+    if (doctor->config != NULL)
+        check_configuration(doctor);
+    else if (doctor->binary == NULL)
+        say(doctor, VERDICT_PROBLEM, "%s is not in PATH; install qemu-system-x86", binary);
+    if (doctor->binary == NULL)
         return;
-    }
     check_version(doctor);
     check_devices(doctor);
     check_sandbox(doctor);
@@ -156,62 +176,56 @@ static void check_qemu(Doctor *doctor)
 
 /* ---- KVM ---- */
 
-/* There are machines where KVM opens and every guest hangs: nested ones, above all. */
+/* There are machines where KVM opens and every guest hangs, or crawls: nested ones, above all. */
 static void check_kvm_guest(Doctor *doctor)
 {
     g_autofree char *guest = cvd_builtin_guest_path();
-    gboolean has_timed_out;
+    gint64 start_us = g_get_monotonic_time();
+    CvdDoctorEnd end;
 
-    if (doctor->binary == NULL || access(guest, R_OK) < 0)
+    if (doctor->binary == NULL || access(guest, R_OK) < 0 ||
+        cvd_kernel_misfit(guest, doctor->binary) != NULL)
         return;
     g_autofree char *output =
-        RUN(NULL, &has_timed_out, doctor->binary, "-accel", "kvm", "-machine", "q35", "-m", "64M",
-            "-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio", "-kernel", guest,
-            "-append", "poweroff");
-    if (has_timed_out)
+        RUN(NULL, &end, GUEST_LIMIT_MS, doctor->binary, "-accel", "kvm", "-machine", "q35", "-m",
+            "64M", "-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio", "-kernel",
+            guest, "-append", "poweroff");
+    double seconds = (double)(g_get_monotonic_time() - start_us) / G_TIME_SPAN_SECOND;
+    if (end == CVD_DOCTOR_TIMED_OUT)
         say(doctor, VERDICT_PROBLEM,
             "a guest hangs under KVM, though it can be opened (is this a VM itself?): --set "
             "qemu.accel=tcg");
-    else if (output == NULL || strstr(output, "cvd-guest:") == NULL)
+    else if (strstr(output, "cvd-guest:") == NULL)
         say(doctor, VERDICT_PROBLEM, "QEMU cannot run a guest under KVM: --set qemu.accel=tcg");
+    else if (seconds > SLOW_GUEST_S)
+        say(doctor, VERDICT_WARNING,
+            "a guest runs under KVM, but took %.1f s to boot, which takes 0.1 s elsewhere (is this "
+            "a VM itself?): --set qemu.accel=tcg may be faster",
+            seconds);
     else
         say(doctor, VERDICT_OK, "a guest runs under KVM");
 }
 
-static gboolean is_kvm(const char *accel)
-{
-    return g_str_has_prefix(accel, "kvm");
-}
-
-/* QEMU falls back on what it finds next where KVM cannot be opened, but not where guests hang. */
+/* Where KVM alone is asked for, that it is of no use is a problem of the configuration. */
 static void check_kvm(Doctor *doctor)
 {
-    gboolean is_wanted = doctor->config == NULL, has_other = doctor->config == NULL;
+    static const char *const any[] = {"kvm", "tcg", NULL};
+    const CvdQemuConfig *qemu = doctor->config != NULL ? &doctor->config->qemu : NULL;
+    gboolean is_wanted = FALSE;
 
-    for (char **accel = doctor->config != NULL ? doctor->config->qemu.accel : NULL;
-         accel != NULL && *accel != NULL; accel++) {
-        is_wanted |= is_kvm(*accel);
-        has_other |= !is_kvm(*accel);
-    }
-    if (!is_wanted) {
+    for (const char *const *accel = qemu != NULL ? (const char *const *)qemu->accel : any;
+         *accel != NULL; accel++)
+        is_wanted |= g_str_has_prefix(*accel, "kvm");
+    int error = is_wanted ? cvd_kvm_try(qemu != NULL ? qemu->run_as : NULL) : 0;
+    if (!is_wanted)
         say(doctor, VERDICT_OK, "qemu.accel does not ask for KVM");
-        return;
-    }
-    Verdict without = has_other ? VERDICT_WARNING : VERDICT_PROBLEM;
-    int fd = open(KVM_DEVICE, O_RDWR | O_CLOEXEC);
-    if (fd >= 0) {
-        close(fd);
+    else if (error == 0)
         check_kvm_guest(doctor);
-    } else if (errno == EACCES || errno == EPERM) {
-        say(doctor, without,
-            KVM_DEVICE " may not be opened: add this user to the group kvm and log in again; "
-                       "without it guests run under tcg, many times slower");
-    } else {
-        say(doctor, without,
-            KVM_DEVICE " cannot be used (%s): load kvm_intel or kvm_amd, and in a VM turn nested "
-                       "virtualisation on; without it guests run under tcg, many times slower",
-            g_strerror(errno));
-    }
+    else
+        say(doctor, VERDICT_WARNING,
+            KVM_DEVICE " cannot be used (%s): %s; without it guests run under tcg, many times "
+                       "slower",
+            g_strerror(error), cvd_kvm_remedy(error));
 }
 
 /* ---- Limits and memory ---- */
@@ -336,6 +350,9 @@ int cvd_doctor(const CvdConfig *config)
 {
     Doctor doctor = {.config = config};
 
+    if (access("/proc/self/fd", X_OK) < 0)
+        say(&doctor, VERDICT_PROBLEM,
+            "/proc is not there, which a launch needs: mount it (mount -t proc proc /proc)");
     if (config == NULL)
         say(&doctor, VERDICT_WARNING,
             "no configuration was found, so only the machine is looked at; name one with --config");

@@ -100,7 +100,8 @@ static int run(const CvdOptions *options)
     if (options->mode == CVD_MODE_LAUNCH || options->mode == CVD_MODE_SERVE_ONLY)
         cvd_stop_signals_set_handler(stop_early);
     g_autoptr(CvdConfig) config = cvd_config_load(&source, problems);
-    if (options->mode == CVD_MODE_DOCTOR && (config != NULL || options->config == NULL))
+    gboolean has_file = options->config != NULL || cvd_config_default_path() != NULL;
+    if (options->mode == CVD_MODE_DOCTOR && (config != NULL || !has_file))
         return cvd_doctor(config);
     if (config == NULL)
         return report(problems);

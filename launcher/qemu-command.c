@@ -90,18 +90,21 @@ static gboolean names_pvpanic(char **args)
 
 /* The one on the ISA bus, which takes no slot and which old guests know, where there is that bus.
  */
-static const char *choose_pvpanic(const char *machine)
+const char *cvd_qemu_pvpanic(const char *machine)
 {
     gboolean is_pc = g_str_has_prefix(machine, "pc") || g_str_has_prefix(machine, "q35");
 
-    return is_pc ? "{\"driver\":\"pvpanic\"}" : "{\"driver\":\"pvpanic-pci\"}";
+    return is_pc ? "pvpanic" : "pvpanic-pci";
 }
 
 /* Through which the guest tells that it has panicked, or shows that it hangs. */
 static void add_alarms(GStrvBuilder *argv, const CvdQemuConfig *qemu)
 {
+    g_autofree char *pvpanic =
+        g_strdup_printf("{\"driver\":\"%s\"}", cvd_qemu_pvpanic(qemu->machine));
+
     if (!names_pvpanic(qemu->devices) && !names_pvpanic(qemu->extra_args))
-        add(argv, "-device", choose_pvpanic(qemu->machine));
+        add(argv, "-device", pvpanic);
     if (qemu->watchdog_s == 0)
         return;
     add(argv, "-device", "{\"driver\":\"i6300esb\"}");

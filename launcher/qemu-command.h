@@ -41,6 +41,9 @@ char **cvd_qemu_command(const CvdConfig *config, const CvdQemuTools *tools,
  */
 char **cvd_qemu_attach_args(const CvdConfig *config, const char *vm_socket);
 
+/** cvd_qemu_pvpanic: Returns: the device with which a guest of @machine tells that it panicked */
+const char *cvd_qemu_pvpanic(const char *machine);
+
 /**
  * cvd_qemu_escape_value:
  * @value: a value for a QEMU option that is not JSON

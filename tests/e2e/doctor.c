@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -31,6 +32,12 @@ static void examine(TestProcessSetup setup, const TestSandbox *sandbox, int stat
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 
+static void enter_directory(gconstpointer data)
+{
+    if (chdir(data) < 0)
+        _exit(124);
+}
+
 static void test_machine(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
@@ -41,7 +48,45 @@ static void test_machine(gconstpointer data)
     examine(NULL, sandbox, 0, "warning: qemu.sandbox is off", "qemu.sandbox=false");
     examine(NULL, sandbox, 1, "problem: this build of QEMU has no device nosuch",
             "qemu.devices=[{\"driver\":\"nosuch\"}]");
-    examine(NULL, sandbox, 1, "problem: /nosuch/qemu is not there", "qemu.binary=/nosuch/qemu");
+    examine(NULL, sandbox, 1, "problem: qemu.binary: /nosuch/qemu: No such file",
+            "qemu.binary=/nosuch/qemu");
+    examine(NULL, sandbox, 1, "problem: qemu.kernel: /nosuch/kernel: No such file",
+            "qemu.kernel=/nosuch/kernel");
+    examine(NULL, sandbox, 2, "", "qemu.machine=isapc");
+}
+
+static void hide_proc(gconstpointer data)
+{
+    test_enter_mount_namespace();
+    if (mount("tmpfs", "/proc", "tmpfs", 0, NULL) < 0)
+        _exit(124);
+}
+
+static void test_no_proc(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+
+    if (!test_may_mount()) {
+        test_skip("needs the right to mount in a namespace");
+        return;
+    }
+    examine(hide_proc, sandbox, 1, "problem: /proc is not there", "qemu.kernel=null");
+    examine(hide_proc, sandbox, 1, "without /proc the built-in guest is not found",
+            "qemu.kernel=builtin");
+}
+
+/* The file that is there without --config counts, too: it is not as if there were none. */
+static void test_default_config(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *config = test_source_path("conf/cvd.json");
+    g_autofree char *source = g_path_get_dirname(config);
+    g_autofree char *root = g_path_get_dirname(source);
+    const char *argv[] = {test_launcher_path(), "--doctor", "--set", "qemu.machine=microvm", NULL};
+    g_autoptr(TestProcess) doctor = test_process_start(sandbox, argv, enter_directory, root);
+
+    test_launcher_assert_exit(doctor, 2);
+    test_launcher_assert_err(doctor, "machine: microvm has no PCI");
 }
 
 static void examine_with(const TestSandbox *sandbox, const char *script, const char *text)
@@ -64,10 +109,10 @@ static void test_kvm(gconstpointer data)
 
     if (access("/dev/kvm", R_OK | W_OK) < 0)
         g_assert_nonnull(strstr(text, "warning: /dev/kvm "));
-    else if (status == 0)
-        g_assert_nonnull(strstr(text, "ok: a guest runs under KVM"));
-    else
+    else if (status != 0)
         g_assert_nonnull(strstr(text, "under KVM"));
+    else if (strstr(text, "warning: a guest runs under KVM, but took ") == NULL)
+        g_assert_nonnull(strstr(text, "ok: a guest runs under KVM"));
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 
@@ -84,6 +129,31 @@ static void test_bad_qemu(gconstpointer data)
                  "#!/bin/sh\ncase $1 in --version) echo QEMU emulator version 8.0.0;; "
                  "-device) echo 'name \"ivshmem-doorbell\"';; *) exec sleep 1000;; esac\n",
                  "problem: QEMU does not run in its sandbox");
+    examine_with(sandbox,
+                 "#!/bin/sh\ncase $1 in --version) echo QEMU emulator version 8.0.0;; "
+                 "-device) echo \"Type 'x' is missing its parent 'y'\"; kill -ABRT $$;; esac\n",
+                 "-device help fails: Type 'x' is missing its parent 'y'; do QEMU's packages");
+}
+
+/* One for arm64 has no ISA bus, and the other pvpanic. */
+static void test_other_architecture(gconstpointer data)
+{
+    static const char script[] =
+        "#!/bin/sh\ncase $1 in --version) echo QEMU emulator version 8.0.0;; -device) "
+        "printf 'name \"%s\"\\n' ivshmem-doorbell pvpanic-pci i6300esb;; *) cat;; esac\n";
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *binary = test_sandbox_write_script(sandbox, "qemu-system-aarch64", script);
+    g_autofree char *config = test_source_path("conf/cvd.json");
+    g_autofree char *setting = g_strdup_printf("qemu.binary=%s", binary);
+    const char *argv[] = {
+        test_launcher_path(), "--doctor", "--config",       config, "--set", setting, "--set",
+        "qemu.machine=virt",  "--set",    "qemu.accel=tcg", NULL};
+    g_autoptr(TestProcess) doctor = test_process_start(sandbox, argv, NULL, NULL);
+
+    test_launcher_assert_exit(doctor, 1);
+    g_assert_nonnull(strstr(doctor->out->str, "ok: QEMU has the device pvpanic-pci\n"));
+    g_assert_null(strstr(doctor->out->str, "pvpanic;"));
+    g_assert_nonnull(strstr(doctor->out->str, "cvd-guest.elf is a kernel for x86-64, which "));
 }
 
 static void limit_descriptors(gconstpointer data)
@@ -132,8 +202,7 @@ static void test_explained(gconstpointer data)
           "no such network back end");
     fails("qemu.objects=[{\"qom-type\":\"nosuch\",\"id\":\"o\"}]", "does not accept value",
           "no such object");
-    fails("qemu.blockdevs=[{\"driver\":\"file\",\"node-name\":\"d\",\"filename\":\"/nosuch\"}]",
-          "No such file", "does not find a file");
+    fails("qemu.extra_args=[\"-drive\",\"file=/nosuch\"]", "No such file", "does not find a file");
     fails("qemu.devices=[{\"driver\":\"virtio-net-pci\",\"romfile\":\"nosuch.rom\"}]",
           "failed to find romfile", "option ROM");
     fails("qemu.extra_args=[\"-nosuch\"]", "invalid option", "qemu.extra_args");
@@ -183,6 +252,9 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     test_add("/doctor/machine", NULL, test_machine);
+    test_add("/doctor/no-proc", NULL, test_no_proc);
+    test_add("/doctor/default-config", NULL, test_default_config);
+    test_add("/doctor/other-architecture", NULL, test_other_architecture);
     test_add("/doctor/kvm", NULL, test_kvm);
     test_add("/doctor/bad-qemu", NULL, test_bad_qemu);
     test_add("/doctor/descriptors", NULL, test_descriptors);
