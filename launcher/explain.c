@@ -12,6 +12,21 @@
 /* QEMU's status when it refuses. With another one the guest ended it (isa-debug-exit). */
 #define GAVE_UP 1
 
+#define SAME_ID                                                                                    \
+    "two entries in qemu.json have the same id, or one has an id of the launcher's own: "          \
+    "choose another one"
+#define OTHER_KIND                                                                                 \
+    "a value in qemu.json is of another kind than QEMU takes there: "                              \
+    "a text, a number, or true and false"
+#define NO_DISPLAY "there is no display to open a window on: set qemu.display to none, or DISPLAY"
+#define NO_OPENGL                                                                                  \
+    "there is no OpenGL here: set qemu.display to none, and choose a device without -gl"
+
+#define TOO_FEW_THREADS                                                                            \
+    "QEMU may not start as many threads as it needs: raise the limit of this user's processes "    \
+    "(ulimit -u), or pids.max of the control group (TasksMax=)"
+#define TOO_LITTLE_MEMORY "the host is short of memory: lower qemu.memory, or stop something else"
+
 /* Of the entries that are in a line the first counts: the more special one comes first. */
 static const struct {
     const char *text;
@@ -32,7 +47,8 @@ static const struct {
      "KVM refused, perhaps because another hypervisor has the processor: "
      "stop that one, or do without: --set qemu.accel=tcg"},
     {"requires KVM", NULL,
-     "only KVM has the processor that is asked for: set qemu.cpu to max, or qemu.accel to kvm"},
+     "only KVM has the processor that is asked for, and QEMU does not run under KVM: "
+     "set qemu.cpu to max"},
     {"cannot set up guest memory", NULL,
      "the host does not have that much memory to give: lower qemu.memory, "
      "or raise the limit (ulimit -v, or the control group's)"},
@@ -56,6 +72,12 @@ static const struct {
     {"Connection refused", NULL,
      "nobody listens at that address: start the other program first, "
      "or have QEMU listen (server=on)"},
+    {"Failed to connect to ", "No such file",
+     "nobody serves that socket: start the other program (virtiofsd, swtpm, …) first, "
+     "or have QEMU listen (server=on)"},
+    {"vhost_backend_init failed", NULL,
+     "no vhost-user program has connected: have QEMU connect to it (server=off), "
+     "or wait for it (wait=on)"},
     {"Failed to get ", "\" lock",
      "the disk image is in use, perhaps by another VM: stop that one, or give each its own "
      "(`qemu-img create -b` makes a copy that shares what is unchanged)"},
@@ -93,6 +115,9 @@ static const struct {
     {"Bus '", "not found",
      "the device asks for a bus that no device brings: check \"bus\" in qemu.devices, "
      "and put the bridge before what is behind it"},
+    {"No 'PCI' bus found", NULL,
+     "the machine has no PCI, which the window's device needs, too: "
+     "set qemu.machine to q35, pc or microvm,pcie=on"},
     {"bus found for device", NULL,
      "the device needs a controller (virtio-serial-pci, virtio-scsi-pci, qemu-xhci, …): "
      "put one before it in qemu.devices"},
@@ -101,18 +126,14 @@ static const struct {
     {"Memory backend '", "not found",
      "qemu.machine names a memory backend that is not there: "
      "it must be in qemu.objects under that very id"},
-    {"Duplicate ID", NULL,
-     "two entries in qemu.json have the same id, or one has an id of the launcher's own: "
-     "choose another one"},
-    {"Duplicate device ID", NULL,
-     "two entries in qemu.json have the same id, or one has an id of the launcher's own: "
-     "choose another one"},
-    {"Duplicate nodes", NULL,
-     "two entries in qemu.json have the same id, or one has an id of the launcher's own: "
-     "choose another one"},
-    {"attempt to add duplicate property", NULL,
-     "two entries in qemu.json have the same id, or one has an id of the launcher's own: "
-     "choose another one"},
+    {"size does not match the size of the memory backend", NULL,
+     "qemu.memory must be the size of the memory backend that qemu.machine names"},
+    {"total memory for NUMA nodes", "should equal RAM size",
+     "qemu.memory must be the sum of the sizes of the NUMA nodes' memory backends"},
+    {"Duplicate ID", NULL, SAME_ID},
+    {"Duplicate device ID", NULL, SAME_ID},
+    {"Duplicate nodes", NULL, SAME_ID},
+    {"attempt to add duplicate property", NULL, SAME_ID},
     {"-display ", "Parameter 'type' does not accept",
      "this build of QEMU has no such display: compare qemu.display with "
      "`qemu-system-x86_64 -display help`"},
@@ -141,12 +162,12 @@ static const struct {
     {"does not accept value", NULL,
      "a value in qemu.json is not one that this version of QEMU knows; "
      "its documentation lists them"},
-    {"Invalid parameter type", NULL,
-     "a value in qemu.json is of another kind than QEMU takes there: "
-     "a text, a number, or true and false"},
-    {"Parameter '", " expects ",
-     "a value in qemu.json is of another kind than QEMU takes there: "
-     "a text, a number, or true and false"},
+    {"Parameter 'driver' expects a dynamic sysbus device", NULL,
+     "the machine cannot have that device: intel-iommu and amd-iommu need qemu.machine q35"},
+    {"Parameter 'driver' expects a pluggable device", NULL,
+     "that device is a part of machines and cannot be added: leave it out of qemu.devices"},
+    {"Invalid parameter type", NULL, OTHER_KIND},
+    {"Parameter '", " expects ", OTHER_KIND},
     {"Parameter '", "is unexpected",
      "an entry of qemu.json has a key that this version of QEMU does not know there"},
     {"Parameter '", "is missing", "an entry of qemu.json lacks a key that QEMU needs"},
@@ -155,6 +176,9 @@ static const struct {
     {"unsupported machine type", NULL,
      "this build of QEMU has no such machine: compare qemu.machine with "
      "`qemu-system-x86_64 -machine help`"},
+    {"options are incompatible", "-machine accel=",
+     "accelerators are named in qemu.accel alone: leave accel= out of qemu.machine, and "
+     "-enable-kvm and -machine accel= out of qemu.extra_args"},
     {"unable to find CPU model", NULL,
      "this build of QEMU has no such processor: compare qemu.cpu with "
      "`qemu-system-x86_64 -cpu help`"},
@@ -169,6 +193,12 @@ static const struct {
      "function 0 in qemu.devices, or another \"addr\" to one of them"},
     {"could not open kernel file", NULL, "the kernel cannot be read: check qemu.kernel"},
     {"could not load kernel", NULL, "that is no kernel for this machine: check qemu.kernel"},
+    {"without PVH ELF Note", NULL,
+     "QEMU starts only those ELF kernels that have a PVH note (CONFIG_PVH): "
+     "name the bzImage in qemu.kernel"},
+    {"Error while loading elf kernel", NULL,
+     "that kernel is not for this emulator: 64-bit ones, such as the built-in guest, need "
+     "qemu-system-x86_64; check qemu.binary and qemu.kernel"},
     {"invalid kernel header", NULL, "that is no kernel for this machine: check qemu.kernel"},
     {"kernel too old to load a ram disk", NULL,
      "that is no Linux kernel: check qemu.kernel, or leave qemu.initrd out"},
@@ -187,32 +217,22 @@ static const struct {
      "the mode of /dev/vhost-vsock, or leave the device out"},
     {"vfio ", "no such host device",
      "the host has no such device: check \"host\" in qemu.devices with `lspci -D`"},
-    {"gtk initialization failed", NULL,
-     "there is no display to open a window on: set qemu.display to none, or DISPLAY"},
-    {"Could not initialize SDL", NULL,
-     "there is no display to open a window on: set qemu.display to none, or DISPLAY"},
+    {"gtk initialization failed", NULL, NO_DISPLAY},
+    {"Could not initialize SDL", NULL, NO_DISPLAY},
     {"We need a terminal output", NULL,
      "a display in text needs a terminal of its own: set qemu.display to none"},
     {"You need a capable Spice client", NULL,
      "there is no viewer for Spice here: install virt-viewer, or set qemu.display to none"},
-    {"egl: ", NULL,
-     "there is no OpenGL here: set qemu.display to none, and choose a device without -gl"},
-    {"opengl is not available", NULL,
-     "there is no OpenGL here: set qemu.display to none, and choose a device without -gl"},
+    {"egl: ", NULL, NO_OPENGL},
+    {"opengl is not available", NULL, NO_OPENGL},
     {"is not a valid char driver", NULL,
      "this build of QEMU has no such character device: compare qemu.extra_args with "
      "`qemu-system-x86_64 -chardev help`"},
     {"invalid option", NULL, "this version of QEMU does not know an option in qemu.extra_args"},
-    {"qemu_thread_create", NULL,
-     "QEMU may not have that many threads: raise the limit of processes (ulimit -u, or pids.max of "
-     "the control group)"},
-    {"Error creating thread", NULL,
-     "QEMU may not have that many threads: raise the limit of processes (ulimit -u, or pids.max of "
-     "the control group)"},
-    {"failed to allocate", NULL,
-     "the host is short of memory: lower qemu.memory, or stop something else"},
-    {"Cannot allocate memory", NULL,
-     "the host is short of memory: lower qemu.memory, or stop something else"},
+    {"qemu_thread_create: ", NULL, TOO_FEW_THREADS},
+    {"Error creating thread", NULL, TOO_FEW_THREADS},
+    {"failed to allocate", NULL, TOO_LITTLE_MEMORY},
+    {"Cannot allocate memory", NULL, TOO_LITTLE_MEMORY},
     {"Permission denied", NULL,
      "QEMU may not open a file: check its mode, the user that QEMU runs as "
      "(qemu.run_as), and AppArmor"},
@@ -221,6 +241,18 @@ static const struct {
      "the current directory"},
     {"Is a directory", NULL,
      "QEMU needs a file where a directory is named: check \"filename\" in qemu.blockdevs"},
+};
+
+static const struct {
+    int signal;
+    const char *advice;
+} signals[] = {
+    {SIGSYS,
+     "something in qemu.json makes QEMU start a program, as tap with a script, bridge, smb, "
+     "guestfwd with cmd: and exec: do, or do something else that its sandbox denies: "
+     "--set qemu.sandbox=on,spawn=allow permits programs"},
+    {SIGBUS, "memory that lies in a file could not be had: the file system of window.path or of a "
+             "mem-path in qemu.objects is full, or no huge page is left"},
 };
 
 static const char *find_advice(const char *line)
@@ -238,22 +270,28 @@ static gboolean is_remark(const char *line)
     return strstr(line, ": warning: ") != NULL || strstr(line, ": info: ") != NULL;
 }
 
-/* An abort, or GLib's way of one. */
-static gboolean has_given_up(CvdExit how)
+static const char *explain_signal(int number)
 {
-    return how.is_signal ? how.value == SIGABRT || how.value == SIGTRAP : how.value == GAVE_UP;
+    for (gsize i = 0; i < G_N_ELEMENTS(signals); i++)
+        if (signals[i].signal == number)
+            return signals[i].advice;
+    return NULL;
 }
 
 /* From the last line on: there it gave up, while an earlier one may tell of what it could do
- * without, such as an accelerator before another one, or of the VM before a restart. */
+ * without, such as an accelerator before another one, or of the VM before a restart. One that
+ * aborts (which GLib does by SIGTRAP) may have run for long, so that only its last words count. */
 char *cvd_explain_failure(CvdExit how, const char *const *lines)
 {
-    if (!how.is_known || !has_given_up(how))
-        return NULL;
-    for (gsize i = g_strv_length((char **)lines); i > 0; i--) {
-        const char *advice = is_remark(lines[i - 1]) ? NULL : find_advice(lines[i - 1]);
-        if (advice != NULL)
-            return g_strdup(advice);
+    gboolean has_aborted = how.is_signal && (how.value == SIGABRT || how.value == SIGTRAP);
+    gboolean has_given_up = how.is_known && !how.is_signal && how.value == GAVE_UP;
+    const char *advice = how.is_signal ? explain_signal(how.value) : NULL;
+
+    for (gsize i = has_aborted || has_given_up ? g_strv_length((char **)lines) : 0;
+         i > 0 && advice == NULL; i--) {
+        advice = is_remark(lines[i - 1]) ? NULL : find_advice(lines[i - 1]);
+        if (has_aborted && *lines[i - 1] != '\0')
+            break;
     }
-    return NULL;
+    return g_strdup(advice);
 }

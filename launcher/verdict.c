@@ -30,9 +30,8 @@ static char *describe_exit(const char *program, CvdExit qemu)
     if (!qemu.is_known)
         return g_strdup_printf("%s did not die of SIGKILL; it was left behind", program);
     if (qemu.is_signal && qemu.value == SIGSYS)
-        return g_strdup_printf("%s was killed by its sandbox (signal %d): something in its "
-                               "configuration needs a system call that qemu.sandbox denies",
-                               program, qemu.value);
+        return g_strdup_printf("%s was killed by its sandbox (signal %d, qemu.sandbox)", program,
+                               qemu.value);
     if (qemu.is_signal)
         return g_strdup_printf("%s was killed by signal %d%s", program, qemu.value,
                                qemu.has_core ? " (core dumped)" : "");

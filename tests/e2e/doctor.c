@@ -206,6 +206,8 @@ static void test_explained(gconstpointer data)
     fails("qemu.devices=[{\"driver\":\"virtio-net-pci\",\"romfile\":\"nosuch.rom\"}]",
           "failed to find romfile", "option ROM");
     fails("qemu.extra_args=[\"-nosuch\"]", "invalid option", "qemu.extra_args");
+    fails("qemu.extra_args=[\"-incoming\",\"exec:cat\"]", "killed by its sandbox (signal 31",
+          "qemu.sandbox=on,spawn=allow");
     fails(kernel, "invalid kernel header", "check qemu.kernel");
 }
 

@@ -9,7 +9,7 @@
 
 static const struct {
     const char *name;
-    const char *lines[4];
+    const char *lines[5];
     const char *wanted;
 } cases[] = {
     {"device",
@@ -33,6 +33,17 @@ static const struct {
     {"controller",
      {Q "-device {\"driver\":\"usb-tablet\"}: No 'usb-bus' bus found for device 'usb-tablet'"},
      "qemu-xhci"},
+    {"no-pci",
+     {Q "-device {\"driver\":\"ivshmem-doorbell\",\"id\":\"ivshmem\",\"chardev\":\"ivshmem\","
+        "\"vectors\":5,\"addr\":\"0x10\"}: No 'PCI' bus found for device 'ivshmem-doorbell'"},
+     "microvm,pcie=on"},
+    {"iommu-of-another-machine",
+     {Q "-device {\"driver\":\"intel-iommu\"}: Parameter 'driver' expects a dynamic sysbus device "
+        "type for the machine"},
+     "q35"},
+    {"part-of-a-machine",
+     {Q "-device {\"driver\":\"PIIX3\"}: Parameter 'driver' expects a pluggable device type"},
+     "leave it out of qemu.devices"},
     {"no-drive",
      {Q "-device {\"driver\":\"virtio-blk-pci\"}: drive property not set"},
      "\"drive\""},
@@ -75,6 +86,15 @@ static const struct {
      "qemu.cpu"},
     {"machine-property", {Q "Property 'pc-q35-7.2-machine.foo' not found"}, "qemu.machine"},
     {"machine-memory", {Q "Memory backend 'nosuch' not found"}, "qemu.objects"},
+    {"machine-memory-size",
+     {Q "Machine memory size does not match the size of the memory backend"},
+     "qemu.memory must be"},
+    {"numa-memory-size",
+     {Q "total memory for NUMA nodes (0x10000000) should equal RAM size (0x20000000)"},
+     "qemu.memory must be the sum"},
+    {"machine-accelerator",
+     {Q "The -accel and \"-machine accel=\" options are incompatible"},
+     "leave accel= out of qemu.machine"},
     {"accelerator-property",
      {Q "-accel kvm,foo=1: Property 'kvm-accel.foo' not found"},
      "qemu.accel"},
@@ -115,6 +135,14 @@ static const struct {
      {Q "-chardev socket,id=a,host=127.0.0.1,port=1: Failed to connect to '127.0.0.1:1': "
         "Connection refused"},
      "server=on"},
+    {"nobody-serves",
+     {Q "-chardev socket,id=c,path=/nonexist/vhost.sock: Failed to connect to "
+        "'/nonexist/vhost.sock': No such file or directory"},
+     "virtiofsd"},
+    {"vhost-user-without-backend",
+     {Q "-device vhost-user-fs-pci,chardev=c,tag=x: Failed to set msg fds.",
+      Q "-device vhost-user-fs-pci,chardev=c,tag=x: vhost_backend_init failed: Protocol error"},
+     "wait=on"},
     {"address",
      {Q "-chardev socket,id=a,host=127.0.0.1,port=18765,server=on,wait=off: Failed to find an "
         "available port: Address already in use"},
@@ -161,6 +189,10 @@ static const struct {
     {"kernel-denied",
      {"qemu: could not open kernel file 'k.img': Permission denied"},
      "qemu.kernel"},
+    {"kernel-without-note",
+     {Q "Error loading uncompressed kernel without PVH ELF Note"},
+     "bzImage"},
+    {"kernel-of-64-bits", {"qemu-system-i386: Error while loading elf kernel"}, "x86_64"},
     {"kernel-is-none", {"qemu: invalid kernel header"}, "qemu.kernel"},
     {"kernel-is-none-with-ram-disk",
      {"qemu: linux kernel too old to load a ram disk"},
@@ -216,7 +248,11 @@ static const struct {
      {"kvm version too old",
       Q "-accel kvm: failed to initialize kvm: Inappropriate ioctl for device"},
      "qemu.accel=tcg"},
-    {"cpu-of-kvm", {Q "CPU model 'host' requires KVM or HVF"}, "qemu.cpu"},
+    {"cpu-of-kvm",
+     {"Could not access KVM kernel module: Permission denied",
+      Q "-accel kvm: failed to initialize kvm: Permission denied", Q "falling back to tcg",
+      Q "CPU model 'host' requires KVM or HVF"},
+     "set qemu.cpu to max"},
     {"image-denied",
      {Q
       "-blockdev {\"driver\":\"file\",\"node-name\":\"n\",\"filename\":\"d.img\"}: Could not open "
@@ -300,36 +336,48 @@ static void test_remark(void)
 static void test_killed(void)
 {
     const CvdExit killed = {.is_known = TRUE, .is_signal = TRUE, .value = SIGKILL};
+    const CvdExit crashed = {.is_known = TRUE, .is_signal = TRUE, .value = SIGSEGV};
     const CvdExit given_up = {0};
     const CvdExit quit = {.is_known = TRUE};
     const CvdExit of_guest = {.is_known = TRUE, .value = 3}; /* isa-debug-exit */
 
     g_assert_null(cvd_explain_failure(killed, cases[0].lines));
+    g_assert_null(cvd_explain_failure(crashed, cases[0].lines));
     g_assert_null(cvd_explain_failure(given_up, cases[0].lines));
     g_assert_null(cvd_explain_failure(quit, cases[0].lines));
     g_assert_null(cvd_explain_failure(of_guest, cases[0].lines));
 }
 
-static void test_aborted(void)
+static void assert_signal(int number, const char *const *lines, const char *wanted)
 {
-    static const struct {
-        int signal;
-        const char *lines[2];
-    } rows[] = {
-        {SIGABRT, {"qemu: qemu_thread_create: Resource temporarily unavailable"}},
-        {SIGTRAP,
-         {"GLib-ERROR **: 19:31:03.241: creating thread 'pool-spawner': Error creating thread: "
-          "Resource temporarily unavailable"}},
-    };
+    const CvdExit how = {.is_known = TRUE, .is_signal = TRUE, .value = number};
+    g_autofree char *advice = cvd_explain_failure(how, lines);
 
-    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
-        CvdExit how = {.is_known = TRUE, .is_signal = TRUE, .value = rows[i].signal};
-        g_autofree char *advice = cvd_explain_failure(how, rows[i].lines);
-        g_assert_nonnull(advice);
-        g_assert_nonnull(strstr(advice, "ulimit -u"));
-        how.value = SIGSEGV;
-        g_assert_null(cvd_explain_failure(how, rows[i].lines));
-    }
+    if (wanted == NULL)
+        g_assert_cmpstr(advice, ==, NULL);
+    else if (advice == NULL || strstr(advice, wanted) == NULL)
+        g_error("signal %d: no '%s' in '%s'", number, wanted, advice);
+}
+
+static void test_signals(void)
+{
+    static const char *const nothing[] = {NULL};
+    static const char *const threads[] = {
+        "qemu: qemu_thread_create: Resource temporarily unavailable", "", NULL};
+    static const char *const pool[] = {
+        "GLib-ERROR **: 19:31:03.241: creating thread 'pool-spawner': Error creating thread: "
+        "Resource temporarily unavailable",
+        NULL};
+    static const char *const old[] = {Q "x: Permission denied", Q "something else", NULL};
+
+    assert_signal(SIGSYS, nothing, "qemu.sandbox=on,spawn=allow");
+    assert_signal(SIGSYS, old, "qemu.sandbox=on,spawn=allow");
+    assert_signal(SIGBUS, nothing, "window.path");
+    assert_signal(SIGABRT, threads, "ulimit -u");
+    assert_signal(SIGTRAP, pool, "ulimit -u");
+    assert_signal(SIGSEGV, threads, NULL);
+    assert_signal(SIGABRT, old, NULL); /* it may have run for hours since */
+    assert_signal(SIGABRT, nothing, NULL);
 }
 
 int main(int argc, char **argv)
@@ -342,6 +390,6 @@ int main(int argc, char **argv)
     g_test_add_func("/explain/unknown", test_unknown);
     g_test_add_func("/explain/remark", test_remark);
     g_test_add_func("/explain/killed", test_killed);
-    g_test_add_func("/explain/aborted", test_aborted);
+    g_test_add_func("/explain/signals", test_signals);
     return g_test_run();
 }
