@@ -30,6 +30,14 @@ void cvd_close_fd(int *fd)
     errno = saved_errno;
 }
 
+gboolean cvd_fd_is_at(int fd, int dir_fd, const char *path)
+{
+    struct stat ours, at_path;
+
+    return fstat(fd, &ours) == 0 && fstatat(dir_fd, path, &at_path, AT_SYMLINK_NOFOLLOW) == 0 &&
+           ours.st_dev == at_path.st_dev && ours.st_ino == at_path.st_ino;
+}
+
 int cvd_fd_reopen_nonblocking(int fd, int flags)
 {
     g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);

@@ -22,6 +22,15 @@ void cvd_close_fd(int *fd);
 #define cvd_autofd __attribute__((cleanup(cvd_close_fd))) int
 
 /**
+ * cvd_fd_is_at:
+ * @fd: of a file of any kind, also one of O_PATH
+ * @dir_fd: what @path is relative to, or AT_FDCWD
+ *
+ * Returns: whether @path still stands for that very file: so that nobody else's is removed there
+ */
+gboolean cvd_fd_is_at(int fd, int dir_fd, const char *path);
+
+/**
  * cvd_fd_reopen_nonblocking:
  * @fd: a terminal, a pipe or a file, e.g. stdout
  * @flags: access mode and further flags of open(2)

@@ -536,7 +536,7 @@ static void start_accepting(CvdControl *control)
 CvdControl *cvd_control_new(const char *socket, const char *name, CvdLayout *layout,
                             const CvdControlHandlers *handlers, gpointer user_data, GError **error)
 {
-    CvdListener *listener = cvd_listener_new(socket, 0600, error);
+    CvdListener *listener = cvd_listener_new(socket, 0600, NULL, error);
     if (listener == NULL)
         return NULL;
 

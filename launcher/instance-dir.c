@@ -1,20 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Everything happens relative to descriptors of directories that were opened without following
- * links and checked for their owner, so that nobody can lead us elsewhere. A teardown unlinks the
- * lock while holding it; whoever opened that inode before notices that it is no longer at its path
- * and tries again.
+ * links and checked for their owner, so that nobody can lead us elsewhere.
+ *
+ * Two locks say who has an instance: that of the directory, which cannot be lost as a file can that
+ * somebody removes, and that of the lock file, for a directory that others may open. What holds the
+ * first, tmpfiles.d(5) says, a cleaner of /tmp leaves alone; so the directory that instances share
+ * is locked, too, though by all of them.
+ *
+ * A directory that was there before is an administrator's or a service manager's, and stays as it
+ * is. Those that launchers make have the sticky bit, which says nothing else of a directory that
+ * one user alone can write to: the shared one always, an instance's while nobody has it. One with
+ * the usual mode and a lock in it is what a crash left.
  */
 #include "launcher/instance-dir.h"
 
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/instance.h"
+#include "base/lock-file.h"
 #include "base/process-id.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -22,8 +33,10 @@
 #include <unistd.h>
 
 #define LOCK_FILE "lock"
-/* Its content: the launcher, and the processes of its VM. */
-#define MAX_LOCK 128
+#define MADE_MODE (S_ISVTX | 0700)
+/* How long a cleaner may keep a directory that it looks through. */
+#define LOCK_ATTEMPTS 20
+#define LOCK_PAUSE_MS 10
 
 /* All that may be in the directory, apart from the lock. */
 static const char *const sockets[] = {"vm.sock", "client.sock", "control.sock", NULL};
@@ -32,8 +45,11 @@ static const char *const kept[] = {"console.log",  "console.log.1", "qemu.log", 
 
 struct CvdInstanceDir {
     char *path;
+    char *name;
+    int shared_fd; /* the directory of all instances */
     int fd;
     int lock_fd;
+    gboolean is_made; /* by a launcher */
 };
 
 char *cvd_instance_dir_path(const char *name)
@@ -45,7 +61,11 @@ char *cvd_instance_dir_path(const char *name)
 static CvdInstanceDir *dir_new(const char *name)
 {
     CvdInstanceDir *dir = g_new(CvdInstanceDir, 1);
-    *dir = (CvdInstanceDir){.path = cvd_instance_dir_path(name), .fd = -1, .lock_fd = -1};
+    *dir = (CvdInstanceDir){.path = cvd_instance_dir_path(name),
+                            .name = g_strdup(name),
+                            .shared_fd = -1,
+                            .fd = -1,
+                            .lock_fd = -1};
     return dir;
 }
 
@@ -53,10 +73,20 @@ static void dir_free(CvdInstanceDir *dir)
 {
     cvd_close_fd(&dir->lock_fd);
     cvd_close_fd(&dir->fd);
+    cvd_close_fd(&dir->shared_fd);
     g_free(dir->path);
+    g_free(dir->name);
     g_free(dir);
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdInstanceDir, dir_free)
+
+static char *describe_user(uid_t uid)
+{
+    const struct passwd *user = getpwuid(uid);
+
+    return user != NULL ? g_strdup_printf("%s (uid %u)", user->pw_name, uid)
+                        : g_strdup_printf("uid %u", uid);
+}
 
 /* Makes @name in @parent if need be. Returns: its descriptor, or −1 */
 static int open_private_dir(int parent, const char *name, const char *path, GError **error)
@@ -66,7 +96,7 @@ static int open_private_dir(int parent, const char *name, const char *path, GErr
 
     do { /* again when the one who stops there removes it in between */
         mode_t umask_of_user = umask(0);
-        int r = mkdirat(parent, name, 0700);
+        int r = mkdirat(parent, name, MADE_MODE);
         umask(umask_of_user);
         if (r < 0 && errno != EEXIST) {
             cvd_set_error_errno(error, CVD_ERROR_FAILED, errno,
@@ -86,14 +116,11 @@ static int open_private_dir(int parent, const char *name, const char *path, GErr
         return -1;
     }
     if (st.st_uid != geteuid()) {
+        g_autofree char *owner = describe_user(st.st_uid);
         g_set_error(error, CVD_ERROR, CVD_ERROR_FOREIGN,
-                    "%s: belongs to uid %u, not to uid %u; remove it, or set XDG_RUNTIME_DIR to a "
-                    "directory of your own",
-                    path, st.st_uid, geteuid());
-        return -1;
-    }
-    if ((st.st_mode & 07777) != 0700 && fchmod(fd, 0700) < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot set mode 0700", path);
+                    "%s: belongs to %s, not to uid %u; have its owner remove it, or set "
+                    "XDG_RUNTIME_DIR to a directory of your own",
+                    path, owner, geteuid());
         return -1;
     }
     return g_steal_fd(&fd);
@@ -106,22 +133,29 @@ static gboolean is_removed(int fd)
     return fstat(fd, &st) == 0 && st.st_nlink == 0;
 }
 
+static mode_t get_mode(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 ? st.st_mode & 07777 : 0;
+}
+
 static gboolean open_dir(CvdInstanceDir *dir, GError **error)
 {
-    g_autofree char *base = g_path_get_dirname(dir->path);
-    g_autofree char *name = g_path_get_basename(dir->path);
+    g_autofree char *shared = g_path_get_dirname(dir->path);
 
     for (;;) {
         g_autoptr(GError) reason = NULL;
-        cvd_autofd base_fd = open_private_dir(AT_FDCWD, base, base, error);
-        if (base_fd < 0)
-            return FALSE;
         cvd_close_fd(&dir->fd);
-        dir->fd = open_private_dir(base_fd, name, dir->path, &reason);
+        cvd_close_fd(&dir->shared_fd);
+        dir->shared_fd = open_private_dir(AT_FDCWD, shared, shared, error);
+        if (dir->shared_fd < 0)
+            return FALSE;
+        dir->fd = open_private_dir(dir->shared_fd, dir->name, dir->path, &reason);
         if (dir->fd >= 0)
             return TRUE;
         /* The last instance that stops takes the directory of all along. */
-        if (!is_removed(base_fd)) {
+        if (!is_removed(dir->shared_fd)) {
             g_propagate_error(error, g_steal_pointer(&reason));
             return FALSE;
         }
@@ -131,92 +165,97 @@ static gboolean open_dir(CvdInstanceDir *dir, GError **error)
 /* Fails when logs stay, or when others are in there: both are fine. */
 static void remove_dirs(const CvdInstanceDir *dir)
 {
-    g_autofree char *base = g_path_get_dirname(dir->path);
+    g_autofree char *shared = g_path_get_dirname(dir->path);
 
-    if (rmdir(dir->path) == 0)
-        rmdir(base);
-}
-
-/* The lock's content: who holds it, or held it last. */
-static int read_pid(int lock_fd)
-{
-    char text[16] = "";
-
-    if (pread(lock_fd, text, sizeof text - 1, 0) <= 0)
-        return 0;
-    return (int)g_ascii_strtoll(text, NULL, 10);
-}
-
-static gboolean write_pid(CvdInstanceDir *dir, GError **error)
-{
-    g_autofree char *text = g_strdup_printf("%d\n", getpid());
-
-    if (ftruncate(dir->lock_fd, 0) < 0 || pwrite(dir->lock_fd, text, strlen(text), 0) < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s/%s: cannot write", dir->path,
-                            LOCK_FILE);
-        return FALSE;
-    }
-    return TRUE;
+    if (cvd_fd_is_at(dir->fd, dir->shared_fd, dir->name) &&
+        unlinkat(dir->shared_fd, dir->name, AT_REMOVEDIR) == 0 &&
+        get_mode(dir->shared_fd) == MADE_MODE && cvd_fd_is_at(dir->shared_fd, AT_FDCWD, shared))
+        rmdir(shared);
 }
 
 typedef enum {
     LOCK_GOT,
-    LOCK_AGAIN, /* somebody removed the lock or the directory just now */
+    LOCK_AGAIN, /* somebody removed the directory just now */
     LOCK_ERROR,
 } LockResult;
 
-static LockResult try_lock(CvdInstanceDir *dir, const char *name, GError **error)
+static LockResult set_busy_error(const CvdInstanceDir *dir, pid_t holder, GError **error)
 {
-    struct stat ours, at_path;
+    g_autofree char *who =
+        holder > 0 ? g_strdup_printf("pid %d", holder) : g_strdup("its lock file was removed");
+
+    g_set_error(error, CVD_ERROR, CVD_ERROR_BUSY,
+                "instance '%s' is already running (%s); stop it, or choose another --name",
+                dir->name, who);
+    return LOCK_ERROR;
+}
+
+/* Others can open it, so whoever they are, their locks mean nothing. */
+static gboolean is_open_to_others(const CvdInstanceDir *dir)
+{
+    return (get_mode(dir->fd) & 077) != 0;
+}
+
+/* Returns: whether nobody else has it; on a file system without locks, too */
+static gboolean lock_directory(const CvdInstanceDir *dir)
+{
+    return flock(dir->fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK || is_open_to_others(dir);
+}
+
+static LockResult try_lock(CvdInstanceDir *dir, GError **error)
+{
+    pid_t holder;
 
     if (!open_dir(dir, error))
         return LOCK_ERROR;
-    cvd_autofd fd =
-        openat(dir->fd, LOCK_FILE, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
-    if (fd < 0 && errno == ENOENT)
+    gboolean has_directory = lock_directory(dir);
+    dir->lock_fd = cvd_lock_file_take(dir->fd, LOCK_FILE, &holder);
+    if (dir->lock_fd < 0 && errno == EWOULDBLOCK)
+        return set_busy_error(dir, holder, error);
+    if (dir->lock_fd < 0 && errno == ENOENT)
         return LOCK_AGAIN;
-    if (fd < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot open %s/%s", dir->path,
-                            LOCK_FILE);
+    if (dir->lock_fd < 0) {
+        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno,
+                            "cannot lock %s/%s; set XDG_RUNTIME_DIR to a directory whose file "
+                            "system has locks",
+                            dir->path, LOCK_FILE);
         return LOCK_ERROR;
     }
-    fchmod(fd, 0600);
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        if (errno == EWOULDBLOCK)
-            g_set_error(error, CVD_ERROR, CVD_ERROR_BUSY,
-                        "instance '%s' is already running (pid %d); stop it, or choose another "
-                        "--name",
-                        name, read_pid(fd));
-        else
-            cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot lock %s/%s", dir->path,
-                                LOCK_FILE);
-        return LOCK_ERROR;
+    for (guint i = 0; !has_directory && i < LOCK_ATTEMPTS; i++) {
+        poll(NULL, 0, LOCK_PAUSE_MS);
+        has_directory = lock_directory(dir);
     }
-    if (fstat(fd, &ours) < 0 || fstatat(dir->fd, LOCK_FILE, &at_path, AT_SYMLINK_NOFOLLOW) < 0 ||
-        ours.st_dev != at_path.st_dev || ours.st_ino != at_path.st_ino)
+    if (!has_directory)
+        return set_busy_error(dir, 0, error);
+    if (!cvd_fd_is_at(dir->fd, dir->shared_fd, dir->name))
         return LOCK_AGAIN;
-    dir->lock_fd = g_steal_fd(&fd);
+    flock(dir->shared_fd, LOCK_SH | LOCK_NB);
     return LOCK_GOT;
 }
 
-/* Returns: whether @name may be removed from the directory; @is_kept: a failure leaves it there */
-static gboolean is_ours(const char *name, gboolean *is_kept)
+static gboolean remove_leftover(const CvdInstanceDir *dir, const char *name, GString *removed,
+                                GError **error)
 {
-    *is_kept = g_strv_contains(kept, name);
-    if (*is_kept || g_strv_contains(sockets, name))
-        return TRUE;
-    /* A listener that was killed before its rename leaves its temporary name. */
-    for (gsize i = 0; sockets[i] != NULL; i++) {
-        g_autofree char *temp_name = g_strdup_printf(".%s.new", sockets[i]);
-        if (strcmp(name, temp_name) == 0)
-            return TRUE;
+    gboolean is_kept = g_strv_contains(kept, name);
+
+    if (!is_kept && !g_strv_contains(sockets, name)) {
+        g_set_error(error, CVD_ERROR, CVD_ERROR_FOREIGN,
+                    "%s/%s: not one of the launcher's files; move it elsewhere", dir->path, name);
+        return FALSE;
     }
-    return FALSE;
+    if (unlinkat(dir->fd, name, 0) < 0) {
+        cvd_set_error_errno(error, CVD_ERROR_FOREIGN, errno, "%s/%s: cannot remove", dir->path,
+                            name);
+        return FALSE;
+    }
+    if (!is_kept)
+        g_string_append_printf(removed, "%s%s", removed->len > 0 ? ", " : ": ", name);
+    return TRUE;
 }
 
 static gboolean remove_leftovers(CvdInstanceDir *dir, GError **error)
 {
-    int crashed_pid = read_pid(dir->lock_fd);
+    pid_t crashed_pid = cvd_lock_file_read_pid(dir->lock_fd);
     g_autoptr(GString) removed = g_string_new(NULL);
     gboolean is_fine = TRUE;
 
@@ -229,56 +268,42 @@ static gboolean remove_leftovers(CvdInstanceDir *dir, GError **error)
     }
     for (struct dirent *entry; is_fine && (entry = readdir(list)) != NULL;) {
         const char *name = entry->d_name;
-        gboolean is_kept;
         if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, LOCK_FILE) == 0)
             continue;
-        if (!is_ours(name, &is_kept)) {
-            g_set_error(error, CVD_ERROR, CVD_ERROR_FOREIGN,
-                        "%s/%s: not one of the launcher's files; move it elsewhere", dir->path,
-                        name);
-            is_fine = FALSE;
-        } else if (unlinkat(dir->fd, name, 0) < 0) {
-            cvd_set_error_errno(error, CVD_ERROR_FOREIGN, errno, "%s/%s: cannot remove", dir->path,
-                                name);
-            is_fine = FALSE;
-        } else if (!is_kept) {
-            g_string_append_printf(removed, "%s%s", removed->len > 0 ? ", " : "", name);
-        }
+        is_fine = remove_leftover(dir, name, removed, error);
     }
     closedir(list);
     if (is_fine && crashed_pid > 0)
-        g_message("%s: removed what a launcher that crashed (pid %d) left behind%s%s", dir->path,
-                  crashed_pid, removed->len > 0 ? ": " : "", removed->str);
+        g_message("%s: removed what a launcher that crashed (pid %d) left behind%s", dir->path,
+                  crashed_pid, removed->str);
     return is_fine;
 }
 
-static gboolean lock(CvdInstanceDir *dir, const char *name, GError **error)
+static gboolean lock(CvdInstanceDir *dir, GError **error)
 {
     LockResult result;
 
-    do
-        result = try_lock(dir, name, error);
-    while (result == LOCK_AGAIN);
+    do {
+        cvd_close_fd(&dir->lock_fd);
+        result = try_lock(dir, error);
+    } while (result == LOCK_AGAIN);
     return result == LOCK_GOT;
 }
 
 void cvd_instance_dir_record_vm(CvdInstanceDir *dir, const char *record)
 {
-    g_autofree char *text = g_strdup_printf("%d\n%s\n", getpid(), record);
-
-    if (ftruncate(dir->lock_fd, 0) < 0 || pwrite(dir->lock_fd, text, strlen(text), 0) < 0)
+    if (cvd_lock_file_write(dir->lock_fd, record) < 0)
         g_warning("%s/%s: cannot write: %s", dir->path, LOCK_FILE, g_strerror(errno));
 }
 
 /* Two VMs of one name, perhaps on one disk, must not be. */
 static gboolean end_vms(CvdInstanceDir *dir, GError **error)
 {
-    char text[MAX_LOCK] = "";
+    g_autofree char *record = cvd_lock_file_read_note(dir->lock_fd);
+    const char *next = record;
     CvdProcessId id;
 
-    const char *next =
-        pread(dir->lock_fd, text, sizeof text - 1, 0) > 0 ? strchr(text, '\n') : NULL;
-    while (next != NULL && cvd_process_id_parse(&next, &id)) {
+    while (cvd_process_id_parse(&next, &id)) {
         if (!cvd_process_id_is_alive(id))
             continue;
         if (cvd_process_id_end(id) < 0) {
@@ -293,23 +318,78 @@ static gboolean end_vms(CvdInstanceDir *dir, GError **error)
     return TRUE;
 }
 
+static void remove_lock(CvdInstanceDir *dir)
+{
+    if (cvd_fd_is_at(dir->lock_fd, dir->fd, LOCK_FILE))
+        unlinkat(dir->fd, LOCK_FILE, 0);
+    /* Some file systems keep what is still open, under another name. */
+    cvd_close_fd(&dir->lock_fd);
+}
+
 static gboolean take_over(CvdInstanceDir *dir, GError **error)
 {
-    if (end_vms(dir, error) && remove_leftovers(dir, error) && write_pid(dir, error))
-        return TRUE;
-    if (read_pid(dir->lock_fd) <= 0 || read_pid(dir->lock_fd) == getpid())
-        unlinkat(dir->fd, LOCK_FILE, 0); /* made by us: the next start is no crash's heir */
-    return FALSE;
+    mode_t mode = get_mode(dir->fd);
+
+    dir->is_made = mode == MADE_MODE || (mode == 0700 && cvd_lock_file_read_pid(dir->lock_fd) != 0);
+    if (!end_vms(dir, error) || !remove_leftovers(dir, error))
+        return FALSE;
+    if (cvd_lock_file_write(dir->lock_fd, NULL) < 0) {
+        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s/%s: cannot write", dir->path,
+                            LOCK_FILE);
+        return FALSE;
+    }
+    if (dir->is_made)
+        fchmod(dir->fd, 0700);
+    return TRUE;
+}
+
+/* Started with another environment, as cron's and a login shell's are. */
+static gboolean check_other_places(const CvdInstanceDir *dir, GError **error)
+{
+    g_auto(GStrv) places = cvd_instance_get_places();
+
+    for (char **place = places; *place != NULL; place++) {
+        g_autofree char *path = g_build_filename(*place, dir->name, NULL);
+        struct stat st;
+        if (strcmp(path, dir->path) == 0 || lstat(*place, &st) < 0 || st.st_uid != geteuid())
+            continue;
+        pid_t pid = cvd_instance_get_pid(path);
+        if (pid == 0)
+            continue;
+        set_busy_error(dir, pid, error);
+        g_prefix_error(error, "%s: ", path);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+/* As root's shell may have it from the user who became root. */
+static void report_foreign_runtime_dir(const CvdInstanceDir *dir)
+{
+    const char *runtime_dir = g_getenv("XDG_RUNTIME_DIR");
+    struct stat st;
+
+    if (runtime_dir == NULL || stat(runtime_dir, &st) < 0 || st.st_uid == geteuid())
+        return;
+    g_autofree char *owner = describe_user(st.st_uid);
+    g_message("XDG_RUNTIME_DIR: %s belongs to %s; the runtime directory is %s", runtime_dir, owner,
+              dir->path);
 }
 
 CvdInstanceDir *cvd_instance_dir_acquire(const char *name, GError **error)
 {
     g_autoptr(CvdInstanceDir) dir = dir_new(name);
 
-    if (lock(dir, name, error) && take_over(dir, error))
+    report_foreign_runtime_dir(dir);
+    if (!check_other_places(dir, error))
+        return NULL;
+    if (lock(dir, error) && take_over(dir, error))
         return g_steal_pointer(&dir);
-    if (dir->fd >= 0)
-        remove_dirs(dir); /* of our own, and made for nothing if they are empty */
+    /* Made by us: the next start is no crash's heir. */
+    if (dir->lock_fd >= 0 && cvd_lock_file_read_pid(dir->lock_fd) == 0)
+        remove_lock(dir);
+    if (dir->fd >= 0 && get_mode(dir->fd) == MADE_MODE)
+        remove_dirs(dir);
     return NULL;
 }
 
@@ -322,13 +402,13 @@ static void remove_files(CvdInstanceDir *dir, const char *const *names)
 
 void cvd_instance_dir_release(CvdInstanceDir *dir, gboolean has_failed)
 {
-    static const char *const lock[] = {LOCK_FILE, NULL};
-
-    remove_files(dir, sockets);
     if (!has_failed)
         remove_files(dir, kept);
-    remove_files(dir, lock);
-    remove_dirs(dir);
+    if (dir->is_made)
+        fchmod(dir->fd, MADE_MODE); /* from here on the next one may come, and makes a lock */
+    remove_lock(dir);
+    if (dir->is_made)
+        remove_dirs(dir);
     dir_free(dir);
 }
 

@@ -24,6 +24,7 @@ static void log_client_detached(CvdServer *server, int pid, gpointer data)
 static CvdServer *server_new(const CvdConfig *config, const char *vm_socket, const char *dir,
                              CvdVmAccess vm_access)
 {
+    g_autofree char *shared_dir = g_path_get_dirname(dir);
     g_autofree char *client_socket = config->client_socket != NULL
                                          ? g_strdup(config->client_socket)
                                          : g_build_filename(dir, "client.sock", NULL);
@@ -33,6 +34,7 @@ static CvdServer *server_new(const CvdConfig *config, const char *vm_socket, con
         .client_socket = client_socket,
         .legacy_socket = config->legacy_socket,
         .socket_mode = config->socket_mode,
+        .lock_dir = shared_dir,
         .vm_access = vm_access,
         .access = config->access,
         .version_reply = config->version_reply,

@@ -1,21 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A socket appears at its path by rename, when it already has its mode and listens. All of it
- * happens relative to one descriptor of the directory, which is locked meanwhile, so that of two
- * servers that find the same leftover only one replaces it. The temporary name is bound through
- * /proc/self/fd: it then costs nothing of the 107 bytes that a path may have.
+ * A socket is bound under the path that it is to have, as that is the name which ss(8) shows and by
+ * which systemd-tmpfiles(8) recognises that it is in use. Between bind and listen it refuses
+ * connections; no call does both, and none lets a socket listen that has no address. So it is bound
+ * with the mode 0, which lets nobody in, and gets its mode when it listens: a socket with any
+ * permission accepts. Root, whom no mode keeps out, is refused meanwhile, as by a leftover.
+ *
+ * The directory is not locked, as anybody may lock a directory that he can read. Of two servers of
+ * one user that find the same leftover the lock of the path, in a directory of that user's alone,
+ * decides which one replaces it.
  */
 #include "server/listener.h"
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/lock-file.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -26,13 +30,8 @@
 #endif
 
 #define MAX_PATH_LENGTH (sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
-/* Bytes of the name that go into the temporary one, which must fit behind /proc/self/fd. Two names
- * with one stem do no harm, as the directory is locked; what a killed launcher left is removed. */
-#define TEMP_NAME_STEM 60
-/* The lock is held for a few system calls by anyone who keeps to the rules. */
-#define LOCK_ATTEMPTS   200
-#define LOCK_PAUSE_MS   10
-#define RENAME_ATTEMPTS 100
+/* How often others may be faster. */
+#define MAX_ATTEMPTS 100
 /* Who comes last waits for all that came before: those of a flood, which have left again by the
  * time of their turn, take us some 40 us each. */
 #define BACKLOG 512
@@ -40,37 +39,22 @@
 struct CvdListener {
     char *path;
     int fd;
-    gboolean is_linked;
-    dev_t device;
-    ino_t inode;
+    int path_fd; /* what was made at the path; −1 before */
+    CvdPathLock *lock;
 };
 
-/* What a name in the directory turned out to be. */
+/* What is at a path. */
 typedef enum {
     NAME_FREE,
     NAME_LEFTOVER, /* a socket that refuses connections */
     NAME_TAKEN,    /* the error says by whom */
 } NameState;
 
-/* One attempt to make a listener: the locked directory and the names in it. */
-typedef struct {
-    const char *path;
-    int directory;
-    char *name;
-    char *temp_name;
-    gboolean has_temp;
-} Attempt;
-
-static void attempt_clear(Attempt *attempt)
-{
-    if (attempt->has_temp)
-        unlinkat(attempt->directory, attempt->temp_name, 0);
-    cvd_close_fd(&attempt->directory);
-    g_free(attempt->name);
-    g_free(attempt->temp_name);
-}
-
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Attempt, attempt_clear)
+typedef enum {
+    ATTEMPT_DONE,
+    ATTEMPT_AGAIN, /* others were faster */
+    ATTEMPT_FAILED,
+} AttemptResult;
 
 gboolean cvd_listener_path_check(const char *path, GError **error)
 {
@@ -91,123 +75,84 @@ gboolean cvd_listener_path_check(const char *path, GError **error)
     return TRUE;
 }
 
-/* The path itself fits, as it was checked; a name that is long takes too much room behind /proc. */
-static void set_address(struct sockaddr_un *address, const Attempt *attempt, gboolean is_temp)
+/* Whatever the length of its path, the object is reached through its descriptor. */
+static int connect_to(int path_fd)
 {
-    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
-    if (is_temp)
-        g_snprintf(address->sun_path, sizeof address->sun_path, "/proc/self/fd/%d/%s",
-                   attempt->directory, attempt->temp_name);
-    else
-        g_strlcpy(address->sun_path, attempt->path, sizeof address->sun_path);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    cvd_autofd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    g_snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d", path_fd);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
+        return 0;
+    return errno;
 }
 
-static gboolean lock_directory(int directory, const char *path, GError **error)
+/* Whether there is a socket that was bound under this name, even if it does not listen yet. */
+static gboolean is_bound(const char *path)
 {
-    for (guint i = 0; i < LOCK_ATTEMPTS; i++) {
-        if (flock(directory, LOCK_EX | LOCK_NB) == 0)
-            return TRUE;
-        if (errno != EWOULDBLOCK && errno != EINTR) {
-            cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot lock the directory",
-                                path);
-            return FALSE;
-        }
-        poll(NULL, 0, LOCK_PAUSE_MS);
-    }
-    g_set_error(error, CVD_ERROR, CVD_ERROR_BUSY,
-                "%s: another program keeps the directory locked; stop it or choose another "
-                "directory",
-                path);
-    return FALSE;
-}
+    g_autofree char *sockets = NULL;
+    g_autofree char *end_of_line = g_strdup_printf(" %s\n", path);
 
-static gboolean open_directory(const char *path, int *directory, GError **error)
-{
-    g_autofree char *parent = g_path_get_dirname(path);
-    cvd_autofd fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    if (fd < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot open the directory %s",
-                            path, parent);
-        return FALSE;
-    }
-    if (!lock_directory(fd, parent, error))
-        return FALSE;
-    *directory = g_steal_fd(&fd);
-    return TRUE;
+    return g_file_get_contents("/proc/net/unix", &sockets, NULL, NULL) &&
+           strstr(sockets, end_of_line) != NULL;
 }
 
 /* A non-blocking connect to a listener succeeds, or says EAGAIN when its backlog is full. */
-static NameState probe(const Attempt *attempt, gboolean is_temp, GError **error)
+static NameState probe(const char *path, int path_fd, const struct stat *st, GError **error)
 {
-    struct sockaddr_un address;
-    cvd_autofd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    gboolean has_mode = (st->st_mode & 0777) != 0;
+    int code = connect_to(path_fd);
 
-    if (fd < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: socket", attempt->path);
-        return NAME_TAKEN;
+    if (code == ECONNREFUSED || (code == EACCES && !has_mode)) {
+        if (has_mode || !is_bound(path))
+            return NAME_LEFTOVER;
+        code = EAGAIN;
     }
-    set_address(&address, attempt, is_temp);
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
-        errno = 0;
-    switch (errno) {
-    case ECONNREFUSED:
-        return NAME_LEFTOVER;
-    case ENOENT:
-        return NAME_FREE;
-    case 0:
-    case EAGAIN:
-    case EPROTOTYPE:
+    if (code == 0 || code == EAGAIN || code == EPROTOTYPE)
         g_set_error(error, CVD_ERROR, CVD_ERROR_BUSY,
-                    "%s: a live server listens there; stop it or choose another path",
-                    attempt->path);
-        return NAME_TAKEN;
-    default:
-        cvd_set_error_errno(error, CVD_ERROR_FOREIGN, errno,
+                    "%s: a live server listens there; stop it or choose another path", path);
+    else
+        cvd_set_error_errno(error, CVD_ERROR_FOREIGN, code,
                             "%s: a socket is there and cannot be examined; remove it or choose "
-                            "another path",
-                            attempt->path);
-        return NAME_TAKEN;
-    }
+                            "another path%s",
+                            path, code == ENOENT ? " (is /proc mounted?)" : "");
+    return NAME_TAKEN;
 }
 
-static NameState examine(const Attempt *attempt, gboolean is_temp, GError **error)
+/* @path_fd: (out): what is there, which keeps its inode number from being used again */
+static NameState examine(const char *path, int *path_fd, GError **error)
 {
-    const char *name = is_temp ? attempt->temp_name : attempt->name;
     struct stat st;
 
-    if (fstatat(attempt->directory, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-        if (errno == ENOENT)
-            return NAME_FREE;
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot look at %s", attempt->path,
-                            name);
+    *path_fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (*path_fd < 0 && errno == ENOENT)
+        return NAME_FREE;
+    if (*path_fd < 0 || fstat(*path_fd, &st) < 0) {
+        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot look at it", path);
         return NAME_TAKEN;
     }
     if (!S_ISSOCK(st.st_mode)) {
         g_set_error(error, CVD_ERROR, CVD_ERROR_FOREIGN,
-                    "%s: %s exists and is not a socket; remove it or choose another path",
-                    attempt->path, name);
+                    "%s: exists and is not a socket; remove it or choose another path", path);
         return NAME_TAKEN;
     }
-    return probe(attempt, is_temp, error);
+    return probe(path, *path_fd, &st, error);
 }
 
-static gboolean remove_stale_temp(const Attempt *attempt, GError **error)
+static AttemptResult fail(const CvdListener *listener, const char *what, GError **error)
 {
-    switch (examine(attempt, TRUE, error)) {
-    case NAME_TAKEN:
-        return FALSE;
-    case NAME_FREE:
-        return TRUE;
-    case NAME_LEFTOVER:
-        break;
-    }
-    if (unlinkat(attempt->directory, attempt->temp_name, 0) < 0 && errno != ENOENT) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot remove the leftover %s",
-                            attempt->path, attempt->temp_name);
-        return FALSE;
-    }
-    return TRUE;
+    cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: %s", listener->path, what);
+    return ATTEMPT_FAILED;
+}
+
+static AttemptResult remove_leftover(const CvdListener *listener, int leftover_fd, GError **error)
+{
+    if (!cvd_fd_is_at(leftover_fd, AT_FDCWD, listener->path))
+        return ATTEMPT_AGAIN;
+    if (unlink(listener->path) < 0 && errno != ENOENT)
+        return fail(listener, "cannot remove the leftover", error);
+    g_message("%s: replaced the leftover of a server that is gone", listener->path);
+    return ATTEMPT_AGAIN;
 }
 
 /*
@@ -222,98 +167,98 @@ static void refuse_descriptors(int fd)
     setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &no, sizeof no);
 }
 
-/* The mode is set twice: on the socket, so that the name is never wider than it, and on the name,
- * as bind applies the umask. A connection before listen is refused. */
-static gboolean bind_temp(CvdListener *listener, Attempt *attempt, mode_t mode, GError **error)
+/* The socket has its name, and is to listen: then it gets its mode, whatever the umask is. */
+static AttemptResult start_listening(CvdListener *listener, mode_t mode, GError **error)
 {
-    struct sockaddr_un address;
-    struct stat st;
+    listener->path_fd = open(listener->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (listener->path_fd < 0)
+        return errno == ENOENT ? ATTEMPT_AGAIN : fail(listener, "cannot look at it", error);
 
+    g_autofree char *self = g_strdup_printf("/proc/self/fd/%d", listener->path_fd);
+    if (listen(listener->fd, BACKLOG) < 0)
+        return fail(listener, "cannot listen", error);
+    if (chmod(self, mode) < 0)
+        return fail(listener,
+                    errno == ENOENT ? "cannot set its mode (is /proc mounted?)"
+                                    : "cannot set its mode",
+                    error);
+    return cvd_fd_is_at(listener->path_fd, AT_FDCWD, listener->path) ? ATTEMPT_DONE : ATTEMPT_AGAIN;
+}
+
+static AttemptResult attempt(CvdListener *listener, mode_t mode, GError **error)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    cvd_autofd there = -1;
+
+    switch (examine(listener->path, &there, error)) {
+    case NAME_TAKEN:
+        return ATTEMPT_FAILED;
+    case NAME_LEFTOVER:
+        return remove_leftover(listener, there, error);
+    case NAME_FREE:
+        break;
+    }
+    cvd_close_fd(&listener->fd);
+    cvd_close_fd(&listener->path_fd);
     listener->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (listener->fd < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: socket", attempt->path);
-        return FALSE;
-    }
+    if (listener->fd < 0)
+        return fail(listener, "socket", error);
     refuse_descriptors(listener->fd);
-    set_address(&address, attempt, TRUE);
-    if (fchmod(listener->fd, mode) < 0 ||
-        bind(listener->fd, (struct sockaddr *)&address, sizeof address) < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot make the socket%s",
-                            attempt->path, errno == ENOENT ? " (is /proc mounted?)" : "");
-        return FALSE;
-    }
-    attempt->has_temp = TRUE;
-    if (fchmodat(attempt->directory, attempt->temp_name, mode, 0) < 0 ||
-        fstatat(attempt->directory, attempt->temp_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-        listen(listener->fd, BACKLOG) < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot listen", attempt->path);
-        return FALSE;
-    }
-    listener->device = st.st_dev;
-    listener->inode = st.st_ino;
-    return TRUE;
+    g_strlcpy(address.sun_path, listener->path, sizeof address.sun_path);
+    /* The name gets the socket's mode. */
+    if (fchmod(listener->fd, 0) < 0)
+        return fail(listener, "fchmod", error);
+    if (bind(listener->fd, (struct sockaddr *)&address, sizeof address) < 0)
+        return errno == EADDRINUSE ? ATTEMPT_AGAIN
+                                   : fail(listener, "cannot make the socket", error);
+    return start_listening(listener, mode, error);
 }
 
-/* Only a leftover may be replaced; a name that was free must still be so. */
-static gboolean move_into_place(Attempt *attempt, GError **error)
+static gboolean needs_lock(const char *path, const char *lock_dir)
 {
-    for (guint i = 0; i < RENAME_ATTEMPTS; i++) {
-        NameState state = examine(attempt, FALSE, error);
-        if (state == NAME_TAKEN)
-            return FALSE;
-        if (renameat2(attempt->directory, attempt->temp_name, attempt->directory, attempt->name,
-                      state == NAME_FREE ? RENAME_NOREPLACE : 0) == 0) {
-            attempt->has_temp = FALSE;
-            if (state == NAME_LEFTOVER)
-                g_message("%s: replaced the leftover of a server that is gone", attempt->path);
-            return TRUE;
-        }
-        if (errno != EEXIST) {
-            cvd_set_error_errno(error, CVD_ERROR_FAILED, errno,
-                                "%s: cannot move the socket into place", attempt->path);
-            return FALSE;
-        }
-    }
-    g_set_error(error, CVD_ERROR, CVD_ERROR_BUSY, "%s: others keep making this name",
-                attempt->path);
-    return FALSE;
+    g_autofree char *inside = g_strconcat(lock_dir, "/", NULL);
+
+    return lock_dir != NULL && !g_str_has_prefix(path, inside);
 }
 
-CvdListener *cvd_listener_new(const char *path, mode_t mode, GError **error)
+CvdListener *cvd_listener_new(const char *path, mode_t mode, const char *lock_dir, GError **error)
 {
     if (!cvd_listener_path_check(path, error))
         return NULL;
 
-    g_auto(Attempt) attempt = {.path = path, .directory = -1};
-    attempt.name = g_path_get_basename(path);
-    attempt.temp_name = g_strdup_printf(".%.*s.new", TEMP_NAME_STEM, attempt.name);
-    if (!open_directory(path, &attempt.directory, error))
-        return NULL;
-    /* Early, so that a taken name is told before anything is made. */
-    if (examine(&attempt, FALSE, error) == NAME_TAKEN || !remove_stale_temp(&attempt, error))
-        return NULL;
-
     g_autoptr(CvdListener) listener = g_new0(CvdListener, 1);
     listener->path = g_strdup(path);
-    listener->fd = -1;
-    if (!bind_temp(listener, &attempt, mode, error) || !move_into_place(&attempt, error))
-        return NULL;
-    listener->is_linked = TRUE;
-    return g_steal_pointer(&listener);
+    listener->fd = listener->path_fd = -1;
+    if (needs_lock(path, lock_dir)) {
+        listener->lock = cvd_path_lock_new(lock_dir, path, error);
+        if (listener->lock == NULL)
+            return NULL;
+    }
+    for (guint i = 0; i < MAX_ATTEMPTS; i++) {
+        switch (attempt(listener, mode, error)) {
+        case ATTEMPT_DONE:
+            return g_steal_pointer(&listener);
+        case ATTEMPT_AGAIN:
+            break;
+        case ATTEMPT_FAILED:
+            return NULL;
+        }
+    }
+    g_set_error(error, CVD_ERROR, CVD_ERROR_BUSY, "%s: others keep making this name", path);
+    return NULL;
 }
 
 void cvd_listener_free(CvdListener *listener)
 {
-    struct stat st;
-
     if (listener == NULL)
         return;
     /* While the socket still listens nobody takes it for a leftover, so the name cannot change
      * hands between the two calls. */
-    if (listener->is_linked && lstat(listener->path, &st) == 0 && st.st_dev == listener->device &&
-        st.st_ino == listener->inode)
+    if (listener->path_fd >= 0 && cvd_fd_is_at(listener->path_fd, AT_FDCWD, listener->path))
         unlink(listener->path);
+    cvd_close_fd(&listener->path_fd);
     cvd_close_fd(&listener->fd);
+    g_clear_pointer(&listener->lock, cvd_path_lock_free);
     g_free(listener->path);
     g_free(listener);
 }

@@ -24,17 +24,19 @@ gboolean cvd_listener_path_check(const char *path, GError **error);
 /**
  * cvd_listener_new:
  * @path: where to listen
- * @mode: the socket's mode, set before it accepts
+ * @mode: the socket's mode, which nobody finds wider
+ * @lock_dir: (nullable): a directory that only this user can write to, for a lock by which servers
+ *   at one path keep apart; none is needed for a path below it; %NULL: no lock
  * @error: %CVD_ERROR_BUSY: a live server listens there; %CVD_ERROR_FOREIGN: something that is not a
  *   socket is there; %CVD_ERROR_INVALID: see cvd_listener_path_check(); %CVD_ERROR_FAILED
  *
- * Binds under a temporary name in the same directory (`.NAME.new`), listens, and renames, with the
- * directory locked; so nobody ever sees a socket at @path that does not accept. A socket that
- * refuses connections is a leftover and replaced, with one log line.
+ * Binds at @path with the mode 0, listens, and sets the mode; so nobody ever sees a socket there
+ * that has any permission and does not accept. A socket that refuses connections is a leftover and
+ * replaced, with one log line.
  *
  * Returns: (transfer full) (nullable): the listener; its socket is non-blocking
  */
-CvdListener *cvd_listener_new(const char *path, mode_t mode, GError **error);
+CvdListener *cvd_listener_new(const char *path, mode_t mode, const char *lock_dir, GError **error);
 
 /**
  * cvd_listener_free:

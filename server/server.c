@@ -105,7 +105,8 @@ static gboolean open_client_door(CvdServer *server, CvdListener **listener, cons
 {
     if (path == NULL)
         return TRUE;
-    *listener = cvd_listener_new(path, server->options.socket_mode, error);
+    *listener =
+        cvd_listener_new(path, server->options.socket_mode, server->options.lock_dir, error);
     return *listener != NULL &&
            cvd_client_port_listen(server->client_port, cvd_listener_get_fd(*listener), dialect,
                                   error);
@@ -181,8 +182,8 @@ gboolean cvd_server_listen(CvdServer *server, GError **error)
 
     if (!cvd_raise_fd_limit(server->layout->n_regions, error))
         return FALSE;
-    server->vm_listener =
-        cvd_listener_new(server->options.vm_socket, server->options.socket_mode, error);
+    server->vm_listener = cvd_listener_new(server->options.vm_socket, server->options.socket_mode,
+                                           server->options.lock_dir, error);
     if (server->vm_listener == NULL)
         return FALSE;
     server->state = SERVER_LISTENING;
@@ -372,6 +373,7 @@ CvdServer *cvd_server_new(CvdLayout *layout, const CvdServerOptions *options)
     own->vm_socket = g_strdup(options->vm_socket);
     own->client_socket = g_strdup(options->client_socket);
     own->legacy_socket = g_strdup(options->legacy_socket);
+    own->lock_dir = g_strdup(options->lock_dir);
     own->access = options->access != NULL ? cvd_access_rules_ref(options->access)
                                           : cvd_access_rules_new_default();
     own->version_reply =
@@ -407,6 +409,7 @@ static void cvd_server_finalize(GObject *object)
     g_free((char *)server->options.vm_socket);
     g_free((char *)server->options.client_socket);
     g_free((char *)server->options.legacy_socket);
+    g_free((char *)server->options.lock_dir);
     g_free((char *)server->options.version_reply);
     cvd_access_rules_unref(server->options.access);
     G_OBJECT_CLASS(cvd_server_parent_class)->finalize(object);

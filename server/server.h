@@ -31,6 +31,8 @@ typedef enum {
  * @client_socket: path of the client socket
  * @legacy_socket: (nullable): path of the socket of the binary dialect; %NULL = none
  * @socket_mode: the mode of all three
+ * @lock_dir: (nullable): a directory that only this user can write to, for locks by which servers
+ *   with one socket or window at the same path keep apart; %NULL = none
  * @vm_access: who may attach as the VM
  * @access: (nullable): which client may have which region; %NULL: the same effective uid and uid 0
  *   everything, others nothing
@@ -44,6 +46,7 @@ typedef struct {
     const char *client_socket;
     const char *legacy_socket;
     mode_t socket_mode;
+    const char *lock_dir;
     CvdVmAccess vm_access;
     CvdAccessRules *access;
     const char *version_reply;

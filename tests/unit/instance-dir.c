@@ -28,7 +28,9 @@ static void put(const char *file, const char *content)
 {
     g_autofree char *path = path_of(file);
     g_autofree char *dir = g_path_get_dirname(path);
+    g_autofree char *base = g_build_filename(root, "cvd", NULL);
     g_assert_cmpint(g_mkdir_with_parents(dir, 0700), ==, 0);
+    g_assert_no_errno(chmod(base, 01700)); /* as launchers make it */
     g_assert_true(g_file_set_contents(path, content, -1, NULL));
 }
 
@@ -158,10 +160,10 @@ static void test_foreign_file(void)
     remove_all();
 }
 
-/* A name that only resembles ours is somebody's, a listener's temporary one is not. */
+/* A name that only resembles ours is somebody's. */
 static void test_names_like_ours(void)
 {
-    static const char *const files[] = {"vm.sock.orig", ".vm.sock.new.orig", ".client.sock"};
+    static const char *const files[] = {"vm.sock.orig", ".vm.sock", "lock.1"};
 
     for (gsize i = 0; i < G_N_ELEMENTS(files); i++) {
         g_autoptr(GError) error = NULL;
@@ -173,11 +175,136 @@ static void test_names_like_ours(void)
         g_assert_true(g_file_test(path, G_FILE_TEST_EXISTS));
         remove_all();
     }
-    put(".vm.sock.new", "");
+}
+
+/* What a cleaner of /tmp removes is no way in for a second one. */
+static void test_lock_file_is_removed(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *lock = path_of("lock");
     CvdInstanceDir *dir = cvd_instance_dir_acquire("t", NULL);
+
     g_assert_nonnull(dir);
+    g_assert_no_errno(unlink(lock));
+    g_assert_null(cvd_instance_dir_acquire("t", &error));
+    g_assert_error(error, CVD_ERROR, CVD_ERROR_BUSY);
+    g_assert_nonnull(strstr(error->message, "already running"));
+    g_assert_nonnull(strstr(error->message, "its lock file was removed"));
     cvd_instance_dir_release(dir, FALSE);
     assert_gone();
+}
+
+/* The first one's end takes nothing of the second's, which came when all of the first's was gone.
+ */
+static void test_directory_is_removed(void)
+{
+    g_autofree char *lock = path_of("lock");
+    g_autofree char *log = path_of("qemu.log");
+    CvdInstanceDir *first = cvd_instance_dir_acquire("t", NULL);
+    cvd_autofd first_log = cvd_instance_dir_create_file(first, "qemu.log", NULL);
+
+    g_assert_cmpint(first_log, >=, 0);
+    remove_all();
+    CvdInstanceDir *second = cvd_instance_dir_acquire("t", NULL);
+    cvd_autofd second_log = cvd_instance_dir_create_file(second, "qemu.log", NULL);
+    g_assert_cmpint(second_log, >=, 0);
+    cvd_instance_dir_release(first, FALSE);
+    g_assert_true(g_file_test(lock, G_FILE_TEST_EXISTS));
+    g_assert_true(g_file_test(log, G_FILE_TEST_EXISTS));
+    cvd_instance_dir_release(second, FALSE);
+    assert_gone();
+}
+
+/* `systemd-tmpfiles --clean` leaves what is locked alone, and all below it: tmpfiles.d(5). */
+static void test_cleaner(void)
+{
+    g_autofree char *config = g_build_filename(root, "clean.conf", NULL);
+    g_autofree char *line = g_strdup_printf("e %s - - - 1us\n", root);
+    g_autofree char *lock = path_of("lock");
+    g_autofree char *command =
+        g_strdup_printf("systemd-tmpfiles --clean '%s' >/dev/null 2>&1", config);
+    g_autofree char *program = g_find_program_in_path("systemd-tmpfiles");
+
+    if (program == NULL) {
+        g_test_skip("systemd-tmpfiles is not there");
+        return;
+    }
+    g_assert_true(g_file_set_contents(config, line, -1, NULL));
+    CvdInstanceDir *dir = cvd_instance_dir_acquire("t", NULL);
+    g_assert_nonnull(dir);
+    g_assert_cmpint(system(command), ==, 0);
+    g_assert_true(g_file_test(lock, G_FILE_TEST_EXISTS));
+    cvd_instance_dir_release(dir, FALSE);
+    put("lock", "0"); /* while what nobody holds goes: the cleaner did look here */
+    g_assert_true(g_file_set_contents(config, line, -1, NULL));
+    g_assert_cmpint(system(command), ==, 0);
+    g_assert_false(g_file_test(lock, G_FILE_TEST_EXISTS));
+    remove_all();
+    g_unlink(config);
+}
+
+/* An administrator's, or a unit's RuntimeDirectory=: mode and directory stay. */
+static void test_directories_of_others_making(void)
+{
+    static const mode_t modes[] = {02770, 0755, 0700};
+    g_autofree char *base = g_build_filename(root, "cvd", NULL);
+    g_autofree char *own = g_build_filename(base, "t", NULL);
+
+    for (gsize i = 0; i < G_N_ELEMENTS(modes); i++) {
+        g_assert_no_errno(mkdir(base, 0700));
+        g_assert_no_errno(mkdir(own, 0700));
+        g_assert_no_errno(chmod(base, modes[i]));
+        g_assert_no_errno(chmod(own, modes[i]));
+        CvdInstanceDir *dir = cvd_instance_dir_acquire("t", NULL);
+        g_assert_nonnull(dir);
+        g_assert_cmpint(mode_of(base), ==, modes[i]);
+        g_assert_cmpint(mode_of(own), ==, modes[i]);
+        cvd_instance_dir_release(dir, FALSE);
+        g_assert_cmpint(mode_of(base), ==, modes[i]);
+        g_assert_cmpint(mode_of(own), ==, modes[i]);
+        g_assert_no_errno(rmdir(own)); /* nothing is left in it */
+        g_assert_no_errno(rmdir(base));
+    }
+}
+
+/* Whoever may open an administrator's directory may lock it; the lock file he cannot open. */
+static void test_locked_by_a_stranger(void)
+{
+    g_autofree char *own = path_of("");
+    g_autoptr(GError) error = NULL;
+
+    put("vm.sock", "");
+    g_assert_no_errno(chmod(own, 0755));
+    cvd_autofd stranger = open(own, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    g_assert_no_errno(flock(stranger, LOCK_SH));
+    CvdInstanceDir *dir = cvd_instance_dir_acquire("t", NULL);
+    g_assert_nonnull(dir);
+    g_assert_null(cvd_instance_dir_acquire("t", &error));
+    g_assert_error(error, CVD_ERROR, CVD_ERROR_BUSY);
+    cvd_instance_dir_release(dir, FALSE);
+    remove_all();
+}
+
+/* Of one name there is one instance, whatever environment each was started with. */
+static void test_running_in_another_place(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *place = g_strdup_printf("/tmp/cvd-%u", geteuid());
+    g_autofree char *name = g_path_get_basename(root);
+    g_autofree char *other = g_build_filename(place, name, NULL);
+    g_autofree char *lock = g_build_filename(other, "lock", NULL);
+    g_autofree char *pid = g_strdup_printf("%d\n", getpid());
+
+    g_assert_cmpint(g_mkdir_with_parents(other, 0700), ==, 0);
+    g_assert_true(g_file_set_contents(lock, pid, -1, NULL));
+    cvd_autofd fd = open(lock, O_RDONLY | O_CLOEXEC);
+    g_assert_no_errno(flock(fd, LOCK_EX));
+    g_assert_null(cvd_instance_dir_acquire(name, &error));
+    g_assert_error(error, CVD_ERROR, CVD_ERROR_BUSY);
+    g_assert_nonnull(strstr(error->message, other));
+    g_unlink(lock);
+    g_rmdir(other);
+    g_rmdir(place);
 }
 
 /* The file system takes no byte: the directory that was made for the lock goes again. */
@@ -216,6 +343,7 @@ static void test_symlinks(void)
     g_autofree char *target = g_build_filename(root, "target", NULL);
     g_autofree char *link_path = path_of("client.sock");
     g_assert_true(g_file_set_contents(target, "mine", -1, NULL));
+    put("lock", "1\n");
     put("vm.sock", "");
     g_assert_no_errno(symlink(target, link_path));
 
@@ -302,6 +430,13 @@ int main(int argc, char **argv)
     g_test_add_func("/instance-dir/leftovers-with-a-reused-pid", test_leftovers);
     g_test_add_func("/instance-dir/foreign-file", test_foreign_file);
     g_test_add_func("/instance-dir/names-like-ours", test_names_like_ours);
+    g_test_add_func("/instance-dir/lock-file-is-removed", test_lock_file_is_removed);
+    g_test_add_func("/instance-dir/directory-is-removed", test_directory_is_removed);
+    g_test_add_func("/instance-dir/cleaner-of-tmp", test_cleaner);
+    g_test_add_func("/instance-dir/directories-of-others-making",
+                    test_directories_of_others_making);
+    g_test_add_func("/instance-dir/locked-by-a-stranger", test_locked_by_a_stranger);
+    g_test_add_func("/instance-dir/running-in-another-place", test_running_in_another_place);
     g_test_add_func("/instance-dir/full-file-system", test_full_file_system);
     g_test_add_func("/instance-dir/directory-in-place-of-a-socket",
                     test_directory_in_place_of_socket);

@@ -69,7 +69,7 @@ static int connect_to(const char *path)
 static void assert_refused(const char *path, CvdError code)
 {
     g_autoptr(GError) error = NULL;
-    g_assert_null(cvd_listener_new(path, 0600, &error));
+    g_assert_null(cvd_listener_new(path, 0600, NULL, &error));
     g_assert_error(error, CVD_ERROR, (int)code);
     g_assert_nonnull(strstr(error->message, path));
 }
@@ -83,7 +83,7 @@ static void test_accepts_with_its_mode(Fixture *f, gconstpointer data)
         for (guint j = 0; j < G_N_ELEMENTS(umasks); j++) {
             g_autoptr(GError) error = NULL;
             mode_t saved = umask(umasks[j]);
-            g_autoptr(CvdListener) listener = cvd_listener_new(f->path, modes[i], &error);
+            g_autoptr(CvdListener) listener = cvd_listener_new(f->path, modes[i], NULL, &error);
             umask(saved);
             g_assert_no_error(error);
 
@@ -105,7 +105,7 @@ static void test_accepts_with_its_mode(Fixture *f, gconstpointer data)
 
 static void test_live_server(Fixture *f, gconstpointer data)
 {
-    g_autoptr(CvdListener) listener = cvd_listener_new(f->path, 0600, NULL);
+    g_autoptr(CvdListener) listener = cvd_listener_new(f->path, 0600, NULL, NULL);
     g_assert_nonnull(listener);
     assert_refused(f->path, CVD_ERROR_BUSY);
     cvd_autofd client = connect_to(f->path);
@@ -136,7 +136,7 @@ static void test_leftover_is_replaced(Fixture *f, gconstpointer data)
     g_assert_cmpint(connect_to(f->path), ==, -1);
 
     test_log_forget();
-    g_autoptr(CvdListener) listener = cvd_listener_new(f->path, 0600, NULL);
+    g_autoptr(CvdListener) listener = cvd_listener_new(f->path, 0600, NULL, NULL);
     g_assert_nonnull(listener);
     g_assert_cmpuint(test_log_count("replaced the leftover"), ==, 1);
     g_assert_cmpuint(test_log_count(f->path), ==, 1);
@@ -144,13 +144,98 @@ static void test_leftover_is_replaced(Fixture *f, gconstpointer data)
     g_assert_cmpint(client, >=, 0);
 }
 
-static void test_stale_temporary_name(Fixture *f, gconstpointer data)
+/* Killed between bind and listen: a name without a mode, and nobody behind it. */
+static void test_half_made_leftover(Fixture *f, gconstpointer data)
 {
-    g_autofree char *temp = g_build_filename(f->directory, ".s.new", NULL);
-    close(bind_at(temp));
-    g_autoptr(CvdListener) listener = cvd_listener_new(f->path, 0600, NULL);
+    cvd_autofd dead = bind_at(f->path);
+
+    g_assert_cmpint(chmod(f->path, 0), ==, 0);
+    assert_refused(f->path, CVD_ERROR_BUSY); /* its maker is at it */
+    cvd_close_fd(&dead);
+    g_autoptr(CvdListener) listener = cvd_listener_new(f->path, 0600, NULL, NULL);
     g_assert_nonnull(listener);
-    g_assert_false(g_file_test(temp, G_FILE_TEST_EXISTS));
+}
+
+/* ss(8) shows it, and systemd-tmpfiles(8) takes a socket that has no such line for a dead one. */
+static void test_bound_under_its_path(Fixture *f, gconstpointer data)
+{
+    g_autoptr(CvdListener) listener = cvd_listener_new(f->path, 0600, NULL, NULL);
+    g_autofree char *sockets = NULL;
+    g_autofree char *line_end = g_strdup_printf(" %s\n", f->path);
+
+    g_assert_nonnull(listener);
+    g_assert_true(g_file_get_contents("/proc/net/unix", &sockets, NULL, NULL));
+    g_assert_nonnull(strstr(sockets, line_end));
+}
+
+enum {
+    N_PROCESSES = 8,
+    N_ROUNDS = 100,
+    N_GENERATIONS = 10,
+};
+
+/* The last listener is left behind for the others to find. Returns: an exit status */
+static int listen_often(const Fixture *f, const char *lock_dir)
+{
+    CvdListener *listener = NULL;
+
+    for (guint round = 0; round < N_ROUNDS; round++) {
+        g_autoptr(GError) error = NULL;
+        struct stat st;
+        g_clear_pointer(&listener, cvd_listener_free);
+        listener = cvd_listener_new(f->path, 0600, lock_dir, &error);
+        if (listener == NULL && !g_error_matches(error, CVD_ERROR, CVD_ERROR_BUSY)) {
+            g_printerr("# %s\n", error->message);
+            return 1;
+        }
+        if (listener == NULL)
+            continue;
+        cvd_autofd client = connect_to(f->path);
+        if (client < 0 || accept(cvd_listener_get_fd(listener), NULL, NULL) < 0 ||
+            lstat(f->path, &st) < 0 || (st.st_mode & 07777) != 0600)
+            return 2;
+    }
+    return 0;
+}
+
+/* Processes that find each other's leftovers never take each other's sockets away. */
+static void test_race(Fixture *f, gconstpointer data)
+{
+    g_autofree char *lock_dir = g_dir_make_tmp("cvd-XXXXXX", NULL);
+
+    for (guint generation = 0; generation < N_GENERATIONS; generation++) {
+        pid_t pids[N_PROCESSES];
+        for (guint i = 0; i < N_PROCESSES; i++) {
+            pids[i] = fork();
+            if (pids[i] == 0)
+                _exit(listen_often(f, lock_dir));
+        }
+        for (guint i = 0; i < N_PROCESSES; i++) {
+            int status;
+            g_assert_cmpint(waitpid(pids[i], &status, 0), ==, pids[i]);
+            g_assert_cmpint(status, ==, 0);
+        }
+    }
+    cvd_listener_free(cvd_listener_new(f->path, 0600, lock_dir, NULL)); /* nothing is left then */
+    g_assert_cmpint(rmdir(lock_dir), ==, 0);
+}
+
+/* Two servers, and no socket in between: its name was removed. */
+static void test_locked_path(Fixture *f, gconstpointer data)
+{
+    g_autofree char *lock_dir = g_dir_make_tmp("cvd-XXXXXX", NULL);
+    g_autofree char *other_way = g_build_filename(f->directory, ".", "s", NULL);
+    g_autofree char *who = g_strdup_printf("in use by process %d", getpid());
+    g_autoptr(GError) error = NULL;
+    CvdListener *listener = cvd_listener_new(f->path, 0600, lock_dir, NULL);
+
+    g_assert_nonnull(listener);
+    g_assert_no_errno(unlink(f->path));
+    g_assert_null(cvd_listener_new(other_way, 0600, lock_dir, &error));
+    g_assert_error(error, CVD_ERROR, CVD_ERROR_BUSY);
+    g_assert_nonnull(strstr(error->message, who));
+    cvd_listener_free(listener);
+    g_assert_cmpint(rmdir(lock_dir), ==, 0);
 }
 
 static void test_regular_file(Fixture *f, gconstpointer data)
@@ -186,7 +271,7 @@ static void test_length_of_path(Fixture *f, gconstpointer data)
 
     g_assert_cmpuint(strlen(longest), ==, 107);
     g_assert_true(cvd_listener_path_check(longest, NULL));
-    g_autoptr(CvdListener) listener = cvd_listener_new(longest, 0600, NULL);
+    g_autoptr(CvdListener) listener = cvd_listener_new(longest, 0600, NULL, NULL);
     g_assert_nonnull(listener);
     cvd_autofd client = connect_to(longest);
     g_assert_cmpint(client, >=, 0);
@@ -209,7 +294,7 @@ static void test_long_directory(Fixture *f, gconstpointer data)
 
     g_assert_cmpuint(strlen(path), ==, 107);
     g_assert_cmpint(mkdir(directory, 0700), ==, 0);
-    CvdListener *listener = cvd_listener_new(path, 0600, NULL);
+    CvdListener *listener = cvd_listener_new(path, 0600, NULL, NULL);
     g_assert_nonnull(listener);
     cvd_autofd client = connect_to(path);
     g_assert_cmpint(client, >=, 0);
@@ -231,7 +316,7 @@ static void test_missing_directory(Fixture *f, gconstpointer data)
 
 static void test_replaced_name_stays(Fixture *f, gconstpointer data)
 {
-    CvdListener *listener = cvd_listener_new(f->path, 0600, NULL);
+    CvdListener *listener = cvd_listener_new(f->path, 0600, NULL, NULL);
     g_assert_nonnull(listener);
     /* Renamed away rather than unlinked, so that the new one cannot get the same inode number. */
     g_autofree char *away = g_build_filename(f->directory, "away", NULL);
@@ -245,15 +330,14 @@ static void test_replaced_name_stays(Fixture *f, gconstpointer data)
     g_assert_cmpint(unlink(away), ==, 0);
 }
 
+/* As `flock -s /tmp sleep 60` does, which anybody may. */
 static void test_locked_directory(Fixture *f, gconstpointer data)
 {
     cvd_autofd directory = open(f->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    g_autoptr(GError) error = NULL;
 
     g_assert_cmpint(flock(directory, LOCK_EX), ==, 0);
-    g_assert_null(cvd_listener_new(f->path, 0600, &error));
-    g_assert_error(error, CVD_ERROR, CVD_ERROR_BUSY);
-    g_assert_nonnull(strstr(error->message, f->directory));
+    g_autoptr(CvdListener) listener = cvd_listener_new(f->path, 0600, NULL, NULL);
+    g_assert_nonnull(listener);
 }
 
 #define ADD(name, test) g_test_add("/listener/" name, Fixture, NULL, set_up, test, tear_down)
@@ -270,8 +354,8 @@ static int listen_without_proc(const char *path)
 
     if (!test_mount_tmpfs("/proc", NULL))
         return PROC_NO_MOUNT;
-    if (cvd_listener_new(path, 0600, &error) != NULL || strstr(error->message, path) == NULL ||
-        strstr(error->message, "is /proc mounted?") == NULL)
+    if (cvd_listener_new(path, 0600, NULL, &error) != NULL ||
+        strstr(error->message, path) == NULL || strstr(error->message, "is /proc mounted?") == NULL)
         return PROC_WRONG_ERROR;
     return PROC_FINE;
 }
@@ -299,7 +383,10 @@ int main(int argc, char **argv)
     ADD("live-server-is-left-alone", test_live_server);
     ADD("full-backlog-is-alive", test_full_backlog_is_alive);
     ADD("leftover-is-replaced", test_leftover_is_replaced);
-    ADD("stale-temporary-name-is-removed", test_stale_temporary_name);
+    ADD("half-made-leftover", test_half_made_leftover);
+    ADD("bound-under-its-path", test_bound_under_its_path);
+    ADD("eight-processes-race", test_race);
+    ADD("path-is-locked", test_locked_path);
     ADD("regular-file-is-left-alone", test_regular_file);
     ADD("symbolic-link-is-not-followed", test_symbolic_link);
     ADD("path-of-107-bytes-but-not-108", test_length_of_path);
