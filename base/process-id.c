@@ -57,7 +57,7 @@ gboolean cvd_process_id_parse(const char **text, CvdProcessId *id)
 
 int cvd_process_id_end(CvdProcessId id)
 {
-    static const int signals[] = {SIGTERM, SIGKILL};
+    static const int signals[] = {SIGHUP, SIGKILL};
     cvd_autofd pidfd = pidfd_open(id.pid, 0); /* −1 where that is refused: poll() only waits then */
     struct pollfd end = {.fd = pidfd, .events = POLLIN};
 

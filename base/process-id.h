@@ -32,7 +32,7 @@ gboolean cvd_process_id_parse(const char **text, CvdProcessId *id);
 /**
  * cvd_process_id_end:
  *
- * Ends a process that may be anybody's child: by SIGTERM, and 2 seconds later by SIGKILL. Waits for
+ * Ends a process that may be anybody's child: by SIGHUP, and 2 seconds later by SIGKILL. Waits for
  * its end, 4 seconds at most.
  *
  * Returns: 0, or −1 with `errno` set

@@ -250,7 +250,7 @@ static void tell_way_down(const CvdLaunch *launch, guint actions, CvdLadderState
     if (actions & CVD_ACTION_QUIT)
         g_message("%s: asked QEMU to quit", state);
     if (actions & CVD_ACTION_TERMINATE)
-        g_message("%s: sent SIGTERM to QEMU", state);
+        g_message("%s: sent SIGHUP to QEMU", state);
     if (actions & CVD_ACTION_KILL)
         g_message("%s: killed QEMU", state);
 }

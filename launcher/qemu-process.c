@@ -61,18 +61,20 @@ typedef struct {
 
 /*
  * Runs in the child, between fork and exec. The launcher ignores and blocks signals that QEMU must
- * not. A change of ids takes the death signal away, so it comes after that; and if the launcher
- * died before it was set, no signal will come.
+ * not; but SIGTERM stays blocked in QEMU, too: a service manager sends it to all processes at once,
+ * and then the launcher is to have the guest power down. A change of ids takes the death signal
+ * away, so it comes after that; and if the launcher died before it was set, no signal will come.
  */
 static void set_up_child(gpointer data)
 {
     static const char text[] = "cvd-launch: cannot become the user of qemu.run_as\n";
-    static const int defaults[] = {SIGHUP, SIGINT, SIGTERM, SIGPIPE, SIGTTIN, SIGXFSZ};
+    static const int defaults[] = {SIGHUP, SIGINT, SIGPIPE, SIGTTIN, SIGXFSZ};
     const ChildSetup *setup = data;
-    sigset_t none;
+    sigset_t blocked;
 
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGTERM);
+    sigprocmask(SIG_SETMASK, &blocked, NULL);
     for (gsize i = 0; i < G_N_ELEMENTS(defaults); i++)
         signal(defaults[i], SIG_DFL);
     setsid();
@@ -313,8 +315,8 @@ void cvd_qemu_process_terminate(CvdQemuProcess *process)
 {
     pid_t pid = cvd_process_id_is_alive(process->qemu) ? process->qemu.pid : process->pid;
 
-    if (pid != 0 && kill(pid, SIGTERM) < 0)
-        g_warning("cannot send SIGTERM to QEMU (pid %d): %s", pid, g_strerror(errno));
+    if (pid != 0 && kill(pid, SIGHUP) < 0)
+        g_warning("cannot send SIGHUP to QEMU (pid %d): %s", pid, g_strerror(errno));
 }
 
 void cvd_qemu_process_kill(CvdQemuProcess *process)

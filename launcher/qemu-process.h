@@ -88,7 +88,7 @@ void cvd_qemu_process_set_qemu(CvdQemuProcess *process, pid_t pid);
  */
 char *cvd_qemu_process_get_record(const CvdQemuProcess *process);
 
-/** cvd_qemu_process_terminate: SIGTERM to the process; nothing if it is gone. */
+/** cvd_qemu_process_terminate: SIGHUP to QEMU, which blocks SIGTERM; nothing if it is gone. */
 void cvd_qemu_process_terminate(CvdQemuProcess *process);
 /** cvd_qemu_process_kill: SIGKILL to its process group; nothing if it is gone. */
 void cvd_qemu_process_kill(CvdQemuProcess *process);

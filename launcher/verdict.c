@@ -41,7 +41,7 @@ static char *describe_exit(const char *program, CvdExit qemu)
 /* Whether it ended by a signal other than those of the ladder. */
 static gboolean has_crashed(CvdExit qemu)
 {
-    return qemu.is_signal && qemu.value != SIGTERM && qemu.value != SIGKILL;
+    return qemu.is_signal && qemu.value != SIGHUP && qemu.value != SIGKILL;
 }
 
 static CvdVerdict stopped(const CvdLifecycle *lifecycle, const char *program, CvdExit qemu)

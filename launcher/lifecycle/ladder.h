@@ -17,7 +17,7 @@ typedef enum {
     CVD_LADDER_POWERING_DOWN, /* the guest's power button is pressed, again and again */
     CVD_LADDER_QUITTING,      /* `quit` was sent */
     CVD_LADDER_EXITING,       /* QEMU said that it exits, or closed a connection */
-    CVD_LADDER_TERMINATING,   /* SIGTERM was sent */
+    CVD_LADDER_TERMINATING,   /* SIGHUP was sent */
     CVD_LADDER_KILLING,       /* SIGKILL was sent */
     CVD_LADDER_ABANDONED,     /* it does not even die of SIGKILL: uninterruptible sleep */
     CVD_LADDER_GONE,          /* the process has ended, or there never was one */
@@ -26,7 +26,7 @@ typedef enum {
 typedef enum {
     CVD_LADDER_PRESS = 1 << 0,     /* press the power button */
     CVD_LADDER_QUIT = 1 << 1,      /* send `quit` */
-    CVD_LADDER_TERMINATE = 1 << 2, /* SIGTERM to the process */
+    CVD_LADDER_TERMINATE = 1 << 2, /* SIGHUP to the process */
     CVD_LADDER_KILL = 1 << 3,      /* SIGKILL to its process group */
 } CvdLadderAction;
 

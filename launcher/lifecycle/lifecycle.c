@@ -177,7 +177,7 @@ static guint take_down(CvdLifecycle *lifecycle, CvdCause cause, gint64 now_us)
     gboolean is_polite = lifecycle->stop == CVD_STOP_POWERDOWN && lifecycle->guest.has_run;
 
     switch (lifecycle->ladder.state) {
-    case CVD_LADDER_LOADING: /* perhaps QMP takes no command yet, but SIGTERM ends every QEMU */
+    case CVD_LADDER_LOADING: /* perhaps QMP takes no command yet, but SIGHUP ends every QEMU */
         return descend(lifecycle, cause, CVD_LADDER_TERMINATING, now_us);
     case CVD_LADDER_UP:
         if (!is_polite)

@@ -65,7 +65,7 @@ typedef enum {
     CVD_ACTION_WAKE = 1 << 7,          /* send `system_wakeup` */
     CVD_ACTION_POWERDOWN = 1 << 8,     /* send `system_powerdown` */
     CVD_ACTION_QUIT = 1 << 9,          /* send `quit` */
-    CVD_ACTION_TERMINATE = 1 << 10,    /* SIGTERM to QEMU */
+    CVD_ACTION_TERMINATE = 1 << 10,    /* SIGHUP to QEMU */
     CVD_ACTION_KILL = 1 << 11,         /* SIGKILL to QEMU's process group */
     CVD_ACTION_READY = 1 << 12,        /* the start is complete: tell the user and systemd */
     CVD_ACTION_START = 1 << 13,        /* start another QEMU, unless the renewal failed */

@@ -101,7 +101,7 @@ static const FakeQemu fakes[] = {
      FAKE_PREAMBLE "qmp = channel('qmp')\nqmp.sendall(greeting)\nsignal.pause()\n",
      {"start_timeout_s"}},
     {"ignores-sigterm",
-     FAKE_PREAMBLE "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+     FAKE_PREAMBLE "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
                    "qmp = channel('qmp')\nqmp.sendall(greeting)\n"
                    "while True: signal.pause()\n",
      {"start_timeout_s", "killed QEMU"}},

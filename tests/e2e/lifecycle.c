@@ -193,6 +193,17 @@ static void test_parent_ignores_children(gconstpointer data)
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 
+/* As a service manager does that sends it to all processes of a service at once. */
+static void test_sigterm_to_all(gconstpointer data)
+{
+    g_autoptr(Fixture) fixture = boot(NULL);
+
+    g_assert_no_errno(kill(test_launcher_find_qemu(fixture->launcher), SIGTERM));
+    test_process_signal(fixture->launcher, SIGTERM);
+    finish(fixture, 0, TEST_NOTHING_LEFT);
+    test_launcher_assert_err(fixture->launcher, "stopped: the guest powered off");
+}
+
 /* Without a kernel nothing listens to the power button; the second ctrl-c is not to wait for it. */
 static void test_double_interrupt(gconstpointer data)
 {
@@ -356,7 +367,7 @@ static void test_qemu_does_not_react(gconstpointer data)
     g_assert_cmpint(pidfd_send_signal(qemu, SIGSTOP, NULL, 0), ==, 0);
     test_process_signal(fixture->launcher, SIGINT);
     test_process_wait_end(fixture->launcher);
-    test_launcher_assert_err(fixture->launcher, "SIGTERM");
+    test_launcher_assert_err(fixture->launcher, "SIGHUP");
     test_launcher_assert_err(fixture->launcher, "killed QEMU");
     test_sandbox_assert_clean(fixture->sandbox, TEST_LOGS_LEFT);
 }
@@ -437,6 +448,7 @@ int main(int argc, char **argv)
     test_add("/lifecycle/reboot-means-exit", NULL, test_reboot_means_exit);
     test_add("/lifecycle/ctrl-c", GINT_TO_POINTER(SIGINT), test_signal_stops);
     test_add("/lifecycle/sigterm", GINT_TO_POINTER(SIGTERM), test_signal_stops);
+    test_add("/lifecycle/sigterm-to-all-processes", NULL, test_sigterm_to_all);
     test_add("/lifecycle/sighup", GINT_TO_POINTER(SIGHUP), test_signal_stops);
     test_add("/lifecycle/ctrl-c-on-a-terminal", NULL, test_interrupt_on_a_terminal);
     test_add("/lifecycle/stop-by-quit", NULL, test_stop_by_quit);

@@ -47,7 +47,7 @@ static void test_is_alive(void)
     g_assert_false(cvd_process_id_is_alive(child));
     int status;
     g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
-    g_assert_cmpint(WTERMSIG(status), ==, SIGTERM);
+    g_assert_cmpint(WTERMSIG(status), ==, SIGHUP);
     g_assert_cmpint(cvd_process_id_end(child), ==, 0); /* already */
 }
 

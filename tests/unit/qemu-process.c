@@ -165,7 +165,7 @@ static void test_terminate(void)
                     cvd_qemu_process_get_pid(process));
     cvd_qemu_process_terminate(process);
     g_main_loop_run(loop);
-    g_assert_cmpint(result.how.value, ==, SIGTERM);
+    g_assert_cmpint(result.how.value, ==, SIGHUP);
     for (int n = 0; n < 4; n++)
         close(ends[n]);
 }
@@ -178,7 +178,7 @@ static void test_kill_group(void)
     int ends[4];
     CvdQemuFds fds = open_fds(ends);
     g_autoptr(CvdQemuProcess) process =
-        spawn("trap '' TERM; tail -f /dev/null & echo; wait", &fds, &result);
+        spawn("trap '' HUP; tail -f /dev/null & echo; wait", &fds, &result);
     close_fds(&fds);
     g_free(read_line(ends[0]));
     cvd_qemu_process_terminate(process);
