@@ -24,7 +24,8 @@
 #define BIG_PAGE_FLAGS  0x83 /* present, writable, 2 MiB */
 #define WINDOW_ADDRESS  (1ull << 39)
 #define MAX_WINDOW      (1ull << 31)
-#define HIGHEST_ADDRESS (1ull << 52)
+#define ADDRESS_SIZES   0x80000008u /* a leaf of CPUID */
+#define DEFAULT_BITS    36
 
 extern uint64_t cvd_guest_window_pdpt[512];
 extern uint64_t cvd_guest_window_pds[BIG_PAGES];
@@ -41,6 +42,14 @@ static uint8_t *map_window(const struct cvd_guest_bar *bar)
     return (uint8_t *)(uintptr_t)(WINDOW_ADDRESS + (bar->address - first));
 }
 
+/* Firmware does not always know how far the processor's addresses go. */
+static uint64_t highest_address(void)
+{
+    uint32_t bits = io_cpuid_eax(ADDRESS_SIZES) & 0xff;
+
+    return 1ull << (bits ? bits : DEFAULT_BITS);
+}
+
 static const char *check_bars(const struct cvd_guest_bar *registers,
                               const struct cvd_guest_bar *table, uint64_t table_end,
                               const struct cvd_guest_bar *window)
@@ -54,9 +63,10 @@ static const char *check_bars(const struct cvd_guest_bar *registers,
         return "BAR 0 or 1 is above 4 GiB";
     if (table_end > table->size)
         return "the MSI-X table is larger than its BAR";
-    if (window->size > MAX_WINDOW || window->address >= HIGHEST_ADDRESS ||
-        window->address & (window->size - 1))
+    if (window->size > MAX_WINDOW || window->address & (window->size - 1))
         return "BAR 2 is over 2 GiB or not aligned";
+    if (window->address + window->size > highest_address())
+        return "BAR 2 is where this processor has no addresses (see phys-bits of qemu.cpu)";
     return 0;
 }
 

@@ -53,6 +53,18 @@ static inline uint32_t io_read32(uintptr_t address)
     return value;
 }
 
+/* Returns: EAX of a leaf, 0 for one that there is not */
+static inline uint32_t io_cpuid_eax(uint32_t leaf)
+{
+    uint32_t a = leaf & 0x80000000u, b, c, d;
+    __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "=c"(c), "=d"(d));
+    if (a < leaf)
+        return 0;
+    a = leaf;
+    __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "=c"(c), "=d"(d));
+    return a;
+}
+
 static inline uint64_t io_read_msr(uint32_t msr)
 {
     uint32_t low, high;

@@ -72,6 +72,51 @@ static void test_no_room_for_answers(gconstpointer data)
     test_region_echo(region);
 }
 
+static gboolean qemu_has_machine(const char *machine)
+{
+    g_autofree char *machines = NULL;
+    g_autofree char *line = g_strconcat("\n", machine, " ", NULL);
+
+    g_assert_true(
+        g_spawn_command_line_sync("qemu-system-x86_64 -machine help", &machines, NULL, NULL, NULL));
+    return strstr(machines, line) != NULL;
+}
+
+/* Those that know no PVH: the guest serves all the same, with its command line. */
+static void test_old_machine(gconstpointer data)
+{
+    const char *machine = data;
+    g_autofree char *argument = g_strconcat("--set=qemu.machine=", machine, NULL);
+
+    if (!qemu_has_machine(machine)) {
+        test_skip("this QEMU has no such machine type");
+        return;
+    }
+    g_autoptr(Fixture) fixture = boot(argument, NULL);
+    test_ping(fixture->client_socket, "sensors");
+    g_autoptr(TestProcess) other = test_launch(fixture->sandbox, "other", argument,
+                                               "--set=qemu.append=[\"quiet\",\"poweroff\"]", NULL);
+    test_launcher_assert_exit(other, 0);
+    test_launcher_assert_err(other, "guest powered off");
+}
+
+/* Where the guest cannot serve it says why, once, and the machine stays as it is. */
+static void test_unfit_processor(gconstpointer data)
+{
+    const char *const *row = data;
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autoptr(TestProcess) launcher =
+        test_launch(sandbox, "boot", "--set=lifecycle.stop=quit", row[0], row[1], NULL);
+    g_autofree char *console = test_sandbox_instance_path(sandbox, "boot", "console.log");
+
+    test_launcher_wait_running(launcher);
+    test_wait_file(console, row[2], 1);
+    test_process_signal(launcher, SIGINT);
+    test_launcher_assert_exit(launcher, 0);
+    g_assert_false(test_process_has_err(launcher, "reset"));
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
 /* The guest's own view of the window, on its serial port. */
 static void test_guest_lists_the_window(gconstpointer data)
 {
@@ -412,9 +457,20 @@ static void test_console_flood(gconstpointer data)
 
 int main(int argc, char **argv)
 {
+    static const char *const unfit[][3] = {
+        {"--set=qemu.cpu=qemu32", "--set=qemu.memory=128M",
+         "cvd-guest: bad processor: it has no 64-bit mode (see qemu.cpu)"},
+        {"--set=qemu.cpu=max,phys-bits=32", "--set=window.size=2147483648",
+         "cvd-guest: bad device: BAR 2 is where this processor has no addresses"},
+    };
+
     g_test_init(&argc, &argv, NULL);
     test_add("/boot/ping-through-each-region", NULL, test_ping_through_each_region);
     test_add("/boot/no-room-for-answers", NULL, test_no_room_for_answers);
+    test_add("/boot/machine-q35-2.12", "pc-q35-2.12", test_old_machine);
+    test_add("/boot/machine-i440fx-2.0", "pc-i440fx-2.0", test_old_machine);
+    test_add("/boot/processor-without-64-bits", unfit[0], test_unfit_processor);
+    test_add("/boot/processor-with-few-addresses", unfit[1], test_unfit_processor);
     test_add("/boot/guest-lists-the-window", NULL, test_guest_lists_the_window);
     test_add("/boot/pipelined-pings", NULL, test_pipelined_pings);
     test_add("/boot/second-vm-is-refused", NULL, test_second_vm_is_refused);
