@@ -264,13 +264,16 @@ static void append_path(GString *path, const Frame *frame)
         g_string_append_printf(path, "%s%s", path->len > 0 ? "." : "", frame->key);
 }
 
-/* Takes the key. Of a duplicate the path is noted, with a bound: paths can be long. */
+/* Takes the key. Of a duplicate the path is noted, with a bound: paths can be long. Comments may
+ * repeat, as they do in layout files of 2018. */
 static void note_key(Scanner *scanner, char *key)
 {
+    static const char *const comments[] = {"comment", "__comment", NULL};
     Frame *frame = &scanner->frames[scanner->depth - 1];
     gboolean is_new = g_hash_table_replace(frame->keys, key, key);
     frame->key = key;
-    if (is_new || scanner->duplicates->len >= scanner->max_duplicates)
+    if (is_new || g_strv_contains(comments, key) ||
+        scanner->duplicates->len >= scanner->max_duplicates)
         return;
     GString *path = g_string_new(NULL);
     for (guint i = 0; i < scanner->depth; i++)

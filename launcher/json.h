@@ -15,7 +15,7 @@ G_BEGIN_DECLS
  * @text: (array length=size): what a file or a peer says; may hold anything
  * @size: in bytes
  * @duplicates: (nullable) (element-type utf8): where the JSON paths of members that stand twice in
- *   one object are appended
+ *   one object are appended, those named `comment` or `__comment` apart
  * @error: %CVD_ERROR_INVALID: too long, too deep, empty, not UTF-8, or not JSON, with line and
  *   column
  *

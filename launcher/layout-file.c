@@ -319,6 +319,19 @@ static CvdLayout *apply_rules(const CvdLayoutFile *file, const CvdLayoutSpec *sp
     return layout;
 }
 
+/* By its unknown keys; the file of the Python prototype has some in every region. */
+static gboolean is_prototype(GHashTable *broken)
+{
+    GHashTableIter iter;
+    gpointer path;
+
+    g_hash_table_iter_init(&iter, broken);
+    while (g_hash_table_contains(broken, "qemu") && g_hash_table_iter_next(&iter, &path, NULL))
+        if (g_str_has_suffix(path, ".num_nodes") || g_str_has_suffix(path, ".offset"))
+            return TRUE;
+    return FALSE;
+}
+
 CvdLayoutFile *cvd_layout_file_parse(const CvdPlace *place, JsonNode *root)
 {
     g_autoptr(GHashTable) broken = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -334,6 +347,13 @@ CvdLayoutFile *cvd_layout_file_parse(const CvdPlace *place, JsonNode *root)
     g_autoptr(CvdLayoutFile) file = g_memdup2(&draft.file, sizeof(CvdLayoutFile));
     if (place->reader->problems->len == n_before)
         return g_steal_pointer(&file);
+    if (is_prototype(broken)) {
+        g_ptr_array_set_size(place->reader->problems, (gint)n_before);
+        cvd_place_problem(place,
+                          "a file of the Python prototype (qemu, num_nodes, offset), which is "
+                          "another format; cvd-launch(1) describes this one");
+        return NULL;
+    }
     cvd_layout_unref(apply_rules(file, file->spec, place, &draft));
     return NULL;
 }

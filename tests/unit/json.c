@@ -165,6 +165,19 @@ static void test_duplicates(void)
     g_assert_cmpstr(duplicates->pdata[1], ==, "a");
 }
 
+static void test_comments_repeat(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GPtrArray) duplicates = g_ptr_array_new_with_free_func(g_free);
+    static const char text[] = "{\"comment\": 1, \"a\": {\"__comment\": [1], \"__comment\": {},"
+                               " \"b\": 1}, \"comment\": \"x\", \"comments\": 1, \"comments\": 2}";
+    g_autoptr(JsonNode) root = cvd_json_parse(text, sizeof text - 1, duplicates, &error);
+    g_assert_no_error(error);
+    g_assert_nonnull(root);
+    g_assert_cmpuint(duplicates->len, ==, 1);
+    g_assert_cmpstr(duplicates->pdata[0], ==, "comments");
+}
+
 static void test_duplicates_limit(void)
 {
     g_autoptr(GError) error = NULL;
@@ -298,6 +311,7 @@ int main(int argc, char **argv)
     g_test_add_func("/json/size-limit", test_size_limit);
     g_test_add_func("/json/nul-bytes", test_nul_bytes);
     g_test_add_func("/json/duplicates", test_duplicates);
+    g_test_add_func("/json/comments-repeat", test_comments_repeat);
     g_test_add_func("/json/duplicates-limit", test_duplicates_limit);
     g_test_add_func("/json/every-prefix", test_every_prefix);
     add_file_test("/json/load/file", test_load_file);

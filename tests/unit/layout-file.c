@@ -241,6 +241,11 @@ static const struct {
      "num_nodes_lg2"},
     {"python-prototype-offset", ONE("\"offset\": 4096"),
      "vsoc_device_regions[0].offset: ", "unknown key", "region_begin_offset"},
+    {"python-prototype",
+     "{\"qemu\": {}, \"vsoc_device_regions\": [{\"device_name\": \"a\", \"offset\": 4096,"
+     " \"guest_to_host_signal_table\": {\"num_nodes\": 4}},"
+     " {\"device_name\": \"b\", \"offset\": 8192, \"size\": 5}]}",
+     "", "of the Python prototype", "another format"},
 };
 
 static void test_bad_file(gconstpointer data)
