@@ -51,8 +51,12 @@ typedef struct {
 /** cvd_launch_handle: takes a step of the lifecycle and carries it out */
 void cvd_launch_handle(CvdLaunch *launch, CvdEvent event);
 
-/** cvd_launch_handle_status: the same with %CVD_EVENT_STATUS; @status: reply to `query-status` */
-void cvd_launch_handle_status(CvdLaunch *launch, JsonNode *status);
+/**
+ * cvd_launch_handle_status:
+ * @event: one that comes with QEMU's run state
+ * @status: the reply to `query-status`
+ */
+void cvd_launch_handle_status(CvdLaunch *launch, CvdEvent event, JsonNode *status);
 
 /** cvd_launch_set_fault: @text: (nullable): what QEMU said of a fault that may follow */
 void cvd_launch_set_fault(CvdLaunch *launch, const char *text);

@@ -23,7 +23,7 @@
 static void on_settled(JsonNode *result, const GError *error, gpointer data)
 {
     if (error == NULL)
-        cvd_launch_handle(data, CVD_EVENT_HANDED_OVER);
+        cvd_launch_handle_status(data, CVD_EVENT_HANDED_OVER, result);
 }
 
 static void look(CvdLaunch *launch);
@@ -55,24 +55,13 @@ static void look(CvdLaunch *launch)
         look_later(launch);
 }
 
-static void on_status(JsonNode *result, const GError *error, gpointer data)
-{
-    CvdLaunch *launch = data;
-
-    if (error != NULL)
-        return; /* QMP's `closed` follows */
-    cvd_launch_handle_status(launch, result);
-    if (launch->lifecycle.ladder.state == CVD_LADDER_LOADING)
-        look(launch);
-}
-
 void cvd_launch_hand_over(CvdLaunch *launch)
 {
     if (!launch->is_all_sent || !launch->lifecycle.has_answered ||
         launch->lifecycle.ladder.state != CVD_LADDER_LOADING)
         return;
     launch->look_ms = FIRST_LOOK_MS;
-    cvd_qmp_execute(cvd_vm_get_qmp(launch->vm), "query-status", NULL, on_status, launch);
+    look(launch);
 }
 
 /* ---- Events ---- */

@@ -47,7 +47,7 @@ static void on_command(JsonNode *result, const GError *error, gpointer data)
 static void on_status(JsonNode *result, const GError *error, gpointer data)
 {
     if (error == NULL)
-        cvd_launch_handle_status(data, result);
+        cvd_launch_handle_status(data, CVD_EVENT_STATUS, result);
     else
         on_command(result, error, data);
 }
@@ -353,14 +353,14 @@ void cvd_launch_handle(CvdLaunch *launch, CvdEvent event)
     handle(launch, (Input){.event = event});
 }
 
-void cvd_launch_handle_status(CvdLaunch *launch, JsonNode *status)
+void cvd_launch_handle_status(CvdLaunch *launch, CvdEvent event, JsonNode *status)
 {
     const char *name = NULL;
 
     if (JSON_NODE_HOLDS_OBJECT(status))
         name = json_object_get_string_member_with_default(json_node_get_object(status), "status",
                                                           NULL);
-    handle(launch, (Input){.event = CVD_EVENT_STATUS, .run_state = cvd_run_state_parse(name)});
+    handle(launch, (Input){.event = event, .run_state = cvd_run_state_parse(name)});
 }
 
 static void on_signal(gpointer data)

@@ -55,8 +55,6 @@ static void runs(CvdGuest *guest)
 /* What `query-status` says tells who stopped the guest when STOP came: QEMU itself, or somebody. */
 static void take_status(CvdGuest *guest, CvdRunState state)
 {
-    if (guest->command == CVD_COMMAND_STATUS)
-        guest->command = CVD_COMMAND_NONE;
     guest->state = state;
     if (state == CVD_RUN_RUNNING) {
         runs(guest);
@@ -105,8 +103,11 @@ static void command_done(CvdGuest *guest)
         guest->holds |= CVD_HOLD_OUTSIDE; /* until RESUME or the run state says otherwise */
         guest->must_ask = TRUE;
     }
-    if (guest->command == CVD_COMMAND_STOP && guest->state == CVD_RUN_RUNNING)
-        guest->state = CVD_RUN_STOPPED;
+    if (guest->command == CVD_COMMAND_STOP) {
+        if (guest->state == CVD_RUN_RUNNING)
+            guest->state = CVD_RUN_STOPPED;
+        guest->must_ask = TRUE; /* QEMU may have stopped it by itself at that moment */
+    }
     guest->command = CVD_COMMAND_NONE;
 }
 
@@ -129,9 +130,11 @@ static guint take(CvdGuest *guest, CvdGuestInput input, CvdRunState state, gint6
     switch (input) {
     case CVD_GUEST_HANDED_OVER:
         guest->holds &= ~(guint)CVD_HOLD_START;
-        guest->must_ask = guest->state == CVD_RUN_UNKNOWN;
+        take_status(guest, state);
         return 0;
     case CVD_GUEST_STATUS:
+        if (guest->command == CVD_COMMAND_STATUS)
+            guest->command = CVD_COMMAND_NONE;
         take_status(guest, state);
         return 0;
     case CVD_GUEST_VM_STOPPED:

@@ -50,8 +50,8 @@ typedef enum {
 } CvdGuestCommand;
 
 typedef enum {
-    CVD_GUEST_HANDED_OVER,  /* QEMU has read the whole hand-over */
-    CVD_GUEST_STATUS,       /* the reply to `query-status`, or a run state known otherwise */
+    CVD_GUEST_HANDED_OVER,  /* QEMU has read the whole hand-over, and is in that run state */
+    CVD_GUEST_STATUS,       /* the reply to our `query-status` */
     CVD_GUEST_VM_STOPPED,   /* QMP's STOP */
     CVD_GUEST_VM_RESUMED,   /* QMP's RESUME */
     CVD_GUEST_VM_SUSPENDED, /* QMP's SUSPEND */
@@ -108,7 +108,7 @@ CvdGuest cvd_guest_start(gboolean is_paused, gboolean wants_bus_master);
 
 /**
  * cvd_guest_step:
- * @state: with %CVD_GUEST_STATUS, else ignored
+ * @state: with %CVD_GUEST_HANDED_OVER and %CVD_GUEST_STATUS, else ignored
  * @may_send: whether commands make sense: not while QEMU is on its way out
  * @now_us: the monotonic time, microseconds
  *

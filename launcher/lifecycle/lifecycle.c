@@ -27,7 +27,7 @@ CvdState cvd_lifecycle_get_state(const CvdLifecycle *lifecycle)
                    : CVD_STATE_STOPPING;
     if (!lifecycle->is_ready)
         return CVD_STATE_STARTING;
-    if (guest->holds & CVD_HOLD_FAULT)
+    if ((guest->holds & CVD_HOLD_FAULT) || cvd_run_state_is_fault(guest->state))
         return CVD_STATE_FAULTED;
     if (guest->state == CVD_RUN_SUSPENDED)
         return CVD_STATE_SUSPENDED;

@@ -27,8 +27,8 @@ typedef enum {
 typedef enum {
     CVD_EVENT_STARTED,           /* QEMU is about to be spawned, for the first time or again */
     CVD_EVENT_QMP_READY,         /* QMP greeted and took `qmp_capabilities` */
-    CVD_EVENT_HANDED_OVER,       /* QEMU has read the whole hand-over */
-    CVD_EVENT_STATUS,            /* QEMU's run state is known: the reply to `query-status` */
+    CVD_EVENT_HANDED_OVER,       /* QEMU has read the whole hand-over, and told its run state */
+    CVD_EVENT_STATUS,            /* the reply to %CVD_COMMAND_STATUS: QEMU's run state */
     CVD_EVENT_COMMAND_DONE,      /* the guest's command under way succeeded */
     CVD_EVENT_COMMAND_FAILED,    /* it was refused */
     CVD_EVENT_VM_STOPPED,        /* QMP's STOP */
@@ -112,7 +112,7 @@ typedef struct {
 /**
  * cvd_lifecycle_step:
  * @event: what happened; the first is CVD_EVENT_STARTED
- * @run_state: with CVD_EVENT_STATUS, else ignored
+ * @run_state: with CVD_EVENT_HANDED_OVER and CVD_EVENT_STATUS, else ignored
  * @now_us: the monotonic time, microseconds
  *
  * Pure.

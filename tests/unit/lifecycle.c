@@ -14,11 +14,9 @@
 #define MS 1000
 #define S  G_USEC_PER_SEC
 
-#define LOADED                                                                                     \
-    "qmp-ready starting hand-over;"                                                                \
-    "status:prelaunch starting -;"
+#define LOADED "qmp-ready starting hand-over;"
 #define UP                                                                                         \
-    LOADED "handed-over starting cont;"                                                            \
+    LOADED "handed-over:prelaunch starting cont;"                                                  \
            "RESUME starting -;"                                                                    \
            "done running ready;"
 /* From the timer that starts the next VM on. */
@@ -47,7 +45,7 @@ static const Story stories[] = {
     /* Start */
     {"start", UP, {0}},
     {"start-paused-then-a-debugger-continues",
-     LOADED "handed-over paused ready;"
+     LOADED "handed-over:prelaunch paused ready;"
             "RESUME running -;"
             "STOP paused query-status;"
             "status:paused paused -;",
@@ -61,8 +59,7 @@ static const Story stories[] = {
     {"start-hangs-after-the-greeting", LOADED "due:30000 stopping term; exited stopped end;", {0}},
     {"start-of-an-incoming-migration", /* `cont` would only be remembered by QEMU */
      "qmp-ready starting hand-over;"
-     "status:inmigrate starting -;"
-     "handed-over paused ready;"
+     "handed-over:inmigrate paused ready;"
      "resume paused query-status;"
      "status:paused running cont;"
      "RESUME running -;"
@@ -76,17 +73,19 @@ static const Story stories[] = {
         "status:postmigrate paused -;",
      {0}},
     {"bus-master-before-the-first-cont",
-     LOADED "handed-over starting bus-master;"
+     LOADED "handed-over:prelaunch starting bus-master;"
             "done starting cont;"
             "RESUME starting -;"
             "done running ready;",
      {.wants_bus_master = TRUE}},
     {"bus-master-is-refused",
-     LOADED "handed-over starting bus-master;"
+     LOADED "handed-over:prelaunch starting bus-master;"
             "refused stopping quit;"
             "exited stopped end;",
      {.wants_bus_master = TRUE}},
-    {"first-cont-is-refused", LOADED "handed-over starting cont; refused stopping quit;", {0}},
+    {"first-cont-is-refused",
+     LOADED "handed-over:prelaunch starting cont; refused stopping quit;",
+     {0}},
     {"qemu-exits-at-once", "closed stopping -; closed stopping -; exited stopped end;", {0}},
     {"first-start-is-not-repeated", "exited stopped end;", {RESTARTS, PANICS, REBOOTS}},
 
@@ -94,53 +93,54 @@ static const Story stories[] = {
     {"pause-and-resume",
      UP "pause running stop;"
         "STOP paused -;"
-        "done paused -;"
+        "done paused query-status; status:paused paused -;"
         "resume running cont;"
         "RESUME running -;"
         "done running -;",
      {0}},
     {"pause-before-the-first-cont",
-     "pause starting -;" LOADED "handed-over paused ready;"
+     "pause starting -;" LOADED "handed-over:prelaunch paused ready;"
      "resume running cont;",
      {0}},
     {"pause-while-cont-is-under-way",
-     LOADED "handed-over starting cont;"
+     LOADED "handed-over:prelaunch starting cont;"
             "pause starting -;"
             "RESUME starting -;"
             "done starting stop;"
             "STOP starting -;"
-            "done paused ready;",
+            "done starting query-status; status:paused paused ready;",
      {0}},
     {"pause-and-resume-at-once",
      UP "pause running stop;"
         "resume running -;"
         "STOP running -;"
-        "done running cont;",
+        "done running query-status; status:paused running cont;",
      {0}},
     {"pause-in-a-sleep-holds-after-it",
      UP "SUSPEND suspended -;"
         "pause suspended -;"
         "WAKEUP running stop;"
         "STOP paused -;"
-        "done paused -;",
+        "done paused query-status; status:paused paused -;",
      {0}},
     {"somebody-else-stops-it",
      UP "STOP paused query-status; status:paused paused -; RESUME running -;",
      {0}},
     {"somebody-resumes-a-pause",
-     UP "pause running stop; STOP paused -; done paused -; RESUME running -;",
+     UP "pause running stop; STOP paused -; done paused query-status; status:paused paused -; "
+        "RESUME running -;",
      {0}},
     {"disk-full-and-then-not",
      UP "STOP paused query-status;"
         "status:io-error faulted -;"
-        "resume running cont;"
+        "resume faulted cont;"
         "RESUME running -;"
         "done running -;",
      {0}},
     {"disk-full-still",
      UP "STOP paused query-status;"
         "status:io-error faulted -;"
-        "resume running cont;"
+        "resume faulted cont;"
         "RESUME running -;"
         "STOP paused -;"
         "done paused query-status;"
@@ -166,26 +166,26 @@ static const Story stories[] = {
     {"reset-with-seabios-second-one",
      UP "RESET running stop;"
         "STOP running -;"
-        "done running clear,hold,cont;"
+        "done running query-status; status:paused running clear,hold,cont;"
         "RESUME running -;"
         "done running -;"
         "RESET running stop;"
         "STOP running -;"
-        "done running clear,cont;"
+        "done running query-status; status:paused running clear,cont;"
         "RESUME running -;"
         "done running -;"
         "due:100 running admit;"
         "RESET running stop;"
-        "done running clear,hold,cont;",
+        "done running query-status; status:paused running clear,hold,cont;",
      {0}},
     {"reset-while-resuming-after-a-reset",
      UP "RESET running stop;"
-        "done running clear,hold,cont;"
+        "done running query-status; status:paused running clear,hold,cont;"
         "RESET running -;"
         "RESUME running -;"
         "done running stop;"
         "STOP running -;"
-        "done running clear,cont;"
+        "done running query-status; status:paused running clear,cont;"
         "RESUME running -;"
         "done running -;"
         "due:100 running admit;",
@@ -193,7 +193,7 @@ static const Story stories[] = {
     {"reset-of-a-paused-vm-leaves-it-paused",
      UP "pause running stop;"
         "STOP paused -;"
-        "done paused -;"
+        "done paused query-status; status:paused paused -;"
         "RESET paused clear,hold;"
         "resume running cont;"
         "RESUME running -;"
@@ -204,7 +204,7 @@ static const Story stories[] = {
      UP "RESET running stop;"
         "pause running -;"
         "STOP paused -;"
-        "done paused clear,hold;",
+        "done paused query-status; status:paused paused clear,hold;",
      {0}},
     {"reset-of-a-sleeping-guest-runs-it",
      UP "SUSPEND suspended -; RESET running clear,hold,cont;",
@@ -215,24 +215,24 @@ static const Story stories[] = {
         "RESET running clear,hold,cont;",
      {0}},
     {"reset-sets-the-bus-master-bit-again",
-     LOADED "handed-over starting bus-master;"
+     LOADED "handed-over:prelaunch starting bus-master;"
             "done starting cont;"
             "RESUME starting -;"
             "done running ready;"
             "RESET running stop;"
             "STOP running -;"
-            "done running clear,hold,bus-master;"
+            "done running query-status; status:paused running clear,hold,bus-master;"
             "RESET running -;"
             "done running clear,bus-master;"
             "done running cont;",
      {.wants_bus_master = TRUE}},
     {"reset-before-the-first-cont-is-answered",
-     LOADED "handed-over starting cont;"
+     LOADED "handed-over:prelaunch starting cont;"
             "RESUME starting -;"
             "RESET starting -;"
             "done starting stop;"
             "STOP starting -;"
-            "done starting clear,hold,cont;"
+            "done starting query-status; status:paused starting clear,hold,cont;"
             "RESUME starting -;"
             "done running ready;",
      {0}},
@@ -244,7 +244,9 @@ static const Story stories[] = {
      "stop stopping -;"
      "exited stopped end;",
      {0}},
-    {"ctrl-c-during-the-hand-over", LOADED "stop stopping term; handed-over stopping -;", {0}},
+    {"ctrl-c-during-the-hand-over",
+     LOADED "stop stopping term; handed-over:prelaunch stopping -;",
+     {0}},
     {"ctrl-c-powers-down",
      UP "stop stopping press;"
         "SHUTDOWN:guest-shutdown stopping -;"
@@ -268,12 +270,12 @@ static const Story stories[] = {
      UP "stop stopping quit; SHUTDOWN:host-qmp-quit stopping -; exited stopped end;",
      {.stop = CVD_STOP_QUIT}},
     {"stop-of-one-that-never-ran",
-     LOADED "handed-over paused ready; stop stopping quit;",
+     LOADED "handed-over:prelaunch paused ready; stop stopping quit;",
      {.start_paused = TRUE}},
     {"stop-of-a-paused-guest-resumes-it",
      UP "pause running stop;"
         "STOP paused -;"
-        "done paused -;"
+        "done paused query-status; status:paused paused -;"
         "stop stopping cont,press;"
         "RESUME stopping press;",
      {0}},
@@ -297,7 +299,7 @@ static const Story stories[] = {
      UP "stop stopping press;"
         "RESET stopping stop;"
         "STOP stopping -;"
-        "done stopping clear,hold,cont;"
+        "done stopping query-status; status:paused stopping clear,hold,cont;"
         "RESUME stopping press;"
         "done stopping -;"
         "due:100 stopping admit;"
@@ -342,7 +344,7 @@ static const Story stories[] = {
     {"crash-after-a-reset-lets-clients-in",
      UP "RESET running stop;"
         "STOP running -;"
-        "done running clear,hold,cont;"
+        "done running query-status; status:paused running clear,hold,cont;"
         "exited restarting report,renew,admit;",
      {RESTARTS}},
     {"panic", UP "SHUTDOWN:guest-panic restarting -; exited restarting report,renew;", {PANICS}},
@@ -536,7 +538,9 @@ static const struct {
     CvdAnswer answer;
 } answers[] = {
     {"pause-sent", CVD_CONTROL_PAUSE, UP "pause running stop; STOP paused -;", PENDING},
-    {"paused", CVD_CONTROL_PAUSE, UP "pause running stop; STOP paused -; done paused -;", DONE},
+    {"paused", CVD_CONTROL_PAUSE,
+     UP "pause running stop; STOP paused -; done paused query-status; status:paused paused -;",
+     DONE},
     {"pause-in-a-sleep", CVD_CONTROL_PAUSE, UP "SUSPEND suspended -; pause suspended -;", DONE},
     {"pause-undone", CVD_CONTROL_PAUSE, UP "pause running stop; resume running -;", FAILED},
     {"pause-too-late", CVD_CONTROL_PAUSE, UP "pause running stop; closed stopping -;", FAILED},
@@ -547,15 +551,19 @@ static const struct {
      FAILED},
     {"reset-sent", CVD_CONTROL_RESET, UP, PENDING},
     {"reset-runs", CVD_CONTROL_RESET,
-     UP "RESET running stop; STOP running -; done running clear,hold,cont; RESUME running -; "
+     UP "RESET running stop; STOP running -; done running query-status; status:paused running "
+        "clear,hold,cont; RESUME running -; "
         "done running -;",
      PENDING},
     {"reset", CVD_CONTROL_RESET,
-     UP "RESET running stop; STOP running -; done running clear,hold,cont; RESUME running -; "
+     UP "RESET running stop; STOP running -; done running query-status; status:paused running "
+        "clear,hold,cont; RESUME running -; "
         "done running -; due:100 running admit;",
      DONE},
     {"reset-of-a-paused-one", CVD_CONTROL_RESET,
-     UP "pause running stop; STOP paused -; done paused -; RESET paused clear,hold;", DONE},
+     UP "pause running stop; STOP paused -; done paused query-status; status:paused paused -; "
+        "RESET paused clear,hold;",
+     DONE},
     {"reset-is-its-end", CVD_CONTROL_RESET, UP "SHUTDOWN:host-qmp-system-reset stopping -;", DONE},
     {"reset-and-then-a-crash", CVD_CONTROL_RESET, UP "RESET running stop; closed stopping -;",
      FAILED},
@@ -604,11 +612,11 @@ static const struct {
     const char *reason;
 } reasons[] = {
     {UP, FALSE, NULL, ""},
-    {LOADED "handed-over paused ready;", TRUE, NULL, "started with --paused"},
+    {LOADED "handed-over:prelaunch paused ready;", TRUE, NULL, "started with --paused"},
     {UP "pause running stop; STOP paused -;", FALSE, NULL, "a pause was asked for"},
     {UP "STOP paused query-status;", FALSE, NULL, "somebody else stopped it over QMP"},
-    {"qmp-ready starting hand-over; status:inmigrate starting -; handed-over paused ready;", FALSE,
-     NULL, "it waits for an incoming migration"},
+    {"qmp-ready starting hand-over; handed-over:inmigrate paused ready;", FALSE, NULL,
+     "it waits for an incoming migration"},
     {UP "SUSPEND suspended -;", FALSE, NULL, "the guest sleeps"},
     {UP "SUSPEND suspended -; pause suspended -;", FALSE, NULL,
      "the guest sleeps; paused when it wakes up"},
