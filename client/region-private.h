@@ -8,7 +8,7 @@ G_BEGIN_DECLS
 
 /**
  * CvdRegionLink:
- * @window: the whole of it, to read from and to have memory allocated in
+ * @window: the whole of it, for what must not touch memory that is not there
  * @is_closed: atomic: the server has closed @connection
  *
  * What one opening gave. The next one puts another in its place, so a thread that has a reference

@@ -12,6 +12,7 @@
 #include "client/region-private.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -114,13 +115,45 @@ gboolean cvd_region_ring(int doorbell, const char *name, GError **error)
     return FALSE;
 }
 
+static gboolean allocate(const CvdMapping *mapping, int window, const char *name, gsize offset,
+                         gsize size, GError **error)
+{
+    if (size == 0 ||
+        TEMP_FAILURE_RETRY(fallocate(window, FALLOC_FL_KEEP_SIZE, (off_t)(mapping->begin + offset),
+                                     (off_t)size)) == 0 ||
+        errno == EOPNOTSUPP)
+        return TRUE;
+    g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_FAILED,
+                "region '%s': no memory for its %" G_GSIZE_FORMAT " bytes at 0x%" G_GSIZE_MODIFIER
+                "x: %s; is /dev/shm full, or are the huge pages used up?",
+                name, size, offset, g_strerror(errno));
+    return FALSE;
+}
+
+/* From the first byte of the tables and words to the last. */
+static gboolean allocate_tables(const CvdMapping *mapping, int window, const char *name,
+                                GError **error)
+{
+    const CvdSignalTableView *const tables[] = {&mapping->in, &mapping->out};
+    gsize begin = mapping->size, end = 0;
+
+    if (mapping->is_read_only)
+        return TRUE;
+    for (guint i = 0; i < G_N_ELEMENTS(tables); i++) {
+        begin = MIN(begin, MIN(tables[i]->table_offset, tables[i]->word_offset));
+        end = MAX(end, MAX(tables[i]->table_offset + ((gsize)4 << tables[i]->lg2),
+                           (gsize)tables[i]->word_offset + 4));
+    }
+    return allocate(mapping, window, name, begin, end - begin, error);
+}
+
 /* Takes the handshake's result over. After a failure the region is as it was. */
 static gboolean adopt(CvdRegion *region, CvdHandshake *handshake, GError **error)
 {
     CvdHandshakeResult *result = cvd_handshake_get_result(handshake);
     g_autoptr(CvdMapping) mapping = cvd_mapping_new(result->window, region->name, result->begin,
                                                     result->end, region->version, error);
-    if (mapping == NULL)
+    if (mapping == NULL || !allocate_tables(mapping, result->window, region->name, error))
         return FALSE;
     /* An opener's duty: who set the word may have ended before ringing. */
     if (!mapping->is_read_only && cvd_signals_waiting(mapping->base, &mapping->out) &&
@@ -419,27 +452,49 @@ gboolean cvd_region_store(CvdRegion *region, guint offset, guint value, GError *
     return word != NULL;
 }
 
-/* Returns: the place of @size bytes, or %NULL with an error */
-static guint8 *find_bytes(CvdRegion *region, const CvdRegionLink *link, guint offset, gsize size,
-                          GError **error)
+static gboolean check_bytes(CvdRegion *region, const CvdRegionLink *link, guint offset, gsize size,
+                            GError **error)
 {
     CvdMapping *mapping = link->mapping;
 
     if (offset <= mapping->size && size <= mapping->size - offset && mapping->base != NULL)
-        return mapping->base + offset;
+        return TRUE;
     g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_BAD_OFFSET,
                 "region '%s': %" G_GSIZE_FORMAT
                 " bytes at %u are not in it: it has %" G_GSIZE_FORMAT " bytes",
                 region->name != NULL ? region->name : "", size, offset, mapping->size);
-    return NULL;
+    return FALSE;
 }
 
+gboolean cvd_region_allocate(CvdRegion *region, guint offset, gsize size, GError **error)
+{
+    g_autoptr(CvdRegionLink) link = cvd_region_ref_link(region);
+
+    return cvd_region_check_writable(region, link, error) &&
+           check_bytes(region, link, offset, size, error) &&
+           allocate(link->mapping, link->window, region->name, offset, size, error);
+}
+
+/* By a system call, which takes what has no memory for zeros, and does not allocate any. */
 GBytes *cvd_region_read(CvdRegion *region, guint offset, gsize size, GError **error)
 {
     g_autoptr(CvdRegionLink) link = cvd_region_ref_link(region);
-    const guint8 *bytes = find_bytes(region, link, offset, size, error);
+    if (!check_bytes(region, link, offset, size, error))
+        return NULL;
 
-    return bytes != NULL ? g_bytes_new(bytes, size) : NULL;
+    g_autofree guint8 *bytes = g_malloc(size);
+    for (gsize done = 0; done < size;) {
+        gssize n = TEMP_FAILURE_RETRY(pread(link->window, bytes + done, size - done,
+                                            (off_t)(link->mapping->begin + offset + done)));
+        if (n <= 0) {
+            g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_FAILED,
+                        "region '%s': cannot read the window: %s", region->name,
+                        n < 0 ? g_strerror(errno) : "it ends there");
+            return NULL;
+        }
+        done += (gsize)n;
+    }
+    return g_bytes_new_take(g_steal_pointer(&bytes), size);
 }
 
 gboolean cvd_region_write(CvdRegion *region, guint offset, GBytes *bytes, GError **error)
@@ -447,13 +502,14 @@ gboolean cvd_region_write(CvdRegion *region, guint offset, GBytes *bytes, GError
     g_autoptr(CvdRegionLink) link = cvd_region_ref_link(region);
     gsize size;
     const void *data = g_bytes_get_data(bytes, &size);
-    guint8 *place = cvd_region_check_writable(region, link, error)
-                        ? find_bytes(region, link, offset, size, error)
-                        : NULL;
 
-    if (place != NULL && size > 0)
-        memcpy(place, data, size);
-    return place != NULL;
+    if (!cvd_region_check_writable(region, link, error) ||
+        !check_bytes(region, link, offset, size, error) ||
+        !allocate(link->mapping, link->window, region->name, offset, size, error))
+        return FALSE;
+    if (size > 0)
+        memcpy(link->mapping->base + offset, data, size);
+    return TRUE;
 }
 
 /* Whether the guest can be told anything at all. */

@@ -214,6 +214,22 @@ gboolean cvd_region_is_read_only(CvdRegion *region);
 gpointer cvd_region_get_data(CvdRegion *region, gsize *size);
 
 /**
+ * cvd_region_allocate:
+ * @region: a region
+ * @offset: in the region, in bytes
+ * @size: how many bytes
+ * @error: %CVD_REGION_ERROR_BAD_OFFSET: not all of it is in the region; %CVD_REGION_ERROR_FAILED:
+ *   there is not so much memory left; %CVD_REGION_ERROR_READ_ONLY
+ *
+ * Has memory allocated for these bytes, if there is none yet. Without `window.prealloc` a window
+ * has memory where it was touched. Where there is none left, as /dev/shm is full or the huge pages
+ * are used up, touching more of it raises SIGBUS: by cvd_region_load(), cvd_region_store(),
+ * cvd_region_wait_word_full() and the pointer of cvd_region_get_data(). All other calls see to that
+ * themselves.
+ */
+gboolean cvd_region_allocate(CvdRegion *region, guint offset, gsize size, GError **error);
+
+/**
  * cvd_region_load:
  * @region: a region
  * @offset: of a 32-bit word, in the region, a multiple of 4
@@ -242,7 +258,7 @@ gboolean cvd_region_store(CvdRegion *region, guint offset, guint value, GError *
  * @region: a region
  * @offset: in the region, in bytes
  * @size: how many bytes
- * @error: %CVD_REGION_ERROR_BAD_OFFSET: not all of it is in the region
+ * @error: %CVD_REGION_ERROR_BAD_OFFSET: not all of it is in the region; %CVD_REGION_ERROR_FAILED
  *
  * Returns: (transfer full): a copy of the bytes as they were, in no particular order
  */
@@ -253,7 +269,7 @@ GBytes *cvd_region_read(CvdRegion *region, guint offset, gsize size, GError **er
  * @region: a region
  * @offset: in the region, in bytes
  * @bytes: what to write
- * @error: %CVD_REGION_ERROR_BAD_OFFSET: not all of it fits into the region
+ * @error: as for cvd_region_allocate()
  */
 gboolean cvd_region_write(CvdRegion *region, guint offset, GBytes *bytes, GError **error);
 

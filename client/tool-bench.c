@@ -96,6 +96,8 @@ static gboolean time_copies(Bench *bench, gboolean is_write, double *mib_s, GErr
     gsize chunk = MIN(size, MAX_CHUNK), at = 0;
     if (chunk == 0)
         return TRUE;
+    if (!cvd_region_allocate(bench->region, cvd_region_get_data_offset(bench->region), size, error))
+        return FALSE;
     g_autofree guint8 *buffer = g_malloc(chunk);
     guint64 n_bytes = 0, copying_ns = 0;
     guint64 start = cvd_monotonic_ns(), now = start;

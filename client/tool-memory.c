@@ -180,7 +180,8 @@ static gboolean parse_words(char **texts, GArray *words, GError **error)
 static gboolean write_words(CvdRegion *region, guint offset, GArray *words, GError **error)
 {
     if (!cvd_tool_check_word(region, offset, error) ||
-        !check_write(region, offset, 4 * (guint64)words->len, error))
+        !check_write(region, offset, 4 * (guint64)words->len, error) ||
+        !cvd_region_allocate(region, offset, 4 * (gsize)words->len, error))
         return FALSE;
     for (guint i = 0; i < words->len; i++)
         if (!cvd_region_store(region, offset + 4 * i, g_array_index(words, guint32, i), error))

@@ -48,7 +48,7 @@ gboolean cvd_pinger_init(CvdPinger *pinger, CvdRegion *region, guint offset, GEr
     if (!check_place(region, offset, error))
         return FALSE;
     guint saved[2];
-    if (!take_signals(region, error))
+    if (!take_signals(region, error) || !cvd_region_allocate(region, offset, PAIR_SIZE, error))
         return FALSE;
     if (!cvd_region_load(region, offset, &saved[0], error) ||
         !cvd_region_load(region, offset + 4, &saved[1], error))

@@ -46,9 +46,10 @@ static gboolean print_signals(CvdTool *tool, CvdRegion *region, GArray *offsets,
         return cvd_tool_print(error, "interrupt\n");
     for (guint i = 0; i < offsets->len; i++) {
         guint offset = g_array_index(offsets, guint32, i);
-        guint value;
-        if (!cvd_region_load(region, offset, &value, error))
+        g_autoptr(GBytes) word = cvd_region_read(region, offset, sizeof(guint32), error);
+        if (!word)
             return FALSE;
+        guint32 value = *(const guint32 *)g_bytes_get_data(word, NULL);
         if (!tool->json && !cvd_tool_print(error, "signal 0x%08x, word 0x%08x\n", offset, value))
             return FALSE;
         json_builder_begin_object(builder);

@@ -22,8 +22,8 @@
  * every region of that vector that has nothing signalled. So no ping goes unanswered, and a ring
  * too many is, as everywhere in this protocol, a hint to look again and no more.
  *
- * Where it cannot serve it says so in a line that begins with `bad processor`, `bad device` or `bad
- * layout`, and waits for the power button.
+ * Where it cannot serve it says so in a line that begins with `bad device` or `bad layout`, and
+ * waits for the power button; with `bad processor` (boot.S) it stops.
  *
  * The word `no-bus-master` on the kernel command line leaves the device's bus-master bit as it is.
  * What is typed on the console, or stands on the command line, makes it misbehave: `panic`, `hang`,

@@ -15,6 +15,7 @@
 #include <pty.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -996,6 +997,52 @@ static void test_many_regions(gconstpointer data)
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 
+static void mount_small_shm(gconstpointer data)
+{
+    test_enter_mount_namespace();
+    if (mount("tmpfs", "/dev/shm", "tmpfs", 0, "size=64k,mode=1777") < 0)
+        _exit(124);
+}
+
+/* A window in a /dev/shm that has no room for all of it: an error, and never a SIGBUS. */
+static void test_full_shm(gconstpointer data)
+{
+    static const char *const arguments[] = {"--serve-only",
+                                            "--set",
+                                            "window.backing=posix-shm",
+                                            "--set",
+                                            "window.path=/dev/shm/window",
+                                            "--set",
+                                            "window.prealloc=false",
+                                            NULL};
+    if (!test_may_mount()) {
+        test_skip("needs the right to mount in a namespace");
+        return;
+    }
+    g_autoptr(TestSandbox) s = test_sandbox_new();
+    g_autofree char *file = test_sandbox_path(s, "dump");
+    g_autoptr(TestProcess) launcher = test_launch_with(s, NAME, arguments, mount_small_shm, NULL);
+    test_process_wait_err(launcher, ": serving without a VM", 1);
+    g_free(run_tool(s, "dump", "framebuffer", file, NULL));
+    fail_tool(s, 1, "No space left", "restore", "framebuffer", file, NULL);
+    /* As far as it goes. */
+    g_autoptr(TestProcess) fill =
+        shell(s, "i=4096; while \"$1\" write framebuffer $i 1 2>/dev/null; "
+                 "do i=$((i + 4096)); done; test $i -gt 4096");
+    g_free(finish_tool(fill));
+    fail_tool(s, 1, "No space left", "write", "framebuffer", "0x100000", "1", NULL);
+    fail_tool(s, 1, "No space left", "ping", "framebuffer", NULL);
+    fail_tool(s, 1, "No space left", "bench", "framebuffer", NULL);
+    fail_tool(s, 1, "No space left", "wait", "misc", NULL); /* its signal tables */
+    g_autofree char *there = run_tool(s, "read", "framebuffer", "4096", "4", "--raw", NULL);
+    g_assert_cmpstr(there, ==, "\001");
+    g_free(run_tool(s, "dump", "framebuffer", file, NULL));
+    test_process_signal(launcher, SIGTERM);
+    test_launcher_assert_exit(launcher, 0);
+    g_unlink(file);
+    test_sandbox_assert_clean(s, TEST_NOTHING_LEFT);
+}
+
 /* The real thing: right after the start, while the guest may still be booting. */
 static void test_qemu(gconstpointer data)
 {
@@ -1058,6 +1105,7 @@ int main(int argc, char **argv)
     test_add("/client-tool/two-instances", NULL, test_two_instances);
     test_add("/client-tool/closed-pipe", NULL, test_closed_pipe);
     test_add("/client-tool/many-regions", NULL, test_many_regions);
+    test_add("/client-tool/full-shm", NULL, test_full_shm);
     test_add("/client-tool/qemu", NULL, test_qemu);
     return g_test_run();
 }

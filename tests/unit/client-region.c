@@ -330,6 +330,11 @@ static void test_bytes(Fixture *fixture, gconstpointer data)
     assert_fails(cvd_region_read(region, 1, G_MAXSIZE, why), CVD_REGION_ERROR_BAD_OFFSET);
     g_autoptr(GBytes) end = cvd_region_read(region, SIZE, 0, NULL);
     g_assert_cmpuint(g_bytes_get_size(end), ==, 0);
+
+    g_assert_true(cvd_region_allocate(region, 0, SIZE, NULL));
+    g_assert_true(cvd_region_allocate(region, SIZE, 0, NULL));
+    assert_fails(cvd_region_allocate(region, 1, SIZE, why), CVD_REGION_ERROR_BAD_OFFSET);
+    assert_fails(cvd_region_allocate(region, SIZE, 1, why), CVD_REGION_ERROR_BAD_OFFSET);
 }
 
 static void test_signal(Fixture *fixture, gconstpointer data)
@@ -852,6 +857,7 @@ static void test_never_opened(Fixture *fixture, gconstpointer data)
     g_assert_cmpuint(size, ==, 0);
     assert_fails(cvd_region_load(region, 0, &value, why), CVD_REGION_ERROR_BAD_OFFSET);
     assert_fails(cvd_region_read(region, 0, 1, why), CVD_REGION_ERROR_BAD_OFFSET);
+    assert_fails(cvd_region_allocate(region, 0, 1, why), CVD_REGION_ERROR_BAD_OFFSET);
     assert_fails(cvd_region_signal(region, 4, why), CVD_REGION_ERROR_CLOSED);
     assert_wait_fails(region, 0, CVD_REGION_ERROR, CVD_REGION_ERROR_CLOSED);
     cvd_region_start(region);
