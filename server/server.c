@@ -373,7 +373,7 @@ CvdServer *cvd_server_new(CvdLayout *layout, const CvdServerOptions *options)
     own->vm_socket = g_strdup(options->vm_socket);
     own->client_socket = g_strdup(options->client_socket);
     own->legacy_socket = g_strdup(options->legacy_socket);
-    own->lock_dir = g_strdup(options->lock_dir);
+    own->lock_dir = own->window.lock_dir = g_strdup(options->lock_dir);
     own->access = options->access != NULL ? cvd_access_rules_ref(options->access)
                                           : cvd_access_rules_new_default();
     own->version_reply =

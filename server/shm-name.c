@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A named window is claimed with flock, through a descriptor of it that is opened for that alone
- * and never given away. The lock belongs to the open file description: on the window's own
- * descriptor, which QEMU and the clients share, it would outlive a launcher that was killed and
- * make its leftover look alive. A record lock (F_SETLK) would belong to the process, but go as soon
- * as that closes any descriptor of the window: one that a client passed back, say. Who holds the
- * lock is read from /proc/locks.
+ * A named window is claimed by the lock of its path, which nobody else can open, and whose content
+ * says which file was made for it. Where there is no such lock or record, as another environment
+ * may put them elsewhere, flock says whether somebody has the window, though any client could hold
+ * that lock. It is taken through a descriptor of it that is opened for that alone and never given
+ * away. The lock belongs to the open file description: on the window's own descriptor, which QEMU
+ * and the clients share, it would outlive a launcher that was killed and make its leftover look
+ * alive. A record lock (F_SETLK) would belong to the process, but go as soon as that closes any
+ * descriptor of the window: one that a client passed back, say. Who holds the lock is read from
+ * /proc/locks.
  *
  * Names change hands only by those who hold the lock of the inode that the name stands for: who
  * finds a leftover locks it, looks again whether the name still means it, and unlinks it then. The
@@ -15,6 +18,8 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/lock-file.h"
+#include "base/vsoc-abi.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,6 +37,7 @@ struct CvdShmName {
     char *path;
     dev_t device;
     ino_t inode;
+    CvdPathLock *lock; /* (nullable) */
     int lock_fd;
     gboolean is_linked;
 };
@@ -87,12 +93,59 @@ static gboolean check_is_ours(const char *path, const struct stat *st, GError **
     return TRUE;
 }
 
+/* What tells a file from all others, also from one that gets its inode number later. */
+static char *make_note(int fd)
+{
+    struct statx stx;
+
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &stx) < 0)
+        return g_strdup("-");
+    gint64 birth = (stx.stx_mask & STATX_BTIME) != 0 ? stx.stx_btime.tv_sec : 0;
+    return g_strdup_printf("%x:%x:%" G_GUINT64_FORMAT ":%" G_GINT64_FORMAT, stx.stx_dev_major,
+                           stx.stx_dev_minor, (guint64)stx.stx_ino, birth);
+}
+
+static gboolean is_recorded(const CvdShmName *name, int fd)
+{
+    g_autofree char *note = make_note(fd);
+
+    return name->lock != NULL && cvd_path_lock_had_note(name->lock, note);
+}
+
+static gboolean begins_as_window(int fd, const struct stat *st)
+{
+    struct vsoc_shm_layout_descriptor header;
+
+    return pread(fd, &header, sizeof header, 0) == sizeof header &&
+           GUINT16_FROM_LE(header.major_version) == VSOC_LAYOUT_MAJOR_VERSION &&
+           GUINT16_FROM_LE(header.minor_version) == VSOC_LAYOUT_MINOR_VERSION &&
+           GUINT32_FROM_LE(header.size) == (guint64)st->st_size && header.region_count != 0;
+}
+
+static gboolean lock_window(const char *path, int fd, const struct stat *st, GError **error)
+{
+    if (!begins_as_window(fd, st)) {
+        g_set_error(error, CVD_ERROR, CVD_ERROR_FOREIGN,
+                    "%s: exists and is no window that a launcher left behind; move it elsewhere or "
+                    "choose another window.path",
+                    path);
+        return FALSE;
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return TRUE;
+    if (errno == EWOULDBLOCK)
+        return set_busy_error(error, path, find_holder(st));
+    cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: flock", path);
+    return FALSE;
+}
+
 /*
  * Opens what has the name, with the lock of it. @leftover stays −1 when the name is free, or got
  * another meaning meanwhile.
  */
-static gboolean lock_leftover(const char *path, int *leftover, GError **error)
+static gboolean lock_leftover(const CvdShmName *name, int *leftover, GError **error)
 {
+    const char *path = name->path;
     struct stat st, st_now;
 
     if (lstat(path, &st) < 0) {
@@ -113,12 +166,8 @@ static gboolean lock_leftover(const char *path, int *leftover, GError **error)
     }
     if (st_now.st_dev != st.st_dev || st_now.st_ino != st.st_ino)
         return TRUE;
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        if (errno == EWOULDBLOCK)
-            return set_busy_error(error, path, find_holder(&st));
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: flock", path);
+    if (!is_recorded(name, fd) && !lock_window(path, fd, &st, error))
         return FALSE;
-    }
     *leftover = g_steal_fd(&fd);
     return TRUE;
 }
@@ -151,8 +200,7 @@ gboolean cvd_shm_name_link(CvdShmName *name, int fd, GError **error)
 
     for (guint i = 0; i < LINK_ATTEMPTS; i++) {
         cvd_autofd leftover = -1;
-        if (!lock_leftover(name->path, &leftover, error) ||
-            !remove_leftover(name->path, leftover, error))
+        if (!lock_leftover(name, &leftover, error) || !remove_leftover(name->path, leftover, error))
             return FALSE;
         if (linkat(AT_FDCWD, source, AT_FDCWD, name->path, AT_SYMLINK_FOLLOW) == 0) {
             name->is_linked = TRUE;
@@ -198,19 +246,25 @@ static gboolean claim(CvdShmName *name, int fd, GError **error)
         return fail(name, "flock", error);
     name->device = st.st_dev;
     name->inode = st.st_ino;
-    return TRUE;
+    g_autofree char *note = make_note(fd);
+    return name->lock == NULL || cvd_path_lock_set_note(name->lock, note, error);
 }
 
-CvdShmName *cvd_shm_name_new(const char *path, int *fd, GError **error)
+CvdShmName *cvd_shm_name_new(const char *path, const char *lock_dir, int *fd, GError **error)
 {
     g_autoptr(CvdShmName) name = g_new0(CvdShmName, 1);
     cvd_autofd leftover = -1;
 
     name->path = g_strdup(path);
     name->lock_fd = -1;
+    if (lock_dir != NULL) {
+        name->lock = cvd_path_lock_new(lock_dir, path, error);
+        if (name->lock == NULL)
+            return NULL;
+    }
     /* Early, so that a taken name is told rather than a lack of space; and a leftover found now is
      * kept locked, so that of several launchers the first to find it has it. */
-    if (!lock_leftover(path, &leftover, error))
+    if (!lock_leftover(name, &leftover, error))
         return NULL;
     cvd_autofd unnamed = open_unnamed(path, error);
     if (unnamed < 0 || !claim(name, unnamed, error))
@@ -224,6 +278,7 @@ void cvd_shm_name_free(CvdShmName *name)
     if (name->is_linked && names_inode(name->path, name->device, name->inode))
         unlink(name->path);
     cvd_close_fd(&name->lock_fd);
+    g_clear_pointer(&name->lock, cvd_path_lock_free);
     g_free(name->path);
     g_free(name);
 }

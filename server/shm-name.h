@@ -16,6 +16,7 @@ typedef struct CvdShmName CvdShmName;
 /**
  * cvd_shm_name_new:
  * @path: where the object is to be, e.g. `/dev/shm/ivshmem`
+ * @lock_dir: (nullable): as of #CvdServerOptions
  * @fd: (out): a new, empty, unnamed file in that directory, mode 0600, locked as long as the
  *   name is held; the caller's
  * @error: %CVD_ERROR_BUSY: a live process holds the name; %CVD_ERROR_FOREIGN: what has it is not
@@ -23,14 +24,16 @@ typedef struct CvdShmName CvdShmName;
  *
  * Returns: (transfer full) (nullable): a name that the object does not have yet
  */
-CvdShmName *cvd_shm_name_new(const char *path, int *fd, GError **error);
+CvdShmName *cvd_shm_name_new(const char *path, const char *lock_dir, int *fd, GError **error);
 
 /**
  * cvd_shm_name_link:
  * @fd: what cvd_shm_name_new() gave
  * @error: as there
  *
- * Gives the object its name, in place of a leftover of it.
+ * Gives the object its name, in place of a leftover: a file that by the lock's record was made for
+ * this, or one that no process has locked and that begins as a window does, with its very size.
+ * Anything else stays, and is an error.
  */
 gboolean cvd_shm_name_link(CvdShmName *name, int fd, GError **error);
 

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/vsoc-abi.h"
+#include "server/cgroup.h"
 #include "server/hugepages.h"
 #include "server/shm-name.h"
 
@@ -21,6 +22,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/sysinfo.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -118,6 +120,41 @@ static void set_space_error(const CvdWindow *window, int saved_errno, GError **e
                 window->path, window->size, (guint64)vfs.f_bavail * vfs.f_frsize, directory);
 }
 
+/* The kernel kills somebody in a control group that is too small; fallocate does not fail. */
+static gboolean check_cgroup(const CvdWindow *window, GError **error)
+{
+    g_autofree char *limit_file = NULL;
+    guint64 n_free = cvd_cgroup_get_free_memory(NULL, &limit_file);
+    struct sysinfo info = {0};
+
+    sysinfo(&info); /* what is swapped out makes room */
+    if (n_free >= window->size || n_free + (guint64)info.freeswap * info.mem_unit >= window->size)
+        return TRUE;
+    g_set_error(error, CVD_ERROR, CVD_ERROR_RESOURCES,
+                "%s: %" G_GUINT64_FORMAT " bytes are to be allocated, %" G_GUINT64_FORMAT
+                " are left to this control group; raise %s (MemoryMax=) or set window.prealloc to "
+                "false",
+                window_name(window), window->size, n_free, limit_file);
+    return FALSE;
+}
+
+/* Memory that is promised and not there kills whoever touches it. */
+static void warn_of_space(const CvdWindow *window)
+{
+    struct statvfs vfs;
+
+    if (window->path == NULL || fstatvfs(window->fd, &vfs) < 0)
+        return;
+    guint64 n_free = (guint64)vfs.f_bavail * vfs.f_frsize;
+    g_autofree char *directory = g_path_get_dirname(window->path);
+    /* A file system without a limit says that it has no blocks at all. */
+    if (vfs.f_blocks > 0 && n_free < window->size)
+        g_warning("%s: it can have %" G_GUINT64_FORMAT " bytes, but %" G_GUINT64_FORMAT
+                  " are free in %s; when they are used up, who writes to it dies of SIGBUS, QEMU "
+                  "too: free some there, remount it with a larger size, or set window.prealloc",
+                  window->path, window->size, n_free, directory);
+}
+
 /* A shared mapping of huge pages reserves them for the inode, beyond its own life. */
 static gboolean reserve_hugepages(const CvdWindow *window, GError **error)
 {
@@ -137,8 +174,12 @@ static gboolean allocate(const CvdWindow *window, GError **error)
 
     if (window->hugepage_size > 0 && !reserve_hugepages(window, error))
         return FALSE;
-    if (!window->prealloc)
+    if (!window->prealloc) {
+        warn_of_space(window);
         return TRUE;
+    }
+    if (window->hugepage_size == 0 && !check_cgroup(window, error))
+        return FALSE;
     do
         result = fallocate(window->fd, 0, 0, (off_t)window->size);
     while (result < 0 && errno == EINTR);
@@ -288,9 +329,9 @@ static gboolean create_memfd(CvdWindow *window, GError **error)
     return allocate(window, error) && write_descriptors(window, error);
 }
 
-static gboolean create_posix_shm(CvdWindow *window, GError **error)
+static gboolean create_posix_shm(CvdWindow *window, const char *lock_dir, GError **error)
 {
-    window->name = cvd_shm_name_new(window->path, &window->fd, error);
+    window->name = cvd_shm_name_new(window->path, lock_dir, &window->fd, error);
     if (window->name == NULL)
         return FALSE;
     if (ftruncate(window->fd, (off_t)window->size) < 0)
@@ -318,7 +359,7 @@ CvdWindow *cvd_window_new(CvdLayout *layout, const CvdWindowOptions *options, GE
         break;
     case CVD_WINDOW_POSIX_SHM:
         window->path = g_strdup(options->path);
-        is_made = create_posix_shm(window, error);
+        is_made = create_posix_shm(window, options->lock_dir, error);
         break;
     }
     return is_made ? g_steal_pointer(&window) : NULL;

@@ -14,12 +14,14 @@ typedef enum {
  * CvdWindowOptions:
  * @backing: what kind of object
  * @path: (nullable): for %CVD_WINDOW_POSIX_SHM: where, e.g. `/dev/shm/ivshmem`
+ * @lock_dir: (nullable): as of #CvdServerOptions, which takes its place there
  * @hugepage_size: 0, 2 MiB or 1 GiB, in bytes; memfd only
  * @prealloc: whether all pages are allocated at once
  */
 typedef struct {
     CvdWindowBacking backing;
     const char *path;
+    const char *lock_dir;
     guint64 hugepage_size;
     gboolean prealloc;
 } CvdWindowOptions;

@@ -10,7 +10,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -560,6 +562,48 @@ static void test_descriptor_outlives_owner(Fixture *f, gconstpointer data)
     close(pair[1]);
 }
 
+/* A client that may only read waits for the lock of the window's own file, gets it when the
+ * launcher is killed, and keeps it; but the lock of the path is none of his. */
+static void test_reader_holds_a_lock(Fixture *f, gconstpointer data)
+{
+    g_autofree char *lock_dir = g_dir_make_tmp("cvd-XXXXXX", NULL);
+
+    f->named.lock_dir = lock_dir;
+    pid_t owner = start_owner(f, -1);
+    g_autofree char *who = g_strdup_printf("in use by process %d", (int)owner);
+    assert_refused(f, CVD_ERROR_BUSY, who);
+    kill_and_wait(owner);
+    cvd_autofd reader = open(f->path, O_RDONLY | O_CLOEXEC);
+    g_assert_cmpint(flock(reader, LOCK_EX | LOCK_NB), ==, 0);
+    /* And the guest may have written all over it. */
+    g_assert_cmpint(truncate(f->path, 0), ==, 0);
+    test_log_forget();
+    CvdWindow *window = cvd_window_new(f->layout, &f->named, NULL);
+    g_assert_nonnull(window);
+    g_assert_cmpuint(test_log_count("leftover"), ==, 1);
+    cvd_window_free(window);
+    g_assert_cmpint(rmdir(lock_dir), ==, 0);
+}
+
+/* A disk, say: no launcher has made it, whoever has it or not. */
+static void test_file_of_the_users(Fixture *f, gconstpointer data)
+{
+    g_autofree char *lock_dir = g_dir_make_tmp("cvd-XXXXXX", NULL);
+    g_autofree char *text = NULL;
+    g_autofree char *disk = g_malloc0(WINDOW_SIZE);
+
+    for (guint i = 0; i < 2; i++) {
+        f->named.lock_dir = i == 0 ? NULL : lock_dir;
+        g_assert_true(g_file_set_contents(f->path, "mine", -1, NULL));
+        assert_refused(f, CVD_ERROR_FOREIGN, "no window that a launcher left behind");
+        g_assert_true(g_file_set_contents(f->path, disk, WINDOW_SIZE, NULL));
+        assert_refused(f, CVD_ERROR_FOREIGN, "no window that a launcher left behind");
+        g_assert_true(g_file_test(f->path, G_FILE_TEST_EXISTS));
+    }
+    g_assert_cmpint(unlink(f->path), ==, 0);
+    g_assert_cmpint(rmdir(lock_dir), ==, 0);
+}
+
 static void test_twice_in_one_process(Fixture *f, gconstpointer data)
 {
     g_autoptr(CvdWindow) window = cvd_window_new(f->layout, &f->named, NULL);
@@ -700,18 +744,87 @@ static int fill_small_tmpfs(const Fixture *f)
     return access(f->path, F_OK) == 0 ? FULL_LEFT : FULL_FINE;
 }
 
-static void test_full_tmpfs(Fixture *f, gconstpointer data)
+/* Its pages come when they are touched, which is too late for an error. */
+static int promise_too_much(const Fixture *f)
 {
+    if (!test_mount_tmpfs(f->directory, "size=65536"))
+        return FULL_NO_MOUNT;
+    g_autoptr(CvdLayout) small = layout_of_size(32768, 4096);
+    g_autoptr(CvdLayout) layout = layout_of_size(MIB, 4096);
+    cvd_window_free(cvd_window_new(small, &f->named, NULL));
+    if (test_log_count("SIGBUS") != 0)
+        return FULL_WRONG_TEXT;
+    g_autoptr(CvdWindow) window = cvd_window_new(layout, &f->named, NULL);
+    if (window == NULL)
+        return FULL_WRONG_ERROR;
+    return test_log_count("1048576 bytes, but 65536 are free in") == 1 ? FULL_FINE
+                                                                       : FULL_WRONG_TEXT;
+}
+
+static gboolean put_number(const char *dir, const char *file, gint64 number)
+{
+    g_autofree char *path = g_build_filename(dir, file, NULL);
+    cvd_autofd fd = open(path, O_WRONLY | O_CLOEXEC);
+    return fd >= 0 && dprintf(fd, "%" G_GINT64_FORMAT, number) > 0;
+}
+
+/* A control group of its own, with less memory than the window is to have. */
+static int exceed_cgroup(const Fixture *f)
+{
+    static const struct {
+        const char *mount;
+        const char *limit;
+    } versions[] = {{"/sys/fs/cgroup/memory", "memory.limit_in_bytes"},
+                    {"/sys/fs/cgroup", "memory.max"}};
+    int result = FULL_NO_MOUNT;
+
+    for (gsize i = 0; i < G_N_ELEMENTS(versions) && result == FULL_NO_MOUNT; i++) {
+        g_autofree char *dir = g_strdup_printf("%s/cvd-test-%d", versions[i].mount, getpid());
+        g_autoptr(GError) error = NULL;
+        g_autoptr(CvdLayout) layout = layout_of_size(64 * MIB, 4096);
+        CvdWindowOptions options = {.backing = CVD_WINDOW_MEMFD, .prealloc = TRUE};
+        if (mkdir(dir, 0755) == 0 && put_number(dir, versions[i].limit, 32 * MIB) &&
+            put_number(dir, "cgroup.procs", getpid())) {
+            g_autoptr(CvdWindow) window = cvd_window_new(layout, &options, &error);
+            result = window == NULL && g_error_matches(error, CVD_ERROR, CVD_ERROR_RESOURCES) &&
+                             strstr(error->message, versions[i].limit) != NULL
+                         ? FULL_FINE
+                         : FULL_WRONG_ERROR;
+        }
+        put_number(versions[i].mount, "cgroup.procs", getpid());
+        rmdir(dir);
+    }
+    return result;
+}
+
+static void run_apart(const Fixture *f, int (*attempt)(const Fixture *f), const char *why_not)
+{
+    int status;
+
     pid_t pid = fork();
     if (pid == 0)
-        _exit(fill_small_tmpfs(f));
-    int status;
+        _exit(attempt(f));
     g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
     g_assert_true(WIFEXITED(status));
     if (WEXITSTATUS(status) == FULL_NO_MOUNT)
-        g_test_skip("cannot mount a tmpfs here");
+        g_test_skip(why_not);
     else
         g_assert_cmpint(WEXITSTATUS(status), ==, FULL_FINE);
+}
+
+static void test_full_tmpfs(Fixture *f, gconstpointer data)
+{
+    run_apart(f, fill_small_tmpfs, "cannot mount a tmpfs here");
+}
+
+static void test_small_tmpfs(Fixture *f, gconstpointer data)
+{
+    run_apart(f, promise_too_much, "cannot mount a tmpfs here");
+}
+
+static void test_small_cgroup(Fixture *f, gconstpointer data)
+{
+    run_apart(f, exceed_cgroup, "cannot make a control group here");
 }
 
 static gint64 read_number(const char *path)
@@ -836,6 +949,8 @@ int main(int argc, char **argv)
     ADD("truncated-by-another", test_truncated_by_another);
     ADD("live-holder-then-dead", test_live_holder_then_dead);
     ADD("descriptor-outlives-owner", test_descriptor_outlives_owner);
+    ADD("reader-holds-a-lock", test_reader_holds_a_lock);
+    ADD("file-of-the-users", test_file_of_the_users);
     ADD("twice-in-one-process", test_twice_in_one_process);
     ADD("foreign-owner", test_foreign_owner);
     ADD("not-a-regular-file", test_not_a_regular_file);
@@ -844,6 +959,8 @@ int main(int argc, char **argv)
     ADD("replaced-name-is-not-unlinked", test_replaced_name_stays);
     ADD("two-race-and-one-wins", test_race);
     ADD("full-tmpfs-with-prealloc", test_full_tmpfs);
+    ADD("small-tmpfs-without-prealloc", test_small_tmpfs);
+    ADD("small-control-group", test_small_cgroup);
     g_test_add_func("/window/too-few-huge-pages", test_too_few_huge_pages);
     g_test_add_func("/window/unknown-huge-page-size", test_unknown_huge_page_size);
     g_test_add_func("/window/huge-pages", test_huge_pages);
