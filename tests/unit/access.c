@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define USER  CVD_SUBJECT_USER
@@ -48,20 +49,29 @@ static void test_rules(void)
         g_auto(CvdPeer) peer = {.uid = cases[i].uid};
         peer.gids = g_array_new(FALSE, FALSE, sizeof(gid_t));
         g_array_append_val(peer.gids, cases[i].gid);
+        cvd_access_rules_match(list, &peer);
         g_assert_cmpint(cvd_access_rules_check(list, &peer, cases[i].region), ==, cases[i].access);
     }
     g_assert_true(cvd_access_rules_has(list, RO));
     g_assert_true(cvd_access_rules_is_for_others(list, 10));
 }
 
+static void assert_access(const CvdAccessRules *list, uid_t uid, const char *region,
+                          CvdAccess expected)
+{
+    g_auto(CvdPeer) peer = {.uid = uid};
+
+    cvd_access_rules_match(list, &peer);
+    g_assert_cmpint(cvd_access_rules_check(list, &peer, region), ==, expected);
+}
+
 static void test_default(void)
 {
     g_autoptr(CvdAccessRules) list = cvd_access_rules_new_default();
-    CvdPeer own = {.uid = geteuid()}, root = {.uid = 0}, other = {.uid = geteuid() + 1};
 
-    g_assert_cmpint(cvd_access_rules_check(list, &own, "x"), ==, RW);
-    g_assert_cmpint(cvd_access_rules_check(list, &root, "x"), ==, RW);
-    g_assert_cmpint(cvd_access_rules_check(list, &other, "x"), ==, NONE);
+    assert_access(list, geteuid(), "x", RW);
+    assert_access(list, 0, "x", RW);
+    assert_access(list, geteuid() + 1, "x", NONE);
     g_assert_false(cvd_access_rules_has(list, RO));
     g_assert_false(cvd_access_rules_is_for_others(list, geteuid()));
 }
@@ -69,9 +79,35 @@ static void test_default(void)
 static void test_nobody(void)
 {
     g_autoptr(CvdAccessRules) list = cvd_access_rules_new(NULL, 0);
-    CvdPeer own = {.uid = geteuid()};
 
-    g_assert_cmpint(cvd_access_rules_check(list, &own, "x"), ==, NONE);
+    assert_access(list, geteuid(), "x", NONE);
+}
+
+/* As many regions as there can be, most of them named in one rule: two hundred listings of them
+ * cost some hundredths of a second, and seconds if each region were looked for in each rule. */
+static void test_many_names(void)
+{
+    enum {
+        N_NAMES = 2000,
+        N_LISTINGS = 200
+    };
+    g_autoptr(CvdLayout) layout = test_layout_new(CVD_MAX_REGIONS);
+    g_auto(GStrv) names = g_new0(char *, N_NAMES + 1);
+    guint n_visible = 0;
+
+    for (guint i = 0; i < N_NAMES; i++)
+        names[i] = g_strdup(layout->regions[CVD_MAX_REGIONS - 1 - i].name);
+    const CvdAccessRule rules[] = {{USER, 10, names, RW}};
+    g_autoptr(CvdAccessRules) list = cvd_access_rules_new(rules, 1);
+    clock_t begin = clock();
+    for (guint i = 0; i < N_LISTINGS; i++) {
+        g_auto(CvdPeer) peer = {.uid = 10};
+        cvd_access_rules_match(list, &peer);
+        for (guint region = 0; region < layout->n_regions; region++)
+            n_visible += cvd_access_rules_check(list, &peer, layout->regions[region].name) != NONE;
+    }
+    g_assert_cmpuint(n_visible, ==, N_LISTINGS * N_NAMES);
+    g_assert_cmpint((clock() - begin) / CLOCKS_PER_SEC, <, 2);
 }
 
 /* Groups are asked for only where a rule needs them. */
@@ -353,6 +389,7 @@ int main(int argc, char **argv)
     g_test_add_func("/access/rules", test_rules);
     g_test_add_func("/access/default", test_default);
     g_test_add_func("/access/nobody", test_nobody);
+    g_test_add_func("/access/many-names", test_many_names);
     g_test_add_func("/access/peer", test_peer);
     g_test_add_func("/access/listing", test_listing);
     g_test_add_func("/access/read-only", test_read_only);
