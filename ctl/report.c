@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gunixfdlist.h>
+#include <json-glib/json-glib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -63,7 +64,8 @@ static gboolean add_text(Report *report, const char *name, const char *text, GEr
     return is_added || fail(report, error);
 }
 
-/* Where the file has data; one piece with all of it where the file system does not tell. */
+/* Where the file has data up to @size; one piece with all of it where the file system does not
+ * tell. */
 static void add_data_map(struct archive_entry *entry, int fd, off_t size)
 {
     off_t end = 0;
@@ -71,13 +73,14 @@ static void add_data_map(struct archive_entry *entry, int fd, off_t size)
 
     for (;;) {
         off_t begin = lseek(fd, end, SEEK_DATA);
-        if (begin < 0 && errno == ENXIO)
+        if (begin >= size || (begin < 0 && errno == ENXIO))
             break;
         end = begin < 0 ? -1 : lseek(fd, begin, SEEK_HOLE);
         if (end < 0) {
             archive_entry_sparse_clear(entry);
             return;
         }
+        end = MIN(end, size);
         archive_entry_sparse_add_entry(entry, begin, end - begin);
         n_pieces++;
     }
@@ -104,25 +107,27 @@ static gboolean write_content(Report *report, int fd, off_t size, GError **error
     return TRUE;
 }
 
-static gboolean add_fd(Report *report, const char *name, int fd, GError **error)
+/* A client can make a window with a name larger than it is: @max_size of it are looked at. */
+static gboolean add_fd(Report *report, const char *name, int fd, off_t max_size, GError **error)
 {
     struct stat st;
 
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
         return TRUE;
-    struct archive_entry *entry = entry_new(report, name, st.st_size, st.st_mtime);
-    add_data_map(entry, fd, st.st_size);
+    off_t size = MIN(st.st_size, max_size);
+    struct archive_entry *entry = entry_new(report, name, size, st.st_mtime);
+    add_data_map(entry, fd, size);
     gboolean is_added = archive_write_header(report->archive, entry) == ARCHIVE_OK;
     archive_entry_free(entry);
     g_string_append_printf(report->contents, "%s%s", report->contents->len > 0 ? ", " : "", name);
-    return is_added ? write_content(report, fd, st.st_size, error) : fail(report, error);
+    return is_added ? write_content(report, fd, size, error) : fail(report, error);
 }
 
 static gboolean add_file(Report *report, int dir_fd, const char *name, GError **error)
 {
     cvd_autofd fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
-    return fd < 0 || add_fd(report, name, fd, error);
+    return fd < 0 || add_fd(report, name, fd, G_MAXOFFSET, error);
 }
 
 static gboolean add_logs(Report *report, int dir_fd, GError **error)
@@ -133,6 +138,18 @@ static gboolean add_logs(Report *report, int dir_fd, GError **error)
         if (!add_file(report, dir_fd, names[i], error))
             return FALSE;
     return TRUE;
+}
+
+static off_t get_window_size(const char *record)
+{
+    static const char *const path[] = {"config", "layout", "window_size"};
+    g_autoptr(JsonReader) reader = json_reader_new(NULL);
+    g_autoptr(JsonNode) root = json_from_string(record, NULL);
+
+    json_reader_set_root(reader, root);
+    for (gsize i = 0; i < G_N_ELEMENTS(path); i++)
+        json_reader_read_member(reader, path[i]);
+    return MAX(json_reader_get_int_value(reader), 0);
 }
 
 static gboolean add_live(Report *report, CvdTool *tool, GError **error)
@@ -151,7 +168,7 @@ static gboolean add_live(Report *report, CvdTool *tool, GError **error)
     }
     cvd_autofd window = g_unix_fd_list_get(list, g_variant_get_handle(handle), error);
     return window >= 0 && add_text(report, "record.json", record, error) &&
-           (no_window || add_fd(report, "window.img", window, error));
+           (no_window || add_fd(report, "window.img", window, get_window_size(record), error));
 }
 
 /* What the last failure left, also of an instance that was restarted since. */
@@ -165,7 +182,7 @@ static gboolean add_failed_window_as(Report *report, int dir_fd, const char *nam
 {
     cvd_autofd fd = openat(dir_fd, "window.img", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
-    return fd < 0 || no_window || add_fd(report, name, fd, error);
+    return fd < 0 || no_window || add_fd(report, name, fd, G_MAXOFFSET, error);
 }
 
 static gboolean add_all(Report *report, CvdTool *tool, const char *dir, GError **error)

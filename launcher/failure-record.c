@@ -298,7 +298,8 @@ static gboolean copy_range(int from, int to, off_t begin, off_t end)
     return TRUE;
 }
 
-/* Holes stay holes, and need not be read where the file system tells of them. */
+/* Holes stay holes, and need not be read where the file system tells of them. A client can have
+ * made the window larger than @size, which is its own. */
 static gboolean copy_sparse(int from, int to, off_t size)
 {
     off_t end = 0;
@@ -307,21 +308,21 @@ static gboolean copy_sparse(int from, int to, off_t size)
         return FALSE;
     for (;;) {
         off_t begin = lseek(from, end, SEEK_DATA);
-        if (begin < 0 && errno == ENXIO)
+        if (begin >= size || (begin < 0 && errno == ENXIO))
             return TRUE;
         if (begin < 0)
             return copy_range(from, to, 0, size);
         end = lseek(from, begin, SEEK_HOLE);
-        if (end < 0 || !copy_range(from, to, begin, end))
+        if (end < 0 || !copy_range(from, to, begin, MIN(end, size)))
             return FALSE;
     }
 }
 
 /* Returns: (transfer full): why the window is to be left out; NULL if it is not */
-static char *check_room(CvdInstanceDir *dir, const struct stat *window)
+static char *check_room(CvdInstanceDir *dir, const struct stat *window, guint64 size)
 {
     struct statvfs fs;
-    guint64 data = 512 * (guint64)window->st_blocks;
+    guint64 data = MIN(512 * (guint64)window->st_blocks, size);
 
     if (data > CVD_RECORD_MAX_WINDOW_DATA)
         return g_strdup_printf("left out: it has more than %d MiB of data",
@@ -333,20 +334,20 @@ static char *check_room(CvdInstanceDir *dir, const struct stat *window)
 }
 
 /* Returns: (transfer full): what the record says of the window */
-static char *write_window(CvdInstanceDir *dir, int window_fd)
+static char *write_window(CvdInstanceDir *dir, int window_fd, guint64 size)
 {
     g_autoptr(GError) error = NULL;
     struct stat st;
 
     if (window_fd < 0 || fstat(window_fd, &st) < 0)
         return g_strdup("left out: there is none");
-    char *why_not = check_room(dir, &st);
+    char *why_not = check_room(dir, &st, size);
     if (why_not != NULL)
         return why_not;
     cvd_autofd fd = cvd_instance_dir_create_file(dir, CVD_RECORD_WINDOW_FILE, &error);
     if (fd < 0)
         return g_strdup_printf("left out: %s", error->message);
-    if (!copy_sparse(window_fd, fd, st.st_size))
+    if (!copy_sparse(window_fd, fd, (off_t)size))
         return g_strdup_printf("incomplete: %s", g_strerror(errno));
     return g_strdup(CVD_RECORD_WINDOW_FILE);
 }
@@ -354,7 +355,7 @@ static char *write_window(CvdInstanceDir *dir, int window_fd)
 void cvd_record_write(CvdInstanceDir *dir, const CvdRecord *record, int window_fd)
 {
     g_autoptr(GError) error = NULL;
-    g_autofree char *window = write_window(dir, window_fd);
+    g_autofree char *window = write_window(dir, window_fd, record->config->layout->window_size);
     g_autofree char *text = to_json(record, window);
 
     cvd_autofd fd = cvd_instance_dir_create_file(dir, CVD_RECORD_FILE, &error);

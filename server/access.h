@@ -120,7 +120,12 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(CvdPeer, cvd_peer_clear)
  */
 void cvd_access_rules_match(const CvdAccessRules *rules, CvdPeer *peer);
 
-/** cvd_access_rules_check: @peer: after cvd_access_rules_match(); Returns: what @peer may do with the region of that name */
+/**
+ * cvd_access_rules_check:
+ * @peer: after cvd_access_rules_match()
+ *
+ * Returns: what @peer may do with the region of that name
+ */
 CvdAccess cvd_access_rules_check(const CvdAccessRules *rules, const CvdPeer *peer,
                                  const char *region);
 

@@ -522,6 +522,26 @@ static void test_report(gconstpointer data)
     stop(f);
 }
 
+/* A client that may write can make a window with a name as large as it likes. */
+static void test_report_of_a_grown_window(gconstpointer data)
+{
+    g_autoptr(Fixture) f = without_instance();
+    g_autofree char *window = test_sandbox_path(f->sandbox, "window");
+    g_autofree char *argument = g_strdup_printf("window.path=%s", window);
+    g_autofree char *path = test_sandbox_path(f->sandbox, "r.tar.gz");
+
+    f->launcher =
+        test_launch(f->sandbox, NAME, "--set", "window.backing=posix-shm", "--set", argument, NULL);
+    test_launcher_wait_running(f->launcher);
+    g_assert_no_errno(truncate(window, (off_t)1 << 40));
+    done(CTL(f, "report", "-o", path));
+    g_autofree char *list = list_archive(path);
+    g_assert_nonnull(strstr(list, " 2097152 "));
+    unlink(path);
+    done(CTL(f, "stop", "--now"));
+    test_launcher_assert_exit(f->launcher, 0);
+}
+
 static void test_report_of_a_failure(gconstpointer data)
 {
     g_autoptr(Fixture) f = boot();
@@ -589,6 +609,7 @@ int main(int argc, char **argv)
     test_add("/ctl/console-of-deaf-guest", NULL, test_console_of_deaf_guest);
     test_add("/ctl/no-console", NULL, test_no_console);
     test_add("/ctl/report", NULL, test_report);
+    test_add("/ctl/report-of-a-grown-window", NULL, test_report_of_a_grown_window);
     test_add("/ctl/report-of-a-failure", NULL, test_report_of_a_failure);
     test_add("/ctl/serve-only", NULL, test_serve_only);
     return g_test_run();

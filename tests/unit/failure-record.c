@@ -115,7 +115,10 @@ static void test_files(Fixture *f, gconstpointer data)
     struct stat st;
     char bytes[5] = "";
 
-    g_assert_no_errno(ftruncate(f->window, size));
+    f->config->layout->window_size = (guint32)size;
+    /* As a client can do to a window with a name. */
+    g_assert_no_errno(ftruncate(f->window, (off_t)1 << 40));
+    g_assert_cmpint(pwrite(f->window, "beyond", 6, (off_t)1 << 39), ==, 6);
     g_assert_cmpint(pwrite(f->window, "start", 5, 0), ==, 5);
     g_assert_cmpint(pwrite(f->window, "later", 5, size / 2 + 100), ==, 5);
     for (guint i = 0; i < 2; i++) {
@@ -142,6 +145,7 @@ static void test_zeros(Fixture *f, gconstpointer data)
     gsize copy_size;
     struct stat st;
 
+    f->config->layout->window_size = (guint32)size;
     memcpy(wanted + at, "text", 4);
     g_assert_cmpint(pwrite(f->window, wanted, size, 0), ==, size);
     cvd_record_write(f->logs.dir, &record, f->window);
@@ -160,6 +164,7 @@ static void test_empty_window(Fixture *f, gconstpointer data)
 {
     CvdRecord record = make_record(f);
 
+    f->config->layout->window_size = 1024 * 1024;
     g_assert_no_errno(ftruncate(f->window, 1024 * 1024));
     cvd_record_write(f->logs.dir, &record, f->window);
     g_autoptr(GBytes) copy = test_log_dir_read(&f->logs, "window.img");
@@ -173,6 +178,7 @@ static void test_too_much_data(Fixture *f, gconstpointer data)
 {
     CvdRecord record = make_record(f);
 
+    f->config->layout->window_size = 2 * CVD_RECORD_MAX_WINDOW_DATA;
     if (fallocate(f->window, 0, 0, CVD_RECORD_MAX_WINDOW_DATA + 4096) < 0) {
         g_test_skip("not so much memory to be had here");
         return;
