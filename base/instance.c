@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whether a lock is held is read from /proc/locks: trying to take it, be it for a moment, could
- * turn away a launcher that starts just then. A line of it ends with the holder's pid, the file's
- * device and inode, and the range; devices are numbered otherwise than in stat(2) on some file
- * systems, so the pid in the lock's own content is compared in their place.
+ * An instance runs when something listens on its control socket. That is the one question whose
+ * answer is the same in every namespace; pids are not, and /proc/locks may be masked.
  */
 #include "base/instance.h"
 
@@ -14,7 +12,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define MAX_NAMED 16 /* instances in a message */
@@ -60,33 +60,22 @@ char *cvd_instance_base_path(void)
     return g_strdup(places[0]);
 }
 
-static gboolean is_in_locks(int pid, guint64 inode)
-{
-    g_autofree char *locks = NULL;
-    g_autofree char *wanted = g_strdup_printf(" %d ", pid);
-    g_autofree char *file = g_strdup_printf(":%" G_GUINT64_FORMAT " ", inode);
-
-    if (!g_file_get_contents("/proc/locks", &locks, NULL, NULL))
-        return FALSE;
-    g_auto(GStrv) lines = g_strsplit(locks, "\n", -1);
-    for (char **line = lines; *line != NULL; line++)
-        if (strstr(*line, " FLOCK ") != NULL && strstr(*line, wanted) != NULL &&
-            strstr(*line, file) != NULL)
-            return TRUE;
-    return FALSE;
-}
-
+/* A full queue of those who wait to be let in is an answer, too. */
 pid_t cvd_instance_get_pid(const char *dir)
 {
-    g_autofree char *path = g_build_filename(dir, "lock", NULL);
-    char text[16] = "";
-    struct stat st;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct ucred peer = {0};
+    socklen_t size = sizeof peer;
+    cvd_autofd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int n = snprintf(address.sun_path, sizeof address.sun_path, "%s/control.sock", dir);
 
-    cvd_autofd fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) < 0 || pread(fd, text, sizeof text - 1, 0) <= 0)
+    if (fd < 0 || n >= (int)sizeof address.sun_path)
         return 0;
-    int pid = (int)g_ascii_strtoll(text, NULL, 10);
-    return pid > 0 && is_in_locks(pid, st.st_ino) ? pid : 0;
+    if (connect(fd, (const struct sockaddr *)&address, sizeof address) < 0)
+        return errno == EAGAIN ? -1 : 0;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || peer.pid == 0)
+        return -1;
+    return peer.pid;
 }
 
 gboolean cvd_instance_is_running(const char *dir)
@@ -94,72 +83,145 @@ gboolean cvd_instance_is_running(const char *dir)
     return cvd_instance_get_pid(dir) != 0;
 }
 
-static int compare_names(gconstpointer a, gconstpointer b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-static gboolean has_failed(const char *dir)
+static gboolean is_one(const char *dir, CvdInstances which)
 {
     g_autofree char *record = g_build_filename(dir, "failure.json", NULL);
 
-    return !cvd_instance_is_running(dir) && g_file_test(record, G_FILE_TEST_IS_REGULAR);
+    if (which == CVD_INSTANCES_RUNNING)
+        return cvd_instance_is_running(dir);
+    return g_file_test(record, G_FILE_TEST_IS_REGULAR) && !cvd_instance_is_running(dir);
 }
 
-static GPtrArray *list(const char *base, CvdInstances which)
+static int compare_dirs(gconstpointer a, gconstpointer b)
 {
-    GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(GDir) dir = g_dir_open(base, 0, NULL);
-    const char *name;
+    const char *one = *(const char *const *)a, *other = *(const char *const *)b;
+    int by_name = strcmp(strrchr(one, '/'), strrchr(other, '/'));
 
-    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
-        g_autofree char *path = g_build_filename(base, name, NULL);
-        if (which == CVD_INSTANCES_RUNNING ? cvd_instance_is_running(path) : has_failed(path))
-            g_ptr_array_add(names, g_strdup(name));
-    }
-    g_ptr_array_sort(names, compare_names);
-    return names;
+    return by_name != 0 ? by_name : strcmp(one, other);
 }
 
-static char *join_names(GPtrArray *names)
+/* In /tmp anybody could have made it, to have us talk to a server of theirs. */
+static gboolean check_owner(const char *place, uid_t owner, GError **error)
+{
+    struct stat st;
+
+    if (lstat(place, &st) < 0 || (S_ISDIR(st.st_mode) && st.st_uid == owner))
+        return TRUE;
+    g_set_error(error, CVD_ERROR, CVD_ERROR_FOREIGN,
+                "%s: is not a directory of uid %u; set XDG_RUNTIME_DIR", place, owner);
+    return FALSE;
+}
+
+/* @name: NULL: any */
+static void add_found(GPtrArray *dirs, const char *place, uid_t owner, const char *name,
+                      CvdInstances which, GError **error)
+{
+    g_autoptr(GError) local_error = NULL;
+    const char *entry;
+
+    if (!check_owner(place, owner, error))
+        return;
+    g_autoptr(GDir) dir = g_dir_open(place, 0, &local_error);
+    if (dir == NULL && !g_error_matches(local_error, G_FILE_ERROR, G_FILE_ERROR_NOENT))
+        g_set_error_literal(error, CVD_ERROR, CVD_ERROR_FAILED, local_error->message);
+    while (dir != NULL && (entry = g_dir_read_name(dir)) != NULL) {
+        g_autofree char *path = g_build_filename(place, entry, NULL);
+        if ((name == NULL || strcmp(entry, name) == 0) && is_one(path, which))
+            g_ptr_array_add(dirs, g_steal_pointer(&path));
+    }
+}
+
+/* Directories PREFIX<uid>SUFFIX of users, for root, whom each instance lets in. */
+static void add_found_of_others(GPtrArray *dirs, const char *parent, const char *prefix,
+                                const char *suffix, const char *name, CvdInstances which)
+{
+    g_autoptr(GDir) dir = g_dir_open(parent, 0, NULL);
+    const char *entry;
+
+    while (dir != NULL && (entry = g_dir_read_name(dir)) != NULL) {
+        guint64 uid;
+        if (!g_str_has_prefix(entry, prefix) ||
+            !g_ascii_string_to_unsigned(entry + strlen(prefix), 10, 1, G_MAXUINT32 - 1, &uid, NULL))
+            continue;
+        g_autofree char *place = g_build_filename(parent, entry, suffix, NULL);
+        g_autoptr(GError) error = NULL;
+        add_found(dirs, place, (uid_t)uid, name, which, &error);
+    }
+}
+
+typedef enum {
+    OWN = 1 << 0,
+    OTHERS = 1 << 1, /* none, unless root asks */
+} Whose;
+
+/* A place that cannot be looked into is an error only if nothing is found elsewhere. */
+static GPtrArray *find(const char *name, CvdInstances which, Whose whose, GError **error)
+{
+    g_autoptr(GPtrArray) dirs = g_ptr_array_new_with_free_func(g_free);
+    g_auto(GStrv) places = cvd_instance_get_places();
+    g_autoptr(GError) first_error = NULL;
+
+    for (char **place = places; *place != NULL && (whose & OWN) != 0; place++)
+        add_found(dirs, *place, geteuid(), name, which, first_error == NULL ? &first_error : NULL);
+    if (geteuid() == 0 && (whose & OTHERS) != 0) {
+        add_found_of_others(dirs, "/run/user", "", "cvd", name, which);
+        add_found_of_others(dirs, "/tmp", "cvd-", NULL, name, which);
+    }
+    g_ptr_array_sort(dirs, compare_dirs);
+    if (dirs->len > 0 || first_error == NULL)
+        return g_steal_pointer(&dirs);
+    g_propagate_error(error, g_steal_pointer(&first_error));
+    return NULL;
+}
+
+static char *join_names(GPtrArray *dirs, gboolean with_path)
 {
     g_autoptr(GString) text = g_string_new(NULL);
 
-    for (guint i = 0; i < names->len && i < MAX_NAMED; i++)
+    for (guint i = 0; i < dirs->len && i < MAX_NAMED; i++) {
+        const char *dir = g_ptr_array_index(dirs, i);
         g_string_append_printf(text, "%s%s", i > 0 ? ", " : "",
-                               (const char *)g_ptr_array_index(names, i));
-    if (names->len > MAX_NAMED)
+                               with_path ? dir : strrchr(dir, '/') + 1);
+    }
+    if (dirs->len > MAX_NAMED)
         g_string_append(text, ", …");
     return g_string_free(g_steal_pointer(&text), FALSE);
 }
 
-static char *find_only(const char *base, GError **error)
+static void set_error_none(const char *name, GError **error)
 {
-    g_autoptr(GPtrArray) names = list(base, CVD_INSTANCES_RUNNING);
+    g_auto(GStrv) places = cvd_instance_get_places();
+    g_autofree char *all = g_strjoinv(", ", places);
 
-    if (names->len == 1)
-        return g_strdup(g_ptr_array_index(names, 0));
-    if (names->len == 0) {
+    if (name != NULL)
+        g_set_error(error, CVD_ERROR, CVD_ERROR_CLOSED, "instance '%s' does not run (looked in %s)",
+                    name, all);
+    else
         g_set_error(error, CVD_ERROR, CVD_ERROR_CLOSED,
-                    "%s: no instance runs there; start one with cvd-launch", base);
-    } else {
-        g_autofree char *all = join_names(names);
-        g_set_error(error, CVD_ERROR, CVD_ERROR_BUSY, "%u instances run: %s; choose with --name",
-                    names->len, all);
-    }
-    return NULL;
+                    "no instance runs (looked in %s); start one with cvd-launch", all);
 }
 
-/* In /tmp anybody could have made it, to have us talk to a server of theirs. */
-static gboolean check_owner(const char *base, GError **error)
+/* Root means its own where there is one. */
+static char *find_running(const char *name, GError **error)
 {
-    struct stat st;
+    g_autoptr(GPtrArray) dirs = find(name, CVD_INSTANCES_RUNNING, OWN, error);
 
-    if (lstat(base, &st) < 0 || (S_ISDIR(st.st_mode) && st.st_uid == geteuid()))
-        return TRUE;
-    g_set_error(error, CVD_ERROR, CVD_ERROR_FOREIGN,
-                "%s: is not a directory of uid %u; set XDG_RUNTIME_DIR", base, geteuid());
-    return FALSE;
+    if (dirs != NULL && dirs->len == 0) {
+        g_ptr_array_unref(dirs);
+        dirs = find(name, CVD_INSTANCES_RUNNING, OTHERS, error);
+    }
+    if (dirs == NULL)
+        return NULL;
+    if (dirs->len == 1)
+        return g_strdup(g_ptr_array_index(dirs, 0));
+    if (dirs->len == 0) {
+        set_error_none(name, error);
+        return NULL;
+    }
+    g_autofree char *all = join_names(dirs, name != NULL);
+    g_set_error(error, CVD_ERROR, CVD_ERROR_BUSY, "%u instances run: %s; choose with %s", dirs->len,
+                all, name != NULL ? "XDG_RUNTIME_DIR" : "--name");
+    return NULL;
 }
 
 static gboolean check_name(const char *name, GError **error)
@@ -172,45 +234,38 @@ static gboolean check_name(const char *name, GError **error)
 
 GPtrArray *cvd_instance_list(CvdInstances which, GError **error)
 {
-    g_autofree char *base = cvd_instance_base_path();
-
-    return check_owner(base, error) ? list(base, which) : NULL;
+    return find(NULL, which, OWN | OTHERS, error);
 }
 
 char *cvd_instance_get_dir(const char *name, GError **error)
 {
     g_autofree char *base = cvd_instance_base_path();
 
-    if (!check_name(name, error) || !check_owner(base, error))
+    if (!check_name(name, error))
         return NULL;
+    for (CvdInstances which = CVD_INSTANCES_RUNNING; which <= CVD_INSTANCES_FAILED; which++) {
+        g_autoptr(GPtrArray) dirs = find(name, which, OWN | OTHERS, error);
+        if (dirs == NULL)
+            return NULL;
+        if (dirs->len > 0)
+            return g_strdup(g_ptr_array_index(dirs, 0));
+    }
     return g_build_filename(base, name, NULL);
 }
 
 char *cvd_instance_find_socket(const char *name, const char *file, GError **error)
 {
-    g_autofree char *base = cvd_instance_base_path();
-    g_autofree char *found = NULL;
     struct stat st;
 
-    if ((name != NULL && !check_name(name, error)) || !check_owner(base, error))
+    if (name != NULL && !check_name(name, error))
         return NULL;
-    if (name == NULL) {
-        found = find_only(base, error);
-        if (found == NULL)
-            return NULL;
-        name = found;
-    }
-    g_autofree char *dir = g_build_filename(base, name, NULL);
+    g_autofree char *dir = find_running(name, error);
+    if (dir == NULL)
+        return NULL;
     g_autofree char *path = g_build_filename(dir, file, NULL);
-    if (!cvd_instance_is_running(dir)) {
-        g_set_error(error, CVD_ERROR, CVD_ERROR_CLOSED, "instance '%s' does not run (looked in %s)",
-                    name, dir);
-        return NULL;
-    }
-    if (lstat(path, &st) < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_CLOSED, errno,
-                            "%s (if the configuration puts it elsewhere, give --socket)", path);
-        return NULL;
-    }
-    return g_steal_pointer(&path);
+    if (lstat(path, &st) == 0)
+        return g_steal_pointer(&path);
+    cvd_set_error_errno(error, CVD_ERROR_CLOSED, errno,
+                        "%s (if the configuration puts it elsewhere, give --socket)", path);
+    return NULL;
 }

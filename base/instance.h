@@ -33,9 +33,10 @@ char *cvd_instance_base_path(void);
  * @file: the socket's name in the instance's directory, e.g. `vm.sock`
  * @error: %CVD_ERROR_INVALID: that can be no instance's name; %CVD_ERROR_CLOSED: it does not run,
  *   or none does; %CVD_ERROR_BUSY: several run, which the message names; %CVD_ERROR_FOREIGN: the
- *   directories are another user's
+ *   directories are another user's; %CVD_ERROR_FAILED: they cannot be read
  *
- * An instance runs when its lock is held. That is looked up without touching the lock.
+ * An instance runs when its launcher listens on its control socket. Root, whom each instance lets
+ * in, finds those of users (in /run/user/UID/cvd and /tmp/cvd-UID) where it has none itself.
  *
  * Returns: (transfer full) (nullable): the socket's path
  */
@@ -43,7 +44,7 @@ char *cvd_instance_find_socket(const char *name, const char *file, GError **erro
 
 /**
  * CvdInstances:
- * @CVD_INSTANCES_RUNNING: their lock is held
+ * @CVD_INSTANCES_RUNNING: their launcher listens
  * @CVD_INSTANCES_FAILED: they do not run, and left the record of a failure
  */
 typedef enum {
@@ -53,21 +54,28 @@ typedef enum {
 
 /**
  * cvd_instance_list:
- * @error: %CVD_ERROR_FOREIGN: the directories are another user's
+ * @error: as cvd_instance_find_socket(), if none is found
  *
- * Returns: (transfer full) (element-type utf8) (nullable): the names, in order
+ * Returns: (transfer full) (element-type utf8) (nullable): the instances' directories, in the order
+ *   of their names, which are the last part; to root also those of users
  */
 GPtrArray *cvd_instance_list(CvdInstances which, GError **error);
 
 /**
  * cvd_instance_get_dir:
- * @error: %CVD_ERROR_INVALID: that can be no instance's name
+ * @error: as cvd_instance_find_socket()
  *
- * Returns: (transfer full) (nullable): where the instance's runtime directory is or would be
+ * Returns: (transfer full) (nullable): the directory of the instance of that name that runs, or has
+ *   failed, or would run
  */
 char *cvd_instance_get_dir(const char *name, GError **error);
 
-/** cvd_instance_get_pid: @dir: as cvd_instance_get_dir(); Returns: the launcher that has it, or 0
+/**
+ * cvd_instance_get_pid:
+ * @dir: as cvd_instance_get_dir()
+ *
+ * Returns: the launcher that has it; 0: none; −1: one that no pid of ours stands for, as it is in
+ *   another pid namespace, or one that is too busy to say
  */
 pid_t cvd_instance_get_pid(const char *dir);
 /** cvd_instance_is_running: @dir: as cvd_instance_get_dir() */

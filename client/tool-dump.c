@@ -32,7 +32,7 @@ static gboolean print_result(CvdTool *tool, const char *file, const CvdDumpHeade
     json_builder_begin_object(builder);
     cvd_tool_json_string(builder, "region", header->name);
     cvd_tool_json_string(builder, "file", display);
-    cvd_tool_json_int(builder, "version", header->version);
+    cvd_tool_json_int(builder, "current_version", header->version);
     cvd_tool_json_int(builder, "min_compatible_version", header->min_compatible_version);
     cvd_tool_json_int(builder, "size", header->data_size);
     cvd_tool_json_string(builder, "sha256", checksum);

@@ -32,29 +32,29 @@ static void build_table(JsonBuilder *builder, const char *name, const Table *tab
 {
     json_builder_set_member_name(builder, name);
     json_builder_begin_object(builder);
-    cvd_tool_json_int(builder, "slots", G_GINT64_CONSTANT(1) << table->num_nodes_lg2);
-    cvd_tool_json_int(builder, "table_offset", table->futex_uaddr_table_offset);
-    cvd_tool_json_int(builder, "word_offset", table->interrupt_signalled_offset);
+    cvd_tool_json_int(builder, "num_nodes_lg2", table->num_nodes_lg2);
+    cvd_tool_json_int(builder, "futex_uaddr_table_offset", table->futex_uaddr_table_offset);
+    cvd_tool_json_int(builder, "interrupt_signalled_offset", table->interrupt_signalled_offset);
     json_builder_end_object(builder);
 }
 
-/* @descriptor: NULL for one that cannot be believed. */
+/* In the words of a layout file. @descriptor: NULL for one that cannot be believed. */
 static void build_region(JsonBuilder *builder, GArray *regions, guint index,
                          const Descriptor *descriptor)
 {
     const CvdRegionInfo *info = &g_array_index(regions, CvdRegionInfo, index);
     json_builder_begin_object(builder);
-    cvd_tool_json_string(builder, "name", info->name);
+    cvd_tool_json_string(builder, "device_name", info->name);
     cvd_tool_json_int(builder, "index", index);
-    cvd_tool_json_int(builder, "begin", info->begin);
-    cvd_tool_json_int(builder, "end", info->end);
-    cvd_tool_json_int(builder, "size", info->end - info->begin);
+    cvd_tool_json_int(builder, "region_begin_offset", info->begin);
+    cvd_tool_json_int(builder, "region_end_offset", info->end);
+    cvd_tool_json_int(builder, "region_size", info->end - info->begin);
     if (descriptor) {
-        cvd_tool_json_int(builder, "data_offset", descriptor->offset_of_region_data);
-        cvd_tool_json_int(builder, "version", descriptor->current_version);
+        cvd_tool_json_int(builder, "offset_of_region_data", descriptor->offset_of_region_data);
+        cvd_tool_json_int(builder, "current_version", descriptor->current_version);
         cvd_tool_json_int(builder, "min_compatible_version", descriptor->min_compatible_version);
-        build_table(builder, "guest_to_host", &descriptor->guest_to_host_signal_table);
-        build_table(builder, "host_to_guest", &descriptor->host_to_guest_signal_table);
+        build_table(builder, "guest_to_host_signal_table", &descriptor->guest_to_host_signal_table);
+        build_table(builder, "host_to_guest_signal_table", &descriptor->host_to_guest_signal_table);
         if (descriptor->managed_by > 0 && descriptor->managed_by < regions->len)
             cvd_tool_json_string(
                 builder, "managed_by",

@@ -9,6 +9,8 @@
 #include "base/instance.h"
 
 #include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
 
 typedef struct {
     GCancellable *cancellable;
@@ -24,6 +26,18 @@ typedef struct {
 GDBusConnection *cvd_ctl_get_connection(CvdDBusInstance1 *instance)
 {
     return g_dbus_proxy_get_connection(G_DBUS_PROXY(instance));
+}
+
+/* The pid that the launcher gives is one of its own namespace's; the kernel translates. */
+int cvd_ctl_open_launcher(CvdDBusInstance1 *instance)
+{
+    GIOStream *stream = g_dbus_connection_get_stream(cvd_ctl_get_connection(instance));
+    GSocket *socket = g_socket_connection_get_socket(G_SOCKET_CONNECTION(stream));
+    struct ucred peer = {0};
+    socklen_t size = sizeof peer;
+
+    getsockopt(g_socket_get_fd(socket), SOL_SOCKET, SO_PEERCRED, &peer, &size);
+    return peer.pid > 0 ? pidfd_open(peer.pid, 0) : -1;
 }
 
 gboolean cvd_ctl_strip_error(GError *error)
@@ -73,6 +87,15 @@ static void on_connection(GObject *object, GAsyncResult *result, gpointer data)
         g_dbus_connection_new_for_address_finish(result, &error);
 
     if (connection == NULL) {
+        /* Whoever is let in gets an answer; and to the tool a broken pipe is one of its output. */
+        if (!g_cancellable_is_cancelled(connecting->cancellable) &&
+            !g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED) &&
+            !g_error_matches(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND)) {
+            g_clear_error(&error);
+            error = g_error_new_literal(G_IO_ERROR, G_IO_ERROR_FAILED,
+                                        "cvd-launch has closed the connection: it has as many as "
+                                        "it takes (its log says so), or is about to end");
+        }
         finish(connecting, NULL, error);
         return;
     }

@@ -8,7 +8,7 @@ G_BEGIN_DECLS
 
 extern const CvdToolVerb cvd_ctl_list, cvd_ctl_status, cvd_ctl_stop, cvd_ctl_restart, cvd_ctl_reset,
     cvd_ctl_pause, cvd_ctl_resume, cvd_ctl_power_button, cvd_ctl_wait, cvd_ctl_events, cvd_ctl_qmp,
-    cvd_ctl_logs, cvd_ctl_console, cvd_ctl_report;
+    cvd_ctl_logs, cvd_ctl_console, cvd_ctl_report, cvd_ctl_clients, cvd_ctl_forget;
 
 /** CVD_CTL_ANSWER_MS: how long an instance may take to answer */
 #define CVD_CTL_ANSWER_MS 5000
@@ -39,6 +39,14 @@ void cvd_ctl_connect_async(const char *socket, guint timeout_ms, GCancellable *c
  */
 CvdDBusInstance1 *cvd_ctl_connect(CvdTool *tool, GError **error);
 
+/**
+ * cvd_ctl_open_launcher:
+ *
+ * Returns: (transfer full): a descriptor of the launcher's process, readable when it has ended; −1:
+ *   it is gone, or in another pid namespace
+ */
+int cvd_ctl_open_launcher(CvdDBusInstance1 *instance);
+
 /** cvd_ctl_get_connection: Returns: (transfer none): what connects to the instance */
 GDBusConnection *cvd_ctl_get_connection(CvdDBusInstance1 *instance);
 
@@ -50,6 +58,40 @@ char *cvd_ctl_printable(const char *text);
 
 /** cvd_ctl_format_uptime: Returns: (transfer full): `3d 4h`, `5m 6s`, `0.7s`, `-` for none */
 char *cvd_ctl_format_uptime(guint64 us);
+
+/**
+ * CvdCtlFailure:
+ * @name: the instance
+ * @dir: its directory
+ * @reason: why, in words; may be empty
+ * @time: when, ISO 8601; may be empty
+ *
+ * What an instance that has failed left behind.
+ */
+typedef struct {
+    char *name;
+    char *dir;
+    char *reason;
+    char *time;
+} CvdCtlFailure;
+
+/**
+ * cvd_ctl_failure_load:
+ * @dir: an instance's directory
+ *
+ * Returns: (transfer full) (nullable): the last failure that is on record there
+ */
+CvdCtlFailure *cvd_ctl_failure_load(const char *dir);
+void cvd_ctl_failure_free(CvdCtlFailure *failure);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdCtlFailure, cvd_ctl_failure_free)
+
+/**
+ * cvd_ctl_failure_find:
+ * @name: (nullable): of an instance; %NULL: the only one that has failed
+ *
+ * Returns: (transfer full) (nullable): the failure of one that does not run
+ */
+CvdCtlFailure *cvd_ctl_failure_find(const char *name);
 
 /**
  * CvdCtlFollower:
@@ -66,7 +108,8 @@ typedef struct {
 /**
  * cvd_ctl_follow:
  * @timeout_ms: 0 = none
- * @error: %G_IO_ERROR_TIMED_OUT, %G_IO_ERROR_CANCELLED; %G_IO_ERROR_CLOSED: the instance has ended
+ * @error: %G_IO_ERROR_TIMED_OUT, %G_IO_ERROR_CANCELLED; %G_IO_ERROR_CLOSED: the instance has ended;
+ *   %G_IO_ERROR_BUSY: it has no place for one who follows it
  *
  * Tells @follower of what happens until it has enough.
  */

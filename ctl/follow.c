@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define LOOK_AGAIN_MS 100
+
 typedef struct {
     const CvdCtlFollower *follower;
     gpointer data;
@@ -49,6 +51,12 @@ static void on_guest_event(CvdDBusInstance1 *instance, const char *name, const c
         stop_following(following, NULL);
 }
 
+static void on_closing(CvdDBusInstance1 *instance, const char *reason, gpointer data)
+{
+    stop_following(data, g_error_new(G_IO_ERROR, G_IO_ERROR_BUSY,
+                                     "cvd-launch closes the connection: %s", reason));
+}
+
 static void on_closed(GDBusConnection *connection, gboolean is_remote, GError *error, gpointer data)
 {
     stop_following(data,
@@ -81,6 +89,7 @@ gboolean cvd_ctl_follow(CvdTool *tool, CvdDBusInstance1 *instance, const CvdCtlF
     g_source_attach(interrupt, NULL);
     g_signal_connect(instance, "state-changed", G_CALLBACK(on_state), &following);
     g_signal_connect(instance, "guest-event", G_CALLBACK(on_guest_event), &following);
+    g_signal_connect(instance, "closing", G_CALLBACK(on_closing), &following);
     g_signal_connect(connection, "closed", G_CALLBACK(on_closed), &following);
     on_state(instance, cvd_dbus_instance1_get_state(instance),
              cvd_dbus_instance1_get_reason(instance), &following);
@@ -117,20 +126,26 @@ static gboolean watch_way(int inotify_fd, const char *path)
     return TRUE;
 }
 
-static gboolean wait_for_change(int inotify_fd, GCancellable *cancellable, gint64 deadline_us,
-                                GError **error)
+/* Where nothing can be watched, or what is awaited is no change of a directory, it is looked again
+ * after @interval_ms; −1: never. */
+static gboolean wait_for_change(int inotify_fd, int interval_ms, GCancellable *cancellable,
+                                gint64 deadline_us, GError **error)
 {
     GPollFD fds[2] = {{.fd = inotify_fd, .events = G_IO_IN}};
     guint n_fds = g_cancellable_make_pollfd(cancellable, &fds[1]) ? 2 : 1;
     gint64 left_ms = deadline_us > 0 ? (deadline_us - g_get_monotonic_time()) / 1000 + 1 : -1;
-    int n = deadline_us > 0 && left_ms <= 0 ? 0 : g_poll(fds, n_fds, (int)left_ms);
+    gboolean is_over = deadline_us > 0 && left_ms <= 0;
     char events[4096];
 
+    if (interval_ms >= 0 && (left_ms < 0 || left_ms > interval_ms))
+        left_ms = interval_ms;
+    if (!is_over)
+        g_poll(fds, n_fds, (int)left_ms);
     if (n_fds == 2)
         g_cancellable_release_fd(cancellable);
     if (g_cancellable_set_error_if_cancelled(cancellable, error))
         return FALSE;
-    if (n == 0) {
+    if (is_over) {
         g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
                             "the time of --timeout is over");
         return FALSE;
@@ -141,23 +156,34 @@ static gboolean wait_for_change(int inotify_fd, GCancellable *cancellable, gint6
     return TRUE;
 }
 
+static gboolean watch_places(int inotify_fd, const char *name)
+{
+    g_auto(GStrv) places = cvd_instance_get_places();
+    gboolean is_watched = inotify_fd >= 0;
+
+    for (char **place = places; *place != NULL && is_watched; place++) {
+        g_autofree char *socket = g_build_filename(*place, name, "control.sock", NULL);
+        is_watched = watch_way(inotify_fd, socket);
+    }
+    return is_watched;
+}
+
 char *cvd_ctl_wait_for_instance(CvdTool *tool, const char *name, gint64 deadline_us, GError **error)
 {
-    g_autofree char *dir = cvd_instance_get_dir(name, error);
-    if (dir == NULL)
-        return NULL;
-
-    g_autofree char *socket = g_build_filename(dir, "control.sock", NULL);
     for (;;) {
         cvd_autofd inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+        gboolean is_watched = watch_places(inotify_fd, name);
+        g_autofree char *dir = cvd_instance_get_dir(name, error);
         struct stat st;
-        if (inotify_fd < 0 || !watch_way(inotify_fd, socket)) {
-            cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot watch %s", dir);
+        if (dir == NULL)
             return NULL;
-        }
-        if (lstat(socket, &st) == 0 && cvd_instance_is_running(dir))
+        g_autofree char *socket = g_build_filename(dir, "control.sock", NULL);
+        if (cvd_instance_is_running(dir))
             return g_steal_pointer(&socket);
-        if (!wait_for_change(inotify_fd, tool->cancellable, deadline_us, error))
+        /* A socket that nobody listens on yet shows no change when somebody does. */
+        gboolean is_event = is_watched && lstat(socket, &st) < 0;
+        if (!wait_for_change(inotify_fd, is_event ? -1 : LOOK_AGAIN_MS, tool->cancellable,
+                             deadline_us, error))
             return NULL;
     }
 }

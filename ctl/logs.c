@@ -32,17 +32,17 @@ char *cvd_ctl_find_dir(CvdTool *tool, char **name, GError **error)
         return cvd_instance_get_dir(tool->name, error);
     }
     for (CvdInstances which = CVD_INSTANCES_RUNNING; which <= CVD_INSTANCES_FAILED; which++) {
-        g_autoptr(GPtrArray) names = cvd_instance_list(which, error);
-        if (names == NULL)
+        g_autoptr(GPtrArray) dirs = cvd_instance_list(which, error);
+        if (dirs == NULL)
             return NULL;
-        if (names->len > 1) {
+        if (dirs->len > 1) {
             g_set_error(error, CVD_ERROR, CVD_ERROR_BUSY,
-                        "there are %u instances; choose with --name", names->len);
+                        "there are %u instances; choose with --name", dirs->len);
             return NULL;
         }
-        if (names->len == 1) {
-            *name = g_strdup(g_ptr_array_index(names, 0));
-            return cvd_instance_get_dir(*name, error);
+        if (dirs->len == 1) {
+            *name = g_path_get_basename(g_ptr_array_index(dirs, 0));
+            return g_strdup(g_ptr_array_index(dirs, 0));
         }
     }
     g_set_error_literal(error, CVD_ERROR, CVD_ERROR_CLOSED,
@@ -114,15 +114,13 @@ static gboolean is_at(int dir_fd, const char *name, int fd)
            ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
 }
 
-/* A launcher that is killed changes nothing in its directory. Returns: −1 if it is gone already */
-static int open_launcher(int dir_fd)
+/* A launcher that is killed changes nothing in its directory. Returns: −1 if it is gone already, or
+ * out of sight */
+static int open_launcher(const char *dir)
 {
-    char text[16] = "";
-    cvd_autofd fd = openat(dir_fd, "lock", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    pid_t pid = cvd_instance_get_pid(dir);
 
-    if (fd < 0 || pread(fd, text, sizeof text - 1, 0) <= 0)
-        return -1;
-    return pidfd_open((pid_t)g_ascii_strtoll(text, NULL, 10), 0);
+    return pid > 0 ? pidfd_open(pid, 0) : -1;
 }
 
 static gboolean wait_for_change(int inotify_fd, int launcher_fd, GCancellable *cancellable)
@@ -154,7 +152,7 @@ static gboolean follow(CvdTool *tool, const char *dir, int dir_fd, const char *n
                        GError **error)
 {
     cvd_autofd inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    cvd_autofd launcher_fd = open_launcher(dir_fd);
+    cvd_autofd launcher_fd = open_launcher(dir);
 
     if (inotify_fd < 0 ||
         inotify_add_watch(inotify_fd, dir,

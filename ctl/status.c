@@ -3,12 +3,13 @@
  * than its time limit. */
 #include "ctl/ctl.h"
 
+#include "base/error.h"
 #include "base/instance.h"
 
 #include <string.h>
 
 typedef struct {
-    const char *name;
+    const char *dir;
     CvdDBusInstance1 *instance; /* NULL while, or if, it has not answered */
     GError *error;
     guint *n_pending;
@@ -23,14 +24,13 @@ static void on_connected(CvdDBusInstance1 *instance, const GError *error, gpoint
     --*asked->n_pending;
 }
 
-static void ask_all(CvdTool *tool, GPtrArray *names, Asked *asked)
+static void ask_all(CvdTool *tool, GPtrArray *dirs, Asked *asked)
 {
-    guint n_pending = names->len;
+    guint n_pending = dirs->len;
 
-    for (guint i = 0; i < names->len; i++) {
-        asked[i] = (Asked){.name = g_ptr_array_index(names, i), .n_pending = &n_pending};
-        g_autofree char *dir = cvd_instance_get_dir(asked[i].name, NULL);
-        g_autofree char *socket = g_build_filename(dir, "control.sock", NULL);
+    for (guint i = 0; i < dirs->len; i++) {
+        asked[i] = (Asked){.dir = g_ptr_array_index(dirs, i), .n_pending = &n_pending};
+        g_autofree char *socket = g_build_filename(asked[i].dir, "control.sock", NULL);
         cvd_ctl_connect_async(socket, CVD_CTL_LIST_MS, tool->cancellable, on_connected, &asked[i]);
     }
     while (n_pending > 0)
@@ -50,28 +50,41 @@ static void add_status(JsonBuilder *builder, CvdDBusInstance1 *i)
     cvd_tool_json_string(builder, "version", cvd_dbus_instance1_get_version(i));
 }
 
-static gboolean print_json_line(const char *name, CvdDBusInstance1 *instance, const char *state,
-                                GError **error)
+static void add_failure(JsonBuilder *builder, const CvdCtlFailure *failure)
+{
+    cvd_tool_json_string(builder, "state", "failed");
+    cvd_tool_json_string(builder, "reason", failure->reason);
+    cvd_tool_json_string(builder, "time", failure->time);
+}
+
+static gboolean print_json_line(const char *dir, CvdDBusInstance1 *instance,
+                                const CvdCtlFailure *failure, GError **error)
 {
     g_autoptr(JsonBuilder) builder = json_builder_new();
 
     json_builder_begin_object(builder);
-    cvd_tool_json_string(builder, "name", name);
+    cvd_tool_json_string(builder, "name", strrchr(dir, '/') + 1);
+    cvd_tool_json_string(builder, "directory", dir);
     if (instance != NULL)
         add_status(builder, instance);
+    else if (failure != NULL)
+        add_failure(builder, failure);
     else
-        cvd_tool_json_string(builder, "state", state);
+        cvd_tool_json_string(builder, "state", "no answer");
     json_builder_end_object(builder);
     return cvd_tool_print_json(builder, error);
 }
 
 #define ROW "%-20s %-11s %8s %8s %9s %8s %7s\n"
 
-static gboolean print_row(const char *name, CvdDBusInstance1 *instance, const char *state,
+static gboolean print_row(const char *dir, CvdDBusInstance1 *instance, const CvdCtlFailure *failure,
                           GError **error)
 {
+    const char *name = strrchr(dir, '/') + 1;
+
     if (instance == NULL)
-        return cvd_tool_print(error, ROW, name, state, "-", "-", "-", "-", "-");
+        return cvd_tool_print(error, ROW, name, failure != NULL ? "failed" : "no answer", "-", "-",
+                              "-", "-", "-");
     g_autofree char *pid = g_strdup_printf("%u", cvd_dbus_instance1_get_launcher_pid(instance));
     g_autofree char *vm = g_strdup_printf("%u", cvd_dbus_instance1_get_vm_pid(instance));
     g_autofree char *uptime = cvd_ctl_format_uptime(cvd_dbus_instance1_get_uptime_us(instance));
@@ -81,11 +94,31 @@ static gboolean print_row(const char *name, CvdDBusInstance1 *instance, const ch
                           restarts, clients);
 }
 
-static gboolean print_one(CvdTool *tool, const char *name, CvdDBusInstance1 *instance,
-                          const char *state, GError **error)
+static gboolean print_running(CvdTool *tool, GPtrArray *dirs, GError **error)
 {
-    return tool->json ? print_json_line(name, instance, state, error)
-                      : print_row(name, instance, state, error);
+    g_autofree Asked *asked = g_new0(Asked, dirs->len + 1);
+    gboolean is_printed = TRUE;
+
+    ask_all(tool, dirs, asked);
+    for (guint i = 0; i < dirs->len; i++) {
+        is_printed = is_printed && (tool->json ? print_json_line : print_row)(
+                                       asked[i].dir, asked[i].instance, NULL, error);
+        g_clear_object(&asked[i].instance);
+        g_clear_error(&asked[i].error);
+    }
+    return is_printed;
+}
+
+static gboolean print_failed(CvdTool *tool, GPtrArray *dirs, GError **error)
+{
+    for (guint i = 0; i < dirs->len; i++) {
+        const char *dir = g_ptr_array_index(dirs, i);
+        g_autoptr(CvdCtlFailure) failure = cvd_ctl_failure_load(dir);
+        if (failure != NULL &&
+            !(tool->json ? print_json_line : print_row)(dir, NULL, failure, error))
+            return FALSE;
+    }
+    return TRUE;
 }
 
 static gboolean list(CvdTool *tool, char **arguments, GError **error)
@@ -96,22 +129,15 @@ static gboolean list(CvdTool *tool, char **arguments, GError **error)
     if (failed == NULL)
         return FALSE;
 
-    g_autofree Asked *asked = g_new0(Asked, running->len + 1);
-    ask_all(tool, running, asked);
-    gboolean is_printed =
-        tool->json || running->len + failed->len == 0 ||
-        cvd_tool_print(error, ROW, "NAME", "STATE", "PID", "VM", "UPTIME", "RESTARTS", "CLIENTS");
-    for (guint i = 0; i < running->len; i++) {
-        is_printed =
-            is_printed && print_one(tool, asked[i].name, asked[i].instance, "no answer", error);
-        g_clear_object(&asked[i].instance);
-        g_clear_error(&asked[i].error);
-    }
-    for (guint i = 0; i < failed->len && is_printed; i++)
-        is_printed = print_one(tool, g_ptr_array_index(failed, i), NULL, "failed", error);
-    if (is_printed && !tool->json && running->len + failed->len == 0)
-        g_printerr("no instance runs; start one with cvd-launch\n");
-    return is_printed;
+    if (running->len + failed->len > 0)
+        return (tool->json || cvd_tool_print(error, ROW, "NAME", "STATE", "PID", "VM", "UPTIME",
+                                             "RESTARTS", "CLIENTS")) &&
+               print_running(tool, running, error) && print_failed(tool, failed, error);
+    g_auto(GStrv) places = cvd_instance_get_places();
+    g_autofree char *all = g_strjoinv(", ", places);
+    if (!tool->json)
+        g_printerr("no instance runs (looked in %s); start one with cvd-launch\n", all);
+    return TRUE;
 }
 
 const CvdToolVerb cvd_ctl_list = {
@@ -119,7 +145,7 @@ const CvdToolVerb cvd_ctl_list = {
     .arguments = "",
     .summary = "Show all instances",
     .description = "One that runs but does not answer within a second is shown as such; one that "
-                   "failed, as\nlong as its logs are there: see logs and report.",
+                   "failed, as\nlong as its logs are there: see status, logs, report and forget.",
     .run = list,
 };
 
@@ -147,19 +173,37 @@ static void add_regions(JsonBuilder *builder, GVariant *regions)
     g_variant_iter_init(&iter, regions);
     while (g_variant_iter_next(&iter, "(&suu)", &name, &begin, &end)) {
         json_builder_begin_object(builder);
-        cvd_tool_json_string(builder, "name", name);
-        cvd_tool_json_int(builder, "begin", begin);
-        cvd_tool_json_int(builder, "end", end);
+        cvd_tool_json_string(builder, "device_name", name);
+        cvd_tool_json_int(builder, "region_begin_offset", begin);
+        cvd_tool_json_int(builder, "region_end_offset", end);
         json_builder_end_object(builder);
     }
     json_builder_end_array(builder);
 }
 
+static gboolean print_failure(CvdTool *tool, const CvdCtlFailure *failure, GError **error)
+{
+    g_autofree char *reason = cvd_ctl_printable(failure->reason);
+
+    if (tool->json)
+        return print_json_line(failure->dir, NULL, failure, error);
+    return cvd_tool_print(error,
+                          "instance  %s\nstate     failed (%s)\nsince     %s\nleft in   %s\n",
+                          failure->name, reason, failure->time, failure->dir);
+}
+
 static gboolean status(CvdTool *tool, char **arguments, GError **error)
 {
-    g_autoptr(CvdDBusInstance1) i = cvd_ctl_connect(tool, error);
-    if (i == NULL)
+    g_autoptr(GError) local_error = NULL;
+    g_autoptr(CvdDBusInstance1) i = cvd_ctl_connect(tool, &local_error);
+    if (i == NULL) {
+        gboolean is_down = g_error_matches(local_error, CVD_ERROR, CVD_ERROR_CLOSED);
+        g_autoptr(CvdCtlFailure) failure = is_down ? cvd_ctl_failure_find(tool->name) : NULL;
+        if (failure != NULL)
+            return print_failure(tool, failure, error);
+        g_propagate_error(error, g_steal_pointer(&local_error));
         return FALSE;
+    }
 
     if (tool->json) {
         g_autoptr(JsonBuilder) builder = json_builder_new();
@@ -186,6 +230,6 @@ static gboolean status(CvdTool *tool, char **arguments, GError **error)
 const CvdToolVerb cvd_ctl_status = {
     .name = "status",
     .arguments = "",
-    .summary = "Show an instance's state and regions",
+    .summary = "Show an instance's state and regions, or how it failed",
     .run = status,
 };

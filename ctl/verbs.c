@@ -103,22 +103,43 @@ static gboolean wait_for_exit(int pidfd, GCancellable *cancellable, gint64 deadl
     return FALSE;
 }
 
-/* The end is that of the process: only then is everything removed. */
+static gboolean go_on(const char *state, const char *reason, gpointer data)
+{
+    return TRUE;
+}
+
+/* The end is that of the process: only then is everything removed. Of one in another pid namespace
+ * only the end of the connection is to be seen. */
+static gboolean wait_for_launcher(CvdTool *tool, CvdDBusInstance1 *instance, int pidfd,
+                                  GError **error)
+{
+    static const CvdCtlFollower follower = {.state = go_on};
+    g_autoptr(GError) local_error = NULL;
+
+    if (pidfd >= 0)
+        return wait_for_exit(pidfd, tool->cancellable, 0, error);
+    if (cvd_ctl_follow(tool, instance, &follower, NULL, 0, &local_error) ||
+        g_error_matches(local_error, G_IO_ERROR, G_IO_ERROR_CLOSED))
+        return TRUE;
+    g_propagate_error(error, g_steal_pointer(&local_error));
+    return FALSE;
+}
+
 static gboolean stop(CvdTool *tool, char **arguments, GError **error)
 {
     g_autoptr(CvdDBusInstance1) instance = cvd_ctl_connect(tool, error);
     if (instance == NULL)
         return FALSE;
 
-    cvd_autofd pidfd = pidfd_open((pid_t)cvd_dbus_instance1_get_launcher_pid(instance), 0);
+    cvd_autofd pidfd = cvd_ctl_open_launcher(instance);
     for (guint i = 0; i < (stop_now ? 2 : 1); i++)
         if (!check(cvd_dbus_instance1_call_stop_sync(instance, tool->cancellable, error), error)) {
             /* It may have ended with the first call's answer, or between the two. */
-            if (pidfd < 0 || !g_dbus_connection_is_closed(cvd_ctl_get_connection(instance)))
+            if (!g_dbus_connection_is_closed(cvd_ctl_get_connection(instance)))
                 return FALSE;
             g_clear_error(error);
         }
-    return pidfd < 0 || wait_for_exit(pidfd, tool->cancellable, 0, error);
+    return wait_for_launcher(tool, instance, pidfd, error);
 }
 
 static const GOptionEntry stop_entries[] = {
@@ -219,6 +240,11 @@ static gboolean wait_for_end(CvdTool *tool, gint64 deadline_us, GError **error)
     pid_t pid = cvd_instance_get_pid(dir);
     cvd_autofd pidfd = pid > 0 ? pidfd_open(pid, 0) : -1;
 
+    if (pid < 0) {
+        g_set_error_literal(error, CVD_ERROR, CVD_ERROR_FAILED,
+                            "cannot wait for a launcher whose process is out of sight");
+        return FALSE;
+    }
     if (pid == 0 || (pidfd < 0 && errno == ESRCH) || cvd_instance_get_pid(dir) != pid)
         return TRUE;
     if (pidfd < 0) {
@@ -313,6 +339,7 @@ static gboolean print_event(Printer *printer, const char *event, const char *fir
     g_autoptr(JsonBuilder) builder = json_builder_new();
     gboolean is_state = strcmp(event, "state") == 0;
     json_builder_begin_object(builder);
+    cvd_tool_json_time(builder);
     cvd_tool_json_string(builder, "event", event);
     cvd_tool_json_string(builder, is_state ? "state" : "name", first);
     if (is_state) {

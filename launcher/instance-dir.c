@@ -181,8 +181,9 @@ typedef enum {
 
 static LockResult set_busy_error(const CvdInstanceDir *dir, pid_t holder, GError **error)
 {
-    g_autofree char *who =
-        holder > 0 ? g_strdup_printf("pid %d", holder) : g_strdup("its lock file was removed");
+    g_autofree char *who = holder > 0    ? g_strdup_printf("pid %d", holder)
+                           : holder == 0 ? g_strdup("its lock file was removed")
+                                         : g_strdup("its process is out of sight");
 
     g_set_error(error, CVD_ERROR, CVD_ERROR_BUSY,
                 "instance '%s' is already running (%s); stop it, or choose another --name",

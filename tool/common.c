@@ -95,6 +95,14 @@ void cvd_tool_json_int(JsonBuilder *builder, const char *name, gint64 value)
     json_builder_add_int_value(builder, value);
 }
 
+void cvd_tool_json_time(JsonBuilder *builder)
+{
+    g_autoptr(GDateTime) now = g_date_time_new_now_utc();
+    g_autofree char *time = g_date_time_format(now, "%Y-%m-%dT%H:%M:%S.%fZ");
+
+    cvd_tool_json_string(builder, "time", time);
+}
+
 void cvd_tool_json_double(JsonBuilder *builder, const char *name, double value)
 {
     json_builder_set_member_name(builder, name);

@@ -110,6 +110,8 @@ gboolean cvd_tool_print_json(JsonBuilder *builder, GError **error);
 void cvd_tool_json_string(JsonBuilder *builder, const char *name, const char *value);
 /** cvd_tool_json_int: the same */
 void cvd_tool_json_int(JsonBuilder *builder, const char *name, gint64 value);
+/** cvd_tool_json_time: adds `time`, now, in UTC, as ISO 8601 with microseconds */
+void cvd_tool_json_time(JsonBuilder *builder);
 /** cvd_tool_json_double: the same */
 void cvd_tool_json_double(JsonBuilder *builder, const char *name, double value);
 

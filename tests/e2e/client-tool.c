@@ -176,9 +176,9 @@ static void test_list(gconstpointer data)
     g_assert_cmpuint(json_array_get_length(regions), ==, 5);
     g_assert_cmpint(json_object_get_int_member(object_of(root), "window_size"), ==, 2 << 20);
     JsonObject *last = json_array_get_object_element(regions, 4);
-    g_assert_cmpstr(json_object_get_string_member(last, "name"), ==, "framebuffer");
+    g_assert_cmpstr(json_object_get_string_member(last, "device_name"), ==, "framebuffer");
     g_assert_cmpstr(json_object_get_string_member(last, "managed_by"), ==, "fb_manager");
-    g_assert_cmpint(json_object_get_int_member(last, "size"), ==, 1052672);
+    g_assert_cmpint(json_object_get_int_member(last, "region_size"), ==, 1052672);
 }
 
 static void test_info(gconstpointer data)
@@ -200,18 +200,18 @@ static void test_info(gconstpointer data)
 
     g_autoptr(JsonNode) root = run_json(f->sandbox, "--json", "info", "misc", "-n", NAME, NULL);
     JsonObject *info = object_of(root);
-    g_assert_cmpstr(json_object_get_string_member(info, "name"), ==, "misc");
+    g_assert_cmpstr(json_object_get_string_member(info, "device_name"), ==, "misc");
     g_assert_cmpint(json_object_get_int_member(info, "index"), ==, 2);
-    g_assert_cmpint(json_object_get_int_member(info, "begin"), ==, 0x9000);
-    g_assert_cmpint(json_object_get_int_member(info, "end"), ==, 0xb000);
-    g_assert_cmpint(json_object_get_int_member(info, "size"), ==, 8192);
-    g_assert_cmpint(json_object_get_int_member(info, "version"), ==, 1);
+    g_assert_cmpint(json_object_get_int_member(info, "region_begin_offset"), ==, 0x9000);
+    g_assert_cmpint(json_object_get_int_member(info, "region_end_offset"), ==, 0xb000);
+    g_assert_cmpint(json_object_get_int_member(info, "region_size"), ==, 8192);
+    g_assert_cmpint(json_object_get_int_member(info, "current_version"), ==, 1);
     g_assert_cmpint(json_object_get_int_member(info, "min_compatible_version"), ==, 1);
-    g_assert_cmpint(json_object_get_int_member(info, "data_offset"), ==, 0x28);
-    JsonObject *table = json_object_get_object_member(info, "host_to_guest");
-    g_assert_cmpint(json_object_get_int_member(table, "slots"), ==, 4);
-    g_assert_cmpint(json_object_get_int_member(table, "table_offset"), ==, 0x14);
-    g_assert_cmpint(json_object_get_int_member(table, "word_offset"), ==, 0x24);
+    g_assert_cmpint(json_object_get_int_member(info, "offset_of_region_data"), ==, 0x28);
+    JsonObject *table = json_object_get_object_member(info, "host_to_guest_signal_table");
+    g_assert_cmpint(json_object_get_int_member(table, "num_nodes_lg2"), ==, 2);
+    g_assert_cmpint(json_object_get_int_member(table, "futex_uaddr_table_offset"), ==, 0x14);
+    g_assert_cmpint(json_object_get_int_member(table, "interrupt_signalled_offset"), ==, 0x24);
 }
 
 static void write_window(const TestRegion *region, gsize offset, const void *bytes, gsize size)
@@ -699,7 +699,7 @@ static void assert_dump(JsonObject *dump, const char *file, const char *sum)
 {
     g_assert_cmpstr(json_object_get_string_member(dump, "region"), ==, "framebuffer");
     g_assert_cmpstr(json_object_get_string_member(dump, "file"), ==, file);
-    g_assert_cmpint(json_object_get_int_member(dump, "version"), ==, 1);
+    g_assert_cmpint(json_object_get_int_member(dump, "current_version"), ==, 1);
     g_assert_cmpint(json_object_get_int_member(dump, "min_compatible_version"), ==, 1);
     g_assert_cmpint(json_object_get_int_member(dump, "size"), ==, 1052632);
     g_assert_cmpstr(json_object_get_string_member(dump, "sha256"), ==, sum);
@@ -989,7 +989,7 @@ static void test_many_regions(gconstpointer data)
     g_assert_cmpuint(json_array_get_length(regions), ==, MANY);
     for (guint i = 0; i < MANY; i++) {
         JsonObject *region = json_array_get_object_element(regions, i);
-        g_assert_cmpint(json_object_get_int_member(region, "version"), ==, i);
+        g_assert_cmpint(json_object_get_int_member(region, "current_version"), ==, i);
     }
     fail_tool(sandbox, 1, "and 2032 more", "info", "nothing", NULL);
     test_process_signal(launcher, SIGTERM);

@@ -123,19 +123,23 @@ static void test_wrong_input(gconstpointer data)
 
 static void test_no_instance(gconstpointer data)
 {
-    static const char *const verbs[] = {"status", "stop",         "restart", "reset",  "pause",
-                                        "resume", "power-button", "events",  "console"};
+    static const char *const verbs[] = {"status", "stop",         "restart", "reset",   "pause",
+                                        "resume", "power-button", "events",  "console", "clients"};
     g_autoptr(Fixture) f = without_instance();
 
     for (gsize i = 0; i < G_N_ELEMENTS(verbs); i++) {
-        fails(CTL(f, verbs[i]), 1, "no instance runs there");
+        fails(CTL(f, verbs[i]), 1, "no instance runs (looked in ");
         fails(CTL(f, "-n", "other", verbs[i]), 1, "instance 'other' does not run");
     }
     fails(CTL(f, "-n", "../x", "status"), 1, "no instance's name");
     fails(CTL(f, "logs"), 1, "none has left logs");
     fails(CTL(f, "-n", "other", "logs"), 1, "does not run");
     fails(CTL(f, "report"), 1, "no instance runs");
-    done(CTL(f, "list"));
+    fails(CTL(f, "forget"), 1, "not just one instance has failed");
+    fails(CTL(f, "-n", "other", "forget"), 1, "has left nothing behind");
+    g_autoptr(TestProcess) list = CTL(f, "list");
+    g_assert_cmpint(test_process_wait_exit(list), ==, 0);
+    g_assert_nonnull(strstr(list->err->str, f->sandbox->runtime));
     done(CTL(f, "-n", "other", "wait", "stopped"));
     fails(CTL(f, "-n", "other", "wait", "--timeout", "0.1", "running"), 1, "--timeout is over");
 }
@@ -150,6 +154,9 @@ static void test_look(gconstpointer data)
     prints(CTL(f, "status"), "state     running");
     prints(CTL(f, "status"), "hwcomposer     0x00001000-0x00005000");
     prints(CTL(f, "status", "--json"), "\"state\":\"running\"");
+    prints(CTL(f, "status", "--json"),
+           "{\"device_name\":\"hwcomposer\",\"region_begin_offset\":4096,"
+           "\"region_end_offset\":20480}");
     prints(CTL(f, "list", "--json"), "\"restarts\":0");
     prints(CTL(f, "logs"), "cvd-guest: ready");
     prints(CTL(f, "logs", "--lines", "1"), "cvd-guest: ready");
@@ -204,6 +211,44 @@ static void test_qmp(gconstpointer data)
     stop(f);
 }
 
+/* Two that have a region's doorbells are shown, and named when the second one comes. */
+static void test_clients(gconstpointer data)
+{
+    g_autoptr(Fixture) f = boot();
+    g_autofree char *socket = test_sandbox_instance_path(f->sandbox, NAME, "client.sock");
+    g_autofree char *shown = g_strdup_printf("%8d %8u  sensors ", getpid(), geteuid());
+
+    prints(CTL(f, "clients"), "");
+    g_autoptr(TestRegion) one = test_region_attach(socket, "sensors");
+    prints(CTL(f, "clients"), shown);
+    prints(CTL(f, "clients", "--json"), "\"region\":\"sensors\",\"age_s\":");
+    prints(CTL(f, "clients", "--json"), "\"access\":\"write\",\"shared\":false}");
+    g_autoptr(TestRegion) two = test_region_attach(socket, "sensors");
+    test_process_wait_err(f->launcher, "one may take what is meant for the other", 1);
+    prints(CTL(f, "clients"), "clients may take each other's signals");
+    stop(f);
+}
+
+/* With sixteen that follow, others still have their way. The one too many is told. */
+static void test_many_followers(gconstpointer data)
+{
+    g_autoptr(Fixture) f = boot();
+    TestProcess *followers[16];
+
+    for (gsize i = 0; i < G_N_ELEMENTS(followers); i++) {
+        followers[i] = CTL(f, "events");
+        test_process_wait_out(followers[i], "running", 1);
+    }
+    prints(CTL(f, "qmp", "query-status"), "running");
+    g_autoptr(TestProcess) one_more = CTL(f, "events");
+    g_assert_cmpint(test_process_wait_exit(one_more), ==, 1);
+    g_assert_nonnull(strstr(one_more->err->str, "as many connections are held open already"));
+    done(CTL(f, "stop"));
+    for (gsize i = 0; i < G_N_ELEMENTS(followers); i++)
+        done(followers[i]);
+    assert_stopped(f);
+}
+
 /* A script that has started it in the background waits for it, before it is there at all. */
 static void test_wait_for_one_to_come(gconstpointer data)
 {
@@ -227,6 +272,7 @@ static void test_wait_for_the_end_outside(gconstpointer data)
         fds[i] = test_connect(socket);
     TestProcess *waiting = CTL(f, "wait", "stopped");
     test_process_wait_err(f->launcher, "there are too many connections already", 1);
+    fails(CTL(f, "status"), 1, "it has as many as it takes");
     fails(CTL(f, "wait", "--timeout", "0.1", "stopped"), 1, "--timeout is over");
     test_process_signal(f->launcher, SIGTERM);
     done(waiting);
@@ -252,7 +298,8 @@ static void test_events(gconstpointer data)
     g_assert_cmpint(test_process_wait_exit(text), ==, 0);
     g_assert_nonnull(strstr(text->out->str, "stopping a stop was asked for"));
     g_assert_nonnull(strstr(text->out->str, "stopped stopped: the guest powered off"));
-    g_assert_nonnull(strstr(all, "{\"event\":\"guest\",\"name\":\"POWERDOWN\",\"data\":{}}"));
+    g_assert_nonnull(strstr(all, "Z\",\"event\":\"guest\",\"name\":\"POWERDOWN\",\"data\":{}}"));
+    g_assert_true(g_str_has_prefix(all, "{\"time\":\"20"));
     g_assert_nonnull(strstr(all, "\"state\":\"stopped\""));
 }
 
@@ -552,6 +599,9 @@ static void test_report_of_a_failure(gconstpointer data)
     test_launcher_assert_exit(f->launcher, 1);
     test_launcher_assert_err(f->launcher, "cvd-ctl report -n ctl");
     prints(CTL(f, "list"), NAME "                  failed");
+    prints(CTL(f, "status"), "state     failed (qemu-system-x86_64 was killed by signal 9");
+    prints(CTL(f, "-n", NAME, "status", "--json"), "\"reason\":\"qemu-system-x86_64 was killed");
+    prints(CTL(f, "list", "--json"), "\"state\":\"failed\"");
     prints(CTL(f, "logs"), "cvd-guest: ready");
     prints(CTL(f, "logs", "-f"), "cvd-guest: ready");
     done(CTL(f, "report", out_argument));
@@ -569,6 +619,9 @@ static void test_report_of_a_failure(gconstpointer data)
     g_assert_nonnull(strstr(record, "\"hwcomposer\""));
     g_assert_nonnull(strstr(record, "> {\\\"execute\\\":\\\"cont\\\""));
     unlink(path);
+    done(CTL(f, "forget"));
+    fails(CTL(f, "-n", NAME, "status"), 1, "does not run");
+    test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
 }
 
 static void test_serve_only(gconstpointer data)
@@ -597,6 +650,8 @@ int main(int argc, char **argv)
     test_add("/ctl/qmp", NULL, test_qmp);
     test_add("/ctl/wait-for-the-end-outside", NULL, test_wait_for_the_end_outside);
     test_add("/ctl/wait-for-one-to-come", NULL, test_wait_for_one_to_come);
+    test_add("/ctl/clients", NULL, test_clients);
+    test_add("/ctl/17-followers", NULL, test_many_followers);
     test_add("/ctl/events", NULL, test_events);
     test_add("/ctl/several", NULL, test_several);
     test_add("/ctl/no-answer", NULL, test_no_answer);

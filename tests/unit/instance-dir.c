@@ -292,17 +292,17 @@ static void test_running_in_another_place(void)
     g_autofree char *place = g_strdup_printf("/tmp/cvd-%u", geteuid());
     g_autofree char *name = g_path_get_basename(root);
     g_autofree char *other = g_build_filename(place, name, NULL);
-    g_autofree char *lock = g_build_filename(other, "lock", NULL);
-    g_autofree char *pid = g_strdup_printf("%d\n", getpid());
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    cvd_autofd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     g_assert_cmpint(g_mkdir_with_parents(other, 0700), ==, 0);
-    g_assert_true(g_file_set_contents(lock, pid, -1, NULL));
-    cvd_autofd fd = open(lock, O_RDONLY | O_CLOEXEC);
-    g_assert_no_errno(flock(fd, LOCK_EX));
+    g_snprintf(address.sun_path, sizeof address.sun_path, "%s/control.sock", other);
+    g_assert_no_errno(bind(fd, (struct sockaddr *)&address, sizeof address));
+    g_assert_no_errno(listen(fd, 1));
     g_assert_null(cvd_instance_dir_acquire(name, &error));
     g_assert_error(error, CVD_ERROR, CVD_ERROR_BUSY);
     g_assert_nonnull(strstr(error->message, other));
-    g_unlink(lock);
+    g_unlink(address.sun_path);
     g_rmdir(other);
     g_rmdir(place);
 }

@@ -5,16 +5,18 @@
 #include "base/error.h"
 #include "base/fd.h"
 
-#include <fcntl.h>
 #include <glib/gstdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define MAX_INSTANCES 20
 
 typedef enum {
     LEFTOVER, /* its launcher has crashed */
+    FAILED,
     RUNNING,
 } State;
 
@@ -22,15 +24,15 @@ typedef enum {
 typedef struct {
     char *dir;
     GPtrArray *files;
-    int locks[MAX_INSTANCES];
-    guint n_locks;
+    int sockets[MAX_INSTANCES];
+    guint n_sockets;
 } Runtime;
 
 static Runtime *runtime_new(void)
 {
     Runtime *runtime = g_new0(Runtime, 1);
 
-    runtime->dir = g_dir_make_tmp("cvd-XXXXXX", NULL);
+    runtime->dir = g_dir_make_tmp("unit-XXXXXX", NULL);
     runtime->files = g_ptr_array_new_with_free_func(g_free);
     g_setenv("XDG_RUNTIME_DIR", runtime->dir, TRUE);
     g_ptr_array_add(runtime->files, g_build_filename(runtime->dir, "cvd", NULL));
@@ -38,30 +40,48 @@ static Runtime *runtime_new(void)
     return runtime;
 }
 
-static void add(Runtime *runtime, const char *name, State state)
+static int bind_socket(const char *path)
 {
-    char *dir = g_build_filename(runtime->dir, "cvd", name, NULL);
-    char *lock = g_build_filename(dir, "lock", NULL);
-    char *socket = g_build_filename(dir, "vm.sock", NULL);
-    g_autofree char *pid = g_strdup_printf("%d\n", getpid());
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    g_assert_cmpuint(runtime->n_locks, <, MAX_INSTANCES);
+    g_strlcpy(address.sun_path, path, sizeof address.sun_path);
+    g_assert_no_errno(bind(fd, (struct sockaddr *)&address, sizeof address));
+    return fd;
+}
+
+static void add_at(Runtime *runtime, const char *place, const char *name, State state)
+{
+    char *dir = g_build_filename(place, name, NULL);
+    char *control = g_build_filename(dir, "control.sock", NULL);
+    char *socket = g_build_filename(dir, "vm.sock", NULL);
+
+    g_assert_cmpuint(runtime->n_sockets, <, MAX_INSTANCES);
     g_assert_cmpint(g_mkdir(dir, 0700), ==, 0);
     g_assert_true(g_file_set_contents(socket, "", 0, NULL));
-    int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    g_assert_cmpint(write(fd, pid, strlen(pid)), ==, (gssize)strlen(pid));
+    int fd = bind_socket(control);
     if (state == RUNNING)
-        g_assert_cmpint(flock(fd, LOCK_EX | LOCK_NB), ==, 0);
-    runtime->locks[runtime->n_locks++] = fd;
+        g_assert_no_errno(listen(fd, 1));
+    runtime->sockets[runtime->n_sockets++] = fd;
     g_ptr_array_add(runtime->files, dir);
-    g_ptr_array_add(runtime->files, lock);
+    g_ptr_array_add(runtime->files, control);
     g_ptr_array_add(runtime->files, socket);
+    if (state == FAILED) {
+        char *record = g_build_filename(dir, "failure.json", NULL);
+        g_assert_true(g_file_set_contents(record, "{}", -1, NULL));
+        g_ptr_array_add(runtime->files, record);
+    }
+}
+
+static void add(Runtime *runtime, const char *name, State state)
+{
+    add_at(runtime, g_ptr_array_index(runtime->files, 0), name, state);
 }
 
 static void runtime_free(Runtime *runtime)
 {
-    for (guint i = 0; i < runtime->n_locks; i++)
-        cvd_close_fd(&runtime->locks[i]);
+    for (guint i = 0; i < runtime->n_sockets; i++)
+        cvd_close_fd(&runtime->sockets[i]);
     for (guint i = runtime->files->len; i > 0; i--)
         g_remove(g_ptr_array_index(runtime->files, i - 1));
     g_ptr_array_unref(runtime->files);
@@ -91,11 +111,25 @@ static void assert_not_found(const char *name, const char *file, int code, const
         g_error("'%s' does not have '%s'", error->message, text);
 }
 
+static void assert_listed(CvdInstances which, const char *expected)
+{
+    g_autoptr(GPtrArray) dirs = cvd_instance_list(which, NULL);
+    g_autoptr(GString) text = g_string_new(NULL);
+
+    for (guint i = 0; i < dirs->len; i++) {
+        g_autofree char *place = g_path_get_dirname(g_ptr_array_index(dirs, i));
+        if (g_str_has_prefix(place, g_get_tmp_dir()))
+            g_string_append_printf(text, "%s%s ", g_str_has_suffix(place, "/cvd") ? "" : "second/",
+                                   strrchr(g_ptr_array_index(dirs, i), '/') + 1);
+    }
+    g_assert_cmpstr(text->str, ==, expected);
+}
+
 /* Whatever a login shell, a unit or cron has set, there is one list, which each looks through. */
 static void test_places(void)
 {
     g_autofree char *per_user = g_strdup_printf("/tmp/cvd-%u", geteuid());
-    g_autofree char *own = g_dir_make_tmp("cvd-XXXXXX", NULL);
+    g_autofree char *own = g_dir_make_tmp("unit-XXXXXX", NULL);
     g_autofree char *own_place = g_build_filename(own, "cvd", NULL);
     const char *first_without = geteuid() == 0 ? "/run/cvd" : NULL;
 
@@ -114,7 +148,7 @@ static void test_places(void)
 /* `sudo -E` keeps the variable of a user who could change what is in there. */
 static void test_runtime_dir_of_another(void)
 {
-    g_autofree char *dir = g_dir_make_tmp("cvd-XXXXXX", NULL);
+    g_autofree char *dir = g_dir_make_tmp("unit-XXXXXX", NULL);
 
     if (geteuid() != 0) {
         g_test_skip("needs root, to give a directory away");
@@ -152,7 +186,7 @@ static void test_leftovers_do_not_count(void)
     g_autoptr(Runtime) runtime = runtime_new();
 
     add(runtime, "crashed", LEFTOVER);
-    assert_not_found(NULL, "vm.sock", CVD_ERROR_CLOSED, "no instance runs there");
+    assert_not_found(NULL, "vm.sock", CVD_ERROR_CLOSED, "no instance runs");
     assert_not_found("crashed", "vm.sock", CVD_ERROR_CLOSED, "does not run");
     add(runtime, "one", RUNNING);
     assert_found(runtime, NULL, "one");
@@ -222,8 +256,99 @@ static void test_another_owner(void)
     assert_not_found(NULL, "vm.sock", CVD_ERROR_FOREIGN, base);
 }
 
+/* In this order: names, then places. What has failed and runs again has not failed. */
+static void test_list(void)
+{
+    g_autoptr(Runtime) runtime = runtime_new();
+    g_autofree char *second = g_strdup_printf("%s/cvd-%u", g_get_tmp_dir(), geteuid());
+
+    g_ptr_array_add(runtime->files, g_strdup(second));
+    g_assert_no_errno(g_mkdir(second, 0700));
+    add_at(runtime, second, "b", RUNNING);
+    add(runtime, "a", RUNNING);
+    add(runtime, "c", FAILED);
+    add(runtime, "d", LEFTOVER);
+    assert_listed(CVD_INSTANCES_RUNNING, "a second/b ");
+    assert_listed(CVD_INSTANCES_FAILED, "c ");
+    add(runtime, "b", RUNNING);
+    assert_not_found("b", "vm.sock", CVD_ERROR_BUSY, "choose with XDG_RUNTIME_DIR");
+    assert_not_found(NULL, "vm.sock", CVD_ERROR_BUSY, "3 instances run: a, b, b");
+}
+
+/* Root finds those of users, where it has none itself. */
+static void test_of_users(void)
+{
+    const uid_t uid = 65432;
+    g_autoptr(Runtime) runtime = runtime_new();
+    g_autofree char *place = g_strdup_printf("/tmp/cvd-%u", uid);
+    g_autofree char *dir = g_build_filename(place, "users", NULL);
+    g_autofree char *control = g_build_filename(dir, "control.sock", NULL);
+    g_autoptr(GError) error = NULL;
+
+    if (geteuid() != 0) {
+        g_test_skip("needs root");
+        return;
+    }
+    g_assert_no_errno(g_mkdir(place, 0700));
+    g_assert_no_errno(g_mkdir(dir, 0700));
+    cvd_autofd fd = bind_socket(control);
+    g_assert_no_errno(listen(fd, 1));
+    assert_not_found("users", "control.sock", CVD_ERROR_CLOSED, "does not run"); /* root's own */
+    g_assert_no_errno(chown(place, uid, uid));
+    g_autofree char *found = cvd_instance_find_socket("users", "control.sock", &error);
+    g_assert_no_error(error);
+    g_assert_cmpstr(found, ==, control);
+    add(runtime, "users", RUNNING);
+    assert_found(runtime, "users", "users");
+    g_unlink(control);
+    g_rmdir(dir);
+    g_rmdir(place);
+}
+
+/* With a queue that is full nobody can be asked any more, but somebody is there. */
+static void test_busy_launcher(void)
+{
+    g_autoptr(Runtime) runtime = runtime_new();
+    g_autofree char *dir = g_build_filename(runtime->dir, "cvd", "one", NULL);
+    int fds[4];
+
+    add(runtime, "one", RUNNING);
+    g_assert_cmpint(cvd_instance_get_pid(dir), ==, getpid());
+    for (guint i = 0; i < G_N_ELEMENTS(fds); i++) {
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        g_snprintf(address.sun_path, sizeof address.sun_path, "%s/control.sock", dir);
+        fds[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        (void)!connect(fds[i], (struct sockaddr *)&address, sizeof address);
+    }
+    g_assert_cmpint(cvd_instance_get_pid(dir), ==, -1);
+    g_assert_true(cvd_instance_is_running(dir));
+    for (guint i = 0; i < G_N_ELEMENTS(fds); i++)
+        cvd_close_fd(&fds[i]);
+}
+
+/* One that is not to be read is not empty. */
+static void test_unreadable(void)
+{
+    g_autoptr(Runtime) runtime = runtime_new();
+    const char *place = g_ptr_array_index(runtime->files, 0);
+    g_autoptr(GError) error = NULL;
+
+    if (geteuid() == 0) {
+        g_test_skip("root may read everything");
+        return;
+    }
+    g_assert_no_errno(g_chmod(place, 0));
+    g_assert_null(cvd_instance_list(CVD_INSTANCES_RUNNING, &error));
+    g_assert_error(error, CVD_ERROR, CVD_ERROR_FAILED);
+    assert_not_found(NULL, "vm.sock", CVD_ERROR_FAILED, place);
+    g_assert_no_errno(g_chmod(place, 0700));
+}
+
 int main(int argc, char **argv)
 {
+    char tmp[] = "/tmp/unit-XXXXXX";
+
+    g_setenv("TMPDIR", mkdtemp(tmp), TRUE); /* before GLib has looked */
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/instance/places", test_places);
     g_test_add_func("/instance/runtime-dir-of-another-user", test_runtime_dir_of_another);
@@ -235,5 +360,11 @@ int main(int argc, char **argv)
     g_test_add_func("/instance/socket-elsewhere", test_socket_elsewhere);
     g_test_add_func("/instance/no-names", test_no_names);
     g_test_add_func("/instance/another-owner", test_another_owner);
-    return g_test_run();
+    g_test_add_func("/instance/list", test_list);
+    g_test_add_func("/instance/unreadable", test_unreadable);
+    g_test_add_func("/instance/of-users-for-root", test_of_users);
+    g_test_add_func("/instance/busy-launcher", test_busy_launcher);
+    int status = g_test_run();
+    g_rmdir(tmp);
+    return status;
 }

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an instance that has failed left in its directory, and forget, which removes it. */
+#include "ctl/ctl.h"
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/instance.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+void cvd_ctl_failure_free(CvdCtlFailure *failure)
+{
+    g_free(failure->name);
+    g_free(failure->dir);
+    g_free(failure->reason);
+    g_free(failure->time);
+    g_free(failure);
+}
+
+static char *get_text(JsonNode *root, const char *member)
+{
+    JsonNode *node = root != NULL && JSON_NODE_HOLDS_OBJECT(root)
+                         ? json_object_get_member(json_node_get_object(root), member)
+                         : NULL;
+    gboolean is_text = node != NULL && json_node_get_value_type(node) == G_TYPE_STRING;
+
+    return g_strdup(is_text ? json_node_get_string(node) : "");
+}
+
+CvdCtlFailure *cvd_ctl_failure_load(const char *dir)
+{
+    g_autofree char *path = g_build_filename(dir, "failure.json", NULL);
+    g_autofree char *text = NULL;
+
+    if (!g_file_get_contents(path, &text, NULL, NULL))
+        return NULL;
+    g_autoptr(JsonNode) root = json_from_string(text, NULL);
+    CvdCtlFailure *failure = g_new0(CvdCtlFailure, 1);
+    failure->name = g_path_get_basename(dir);
+    failure->dir = g_strdup(dir);
+    failure->reason = get_text(root, "reason");
+    failure->time = get_text(root, "time");
+    return failure;
+}
+
+CvdCtlFailure *cvd_ctl_failure_find(const char *name)
+{
+    g_autoptr(GPtrArray) dirs = cvd_instance_list(CVD_INSTANCES_FAILED, NULL);
+    const char *found = NULL;
+
+    for (guint i = 0; dirs != NULL && i < dirs->len; i++) {
+        const char *dir = g_ptr_array_index(dirs, i);
+        if (name != NULL && strcmp(strrchr(dir, '/') + 1, name) != 0)
+            continue;
+        if (found != NULL && name == NULL)
+            return NULL;
+        if (found == NULL)
+            found = dir;
+    }
+    return found != NULL ? cvd_ctl_failure_load(found) : NULL;
+}
+
+/* ---- forget ---- */
+
+/* Whoever holds the lock starts just now. It is there only if the launcher was killed. */
+static gboolean lock(int dir_fd, int *lock_fd)
+{
+    *lock_fd = openat(dir_fd, "lock", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    return (*lock_fd < 0 && errno == ENOENT) ||
+           (*lock_fd >= 0 && flock(*lock_fd, LOCK_EX | LOCK_NB) == 0);
+}
+
+static gboolean remove_files(const char *dir, GError **error)
+{
+    static const char *const names[] = {"console.log", "console.log.1", "qemu.log",
+                                        "qemu.log.1",  "window.img",    "failure.json"};
+    cvd_autofd dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    cvd_autofd lock_fd = -1;
+
+    if (dir_fd < 0 || !lock(dir_fd, &lock_fd)) {
+        cvd_set_error_errno(error, CVD_ERROR_BUSY, errno, "%s: cannot be locked", dir);
+        return FALSE;
+    }
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
+        if (unlinkat(dir_fd, names[i], 0) < 0 && errno != ENOENT) {
+            cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s/%s", dir, names[i]);
+            return FALSE;
+        }
+    rmdir(dir); /* unless there is more */
+    return TRUE;
+}
+
+static gboolean forget(CvdTool *tool, char **arguments, GError **error)
+{
+    g_autoptr(CvdCtlFailure) failure = cvd_ctl_failure_find(tool->name);
+
+    if (failure != NULL)
+        return remove_files(failure->dir, error);
+    if (tool->name != NULL)
+        g_set_error(error, CVD_ERROR, CVD_ERROR_CLOSED, "instance '%s' %s", tool->name,
+                    "runs, or has left nothing behind");
+    else
+        g_set_error_literal(error, CVD_ERROR, CVD_ERROR_CLOSED,
+                            "not just one instance has failed; see list, and choose with --name");
+    return FALSE;
+}
+
+const CvdToolVerb cvd_ctl_forget = {
+    .name = "forget",
+    .arguments = "",
+    .summary = "Remove what an instance that failed has left",
+    .description = "Its logs, the record of the failure and the window's copy; report packs them "
+                   "first.",
+    .run = forget,
+};
