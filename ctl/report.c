@@ -119,7 +119,8 @@ static gboolean add_fd(Report *report, const char *name, int fd, off_t max_size,
     add_data_map(entry, fd, size);
     gboolean is_added = archive_write_header(report->archive, entry) == ARCHIVE_OK;
     archive_entry_free(entry);
-    g_string_append_printf(report->contents, "%s%s", report->contents->len > 0 ? ", " : "", name);
+    g_string_append_printf(report->contents, "%s%s%s", report->contents->len > 0 ? ", " : "", name,
+                           size == 0 ? " (empty)" : "");
     return is_added ? write_content(report, fd, size, error) : fail(report, error);
 }
 

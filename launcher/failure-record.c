@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "launcher/failure-record.h"
 
+#include "base/error.h"
 #include "base/fd.h"
 #include "launcher/layout-print.h"
 
@@ -352,16 +353,25 @@ static char *write_window(CvdInstanceDir *dir, int window_fd, guint64 size)
     return g_strdup(CVD_RECORD_WINDOW_FILE);
 }
 
+/* Half a record would be taken for a whole one. */
+static gboolean write_record(CvdInstanceDir *dir, const char *text, GError **error)
+{
+    cvd_autofd fd = cvd_instance_dir_create_file(dir, CVD_RECORD_FILE, error);
+
+    if (fd < 0 || write_all(fd, text, strlen(text), 0))
+        return fd >= 0;
+    cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s/%s: cannot write",
+                        cvd_instance_dir_get_path(dir), CVD_RECORD_FILE);
+    G_GNUC_UNUSED int result = ftruncate(fd, 0);
+    return FALSE;
+}
+
 void cvd_record_write(CvdInstanceDir *dir, const CvdRecord *record, int window_fd)
 {
     g_autoptr(GError) error = NULL;
     g_autofree char *window = write_window(dir, window_fd, record->config->layout->window_size);
     g_autofree char *text = to_json(record, window);
 
-    cvd_autofd fd = cvd_instance_dir_create_file(dir, CVD_RECORD_FILE, &error);
-    if (fd >= 0 && !write_all(fd, text, strlen(text), 0))
-        g_warning("%s/%s: cannot write: %s", cvd_instance_dir_get_path(dir), CVD_RECORD_FILE,
-                  g_strerror(errno));
-    if (error != NULL)
+    if (!write_record(dir, text, &error))
         g_warning("the failure is not recorded: %s", error->message);
 }

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What cvd_log_file_tail_lines() looks at. */
+/* What cvd_log_file_tail_lines() has. */
 #define TAIL_LINES_SIZE 8192
 
 struct CvdLogFile {
@@ -22,6 +22,7 @@ struct CvdLogFile {
     int older_fd; /* −1 = none */
     gsize older_size;
     gboolean has_lost; /* and told so */
+    GString *last;     /* of this part, whether there was room on the disk or not */
 };
 
 CvdLogFile *cvd_log_file_new(CvdInstanceDir *dir, const char *name, GError **error)
@@ -35,6 +36,7 @@ CvdLogFile *cvd_log_file_new(CvdInstanceDir *dir, const char *name, GError **err
     log->name = g_strdup(name);
     log->fd = fd;
     log->older_fd = -1;
+    log->last = g_string_new(NULL);
     return log;
 }
 
@@ -42,6 +44,7 @@ void cvd_log_file_free(CvdLogFile *log)
 {
     cvd_close_fd(&log->fd);
     cvd_close_fd(&log->older_fd);
+    g_string_free(log->last, TRUE);
     g_free(log->name);
     g_free(log);
 }
@@ -90,8 +93,16 @@ static gboolean write_some(CvdLogFile *log, const char **bytes, gsize *size)
     return TRUE;
 }
 
+void cvd_log_file_begin_part(CvdLogFile *log)
+{
+    g_string_truncate(log->last, 0);
+}
+
 void cvd_log_file_append(CvdLogFile *log, const char *bytes, gsize size)
 {
+    g_string_append_len(log->last, bytes, (gssize)size);
+    if (log->last->len > 2 * TAIL_LINES_SIZE)
+        g_string_erase(log->last, 0, (gssize)(log->last->len - TAIL_LINES_SIZE));
     while (size > 0 && write_some(log, &bytes, &size))
         ;
 }
@@ -121,10 +132,7 @@ GBytes *cvd_log_file_tail(CvdLogFile *log, gsize max_size)
 
 char **cvd_log_file_tail_lines(CvdLogFile *log, guint max_lines)
 {
-    g_autoptr(GBytes) bytes = cvd_log_file_tail(log, TAIL_LINES_SIZE);
-    gsize size;
-    const char *data = g_bytes_get_data(bytes, &size);
-    g_autofree char *text = g_strchomp(g_strndup(data, size));
+    g_autofree char *text = g_strchomp(g_strdup(log->last->str));
 
     char *first = text + strlen(text);
     for (guint n_lines = 0; first > text; first--)

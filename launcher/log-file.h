@@ -27,6 +27,9 @@ CvdLogFile *cvd_log_file_new(CvdInstanceDir *dir, const char *name, GError **err
 void cvd_log_file_free(CvdLogFile *log);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdLogFile, cvd_log_file_free)
 
+/** cvd_log_file_begin_part: cvd_log_file_tail_lines() knows nothing of what was there before. */
+void cvd_log_file_begin_part(CvdLogFile *log);
+
 /** cvd_log_file_append: What cannot be written is lost; the first loss is a line in the log. */
 void cvd_log_file_append(CvdLogFile *log, const char *bytes, gsize size);
 
@@ -41,8 +44,8 @@ GBytes *cvd_log_file_tail(CvdLogFile *log, gsize max_size);
 /**
  * cvd_log_file_tail_lines:
  *
- * Returns: (transfer full) (array zero-terminated=1): the last lines, without their ends; of a line
- *   that is very long the end
+ * Returns: (transfer full) (array zero-terminated=1): the last lines of this part, also those that
+ *   found no room on the disk, without their ends; of a line that is very long the end
  */
 char **cvd_log_file_tail_lines(CvdLogFile *log, guint max_lines);
 

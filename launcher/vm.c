@@ -142,6 +142,7 @@ CvdVm *cvd_vm_start(const CvdConfig *config, const CvdQemuTools *tools, CvdInsta
     vm->handlers = *handlers;
     vm->user_data = user_data;
     vm->console = console;
+    cvd_log_file_begin_part(qemu_log);
     vm->argv = build_command(vm, tools);
     return spawn(vm, ivshmem_fd, qemu_log, error) ? g_steal_pointer(&vm) : NULL;
 }

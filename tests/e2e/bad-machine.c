@@ -137,6 +137,28 @@ static void test_fake_qemu(gconstpointer data)
     test_sandbox_assert_clean(sandbox, TEST_LOGS_LEFT);
 }
 
+/* More than is read from a console at once, right before the end: all of it is in the log. */
+static void test_last_words_on_the_console(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *binary =
+        test_sandbox_write_script(sandbox, "qemu",
+                                  FAKE_PREAMBLE "serial = channel('serial')\n"
+                                                "serial.sendall(b'x' * 100000 + b'last words')\n"
+                                                "os._exit(7)\n");
+    g_autofree char *argument = g_strdup_printf("qemu.binary=%s", binary);
+    g_autofree char *path = test_sandbox_instance_path(sandbox, NAME, "console.log");
+    g_autofree char *console = NULL;
+    const char *args[] = {"--set", argument, NULL};
+    const char *words[] = {"exited with status 7", NULL};
+
+    assert_fails(sandbox, args, NULL, NULL, 1, words);
+    g_assert_true(g_file_get_contents(path, &console, NULL, NULL));
+    g_assert_cmpuint(strspn(console, "x"), ==, 100000);
+    g_assert_cmpstr(console + 100000, ==, "last words");
+    test_sandbox_assert_clean(sandbox, TEST_LOGS_LEFT);
+}
+
 /* What QEMU itself says about its arguments is shown. */
 static void test_qemu_rejects_arguments(gconstpointer data)
 {
@@ -501,6 +523,7 @@ int main(int argc, char **argv)
         g_autofree char *path = g_strdup_printf("/bad-machine/qemu-%s", fakes[i].name);
         test_add(path, &fakes[i], test_fake_qemu);
     }
+    test_add("/bad-machine/last-words-on-the-console", NULL, test_last_words_on_the_console);
     test_add("/bad-machine/qemu-rejects-arguments", NULL, test_qemu_rejects_arguments);
     test_add("/bad-machine/runtime-directory-of-another-owner", NULL,
              test_runtime_directory_of_another_owner);

@@ -531,6 +531,19 @@ static void test_no_console(gconstpointer data)
 
 /* ---- Reports ---- */
 
+/* There was no room on the disk for what the failure should have left. */
+static void test_report_of_empty_record(gconstpointer data)
+{
+    g_autoptr(Fixture) f = without_instance();
+    g_autofree char *path = test_sandbox_path(f->sandbox, "report.tar.gz");
+
+    write_log(f, "failure.json", "", 0);
+    write_log(f, "qemu.log", "why\n", 4);
+    g_autoptr(TestProcess) ctl = CTL(f, "-n", NAME, "report", "-o", path);
+    g_assert_cmpint(test_process_wait_exit(ctl), ==, 0);
+    g_assert_nonnull(strstr(ctl->err->str, "failure.json (empty), qemu.log;"));
+}
+
 static char *list_archive(const char *path)
 {
     const char *argv[] = {"tar", "-tvzf", path, NULL};
@@ -656,6 +669,7 @@ int main(int argc, char **argv)
     test_add("/ctl/several", NULL, test_several);
     test_add("/ctl/no-answer", NULL, test_no_answer);
     test_add("/ctl/follow-logs", NULL, test_follow_logs);
+    test_add("/ctl/report-of-empty-record", NULL, test_report_of_empty_record);
     test_add("/ctl/logs-on-a-terminal", NULL, test_logs_on_a_terminal);
     test_add("/ctl/lines-of-logs", NULL, test_lines_of_logs);
     test_add("/ctl/console", NULL, test_console);

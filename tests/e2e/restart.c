@@ -104,6 +104,28 @@ static void test_crash(gconstpointer data)
     stop(f);
 }
 
+/* What QEMU said is told with its own failure, and not again with that of the next one. */
+static void test_output_of_each_vm(gconstpointer data)
+{
+    g_autoptr(Fixture) f = g_new0(Fixture, 1);
+    f->sandbox = test_sandbox_new();
+    g_autofree char *binary = test_sandbox_write_script(
+        f->sandbox, "qemu", "#!/bin/sh\necho a hint >&2\nexec qemu-system-x86_64 \"$@\"\n");
+    g_autofree char *argument = g_strconcat("qemu.binary=", binary, NULL);
+    const char *args[] = {"--set", argument, "--set", "lifecycle.on_crash=restart",
+                          "--set", NO_WAIT,  NULL};
+
+    f->launcher = test_launch_with(f->sandbox, NAME, args, NULL, NULL);
+    for (guint n = 1; n <= 2; n++) {
+        wait_guest(f, n);
+        kill_qemu(f);
+    }
+    wait_guest(f, 3);
+    g_auto(GStrv) parts = g_strsplit(f->launcher->err->str, "QEMU: a hint", -1);
+    g_assert_cmpuint(g_strv_length(parts), ==, 3);
+    stop(f);
+}
+
 static void test_again_and_again(gconstpointer data)
 {
     const char *args[] = {"--set", "lifecycle.on_crash=restart", "--set", NO_WAIT, NULL};
@@ -257,6 +279,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     test_add("/restart/crash", NULL, test_crash);
+    test_add("/restart/output-of-each-vm", NULL, test_output_of_each_vm);
     test_add("/restart/again-and-again", NULL, test_again_and_again);
     test_add("/restart/gives-up", NULL, test_gives_up);
     test_add("/restart/first-crash-ends-it", NULL, test_first_crash_ends_it);

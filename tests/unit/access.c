@@ -65,6 +65,25 @@ static void assert_access(const CvdAccessRules *list, uid_t uid, const char *reg
     g_assert_cmpint(cvd_access_rules_check(list, &peer, region), ==, expected);
 }
 
+/* Rules for the own user and root alone open the sockets to nobody else. */
+static void test_for_others(void)
+{
+    static const struct {
+        CvdAccessRule rule;
+        gboolean is_for_others; /* than user 10 */
+    } cases[] = {
+        {{USER, 10, NULL, RW}, FALSE}, {{USER, 0, NULL, RW}, FALSE},  {{USER, 11, NULL, RW}, TRUE},
+        {{USER, 11, NULL, RO}, TRUE},  {{GROUP, 10, NULL, RW}, TRUE}, {{GROUP, 0, NULL, RW}, TRUE},
+        {{ALL, 0, NULL, RW}, TRUE},    {{ALL, 10, NULL, RO}, TRUE},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        const CvdAccessRule rules[] = {{USER, 10, NULL, RW}, cases[i].rule};
+        g_autoptr(CvdAccessRules) list = cvd_access_rules_new(rules, G_N_ELEMENTS(rules));
+        g_assert_cmpint(cvd_access_rules_is_for_others(list, 10), ==, cases[i].is_for_others);
+    }
+}
+
 static void test_default(void)
 {
     g_autoptr(CvdAccessRules) list = cvd_access_rules_new_default();
@@ -387,6 +406,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     test_log_capture();
     g_test_add_func("/access/rules", test_rules);
+    g_test_add_func("/access/for-others", test_for_others);
     g_test_add_func("/access/default", test_default);
     g_test_add_func("/access/nobody", test_nobody);
     g_test_add_func("/access/many-names", test_many_names);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "launcher/failure-record.h"
+#include "tests/support/sandbox.h"
 #include "tests/unit/log-dir.h"
 
 #include "base/fd.h"
@@ -8,7 +9,9 @@
 #include <json-glib/json-glib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define MIB ((gsize)1024 * 1024)
@@ -188,6 +191,42 @@ static void test_too_much_data(Fixture *f, gconstpointer data)
     g_assert_null(test_log_dir_read(&f->logs, "window.img"));
 }
 
+/* Runs in a process of its own, whose disk has two pages: the lock has one of them. */
+static int write_to_full_disk(CvdRecord *record)
+{
+    TestLogDir logs;
+
+    test_enter_mount_namespace();
+    if (mount("tmpfs", "/tmp", "tmpfs", 0, "size=8k,mode=1777") < 0)
+        return 1;
+    g_setenv("TMPDIR", "/tmp", TRUE);
+    test_log_dir_open(&logs);
+    g_autofree char *filler = g_strnfill(8192, 'x');
+    record->reason = filler;
+    g_log_set_always_fatal(G_LOG_FATAL_MASK);
+    cvd_record_write(logs.dir, record, -1);
+    g_autoptr(GBytes) left = test_log_dir_read(&logs, CVD_RECORD_FILE);
+    gboolean is_empty = left != NULL && g_bytes_get_size(left) == 0;
+    test_log_dir_close(&logs);
+    return is_empty ? 0 : 2;
+}
+
+static void test_full_disk(Fixture *f, gconstpointer data)
+{
+    CvdRecord record = make_record(f);
+    int status;
+
+    if (!test_may_mount()) {
+        g_test_skip("no mount namespace to be had here");
+        return;
+    }
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(write_to_full_disk(&record));
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_cmpint(status, ==, 0);
+}
+
 static void add(const char *path, void (*test)(Fixture *f, gconstpointer data))
 {
     g_test_add(path, Fixture, NULL, set_up, test, tear_down);
@@ -201,5 +240,6 @@ int main(int argc, char **argv)
     add("/failure-record/zeros", test_zeros);
     add("/failure-record/empty-window", test_empty_window);
     add("/failure-record/256-mib-and-a-page", test_too_much_data);
+    add("/failure-record/full-disk-leaves-no-half", test_full_disk);
     return g_test_run();
 }

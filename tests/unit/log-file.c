@@ -36,7 +36,7 @@ static void assert_content(const Fixture *f, const char *name, const char *bytes
 
 static char *make_bytes(gsize size)
 {
-    char *bytes = g_malloc(size);
+    char *bytes = g_malloc0(size + 1);
 
     for (gsize i = 0; i < size; i++)
         bytes[i] = (char)('a' + i / 7 % 26);
@@ -104,6 +104,31 @@ static void test_lines(Fixture *f, gconstpointer data)
     g_assert_cmpstrv(nine, ((const char *const[]){"1", "2", "3", "4", NULL}));
 }
 
+/* Of the VM before there is nothing; of a line that is longer than what is kept, the end. */
+static void test_lines_of_a_part(Fixture *f, gconstpointer data)
+{
+    g_autofree char *bytes = make_bytes(100000);
+
+    cvd_log_file_append(f->log, "before\n", 7);
+    cvd_log_file_begin_part(f->log);
+    g_auto(GStrv) nothing = cvd_log_file_tail_lines(f->log, 3);
+    g_assert_cmpuint(g_strv_length(nothing), ==, 0);
+    cvd_log_file_append(f->log, "after\n", 6);
+    g_auto(GStrv) after = cvd_log_file_tail_lines(f->log, 3);
+    g_assert_cmpstrv(after, ((const char *const[]){"after", NULL}));
+    assert_content(f, "qemu.log", "before\nafter\n", 13);
+
+    for (gsize i = 0; i < 100000; i += 1000)
+        cvd_log_file_append(f->log, bytes + i, 1000);
+    cvd_log_file_append(f->log, "\nlast", 5);
+    g_auto(GStrv) last = cvd_log_file_tail_lines(f->log, 2);
+    g_assert_cmpuint(g_strv_length(last), ==, 2);
+    g_assert_cmpuint(strlen(last[0]), >=, 8192 - 5);
+    g_assert_cmpuint(strlen(last[0]), <=, 2 * 8192);
+    g_assert_cmpstr(last[0], ==, bytes + 100000 - strlen(last[0]));
+    g_assert_cmpstr(last[1], ==, "last");
+}
+
 static guint n_warnings;
 
 static GLogWriterOutput count_warning(GLogLevelFlags level, const GLogField *fields, gsize n_fields,
@@ -127,7 +152,8 @@ static int fill_disk(void)
     g_log_set_always_fatal(G_LOG_FATAL_MASK);
     g_log_set_writer_func(count_warning, NULL, NULL);
     cvd_log_file_append(f.log, bytes, 128 * 1024);
-    cvd_log_file_append(f.log, "and nothing more is said", 24);
+    cvd_log_file_append(f.log, "\nthe last line", 14);
+    g_auto(GStrv) lines = cvd_log_file_tail_lines(f.log, 1);
 
     /* Room comes back. */
     g_autofree char *path =
@@ -138,7 +164,7 @@ static int fill_disk(void)
     g_autoptr(GBytes) tail = cvd_log_file_tail(f.log, 5);
     gboolean is_there = memcmp(g_bytes_get_data(tail, NULL), "again", 5) == 0;
     tear_down(&f, NULL);
-    return is_there && n_warnings == 1 ? 0 : 1;
+    return is_there && n_warnings == 1 && strcmp(lines[0], "the last line") == 0 ? 0 : 1;
 }
 
 static void test_full_disk(void)
@@ -169,6 +195,7 @@ int main(int argc, char **argv)
     add("/log-file/flood", test_flood);
     add("/log-file/tail-over-both-files", test_tail);
     add("/log-file/last-lines", test_lines);
+    add("/log-file/last-lines-of-a-part", test_lines_of_a_part);
     g_test_add_func("/log-file/full-disk", test_full_disk);
     return g_test_run();
 }
