@@ -4,6 +4,10 @@
 # What the scripts share: the packages that the project needs, and how it is built. Sourced with
 # `root` set to the top of the source tree.
 
+# The one whose modules Debian's packages bring; another may come first in PATH.
+python=/usr/bin/python3
+[ -x "$python" ] || python=python3
+
 say() {
     printf '%s\n' "$*" >&2
 }
@@ -16,7 +20,7 @@ missing_packages() {
     [ -e /usr/include/stdio.h ] || missing="$missing libc6-dev"
     command -v meson >/dev/null 2>&1 || missing="$missing meson"
     command -v ninja >/dev/null 2>&1 || missing="$missing ninja-build"
-    command -v python3 >/dev/null 2>&1 || missing="$missing python3"
+    command -v "$python" >/dev/null 2>&1 || missing="$missing python3"
     command -v qemu-system-x86_64 >/dev/null 2>&1 || missing="$missing qemu-system-x86"
     if command -v pkg-config >/dev/null 2>&1; then
         pkg-config --exists 'glib-2.0 >= 2.74' || missing="$missing libglib2.0-dev"
@@ -34,8 +38,8 @@ missing_packages() {
 # What single tests are skipped without: not worth stopping for.
 missing_for_tests() {
     missing=
-    /usr/bin/python3 -c 'import jsonschema' >/dev/null 2>&1 || missing="$missing python3-jsonschema"
-    /usr/bin/python3 -c 'import gi' >/dev/null 2>&1 || missing="$missing python3-gi"
+    "$python" -c 'import jsonschema' >/dev/null 2>&1 || missing="$missing python3-jsonschema"
+    "$python" -c 'import gi' >/dev/null 2>&1 || missing="$missing python3-gi"
     command -v g-ir-scanner >/dev/null 2>&1 || missing="$missing gobject-introspection"
     [ -e /usr/share/gir-1.0/Gio-2.0.gir ] || missing="$missing libgirepository1.0-dev"
     command -v clang-format >/dev/null 2>&1 || missing="$missing clang-format"
@@ -96,7 +100,7 @@ install_for_tests() {
 # Whether $1 is a build directory that meson made from this source tree and can use.
 is_usable_build() {
     [ -f "$1/build.ninja" ] && [ -f "$1/meson-info/meson-info.json" ] &&
-        python3 - "$1" "$root" <<'END'
+        "$python" - "$1" "$root" <<'END'
 import json, os, sys
 with open(os.path.join(sys.argv[1], "meson-info", "meson-info.json"), encoding="utf-8") as file:
     info = json.load(file)
@@ -115,7 +119,10 @@ configure() {
         return 1
     fi
     if is_usable_build "$build" 2>/dev/null; then
-        return 0
+        # What meson did not find then may be installed by now, as by scripts/test after scripts/demo.
+        [ "$(cat "$build/missing-packages" 2>/dev/null)" = "$(missing_for_tests)" ] && return 0
+        quietly meson setup --reconfigure "$build" "$root" && note_missing "$build"
+        return
     fi
     if [ -d "$build/meson-private" ]; then
         say "$build: made from another source tree or incomplete; it is made anew"
@@ -124,7 +131,12 @@ configure() {
         say "$build: exists and is no build directory; set CVD_BUILD_DIR to another one"
         return 1
     fi
-    quietly meson setup "$build" "$root" "$@"
+    quietly meson setup "$build" "$root" "$@" && note_missing "$build"
+}
+
+# note_missing DIRECTORY: what the build there was configured without.
+note_missing() {
+    missing_for_tests >"$1/missing-packages"
 }
 
 # Runs a command whose output matters only if it fails.
@@ -202,7 +214,7 @@ make_linux_guest() {
         say "$why"
         return 1
     fi
-    quietly python3 "$root/scripts/make-initramfs.py" "$guest/unpacked" "$1/agent/cvd-agent" \
+    quietly "$python" "$root/scripts/make-initramfs.py" "$guest/unpacked" "$1/agent/cvd-agent" \
         "$root/agent/init" "$guest/initramfs" || {
         rm -f "$guest/initramfs"
         echo 'scripts/make-initramfs.py failed' >"$guest/why-not"

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs meson's tests and counts single test cases.
 
-Used by scripts/test: run-tests.py MODE BUILD [NAME…]. A test program is many test cases; meson's
+Used by scripts/test: run-tests.py MODE BUILD [NAME…], in CI with CVD_STRICT_SKIPS set. A test program is many test cases; meson's
 own summary counts programs, so the cases are taken from the JUnit file that it writes. A program
 that fails without a failed case (it crashed, or timed out) counts as one failure. What the tests of
-hostile peers and of faults say they survived is told with the result.
+hostile peers and of faults say they survived is told with the result. In CI a test that is skipped
+for a reason that is not in scripts/allowed-skips counts as a failure.
 """
 
+import fnmatch
 import json
 import os
 import subprocess
@@ -56,6 +58,16 @@ def describe_skip(case):
     return name, (reasons[-1] if reasons else "no reason given").removeprefix("skipped: ")
 
 
+def allowed_skips(mode):
+    """The patterns of reasons for which a test may be skipped in that mode."""
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "allowed-skips")
+    with open(path, encoding="utf-8") as file:
+        lines = [line.strip() for line in file if line.strip() and not line.startswith("#")]
+    modes = ("plain: ", "clang: ", "sanitize: ", "valgrind: ")
+    return [line.removeprefix(f"{mode}: ") for line in lines
+            if line.startswith(f"{mode}: ") or not line.startswith(modes)]
+
+
 def count(junit, log):
     """Returns passed, failed, the skipped cases with their reasons, and what was survived."""
     passed, failed, skipped, survived = 0, 0, [], []
@@ -99,8 +111,12 @@ def main():
     passed, failed, skipped, survived = count(*results)
     for line in survived:
         print(line)
+    allowed = allowed_skips(mode)
     for name, reason in skipped:
-        print(f"skipped: {name}: {reason}")
+        is_allowed = any(fnmatch.fnmatchcase(reason, pattern) for pattern in allowed)
+        print(f"skipped{'' if is_allowed else ', though it should not be'}: {name}: {reason}")
+        if not is_allowed and os.environ.get("CVD_STRICT_SKIPS"):
+            failed += 1
     if status != 0 and failed == 0:
         failed = 1
     print(f"{passed} passed, {failed} failed" + (f", {len(skipped)} skipped" if skipped else ""))
