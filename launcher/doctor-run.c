@@ -11,8 +11,8 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,7 +21,11 @@
 static void set_up_child(gpointer data)
 {
     pid_t parent = GPOINTER_TO_INT(data);
+    sigset_t none;
 
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
     setpgid(0, 0);
     dup2(STDOUT_FILENO, STDERR_FILENO);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -41,14 +45,34 @@ static gboolean read_some(int fd, GString *output)
     return n > 0;
 }
 
+/* Not a pidfd, which old seccomp profiles refuse. Returns: the descriptor for has_ended() */
+static int watch_children(void)
+{
+    sigset_t signals;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGCHLD);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    return signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+static gboolean has_ended(int signal_fd, pid_t pid)
+{
+    struct signalfd_siginfo signal;
+    siginfo_t info = {0};
+
+    return read(signal_fd, &signal, sizeof signal) == sizeof signal &&
+           waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
+}
+
 /* Returns: whether it has ended in time */
-static gboolean wait_end(int pidfd, int *output_fd, GString *output, guint limit_ms)
+static gboolean wait_end(int signal_fd, pid_t pid, int *output_fd, GString *output, guint limit_ms)
 {
     gint64 end_us = g_get_monotonic_time() + limit_ms * G_TIME_SPAN_MILLISECOND;
 
     for (;;) {
         gint64 left_us = end_us - g_get_monotonic_time();
-        struct pollfd fds[] = {{.fd = pidfd, .events = POLLIN},
+        struct pollfd fds[] = {{.fd = signal_fd, .events = POLLIN},
                                {.fd = *output_fd, .events = POLLIN}};
         if (left_us <= 0)
             return FALSE;
@@ -57,9 +81,9 @@ static gboolean wait_end(int pidfd, int *output_fd, GString *output, guint limit
             return FALSE;
         if (n <= 0)
             continue;
-        if (fds[0].revents != 0)
+        if (fds[0].revents != 0 && has_ended(signal_fd, pid))
             return TRUE;
-        if (!read_some(*output_fd, output))
+        if (fds[1].revents != 0 && !read_some(*output_fd, output))
             cvd_close_fd(output_fd);
     }
 }
@@ -77,25 +101,24 @@ static void read_rest(int fd, GString *output)
 char *cvd_doctor_run(const char *const *argv, const char *input, guint limit_ms, CvdDoctorEnd *end)
 {
     g_autoptr(GString) output = g_string_new(NULL);
-    cvd_autofd input_fd = -1, output_fd = -1;
+    cvd_autofd input_fd = -1, output_fd = -1, signal_fd = watch_children();
     GPid pid;
     int status = -1;
 
     *end = CVD_DOCTOR_FAILED;
-    if (!g_spawn_async_with_pipes(NULL, (char **)argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD,
-                                  set_up_child, GINT_TO_POINTER(getpid()), &pid, &input_fd,
-                                  &output_fd, NULL, NULL))
+    if (!g_spawn_async_with_pipes(
+            NULL, (char **)argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_LEAVE_DESCRIPTORS_OPEN,
+            set_up_child, GINT_TO_POINTER(getpid()), &pid, &input_fd, &output_fd, NULL, NULL))
         return g_strdup("");
-    cvd_autofd pidfd = pidfd_open(pid, 0);
     if (input != NULL && write(input_fd, input, strlen(input)) < 0)
         g_debug("%s: its input: %s", argv[0], g_strerror(errno));
     cvd_close_fd(&input_fd);
-    gboolean has_ended = wait_end(pidfd, &output_fd, output, limit_ms);
+    gboolean is_in_time = wait_end(signal_fd, pid, &output_fd, output, limit_ms);
     kill(-pid, SIGKILL);
     read_rest(output_fd, output);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
-    if (!has_ended)
+    if (!is_in_time)
         *end = CVD_DOCTOR_TIMED_OUT;
     else if (status == 0)
         *end = CVD_DOCTOR_SUCCEEDED;

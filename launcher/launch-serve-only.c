@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "launcher/launch-common.h"
 #include "launcher/launch.h"
-#include "launcher/notify.h"
 #include "launcher/qemu-command.h"
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/notify.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -6,10 +6,10 @@
 #include "launcher/launch.h"
 
 #include "base/fd.h"
+#include "base/notify.h"
 #include "base/source.h"
 #include "launcher/bus-master.h"
 #include "launcher/launch-private.h"
-#include "launcher/notify.h"
 
 #include <malloc.h>
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "launcher/doctor.h"
 #include "launcher/instance-dir.h"
 #include "launcher/launch-common.h"
 #include "launcher/launch.h"
 #include "launcher/layout-print.h"
-#include "launcher/notify.h"
 #include "launcher/options.h"
 #include "launcher/qemu-command.h"
 

@@ -9,7 +9,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <unistd.h>
 
 /* What the driver of the i6300esb in Linux takes. */
@@ -314,8 +313,6 @@ guint cvd_qemu_config_get_vcpus(const CvdQemuConfig *qemu)
 char *cvd_builtin_guest_path(void)
 {
     g_autofree char *executable = realpath("/proc/self/exe", NULL);
-    if (executable == NULL) /* there is no /proc */
-        executable = realpath((const char *)getauxval(AT_EXECFN), NULL);
     if (executable) {
         g_autofree char *bin = g_path_get_dirname(executable);
         g_autofree char *prefix = g_path_get_dirname(bin);

@@ -107,16 +107,10 @@ static void hide_devices(gconstpointer data)
     hide("/dev");
 }
 
-static void hide_proc(gconstpointer data)
-{
-    hide("/proc");
-}
-
 static const Lack lacks[] = {
     {"processes", limit_processes, TRUE, {"Failed to fork", "ulimit -u"}},
     {"file-size", limit_files, FALSE, {"File too large", "ulimit -f"}},
     {"dev-null", hide_devices, TRUE, {"/dev/null", "stdin"}},
-    {"proc", hide_proc, TRUE, {"is /proc mounted?", "vm.sock"}},
 };
 
 static void test_lack(gconstpointer data)
@@ -194,6 +188,18 @@ static void test_bearable(gconstpointer data)
     test_ping(socket, "sensors");
     assert_not_inherited(test_launcher_find_qemu(launcher));
     finish(sandbox, launcher, SIGTERM);
+}
+
+static void test_doctor_without_new_calls(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    const char *args[] = {"--doctor", NULL};
+    g_autoptr(TestProcess) doctor = test_launch_with(sandbox, NAME, args, refuse_new_calls, NULL);
+
+    test_process_wait_out(doctor, "qemu-system-x86_64 has version ", 1);
+    test_process_wait_out(doctor, "ok: QEMU has the device ivshmem-doorbell", 1);
+    test_process_wait_end(doctor);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 
 /* ---- Clients with all the descriptors ---- */
@@ -336,6 +342,8 @@ int main(int argc, char **argv)
         g_autofree char *path = g_strdup_printf("/surroundings/%s", bearable[i].title);
         test_add(path, GSIZE_TO_POINTER(i), test_bearable);
     }
+    test_add("/surroundings/close-range-and-pidfd-open-refused/doctor", NULL,
+             test_doctor_without_new_calls);
     test_add("/surroundings/clients-have-all-descriptors/restart", "lifecycle.on_crash=restart",
              test_clients_with_all_descriptors);
     test_add("/surroundings/clients-have-all-descriptors/record", "lifecycle.on_crash=exit",

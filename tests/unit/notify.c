@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a service manager is told; the manager is a socket of ours. */
-#include "launcher/notify.h"
+#include "base/notify.h"
 
 #include "base/fd.h"
 

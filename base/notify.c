@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "launcher/notify.h"
+#include "base/notify.h"
 
 #include "base/fd.h"
 #include "base/source.h"
