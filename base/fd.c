@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -76,6 +77,23 @@ gssize cvd_fd_read_nowait(int fd, void *data, gsize size)
     if (n >= 0 || errno != ENOTSOCK)
         return n;
     return is_ready(fd, POLLIN) ? read(fd, data, size) : -1;
+}
+
+int cvd_fd_new_sealed(const char *name, const void *data, gsize size)
+{
+    cvd_autofd fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    for (gsize done = 0; fd >= 0 && done < size;) {
+        gssize n =
+            TEMP_FAILURE_RETRY(pwrite(fd, (const char *)data + done, size - done, (off_t)done));
+        if (n < 0)
+            cvd_close_fd(&fd);
+        done += (gsize)MAX(n, 0);
+    }
+    if (fd >= 0 &&
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+        return -1;
+    return g_steal_fd(&fd);
 }
 
 int cvd_fd_fill_stdio(void)

@@ -65,6 +65,16 @@ gssize cvd_fd_write_nowait(int fd, const void *data, gsize size);
 gssize cvd_fd_read_nowait(int fd, void *data, gsize size);
 
 /**
+ * cvd_fd_new_sealed:
+ * @name: for /proc
+ * @data: (array length=size): what a message is too small for
+ *
+ * Returns: (transfer full): a descriptor of memory that has a copy of it, and that nobody can
+ * change any more; −1 with `errno` set
+ */
+int cvd_fd_new_sealed(const char *name, const void *data, gsize size);
+
+/**
  * cvd_fd_fill_stdio:
  *
  * Gives stdin, stdout and stderr a descriptor where the program was started without one, so that

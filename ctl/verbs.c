@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/instance.h"
+#include "base/json-text.h"
 #include "base/nearest.h"
 
 #include <errno.h>
@@ -398,11 +399,11 @@ const CvdToolVerb cvd_ctl_events = {
 
 /* ---- qmp ---- */
 
+static char *qmp_timeout;
+
 /* Returns: (transfer full): the command as one JSON text */
 static char *make_command(char **arguments, GError **error)
 {
-    g_autoptr(JsonNode) given = NULL;
-
     if (arguments[0][0] == '{') {
         if (arguments[1] == NULL)
             return g_strdup(arguments[0]);
@@ -410,45 +411,72 @@ static char *make_command(char **arguments, GError **error)
                             "a command that is JSON has its arguments inside");
         return NULL;
     }
-    if (arguments[1] != NULL) {
-        given = json_from_string(arguments[1], NULL);
-        if (given == NULL || !JSON_NODE_HOLDS_OBJECT(given)) {
-            g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                        "'%s': expected the arguments as a JSON object, such as '{\"id\": 1}'",
-                        arguments[1]);
-            return NULL;
-        }
+    g_autoptr(JsonNode) name = json_node_init_string(json_node_alloc(), arguments[0]);
+    g_autofree char *quoted = json_to_string(name, FALSE);
+    if (arguments[1] == NULL)
+        return g_strdup_printf("{\"execute\":%s}", quoted);
+    if (g_strchug(arguments[1])[0] == '{')
+        return g_strdup_printf("{\"execute\":%s,\"arguments\":%s}", quoted, arguments[1]);
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                "'%s': expected the arguments as a JSON object, such as '{\"id\": 1}'",
+                arguments[1]);
+    return NULL;
+}
+
+static GMappedFile *call_qmp(CvdTool *tool, CvdDBusInstance1 *instance, const char *command,
+                             GError **error)
+{
+    g_autoptr(GUnixFDList) fds = NULL;
+    g_autoptr(GError) local_error = NULL;
+
+    if (!cvd_dbus_instance1_call_qmp_sync(instance, command, NULL, NULL, &fds, tool->cancellable,
+                                          &local_error)) {
+        if (g_error_matches(local_error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT))
+            g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+                                "QEMU has not answered, and the time of --timeout is over");
+        else
+            g_propagate_error(error, g_steal_pointer(&local_error));
+        check(FALSE, error);
+        return NULL;
     }
-    g_autoptr(JsonObject) command = json_object_new();
-    json_object_set_string_member(command, "execute", arguments[0]);
-    if (given != NULL)
-        json_object_set_member(command, "arguments", g_steal_pointer(&given));
-    g_autoptr(JsonNode) root = json_node_init_object(json_node_alloc(), command);
-    return json_to_string(root, FALSE);
+    cvd_autofd fd = g_unix_fd_list_get(fds, 0, error);
+    return fd >= 0 ? g_mapped_file_new_from_fd(fd, FALSE, error) : NULL;
 }
 
 static gboolean qmp(CvdTool *tool, char **arguments, GError **error)
 {
+    guint timeout_ms = G_MAXINT; /* which means none */
+    if (qmp_timeout != NULL &&
+        !cvd_tool_parse_seconds(qmp_timeout, "--timeout", MAX_TIMEOUT_S, &timeout_ms, error))
+        return FALSE;
     g_autofree char *command = make_command(arguments, error);
     g_autoptr(CvdDBusInstance1) instance = command != NULL ? cvd_ctl_connect(tool, error) : NULL;
-    g_autofree char *reply = NULL;
-
-    if (instance == NULL || !check(cvd_dbus_instance1_call_qmp_sync(instance, command, &reply,
-                                                                    tool->cancellable, error),
-                                   error))
+    if (instance == NULL)
         return FALSE;
-    g_autoptr(JsonNode) root = json_from_string(reply, NULL);
-    g_autofree char *pretty = root != NULL ? json_to_string(root, !tool->json) : g_strdup(reply);
-    return cvd_tool_print(error, "%s\n", pretty);
+
+    g_dbus_proxy_set_default_timeout(G_DBUS_PROXY(instance), (gint)timeout_ms);
+    g_autoptr(GMappedFile) reply = call_qmp(tool, instance, command, error);
+    if (reply == NULL)
+        return FALSE;
+    g_autofree char *text = cvd_json_text_format(g_mapped_file_get_contents(reply),
+                                                 g_mapped_file_get_length(reply), !tool->json);
+    return cvd_tool_put(text, strlen(text), error) && cvd_tool_put("\n", 1, error);
 }
 
+static const GOptionEntry qmp_entries[] = {
+    {"timeout", 0, 0, G_OPTION_ARG_STRING, &qmp_timeout, "How long to wait for QEMU at most",
+     "SECONDS"},
+    G_OPTION_ENTRY_NULL,
+};
 const CvdToolVerb cvd_ctl_qmp = {
     .name = "qmp",
     .arguments = "CMD [ARGUMENTS]",
     .summary = "Send QEMU a command",
     .description =
         "CMD is its name, and ARGUMENTS a JSON object; or CMD is all of it as JSON. What "
-        "QEMU returns is\nprinted, with --json on one line.",
+        "QEMU returns is\nprinted, with --json on one line; if CMD has an id, in an object with "
+        "it.",
+    .entries = qmp_entries,
     .min_arguments = 1,
     .max_arguments = 2,
     .run = qmp,

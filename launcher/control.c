@@ -6,6 +6,7 @@
 #include "launcher/control.h"
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/source.h"
 #include "control/control-interface.h"
@@ -105,7 +106,19 @@ static void reply_error(CvdControlCall *take_call, const char *name, const char 
     finish(take_call, g_dbus_message_new_method_error_literal(take_call->message, name, valid));
 }
 
-void cvd_control_call_finish(CvdControlCall *take_call, const char *text, const GError *error)
+static void reply_bytes(CvdControlCall *take_call, GBytes *bytes)
+{
+    gsize size;
+    const void *data = g_bytes_get_data(bytes, &size);
+    int fd = cvd_fd_new_sealed("cvd-qmp-reply", data, size);
+
+    if (fd < 0)
+        reply_error(take_call, "org.cvd.Error.Failed", "no memory or descriptor for QEMU's reply");
+    else
+        reply(take_call, g_variant_new("(h)", 0), fd);
+}
+
+void cvd_control_call_finish(CvdControlCall *take_call, GBytes *bytes, const GError *error)
 {
     gboolean is_of_qmp = strcmp(g_dbus_message_get_member(take_call->message), "Qmp") == 0;
     gboolean is_failure = g_error_matches(error, CVD_ERROR, CVD_ERROR_FAILED);
@@ -114,8 +127,10 @@ void cvd_control_call_finish(CvdControlCall *take_call, const char *text, const 
         reply_error(take_call,
                     is_of_qmp && is_failure ? "org.cvd.Error.Qmp" : "org.cvd.Error.Failed",
                     error->message);
+    else if (bytes != NULL)
+        reply_bytes(take_call, bytes);
     else
-        reply(take_call, is_of_qmp ? g_variant_new("(s)", text) : NULL, -1);
+        reply(take_call, NULL, -1);
 }
 
 void cvd_control_call_set_cancelled(CvdControlCall *call, void (*cancelled)(gpointer data),

@@ -32,8 +32,8 @@ static void on_status(JsonNode *result, const GError *error, gpointer data)
     CvdHeartbeat *heartbeat = data;
 
     heartbeat->is_waiting = FALSE;
-    if (!g_error_matches(error, CVD_ERROR, CVD_ERROR_CLOSED)) /* a refusal is an answer, too */
-        arm(heartbeat);
+    if (error == NULL || g_error_matches(error, CVD_ERROR, CVD_ERROR_FAILED))
+        arm(heartbeat); /* an error of QEMU's is an answer, too */
 }
 
 /* Whoever was stopped and goes on finds its timers long due; QEMU was then perhaps stopped, too. */
@@ -45,20 +45,19 @@ static gboolean were_we_stopped(const CvdHeartbeat *heartbeat)
 static gboolean on_timer(gpointer data)
 {
     CvdHeartbeat *heartbeat = data;
+    gboolean may_judge = !were_we_stopped(heartbeat);
 
-    if (!heartbeat->is_waiting) {
-        heartbeat->is_waiting = TRUE;
-        arm(heartbeat);
-        cvd_qmp_execute(heartbeat->qmp, "query-status", NULL, on_status, heartbeat);
-        return G_SOURCE_REMOVE;
-    }
     cvd_qmp_read_rest(heartbeat->qmp);
-    if (heartbeat->is_waiting && were_we_stopped(heartbeat)) {
-        arm(heartbeat);
-    } else if (heartbeat->is_waiting) {
+    if (may_judge && cvd_qmp_is_overdue(heartbeat->qmp, heartbeat->timeout_ms)) {
         cvd_source_clear(&heartbeat->timer);
         heartbeat->unresponsive(heartbeat->user_data);
+        return G_SOURCE_REMOVE;
     }
+    if (!heartbeat->is_waiting) {
+        heartbeat->is_waiting = TRUE;
+        cvd_qmp_execute(heartbeat->qmp, "query-status", NULL, on_status, heartbeat);
+    }
+    arm(heartbeat);
     return G_SOURCE_REMOVE;
 }
 

@@ -29,8 +29,9 @@ typedef struct {
     const char *at;
     GPtrArray *duplicates;
     guint max_duplicates;
+    gboolean is_syntax_only; /* what json-glib cannot hold is right */
     guint depth;
-    Frame frames[CVD_JSON_MAX_DEPTH];
+    Frame frames[CVD_JSON_MAX_SYNTAX_DEPTH];
 } Scanner;
 
 static gboolean fail_at(const Scanner *scanner, const char *at, GError **error, const char *format,
@@ -110,6 +111,8 @@ static gboolean scan_unicode_escape(Scanner *scanner, GString *decoded, GError *
     if (unit < 0)
         return fail_at(scanner, escape, error, "\\u needs four hexadecimal digits");
     scanner->at += 5;
+    if (scanner->is_syntax_only)
+        return TRUE;
     gunichar c = (gunichar)unit;
     if (unit >= 0xd800 && unit < 0xe000) {
         int low = -1;
@@ -231,7 +234,7 @@ static gboolean scan_number(Scanner *scanner, GError **error)
         skip_digits(scanner);
     }
     /* Nearly all numbers are short: those fit without a look. */
-    if (is_integer && scanner->at - start <= 18)
+    if (scanner->is_syntax_only || (is_integer && scanner->at - start <= 18))
         return TRUE;
     return check_number(scanner, start, is_integer, error);
 }
@@ -311,9 +314,10 @@ static void pop(Scanner *scanner)
 /* At a bracket. Sets @complete if it is closed at once. */
 static gboolean open_bracket(Scanner *scanner, gboolean *complete, GError **error)
 {
-    if (scanner->depth == CVD_JSON_MAX_DEPTH)
-        return fail_at(scanner, scanner->at, error, "brackets nested deeper than %d levels",
-                       CVD_JSON_MAX_DEPTH);
+    guint max_depth = scanner->is_syntax_only ? CVD_JSON_MAX_SYNTAX_DEPTH : CVD_JSON_MAX_DEPTH;
+    if (scanner->depth == max_depth)
+        return fail_at(scanner, scanner->at, error, "brackets nested deeper than %u levels",
+                       max_depth);
     gboolean is_object = *scanner->at++ == '{';
     scanner->frames[scanner->depth++] = (Frame){
         .is_object = is_object,
@@ -369,23 +373,37 @@ static gboolean scan_text(Scanner *scanner, GError **error)
     return TRUE;
 }
 
-gboolean cvd_json_scan(const char *text, gsize size, GPtrArray *duplicates, GError **error)
+static gboolean scan(Scanner *scanner, GError **error)
 {
-    Scanner scanner = {.text = text, .end = text + size, .at = text, .duplicates = duplicates};
-    if (duplicates)
-        scanner.max_duplicates = duplicates->len + CVD_JSON_MAX_DUPLICATES;
-
+    gsize size = (gsize)(scanner->end - scanner->text);
     const char *bad = NULL;
-    if (!g_utf8_validate_len(text, size, &bad))
-        return fail_at(&scanner, bad, error, "byte 0x%02x is not UTF-8 text", (guchar)*bad);
-    skip_space(&scanner);
-    if (scanner.at == scanner.end) {
+
+    if (!g_utf8_validate_len(scanner->text, size, &bad))
+        return fail_at(scanner, bad, error, "byte 0x%02x is not UTF-8 text", (guchar)*bad);
+    skip_space(scanner);
+    if (scanner->at == scanner->end) {
         g_set_error(error, CVD_ERROR, CVD_ERROR_INVALID, "empty: expected a JSON value");
         return FALSE;
     }
-    scanner.at = text;
-    gboolean ok = scan_text(&scanner, error);
-    while (scanner.depth > 0)
-        pop(&scanner);
+    scanner->at = scanner->text;
+    gboolean ok = scan_text(scanner, error);
+    while (scanner->depth > 0)
+        pop(scanner);
     return ok;
+}
+
+gboolean cvd_json_scan(const char *text, gsize size, GPtrArray *duplicates, GError **error)
+{
+    Scanner scanner = {.text = text, .end = text + size, .at = text, .duplicates = duplicates};
+
+    if (duplicates)
+        scanner.max_duplicates = duplicates->len + CVD_JSON_MAX_DUPLICATES;
+    return scan(&scanner, error);
+}
+
+gboolean cvd_json_scan_syntax(const char *text, gsize size, GError **error)
+{
+    Scanner scanner = {.text = text, .end = text + size, .at = text, .is_syntax_only = TRUE};
+
+    return scan(&scanner, error);
 }

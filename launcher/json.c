@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/json-text.h"
 #include "launcher/json-scan.h"
 
 #include <errno.h>
@@ -31,6 +32,31 @@ JsonNode *cvd_json_parse(const char *text, gsize size, GPtrArray *duplicates, GE
         return NULL;
     }
     return json_parser_steal_root(parser);
+}
+
+JsonNode *cvd_json_parse_leniently(CvdJsonSpan span)
+{
+    CvdJsonFramer framer = {0};
+    JsonNode *node = cvd_json_parse(span.text, span.size, NULL, NULL);
+
+    if (node != NULL)
+        return node;
+    if (span.size == 0 || *span.text != '{')
+        return json_node_new(JSON_NODE_NULL);
+    JsonObject *object = json_object_new();
+    cvd_json_framer_feed(&framer, span.text, span.size);
+    for (guint i = 0; i < framer.n_members; i++) {
+        CvdJsonSpan key = cvd_json_framer_get_key(&framer, span.text, i);
+        CvdJsonSpan value = cvd_json_framer_get_value(&framer, span.text, i);
+        g_autoptr(JsonNode) name = cvd_json_parse(key.text, key.size, NULL, NULL);
+        JsonNode *member = cvd_json_parse(value.text, value.size, NULL, NULL);
+        if (member != NULL && name != NULL && json_node_get_value_type(name) == G_TYPE_STRING)
+            json_object_set_member(object, json_node_get_string(name), g_steal_pointer(&member));
+        g_clear_pointer(&member, json_node_unref);
+    }
+    node = json_node_new(JSON_NODE_OBJECT);
+    json_node_take_object(node, object);
+    return node;
 }
 
 /* Opens without waiting for a FIFO's writer, but reads like anybody else. */
@@ -95,4 +121,9 @@ JsonNode *cvd_json_load(const char *path, GPtrArray *duplicates, GError **error)
     if (!root)
         g_prefix_error(error, "%s: ", path);
     return root;
+}
+
+char *cvd_json_to_string(JsonNode *node, gboolean is_pretty)
+{
+    return cvd_json_text_fix_numbers(json_to_string(node, is_pretty));
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "base/json-text.h"
+
 #include <json-glib/json-glib.h>
 
 G_BEGIN_DECLS
@@ -27,6 +29,16 @@ G_BEGIN_DECLS
 JsonNode *cvd_json_parse(const char *text, gsize size, GPtrArray *duplicates, GError **error);
 
 /**
+ * cvd_json_parse_leniently:
+ * @span: what a peer says; @text may be %NULL
+ *
+ * Returns: (transfer full): the value. Of an object as a whole or a member of it that
+ *   cvd_json_parse() would refuse, what can be parsed: such members are left out. Null stands for
+ * any other value that cannot be.
+ */
+JsonNode *cvd_json_parse_leniently(CvdJsonSpan span);
+
+/**
  * cvd_json_load:
  * @path: a file
  * @error: %CVD_ERROR_INVALID as above; %CVD_ERROR_FAILED: the file cannot be read. Either message
@@ -35,5 +47,8 @@ JsonNode *cvd_json_parse(const char *text, gsize size, GPtrArray *duplicates, GE
  * Reads at most %CVD_JSON_MAX_SIZE + 1 bytes, and only from a regular file or a pipe.
  */
 JsonNode *cvd_json_load(const char *path, GPtrArray *duplicates, GError **error);
+
+/** cvd_json_to_string: Returns: (transfer full): as json_to_string(), with numbers that are JSON */
+char *cvd_json_to_string(JsonNode *node, gboolean is_pretty);
 
 G_END_DECLS

@@ -4,7 +4,6 @@
 #include "launcher/launch-private.h"
 
 #include "base/error.h"
-#include "launcher/json.h"
 
 #include <string.h>
 
@@ -94,13 +93,6 @@ static void on_done(JsonNode *result, const GError *error, gpointer data)
     cvd_control_call_finish(data, NULL, error);
 }
 
-static void on_answer(JsonNode *result, const GError *error, gpointer data)
-{
-    g_autofree char *reply = result != NULL ? json_to_string(result, FALSE) : NULL;
-
-    cvd_control_call_finish(data, reply, error);
-}
-
 /* QEMU refuses no reset. */
 static void on_reset(JsonNode *result, const GError *error, gpointer data)
 {
@@ -149,41 +141,41 @@ static void execute(CvdControlVerb verb, CvdControlCall *take_call, gpointer dat
     g_assert_not_reached();
 }
 
-/* Takes `{"execute": NAME, "arguments": OBJECT}` apart; nothing else may be in it. */
-static const char *parse_command(JsonNode *root, JsonNode **arguments)
-{
-    if (!JSON_NODE_HOLDS_OBJECT(root))
-        return NULL;
-    JsonObject *object = json_node_get_object(root);
-    JsonNode *name = json_object_get_member(object, "execute");
-    *arguments = json_object_get_member(object, "arguments");
-    gboolean is_known = name != NULL && json_node_get_value_type(name) == G_TYPE_STRING &&
-                        (*arguments == NULL || JSON_NODE_HOLDS_OBJECT(*arguments));
+typedef struct {
+    CvdLaunch *launch;
+    CvdControlCall *call;
+} Passed;
 
-    if (!is_known || json_object_get_size(object) != (*arguments != NULL ? 2U : 1U))
-        return NULL;
-    return json_node_get_string(name);
+static void on_answer(const char *reply, gsize size, const GError *error, gpointer data)
+{
+    g_autofree Passed *passed = data;
+    g_autoptr(GBytes) bytes = reply != NULL ? g_bytes_new_static(reply, size) : NULL;
+
+    cvd_control_call_finish(passed->call, bytes, error);
+}
+
+static void on_caller_gone(gpointer data)
+{
+    Passed *passed = data;
+
+    cvd_qmp_forget(get_qmp(passed->launch), passed);
+    on_answer(NULL, 0, NULL, passed);
 }
 
 static void qmp(const char *command, CvdControlCall *take_call, gpointer data)
 {
     CvdLaunch *launch = data;
-    g_autoptr(GError) error = NULL;
-    g_autoptr(JsonNode) root = cvd_json_parse(command, strlen(command), NULL, &error);
-    JsonNode *arguments = NULL;
-    const char *name = root != NULL ? parse_command(root, &arguments) : NULL;
 
-    if (root != NULL && name == NULL)
-        g_set_error_literal(&error, CVD_ERROR, CVD_ERROR_INVALID,
-                            "expected {\"execute\": \"COMMAND\", \"arguments\": {…}}");
-    else if (root != NULL && (launch->vm == NULL || !launch->lifecycle.has_answered))
-        g_set_error_literal(&error, CVD_ERROR, CVD_ERROR_BUSY,
-                            "QEMU does not take commands yet; wait until it runs");
-    if (error != NULL)
+    if (launch->vm == NULL || !launch->lifecycle.has_answered) {
+        g_autoptr(GError) error = g_error_new_literal(
+            CVD_ERROR, CVD_ERROR_BUSY, "QEMU does not take commands yet; wait until it runs");
         cvd_control_call_finish(take_call, NULL, error);
-    else
-        cvd_qmp_execute(get_qmp(launch), name, arguments != NULL ? json_node_copy(arguments) : NULL,
-                        on_answer, take_call);
+        return;
+    }
+    Passed *passed = g_new(Passed, 1);
+    *passed = (Passed){.launch = launch, .call = take_call};
+    cvd_control_call_set_cancelled(take_call, on_caller_gone, passed);
+    cvd_qmp_pass_on(get_qmp(launch), command, on_answer, passed);
 }
 
 static int open_console(GError **error, gpointer data)

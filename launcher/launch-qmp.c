@@ -117,21 +117,7 @@ static void on_io_error(CvdLaunch *launch, JsonObject *event_data)
     cvd_launch_set_fault(launch, text);
 }
 
-static void forward_event(CvdLaunch *launch, const char *name, JsonObject *event_data)
-{
-    g_autoptr(JsonNode) node = NULL;
-    g_autofree char *text = NULL;
-
-    if (!cvd_control_has_connections(launch->control))
-        return;
-    if (event_data != NULL) {
-        node = json_node_init_object(json_node_alloc(), event_data);
-        text = json_to_string(node, FALSE);
-    }
-    cvd_control_guest_event(launch->control, name, text);
-}
-
-static void on_event(const char *name, JsonObject *event_data, gpointer data)
+static void on_event(const char *name, JsonObject *event_data, const char *text, gpointer data)
 {
     static const struct {
         const char *name;
@@ -147,7 +133,7 @@ static void on_event(const char *name, JsonObject *event_data, gpointer data)
     CvdLaunch *launch = data;
 
     g_debug("QMP event %s", name);
-    forward_event(launch, name, event_data);
+    cvd_control_guest_event(launch->control, name, text);
     for (gsize i = 0; i < G_N_ELEMENTS(events); i++) {
         if (strcmp(name, events[i].name) != 0)
             continue;

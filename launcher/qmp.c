@@ -1,34 +1,51 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * QMP is a stream of JSON objects, one a line. Bytes collect in `inbox` until a line is whole; each
- * line is a greeting, an event, or a reply, which finds its command by `id`, as events may come in
- * between. Every way in which the connection ends leads to close_connection().
+ * QMP is a stream of JSON objects. Bytes collect in `inbox` until an object is whole; it is a
+ * greeting, an event, or a reply, which finds its command by `id`, as events may come in between.
+ * QEMU carries commands out one by one, in order. Every way in which the connection ends leads to
+ * close_connection().
+ *
+ * Callers' commands wait in `waiting`, and QEMU is given the next when it has answered the one
+ * before: so the launcher's own never have more than one of them before them.
  */
 #include "launcher/qmp.h"
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/json-text.h"
 #include "base/log.h"
 #include "base/source.h"
+#include "launcher/json-scan.h"
 #include "launcher/json.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <string.h>
 
-#define READ_SIZE 4096
+#define READ_SIZE 16384
+/* How much of a dead QEMU's last words is read. */
+#define MAX_REST (1024 * 1024)
+/* An inbox that was larger than this is not kept. */
+#define MAX_KEPT (64 * 1024)
 
 typedef enum {
     QMP_GREETING,    /* nothing has come yet */
     QMP_NEGOTIATING, /* `qmp_capabilities` was sent */
-    QMP_READY,       /* commands and events flow */
+    QMP_READY,       /* commands flow */
     QMP_CLOSED,      /* the stream has ended */
 } QmpState;
 
 typedef struct {
     gint64 id;
-    CvdQmpReply reply;
+    CvdQmpReply reply;   /* of the launcher's own commands */
+    CvdQmpAnswer answer; /* of callers' commands; NULL if nobody waits for it */
     gpointer user_data;
-} PendingCommand;
+    gboolean is_callers;
+    gboolean only_reads;
+    gint64 sent_us;
+    char *text;      /* of callers' commands, until it is sent */
+    char *caller_id; /* as the caller wrote it; NULL without */
+} Command;
 
 struct CvdQmp {
     QmpState state;
@@ -37,11 +54,21 @@ struct CvdQmp {
     gpointer user_data;
     GSource *readable;
     GSource *writable; /* only while `outbox` waits for room */
-    GByteArray *inbox;
+    GByteArray *inbox; /* the first `n_framed` bytes have been through `framer` */
+    gsize n_framed;
+    CvdJsonFramer framer;
+    gboolean is_skipping; /* the message is too long: what comes of it is dropped */
+    gboolean is_handling; /* a message in `inbox` */
     GByteArray *outbox;
-    GQueue pending; /* of PendingCommand, in the order in which they were sent */
+    GQueue sent;             /* of Command, in order: they are answered in order, too */
+    GQueue waiting;          /* of Command, callers' */
+    gsize n_waiting_bytes;   /* of their texts */
+    Command *callers;        /* the one in `sent`, if any */
+    guint n_own;             /* others in `sent` */
+    gint64 last_answered_us; /* when QEMU last went on to another command */
     gint64 last_id;
     GQueue tail; /* of char *: the last messages of both directions */
+    CvdLogLimit log_limit;
 };
 
 static void set_state(CvdQmp *qmp, QmpState state)
@@ -69,6 +96,43 @@ char **cvd_qmp_get_tail(const CvdQmp *qmp)
     return g_strv_builder_end(lines);
 }
 
+/* ---- Commands and their answers ---- */
+
+static void command_free(Command *command)
+{
+    g_free(command->text);
+    g_free(command->caller_id);
+    g_free(command);
+}
+
+/* @result is of a reply to a caller's command. */
+static void answer_caller(const Command *command, CvdJsonSpan result, const GError *error)
+{
+    if (command->answer == NULL)
+        return;
+    if (error != NULL || command->caller_id == NULL) {
+        command->answer(error == NULL ? result.text : NULL, result.size, error, command->user_data);
+        return;
+    }
+    g_autoptr(GString) reply = g_string_sized_new(result.size + 64);
+    g_string_append(reply, "{\"return\": ");
+    g_string_append_len(reply, result.text, (gssize)result.size);
+    g_string_append_printf(reply, ", \"id\": %s}", command->caller_id);
+    command->answer(reply->str, reply->len, NULL, command->user_data);
+}
+
+/* What @command gets: a part of the reply that it belongs to, or @error. */
+static void answer(Command *take_command, CvdJsonSpan result, const GError *error)
+{
+    if (take_command->is_callers) {
+        answer_caller(take_command, result, error);
+    } else if (take_command->reply != NULL) {
+        g_autoptr(JsonNode) node = error == NULL ? cvd_json_parse_leniently(result) : NULL;
+        take_command->reply(node, error, take_command->user_data);
+    }
+    command_free(take_command);
+}
+
 /* No command stays without an answer. */
 static void end_stream(CvdQmp *qmp, const GError *error)
 {
@@ -76,15 +140,14 @@ static void end_stream(CvdQmp *qmp, const GError *error)
     cvd_source_clear(&qmp->readable);
     cvd_source_clear(&qmp->writable);
     cvd_close_fd(&qmp->fd);
+    qmp->callers = NULL;
 
     g_autoptr(GError) closed = g_error_new_literal(
         CVD_ERROR, CVD_ERROR_CLOSED, error != NULL ? error->message : "QMP connection closed");
-    PendingCommand *command;
-    while ((command = g_queue_pop_head(&qmp->pending)) != NULL) {
-        if (command->reply != NULL)
-            command->reply(NULL, closed, command->user_data);
-        g_free(command);
-    }
+    Command *command;
+    while ((command = g_queue_pop_head(&qmp->sent)) != NULL ||
+           (command = g_queue_pop_head(&qmp->waiting)) != NULL)
+        answer(command, (CvdJsonSpan){0}, closed);
 }
 
 static void close_connection(CvdQmp *qmp, const GError *error)
@@ -95,12 +158,65 @@ static void close_connection(CvdQmp *qmp, const GError *error)
     qmp->handlers.closed(error, qmp->user_data);
 }
 
+static void flush(CvdQmp *qmp);
+
+static void send_command(CvdQmp *qmp, Command *take_command, const char *text)
+{
+    gsize size = strlen(text);
+
+    take_command->sent_us = g_get_monotonic_time();
+    g_queue_push_tail(&qmp->sent, take_command);
+    g_debug("QMP > %.*s", CVD_QMP_TAIL_LINE_SIZE, text);
+    remember(qmp, '>', text, size);
+    g_byte_array_append(qmp->outbox, (const guint8 *)text, (guint)size);
+    g_byte_array_append(qmp->outbox, (const guint8 *)"\n", 1);
+    if (qmp->writable == NULL)
+        flush(qmp);
+}
+
+/* A QEMU that answers what it has not read gets no more until it does. */
+static void send_next_of_callers(CvdQmp *qmp)
+{
+    if (qmp->callers != NULL || qmp->outbox->len > 0 || qmp->state != QMP_READY)
+        return;
+    qmp->callers = g_queue_pop_head(&qmp->waiting);
+    if (qmp->callers == NULL)
+        return;
+    g_autofree char *text = g_steal_pointer(&qmp->callers->text);
+    qmp->n_waiting_bytes -= strlen(text);
+    send_command(qmp, qmp->callers, text);
+}
+
+static void answer_sent(CvdQmp *qmp, GList *link, CvdJsonSpan result, const GError *error)
+{
+    Command *command = link->data;
+
+    g_queue_delete_link(&qmp->sent, link);
+    if (command->is_callers)
+        qmp->callers = NULL;
+    else
+        qmp->n_own--;
+    qmp->last_answered_us = g_get_monotonic_time();
+    answer(command, result, error);
+    send_next_of_callers(qmp);
+}
+
+/* ---- What QEMU says ---- */
+
 static void violation(CvdQmp *qmp, const char *what)
 {
     g_autofree char *seen = cvd_escape_bytes(qmp->inbox->data, qmp->inbox->len);
     g_autoptr(GError) error =
         g_error_new(CVD_ERROR, CVD_ERROR_PROTOCOL, "QMP: %s; QEMU sent \"%s\"", what, seen);
     close_connection(qmp, error);
+}
+
+static void pass_over(CvdQmp *qmp, const char *what, const char *message, gsize size)
+{
+    g_autofree char *seen = cvd_escape_bytes(message, size);
+
+    if (cvd_log_limit_pass(&qmp->log_limit, g_get_monotonic_time()))
+        g_warning("QMP: passed over %s: \"%s\"", what, seen);
 }
 
 static void negotiated(JsonNode *result, const GError *error, gpointer data)
@@ -115,12 +231,12 @@ static void negotiated(JsonNode *result, const GError *error, gpointer data)
     qmp->handlers.ready(qmp->user_data);
 }
 
-static GError *error_of_reply(JsonObject *reply)
+static GError *error_of_reply(CvdJsonSpan span)
 {
-    JsonNode *node = json_object_get_member(reply, "error");
+    g_autoptr(JsonNode) node = cvd_json_parse_leniently(span);
     const char *text = NULL;
 
-    if (node != NULL && JSON_NODE_HOLDS_OBJECT(node)) {
+    if (JSON_NODE_HOLDS_OBJECT(node)) {
         JsonNode *desc = json_object_get_member(json_node_get_object(node), "desc");
         if (desc != NULL && json_node_get_value_type(desc) == G_TYPE_STRING)
             text = json_node_get_string(desc);
@@ -129,88 +245,142 @@ static GError *error_of_reply(JsonObject *reply)
                        text != NULL ? text : "an error without a description");
 }
 
-static void handle_reply(CvdQmp *qmp, JsonObject *message)
+static GList *find_sent(CvdQmp *qmp, CvdJsonSpan id)
 {
-    JsonNode *id = json_object_get_member(message, "id");
-    GList *link = NULL;
+    g_autofree char *text = g_strndup(id.text, id.size);
+    guint64 number;
 
-    if (id != NULL && json_node_get_value_type(id) == G_TYPE_INT64)
-        for (link = qmp->pending.head; link != NULL; link = link->next)
-            if (((PendingCommand *)link->data)->id == json_node_get_int(id))
-                break;
-    if (link == NULL) {
-        violation(qmp, "a reply to no command");
-        return;
-    }
-
-    g_autofree PendingCommand *command = link->data;
-    g_queue_delete_link(&qmp->pending, link);
-    if (command->reply == NULL)
-        return;
-    JsonNode *result = json_object_get_member(message, "return");
-    g_autoptr(GError) error = result == NULL ? error_of_reply(message) : NULL;
-    command->reply(result, error, command->user_data);
+    if (g_ascii_string_to_unsigned(text, 10, 1, G_MAXINT64, &number, NULL))
+        for (GList *link = qmp->sent.head; link != NULL; link = link->next)
+            if (((Command *)link->data)->id == (gint64)number)
+                return link;
+    return NULL;
 }
 
-static void handle_event(CvdQmp *qmp, JsonObject *message)
+/* Of a command that it could not parse QEMU does not know the `id`. */
+static void handle_reply(CvdQmp *qmp, const char *message)
 {
-    JsonNode *name = json_object_get_member(message, "event");
-    JsonNode *data = json_object_get_member(message, "data");
+    CvdJsonSpan id = cvd_json_framer_find(&qmp->framer, message, "id");
+    CvdJsonSpan result = cvd_json_framer_find(&qmp->framer, message, "return");
+    CvdJsonSpan error = cvd_json_framer_find(&qmp->framer, message, "error");
+    GList *link = id.text != NULL ? find_sent(qmp, id) : NULL;
+
+    if (id.text == NULL && result.text == NULL)
+        link = qmp->sent.head;
+    if (link == NULL) {
+        pass_over(qmp, "a reply to no command", message, qmp->framer.size);
+        return;
+    }
+    g_autoptr(GError) failure = result.text == NULL ? error_of_reply(error) : NULL;
+    answer_sent(qmp, link, result, failure);
+}
+
+static void handle_event(CvdQmp *qmp, const char *message)
+{
+    CvdJsonSpan event = cvd_json_framer_find(&qmp->framer, message, "event");
+    CvdJsonSpan data = cvd_json_framer_find(&qmp->framer, message, "data");
+    g_autoptr(JsonNode) name = cvd_json_parse_leniently(event);
 
     if (json_node_get_value_type(name) != G_TYPE_STRING) {
-        violation(qmp, "an event without a name");
+        pass_over(qmp, "an event without a name", message, qmp->framer.size);
         return;
     }
-    if (qmp->state == QMP_READY)
-        qmp->handlers.event(
-            json_node_get_string(name),
-            data != NULL && JSON_NODE_HOLDS_OBJECT(data) ? json_node_get_object(data) : NULL,
-            qmp->user_data);
+    g_autoptr(JsonNode) members = cvd_json_parse_leniently(data);
+    g_autofree char *text = data.text != NULL && data.size <= CVD_JSON_MAX_SIZE
+                                ? g_utf8_make_valid(data.text, (gssize)data.size)
+                                : NULL;
+    qmp->handlers.event(json_node_get_string(name),
+                        JSON_NODE_HOLDS_OBJECT(members) ? json_node_get_object(members) : NULL,
+                        text, qmp->user_data);
 }
 
-static void handle_message(CvdQmp *qmp, JsonObject *message)
+static gboolean has_member(const CvdQmp *qmp, const char *message, const char *key)
 {
-    if (json_object_has_member(message, "QMP") && qmp->state == QMP_GREETING) {
+    return cvd_json_framer_find(&qmp->framer, message, key).text != NULL;
+}
+
+static void handle_message(CvdQmp *qmp, const char *message)
+{
+    gsize size = qmp->framer.size;
+
+    remember(qmp, '<', message, size);
+    if (has_member(qmp, message, "event")) {
+        handle_event(qmp, message);
+    } else if (has_member(qmp, message, "return") || has_member(qmp, message, "error")) {
+        handle_reply(qmp, message);
+    } else if (has_member(qmp, message, "QMP") && qmp->state == QMP_GREETING) {
         set_state(qmp, QMP_NEGOTIATING);
         cvd_qmp_execute(qmp, "qmp_capabilities", NULL, negotiated, qmp);
-    } else if (json_object_has_member(message, "event")) {
-        handle_event(qmp, message);
-    } else if (json_object_has_member(message, "return") ||
-               json_object_has_member(message, "error")) {
-        handle_reply(qmp, message);
     } else {
-        violation(qmp, "neither greeting, reply nor event");
+        pass_over(qmp, "what is neither greeting, reply nor event", message, size);
     }
 }
 
-static void handle_line(CvdQmp *qmp, gsize size)
+/* Whose reply it is may stand at its end: as they come in order, it is the oldest command's. */
+static void begin_to_skip(CvdQmp *qmp)
 {
-    g_autoptr(GError) error = NULL;
-    g_autoptr(JsonNode) root = cvd_json_parse((const char *)qmp->inbox->data, size, NULL, &error);
+    const char *message = (const char *)qmp->inbox->data;
+    gboolean is_event = has_member(qmp, message, "event");
+    g_autoptr(GError) error =
+        g_error_new(CVD_ERROR, CVD_ERROR_RESOURCES, "QEMU's reply is longer than %d bytes",
+                    CVD_QMP_MAX_MESSAGE);
 
-    remember(qmp, '<', (const char *)qmp->inbox->data, size);
-    if (root == NULL)
-        violation(qmp, error->message);
-    else if (!JSON_NODE_HOLDS_OBJECT(root))
+    pass_over(qmp, "a message that is too long", message, qmp->n_framed);
+    qmp->is_skipping = TRUE;
+    if (!is_event && qmp->sent.length > 0)
+        answer_sent(qmp, qmp->sent.head, (CvdJsonSpan){0}, error);
+}
+
+static void drop_framed(CvdQmp *qmp)
+{
+    GByteArray *inbox = qmp->inbox;
+
+    if (inbox->len > MAX_KEPT) {
+        qmp->inbox = g_byte_array_new();
+        g_byte_array_append(qmp->inbox, inbox->data + qmp->n_framed,
+                            inbox->len - (guint)qmp->n_framed);
+        g_byte_array_unref(inbox);
+        malloc_trim(0);
+    } else {
+        g_byte_array_remove_range(inbox, 0, (guint)qmp->n_framed);
+    }
+    qmp->n_framed = 0;
+}
+
+static void skip_space(CvdQmp *qmp)
+{
+    while (qmp->n_framed < qmp->inbox->len &&
+           memchr(" \t\r\n", qmp->inbox->data[qmp->n_framed], 4) != NULL)
+        qmp->n_framed++;
+    drop_framed(qmp);
+}
+
+/* Returns: whether there was a whole message, which has been handled */
+static gboolean handle_next(CvdQmp *qmp)
+{
+    if (qmp->framer.size == 0)
+        skip_space(qmp);
+    if (qmp->inbox->len == 0)
+        return FALSE;
+    if (qmp->framer.size == 0 && *qmp->inbox->data != '{') {
         violation(qmp, "not a JSON object");
-    else
-        handle_message(qmp, json_node_get_object(root));
-}
-
-/* Handles each whole line; `n_old` bytes were looked at before and hold no line end. */
-static void handle_inbox(CvdQmp *qmp, gsize n_old)
-{
-    while (qmp->state != QMP_CLOSED && qmp->inbox->len > n_old) {
-        guint8 *end = memchr(qmp->inbox->data + n_old, '\n', qmp->inbox->len - n_old);
-        if (end == NULL)
-            break;
-        gsize size = (gsize)(end - qmp->inbox->data);
-        handle_line(qmp, size);
-        g_byte_array_remove_range(qmp->inbox, 0, (guint)size + 1);
-        n_old = 0;
+        return FALSE;
     }
-    if (qmp->inbox->len > CVD_JSON_MAX_SIZE)
-        violation(qmp, "a line of more than 1 MiB");
+    qmp->n_framed +=
+        cvd_json_framer_feed(&qmp->framer, (const char *)qmp->inbox->data + qmp->n_framed,
+                             qmp->inbox->len - qmp->n_framed);
+    gboolean is_whole = qmp->framer.is_whole;
+    if (qmp->framer.size > CVD_QMP_MAX_MESSAGE && !qmp->is_skipping)
+        begin_to_skip(qmp);
+    else if (is_whole && !qmp->is_skipping)
+        handle_message(qmp, (const char *)qmp->inbox->data);
+    if (is_whole || qmp->is_skipping)
+        drop_framed(qmp);
+    if (is_whole) {
+        qmp->framer = (CvdJsonFramer){0};
+        qmp->is_skipping = FALSE;
+    }
+    return is_whole && qmp->state != QMP_CLOSED;
 }
 
 /* Returns: whether there may be more to read */
@@ -223,7 +393,10 @@ static gboolean read_some(CvdQmp *qmp)
     g_byte_array_set_size(qmp->inbox, n_old + (guint)MAX(n, 0));
 
     if (n > 0) {
-        handle_inbox(qmp, n_old);
+        qmp->is_handling = TRUE;
+        while (handle_next(qmp))
+            ;
+        qmp->is_handling = FALSE;
         return qmp->state != QMP_CLOSED;
     }
     if (n < 0 && saved_errno == EAGAIN)
@@ -245,7 +418,16 @@ static gboolean on_readable(int fd, GIOCondition condition, gpointer data)
     return G_SOURCE_CONTINUE;
 }
 
-static void flush(CvdQmp *qmp);
+void cvd_qmp_read_rest(CvdQmp *qmp)
+{
+    if (qmp->is_handling)
+        return;
+    for (gsize n = 0; n < MAX_REST; n += READ_SIZE)
+        if (qmp->state == QMP_CLOSED || !read_some(qmp))
+            break;
+}
+
+/* ---- What QEMU is told ---- */
 
 static gboolean on_writable(int fd, GIOCondition condition, gpointer data)
 {
@@ -253,6 +435,7 @@ static gboolean on_writable(int fd, GIOCondition condition, gpointer data)
 
     cvd_source_clear(&qmp->writable);
     flush(qmp);
+    send_next_of_callers(qmp);
     return G_SOURCE_REMOVE;
 }
 
@@ -269,6 +452,144 @@ static void flush(CvdQmp *qmp)
         g_byte_array_remove_range(qmp->outbox, 0, (guint)n);
     }
 }
+
+static char *format_command(const char *command, gint64 id, JsonNode *take_arguments)
+{
+    g_autoptr(JsonObject) object = json_object_new();
+    g_autoptr(JsonNode) root = json_node_init_object(json_node_alloc(), object);
+
+    json_object_set_string_member(object, "execute", command);
+    json_object_set_int_member(object, "id", id);
+    if (take_arguments != NULL)
+        json_object_set_member(object, "arguments", take_arguments);
+    return cvd_json_to_string(root, FALSE);
+}
+
+/* What callers have under way, which is one command at a time, does not count. */
+static gboolean may_execute(const CvdQmp *qmp, const char *command, gsize size, GError **error)
+{
+    if (qmp->state == QMP_CLOSED)
+        return cvd_fail(error, CVD_ERROR_CLOSED, "%s: QMP connection closed", command);
+    if (qmp->n_own >= CVD_QMP_MAX_PENDING)
+        return cvd_fail(error, CVD_ERROR_RESOURCES, "%s: %d QMP commands wait for replies already",
+                        command, CVD_QMP_MAX_PENDING);
+    if (qmp->outbox->len + size + 1 > 2 * CVD_QMP_MAX_UNREAD)
+        return cvd_fail(error, CVD_ERROR_RESOURCES, "%s: QEMU does not read its commands", command);
+    return TRUE;
+}
+
+void cvd_qmp_execute(CvdQmp *qmp, const char *command, JsonNode *take_arguments, CvdQmpReply reply,
+                     gpointer user_data)
+{
+    g_autofree char *text = format_command(command, ++qmp->last_id, take_arguments);
+    g_autoptr(GError) error = NULL;
+
+    if (!may_execute(qmp, command, strlen(text), &error)) {
+        if (reply != NULL)
+            reply(NULL, error, user_data);
+        return;
+    }
+    Command *own = g_new(Command, 1);
+    *own = (Command){.id = qmp->last_id, .reply = reply, .user_data = user_data};
+    qmp->n_own++;
+    send_command(qmp, own, text);
+}
+
+/* ---- Callers' commands ---- */
+
+static char *span_dup(CvdJsonSpan span)
+{
+    return span.text != NULL ? g_strndup(span.text, span.size) : NULL;
+}
+
+/* QEMU may judge what is in it, with the caller's `id` replaced by ours; but if it were not one
+ * JSON object, QEMU would answer more than once. */
+static gboolean compose(Command *command, const char *given, GError **error)
+{
+    CvdJsonFramer framer = {0};
+
+    if (!cvd_json_scan_syntax(given, strlen(given), error))
+        return FALSE;
+    g_autofree char *text = cvd_json_text_format(given, strlen(given), FALSE);
+    cvd_json_framer_feed(&framer, text, strlen(text));
+    CvdJsonSpan id = cvd_json_framer_find(&framer, text, "id");
+    g_autofree char *name = span_dup(cvd_json_framer_find(&framer, text, "execute"));
+    if (*text != '{' || name == NULL || *name != '"')
+        return cvd_fail(error, CVD_ERROR_INVALID,
+                        "expected {\"execute\": \"COMMAND\", \"arguments\": {…}, \"id\": …}");
+
+    command->text = id.text != NULL
+                        ? g_strdup_printf("%.*s%" G_GINT64_FORMAT "%s", (int)(id.text - text), text,
+                                          command->id, id.text + id.size)
+                        : g_strdup_printf("{\"id\":%" G_GINT64_FORMAT ",%s", command->id, text + 1);
+    command->caller_id = span_dup(id);
+    command->only_reads = g_str_has_prefix(name, "\"query-") || strcmp(name, "\"qom-get\"") == 0;
+    return TRUE;
+}
+
+static gboolean may_wait(const CvdQmp *qmp, gsize size, GError **error)
+{
+    guint n = qmp->waiting.length + (qmp->callers != NULL && qmp->callers->answer != NULL);
+
+    if (qmp->state == QMP_CLOSED)
+        return cvd_fail(error, CVD_ERROR_CLOSED, "QMP connection closed");
+    if (n >= CVD_QMP_MAX_PENDING)
+        return cvd_fail(error, CVD_ERROR_RESOURCES, "%d commands wait for QEMU already",
+                        CVD_QMP_MAX_PENDING);
+    if (qmp->n_waiting_bytes + size > CVD_QMP_MAX_UNREAD)
+        return cvd_fail(error, CVD_ERROR_RESOURCES,
+                        "the commands that wait for QEMU would have more than %d bytes",
+                        CVD_QMP_MAX_UNREAD);
+    return TRUE;
+}
+
+void cvd_qmp_pass_on(CvdQmp *qmp, const char *command, CvdQmpAnswer answer_func, gpointer user_data)
+{
+    Command *callers = g_new(Command, 1);
+    g_autoptr(GError) error = NULL;
+
+    *callers = (Command){
+        .id = ++qmp->last_id, .answer = answer_func, .user_data = user_data, .is_callers = TRUE};
+    if (!compose(callers, command, &error) || !may_wait(qmp, strlen(callers->text), &error)) {
+        answer(callers, (CvdJsonSpan){0}, error);
+        return;
+    }
+    qmp->n_waiting_bytes += strlen(callers->text);
+    g_queue_push_tail(&qmp->waiting, callers);
+    send_next_of_callers(qmp);
+}
+
+void cvd_qmp_forget(CvdQmp *qmp, gpointer user_data)
+{
+    if (qmp->callers != NULL && qmp->callers->user_data == user_data)
+        qmp->callers->answer = NULL;
+    for (GList *link = qmp->waiting.head, *next; link != NULL; link = next) {
+        Command *command = link->data;
+        next = link->next;
+        if (command->user_data != user_data)
+            continue;
+        g_queue_delete_link(&qmp->waiting, link);
+        qmp->n_waiting_bytes -= strlen(command->text);
+        command_free(command);
+    }
+}
+
+gboolean cvd_qmp_is_overdue(const CvdQmp *qmp, guint limit_ms)
+{
+    const Command *oldest = g_queue_peek_head((GQueue *)&qmp->sent);
+    gint64 limit_us = 1000 * (gint64)limit_ms;
+
+    if (oldest == NULL)
+        return FALSE;
+    if (oldest->is_callers && !oldest->only_reads) {
+        if (oldest->answer != NULL)
+            return FALSE;
+        limit_us *= CVD_QMP_FORGOTTEN_LIMITS;
+    }
+    return g_get_monotonic_time() - MAX(oldest->sent_us, qmp->last_answered_us) >= limit_us;
+}
+
+/* ---- Beginning and end ---- */
 
 CvdQmp *cvd_qmp_new(int take_fd, const CvdQmpHandlers *handlers, gpointer user_data)
 {
@@ -290,62 +611,4 @@ void cvd_qmp_free(CvdQmp *qmp)
     g_byte_array_unref(qmp->inbox);
     g_byte_array_unref(qmp->outbox);
     g_free(qmp);
-}
-
-static char *format_command(const char *command, gint64 id, JsonNode *arguments)
-{
-    g_autoptr(JsonObject) object = json_object_new();
-    g_autoptr(JsonNode) root = json_node_init_object(json_node_alloc(), object);
-
-    json_object_set_string_member(object, "execute", command);
-    json_object_set_int_member(object, "id", id);
-    if (arguments != NULL)
-        json_object_set_member(object, "arguments", arguments);
-    return json_to_string(root, FALSE);
-}
-
-/* A QEMU that answers what it has not read could make `outbox` grow without a pending command. */
-static gboolean may_execute(const CvdQmp *qmp, const char *command, gsize size, GError **error)
-{
-    if (qmp->state == QMP_CLOSED)
-        g_set_error(error, CVD_ERROR, CVD_ERROR_CLOSED, "%s: QMP connection closed", command);
-    else if (qmp->pending.length >= CVD_QMP_MAX_PENDING)
-        g_set_error(error, CVD_ERROR, CVD_ERROR_RESOURCES,
-                    "%s: too many QMP commands wait for replies", command);
-    else if (qmp->outbox->len + size + 1 > CVD_QMP_MAX_UNREAD)
-        g_set_error(error, CVD_ERROR, CVD_ERROR_RESOURCES, "%s: QEMU does not read its commands",
-                    command);
-    else
-        return TRUE;
-    return FALSE;
-}
-
-void cvd_qmp_execute(CvdQmp *qmp, const char *command, JsonNode *take_arguments, CvdQmpReply reply,
-                     gpointer user_data)
-{
-    g_autofree char *text = format_command(command, ++qmp->last_id, take_arguments);
-
-    g_autoptr(GError) error = NULL;
-    if (!may_execute(qmp, command, strlen(text), &error)) {
-        if (reply != NULL)
-            reply(NULL, error, user_data);
-        return;
-    }
-
-    PendingCommand *pending = g_new(PendingCommand, 1);
-    *pending = (PendingCommand){.id = qmp->last_id, .reply = reply, .user_data = user_data};
-    g_queue_push_tail(&qmp->pending, pending);
-    g_debug("QMP > %s", text);
-    remember(qmp, '>', text, strlen(text));
-    g_byte_array_append(qmp->outbox, (const guint8 *)text, (guint)strlen(text));
-    g_byte_array_append(qmp->outbox, (const guint8 *)"\n", 1);
-    if (qmp->writable == NULL)
-        flush(qmp);
-}
-
-void cvd_qmp_read_rest(CvdQmp *qmp)
-{
-    for (gsize n = 0; n < CVD_JSON_MAX_SIZE; n += READ_SIZE)
-        if (qmp->state == QMP_CLOSED || !read_some(qmp))
-            break;
 }

@@ -5,12 +5,18 @@
 
 G_BEGIN_DECLS
 
-/** CVD_QMP_MAX_PENDING: commands that may wait for their replies at once. */
+/** CVD_QMP_MAX_MESSAGE: bytes of what QEMU says at once; of a longer reply only the command fails
+ */
+#define CVD_QMP_MAX_MESSAGE (64 * 1024 * 1024)
+/** CVD_QMP_MAX_PENDING: commands that may wait for replies, the launcher's own and callers' each */
 #define CVD_QMP_MAX_PENDING 64
-/** CVD_QMP_MAX_UNREAD: bytes of commands that may wait for QEMU to read them, beyond its socket. */
-#define CVD_QMP_MAX_UNREAD (2 * 1024 * 1024)
+/** CVD_QMP_MAX_UNREAD: bytes of either kind that may wait for QEMU to read them */
+#define CVD_QMP_MAX_UNREAD (16 * 1024 * 1024)
 /** CVD_QMP_MAX_DESCRIPTION: bytes of QEMU's description of an error that are passed on. */
 #define CVD_QMP_MAX_DESCRIPTION 512
+
+/** CVD_QMP_FORGOTTEN_LIMITS: see cvd_qmp_is_overdue() */
+#define CVD_QMP_FORGOTTEN_LIMITS 10
 
 /** CVD_QMP_TAIL_LINES: messages of either direction that are kept for a report */
 #define CVD_QMP_TAIL_LINES 64
@@ -21,29 +27,34 @@ G_BEGIN_DECLS
  * CvdQmp:
  *
  * An asynchronous client of QEMU's machine protocol (QEMU's `docs/interop/qmp-spec`) over one
- * stream, in the thread's default #GMainContext. QEMU may be compromised: what it sends is bounded
- * and checked, and a violation ends the connection.
+ * stream, in the thread's default #GMainContext. QEMU may be compromised: what it sends is bounded.
+ * What is not understood is passed over with a line in the log; only what is no sequence of JSON
+ * objects ends the connection.
  */
 typedef struct CvdQmp CvdQmp;
 
 /**
  * CvdQmpHandlers:
  * @ready: the greeting has come and `qmp_capabilities` was accepted
- * @event: an event came; @data is %NULL when it has none, and borrowed
- * @closed: the connection has ended; @error tells why, and is %NULL after a plain end of stream.
- *   Called once, after every pending command was answered with an error, and never again anything.
+ * @event: an event came, perhaps before @ready. @members is its data as cvd_json_parse_leniently()
+ *   has it, %NULL when it has none; @text the same as QEMU sent it, as valid UTF-8, %NULL also when
+ *   it is longer than %CVD_JSON_MAX_SIZE; both borrowed
+ * @closed: the connection has ended. @error is %NULL when QEMU closed it; otherwise the launcher
+ *   gave up on it, and this is why. Called once, after every pending command was answered with an
+ *   error, and never again anything.
  *
  * None of them may free the client.
  */
 typedef struct {
     void (*ready)(gpointer user_data);
-    void (*event)(const char *name, JsonObject *data, gpointer user_data);
+    void (*event)(const char *name, JsonObject *members, const char *text, gpointer user_data);
     void (*closed)(const GError *error, gpointer user_data);
 } CvdQmpHandlers;
 
 /**
  * CvdQmpReply:
- * @result: (nullable): the `return` value, borrowed; %NULL after a failure
+ * @result: (nullable): the `return` value as cvd_json_parse_leniently() has it, borrowed; %NULL
+ *   after a failure
  * @error: (nullable): what QEMU answered instead, or why it never did; %CVD_ERROR_CLOSED: the
  *   connection has ended, of which `closed` tells too
  */
@@ -70,9 +81,52 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdQmp, cvd_qmp_free)
  * @take_arguments: (transfer full) (nullable): an object
  * @reply: (nullable): called once; at once if the connection has ended or one of the limits above
  *   is reached
+ *
+ * A command of the launcher's own. Callers' commands have limits of their own, and at most one of
+ * them is before it.
  */
 void cvd_qmp_execute(CvdQmp *qmp, const char *command, JsonNode *take_arguments, CvdQmpReply reply,
                      gpointer user_data);
+
+/**
+ * CvdQmpAnswer:
+ * @reply: (nullable) (array length=size): the `return` value, byte for byte as QEMU sent it; if the
+ *   command had an `id`, an object of `return` and that `id`; borrowed; %NULL after a failure
+ * @error: (nullable): as for #CvdQmpReply; %CVD_ERROR_INVALID: it is no command;
+ *   %CVD_ERROR_RESOURCES: too many wait already
+ */
+typedef void (*CvdQmpAnswer)(const char *reply, gsize size, const GError *error,
+                             gpointer user_data);
+
+/**
+ * cvd_qmp_pass_on:
+ * @command: a caller's command, JSON, not looked at yet
+ * @answer: called once, perhaps at once
+ *
+ * Hands a command on as it is, but for its `id`. QEMU is given one of these at a time, as it
+ * carries them out one by one anyway.
+ */
+void cvd_qmp_pass_on(CvdQmp *qmp, const char *command, CvdQmpAnswer answer, gpointer user_data);
+
+/**
+ * cvd_qmp_forget:
+ * @user_data: as given to cvd_qmp_pass_on()
+ *
+ * Nobody waits for these commands any more: @answer is not called. One that QEMU was given already
+ * is carried out all the same.
+ */
+void cvd_qmp_forget(CvdQmp *qmp, gpointer user_data);
+
+/**
+ * cvd_qmp_is_overdue:
+ * @limit_ms: how long QEMU may take for a command of the launcher's own, or one that only reads
+ *
+ * Any other command of a caller may take as long as its caller waits for it, and
+ * %CVD_QMP_FORGOTTEN_LIMITS times @limit_ms if nobody does any more.
+ *
+ * Returns: whether the command that QEMU is at has taken longer
+ */
+gboolean cvd_qmp_is_overdue(const CvdQmp *qmp, guint limit_ms);
 
 /**
  * cvd_qmp_read_rest:

@@ -25,7 +25,7 @@ static void on_ready(gpointer data)
     }
 }
 
-static void on_event(const char *name, JsonObject *event_data, gpointer data)
+static void on_event(const char *name, JsonObject *event_data, const char *text, gpointer data)
 {
     if (name == NULL)
         abort();

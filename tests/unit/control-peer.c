@@ -46,7 +46,7 @@ static void execute(CvdControlVerb verb, CvdControlCall *take_call, gpointer dat
 
 static void qmp(const char *command, CvdControlCall *take_call, gpointer data)
 {
-    cvd_control_call_finish(take_call, "{}", NULL);
+    cvd_control_call_finish(take_call, NULL, NULL);
 }
 
 static void set_up(Fixture *f, gconstpointer data)

@@ -68,7 +68,8 @@ static void qmp(const char *command, CvdControlCall *take_call, gpointer data)
 
     if (strcmp(command, "bad") == 0)
         error = g_error_new(CVD_ERROR, CVD_ERROR_FAILED, "QEMU: no");
-    cvd_control_call_finish(take_call, error == NULL ? "{\"a\":1}" : NULL, error);
+    g_autoptr(GBytes) reply = g_bytes_new_static(command, strlen(command));
+    cvd_control_call_finish(take_call, error == NULL ? reply : NULL, error);
 }
 
 static int open_console(GError **error, gpointer data)
@@ -199,18 +200,32 @@ static void test_properties(Fixture *f, gconstpointer data)
     with_client(f, look);
 }
 
+/* Byte for byte, and nobody can change it. */
+static void assert_qmp_reply(CvdDBusInstance1 *proxy, const char *text)
+{
+    g_autoptr(GUnixFDList) fds = NULL;
+    g_autoptr(GError) error = NULL;
+
+    cvd_dbus_instance1_call_qmp_sync(proxy, text, NULL, NULL, &fds, NULL, &error);
+    g_assert_no_error(error);
+    cvd_autofd fd = g_unix_fd_list_get(fds, 0, &error);
+    g_autoptr(GMappedFile) reply = g_mapped_file_new_from_fd(fd, FALSE, &error);
+    g_assert_no_error(error);
+    g_assert_cmpmem(g_mapped_file_get_contents(reply), g_mapped_file_get_length(reply), text,
+                    strlen(text));
+    g_assert_cmpint(pwrite(fd, "x", 1, 0), ==, -1);
+}
+
 static gpointer steer(gpointer data)
 {
     g_autoptr(CvdDBusInstance1) proxy = open_proxy(data);
     g_autoptr(GError) error = NULL;
-    g_autofree char *reply = NULL;
 
     g_assert_true(cvd_dbus_instance1_call_stop_sync(proxy, NULL, &error));
     g_assert_true(cvd_dbus_instance1_call_restart_sync(proxy, NULL, &error));
     g_assert_true(cvd_dbus_instance1_call_resume_sync(proxy, NULL, &error));
     g_assert_true(cvd_dbus_instance1_call_power_button_sync(proxy, NULL, &error));
-    g_assert_true(cvd_dbus_instance1_call_qmp_sync(proxy, "good", &reply, NULL, &error));
-    g_assert_cmpstr(reply, ==, "{\"a\":1}");
+    assert_qmp_reply(proxy, "{\"a\":18446744073709551615}");
     g_assert_no_error(error);
 
     g_assert_false(cvd_dbus_instance1_call_pause_sync(proxy, NULL, &error));
@@ -218,7 +233,7 @@ static gpointer steer(gpointer data)
     g_assert_cmpstr(name, ==, "org.cvd.Error.Failed");
     g_assert_nonnull(strstr(error->message, "not now"));
     g_clear_error(&error);
-    g_assert_false(cvd_dbus_instance1_call_qmp_sync(proxy, "bad", NULL, NULL, &error));
+    g_assert_false(cvd_dbus_instance1_call_qmp_sync(proxy, "bad", NULL, NULL, NULL, NULL, &error));
     g_autofree char *of_qmp = g_dbus_error_get_remote_error(error);
     g_assert_cmpstr(of_qmp, ==, "org.cvd.Error.Qmp");
     return NULL;

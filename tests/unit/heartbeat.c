@@ -21,7 +21,7 @@ static void on_ready(gpointer data)
     ((Fixture *)data)->is_ready = TRUE;
 }
 
-static void on_event(const char *name, JsonObject *event_data, gpointer data)
+static void on_event(const char *name, JsonObject *event_data, const char *text, gpointer data)
 {
 }
 
