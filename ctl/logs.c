@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define READ_SIZE     16384
+#define LOOK_AGAIN_MS 200 /* where nothing can be watched */
 #define DEFAULT_LINES 200
 
 static gboolean follows, wants_qemu;
@@ -130,7 +131,7 @@ static gboolean wait_for_change(int inotify_fd, int launcher_fd, GCancellable *c
     guint n_fds = g_cancellable_make_pollfd(cancellable, &fds[2]) ? 3 : 2;
     char events[4096];
 
-    g_poll(fds, n_fds, -1);
+    g_poll(fds, n_fds, inotify_fd >= 0 ? -1 : LOOK_AGAIN_MS);
     if (n_fds == 3)
         g_cancellable_release_fd(cancellable);
     while (read(inotify_fd, events, sizeof events) > 0)
@@ -147,21 +148,36 @@ static int open_log(int dir_fd, const char *dir, const char *name, GError **erro
     return fd;
 }
 
-/* Until the instance has ended, which takes the lock away last. */
+/* An instance whose process is out of sight can only be asked. */
+static gboolean has_ended(const char *dir, int launcher_fd)
+{
+    GPollFD launcher = {.fd = launcher_fd, .events = G_IO_IN};
+
+    return launcher_fd >= 0 ? g_poll(&launcher, 1, 0) > 0 : !cvd_instance_is_running(dir);
+}
+
+static int watch_dir(const char *dir)
+{
+    cvd_autofd fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+
+    if (fd < 0 ||
+        inotify_add_watch(fd, dir,
+                          IN_MODIFY | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_DELETE_SELF) < 0)
+        return -1;
+    return g_steal_fd(&fd);
+}
+
+/* Until the instance has ended. Where nothing can be watched any more, it is looked again and
+ * again.
+ */
 static gboolean follow(CvdTool *tool, const char *dir, int dir_fd, const char *name, int *fd,
                        GError **error)
 {
-    cvd_autofd inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    cvd_autofd inotify_fd = watch_dir(dir);
     cvd_autofd launcher_fd = open_launcher(dir);
 
-    if (inotify_fd < 0 ||
-        inotify_add_watch(inotify_fd, dir,
-                          IN_MODIFY | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_DELETE_SELF) < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot watch %s", dir);
-        return FALSE;
-    }
     for (;;) {
-        gboolean is_last = !cvd_instance_is_running(dir);
+        gboolean is_last = has_ended(dir, launcher_fd);
         gboolean is_rotated = !is_at(dir_fd, name, *fd);
         if (!put_rest(*fd, error))
             return FALSE;

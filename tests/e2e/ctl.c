@@ -211,6 +211,106 @@ static void test_qmp(gconstpointer data)
     stop(f);
 }
 
+/* ---- Namespaces ---- */
+
+/* Runs @program by @wrapper. */
+static TestProcess *start_in(const Fixture *f, const char *const *wrapper, const char *program,
+                             const char *const *arguments)
+{
+    g_autoptr(GPtrArray) argv = g_ptr_array_new();
+
+    for (; *wrapper != NULL; wrapper++)
+        g_ptr_array_add(argv, (char *)*wrapper);
+    g_ptr_array_add(argv, (char *)program);
+    for (; *arguments != NULL; arguments++)
+        g_ptr_array_add(argv, (char *)*arguments);
+    g_ptr_array_add(argv, NULL);
+    return test_process_start(f->sandbox, (const char *const *)argv->pdata, NULL, NULL);
+}
+
+#define CTL_IN(f, wrapper, ...)                                                                    \
+    start_in(f, wrapper, g_getenv("CVD_CTL"), (const char *const[]){__VA_ARGS__, NULL})
+
+static const char *const pid_namespace[] = {"unshare", "-pf", "--mount-proc", NULL};
+static const char *const user_namespace[] = {"unshare", "-U", "--map-user=1234", "--map-group=1234",
+                                             NULL};
+static const char *const no_inotify[] = {
+    "unshare", "-Ur", "sh", "-c", "echo 0 >/proc/sys/user/max_inotify_instances && exec \"$@\"",
+    "-",       NULL};
+
+static gboolean can_unshare(const Fixture *f, const char *const *wrapper)
+{
+    g_autoptr(TestProcess) try = start_in(f, wrapper, "true", (const char *const[]){NULL});
+
+    if (test_process_wait_exit(try) == 0)
+        return TRUE;
+    test_skip("no such namespace can be had here");
+    return FALSE;
+}
+
+static void start_launcher_in(Fixture *f, const char *const *wrapper)
+{
+    g_autofree char *config = test_source_path("conf/cvd.json");
+    const char *const arguments[] = {"-c", config, "-n", NAME, "--set", "qemu.accel=tcg", NULL};
+
+    f->launcher = start_in(f, wrapper, g_getenv("CVD_LAUNCH"), arguments);
+    test_launcher_wait_running(f->launcher);
+}
+
+/* Launcher in there, tools out here. */
+static void test_launcher_in_namespace(gconstpointer data)
+{
+    g_autoptr(Fixture) f = without_instance();
+
+    if (!can_unshare(f, data))
+        return;
+    start_launcher_in(f, data);
+    prints(CTL(f, "list"), NAME "                  running");
+    prints(CTL(f, "status"), "state     running");
+    prints(CTL(f, "qmp", "query-status"), "running");
+    done(CTL(f, "pause"));
+    done(CTL(f, "-n", NAME, "wait", "paused"));
+    done(CTL(f, "stop", "--now"));
+    test_launcher_assert_exit(f->launcher, 0);
+    done(CTL(f, "-n", NAME, "wait", "stopped"));
+}
+
+/* The other way round, where the launcher's pid means nothing. */
+static void test_tools_in_namespace(gconstpointer data)
+{
+    g_autoptr(Fixture) f = boot();
+
+    if (can_unshare(f, data)) {
+        prints(CTL_IN(f, data, "list"), NAME "                  running");
+        prints(CTL_IN(f, data, "status"), "state     running");
+        done(CTL_IN(f, data, "wait", "running"));
+        done(CTL_IN(f, data, "stop"));
+        test_launcher_assert_exit(f->launcher, 0);
+        return;
+    }
+    stop(f);
+}
+
+/* fs.inotify.max_user_instances is used up. */
+static void test_no_inotify(gconstpointer data)
+{
+    g_autoptr(Fixture) f = without_instance();
+
+    if (!can_unshare(f, no_inotify))
+        return;
+    TestProcess *waiting = CTL_IN(f, no_inotify, "-n", NAME, "wait", "running");
+    f->launcher = test_launch(f->sandbox, NAME, NULL);
+    done(waiting);
+    test_launcher_wait_guest(f->sandbox, NAME, 1);
+    g_autoptr(TestProcess) logs = CTL_IN(f, no_inotify, "logs", "-f");
+    test_process_wait_out(logs, "cvd-guest: ready", 1);
+    done(CTL(f, "reset"));
+    test_process_wait_out(logs, "cvd-guest: ready", 2);
+    done(CTL(f, "stop"));
+    g_assert_cmpint(test_process_wait_exit(logs), ==, 0);
+    assert_stopped(f);
+}
+
 /* Two that have a region's doorbells are shown, and named when the second one comes. */
 static void test_clients(gconstpointer data)
 {
@@ -293,7 +393,7 @@ static void test_events(gconstpointer data)
     test_process_wait_out(text, "paused", 1);
     done(CTL(f, "resume"));
     test_process_wait_out(text, "running", 2);
-    stop(f);
+    done(CTL(f, "stop"));
     g_autofree char *all = finish(json, 0);
     g_assert_cmpint(test_process_wait_exit(text), ==, 0);
     g_assert_nonnull(strstr(text->out->str, "stopping a stop was asked for"));
@@ -301,6 +401,7 @@ static void test_events(gconstpointer data)
     g_assert_nonnull(strstr(all, "Z\",\"event\":\"guest\",\"name\":\"POWERDOWN\",\"data\":{}}"));
     g_assert_true(g_str_has_prefix(all, "{\"time\":\"20"));
     g_assert_nonnull(strstr(all, "\"state\":\"stopped\""));
+    assert_stopped(f);
 }
 
 static void test_several(gconstpointer data)
@@ -663,6 +764,11 @@ int main(int argc, char **argv)
     test_add("/ctl/qmp", NULL, test_qmp);
     test_add("/ctl/wait-for-the-end-outside", NULL, test_wait_for_the_end_outside);
     test_add("/ctl/wait-for-one-to-come", NULL, test_wait_for_one_to_come);
+    test_add("/ctl/launcher-in-a-pid-namespace", pid_namespace, test_launcher_in_namespace);
+    test_add("/ctl/launcher-in-a-user-namespace", user_namespace, test_launcher_in_namespace);
+    test_add("/ctl/tools-in-a-pid-namespace", pid_namespace, test_tools_in_namespace);
+    test_add("/ctl/tools-in-a-user-namespace", user_namespace, test_tools_in_namespace);
+    test_add("/ctl/no-inotify", NULL, test_no_inotify);
     test_add("/ctl/clients", NULL, test_clients);
     test_add("/ctl/17-followers", NULL, test_many_followers);
     test_add("/ctl/events", NULL, test_events);

@@ -390,7 +390,7 @@ static void test_nobody_to_attach_to(gconstpointer data)
     g_autoptr(TestProcess) usage = test_vm_start(sandbox, "--slow", "x", NULL);
 
     test_launcher_assert_exit(none, 1);
-    test_launcher_assert_err(none, "no instance runs there");
+    test_launcher_assert_err(none, "no instance runs (looked in");
     test_launcher_assert_exit(wrong, 1);
     test_launcher_assert_err(wrong, path);
     test_launcher_assert_err(wrong, "No such file or directory");
