@@ -63,9 +63,13 @@ typedef struct {
  * @watchdog_s: the guest's watchdog, in seconds; 0 = none
  * @run_as: (nullable): %NULL: the launcher's own user
  *
- * qemu.json: section 2 of the launcher's specification. All paths are absolute.
+ * @directory: QEMU's working directory: of the file that has these values
+ *
+ * qemu.json: section 2 of the launcher's specification. All paths are absolute, files in the lists
+ * included; those that QEMU is given in another way are relative to @directory.
  */
 typedef struct {
+    char *directory;
     char *binary;
     char *machine;
     char **accel;

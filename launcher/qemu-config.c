@@ -176,6 +176,43 @@ static gboolean check_qapi_object(const CvdPlace *place, JsonNode *node, const C
     return TRUE;
 }
 
+static void resolve_files(const CvdPlace *place, JsonNode *node);
+
+static void resolve_file(const CvdPlace *place, JsonObject *object, const char *key)
+{
+    static const char *const files[] = {"filename", "mem-path", NULL};
+    JsonNode *node = json_object_get_member(object, key);
+    const char *value = cvd_node_get_string(node);
+    g_autofree char *path = NULL;
+    CvdPlace child = cvd_place_member(place, key, node, &path);
+
+    if (value && *value && g_strv_contains(files, key)) {
+        g_autofree char *resolved = cvd_place_resolve(&child, value);
+        json_object_set_string_member(object, key, resolved);
+    } else {
+        resolve_files(&child, node);
+    }
+}
+
+/* The files that QEMU's objects name, at any depth, mean the same wherever one starts. */
+static void resolve_files(const CvdPlace *place, JsonNode *node)
+{
+    if (JSON_NODE_HOLDS_OBJECT(node)) {
+        JsonObject *object = json_node_get_object(node);
+        g_autoptr(GList) keys = json_object_get_members(object);
+        for (GList *key = keys; key; key = key->next)
+            resolve_file(place, object, key->data);
+    } else if (JSON_NODE_HOLDS_ARRAY(node)) {
+        JsonArray *array = json_node_get_array(node);
+        for (guint i = 0; i < json_array_get_length(array); i++) {
+            g_autofree char *path = NULL;
+            JsonNode *element = json_array_get_element(array, i);
+            CvdPlace child = cvd_place_element(place, i, element, &path);
+            resolve_files(&child, element);
+        }
+    }
+}
+
 static void read_qapi_list(const CvdPlace *place, JsonNode *node, const CvdField *field,
                            gpointer target)
 {
@@ -190,6 +227,7 @@ static void read_qapi_list(const CvdPlace *place, JsonNode *node, const CvdField
         g_autofree char *path = NULL;
         CvdPlace child = cvd_place_element(place, i, element, &path);
         if (check_qapi_object(&child, element, field)) {
+            resolve_files(&child, element);
             g_autofree char *json = json_to_string(element, FALSE);
             g_strv_builder_add(builder, json);
         }
@@ -260,6 +298,7 @@ static void set_defaults(CvdQemuConfig *qemu)
 void cvd_qemu_config_read(const CvdPlace *place, JsonNode *node, CvdQemuConfig *qemu)
 {
     set_defaults(qemu);
+    qemu->directory = g_strdup(place->directory);
     if (node)
         cvd_fields_read(place, node, qemu_fields, qemu);
 }
@@ -277,6 +316,7 @@ void cvd_qemu_config_finish(const CvdPlace *place, CvdQemuConfig *qemu, const ch
 
 void cvd_qemu_config_clear(CvdQemuConfig *qemu)
 {
+    g_free(qemu->directory);
     g_free(qemu->binary);
     g_free(qemu->machine);
     g_strfreev(qemu->accel);

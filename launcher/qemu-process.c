@@ -234,7 +234,7 @@ static gboolean spawn(CvdQemuProcess *process, char **argv, const CvdQemuFds *fd
     }
     /* What else is open is closed by set_up_child(): GLib gives up where a seccomp profile that is
      * older than close_range(2) refuses it. */
-    if (g_spawn_async_with_pipes_and_fds(NULL, (const char *const *)argv, NULL,
+    if (g_spawn_async_with_pipes_and_fds(fds->directory, (const char *const *)argv, NULL,
                                          G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_LEAVE_DESCRIPTORS_OPEN,
                                          set_up_child, &setup, input, fds->output, fds->output,
                                          sources, targets, n_fds, &process->pid, NULL, NULL, NULL,

@@ -16,6 +16,7 @@ G_BEGIN_DECLS
  * @qmp: becomes the next
  * @serial: becomes the next; −1 = none
  * @output: becomes stdout and stderr
+ * @directory: (nullable): its working directory; %NULL = our own
  * @n_received: how many it will be sent later; there is room for them from the start
  *
  * What QEMU inherits, besides /dev/null as stdin; the caller keeps its own.
@@ -25,6 +26,7 @@ typedef struct {
     int qmp;
     int serial;
     int output;
+    const char *directory;
     guint n_received;
 } CvdQemuFds;
 

@@ -115,6 +115,10 @@ static gboolean spawn(CvdVm *vm, int ivshmem_fd, CvdLogFile *qemu_log, GError **
         .qmp = qemu_qmp,
         .serial = qemu_serial,
         .output = qemu_output,
+        /* It may have been removed since. */
+        .directory = g_file_test(vm->config->qemu.directory, G_FILE_TEST_IS_DIR)
+                         ? vm->config->qemu.directory
+                         : NULL,
         .n_received = 2 * vm->config->layout->n_regions + 1,
     };
     vm->process =

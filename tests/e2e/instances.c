@@ -143,6 +143,33 @@ static void test_runtime_dir_is_removed(gconstpointer data)
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 
+/* Files that the configuration names are looked for beside it, whoever opens them. */
+static void test_relative_disks(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *layout = test_source_path("conf/vsoc_mem.json");
+    g_autofree char *sector = g_strnfill(512, 'x');
+    g_autofree char *disk = test_sandbox_write(sandbox, "disk.img", sector);
+    g_autofree char *json = g_strdup_printf(
+        "{\"name\":\"disks\",\"layout\":\"%s\",\"lifecycle\":{\"stop\":\"quit\"},\"qemu\":{"
+        "\"accel\":\"tcg\",\"kernel\":\"builtin\",\"blockdevs\":["
+        "{\"driver\":\"file\",\"filename\":\"disk.img\",\"node-name\":\"a\",\"read-only\":true}],"
+        "\"extra_args\":[\"-blockdev\",\"file,filename=disk.img,node-name=b,read-only=on\"]}}",
+        layout);
+    g_autofree char *config = test_sandbox_write(sandbox, "cvd.json", json);
+    g_autoptr(TestProcess) check = test_launch_config(sandbox, config, "--check", NULL);
+    test_launcher_assert_exit(check, 0);
+    g_autoptr(TestProcess) launcher = test_launch_config(sandbox, config, NULL);
+    test_launcher_wait_running(launcher);
+    test_process_signal(launcher, SIGINT);
+    test_launcher_assert_exit(launcher, 0);
+    g_assert_cmpint(unlink(disk), ==, 0);
+    g_autoptr(TestProcess) without = test_launch_config(sandbox, config, "--check", NULL);
+    test_launcher_assert_exit(without, 2);
+    test_launcher_assert_err(without, disk);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
 /* --serve-only: the words on stdout, as somebody's own shell would split them. */
 static GStrv attach_arguments(TestProcess *launcher)
 {
@@ -266,6 +293,7 @@ int main(int argc, char **argv)
     test_add("/instances/modes-with-umask-0", NULL, test_modes);
     test_add("/instances/explicit-socket-paths", NULL, test_explicit_socket_paths);
     test_add("/instances/runtime-directory-is-removed", NULL, test_runtime_dir_is_removed);
+    test_add("/instances/relative-disks", NULL, test_relative_disks);
     test_add("/serve-only/own-qemu", NULL, test_own_qemu);
     test_add("/serve-only/raw-vm", NULL, test_raw_vm);
     test_add("/serve-only/stop-with-a-vm", NULL, test_stop_with_a_vm);

@@ -241,6 +241,35 @@ static void test_every_qemu_key(Files *files, gconstpointer data)
     g_assert_cmpstr(qemu->extra_args[1], ==, "int");
 }
 
+/* Wherever one starts, and from the current directory in an option; but not what is no file. */
+static void test_relative_files(Files *files, gconstpointer data)
+{
+    const char *overrides[] = {"qemu.blockdevs.0.filename=d", NULL};
+
+    write_file("conf/qemu.json",
+               "{\"blockdevs\": [{\"driver\": \"file\", \"filename\": \"a\"}, {\"driver\": \"q\","
+               " \"children\": [{\"driver\": \"file\", \"filename\": \"./b\"},"
+               " {\"driver\": \"file\", \"filename\": \"/c\"}]}],"
+               " \"objects\": [{\"qom-type\": \"m\", \"mem-path\": \"ram\", \"id\": \"x\"}],"
+               " \"netdevs\": [{\"type\": \"tap\", \"script\": \"no\"}]}");
+    g_autoptr(CvdConfig) config = load_good(files, overrides);
+    const CvdQemuConfig *qemu = &config->qemu;
+    const char *dir = files->directory;
+    g_autofree char *conf = g_build_filename(dir, "conf", NULL);
+    g_autofree char *first = g_strdup_printf("{\"driver\":\"file\",\"filename\":\"%s/d\"}", dir);
+    g_autofree char *second = g_strdup_printf(
+        "{\"driver\":\"q\",\"children\":[{\"driver\":\"file\",\"filename\":\"%s/b\"},"
+        "{\"driver\":\"file\",\"filename\":\"/c\"}]}",
+        conf);
+    g_autofree char *object =
+        g_strdup_printf("{\"qom-type\":\"m\",\"mem-path\":\"%s/ram\",\"id\":\"x\"}", conf);
+    g_assert_cmpstr(qemu->directory, ==, conf);
+    g_assert_cmpstr(qemu->blockdevs[0], ==, first);
+    g_assert_cmpstr(qemu->blockdevs[1], ==, second);
+    g_assert_cmpstr(qemu->objects[0], ==, object);
+    g_assert_cmpstr(qemu->netdevs[0], ==, "{\"type\":\"tap\",\"script\":\"no\"}");
+}
+
 /* The words: each names the file or option, the JSON path, what was found, and what would do. */
 static void test_messages(Files *files, gconstpointer data)
 {
@@ -768,11 +797,11 @@ static void test_probe_disks(Files *files, gconstpointer data)
         const char *message;
     } bad[] = {
         {"{\"driver\":\"file\",\"filename\":\"nodisk\"}",
-         "qemu.blockdevs: nodisk: No such file or directory; name an image that exists"},
+         "/nodisk: No such file or directory; name an image that exists"},
         {"{\"driver\":\"qcow2\",\"file\":{\"driver\":\"file\",\"filename\":\"/no/disk\"}}",
          "/no/disk: No such file"},
         {"{\"driver\":\"quorum\",\"children\":[{\"driver\":\"file\",\"filename\":\"conf\"}]}",
-         "qemu.blockdevs: conf: is a directory"},
+         "/conf: is a directory"},
     };
     g_auto(CvdQemuTools) tools = {0};
 
@@ -917,6 +946,7 @@ int main(int argc, char **argv)
     add("/config/qemu-defaults", test_qemu_defaults);
     add("/config/every-key", test_every_key);
     add("/config/every-qemu-key", test_every_qemu_key);
+    add("/config/relative-files", test_relative_files);
     add("/config/messages", test_messages);
     add("/config/all-problems-at-once", test_all_problems_at_once);
     add("/config/missing-keys", test_missing_keys);

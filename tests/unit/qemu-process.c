@@ -55,7 +55,8 @@ static CvdQemuFds open_fds(int ends[4])
         g_assert_no_errno(pipe2(pipes[i], O_CLOEXEC));
         ends[i] = pipes[i][0];
     }
-    return (CvdQemuFds){pipes[1][1], pipes[2][1], pipes[3][1], pipes[0][1], 0};
+    return (CvdQemuFds){
+        .ivshmem = pipes[1][1], .qmp = pipes[2][1], .serial = pipes[3][1], .output = pipes[0][1]};
 }
 
 static void close_fds(CvdQemuFds *fds)
