@@ -23,7 +23,9 @@
 #define LOOK_AGAIN_MS 200 /* where nothing can be watched */
 #define DEFAULT_LINES 200
 
-static gboolean follows, wants_qemu;
+#define MAX_LINE 65536 /* of JSON; a longer one is cut into pieces */
+
+static gboolean follows, wants_qemu, wants_json;
 static int max_lines = DEFAULT_LINES;
 
 char *cvd_ctl_find_dir(CvdTool *tool, char **name, GError **error)
@@ -51,16 +53,49 @@ char *cvd_ctl_find_dir(CvdTool *tool, char **name, GError **error)
     return NULL;
 }
 
+static gboolean put_json_line(const char *bytes, gsize size, GError **error)
+{
+    gboolean has_cr = size > 0 && bytes[size - 1] == '\r';
+    g_autofree char *text = g_utf8_make_valid(bytes, (gssize)(has_cr ? size - 1 : size));
+    g_autoptr(JsonBuilder) builder = json_builder_new();
+
+    json_builder_begin_object(builder);
+    cvd_tool_json_time(builder);
+    cvd_tool_json_string(builder, "log", wants_qemu ? "qemu" : "console");
+    cvd_tool_json_string(builder, "line", text);
+    json_builder_end_object(builder);
+    return cvd_tool_print_json(builder, error);
+}
+
+/* The time is that of reading, as the logs have none. */
+static gboolean put_json(GString *pending, gboolean is_last, GError **error)
+{
+    const char *newline;
+
+    while (pending->len > 0) {
+        newline = memchr(pending->str, '\n', pending->len);
+        gsize size = newline != NULL ? (gsize)(newline - pending->str) : pending->len;
+        if (newline == NULL && !is_last && size < MAX_LINE)
+            return TRUE;
+        if (!put_json_line(pending->str, size, error))
+            return FALSE;
+        g_string_erase(pending, 0, (gssize)(newline != NULL ? size + 1 : size));
+    }
+    return TRUE;
+}
+
 /* A guest could write what a terminal takes for commands. */
 static gboolean put(const char *bytes, gsize size, gboolean is_last, GError **error)
 {
-    static GString *pending; /* a character that has not come in whole */
+    static GString *pending; /* a character, or for JSON a line, that has not come in whole */
 
-    if (!isatty(STDOUT_FILENO))
+    if (!wants_json && !isatty(STDOUT_FILENO))
         return cvd_tool_put(bytes, size, error);
     if (pending == NULL)
         pending = g_string_new(NULL);
     g_string_append_len(pending, bytes, (gssize)size);
+    if (wants_json)
+        return put_json(pending, is_last, error);
     g_autoptr(GString) text = g_string_sized_new(size);
     gsize n_taken = cvd_terminal_text_append(text, pending->str, pending->len, is_last);
     g_string_erase(pending, 0, (gssize)n_taken);
@@ -205,6 +240,7 @@ static gboolean logs(CvdTool *tool, char **arguments, GError **error)
                     "--lines '%d': expected a number from 0", max_lines);
         return FALSE;
     }
+    wants_json = tool->json;
     g_autofree char *dir = cvd_ctl_find_dir(tool, &name, error);
     const char *file = wants_qemu ? "qemu.log" : "console.log";
     const char *older = wants_qemu ? "qemu.log.1" : "console.log.1";

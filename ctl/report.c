@@ -234,6 +234,24 @@ static gboolean write_report(CvdTool *tool, const char *path, const char *name, 
     return is_written;
 }
 
+static gboolean print_json(const char *name, const char *path, const char *contents, GError **error)
+{
+    g_autoptr(JsonBuilder) builder = json_builder_new();
+    g_auto(GStrv) names = g_strsplit(contents, ", ", -1);
+
+    json_builder_begin_object(builder);
+    cvd_tool_json_time(builder);
+    cvd_tool_json_string(builder, "name", name);
+    cvd_tool_json_string(builder, "file", path);
+    json_builder_set_member_name(builder, "contents");
+    json_builder_begin_array(builder);
+    for (char **entry = names; *entry != NULL; entry++)
+        json_builder_add_string_value(builder, *entry);
+    json_builder_end_array(builder);
+    json_builder_end_object(builder);
+    return cvd_tool_print_json(builder, error);
+}
+
 static gboolean report(CvdTool *tool, char **arguments, GError **error)
 {
     g_autofree char *name = NULL;
@@ -250,6 +268,8 @@ static gboolean report(CvdTool *tool, char **arguments, GError **error)
         output != NULL ? g_strdup(output) : g_strdup_printf("cvd-report-%s-%s.tar.gz", name, time);
     if (!write_report(tool, path, name, dir, contents, error))
         return FALSE;
+    if (tool->json)
+        return print_json(name, path, contents->str, error);
     g_printerr("%s: %s; look through it before you pass it on, as it has what the guest said%s\n",
                path, contents->str, no_window ? "" : " and the window");
     return TRUE;

@@ -161,6 +161,7 @@ static void test_look(gconstpointer data)
     prints(CTL(f, "logs"), "cvd-guest: ready");
     prints(CTL(f, "logs", "--lines", "1"), "cvd-guest: ready");
     prints(CTL(f, "logs", "--qemu"), "");
+    prints(CTL(f, "logs", "--json"), "Z\",\"log\":\"console\",\"line\":\"cvd-guest: ready");
     stop(f);
 }
 
@@ -703,6 +704,31 @@ static void test_report_of_a_grown_window(gconstpointer data)
     test_launcher_assert_exit(f->launcher, 0);
 }
 
+/* The last failure is in it as well. */
+static void test_report_after_a_restart(gconstpointer data)
+{
+    g_autoptr(Fixture) f = without_instance();
+    g_autofree char *path = test_sandbox_path(f->sandbox, "r.tar.gz");
+    g_autofree char *small = test_sandbox_path(f->sandbox, "small.tar.gz");
+
+    f->launcher = test_launch(f->sandbox, NAME, "--set", "lifecycle.on_crash=restart", NULL);
+    test_launcher_wait_running(f->launcher);
+    test_launcher_wait_guest(f->sandbox, NAME, 1);
+    g_assert_no_errno(kill(test_launcher_find_qemu(f->launcher), SIGKILL));
+    test_launcher_wait_guest(f->sandbox, NAME, 2);
+    prints(CTL(f, "report", "-o", path, "--json"),
+           "\"contents\":[\"record.json\",\"window.img\",\"failure.json\",\"failure-window.img\",");
+    g_autofree char *list = list_archive(path);
+    g_assert_nonnull(strstr(list, "cvd-report-ctl/failure-window.img"));
+    done(CTL(f, "report", "-o", small, "--no-window"));
+    g_autofree char *without = list_archive(small);
+    g_assert_nonnull(strstr(without, "cvd-report-ctl/failure.json"));
+    g_assert_null(strstr(without, "window.img"));
+    unlink(path);
+    unlink(small);
+    stop(f);
+}
+
 static void test_report_of_a_failure(gconstpointer data)
 {
     g_autoptr(Fixture) f = boot();
@@ -785,6 +811,7 @@ int main(int argc, char **argv)
     test_add("/ctl/no-console", NULL, test_no_console);
     test_add("/ctl/report", NULL, test_report);
     test_add("/ctl/report-of-a-grown-window", NULL, test_report_of_a_grown_window);
+    test_add("/ctl/report-after-a-restart", NULL, test_report_after_a_restart);
     test_add("/ctl/report-of-a-failure", NULL, test_report_of_a_failure);
     test_add("/ctl/serve-only", NULL, test_serve_only);
     return g_test_run();

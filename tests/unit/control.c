@@ -379,6 +379,68 @@ static void test_signals(Fixture *f, gconstpointer data)
     with_client(f, listen_to);
 }
 
+/* Each change is told by itself; what changes without a signal, and what does not, by none. */
+static gboolean change_properties(gpointer data)
+{
+    Fixture *f = data;
+    const CvdControlStatus steps[] = {
+        {"running", "", 43, 1000, 1, 7},  {"running", "", 43, 1000, 2, 7},
+        {"running", "r", 43, 1000, 2, 7}, {"running", "r", 43, 2000, 2, 8},
+        {"paused", "r", 43, 2000, 2, 8},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(steps); i++) {
+        f->status = steps[i];
+        cvd_control_status_changed(f->control);
+        cvd_control_status_changed(f->control);
+    }
+    cvd_control_guest_event(f->control, "END", NULL);
+    return G_SOURCE_REMOVE;
+}
+
+static void on_any_signal(GDBusConnection *connection, const char *sender, const char *path,
+                          const char *interface, const char *name, GVariant *parameters,
+                          gpointer data)
+{
+    Watch *watch = data;
+    g_autofree char *text = g_variant_print(parameters, FALSE);
+
+    g_string_append_printf(watch->seen, "%s%s\n", name, text);
+    if (strcmp(name, "GuestEvent") == 0)
+        g_main_loop_quit(watch->loop);
+}
+
+static gpointer listen_to_properties(gpointer data)
+{
+    g_autoptr(CvdDBusInstance1) proxy = open_proxy(data);
+    GDBusConnection *connection = g_dbus_proxy_get_connection(G_DBUS_PROXY(proxy));
+    g_autoptr(GMainLoop) loop = g_main_loop_new(g_main_context_get_thread_default(), FALSE);
+    Watch watch = {.loop = loop, .seen = g_string_new(NULL)};
+    guint id =
+        g_dbus_connection_signal_subscribe(connection, NULL, NULL, NULL, NULL, NULL,
+                                           G_DBUS_SIGNAL_FLAGS_NONE, on_any_signal, &watch, NULL);
+
+    g_main_context_invoke(NULL, change_properties, data);
+    g_main_loop_run(loop);
+    g_dbus_connection_signal_unsubscribe(connection, id);
+    g_assert_cmpstr(watch.seen->str, ==,
+                    "PropertiesChanged('org.cvd.Instance1', {'VmPid': <uint32 43>}, [])\n"
+                    "PropertiesChanged('org.cvd.Instance1', {'Restarts': <uint32 2>}, [])\n"
+                    "PropertiesChanged('org.cvd.Instance1', {'Reason': <'r'>}, [])\n"
+                    "StateChanged('running', 'r')\n"
+                    "PropertiesChanged('org.cvd.Instance1', {'State': <'paused'>}, [])\n"
+                    "StateChanged('paused', 'r')\n"
+                    "GuestEvent('END', '{}')\n");
+    g_string_free(watch.seen, TRUE);
+    return NULL;
+}
+
+static void test_changes(Fixture *f, gconstpointer data)
+{
+    cvd_control_status_changed(f->control);
+    with_client(f, listen_to_properties);
+}
+
 /* ---- Bad peers ---- */
 
 static gpointer misuse(gpointer data)
@@ -695,6 +757,7 @@ int main(int argc, char **argv)
     add("/control/methods", test_methods);
     add("/control/descriptors", test_descriptors);
     add("/control/signals", test_signals);
+    add("/control/each-change-of-a-property", test_changes);
     add("/control/misuse", test_misuse);
     add("/control/nonsense", test_nonsense);
     add("/control/32-connections-and-one-more", test_crowds);
