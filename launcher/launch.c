@@ -12,6 +12,7 @@
 #include "launcher/launch-private.h"
 
 #include <malloc.h>
+#include <string.h>
 
 typedef struct {
     CvdEvent event;
@@ -259,9 +260,8 @@ static void tell_way_down(const CvdLaunch *launch, guint actions, CvdLadderState
 static void tell_pause(CvdLaunch *launch, CvdState before)
 {
     CvdState state = cvd_lifecycle_get_state(&launch->lifecycle);
-    gboolean is_news = state != before && before != CVD_STATE_STARTING;
 
-    if (!is_news || state > CVD_STATE_FAULTED || state == CVD_STATE_STARTING ||
+    if (before == CVD_STATE_STARTING || state == CVD_STATE_STARTING || state > CVD_STATE_FAULTED ||
         !cvd_log_limit_pass(&launch->log_limit, g_get_monotonic_time()))
         return;
     if (state == CVD_STATE_FAULTED)
@@ -273,15 +273,18 @@ static void tell_pause(CvdLaunch *launch, CvdState before)
 }
 
 /* A VM that is gone has a verdict, which is told then. */
-static void tell_state(CvdLaunch *launch)
+static void tell_state(CvdLaunch *launch, CvdState before)
 {
     CvdFollow follow = launch->lifecycle.policy.follow;
 
     if (follow == CVD_FOLLOW_END || follow == CVD_FOLLOW_GIVE_UP)
         return;
     if (follow == CVD_FOLLOW_UNDECIDED) {
-        g_free(launch->reason);
+        g_autofree char *old = launch->reason;
         launch->reason = cvd_describe_state(&launch->lifecycle, launch->fault);
+        if (before != cvd_lifecycle_get_state(&launch->lifecycle) ||
+            strcmp(old, launch->reason) != 0)
+            tell_pause(launch, before);
     }
     if (launch->lifecycle.policy.is_stop_asked && !launch->is_exit_told) {
         launch->is_exit_told = TRUE;
@@ -329,8 +332,7 @@ static void step(CvdLaunch *launch, const Input *input)
 
     tell_way_down(launch, actions, ladder_before);
     carry_out(launch, actions);
-    tell_state(launch);
-    tell_pause(launch, before);
+    tell_state(launch, before);
     cvd_launch_answer_calls(launch);
 }
 

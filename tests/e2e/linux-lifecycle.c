@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* What only a reboot or a new VM makes come twice. */
 static void wait_rebooted(TestLinux *vm, TestRegion *stayed)
@@ -203,6 +204,107 @@ static void test_powerdown_times_out(gconstpointer data)
     test_launcher_assert_err(vm->launcher, "asked QEMU to quit");
 }
 
+/* ---- A guest that does not run ---- */
+
+/* On pc, as SeaBIOS 1.16 leaves q35's ACPI interrupt unrouted after a sleep: no button is heard. */
+static TestLinux *boot_asleep(void)
+{
+    TestLinux *vm = test_linux_boot("qemu.machine=pc", "qemu.devices=[]",
+                                    "qemu.append=console=ttyS0 quiet -- --poll", NULL);
+
+    test_linux_type(vm, "sh echo mem >/sys/power/state");
+    test_process_wait_err(vm->launcher, "suspended: the guest sleeps", 1);
+    return vm;
+}
+
+/* It could not see the power button. */
+static void test_stop_wakes(gconstpointer data)
+{
+    if (test_linux_skip())
+        return;
+    g_autoptr(TestLinux) vm = boot_asleep();
+
+    test_linux_stop(vm);
+    test_launcher_assert_err(vm->launcher, "stopped: the guest powered off");
+}
+
+static void test_pause_of_a_sleeping_guest(gconstpointer data)
+{
+    if (test_linux_skip())
+        return;
+    g_autoptr(TestLinux) vm = boot_asleep();
+
+    test_linux_ctl(vm, "pause", NULL);
+    test_process_wait_err(vm->launcher, "suspended: the guest sleeps; paused when it wakes up", 1);
+    test_linux_ctl(vm, "qmp", "system_wakeup");
+    test_process_wait_err(vm->launcher, "paused: a pause was asked for", 1);
+    test_linux_ctl(vm, "resume", NULL);
+    test_linux_wait(vm, "cvd-agent: sh: exit status 0", 1);
+    test_linux_stop(vm);
+}
+
+/* A disk that is full once: the first write fails, the next is taken. */
+static TestLinux *boot_with_full_disk(const char *disk)
+{
+    g_autofree char *blockdevs =
+        g_strdup_printf("qemu.blockdevs=[{\"node-name\":\"disk0\",\"driver\":\"raw\",\"file\":{"
+                        "\"driver\":\"blkdebug\","
+                        "\"inject-error\":[{\"event\":\"pwritev\",\"errno\":28,\"once\":true}],"
+                        "\"image\":{\"driver\":\"file\",\"filename\":\"%s\"}}}]",
+                        disk);
+    TestLinux *vm =
+        test_linux_boot(blockdevs,
+                        "qemu.devices=[{\"driver\":\"intel-iommu\"},{\"driver\":\"virtio-blk-pci\","
+                        "\"drive\":\"disk0\"}]",
+                        NULL);
+
+    test_linux_type(vm, "sh echo not lost | dd of=/dev/vda bs=512 conv=sync,fsync");
+    test_process_wait_err(vm->launcher, "faulted: disk0: No space left on device", 1);
+    return vm;
+}
+
+static char *make_disk(const TestSandbox *files)
+{
+    char *path = test_sandbox_write(files, "disk.img", "");
+
+    g_assert_no_errno(truncate(path, 4096));
+    return path;
+}
+
+static void assert_not_lost(const char *disk)
+{
+    g_autofree char *content = NULL;
+
+    g_assert_true(g_file_get_contents(disk, &content, NULL, NULL));
+    g_assert_cmpstr(content, ==, "not lost\n");
+}
+
+static void test_full_disk(gconstpointer data)
+{
+    if (test_linux_skip())
+        return;
+    g_autoptr(TestSandbox) files = test_sandbox_new();
+    g_autofree char *disk = make_disk(files);
+    g_autoptr(TestLinux) vm = boot_with_full_disk(disk);
+
+    test_linux_ctl(vm, "resume", NULL);
+    test_linux_wait(vm, "cvd-agent: sh: exit status 0", 1);
+    test_linux_stop(vm);
+    assert_not_lost(disk);
+}
+
+static void test_stop_with_full_disk(gconstpointer data)
+{
+    if (test_linux_skip())
+        return;
+    g_autoptr(TestSandbox) files = test_sandbox_new();
+    g_autofree char *disk = make_disk(files);
+    g_autoptr(TestLinux) vm = boot_with_full_disk(disk);
+
+    test_linux_stop(vm);
+    assert_not_lost(disk);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -218,5 +320,9 @@ int main(int argc, char **argv)
     test_add("/linux-lifecycle/guest-powers-off", NULL, test_guest_powers_off);
     test_add("/linux-lifecycle/stop-by-quit", NULL, test_stop_by_quit);
     test_add("/linux-lifecycle/powerdown-times-out", NULL, test_powerdown_times_out);
+    test_add("/linux-lifecycle/stop-wakes", NULL, test_stop_wakes);
+    test_add("/linux-lifecycle/pause-of-a-sleeping-guest", NULL, test_pause_of_a_sleeping_guest);
+    test_add("/linux-lifecycle/full-disk", NULL, test_full_disk);
+    test_add("/linux-lifecycle/stop-with-full-disk", NULL, test_stop_with_full_disk);
     return g_test_run();
 }

@@ -163,6 +163,15 @@ void test_linux_shell(TestLinux *vm, const char *command)
         test_process_fail(vm->console, "the guest's shell failed at: %s", command);
 }
 
+void test_linux_ctl(TestLinux *vm, const char *verb, const char *argument)
+{
+    const char *argv[] = {g_getenv("CVD_CTL"), "-n", TEST_LINUX_NAME, verb, argument, NULL};
+    g_autoptr(TestProcess) ctl = test_process_start(vm->sandbox, argv, NULL, NULL);
+
+    if (test_process_wait_exit(ctl) != 0)
+        test_process_fail(ctl, "cvd-ctl %s failed", verb);
+}
+
 TestRegion *test_linux_attach(const TestLinux *vm, const char *region)
 {
     return test_region_attach(vm->client_socket, region);

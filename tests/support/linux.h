@@ -54,6 +54,9 @@ void test_linux_command(TestLinux *vm, const char *line, const char *expected);
 /** test_linux_shell: has the guest's shell run a command, which must succeed */
 void test_linux_shell(TestLinux *vm, const char *command);
 
+/** test_linux_ctl: has cvd-ctl carry out a verb, which must succeed; @argument: (nullable) */
+void test_linux_ctl(TestLinux *vm, const char *verb, const char *argument);
+
 /** test_linux_attach: Returns: (transfer full): the region, attached */
 TestRegion *test_linux_attach(const TestLinux *vm, const char *region);
 /** test_linux_ping: attaches, pings once, has a bare ring answered, and closes */
