@@ -171,8 +171,15 @@ static void refuse_descriptors(int fd)
 static AttemptResult start_listening(CvdListener *listener, mode_t mode, GError **error)
 {
     listener->path_fd = open(listener->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    if (listener->path_fd < 0)
-        return errno == ENOENT ? ATTEMPT_AGAIN : fail(listener, "cannot look at it", error);
+    if (listener->path_fd < 0 && errno == ENOENT)
+        return ATTEMPT_AGAIN;
+    if (listener->path_fd < 0) {
+        fail(listener, "cannot look at it", error);
+        /* Makes room for the descriptor by which the name is removed. */
+        cvd_close_fd(&listener->fd);
+        listener->path_fd = open(listener->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        return ATTEMPT_FAILED;
+    }
 
     g_autofree char *self = g_strdup_printf("/proc/self/fd/%d", listener->path_fd);
     if (listen(listener->fd, BACKLOG) < 0)

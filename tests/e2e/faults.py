@@ -193,7 +193,7 @@ class Scene:
             print(f"# {what}: {text.strip()}", flush=True)
         left = self.left()
         # Only who holds the lock may remove it.
-        if left and status >= 0 and not ("/lock: " in text and left[0].endswith("/lock")):
+        if left and status >= 0 and not ("cannot lock " in text and left[0].endswith("/lock")):
             raise Failed(f"{what}: left: {left}\n{text}")
         if left or not is_ready:
             status, is_ready, text = self.run([])
