@@ -198,6 +198,12 @@ void cvd_wire_parser_init(CvdWireParser *parser, CvdWireExpects expects)
     *parser = (CvdWireParser){.expects = expects};
 }
 
+gboolean cvd_wire_parser_is_untouched(const CvdWireParser *parser)
+{
+    return parser->n_bytes == 0 && (parser->expects == CVD_WIRE_EXPECTS_VERSION ||
+                                    parser->expects == CVD_WIRE_EXPECTS_LEGACY_LENGTH);
+}
+
 char *cvd_wire_parser_get_room(CvdWireParser *parser, gsize *size)
 {
     *size = CVD_WIRE_BUFFER_SIZE - parser->n_bytes;

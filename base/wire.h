@@ -85,6 +85,9 @@ typedef struct {
  */
 void cvd_wire_parser_init(CvdWireParser *parser, CvdWireExpects expects);
 
+/** cvd_wire_parser_is_untouched: Returns: whether no byte of the first message has come */
+gboolean cvd_wire_parser_is_untouched(const CvdWireParser *parser);
+
 /**
  * cvd_wire_parser_get_room:
  * @parser: a parser of which cvd_wire_parser_next() has returned %CVD_WIRE_MORE

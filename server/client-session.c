@@ -609,10 +609,22 @@ void cvd_client_session_restart_deadline(CvdClientSession *session, gint64 now_u
         session->deadline = now_us + session->service->timeout_us;
 }
 
+/* Who connects and waits is likely a QEMU at the wrong socket: what the VM socket would send it, a
+ * version that it does not know, ends it; at the end of the stream it would read for ever. */
+static void refuse_vm(const CvdClientSession *session)
+{
+    const gint64 version = GINT64_TO_LE(1);
+    gsize size = session->dialect == CVD_DIALECT_TEXT ? sizeof version : sizeof(guint32);
+
+    if (session->state == CVD_SESSION_READING && cvd_wire_parser_is_untouched(&session->parser))
+        cvd_socket_send(session->fd, &version, size, NULL, 0);
+}
+
 void cvd_client_session_expire(CvdClientSession *session)
 {
     g_debug("client connection %d: time limit passed while %s", session->fd,
             state_name(session->state));
+    refuse_vm(session);
     cvd_client_session_close(session);
 }
 

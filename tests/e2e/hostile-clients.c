@@ -442,6 +442,7 @@ static void visit_again(TestWitness *witness, int socket)
 static void test_exhausts_descriptors(gconstpointer data)
 {
     const guint limit = 100;
+    const guint n_reserved = 20; /* for a restart */
     g_auto(Fixture) f;
     int fds[100];
 
@@ -469,7 +470,7 @@ static void test_exhausts_descriptors(gconstpointer data)
                         "%u descriptors in use of %u and more clients than that; %u switches and "
                         "%u us of processor in %u ms of waiting",
                         n_fds, limit, n_switches, (guint)cpu_us, (guint)(time_us / 1000));
-    g_assert_cmpuint(n_fds, >=, limit);
+    g_assert_cmpuint(n_fds, >=, limit - n_reserved);
     g_assert_cmpuint(n_switches, <, 200);
     fixture_finish(&f);
 }

@@ -216,12 +216,26 @@ static TestProcess *start_qemu(const TestSandbox *sandbox, char **attach)
     return test_process_start(sandbox, (const char *const *)argv->pdata, NULL, NULL);
 }
 
+static GStrv replace_in_all(char **words, const char *part, const char *other)
+{
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+
+    for (; *words != NULL; words++) {
+        g_auto(GStrv) pieces = g_strsplit(*words, part, -1);
+        g_autofree char *word = g_strjoinv(other, pieces);
+        g_strv_builder_add(builder, word);
+    }
+    return g_strv_builder_end(builder);
+}
+
 static void test_own_qemu(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     g_autofree char *vm_socket = test_sandbox_instance_path(sandbox, "serve", "vm.sock");
-    g_autoptr(TestProcess) launcher = test_launch(sandbox, "serve", "--serve-only", NULL);
+    g_autoptr(TestProcess) launcher = test_launch(sandbox, "serve", "--serve-only", "--set",
+                                                  "limits.handshake_timeout_ms=300", NULL);
     g_auto(GStrv) attach = attach_arguments(launcher);
+    g_auto(GStrv) mistaken = replace_in_all(attach, "vm.sock", "client.sock");
 
     g_assert_cmpint(test_find_child(launcher->pid), ==, 0);
     for (guint run = 0; run < 2; run++) {
@@ -231,6 +245,9 @@ static void test_own_qemu(gconstpointer data)
         g_autoptr(TestProcess) refused = start_qemu(sandbox, attach);
         test_launcher_assert_exit(refused, 1);
         test_launcher_assert_err(refused, "server sent version 1, expecting 0");
+        g_autoptr(TestProcess) lost = start_qemu(sandbox, mistaken);
+        test_launcher_assert_exit(lost, 1);
+        test_launcher_assert_err(lost, "server sent version 1, expecting 0");
         cvd_autofd second = test_connect(vm_socket);
         test_vm_assert_refused(second);
         ping_all(sandbox, "serve");

@@ -240,6 +240,16 @@ static void test_idle_without_a_timer(void)
     g_assert_cmpuint(cvd_client_port_get_n_clients(f->port), ==, 0);
 }
 
+/* Who has said nothing is sent what a QEMU at the wrong socket ends on: another version than 0. */
+static void expect_refusal(Fixture *f, int peer, gint64 expected)
+{
+    gint64 version = 0;
+
+    g_assert_cmpint(test_receive(f->context, peer, &version, sizeof version), ==, -1);
+    g_assert_cmpint(GINT64_FROM_LE(version), ==, expected);
+    test_expect_end(f->context, peer);
+}
+
 static void test_time_limit_closes(void)
 {
     g_autoptr(Fixture) f = fixture_new(8, 20);
@@ -253,12 +263,10 @@ static void test_time_limit_closes(void)
     test_send(unknown, HELLO "INFORM REGION_NAME_LEN: 0x00000000", 50, -1);
     test_expect(f->context, halfway, "PROTOCOL_VER 0");
     test_expect_end(f->context, halfway);
-    test_expect_end(f->context, silent);
+    expect_refusal(f, silent, 1);
     test_expect(f->context, unknown, "PROTOCOL_VER 00xffffffff");
     test_expect_end(f->context, unknown);
-    guint32 version = 1;
-    g_assert_cmpint(test_receive(f->context, legacy, &version, sizeof version), ==, -1);
-    test_expect_end(f->context, legacy);
+    expect_refusal(f, legacy, (gint64)1 << 32); /* after its hello, a zero */
     test_iterate_until(f->context, cvd_client_port_get_n_clients(f->port) == 1);
 
     /* The attached one is still served, and its next request is limited again. */
@@ -305,7 +313,7 @@ static void test_stranger_holds_a_place_for_the_limit_only(void)
     test_send(peer, HANDSHAKE, strlen(HANDSHAKE), -1);
     test_expect(f->context, peer, "PROTOCOL_VER 0");
     hear_region(f, peer);
-    test_expect_end(f->context, silent);
+    expect_refusal(f, silent, 1);
 }
 
 static void test_many(void)
@@ -551,7 +559,6 @@ static void test_held_clients_wait(void)
     g_autoptr(Fixture) f = fixture_new(8, 20);
     cvd_autofd attached = attach(f);
     cvd_autofd asking = test_connect(f->path);
-    guint32 version = 1;
 
     test_send(asking, HELLO, strlen(HELLO), -1);
     test_expect(f->context, asking, "PROTOCOL_VER 0");
@@ -575,9 +582,7 @@ static void test_held_clients_wait(void)
     hear_region(f, asking);
     test_expect(f->context, late, "PROTOCOL_VER 0");
     hear_region(f, late);
-    g_assert_cmpint(test_receive(f->context, legacy, &version, sizeof version), ==, -1);
-    g_assert_cmpuint(version, ==, 0);
-    test_expect_end(f->context, legacy); /* its time limit runs again */
+    expect_refusal(f, legacy, (gint64)1 << 32); /* its time limit runs again */
     g_assert_cmpuint(f->n_attached, ==, 3);
 }
 
