@@ -343,15 +343,17 @@ static gboolean print_event(Printer *printer, const char *event, const char *fir
     cvd_tool_json_time(builder);
     cvd_tool_json_string(builder, "event", event);
     cvd_tool_json_string(builder, is_state ? "state" : "name", first);
-    if (is_state) {
+    if (is_state)
         cvd_tool_json_string(builder, "reason", second);
-    } else {
-        JsonNode *data = json_from_string(second, NULL);
-        json_builder_set_member_name(builder, "data");
-        json_builder_add_value(builder, data != NULL ? data : json_node_new(JSON_NODE_NULL));
-    }
     json_builder_end_object(builder);
-    return cvd_tool_print_json(builder, &printer->error);
+    if (is_state)
+        return cvd_tool_print_json(builder, &printer->error);
+    /* The data goes through as QEMU wrote it. */
+    g_autoptr(JsonNode) root = json_builder_get_root(builder);
+    g_autofree char *text = cvd_json_text_fix_numbers(json_to_string(root, FALSE));
+    g_autofree char *data = cvd_json_text_format(second, strlen(second), FALSE);
+    return cvd_tool_print(&printer->error, "%.*s,\"data\":%s}\n", (int)strlen(text) - 1, text,
+                          data);
 }
 
 static gboolean print_state(const char *state, const char *reason, gpointer data)
@@ -412,7 +414,7 @@ static char *make_command(char **arguments, GError **error)
         return NULL;
     }
     g_autoptr(JsonNode) name = json_node_init_string(json_node_alloc(), arguments[0]);
-    g_autofree char *quoted = json_to_string(name, FALSE);
+    g_autofree char *quoted = cvd_json_text_fix_numbers(json_to_string(name, FALSE));
     if (arguments[1] == NULL)
         return g_strdup_printf("{\"execute\":%s}", quoted);
     if (g_strchug(arguments[1])[0] == '{')

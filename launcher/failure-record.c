@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "launcher/json.h"
 #include "launcher/layout-print.h"
 
 #include <errno.h>
@@ -58,7 +59,7 @@ static void add_json_texts(JsonBuilder *builder, const char *name, char **texts)
     json_builder_set_member_name(builder, name);
     json_builder_begin_array(builder);
     for (; *texts != NULL; texts++)
-        json_builder_add_value(builder, json_from_string(*texts, NULL));
+        cvd_json_builder_add_text(builder, *texts);
     json_builder_end_array(builder);
 }
 
@@ -196,7 +197,7 @@ static void add_config(JsonBuilder *builder, const CvdConfig *config)
     begin(builder, "config");
     add_string(builder, "name", config->name);
     json_builder_set_member_name(builder, "layout");
-    json_builder_add_value(builder, json_from_string(layout, NULL));
+    cvd_json_builder_add_text(builder, layout);
     add_qemu(builder, &config->qemu);
     add_window(builder, &config->window);
     add_sockets(builder, config);
@@ -246,7 +247,7 @@ static char *to_json(const CvdRecord *record, const char *window)
     json_builder_end_object(builder);
 
     g_autoptr(JsonNode) root = json_builder_get_root(builder);
-    return json_to_string(root, TRUE);
+    return cvd_json_to_string(root, TRUE);
 }
 
 char *cvd_record_to_json(const CvdRecord *record)

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/nearest.h"
+#include "launcher/json.h"
 
 #include <string.h>
 
@@ -53,7 +54,7 @@ static char *describe(JsonNode *node)
     const char *string = cvd_node_get_string(node);
     if (string)
         return quote(string);
-    return json_to_string(node, FALSE);
+    return cvd_json_to_string(node, FALSE);
 }
 
 void cvd_place_found(const CvdPlace *place, JsonNode *node, const char *expected)

@@ -48,6 +48,9 @@ JsonNode *cvd_json_parse_leniently(CvdJsonSpan span);
  */
 JsonNode *cvd_json_load(const char *path, GPtrArray *duplicates, GError **error);
 
+/** cvd_json_builder_add_text: adds @text as the value that it is, or else as a string */
+void cvd_json_builder_add_text(JsonBuilder *builder, const char *text);
+
 /** cvd_json_to_string: Returns: (transfer full): as json_to_string(), with numbers that are JSON */
 char *cvd_json_to_string(JsonNode *node, gboolean is_pretty);
 

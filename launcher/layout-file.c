@@ -10,6 +10,7 @@
 #include "launcher/layout-file.h"
 
 #include "base/log.h"
+#include "launcher/json.h"
 
 #include <string.h>
 
@@ -111,7 +112,7 @@ static void read_version(const CvdPlace *place, JsonNode *node, const CvdField *
     if (text)
         cvd_store_string(target, field->offset, cvd_escape_bytes(text, strlen(text)));
     else if (JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) != G_TYPE_BOOLEAN)
-        cvd_store_string(target, field->offset, json_to_string(node, FALSE));
+        cvd_store_string(target, field->offset, cvd_json_to_string(node, FALSE));
     else
         cvd_place_found(place, node, "a version, as a number or a string");
 }

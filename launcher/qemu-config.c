@@ -5,6 +5,7 @@
  * command line that cannot mean what its author meant is refused here.
  */
 #include "launcher/qemu-config.h"
+#include "launcher/json.h"
 #include "launcher/run-as.h"
 
 #include <stdlib.h>
@@ -228,7 +229,7 @@ static void read_qapi_list(const CvdPlace *place, JsonNode *node, const CvdField
         CvdPlace child = cvd_place_element(place, i, element, &path);
         if (check_qapi_object(&child, element, field)) {
             resolve_files(&child, element);
-            g_autofree char *json = json_to_string(element, FALSE);
+            g_autofree char *json = cvd_json_to_string(element, FALSE);
             g_strv_builder_add(builder, json);
         }
     }

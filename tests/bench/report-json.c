@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The figures for programs: everything that the table has, and the curves. */
+#include "base/json-text.h"
 #include "tests/bench/report.h"
 #include "tests/bench/values.h"
 
@@ -112,6 +113,6 @@ char *report_json(const Figures *figures, const Machine *machine)
     json_builder_end_array(builder);
     json_builder_end_object(builder);
     g_autoptr(JsonNode) root = json_builder_get_root(builder);
-    g_autofree char *text = json_to_string(root, TRUE);
+    g_autofree char *text = cvd_json_text_fix_numbers(json_to_string(root, TRUE));
     return g_strconcat(text, "\n", NULL);
 }

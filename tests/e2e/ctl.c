@@ -212,6 +212,82 @@ static void test_qmp(gconstpointer data)
     stop(f);
 }
 
+/* Replies that once ended the VM: long, with numbers above 2^63, errors without `id`. */
+static void test_qmp_oddities(gconstpointer data)
+{
+    g_autoptr(Fixture) f = without_instance();
+
+    f->launcher = test_launch(
+        f->sandbox, NAME, "--set",
+        "qemu.devices=[{\"driver\":\"pcie-root-port\",\"id\":\"rp\",\"addr\":\"1e.0\"}]", NULL);
+    test_launcher_wait_running(f->launcher);
+    g_autofree char *memory =
+        finish(CTL(f, "qmp", "human-monitor-command", "{\"command-line\":\"xp /200000xb 0\"}"), 0);
+    g_assert_cmpuint(strlen(memory), >, 1024 * 1024);
+    g_autofree char *number =
+        finish(CTL(f, "qmp", "qom-get",
+                   "{\"path\":\"/machine/peripheral/rp\",\"property\":\"pref64-reserve\"}"),
+               0);
+    g_assert_cmpstr(number, ==, "18446744073709551615\n");
+    prints(CTL(f, "--json", "qmp", "{\"execute\":\"query-name\",\"id\":18446744073709551615}"),
+           "{\"return\":{\"name\":\"" NAME "\"},\"id\":18446744073709551615}\n");
+    fails(CTL(f, "qmp", "query-status", "{\"x\":\"\\ufffe\"}"), 1, "QEMU: ");
+    fails(CTL(f, "qmp", "query-status", "{\"x\":1e20}"), 1, "'x' is unexpected");
+    fails(CTL(f, "qmp", "{\"execute\":\"query-status\",\"x\":1}"), 1, "'x' is unexpected");
+    prints(CTL(f, "list", "--json"), "\"restarts\":0");
+    stop(f);
+}
+
+/* A disk with more overlays than the launcher's parser takes levels, and a command with as many. */
+static void test_qmp_nesting(gconstpointer data)
+{
+    g_autoptr(Fixture) f = without_instance();
+    g_autoptr(GString) disk = g_string_new("{\"driver\":\"null-co\"}");
+
+    f->launcher = test_launch(f->sandbox, NAME, NULL);
+    test_launcher_wait_running(f->launcher);
+    for (guint i = 0; i < 100; i++) {
+        g_string_prepend(disk, "{\"driver\":\"raw\",\"file\":");
+        g_string_append_c(disk, '}');
+    }
+    g_string_insert(disk, 1, "\"node-name\":\"deep\",");
+    done(CTL(f, "qmp", "blockdev-add", disk->str));
+    done(CTL(f, "qmp", "blockdev-add",
+             "{\"node-name\":\"n0\",\"driver\":\"null-co\",\"size\":1048576}"));
+    done(CTL(f, "qmp", "blockdev-add",
+             "{\"node-name\":\"top\",\"driver\":\"raw\",\"file\":\"n0\"}"));
+    for (guint i = 0; i < 70; i++) {
+        g_autofree char *name = g_strdup_printf("overlay%u", i);
+        g_autofree char *path = test_sandbox_instance_path(f->sandbox, NAME, name);
+        g_autofree char *arguments = g_strdup_printf(
+            "{\"node-name\":\"n%u\",\"snapshot-node-name\":\"n%u\",\"snapshot-file\":\"%s\"}", i,
+            i + 1, path);
+        done(CTL(f, "qmp", "blockdev-snapshot-sync", arguments));
+        unlink(path);
+    }
+    prints(CTL(f, "qmp", "query-named-block-nodes"), "\"node-name\" : \"n70\"");
+    stop(f);
+}
+
+/* QEMU does not answer: who set a limit goes, and keeps no place; others wait for as long as it
+ * takes. */
+static void test_qmp_waits(gconstpointer data)
+{
+    g_autoptr(Fixture) f = boot();
+    pid_t qemu = test_launcher_find_qemu(f->launcher);
+
+    fails(CTL(f, "qmp", "--timeout", "soon", "query-status"), 2, "expected seconds");
+    g_assert_no_errno(kill(qemu, SIGSTOP));
+    TestProcess *patient = CTL(f, "qmp", "query-status");
+    for (guint i = 0; i < 3; i++)
+        fails(CTL(f, "qmp", "--timeout", "0.1", "query-status"), 1,
+              "the time of --timeout is over");
+    g_assert_no_errno(kill(qemu, SIGCONT));
+    prints(patient, "\"running\" : true");
+    prints(CTL(f, "qmp", "query-name"), NAME);
+    stop(f);
+}
+
 /* ---- Namespaces ---- */
 
 /* Runs @program by @wrapper. */
@@ -788,6 +864,9 @@ int main(int argc, char **argv)
     test_add("/ctl/steer", NULL, test_steer);
     test_add("/ctl/stop-now", NULL, test_stop_now);
     test_add("/ctl/qmp", NULL, test_qmp);
+    test_add("/ctl/qmp-oddities", NULL, test_qmp_oddities);
+    test_add("/ctl/qmp-nesting", NULL, test_qmp_nesting);
+    test_add("/ctl/qmp-waits", NULL, test_qmp_waits);
     test_add("/ctl/wait-for-the-end-outside", NULL, test_wait_for_the_end_outside);
     test_add("/ctl/wait-for-one-to-come", NULL, test_wait_for_one_to_come);
     test_add("/ctl/launcher-in-a-pid-namespace", pid_namespace, test_launcher_in_namespace);

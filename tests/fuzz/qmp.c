@@ -17,8 +17,20 @@ static void on_reply(JsonNode *result, const GError *error, gpointer data)
     n_answered++;
 }
 
+static void on_answer(const char *reply, gsize size, const GError *error, gpointer data)
+{
+    if ((reply == NULL) == (error == NULL))
+        abort();
+    n_answered++;
+}
+
 static void on_ready(gpointer data)
 {
+    for (guint i = 0; i < 2; i++) {
+        n_asked++;
+        cvd_qmp_pass_on(qmp, i == 0 ? "{\"execute\":\"a\",\"id\":7}" : "{\"execute\":\"a\"}",
+                        on_answer, NULL);
+    }
     for (guint i = 0; i < 3; i++) {
         n_asked++;
         cvd_qmp_execute(qmp, "query-status", NULL, on_reply, NULL);

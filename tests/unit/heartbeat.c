@@ -13,6 +13,7 @@ typedef struct {
     CvdQmp *qmp;
     int qemu;
     guint n_unresponsive;
+    guint n_answers;
     gboolean is_ready;
 } Fixture;
 
@@ -139,6 +140,90 @@ static void test_freed_while_it_waits(Fixture *f, gconstpointer data)
     g_assert_cmpuint(f->n_unresponsive, ==, 0);
 }
 
+/* ---- Callers' commands under way ---- */
+
+static void on_answer(const char *reply, gsize size, const GError *error, gpointer data)
+{
+    ((Fixture *)data)->n_answers++;
+}
+
+static void wait_ms(guint ms)
+{
+    gint64 end_us = g_get_monotonic_time() + 1000 * (gint64)ms;
+
+    while (g_get_monotonic_time() < end_us)
+        g_main_context_iteration(NULL, FALSE);
+}
+
+static void iterate_until_unresponsive(Fixture *f)
+{
+    while (f->n_unresponsive == 0)
+        g_main_context_iteration(NULL, TRUE);
+}
+
+/* Somebody who waits for a long command, many times the limit: QEMU is busy, and does not hang.
+ * When it has answered that the heartbeat has its usual time. */
+static void test_long_command(Fixture *f, gconstpointer data)
+{
+    CvdHeartbeat *heartbeat = cvd_heartbeat_new(f->qmp, TIMEOUT_MS, on_unresponsive, f);
+
+    cvd_qmp_pass_on(f->qmp, "{\"execute\":\"dump-guest-memory\"}", on_answer, f);
+    g_free(hear(f));
+    wait_ms(2 * CVD_QMP_FORGOTTEN_LIMITS * TIMEOUT_MS);
+    g_assert_cmpuint(f->n_unresponsive, ==, 0);
+    g_autofree char *line = hear(f);
+    say(f, "{\"return\":{},\"id\":2}\n");
+    answer(f, line, "\"return\":{}");
+    g_free(hear(f)); /* the next question */
+    g_assert_cmpuint(f->n_answers, ==, 1);
+    g_assert_cmpuint(f->n_unresponsive, ==, 0);
+    iterate_until_unresponsive(f);
+    g_clear_pointer(&f->qmp, cvd_qmp_free);
+    cvd_heartbeat_free(heartbeat);
+}
+
+/* One whose caller has gone has ten times the limit, and no more. */
+static void test_forgotten_command(Fixture *f, gconstpointer data)
+{
+    CvdHeartbeat *heartbeat = cvd_heartbeat_new(f->qmp, TIMEOUT_MS, on_unresponsive, f);
+    gint64 start_us = g_get_monotonic_time();
+
+    cvd_qmp_pass_on(f->qmp, "{\"execute\":\"dump-guest-memory\"}", on_answer, f);
+    cvd_qmp_forget(f->qmp, f);
+    iterate_until_unresponsive(f);
+    g_assert_cmpint(g_get_monotonic_time() - start_us, >=,
+                    1000 * CVD_QMP_FORGOTTEN_LIMITS * TIMEOUT_MS);
+    g_clear_pointer(&f->qmp, cvd_qmp_free);
+    cvd_heartbeat_free(heartbeat);
+    g_assert_cmpuint(f->n_answers, ==, 0);
+}
+
+/* One who polls a QEMU that hangs, and fills all places: the hang is noticed all the same. */
+static void test_polled(Fixture *f, gconstpointer data)
+{
+    CvdHeartbeat *heartbeat = cvd_heartbeat_new(f->qmp, TIMEOUT_MS, on_unresponsive, f);
+
+    while (f->n_unresponsive == 0) {
+        cvd_qmp_pass_on(f->qmp, data, on_answer, f);
+        g_main_context_iteration(NULL, FALSE);
+    }
+    g_assert_cmpuint(f->n_answers, >, 0); /* refusals */
+    g_clear_pointer(&f->qmp, cvd_qmp_free);
+    cvd_heartbeat_free(heartbeat);
+}
+
+/* The same with commands of the launcher's own: a refusal is no answer of QEMU's. */
+static void test_own_places_full(Fixture *f, gconstpointer data)
+{
+    for (guint i = 0; i < CVD_QMP_MAX_PENDING; i++)
+        cvd_qmp_execute(f->qmp, "cont", NULL, NULL, NULL);
+    CvdHeartbeat *heartbeat = cvd_heartbeat_new(f->qmp, TIMEOUT_MS, on_unresponsive, f);
+
+    iterate_until_unresponsive(f);
+    g_clear_pointer(&f->qmp, cvd_qmp_free);
+    cvd_heartbeat_free(heartbeat);
+}
+
 static void add(const char *path, void (*test)(Fixture *f, gconstpointer data))
 {
     g_test_add(path, Fixture, NULL, set_up, test, tear_down);
@@ -151,5 +236,12 @@ int main(int argc, char **argv)
     add("/heartbeat/silence", test_silence);
     add("/heartbeat/we-were-stopped", test_we_were_stopped);
     add("/heartbeat/freed-while-it-waits", test_freed_while_it_waits);
+    add("/heartbeat/long-command", test_long_command);
+    add("/heartbeat/forgotten-command", test_forgotten_command);
+    add("/heartbeat/own-places-full", test_own_places_full);
+    g_test_add("/heartbeat/polled/query", Fixture, "{\"execute\":\"query-block\"}", set_up,
+               test_polled, tear_down);
+    g_test_add("/heartbeat/polled/qom-get", Fixture, "{\"execute\":\"qom-get\"}", set_up,
+               test_polled, tear_down);
     return g_test_run();
 }

@@ -101,6 +101,56 @@ static void test_values_arrive(void)
     g_assert_cmpstr(json_object_get_string_member(object, "s"), ==, "ä\n");
 }
 
+/* What is written can be read again, and has the value that was read. */
+static void test_written_numbers(void)
+{
+    static const char *const rows[] = {"1e+20", "0.1", "-1.5e-300", "5.0", "9223372036854775807"};
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(JsonNode) root = parse(rows[i], &error);
+        g_assert_no_error(error);
+        g_autofree char *text = cvd_json_to_string(root, FALSE);
+        g_assert_cmpstr(text, ==, rows[i]);
+    }
+}
+
+static void test_text_in_builder(void)
+{
+    g_autoptr(JsonBuilder) builder = json_builder_new();
+
+    json_builder_begin_array(builder);
+    cvd_json_builder_add_text(builder, "{\"a\":1e20}");
+    cvd_json_builder_add_text(builder, "{\"a\":");
+    json_builder_end_array(builder);
+    g_autoptr(JsonNode) root = json_builder_get_root(builder);
+    g_autofree char *text = cvd_json_to_string(root, FALSE);
+    g_assert_cmpstr(text, ==, "[{\"a\":1e+20},\"{\\\"a\\\":\"]");
+}
+
+/* What cannot be parsed is left out, or null, and takes nothing else with it. */
+static void test_lenient(void)
+{
+    static const struct {
+        const char *text, *parsed;
+    } rows[] = {
+        {"{\"a\":1}", "{\"a\":1}"},
+        {"{\"a\":18446744073709551615,\"b\":{\"c\":1.5e400},\"d\":\"e\"}", "{\"d\":\"e\"}"},
+        {"{\"\\ud800\":1,\"a\":tru,\"b\":true}", "{\"b\":true}"},
+        {"18446744073709551615", "null"},
+        {"[1,\"\\u0000\"]", "null"},
+        {"", "null"},
+        {"{\"a\":", "{}"},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        CvdJsonSpan span = {rows[i].text, strlen(rows[i].text)};
+        g_autoptr(JsonNode) node = cvd_json_parse_leniently(span);
+        g_autofree char *text = cvd_json_to_string(node, FALSE);
+        g_assert_cmpstr(text, ==, rows[i].parsed);
+    }
+}
+
 /* Brackets of both kinds count. */
 static char *nested(guint depth)
 {
@@ -307,6 +357,9 @@ int main(int argc, char **argv)
     g_test_add_func("/json/bad-texts", test_bad_texts);
     g_test_add_func("/json/good-texts", test_good_texts);
     g_test_add_func("/json/values-arrive", test_values_arrive);
+    g_test_add_func("/json/written-numbers", test_written_numbers);
+    g_test_add_func("/json/text-in-builder", test_text_in_builder);
+    g_test_add_func("/json/lenient", test_lenient);
     g_test_add_func("/json/depth-limit", test_depth_limit);
     g_test_add_func("/json/size-limit", test_size_limit);
     g_test_add_func("/json/nul-bytes", test_nul_bytes);

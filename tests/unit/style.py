@@ -21,6 +21,8 @@ WITHOUT_LICENCE_LINE = {"LICENSE"}
 WITHOUT_LICENCE_SUFFIX = {".json", ".md", ".png", ".svg"}
 BINARY = {".png"}
 # Written in two parts, so as not to find itself.
+# json-glib writes 1e20 as 1e+20.0.
+JSON_WRITER = re.compile(r"(?<!cvd_)(?<!fix_numbers\()\bjson_(to_string|generator_to\w+)\(")
 UNFINISHED = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
 
 
@@ -62,6 +64,8 @@ def problems_of(path):
             yield f"line {number}: white space at the end"
         if UNFINISHED.search(line):
             yield f"line {number}: unfinished work"
+        if path.suffix == ".c" and JSON_WRITER.search(line):
+            yield f"line {number}: JSON whose numbers have not been through cvd_json_text_fix_numbers()"
 
 
 def format_problems(sources):
