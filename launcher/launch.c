@@ -31,6 +31,15 @@ static CvdQemuProcess *get_process(const CvdLaunch *launch)
 
 /* ---- Actions ---- */
 
+/* As QEMU calls them, or the configuration. */
+static const char *const command_names[] = {
+    [CVD_COMMAND_NONE] = "a command",
+    [CVD_COMMAND_STATUS] = "query-status",
+    [CVD_COMMAND_BUS_MASTER] = "ivshmem.force_bus_master",
+    [CVD_COMMAND_CONT] = "cont",
+    [CVD_COMMAND_STOP] = "stop",
+};
+
 /* A connection that has ended refuses nothing; that it has ended is an event of its own. */
 static void on_command(JsonNode *result, const GError *error, gpointer data)
 {
@@ -39,7 +48,7 @@ static void on_command(JsonNode *result, const GError *error, gpointer data)
     if (error == NULL) {
         cvd_launch_handle(launch, CVD_EVENT_COMMAND_DONE);
     } else if (!g_error_matches(error, CVD_ERROR, CVD_ERROR_CLOSED)) {
-        g_warning("%s", error->message);
+        g_warning("%s: %s", command_names[launch->lifecycle.guest.command], error->message);
         cvd_launch_set_fault(launch, error->message);
         cvd_launch_handle(launch, CVD_EVENT_COMMAND_FAILED);
     }
@@ -55,23 +64,13 @@ static void on_status(JsonNode *result, const GError *error, gpointer data)
 
 static void send_command(CvdLaunch *launch)
 {
-    switch (launch->lifecycle.guest.command) {
-    case CVD_COMMAND_NONE:
-        return;
-    case CVD_COMMAND_STATUS:
-        cvd_qmp_execute(get_qmp(launch), "query-status", NULL, on_status, launch);
-        return;
-    case CVD_COMMAND_BUS_MASTER:
+    CvdGuestCommand command = launch->lifecycle.guest.command;
+
+    if (command == CVD_COMMAND_BUS_MASTER)
         cvd_bus_master_enable(get_qmp(launch), launch->config->ivshmem_slot, on_command, launch);
-        return;
-    case CVD_COMMAND_CONT:
-        cvd_qmp_execute(get_qmp(launch), "cont", NULL, on_command, launch);
-        return;
-    case CVD_COMMAND_STOP:
-        cvd_qmp_execute(get_qmp(launch), "stop", NULL, on_command, launch);
-        return;
-    }
-    g_assert_not_reached();
+    else if (command != CVD_COMMAND_NONE)
+        cvd_qmp_execute(get_qmp(launch), command_names[command], NULL,
+                        command == CVD_COMMAND_STATUS ? on_status : on_command, launch);
 }
 
 /* What does not come true is seen by its time limit. */

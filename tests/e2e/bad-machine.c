@@ -67,14 +67,22 @@ typedef struct {
                   "threading.Thread(target=read_all, daemon=True).start()\n"                       \
                   "def answer(command, key='return', value={}):\n"                                 \
                   "    reply = {key: value, 'id': command['id']}\n"                                \
-                  "    qmp.sendall(json.dumps(reply).encode() + b'\\n')\n"
+                  "    qmp.sendall(json.dumps(reply).encode() + b'\\n')\n"                         \
+                  "def event(name):\n"                                                             \
+                  "    qmp.sendall(json.dumps({'event': name}).encode() + b'\\n')\n"               \
+                  "state = 'prelaunch'\n"
 
 #define FAKE_LOOP                                                                                  \
     "qmp.sendall(greeting)\n"                                                                      \
     "for line in qmp.makefile():\n"                                                                \
     "    command = json.loads(line)\n"                                                             \
     "    if command['execute'] == 'quit': os._exit(0)\n"                                           \
-    "    (cont if command['execute'] == 'cont' else answer)(command)\n"
+    "    elif command['execute'] == 'cont': cont(command)\n"                                       \
+    "    elif command['execute'] == 'query-status':\n"                                             \
+    "        answer(command, value={'status': state, 'running': state == 'running'})\n"            \
+    "    else:\n"                                                                                  \
+    "        if command['execute'] == 'stop': state = 'paused'; event('STOP')\n"                   \
+    "        answer(command)\n"
 
 static const FakeQemu fakes[] = {
     {"dies-of-a-command",
@@ -87,9 +95,11 @@ static const FakeQemu fakes[] = {
      FAKE_START "start = time.monotonic()\n"
                 "def cont(command):\n"
                 "    if time.monotonic() > start + 3: os._exit(7)\n"
+                "    globals()['state'] = 'running'\n"
+                "    event('RESUME')\n"
                 "    answer(command)\n"
-                "    qmp.sendall(b'{\"event\": \"RESET\"}\\n')\n" FAKE_LOOP,
-     {"guest was reset", "more lines like these were left out", "exited with status 7"}},
+                "    event('RESET')\n" FAKE_LOOP,
+     {"guest was reset", "exited with status 7"}},
     {"exits-at-once",
      "#!/bin/sh\necho 'cannot find the moon' >&2\nexit 3\n",
      {"cannot find the moon", "3"}},
