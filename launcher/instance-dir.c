@@ -94,9 +94,11 @@ static int open_private_dir(int parent, const char *name, const char *path, GErr
     struct stat st;
     cvd_autofd fd = -1;
 
+    int r;
+
     do { /* again when the one who stops there removes it in between */
         mode_t umask_of_user = umask(0);
-        int r = mkdirat(parent, name, MADE_MODE);
+        r = mkdirat(parent, name, MADE_MODE);
         umask(umask_of_user);
         if (r < 0 && errno != EEXIST) {
             cvd_set_error_errno(error, CVD_ERROR_FAILED, errno,
@@ -123,6 +125,8 @@ static int open_private_dir(int parent, const char *name, const char *path, GErr
                     path, owner, geteuid());
         return -1;
     }
+    if (r == 0)
+        fchmod(fd, MADE_MODE); /* some file systems leave the sticky bit out */
     return g_steal_fd(&fd);
 }
 
@@ -133,11 +137,12 @@ static gboolean is_removed(int fd)
     return fstat(fd, &st) == 0 && st.st_nlink == 0;
 }
 
+/* Without the bit that a directory may have from its parent. */
 static mode_t get_mode(int fd)
 {
     struct stat st;
 
-    return fstat(fd, &st) == 0 ? st.st_mode & 07777 : 0;
+    return fstat(fd, &st) == 0 ? st.st_mode & 05777 : 0;
 }
 
 static gboolean open_dir(CvdInstanceDir *dir, GError **error)

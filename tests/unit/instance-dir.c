@@ -267,6 +267,44 @@ static void test_directories_of_others_making(void)
     }
 }
 
+/* Only the shared one was there: what is made in it goes, though it gets the group's bit. */
+static void test_directory_in_one_of_others(void)
+{
+    g_autofree char *base = g_build_filename(root, "cvd", NULL);
+
+    g_assert_no_errno(mkdir(base, 0700));
+    g_assert_no_errno(chmod(base, 02770));
+    CvdInstanceDir *dir = cvd_instance_dir_acquire("t", NULL);
+    g_assert_nonnull(dir);
+    g_assert_cmpint(mode_of(cvd_instance_dir_get_path(dir)), ==, 0700);
+    cvd_instance_dir_release(dir, FALSE);
+    g_assert_cmpint(mode_of(base), ==, 02770);
+    g_assert_no_errno(rmdir(base));
+}
+
+/* `sudo -E`: root makes nothing in a directory of the user's, who could not remove it. */
+static void test_runtime_dir_of_another_user(void)
+{
+    g_autofree char *theirs = g_build_filename(root, "theirs", NULL);
+    g_autofree char *name = g_path_get_basename(root);
+
+    if (geteuid() != 0) {
+        g_test_skip("needs root, to give a directory away");
+        return;
+    }
+    g_assert_no_errno(mkdir(theirs, 0700));
+    g_assert_no_errno(chown(theirs, 65534, 65534));
+    g_setenv("XDG_RUNTIME_DIR", theirs, TRUE);
+    g_test_expect_message(G_LOG_DOMAIN, G_LOG_LEVEL_MESSAGE,
+                          "*belongs to * (uid 65534)*/run/cvd/*");
+    CvdInstanceDir *dir = cvd_instance_dir_acquire(name, NULL);
+    g_assert_nonnull(dir);
+    g_assert_true(g_str_has_prefix(cvd_instance_dir_get_path(dir), "/run/cvd/"));
+    cvd_instance_dir_release(dir, FALSE);
+    g_setenv("XDG_RUNTIME_DIR", root, TRUE);
+    g_assert_no_errno(rmdir(theirs)); /* it is still empty */
+}
+
 /* Whoever may open an administrator's directory may lock it; the lock file he cannot open. */
 static void test_locked_by_a_stranger(void)
 {
@@ -435,6 +473,9 @@ int main(int argc, char **argv)
     g_test_add_func("/instance-dir/cleaner-of-tmp", test_cleaner);
     g_test_add_func("/instance-dir/directories-of-others-making",
                     test_directories_of_others_making);
+    g_test_add_func("/instance-dir/directory-in-one-of-others", test_directory_in_one_of_others);
+    g_test_add_func("/instance-dir/runtime-directory-of-another-user",
+                    test_runtime_dir_of_another_user);
     g_test_add_func("/instance-dir/locked-by-a-stranger", test_locked_by_a_stranger);
     g_test_add_func("/instance-dir/running-in-another-place", test_running_in_another_place);
     g_test_add_func("/instance-dir/full-file-system", test_full_file_system);
