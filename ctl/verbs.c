@@ -14,8 +14,8 @@
 
 #define MAX_TIMEOUT_S (24 * 60 * 60)
 
-static const char *const states[] = {"starting",   "paused",  "running", "stopping",
-                                     "restarting", "stopped", "failed",  NULL};
+static const char *const states[] = {"starting", "running",    "paused",  "suspended", "faulted",
+                                     "stopping", "restarting", "stopped", "failed",    NULL};
 
 typedef gboolean (*Call)(CvdDBusInstance1 *instance, GCancellable *cancellable, GError **error);
 
@@ -311,8 +311,9 @@ const CvdToolVerb cvd_ctl_wait = {
     .name = "wait",
     .arguments = "STATE",
     .summary = "Wait until the instance is in a state",
-    .description = "The states are starting, paused, running, stopping, restarting, stopped and "
-                   "failed. With\n--name the instance need not be there yet.",
+    .description =
+        "The states are starting, running, paused, suspended, faulted, stopping,\n"
+        "restarting, stopped and failed. With --name the instance need not be there yet.",
     .entries = wait_entries,
     .min_arguments = 1,
     .max_arguments = 1,

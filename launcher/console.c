@@ -41,6 +41,7 @@ struct CvdConsole {
     GSource *vm_writable; /* only while `to_vm` waits for room */
     char to_vm[INPUT_SIZE];
     gsize n_to_vm;
+    gboolean has_printed;
     GPtrArray *ports;
 };
 
@@ -150,6 +151,7 @@ static gboolean read_vm(gpointer data)
         close_vm(console);
         return FALSE;
     }
+    console->has_printed = TRUE;
     cvd_log_file_append(console->log, bytes, (gsize)n);
     for (guint i = 0; i < console->ports->len; i++)
         send_to_port(g_ptr_array_index(console->ports, i), bytes, (gsize)n);
@@ -254,10 +256,16 @@ void cvd_console_take_vm(CvdConsole *console, int take_fd)
     cvd_console_read_rest(console);
     close_vm(console);
     console->vm_fd = take_fd;
+    console->has_printed = FALSE;
     console->vm_readable =
         cvd_source_watch_stream(take_fd, CVD_STREAM_INTERVAL_MS, read_vm, console);
     console->n_to_vm = 0;
     listen_to_ports(console);
+}
+
+gboolean cvd_console_has_printed(const CvdConsole *console)
+{
+    return console->has_printed;
 }
 
 void cvd_console_read_rest(CvdConsole *console)

@@ -34,6 +34,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdConsole, cvd_console_free)
  */
 void cvd_console_take_vm(CvdConsole *console, int take_fd);
 
+/** cvd_console_has_printed: Returns: whether this VM's guest has printed anything */
+gboolean cvd_console_has_printed(const CvdConsole *console);
+
 /** cvd_console_read_rest: reads what a VM that is gone has left in its socket; a bounded amount */
 void cvd_console_read_rest(CvdConsole *console);
 

@@ -49,6 +49,8 @@ static void look_later(CvdLaunch *launch)
 
 static void look(CvdLaunch *launch)
 {
+    if (launch->lifecycle.ladder.state != CVD_LADDER_LOADING)
+        return;
     if (cvd_server_vm_has_read_all(launch->host.server))
         cvd_qmp_execute(cvd_vm_get_qmp(launch->vm), "query-status", NULL, on_settled, launch);
     else
@@ -57,8 +59,7 @@ static void look(CvdLaunch *launch)
 
 void cvd_launch_hand_over(CvdLaunch *launch)
 {
-    if (!launch->is_all_sent || !launch->lifecycle.has_answered ||
-        launch->lifecycle.ladder.state != CVD_LADDER_LOADING)
+    if (!launch->is_all_sent || !launch->lifecycle.has_answered)
         return;
     launch->look_ms = FIRST_LOOK_MS;
     look(launch);
@@ -149,6 +150,15 @@ static void on_ready(gpointer data)
     cvd_launch_handle(data, CVD_EVENT_QMP_READY);
 }
 
+/* A `stop` or `cont` through us is a wish like that of `pause` or `resume`: it outlives a reset. */
+static void on_passed_on(const char *name, gpointer data)
+{
+    if (strcmp(name, "\"stop\"") == 0)
+        cvd_launch_handle(data, CVD_EVENT_PAUSE_REQUESTED);
+    else if (strcmp(name, "\"cont\"") == 0)
+        cvd_launch_handle(data, CVD_EVENT_RESUME_REQUESTED);
+}
+
 static void on_closed(const GError *error, gpointer data)
 {
     if (error != NULL)
@@ -170,7 +180,7 @@ static void on_exited(CvdExit how, gpointer data)
 }
 
 const CvdVmHandlers cvd_launch_vm_handlers = {
-    .qmp = {.ready = on_ready, .event = on_event, .closed = on_closed},
+    .qmp = {.ready = on_ready, .event = on_event, .passed_on = on_passed_on, .closed = on_closed},
     .unresponsive = on_unresponsive,
     .exited = on_exited,
 };

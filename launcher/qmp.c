@@ -41,7 +41,7 @@ typedef struct {
     CvdQmpAnswer answer; /* of callers' commands; NULL if nobody waits for it */
     gpointer user_data;
     gboolean is_callers;
-    gboolean only_reads;
+    char *name; /* of a caller's: in quotes, as it was written */
     gint64 sent_us;
     char *text;      /* of callers' commands, until it is sent */
     char *caller_id; /* as the caller wrote it; NULL without */
@@ -102,6 +102,7 @@ static void command_free(Command *command)
 {
     g_free(command->text);
     g_free(command->caller_id);
+    g_free(command->name);
     g_free(command);
 }
 
@@ -523,7 +524,7 @@ static gboolean compose(Command *command, const char *given, GError **error)
                                           command->id, id.text + id.size)
                         : g_strdup_printf("{\"id\":%" G_GINT64_FORMAT ",%s", command->id, text + 1);
     command->caller_id = span_dup(id);
-    command->only_reads = g_str_has_prefix(name, "\"query-") || strcmp(name, "\"qom-get\"") == 0;
+    command->name = g_steal_pointer(&name);
     return TRUE;
 }
 
@@ -554,6 +555,8 @@ void cvd_qmp_pass_on(CvdQmp *qmp, const char *command, CvdQmpAnswer answer_func,
         answer(callers, (CvdJsonSpan){0}, error);
         return;
     }
+    if (qmp->handlers.passed_on != NULL)
+        qmp->handlers.passed_on(callers->name, qmp->user_data);
     qmp->n_waiting_bytes += strlen(callers->text);
     g_queue_push_tail(&qmp->waiting, callers);
     send_next_of_callers(qmp);
@@ -574,6 +577,11 @@ void cvd_qmp_forget(CvdQmp *qmp, gpointer user_data)
     }
 }
 
+static gboolean only_reads(const Command *command)
+{
+    return g_str_has_prefix(command->name, "\"query-") || strcmp(command->name, "\"qom-get\"") == 0;
+}
+
 gboolean cvd_qmp_is_overdue(const CvdQmp *qmp, guint limit_ms)
 {
     const Command *oldest = g_queue_peek_head((GQueue *)&qmp->sent);
@@ -581,7 +589,7 @@ gboolean cvd_qmp_is_overdue(const CvdQmp *qmp, guint limit_ms)
 
     if (oldest == NULL)
         return FALSE;
-    if (oldest->is_callers && !oldest->only_reads) {
+    if (oldest->is_callers && !only_reads(oldest)) {
         if (oldest->answer != NULL)
             return FALSE;
         limit_us *= CVD_QMP_FORGOTTEN_LIMITS;

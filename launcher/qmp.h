@@ -39,6 +39,7 @@ typedef struct CvdQmp CvdQmp;
  * @event: an event came, perhaps before @ready. @members is its data as cvd_json_parse_leniently()
  *   has it, %NULL when it has none; @text the same as QEMU sent it, as valid UTF-8, %NULL also when
  *   it is longer than %CVD_JSON_MAX_SIZE; both borrowed
+ * @passed_on: (nullable): a caller's command was taken; @name is in quotes, as it was written
  * @closed: the connection has ended. @error is %NULL when QEMU closed it; otherwise the launcher
  *   gave up on it, and this is why. Called once, after every pending command was answered with an
  *   error, and never again anything.
@@ -48,6 +49,7 @@ typedef struct CvdQmp CvdQmp;
 typedef struct {
     void (*ready)(gpointer user_data);
     void (*event)(const char *name, JsonObject *members, const char *text, gpointer user_data);
+    void (*passed_on)(const char *name, gpointer user_data);
     void (*closed)(const GError *error, gpointer user_data);
 } CvdQmpHandlers;
 

@@ -409,32 +409,53 @@ static void test_notify_socket(gconstpointer data)
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 
-/* A boot sector that writes to the serial port for ever, on a disk that SeaBIOS boots from. */
-static char *write_flooding_disk(const TestSandbox *sandbox)
-{
-    static const guchar sector[512] = {
-        0xba,         0xf8, 0x03, /* mov dx, 0x3f8 */
-        0xb0,         'x',  0xee, /* mov al, 'x'; out dx, al */
-        0xb0,         '\n', 0xee, /* mov al, 10; out dx, al */
-        0xeb,         0xf8,       /* from the second line again */
-        [510] = 0x55, 0xaa,       /* bootable */
-    };
-    char *path = test_sandbox_path(sandbox, "disk");
+/* Writes to the serial port for ever. */
+static const guchar flooding_sector[512] = {
+    0xba,         0xf8, 0x03, /* mov dx, 0x3f8 */
+    0xb0,         'x',  0xee, /* mov al, 'x'; out dx, al */
+    0xb0,         '\n', 0xee, /* mov al, 10; out dx, al */
+    0xeb,         0xf8,       /* from the second line again */
+    [510] = 0x55, 0xaa,       /* bootable */
+};
 
-    g_assert_true(g_file_set_contents(path, (const char *)sector, sizeof sector, NULL));
+/* Resets the machine through the keyboard controller, as does a kernel that cannot go on. */
+static const guchar resetting_sector[512] = {
+    0xb0,         0xfe, /* mov al, 0xfe */
+    0xe6,         0x64, /* out 0x64, al */
+    0xf4,               /* hlt */
+    [510] = 0x55, 0xaa, /* bootable */
+};
+
+/* Returns: (transfer full): value for --set: a VM that SeaBIOS boots from that sector */
+static char *write_disk(const TestSandbox *sandbox, const guchar *sector)
+{
+    g_autofree char *path = test_sandbox_path(sandbox, "disk");
+
+    g_assert_true(g_file_set_contents(path, (const char *)sector, 512, NULL));
     g_assert_no_errno(truncate(path, 1440 * 1024));
-    return path;
+    return g_strdup_printf(
+        "qemu={\"machine\":\"q35\",\"accel\":\"tcg\",\"memory\":\"64M\",\"extra_args\":"
+        "[\"-drive\",\"file=%s,format=raw,if=ide\"]}",
+        path);
+}
+
+static void test_resets_without_a_word(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *qemu = write_disk(sandbox, resetting_sector);
+    g_autoptr(TestProcess) launcher =
+        test_launch(sandbox, "again", "--set", qemu, "--set", "lifecycle.stop=quit", NULL);
+
+    test_process_wait_err(launcher, "the guest was reset 10 times and has printed nothing", 1);
+    test_process_signal(launcher, SIGINT);
+    test_launcher_assert_exit(launcher, 0);
 }
 
 /* QEMU hands the bytes on one by one; the launcher must not be woken for each of them. */
 static void test_console_flood(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
-    g_autofree char *disk = write_flooding_disk(sandbox);
-    g_autofree char *qemu = g_strdup_printf(
-        "qemu={\"machine\":\"q35\",\"accel\":\"tcg\",\"memory\":\"64M\",\"extra_args\":"
-        "[\"-drive\",\"file=%s,format=raw,if=ide\"]}",
-        disk);
+    g_autofree char *qemu = write_disk(sandbox, flooding_sector);
     g_autofree char *console = test_sandbox_instance_path(sandbox, "flood", "console.log");
     g_autofree char *client_socket = test_sandbox_instance_path(sandbox, "flood", "client.sock");
     g_autoptr(TestProcess) launcher =
@@ -451,6 +472,7 @@ static void test_console_flood(gconstpointer data)
     g_autoptr(TestRegion) region = test_region_attach(client_socket, "misc");
     test_process_signal(launcher, SIGINT);
     test_launcher_assert_exit(launcher, 0);
+    g_autofree char *disk = test_sandbox_path(sandbox, "disk");
     unlink(disk);
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
@@ -482,6 +504,7 @@ int main(int argc, char **argv)
     test_add("/boot/posix-shm-replaces-a-leftover", NULL, test_posix_shm);
     test_add("/boot/qemu-of-another-user", NULL, test_run_as);
     test_add("/boot/console-flood", NULL, test_console_flood);
+    test_add("/boot/resets-without-a-word", NULL, test_resets_without_a_word);
     test_add("/boot/notify-socket", NULL, test_notify_socket);
     test_add("/boot/512-regions", GUINT_TO_POINTER(512), test_many_regions);
     test_add("/boot/2048-regions", GUINT_TO_POINTER(2048), test_many_regions);

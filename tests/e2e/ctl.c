@@ -187,6 +187,79 @@ static void test_steer(gconstpointer data)
     test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
 }
 
+/* SeaBIOS resets a second time; who comes when the verb has returned must not be thrown out. */
+static void test_reset_and_ping(gconstpointer data)
+{
+    g_autoptr(Fixture) f = boot();
+    g_autofree char *socket = test_sandbox_instance_path(f->sandbox, NAME, "client.sock");
+
+    for (guint i = 0; i < 10; i++) {
+        done(CTL(f, "reset"));
+        g_autoptr(TestRegion) region = test_region_attach(socket, "sensors");
+        test_launcher_wait_guest(f->sandbox, NAME, 2 + i);
+        test_region_ping(region, region->data_offset, 3);
+        done(CTL(f, "pause"));
+        done(CTL(f, "resume"));
+        g_assert_false(test_region_is_closed(region));
+    }
+    stop(f);
+}
+
+static void test_pause_during_a_reset(gconstpointer data)
+{
+    g_autoptr(Fixture) f = boot();
+
+    for (guint i = 0; i < 20; i++) {
+        g_autoptr(TestProcess) reset = CTL(f, "reset");
+        done(CTL(f, "pause"));
+        prints(CTL(f, "status"), "state     paused (a pause was asked for)");
+        done(CTL(f, "resume"));
+        g_assert_cmpint(test_process_wait_exit(reset), ==, 0);
+    }
+    stop(f);
+}
+
+/* Whoever says `stop` over QMP through the launcher has paused it as well. */
+static void test_stop_over_qmp(gconstpointer data)
+{
+    g_autoptr(Fixture) f = boot();
+
+    done(CTL(f, "qmp", "stop"));
+    done(CTL(f, "wait", "paused"));
+    prints(CTL(f, "status"), "a pause was asked for");
+    done(CTL(f, "qmp", "cont"));
+    done(CTL(f, "wait", "running"));
+    stop(f);
+}
+
+/* Until somebody sends a VM, there is none that could run. */
+static void test_incoming(gconstpointer data)
+{
+    g_autoptr(Fixture) f = without_instance();
+
+    f->launcher =
+        test_launch(f->sandbox, NAME, "--set", "qemu.extra_args=[\"-incoming\",\"defer\"]", NULL);
+    test_process_wait_err(f->launcher, ": paused after ", 1);
+    prints(CTL(f, "status"), "state     paused (it waits for an incoming migration)");
+    g_assert_false(test_process_has_err(f->launcher, ": running"));
+    stop(f);
+}
+
+/* Either it restarts, or who asks is told that it does not. */
+static void test_restart_on_the_way_down(gconstpointer data)
+{
+    g_autoptr(Fixture) f = without_instance();
+
+    f->launcher = test_launch(f->sandbox, NAME, "--set", "qemu={\"accel\":\"tcg\"}", "--set",
+                              "lifecycle.stop_timeout_s=1000", NULL);
+    test_launcher_wait_running(f->launcher);
+    test_process_signal(f->launcher, SIGINT);
+    test_process_wait_err(f->launcher, "asked the guest to power off", 1);
+    fails(CTL(f, "restart"), 1, "the instance is stopping");
+    done(CTL(f, "stop", "--now"));
+    assert_stopped(f);
+}
+
 static void test_stop_now(gconstpointer data)
 {
     g_autoptr(Fixture) f = without_instance();
@@ -862,6 +935,11 @@ int main(int argc, char **argv)
     test_add("/ctl/no-instance", NULL, test_no_instance);
     test_add("/ctl/look", NULL, test_look);
     test_add("/ctl/steer", NULL, test_steer);
+    test_add("/ctl/reset-and-ping", NULL, test_reset_and_ping);
+    test_add("/ctl/pause-during-a-reset", NULL, test_pause_during_a_reset);
+    test_add("/ctl/stop-over-qmp", NULL, test_stop_over_qmp);
+    test_add("/ctl/incoming", NULL, test_incoming);
+    test_add("/ctl/restart-on-the-way-down", NULL, test_restart_on_the_way_down);
     test_add("/ctl/stop-now", NULL, test_stop_now);
     test_add("/ctl/qmp", NULL, test_qmp);
     test_add("/ctl/qmp-oddities", NULL, test_qmp_oddities);

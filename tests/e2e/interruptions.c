@@ -89,6 +89,38 @@ static void test_launcher_is_stopped(gconstpointer data)
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 
+/* Time in which the launcher did not run is not QEMU's. */
+static void test_launcher_is_stopped_during_the_start(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autoptr(TestProcess) launcher =
+        test_launch(sandbox, NAME, "--verbose", "--set", "lifecycle.start_timeout_s=2", NULL);
+
+    test_process_wait_err(launcher, "QMP state 0 -> 1", 1);
+    test_process_signal(launcher, SIGSTOP);
+    /* Longer than the start's limit: the passing of time is what is wanted. */
+    g_usleep(3000000);
+    test_process_signal(launcher, SIGCONT);
+    test_launcher_wait_running(launcher);
+    test_process_signal(launcher, SIGINT);
+    test_launcher_assert_exit(launcher, 0);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
+/* It answers QMP, but has no devices yet that could read the hand-over. */
+static void test_preconfig(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autoptr(TestProcess) launcher =
+        test_launch(sandbox, NAME, "--verbose", "--set", "lifecycle.start_timeout_s=2", "--set",
+                    "qemu.extra_args=[\"-preconfig\"]", NULL);
+
+    test_launcher_assert_exit(launcher, 1);
+    test_launcher_assert_err(launcher,
+                             "answers QMP but did not take the window: perhaps -preconfig");
+    test_sandbox_assert_clean(sandbox, TEST_LOGS_LEFT);
+}
+
 static void test_qemu_is_stopped_for_a_while(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
@@ -205,6 +237,9 @@ int main(int argc, char **argv)
     test_add("/interruptions/qemu-is-killed-at-each-step", NULL, test_qemu_is_killed);
     test_add("/interruptions/qemu-stops-at-each-step", NULL, test_qemu_stops);
     test_add("/interruptions/launcher-is-stopped", NULL, test_launcher_is_stopped);
+    test_add("/interruptions/launcher-is-stopped-during-the-start", NULL,
+             test_launcher_is_stopped_during_the_start);
+    test_add("/interruptions/preconfig", NULL, test_preconfig);
     test_add("/interruptions/qemu-is-stopped-for-a-while", NULL, test_qemu_is_stopped_for_a_while);
     test_add("/interruptions/full-disk", NULL, test_full_disk);
     test_add("/interruptions/clock-jumps", NULL, test_clock_jumps);

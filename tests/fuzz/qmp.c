@@ -62,7 +62,8 @@ static void settle(void)
 
 int LLVMFuzzerTestOneInput(const guint8 *data, gsize size)
 {
-    static const CvdQmpHandlers handlers = {on_ready, on_event, on_closed};
+    static const CvdQmpHandlers handlers = {
+        .ready = on_ready, .event = on_event, .closed = on_closed};
     guint8 seed = size > 0 ? *data++ : 0;
     int qemu;
     int fd = fuzz_connect(&qemu);

@@ -215,6 +215,13 @@ void test_region_wait_closed(TestRegion *region)
     wait_end(region->socket);
 }
 
+gboolean test_region_is_closed(const TestRegion *region)
+{
+    struct pollfd poll_fd = {.fd = region->socket, .events = POLLIN};
+
+    return poll(&poll_fd, 1, 0) > 0;
+}
+
 void test_region_free(TestRegion *region)
 {
     munmap(region->map, region->window_size);

@@ -53,6 +53,8 @@ void test_visit_again(int socket, const char *name);
 TestRegion *test_region_attach(const char *socket_path, const char *name);
 /** test_region_wait_closed: waits until the server closes the connection */
 void test_region_wait_closed(TestRegion *region);
+/** test_region_is_closed: Returns: whether the server has closed the connection by now */
+gboolean test_region_is_closed(const TestRegion *region);
 void test_region_free(TestRegion *region);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TestRegion, test_region_free)
 

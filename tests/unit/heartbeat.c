@@ -67,7 +67,8 @@ static void answer(Fixture *f, const char *line, const char *what)
 
 static void set_up(Fixture *f, gconstpointer data)
 {
-    static const CvdQmpHandlers handlers = {on_ready, on_event, on_closed};
+    static const CvdQmpHandlers handlers = {
+        .ready = on_ready, .event = on_event, .closed = on_closed};
     int pair[2];
 
     g_assert_no_errno(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
