@@ -6,13 +6,13 @@
 #include "launcher/doctor-run.h"
 
 #include "base/fd.h"
+#include "base/process.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -45,34 +45,23 @@ static gboolean read_some(int fd, GString *output)
     return n > 0;
 }
 
-/* Not a pidfd, which old seccomp profiles refuse. Returns: the descriptor for has_ended() */
-static int watch_children(void)
+static gboolean has_ended(int children_fd, pid_t pid)
 {
-    sigset_t signals;
-
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGCHLD);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    return signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
-}
-
-static gboolean has_ended(int signal_fd, pid_t pid)
-{
-    struct signalfd_siginfo signal;
     siginfo_t info = {0};
 
-    return read(signal_fd, &signal, sizeof signal) == sizeof signal &&
-           waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
+    cvd_children_forget(children_fd);
+    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
 }
 
 /* Returns: whether it has ended in time */
-static gboolean wait_end(int signal_fd, pid_t pid, int *output_fd, GString *output, guint limit_ms)
+static gboolean wait_end(int children_fd, pid_t pid, int *output_fd, GString *output,
+                         guint limit_ms)
 {
     gint64 end_us = g_get_monotonic_time() + limit_ms * G_TIME_SPAN_MILLISECOND;
 
     for (;;) {
         gint64 left_us = end_us - g_get_monotonic_time();
-        struct pollfd fds[] = {{.fd = signal_fd, .events = POLLIN},
+        struct pollfd fds[] = {{.fd = children_fd, .events = POLLIN},
                                {.fd = *output_fd, .events = POLLIN}};
         if (left_us <= 0)
             return FALSE;
@@ -81,7 +70,7 @@ static gboolean wait_end(int signal_fd, pid_t pid, int *output_fd, GString *outp
             return FALSE;
         if (n <= 0)
             continue;
-        if (fds[0].revents != 0 && has_ended(signal_fd, pid))
+        if (fds[0].revents != 0 && has_ended(children_fd, pid))
             return TRUE;
         if (fds[1].revents != 0 && !read_some(*output_fd, output))
             cvd_close_fd(output_fd);
@@ -101,7 +90,7 @@ static void read_rest(int fd, GString *output)
 char *cvd_doctor_run(const char *const *argv, const char *input, guint limit_ms, CvdDoctorEnd *end)
 {
     g_autoptr(GString) output = g_string_new(NULL);
-    cvd_autofd input_fd = -1, output_fd = -1, signal_fd = watch_children();
+    cvd_autofd input_fd = -1, output_fd = -1, children_fd = cvd_children_watch();
     GPid pid;
     int status = -1;
 
@@ -113,7 +102,7 @@ char *cvd_doctor_run(const char *const *argv, const char *input, guint limit_ms,
     if (input != NULL && write(input_fd, input, strlen(input)) < 0)
         g_debug("%s: its input: %s", argv[0], g_strerror(errno));
     cvd_close_fd(&input_fd);
-    gboolean is_in_time = wait_end(signal_fd, pid, &output_fd, output, limit_ms);
+    gboolean is_in_time = wait_end(children_fd, pid, &output_fd, output, limit_ms);
     kill(-pid, SIGKILL);
     read_rest(output_fd, output);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)

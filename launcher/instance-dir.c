@@ -19,7 +19,7 @@
 #include "base/fd.h"
 #include "base/instance.h"
 #include "base/lock-file.h"
-#include "base/process-id.h"
+#include "base/process.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -15,18 +15,17 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "base/process-id.h"
+#include "base/process.h"
 #include "base/source.h"
 #include "launcher/run-as.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -45,7 +44,7 @@ struct CvdQemuProcess {
     gboolean is_killed; /* by us */
     CvdExit how;
     int terminal_fd; /* the master; −1 where there are no pseudo-terminals */
-    int signal_fd;
+    int children_fd;
     GSource *source;
     CvdQemuExited exited;
     gpointer user_data;
@@ -153,40 +152,14 @@ static void reap_children(CvdQemuProcess *process)
 static gboolean on_children_ended(int fd, GIOCondition condition, gpointer data)
 {
     CvdQemuProcess *process = data;
-    struct signalfd_siginfo signal;
 
-    if (read(fd, &signal, sizeof signal) < 0 && errno != EAGAIN)
-        g_warning("SIGCHLD: %s", g_strerror(errno));
+    cvd_children_forget(fd);
     reap_children(process);
     if (process->pid != 0 || kill_left_behind(process))
         return G_SOURCE_CONTINUE;
     cvd_source_clear(&process->source);
     process->exited(process->how, process->user_data);
     return G_SOURCE_REMOVE;
-}
-
-static sigset_t child_signal(void)
-{
-    sigset_t signals;
-
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGCHLD);
-    return signals;
-}
-
-static gboolean watch_children(CvdQemuProcess *process, GError **error)
-{
-    sigset_t signals = child_signal();
-
-    prctl(PR_SET_CHILD_SUBREAPER, 1);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    process->signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
-    if (process->signal_fd < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot watch QEMU (signalfd)");
-        return FALSE;
-    }
-    process->source = cvd_source_watch_fd(process->signal_fd, G_IO_IN, on_children_ended, process);
-    return TRUE;
 }
 
 /* Returns: the slave; −1 where there are no pseudo-terminals: the other nets have to do */
@@ -251,11 +224,18 @@ CvdQemuProcess *cvd_qemu_process_spawn(char **argv, const CvdQemuFds *fds, const
     g_autoptr(CvdQemuProcess) process = g_new0(CvdQemuProcess, 1);
 
     process->terminal_fd = -1;
-    process->signal_fd = -1;
     process->is_known = TRUE;
     process->exited = exited;
     process->user_data = user_data;
-    if (!watch_children(process, error) || !spawn(process, argv, fds, run_as, error))
+    process->children_fd = cvd_children_watch();
+    if (process->children_fd < 0) {
+        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot watch QEMU (signalfd)");
+        return NULL;
+    }
+    process->source =
+        cvd_source_watch_fd(process->children_fd, G_IO_IN, on_children_ended, process);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    if (!spawn(process, argv, fds, run_as, error))
         return NULL;
     process->is_known = FALSE;
     process->group = process->pid;
@@ -265,16 +245,14 @@ CvdQemuProcess *cvd_qemu_process_spawn(char **argv, const CvdQemuFds *fds, const
 /* So that nothing of it is left when we end. */
 static void wait_end(CvdQemuProcess *process)
 {
-    const struct timespec limit = {.tv_nsec = REAP_LIMIT_MS * 1000000L - 1};
-    sigset_t signals = child_signal();
+    struct pollfd children = {.fd = process->children_fd, .events = POLLIN};
 
-    for (;;) {
+    do {
+        cvd_children_forget(children.fd);
         reap_children(process);
         if (process->pid == 0 && !kill_left_behind(process))
             return;
-        if (sigtimedwait(&signals, NULL, &limit) < 0 && errno == EAGAIN)
-            return;
-    }
+    } while (poll(&children, 1, REAP_LIMIT_MS) != 0);
 }
 
 void cvd_qemu_process_free(CvdQemuProcess *process)
@@ -285,7 +263,7 @@ void cvd_qemu_process_free(CvdQemuProcess *process)
     }
     cvd_source_clear(&process->source);
     cvd_close_fd(&process->terminal_fd);
-    cvd_close_fd(&process->signal_fd);
+    cvd_close_fd(&process->children_fd);
     g_free(process);
 }
 

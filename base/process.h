@@ -39,4 +39,17 @@ gboolean cvd_process_id_parse(const char **text, CvdProcessId *id);
  */
 int cvd_process_id_end(CvdProcessId id);
 
+/**
+ * cvd_children_watch:
+ *
+ * Blocks SIGCHLD, for all threads that are made from now on and for good; a child has to unblock
+ * it. A pidfd would tell the same of one child, but old seccomp profiles refuse it.
+ *
+ * Returns: (transfer full): a descriptor that is readable when a child has ended, of which
+ *   cvd_children_forget() is to be called before they are looked at; −1 with `errno` set
+ */
+int cvd_children_watch(void);
+/** cvd_children_forget: what has ended by now makes the descriptor readable no more */
+void cvd_children_forget(int fd);
+
 G_END_DECLS

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/process-id.h"
+#include "base/process.h"
 
 #include "base/fd.h"
 
@@ -73,8 +73,8 @@ static void test_sender(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/process-id/text", test_text);
-    g_test_add_func("/process-id/is-alive", test_is_alive);
-    g_test_add_func("/process-id/sender-of-a-message", test_sender);
+    g_test_add_func("/process/text", test_text);
+    g_test_add_func("/process/is-alive", test_is_alive);
+    g_test_add_func("/process/sender-of-a-message", test_sender);
     return g_test_run();
 }

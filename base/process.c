@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/process-id.h"
+#include "base/process.h"
 
 #include "base/fd.h"
 
@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
 #define SIGNAL_LIMIT_MS 2000
 
@@ -70,4 +72,22 @@ int cvd_process_id_end(CvdProcessId id)
     }
     errno = ETIMEDOUT;
     return cvd_process_id_is_alive(id) ? -1 : 0;
+}
+
+int cvd_children_watch(void)
+{
+    sigset_t signals;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGCHLD);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    return signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+void cvd_children_forget(int fd)
+{
+    struct signalfd_siginfo signal;
+
+    while (read(fd, &signal, sizeof signal) == sizeof signal)
+        ;
 }
