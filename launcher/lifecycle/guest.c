@@ -85,7 +85,8 @@ static void vm_resumed(CvdGuest *guest)
 
 /*
  * A guest that does not run is in state `prelaunch` after a reset, and what was wrong with the old
- * one is over. SeaBIOS makes two resets of each on q35, 10 to 60 ms apart.
+ * one is over. SeaBIOS makes two resets of each on q35, 10 to 60 ms apart on an idle host, more on
+ * a busy one.
  */
 static void vm_reset(CvdGuest *guest)
 {

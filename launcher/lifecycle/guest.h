@@ -6,7 +6,7 @@
 G_BEGIN_DECLS
 
 /** CVD_GUEST_SETTLE_US: how long a guest that was reset must run before clients are let in */
-#define CVD_GUEST_SETTLE_US (100 * G_TIME_SPAN_MILLISECOND)
+#define CVD_GUEST_SETTLE_US (500 * G_TIME_SPAN_MILLISECOND)
 
 /**
  * CvdRunState:

@@ -303,8 +303,21 @@ static void test_posix_shm(gconstpointer data)
     g_autofree char *argument = g_strdup_printf("window.path=%s", path);
     struct stat st;
 
-    /* A leftover of ours: an ordinary file that nobody holds. */
+    /* A file of the user's is none of ours. */
     g_assert_true(g_file_set_contents(path, "old", 3, NULL));
+    g_autoptr(TestProcess) refused =
+        test_launch(sandbox, "shm", "--set", "window.backing=posix-shm", "--set", argument, NULL);
+    test_launcher_assert_exit(refused, 1);
+    test_launcher_assert_err(refused, "no window that a launcher left behind");
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    g_assert_cmpint(st.st_size, ==, 3);
+    g_assert_no_errno(unlink(path));
+
+    g_autoptr(TestProcess) crashed =
+        test_launch(sandbox, "shm", "--set", "window.backing=posix-shm", "--set", argument, NULL);
+    test_launcher_wait_running(crashed);
+    test_process_signal(crashed, SIGKILL);
+    test_process_wait_end(crashed);
     g_autoptr(TestProcess) launcher =
         test_launch(sandbox, "shm", "--set", "window.backing=posix-shm", "--set", argument, NULL);
     g_autofree char *client_socket = test_sandbox_instance_path(sandbox, "shm", "client.sock");

@@ -174,7 +174,7 @@ static const Story stories[] = {
         "done running query-status; status:paused running clear,cont;"
         "RESUME running -;"
         "done running -;"
-        "due:100 running admit;"
+        "due:500 running admit;"
         "RESET running stop;"
         "done running query-status; status:paused running clear,hold,cont;",
      {0}},
@@ -188,7 +188,7 @@ static const Story stories[] = {
         "done running query-status; status:paused running clear,cont;"
         "RESUME running -;"
         "done running -;"
-        "due:100 running admit;",
+        "due:500 running admit;",
      {0}},
     {"reset-of-a-paused-vm-leaves-it-paused",
      UP "pause running stop;"
@@ -198,7 +198,7 @@ static const Story stories[] = {
         "resume running cont;"
         "RESUME running -;"
         "done running -;"
-        "due:100 running admit;",
+        "due:500 running admit;",
      {0}},
     {"pause-during-a-reset",
      UP "RESET running stop;"
@@ -302,8 +302,8 @@ static const Story stories[] = {
         "done stopping query-status; status:paused stopping clear,hold,cont;"
         "RESUME stopping press;"
         "done stopping -;"
-        "due:100 stopping admit;"
-        "due:900 stopping press;",
+        "due:500 stopping admit;"
+        "due:500 stopping press;",
      {0}},
     {"reset-once-it-quits-is-nobodys-business",
      UP "stop stopping quit; RESET stopping -;",
@@ -558,7 +558,7 @@ static const struct {
     {"reset", CVD_CONTROL_RESET,
      UP "RESET running stop; STOP running -; done running query-status; status:paused running "
         "clear,hold,cont; RESUME running -; "
-        "done running -; due:100 running admit;",
+        "done running -; due:500 running admit;",
      DONE},
     {"reset-of-a-paused-one", CVD_CONTROL_RESET,
      UP "pause running stop; STOP paused -; done paused query-status; status:paused paused -; "
