@@ -320,14 +320,43 @@ static void say_to_stopped_journal(void)
     dprintf(outer, "%u", count_entries(journal));
 }
 
-static void test_stopped_journal(void)
+/* Lines reach a journal that takes the place of the one before. */
+static void say_to_another_journal(void)
+{
+    int outer = dup(STDERR_FILENO);
+    int journal = become_journal();
+    char bytes[4096];
+
+    cvd_log_init("p", FALSE);
+    cvd_log_never_block();
+    g_message("one");
+    close(journal);
+    unlink("/run/systemd/journal/socket");
+    journal = bind_unix("/run/systemd/journal/socket", SOCK_DGRAM);
+    g_message("two");
+    gssize size = recv(journal, bytes, sizeof bytes, MSG_DONTWAIT);
+    if (size > 0 && memmem(bytes, (gsize)size, "MESSAGE\n\3\0\0\0\0\0\0\0two\n", 20) != NULL)
+        dprintf(outer, "2");
+}
+
+static void hear_journal(Talk talk, guint expected)
 {
     if (!test_may_mount()) {
         g_test_skip("no mount namespace to be had here");
         return;
     }
-    g_autofree char *text = hear(say_to_stopped_journal);
-    g_assert_cmpuint(g_ascii_strtoull(text, NULL, 10), ==, 2 * N_LINES);
+    g_autofree char *text = hear(talk);
+    g_assert_cmpuint(g_ascii_strtoull(text, NULL, 10), ==, expected);
+}
+
+static void test_stopped_journal(void)
+{
+    hear_journal(say_to_stopped_journal, 2 * N_LINES);
+}
+
+static void test_another_journal(void)
+{
+    hear_journal(say_to_another_journal, 2);
 }
 
 static void test_escape_bytes(void)
@@ -364,6 +393,7 @@ int main(int argc, char **argv)
     g_test_add_func("/log/long-line", test_long_line);
     g_test_add_func("/log/library-is-limited", test_library);
     g_test_add_func("/log/stopped-journal", test_stopped_journal);
+    g_test_add_func("/log/another-journal", test_another_journal);
     g_test_add_func("/log/peer-bytes-escaped", test_escape_bytes);
     return g_test_run();
 }
