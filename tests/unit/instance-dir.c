@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "tests/unit/talk.h"
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -295,11 +296,10 @@ static void test_runtime_dir_of_another_user(void)
     g_assert_no_errno(mkdir(theirs, 0700));
     g_assert_no_errno(chown(theirs, 65534, 65534));
     g_setenv("XDG_RUNTIME_DIR", theirs, TRUE);
-    g_test_expect_message(G_LOG_DOMAIN, G_LOG_LEVEL_MESSAGE,
-                          "*belongs to * (uid 65534)*/run/cvd/*");
     CvdInstanceDir *dir = cvd_instance_dir_acquire(name, NULL);
     g_assert_nonnull(dir);
     g_assert_true(g_str_has_prefix(cvd_instance_dir_get_path(dir), "/run/cvd/"));
+    g_assert_cmpuint(test_log_count("(uid 65534); the runtime directory is /run/cvd/"), ==, 1);
     cvd_instance_dir_release(dir, FALSE);
     g_setenv("XDG_RUNTIME_DIR", root, TRUE);
     g_assert_no_errno(rmdir(theirs)); /* it is still empty */
@@ -458,6 +458,7 @@ static void test_race(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    test_log_capture();
     root = g_dir_make_tmp("cvd-dir-XXXXXX", NULL);
     g_setenv("XDG_RUNTIME_DIR", root, TRUE);
 
