@@ -327,9 +327,8 @@ static void test_locked_by_a_stranger(void)
 static void test_running_in_another_place(void)
 {
     g_autoptr(GError) error = NULL;
-    g_autofree char *place = g_strdup_printf("/tmp/cvd-%u", geteuid());
-    g_autofree char *name = g_path_get_basename(root);
-    g_autofree char *other = g_build_filename(place, name, NULL);
+    g_autofree char *place = g_strdup_printf("%s/cvd-%u", g_get_tmp_dir(), geteuid());
+    g_autofree char *other = g_build_filename(place, "t", NULL);
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     cvd_autofd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -337,7 +336,7 @@ static void test_running_in_another_place(void)
     g_snprintf(address.sun_path, sizeof address.sun_path, "%s/control.sock", other);
     g_assert_no_errno(bind(fd, (struct sockaddr *)&address, sizeof address));
     g_assert_no_errno(listen(fd, 1));
-    g_assert_null(cvd_instance_dir_acquire(name, &error));
+    g_assert_null(cvd_instance_dir_acquire("t", &error));
     g_assert_error(error, CVD_ERROR, CVD_ERROR_BUSY);
     g_assert_nonnull(strstr(error->message, other));
     g_unlink(address.sun_path);
@@ -459,8 +458,10 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     test_log_capture();
-    root = g_dir_make_tmp("cvd-dir-XXXXXX", NULL);
+    /* The places that all look in are this test's own, too; GLib looks at the variable once. */
+    root = g_mkdtemp(g_strdup("/tmp/cvd-dir-XXXXXX"));
     g_setenv("XDG_RUNTIME_DIR", root, TRUE);
+    g_setenv("TMPDIR", root, TRUE);
 
     g_test_add_func("/instance-dir/path", test_path);
     g_test_add_func("/instance-dir/acquire-and-release", test_acquire_and_release);

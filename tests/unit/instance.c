@@ -278,7 +278,7 @@ static void test_list(void)
 /* Root finds those of users, where it has none itself. */
 static void test_of_users(void)
 {
-    const uid_t uid = 65432;
+    const uid_t uid = 1000000 + (uid_t)getpid(); /* no other test's */
     g_autoptr(Runtime) runtime = runtime_new();
     g_autofree char *place = g_strdup_printf("/tmp/cvd-%u", uid);
     g_autofree char *dir = g_build_filename(place, "users", NULL);
