@@ -269,7 +269,7 @@ void cvd_qemu_process_free(CvdQemuProcess *process)
 
 pid_t cvd_qemu_process_get_pid(const CvdQemuProcess *process)
 {
-    return process->pid;
+    return process->pid != 0 && process->qemu.pid != 0 ? process->qemu.pid : process->pid;
 }
 
 void cvd_qemu_process_set_qemu(CvdQemuProcess *process, pid_t pid)

@@ -71,6 +71,7 @@ CvdQemuProcess *cvd_qemu_process_spawn(char **argv, const CvdQemuFds *fds, const
 void cvd_qemu_process_free(CvdQemuProcess *process);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdQemuProcess, cvd_qemu_process_free)
 
+/** cvd_qemu_process_get_pid: Returns: QEMU, as far as it is known, or a wrapper; 0: it is gone */
 pid_t cvd_qemu_process_get_pid(const CvdQemuProcess *process);
 
 /**
