@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <glib-unix.h>
+#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -439,6 +440,50 @@ static void test_tools_in_namespace(gconstpointer data)
         return;
     }
     stop(f);
+}
+
+/* ---- Users ---- */
+
+#define OTHER_UID 64321
+
+static void become_other(gconstpointer data)
+{
+    if (setgroups(0, NULL) < 0 || setresgid(OTHER_UID, OTHER_UID, OTHER_UID) < 0 ||
+        setresuid(OTHER_UID, OTHER_UID, OTHER_UID) < 0)
+        _exit(126);
+    g_unsetenv("XDG_RUNTIME_DIR"); /* as in a job of cron */
+}
+
+static gboolean can_launch_as_other(const Fixture *f)
+{
+    const char *argv[] = {g_getenv("CVD_LAUNCH"), "--version", NULL};
+
+    if (geteuid() == 0) {
+        g_autoptr(TestProcess) try = test_process_start(f->sandbox, argv, become_other, NULL);
+        test_process_wait_end(try);
+        if (WIFEXITED(try->status) && WEXITSTATUS(try->status) == 0)
+            return TRUE;
+    }
+    test_skip("needs root, and a program that others can reach");
+    return FALSE;
+}
+
+/* Root, who is let in, also finds it, and goes by the name where there is no instance of its own.
+ */
+static void test_instance_of_another_user(gconstpointer data)
+{
+    g_autoptr(Fixture) f = without_instance();
+    g_autofree char *config = test_source_path("conf/cvd.json");
+    const char *argv[] = {g_getenv("CVD_LAUNCH"), "--serve-only", "-c", config, "-n", NAME, NULL};
+
+    if (!can_launch_as_other(f))
+        return;
+    f->launcher = test_process_start(f->sandbox, argv, become_other, NULL);
+    test_process_wait_err(f->launcher, "serving without a VM", 1);
+    prints(CTL(f, "list"), NAME "                  starting");
+    prints(CTL(f, "-n", NAME, "status"), "serving without a VM");
+    done(CTL(f, "stop"));
+    test_launcher_assert_exit(f->launcher, 0);
 }
 
 /* fs.inotify.max_user_instances is used up. */
@@ -951,6 +996,7 @@ int main(int argc, char **argv)
     test_add("/ctl/launcher-in-a-user-namespace", user_namespace, test_launcher_in_namespace);
     test_add("/ctl/tools-in-a-pid-namespace", pid_namespace, test_tools_in_namespace);
     test_add("/ctl/tools-in-a-user-namespace", user_namespace, test_tools_in_namespace);
+    test_add("/ctl/instance-of-another-user", NULL, test_instance_of_another_user);
     test_add("/ctl/no-inotify", NULL, test_no_inotify);
     test_add("/ctl/clients", NULL, test_clients);
     test_add("/ctl/17-followers", NULL, test_many_followers);
