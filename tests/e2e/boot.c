@@ -452,6 +452,26 @@ static char *write_disk(const TestSandbox *sandbox, const guchar *sector)
         path);
 }
 
+/* Chosen, opened, and yet QEMU runs the guest with the next one. */
+static void test_kvm_that_is_not_used(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *script = test_sandbox_write(
+        sandbox, "qemu", "#!/bin/bash\nexec qemu-system-x86_64 \"${@/#kvm/tcg}\"\n");
+    g_autofree char *binary = g_strdup_printf("qemu.binary=%s", script);
+
+    if (access("/dev/kvm", R_OK | W_OK) < 0) {
+        test_skip("this machine has no /dev/kvm that can be opened");
+        return;
+    }
+    g_assert_no_errno(chmod(script, 0755));
+    g_autoptr(TestProcess) launcher = test_launch(sandbox, "no-kvm", "--set", binary, "--set",
+                                                  "qemu.accel=[\"kvm\",\"tcg\"]", NULL);
+    test_process_wait_err(launcher, "QEMU could not use kvm and runs the guest with the next", 1);
+    test_process_signal(launcher, SIGINT);
+    test_launcher_assert_exit(launcher, 0);
+}
+
 static void test_resets_without_a_word(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
@@ -517,6 +537,7 @@ int main(int argc, char **argv)
     test_add("/boot/posix-shm-replaces-a-leftover", NULL, test_posix_shm);
     test_add("/boot/qemu-of-another-user", NULL, test_run_as);
     test_add("/boot/console-flood", NULL, test_console_flood);
+    test_add("/boot/kvm-that-is-not-used", NULL, test_kvm_that_is_not_used);
     test_add("/boot/resets-without-a-word", NULL, test_resets_without_a_word);
     test_add("/boot/notify-socket", NULL, test_notify_socket);
     test_add("/boot/512-regions", GUINT_TO_POINTER(512), test_many_regions);
