@@ -12,21 +12,18 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "base/json-text.h"
+#include "base/json-stream.h"
 #include "base/log.h"
 #include "base/source.h"
 #include "launcher/json-scan.h"
 #include "launcher/json.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <string.h>
 
 #define READ_SIZE 16384
 /* How much of a dead QEMU's last words is read. */
 #define MAX_REST (1024 * 1024)
-/* An inbox that was larger than this is not kept. */
-#define MAX_KEPT (64 * 1024)
 
 typedef enum {
     QMP_GREETING,    /* nothing has come yet */
@@ -54,10 +51,7 @@ struct CvdQmp {
     gpointer user_data;
     GSource *readable;
     GSource *writable; /* only while `outbox` waits for room */
-    GByteArray *inbox; /* the first `n_framed` bytes have been through `framer` */
-    gsize n_framed;
-    CvdJsonFramer framer;
-    gboolean is_skipping; /* the message is too long: what comes of it is dropped */
+    CvdJsonStream inbox;
     gboolean is_handling; /* a message in `inbox` */
     GByteArray *outbox;
     GQueue sent;             /* of Command, in order: they are answered in order, too */
@@ -206,15 +200,17 @@ static void answer_sent(CvdQmp *qmp, GList *link, CvdJsonSpan result, const GErr
 
 static void violation(CvdQmp *qmp, const char *what)
 {
-    g_autofree char *seen = cvd_escape_bytes(qmp->inbox->data, qmp->inbox->len);
+    g_autofree char *seen = cvd_escape_bytes(qmp->inbox.bytes->data, qmp->inbox.bytes->len);
     g_autoptr(GError) error =
         g_error_new(CVD_ERROR, CVD_ERROR_PROTOCOL, "QMP: %s; QEMU sent \"%s\"", what, seen);
     close_connection(qmp, error);
 }
 
-static void pass_over(CvdQmp *qmp, const char *what, const char *message, gsize size)
+/* The message at hand. */
+static void pass_over(CvdQmp *qmp, const char *what)
 {
-    g_autofree char *seen = cvd_escape_bytes(message, size);
+    gsize size = MIN(qmp->inbox.framer.size, qmp->inbox.bytes->len);
+    g_autofree char *seen = cvd_escape_bytes(qmp->inbox.bytes->data, size);
 
     if (cvd_log_limit_pass(&qmp->log_limit, g_get_monotonic_time()))
         g_warning("QMP: passed over %s: \"%s\"", what, seen);
@@ -259,31 +255,31 @@ static GList *find_sent(CvdQmp *qmp, CvdJsonSpan id)
 }
 
 /* Of a command that it could not parse QEMU does not know the `id`. */
-static void handle_reply(CvdQmp *qmp, const char *message)
+static void handle_reply(CvdQmp *qmp)
 {
-    CvdJsonSpan id = cvd_json_framer_find(&qmp->framer, message, "id");
-    CvdJsonSpan result = cvd_json_framer_find(&qmp->framer, message, "return");
-    CvdJsonSpan error = cvd_json_framer_find(&qmp->framer, message, "error");
+    CvdJsonSpan id = cvd_json_stream_find(&qmp->inbox, "id");
+    CvdJsonSpan result = cvd_json_stream_find(&qmp->inbox, "return");
+    CvdJsonSpan error = cvd_json_stream_find(&qmp->inbox, "error");
     GList *link = id.text != NULL ? find_sent(qmp, id) : NULL;
 
     if (id.text == NULL && result.text == NULL)
         link = qmp->sent.head;
     if (link == NULL) {
-        pass_over(qmp, "a reply to no command", message, qmp->framer.size);
+        pass_over(qmp, "a reply to no command");
         return;
     }
     g_autoptr(GError) failure = result.text == NULL ? error_of_reply(error) : NULL;
     answer_sent(qmp, link, result, failure);
 }
 
-static void handle_event(CvdQmp *qmp, const char *message)
+static void handle_event(CvdQmp *qmp)
 {
-    CvdJsonSpan event = cvd_json_framer_find(&qmp->framer, message, "event");
-    CvdJsonSpan data = cvd_json_framer_find(&qmp->framer, message, "data");
+    CvdJsonSpan event = cvd_json_stream_find(&qmp->inbox, "event");
+    CvdJsonSpan data = cvd_json_stream_find(&qmp->inbox, "data");
     g_autoptr(JsonNode) name = cvd_json_parse_leniently(event);
 
     if (json_node_get_value_type(name) != G_TYPE_STRING) {
-        pass_over(qmp, "an event without a name", message, qmp->framer.size);
+        pass_over(qmp, "an event without a name");
         return;
     }
     g_autoptr(JsonNode) members = cvd_json_parse_leniently(data);
@@ -295,103 +291,66 @@ static void handle_event(CvdQmp *qmp, const char *message)
                         text, qmp->user_data);
 }
 
-static gboolean has_member(const CvdQmp *qmp, const char *message, const char *key)
+static gboolean has_member(const CvdQmp *qmp, const char *key)
 {
-    return cvd_json_framer_find(&qmp->framer, message, key).text != NULL;
+    return cvd_json_stream_find(&qmp->inbox, key).text != NULL;
 }
 
-static void handle_message(CvdQmp *qmp, const char *message)
+static void handle_message(CvdQmp *qmp)
 {
-    gsize size = qmp->framer.size;
-
-    remember(qmp, '<', message, size);
-    if (has_member(qmp, message, "event")) {
-        handle_event(qmp, message);
-    } else if (has_member(qmp, message, "return") || has_member(qmp, message, "error")) {
-        handle_reply(qmp, message);
-    } else if (has_member(qmp, message, "QMP") && qmp->state == QMP_GREETING) {
+    remember(qmp, '<', (const char *)qmp->inbox.bytes->data, qmp->inbox.framer.size);
+    if (has_member(qmp, "event")) {
+        handle_event(qmp);
+    } else if (has_member(qmp, "return") || has_member(qmp, "error")) {
+        handle_reply(qmp);
+    } else if (has_member(qmp, "QMP") && qmp->state == QMP_GREETING) {
         set_state(qmp, QMP_NEGOTIATING);
         cvd_qmp_execute(qmp, "qmp_capabilities", NULL, negotiated, qmp);
     } else {
-        pass_over(qmp, "what is neither greeting, reply nor event", message, size);
+        pass_over(qmp, "what is neither greeting, reply nor event");
     }
 }
 
 /* Whose reply it is may stand at its end: as they come in order, it is the oldest command's. */
-static void begin_to_skip(CvdQmp *qmp)
+static void handle_too_long(CvdQmp *qmp)
 {
-    const char *message = (const char *)qmp->inbox->data;
-    gboolean is_event = has_member(qmp, message, "event");
     g_autoptr(GError) error =
         g_error_new(CVD_ERROR, CVD_ERROR_RESOURCES, "QEMU's reply is longer than %d bytes",
                     CVD_QMP_MAX_MESSAGE);
 
-    pass_over(qmp, "a message that is too long", message, qmp->n_framed);
-    qmp->is_skipping = TRUE;
-    if (!is_event && qmp->sent.length > 0)
+    pass_over(qmp, "a message that is too long");
+    if (!has_member(qmp, "event") && qmp->sent.length > 0)
         answer_sent(qmp, qmp->sent.head, (CvdJsonSpan){0}, error);
 }
 
-static void drop_framed(CvdQmp *qmp)
-{
-    GByteArray *inbox = qmp->inbox;
-
-    if (inbox->len > MAX_KEPT) {
-        qmp->inbox = g_byte_array_new();
-        g_byte_array_append(qmp->inbox, inbox->data + qmp->n_framed,
-                            inbox->len - (guint)qmp->n_framed);
-        g_byte_array_unref(inbox);
-        malloc_trim(0);
-    } else {
-        g_byte_array_remove_range(inbox, 0, (guint)qmp->n_framed);
-    }
-    qmp->n_framed = 0;
-}
-
-static void skip_space(CvdQmp *qmp)
-{
-    while (qmp->n_framed < qmp->inbox->len &&
-           memchr(" \t\r\n", qmp->inbox->data[qmp->n_framed], 4) != NULL)
-        qmp->n_framed++;
-    drop_framed(qmp);
-}
-
-/* Returns: whether there was a whole message, which has been handled */
+/* Returns: whether there may be another message */
 static gboolean handle_next(CvdQmp *qmp)
 {
-    if (qmp->framer.size == 0)
-        skip_space(qmp);
-    if (qmp->inbox->len == 0)
+    switch (cvd_json_stream_next(&qmp->inbox)) {
+    case CVD_JSON_STREAM_WANTS_MORE:
         return FALSE;
-    if (qmp->framer.size == 0 && *qmp->inbox->data != '{') {
+    case CVD_JSON_STREAM_GARBAGE:
         violation(qmp, "not a JSON object");
         return FALSE;
+    case CVD_JSON_STREAM_TOO_LONG:
+        handle_too_long(qmp);
+        break;
+    case CVD_JSON_STREAM_OBJECT:
+        handle_message(qmp);
+        break;
     }
-    qmp->n_framed +=
-        cvd_json_framer_feed(&qmp->framer, (const char *)qmp->inbox->data + qmp->n_framed,
-                             qmp->inbox->len - qmp->n_framed);
-    gboolean is_whole = qmp->framer.is_whole;
-    if (qmp->framer.size > CVD_QMP_MAX_MESSAGE && !qmp->is_skipping)
-        begin_to_skip(qmp);
-    else if (is_whole && !qmp->is_skipping)
-        handle_message(qmp, (const char *)qmp->inbox->data);
-    if (is_whole || qmp->is_skipping)
-        drop_framed(qmp);
-    if (is_whole) {
-        qmp->framer = (CvdJsonFramer){0};
-        qmp->is_skipping = FALSE;
-    }
-    return is_whole && qmp->state != QMP_CLOSED;
+    return qmp->state != QMP_CLOSED;
 }
 
 /* Returns: whether there may be more to read */
 static gboolean read_some(CvdQmp *qmp)
 {
-    guint n_old = qmp->inbox->len;
-    g_byte_array_set_size(qmp->inbox, n_old + READ_SIZE);
-    gssize n = cvd_socket_receive(qmp->fd, qmp->inbox->data + n_old, READ_SIZE, NULL, 0);
+    GByteArray *bytes = qmp->inbox.bytes;
+    guint n_old = bytes->len;
+    g_byte_array_set_size(bytes, n_old + READ_SIZE);
+    gssize n = cvd_socket_receive(qmp->fd, bytes->data + n_old, READ_SIZE, NULL, 0);
     int saved_errno = errno;
-    g_byte_array_set_size(qmp->inbox, n_old + (guint)MAX(n, 0));
+    g_byte_array_set_size(bytes, n_old + (guint)MAX(n, 0));
 
     if (n > 0) {
         qmp->is_handling = TRUE;
@@ -606,7 +565,7 @@ CvdQmp *cvd_qmp_new(int take_fd, const CvdQmpHandlers *handlers, gpointer user_d
     qmp->fd = take_fd;
     qmp->handlers = *handlers;
     qmp->user_data = user_data;
-    qmp->inbox = g_byte_array_new();
+    cvd_json_stream_init(&qmp->inbox, CVD_QMP_MAX_MESSAGE);
     qmp->outbox = g_byte_array_new();
     qmp->readable = cvd_source_watch_fd(qmp->fd, G_IO_IN, on_readable, qmp);
     return qmp;
@@ -616,7 +575,7 @@ void cvd_qmp_free(CvdQmp *qmp)
 {
     end_stream(qmp, NULL);
     g_queue_clear_full(&qmp->tail, g_free);
-    g_byte_array_unref(qmp->inbox);
+    cvd_json_stream_clear(&qmp->inbox);
     g_byte_array_unref(qmp->outbox);
     g_free(qmp);
 }

@@ -213,7 +213,7 @@ static void test_every_qemu_key(Files *files, gconstpointer data)
                " \"cpu\": \"max\", \"smp\": 3, \"memory\": 1048576, \"kernel\": \"k\","
                " \"initrd\": \"/i\", \"append\": [\"a\", \"b=c\"], \"firmware\": \"bios.bin\","
                " \"objects\": [{\"qom-type\": \"o\"}], \"blockdevs\": [{\"driver\": \"b\"}],"
-               " \"netdevs\": [{\"type\": \"n\"}], \"devices\": [{\"driver\": \"d\", \"x\": [1]}],"
+               " \"netdevs\": [{\"type\": \"n\"}], \"devices\": [{\"driver\": \"d\", \"x\": [1, 1e20, 0.1]}],"
                " \"serial\": \"stdio\", \"display\": \"gtk\", \"sandbox\": false,"
                " \"extra_args\": [\"-d\", \"int\"]}");
     g_autoptr(CvdConfig) config = load_good(files, NULL);
@@ -234,7 +234,7 @@ static void test_every_qemu_key(Files *files, gconstpointer data)
     g_assert_cmpstr(qemu->objects[0], ==, "{\"qom-type\":\"o\"}");
     g_assert_cmpstr(qemu->blockdevs[0], ==, "{\"driver\":\"b\"}");
     g_assert_cmpstr(qemu->netdevs[0], ==, "{\"type\":\"n\"}");
-    g_assert_cmpstr(qemu->devices[0], ==, "{\"driver\":\"d\",\"x\":[1]}");
+    g_assert_cmpstr(qemu->devices[0], ==, "{\"driver\":\"d\",\"x\":[1,1e+20,0.1]}");
     g_assert_cmpint(qemu->serial, ==, CVD_SERIAL_STDIO);
     g_assert_cmpstr(qemu->display, ==, "gtk");
     g_assert_null(qemu->sandbox);

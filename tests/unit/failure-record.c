@@ -29,7 +29,7 @@ static void set_up(Fixture *f, gconstpointer data)
         "sockets={\"client\":\"/tmp/client.sock\",\"mode\":\"0666\"}",
         "access=[{\"user\":1234,\"regions\":[\"sensors\"],\"mode\":\"ro\"},"
         "{\"group\":0,\"regions\":\"*\",\"mode\":\"rw\"}]",
-        "qemu={\"accel\":\"tcg\",\"devices\":[{\"driver\":\"e1000\"}]}",
+        "qemu={\"accel\":\"tcg\",\"devices\":[{\"driver\":\"e1000\",\"x\":1e20}]}",
         "layout={\"vsoc_device_regions\":[{\"device_name\":\"sensors\",\"current_version\":1,"
         "\"min_compatible_version\":1,\"region_size\":4096,"
         "\"guest_to_host_signal_table\":{\"num_nodes_lg2\":0},"
