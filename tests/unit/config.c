@@ -213,7 +213,8 @@ static void test_every_qemu_key(Files *files, gconstpointer data)
                " \"cpu\": \"max\", \"smp\": 3, \"memory\": 1048576, \"kernel\": \"k\","
                " \"initrd\": \"/i\", \"append\": [\"a\", \"b=c\"], \"firmware\": \"bios.bin\","
                " \"objects\": [{\"qom-type\": \"o\"}], \"blockdevs\": [{\"driver\": \"b\"}],"
-               " \"netdevs\": [{\"type\": \"n\"}], \"devices\": [{\"driver\": \"d\", \"x\": [1, 1e20, 0.1]}],"
+               " \"netdevs\": [{\"type\": \"n\"}], \"devices\": [{\"driver\": \"d\", \"x\": [1, "
+               "1e20, 0.1]}],"
                " \"serial\": \"stdio\", \"display\": \"gtk\", \"sandbox\": false,"
                " \"extra_args\": [\"-d\", \"int\"]}");
     g_autoptr(CvdConfig) config = load_good(files, NULL);
