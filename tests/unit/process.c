@@ -51,6 +51,24 @@ static void test_is_alive(void)
     g_assert_cmpint(cvd_process_id_end(child), ==, 0); /* already */
 }
 
+/* One that does not listen is killed. */
+static void test_end_by_force(void)
+{
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        signal(SIGHUP, SIG_IGN);
+        raise(SIGSTOP);
+        pause();
+        _exit(0);
+    }
+    g_assert_cmpint(waitpid(pid, &status, WUNTRACED), ==, pid);
+    g_assert_cmpint(cvd_process_id_end(cvd_process_id_get(pid)), ==, 0);
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_cmpint(WTERMSIG(status), ==, SIGKILL);
+}
+
 /* Not the one that made the socket. */
 static void test_sender(void)
 {
@@ -75,6 +93,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/process/text", test_text);
     g_test_add_func("/process/is-alive", test_is_alive);
+    g_test_add_func("/process/end-by-force", test_end_by_force);
     g_test_add_func("/process/sender-of-a-message", test_sender);
     return g_test_run();
 }
