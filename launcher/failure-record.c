@@ -285,39 +285,27 @@ static gboolean write_data(int fd, const char *bytes, gsize size, off_t offset)
     return TRUE;
 }
 
-static gboolean copy_range(int from, int to, off_t begin, off_t end)
+/* Holes stay holes, and are not read where the file system tells of them. A client can have made
+ * the window larger than @size, which is its own. */
+static gboolean copy_sparse(int from, int to, off_t size)
 {
     g_autofree char *bytes = g_malloc(COPY_SIZE);
 
-    while (begin < end) {
-        gssize n = pread(from, bytes, (gsize)MIN(end - begin, COPY_SIZE), begin);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0 || !write_data(to, bytes, (gsize)n, begin))
-            return FALSE;
-        begin += n;
-    }
-    return TRUE;
-}
-
-/* Holes stay holes, and need not be read where the file system tells of them. A client can have
- * made the window larger than @size, which is its own. */
-static gboolean copy_sparse(int from, int to, off_t size)
-{
-    off_t end = 0;
-
     if (ftruncate(to, size) < 0)
         return FALSE;
-    for (;;) {
-        off_t begin = lseek(from, end, SEEK_DATA);
-        if (begin >= size || (begin < 0 && errno == ENXIO))
-            return TRUE;
-        if (begin < 0)
-            return copy_range(from, to, 0, size);
-        end = lseek(from, begin, SEEK_HOLE);
-        if (end < 0 || !copy_range(from, to, begin, MIN(end, size)))
+    for (off_t at = 0; at < size;) {
+        off_t data = lseek(from, at, SEEK_DATA);
+        if (data >= size || (data < 0 && errno == ENXIO))
+            break;
+        at = MAX(at, data);
+        gssize n = pread(from, bytes, (gsize)MIN(size - at, COPY_SIZE), at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0 || !write_data(to, bytes, (gsize)n, at))
             return FALSE;
+        at += n;
     }
+    return TRUE;
 }
 
 /* Returns: (transfer full): why the window is to be left out; NULL if it is not */
