@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/process.h"
 
+#include "base/error.h"
 #include "base/fd.h"
 
 #include <errno.h>
@@ -57,21 +58,38 @@ gboolean cvd_process_id_parse(const char **text, CvdProcessId *id)
     return id->pid > 0;
 }
 
-int cvd_process_id_end(CvdProcessId id)
+/* Returns: 0, or −1 with `errno` set */
+static int end(CvdProcessId id)
 {
     static const int signals[] = {SIGHUP, SIGKILL};
     cvd_autofd pidfd = pidfd_open(id.pid, 0); /* −1 where that is refused: poll() only waits then */
-    struct pollfd end = {.fd = pidfd, .events = POLLIN};
+    struct pollfd has_ended = {.fd = pidfd, .events = POLLIN};
 
     for (gsize i = 0; i < G_N_ELEMENTS(signals); i++) {
         if (!cvd_process_id_is_alive(id))
             return 0;
         if (kill(id.pid, signals[i]) < 0)
             return errno == ESRCH ? 0 : -1;
-        poll(&end, 1, SIGNAL_LIMIT_MS);
+        poll(&has_ended, 1, SIGNAL_LIMIT_MS);
     }
     errno = ETIMEDOUT;
     return cvd_process_id_is_alive(id) ? -1 : 0;
+}
+
+gboolean cvd_process_end_all(const char *ids, GError **error)
+{
+    CvdProcessId id;
+
+    while (cvd_process_id_parse(&ids, &id)) {
+        if (!cvd_process_id_is_alive(id))
+            continue;
+        if (end(id) < 0) {
+            cvd_set_error_errno(error, CVD_ERROR_BUSY, errno, "process %d cannot be ended", id.pid);
+            return FALSE;
+        }
+        g_message("ended a QEMU (pid %d) that a launcher which crashed has left running", id.pid);
+    }
+    return TRUE;
 }
 
 int cvd_children_watch(void)

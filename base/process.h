@@ -30,14 +30,14 @@ char *cvd_process_id_format(CvdProcessId id);
 gboolean cvd_process_id_parse(const char **text, CvdProcessId *id);
 
 /**
- * cvd_process_id_end:
+ * cvd_process_end_all:
+ * @ids: of processes that may be anybody's children, by cvd_process_id_format()
+ * @error: %CVD_ERROR_BUSY: one cannot be ended
  *
- * Ends a process that may be anybody's child: by SIGHUP, and 2 seconds later by SIGKILL. Waits for
- * its end, 4 seconds at most.
- *
- * Returns: 0, or −1 with `errno` set
+ * Ends those that are there, with a line in the log: by SIGHUP, and 2 seconds later by SIGKILL.
+ * Waits for the end of each, 4 seconds at most.
  */
-int cvd_process_id_end(CvdProcessId id);
+gboolean cvd_process_end_all(const char *ids, GError **error);
 
 /**
  * cvd_children_watch:

@@ -241,22 +241,11 @@ void cvd_instance_dir_record_vm(CvdInstanceDir *dir, const char *record)
 static gboolean end_vms(CvdInstanceDir *dir, GError **error)
 {
     g_autofree char *record = cvd_lock_file_read_note(dir->lock_fd);
-    const char *next = record;
-    CvdProcessId id;
 
-    while (cvd_process_id_parse(&next, &id)) {
-        if (!cvd_process_id_is_alive(id))
-            continue;
-        if (cvd_process_id_end(id) < 0) {
-            cvd_set_error_errno(error, CVD_ERROR_BUSY, errno,
-                                "a launcher that crashed has left its QEMU (pid %d) running, which "
-                                "cannot be ended",
-                                id.pid);
-            return FALSE;
-        }
-        g_message("ended the QEMU (pid %d) that a launcher that crashed has left running", id.pid);
-    }
-    return TRUE;
+    if (cvd_process_end_all(record, error))
+        return TRUE;
+    g_prefix_error(error, "a launcher that crashed has left its QEMU running: ");
+    return FALSE;
 }
 
 static void remove_lock(CvdInstanceDir *dir)

@@ -27,6 +27,15 @@ static void test_text(void)
     g_assert_false(cvd_process_id_parse(&next, &id));
 }
 
+static void end(CvdProcessId id)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *text = cvd_process_id_format(id);
+
+    cvd_process_end_all(text, &error);
+    g_assert_no_error(error);
+}
+
 /* A number that another process has had before, and one whose process is a zombie. */
 static void test_is_alive(void)
 {
@@ -43,12 +52,12 @@ static void test_is_alive(void)
     }
     CvdProcessId child = cvd_process_id_get(pid);
     g_assert_true(cvd_process_id_is_alive(child));
-    g_assert_cmpint(cvd_process_id_end(child), ==, 0);
+    end(child);
     g_assert_false(cvd_process_id_is_alive(child));
     int status;
     g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
     g_assert_cmpint(WTERMSIG(status), ==, SIGHUP);
-    g_assert_cmpint(cvd_process_id_end(child), ==, 0); /* already */
+    end(child); /* it has already */
 }
 
 /* One that does not listen is killed. */
@@ -64,7 +73,7 @@ static void test_end_by_force(void)
         _exit(0);
     }
     g_assert_cmpint(waitpid(pid, &status, WUNTRACED), ==, pid);
-    g_assert_cmpint(cvd_process_id_end(cvd_process_id_get(pid)), ==, 0);
+    end(cvd_process_id_get(pid));
     g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
     g_assert_cmpint(WTERMSIG(status), ==, SIGKILL);
 }
