@@ -22,7 +22,6 @@
 #include "base/private-dir.h"
 #include "base/process.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -198,26 +197,20 @@ static gboolean remove_leftovers(CvdInstanceDir *dir, GError **error)
 {
     pid_t crashed_pid = cvd_lock_file_read_pid(dir->lock_fd);
     g_autoptr(GString) removed = g_string_new(NULL);
-    gboolean is_fine = TRUE;
+    g_autoptr(GDir) list = g_dir_open(dir->path, 0, NULL);
+    const char *name;
 
-    int list_fd = openat(dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *list = list_fd < 0 ? NULL : fdopendir(list_fd);
     if (list == NULL) {
         cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot read %s", dir->path);
-        cvd_close_fd(&list_fd);
         return FALSE;
     }
-    for (struct dirent *entry; is_fine && (entry = readdir(list)) != NULL;) {
-        const char *name = entry->d_name;
-        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, LOCK_FILE) == 0)
-            continue;
-        is_fine = remove_leftover(dir, name, removed, error);
-    }
-    closedir(list);
-    if (is_fine && crashed_pid > 0)
+    while ((name = g_dir_read_name(list)) != NULL)
+        if (strcmp(name, LOCK_FILE) != 0 && !remove_leftover(dir, name, removed, error))
+            return FALSE;
+    if (crashed_pid > 0)
         g_message("%s: removed what a launcher that crashed (pid %d) left behind%s", dir->path,
                   crashed_pid, removed->str);
-    return is_fine;
+    return TRUE;
 }
 
 static gboolean lock(CvdInstanceDir *dir, GError **error)
