@@ -160,7 +160,7 @@ static const char *put_bracket(GString *out, const char *at, guint64 *depth)
 
 char *cvd_json_text_format(const char *text, gsize size, gboolean is_pretty)
 {
-    g_autofree char *valid = g_utf8_make_valid(text, (gssize)size);
+    g_autofree char *valid = g_utf8_make_valid(size > 0 ? text : "", (gssize)size);
     GString *out = g_string_sized_new(size);
     guint64 depth = 0;
 

@@ -362,6 +362,29 @@ static void test_qmp_waits(gconstpointer data)
     stop(f);
 }
 
+/* Callers that wait for a QEMU that hangs do not keep that from being noticed; they learn of it. */
+static void test_qmp_of_a_hang(gconstpointer data)
+{
+    g_autoptr(Fixture) f = without_instance();
+    TestProcess *callers[12];
+
+    f->launcher =
+        test_launch(f->sandbox, NAME, "--set", "lifecycle.on_crash=restart", "--set",
+                    "lifecycle.qmp_timeout_s=1", "--set", "lifecycle.restart_delay_ms=1", NULL);
+    test_launcher_wait_running(f->launcher);
+    test_launcher_wait_guest(f->sandbox, NAME, 1);
+    g_assert_no_errno(kill(test_launcher_find_qemu(f->launcher), SIGSTOP));
+    for (gsize i = 0; i < G_N_ELEMENTS(callers); i++)
+        callers[i] = CTL(f, "qmp", "query-status");
+    test_process_wait_err(f->launcher, "did not answer within lifecycle.qmp_timeout_s", 1);
+    for (gsize i = 0; i < G_N_ELEMENTS(callers); i++) {
+        g_assert_cmpint(test_process_wait_exit(callers[i]), ==, 1);
+        test_process_free(callers[i]);
+    }
+    test_launcher_wait_guest(f->sandbox, NAME, 2);
+    stop(f);
+}
+
 /* ---- Namespaces ---- */
 
 /* Runs @program by @wrapper. */
@@ -990,6 +1013,7 @@ int main(int argc, char **argv)
     test_add("/ctl/qmp-oddities", NULL, test_qmp_oddities);
     test_add("/ctl/qmp-nesting", NULL, test_qmp_nesting);
     test_add("/ctl/qmp-waits", NULL, test_qmp_waits);
+    test_add("/ctl/qmp-of-a-hang", NULL, test_qmp_of_a_hang);
     test_add("/ctl/wait-for-the-end-outside", NULL, test_wait_for_the_end_outside);
     test_add("/ctl/wait-for-one-to-come", NULL, test_wait_for_one_to_come);
     test_add("/ctl/launcher-in-a-pid-namespace", pid_namespace, test_launcher_in_namespace);

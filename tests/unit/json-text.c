@@ -81,6 +81,7 @@ static void test_format(void)
     static const struct {
         const char *text, *compact, *pretty;
     } rows[] = {
+        {"", "", ""},
         {"{ }", "{}", "{}"},
         {" [ 1 ,2]\r\n", "[1,2]", "[\n  1,\n  2\n]"},
         {"{\"a\": {\"b\" :[]}, \"c\":18446744073709551615}",
