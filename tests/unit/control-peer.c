@@ -65,7 +65,7 @@ static void set_up(Fixture *f, gconstpointer data)
 
 static void tear_down(Fixture *f, gconstpointer data)
 {
-    cvd_control_free(f->control);
+    g_clear_pointer(&f->control, cvd_control_free);
     g_assert_no_errno(g_rmdir(f->dir));
     cvd_layout_unref(f->layout);
     g_free(f->path);
@@ -178,6 +178,7 @@ static GDBusMessage *hear_message(int peer)
     g_assert_true(hear(peer, blob + sizeof header, (gsize)size - sizeof header));
     GDBusMessage *message = g_dbus_message_new_from_blob(blob, (gsize)size, 0, NULL);
     g_assert_nonnull(message);
+    g_assert_cmpuint(g_dbus_message_get_serial(message), >, 0);
     return message;
 }
 
@@ -296,9 +297,11 @@ static void test_bad_authentication(Fixture *f, gconstpointer data)
         say(peer, lines[i] != NULL ? lines[i] : long_line);
         assert_end(peer);
     }
+    g_assert_cmpuint(test_log_count("does not speak D-Bus"), ==, 1); /* BEGIN alone says nothing */
     cvd_autofd no_null = test_connect(f->path);
     say(no_null, "AUTH EXTERNAL 30\r\nBEGIN\r\n");
     assert_end(no_null);
+    g_assert_cmpuint(test_log_count("does not speak D-Bus"), ==, 2);
 }
 
 /* Many more than there are places. */
@@ -470,6 +473,60 @@ static void test_calls_at_once(Fixture *f, gconstpointer data)
     g_assert_cmpuint(f->unanswered.length, ==, 0);
 }
 
+/* Also where no answer leaves. */
+static void test_calls_at_once_without_reply(Fixture *f, gconstpointer data)
+{
+    cvd_autofd peer = join(f);
+
+    for (guint i = 0; i < CVD_CONTROL_MAX_CALLS + 2; i++)
+        call(peer, OBJECT_PATH, "Reset", G_DBUS_MESSAGE_FLAGS_NO_REPLY_EXPECTED);
+    run_until_idle();
+    for (guint i = 0; i < CVD_CONTROL_MAX_CALLS + 2; i++) {
+        cvd_control_call_finish(g_queue_pop_head(&f->unanswered), NULL, NULL);
+        run_until_idle();
+    }
+    g_assert_cmpuint(f->n_asked, ==, CVD_CONTROL_MAX_CALLS + 2);
+}
+
+/* Sent at once, with more to answer than may wait. */
+static void test_many_long_answers(Fixture *f, gconstpointer data)
+{
+    const guint n_calls = 60;
+    cvd_autofd peer = join(f);
+    g_autoptr(GByteArray) calls = g_byte_array_new();
+    g_autoptr(GDBusMessage) message = g_dbus_message_new_method_call(
+        NULL, OBJECT_PATH, "org.freedesktop.DBus.Introspectable", "Introspect");
+    gsize size;
+
+    g_dbus_message_set_serial(message, 1);
+    g_autofree guchar *blob = g_dbus_message_to_blob(message, &size, 0, NULL);
+    for (guint i = 0; i < n_calls; i++)
+        g_byte_array_append(calls, blob, (guint)size);
+    test_send(peer, calls->data, calls->len, -1);
+    for (guint i = 0; i < n_calls; i++)
+        assert_answer(peer, G_DBUS_MESSAGE_TYPE_METHOD_RETURN);
+}
+
+static void count_cancelled(gpointer data)
+{
+    ++*(guint *)data;
+}
+
+/* Who carries a call out learns of the end of all as well. */
+static void test_end_during_a_call(Fixture *f, gconstpointer data)
+{
+    cvd_autofd peer = join(f);
+    guint n_cancelled = 0;
+
+    call(peer, OBJECT_PATH, "Reset", 0);
+    run_until_idle();
+    cvd_control_call_set_cancelled(g_queue_peek_head(&f->unanswered), count_cancelled,
+                                   &n_cancelled);
+    g_clear_pointer(&f->control, cvd_control_free);
+    g_assert_cmpuint(n_cancelled, ==, 1);
+    cvd_control_call_finish(g_queue_pop_head(&f->unanswered), NULL, NULL);
+}
+
 /* Such calls are carried out; the only answer is that to the call behind them. */
 static void test_calls_without_reply(Fixture *f, gconstpointer data)
 {
@@ -567,6 +624,9 @@ int main(int argc, char **argv)
                test_byte_limit, tear_down);
     add("/control-peer/calls-wait-for-a-peer-that-does-not-read", test_calls_wait);
     add("/control-peer/16-calls-at-once-and-more", test_calls_at_once);
+    add("/control-peer/16-calls-at-once-and-more-without-reply", test_calls_at_once_without_reply);
+    add("/control-peer/many-long-answers", test_many_long_answers);
+    add("/control-peer/end-during-a-call", test_end_during_a_call);
     add("/control-peer/calls-without-reply", test_calls_without_reply);
     add("/control-peer/unwanted-descriptors", test_unwanted_descriptors);
     return g_test_run();

@@ -32,6 +32,7 @@ typedef struct {
     GString *asked;             /* verbs and commands, in order */
     CvdControlCall *unanswered; /* of Reset, until somebody answers */
     guint n_cancelled;
+    gboolean has_no_console;
 } Fixture;
 
 typedef gpointer (*Client)(gpointer data);
@@ -76,6 +77,10 @@ static int open_console(GError **error, gpointer data)
 {
     int pair[2];
 
+    if (((Fixture *)data)->has_no_console) {
+        g_set_error_literal(error, CVD_ERROR, CVD_ERROR_FAILED, "no console here");
+        return -1;
+    }
     g_assert_no_errno(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
     g_assert_cmpint(write(pair[0], "hello", 5), ==, 5);
     close(pair[0]);
@@ -331,6 +336,50 @@ static gpointer ask_for_clients(gpointer data)
     g_autofree char *text = g_variant_print(clients, FALSE);
     g_assert_cmpstr(text, ==, "[(1234, 1000, 'sensors', 5000000, false, true)]");
     return NULL;
+}
+
+static void assert_introspection(GDBusConnection *connection, const char *path, const char *text)
+{
+    const char *xml;
+    g_autoptr(GVariant) result = g_dbus_connection_call_sync(
+        connection, NULL, path, "org.freedesktop.DBus.Introspectable", "Introspect", NULL, NULL,
+        G_DBUS_CALL_FLAGS_NONE, -1, NULL, NULL);
+
+    g_assert_nonnull(result);
+    g_variant_get(result, "(&s)", &xml);
+    g_assert_nonnull(strstr(xml, text));
+}
+
+/* So that a tool finds its way to the object. */
+static gpointer look_around(gpointer data)
+{
+    g_autoptr(GDBusConnection) connection = connect_to(data, NULL);
+
+    assert_introspection(connection, "/", "<node name=\"org/cvd/Instance1\"/>");
+    assert_introspection(connection, "/org/cvd/Instance1", "<method name=\"PowerButton\"");
+    return NULL;
+}
+
+static void test_introspection(Fixture *f, gconstpointer data)
+{
+    with_client(f, look_around);
+}
+
+static gpointer open_no_console(gpointer data)
+{
+    g_autoptr(CvdDBusInstance1) proxy = open_proxy(data);
+    g_autoptr(GError) error = NULL;
+
+    g_assert_false(
+        cvd_dbus_instance1_call_open_console_sync(proxy, NULL, NULL, NULL, NULL, &error));
+    g_assert_nonnull(strstr(error->message, "no console here"));
+    return NULL;
+}
+
+static void test_no_console(Fixture *f, gconstpointer data)
+{
+    f->has_no_console = TRUE;
+    with_client(f, open_no_console);
 }
 
 static void test_clients(Fixture *f, gconstpointer data)
@@ -762,6 +811,8 @@ int main(int argc, char **argv)
     add("/control/nonsense", test_nonsense);
     add("/control/32-connections-and-one-more", test_crowds);
     add("/control/16-held-and-one-more", test_held);
+    add("/control/introspection", test_introspection);
+    add("/control/no-console", test_no_console);
     add("/control/clients", test_clients);
     add("/control/methods-are-those-of-the-interface", test_all_methods);
     add("/control/signals-are-not-read", test_signals_are_not_read);

@@ -275,6 +275,27 @@ static void test_list(void)
     assert_not_found(NULL, "vm.sock", CVD_ERROR_BUSY, "3 instances run: a, b, b");
 }
 
+static void assert_dir(const Runtime *runtime, const char *name)
+{
+    g_autofree char *dir = cvd_instance_get_dir(name, NULL);
+    g_autofree char *expected = g_build_filename(runtime->dir, "cvd", name, NULL);
+
+    g_assert_cmpstr(dir, ==, expected);
+}
+
+/* Where it runs, has failed, or would run. */
+static void test_dir(void)
+{
+    g_autoptr(Runtime) runtime = runtime_new();
+
+    add(runtime, "runs", RUNNING);
+    add(runtime, "failed", FAILED);
+    assert_dir(runtime, "runs");
+    assert_dir(runtime, "failed");
+    assert_dir(runtime, "other");
+    g_assert_null(cvd_instance_get_dir("a/b", NULL));
+}
+
 /* Root finds those of users, where it has none itself. */
 static void test_of_users(void)
 {
@@ -361,6 +382,7 @@ int main(int argc, char **argv)
     g_test_add_func("/instance/no-names", test_no_names);
     g_test_add_func("/instance/another-owner", test_another_owner);
     g_test_add_func("/instance/list", test_list);
+    g_test_add_func("/instance/directory", test_dir);
     g_test_add_func("/instance/unreadable", test_unreadable);
     g_test_add_func("/instance/of-users-for-root", test_of_users);
     g_test_add_func("/instance/busy-launcher", test_busy_launcher);
