@@ -190,6 +190,7 @@ static void test_list(void)
     g_autoptr(Fixture) f = fixture_new(4, 5000);
     cvd_autofd asks = test_connect(f->path);
 
+    g_assert_cmpint(asks, >=, 0);
     test_log_forget();
     cvd_autofd one = attach(f);
     assert_clients(f, "region1 ");
@@ -200,7 +201,8 @@ static void test_list(void)
     test_send(two, MORE("region0"), strlen(MORE("region0")), -1);
     for (guint i = 0; i < 2 * 10 + 3 * 8; i++) {
         char byte;
-        cvd_autofd fd = test_receive(f->context, two, &byte, 1);
+        int fd = test_receive(f->context, two, &byte, 1);
+        cvd_close_fd(&fd);
     }
     assert_clients(f, "region1 region0 ");
     test_send(two, MORE("nothing"), strlen(MORE("nothing")), -1);
@@ -496,6 +498,7 @@ static void test_places_are_shared(void)
     test_send(other, HELLO, strlen(HELLO), -1);
     test_expect(f->context, other, "PROTOCOL_VER 0");
     cvd_autofd own = attach(f);
+    g_assert_cmpint(own, >=, 0);
     cvd_close_fd(&peers[0]);
     test_iterate_until(f->context, cvd_client_port_get_n_clients(f->port) == 5);
     cvd_autofd again = connect_as(f, NOBODY);
