@@ -502,7 +502,7 @@ static void test_console_flood(gconstpointer data)
     cpu_us = test_process_get_cpu_us(launcher) - cpu_us;
     time_us = g_get_monotonic_time() - time_us;
     g_assert_cmpuint(cpu_us, <, (guint64)time_us / 10);
-    g_autoptr(TestRegion) region = test_region_attach(client_socket, "misc");
+    test_region_free(test_region_attach(client_socket, "misc"));
     test_process_signal(launcher, SIGINT);
     test_launcher_assert_exit(launcher, 0);
     g_autofree char *disk = test_sandbox_path(sandbox, "disk");

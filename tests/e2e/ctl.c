@@ -544,6 +544,8 @@ static void test_clients(gconstpointer data)
     g_autoptr(TestRegion) two = test_region_attach(socket, "sensors");
     test_process_wait_err(f->launcher, "one may take what is meant for the other", 1);
     prints(CTL(f, "clients"), "clients may take each other's signals");
+    g_assert_false(test_region_is_closed(one));
+    g_assert_false(test_region_is_closed(two));
     stop(f);
 }
 

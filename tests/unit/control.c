@@ -411,6 +411,7 @@ static gpointer call_all(gpointer data)
             g_dbus_connection_call_sync(connection, NULL, "/org/cvd/Instance1", "org.cvd.Instance1",
                                         (*methods)->name, make_parameters((*methods)->in_args),
                                         NULL, G_DBUS_CALL_FLAGS_NONE, 10000, NULL, &error);
+        g_assert_true(result != NULL || error != NULL);
         g_assert_false(g_error_matches(error, G_DBUS_ERROR, G_DBUS_ERROR_UNKNOWN_METHOD));
         g_assert_false(g_error_matches(error, G_DBUS_ERROR, G_DBUS_ERROR_INVALID_ARGS));
     }

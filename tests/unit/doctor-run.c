@@ -81,7 +81,7 @@ static void test_hangs(void)
     g_autofree char *script =
         g_strdup_printf("sleep 1000 & echo $! >%s.new; mv %s.new %s; wait", path, path, path);
     g_autofree char *text = NULL;
-    g_autofree char *output = run(script, NULL, SHORT_MS, CVD_DOCTOR_TIMED_OUT);
+    g_free(run(script, NULL, SHORT_MS, CVD_DOCTOR_TIMED_OUT));
 
     /* It may not have come so far in that time. */
     if (g_file_get_contents(path, &text, NULL, NULL))

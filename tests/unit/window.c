@@ -589,7 +589,6 @@ static void test_reader_holds_a_lock(Fixture *f, gconstpointer data)
 static void test_file_of_the_users(Fixture *f, gconstpointer data)
 {
     g_autofree char *lock_dir = g_dir_make_tmp("cvd-XXXXXX", NULL);
-    g_autofree char *text = NULL;
     g_autofree char *disk = g_malloc0(WINDOW_SIZE);
 
     for (guint i = 0; i < 2; i++) {
