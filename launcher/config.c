@@ -221,7 +221,10 @@ CvdConfig *cvd_config_load(const CvdConfigSource *source, GPtrArray *problems)
     CvdReader reader = {.problems = problems, .overrides = overrides, .cwd = cwd};
     guint n_before = problems->len;
 
-    g_autoptr(JsonNode) root = load_file(&reader, NULL, path);
+    /* Relative paths in what comes from there are relative to the current directory. */
+    gboolean is_stdin = strcmp(path, "-") == 0;
+    g_autoptr(JsonNode) root = load_file(&reader, NULL, is_stdin ? "/dev/stdin" : path);
+    path = is_stdin ? "standard input" : path;
     if (root && !JSON_NODE_HOLDS_OBJECT(root)) {
         CvdPlace place = {&reader, path, cwd, ""};
         cvd_place_found(&place, root, "an object");

@@ -64,7 +64,8 @@ static char *describe(const Scanner *scanner, const char *at)
     if (at >= scanner->end)
         return g_strdup("the end of the text");
     gunichar c = g_utf8_get_char(at);
-    if (!g_unichar_isprint(c))
+    /* A space that is not ASCII's looks like one that is. */
+    if (!g_unichar_isprint(c) || (c != ' ' && g_unichar_isspace(c)))
         return g_strdup_printf("the character U+%04X", c);
     return g_strdup_printf("'%.*s'", (int)(g_utf8_next_char(at) - at), at);
 }
@@ -335,6 +336,17 @@ static gboolean open_bracket(Scanner *scanner, gboolean *complete, GError **erro
     return !is_object || scan_key(scanner, error);
 }
 
+/* After a comma. */
+static gboolean check_next(Scanner *scanner, GError **error)
+{
+    const char *comma = scanner->at - 1;
+
+    skip_space(scanner);
+    if (peek(scanner) == ']' || peek(scanner) == '}')
+        return fail_at(scanner, comma, error, "a comma before '%c'; remove it", *scanner->at);
+    return TRUE;
+}
+
 /* After a value: closes brackets, up to a comma or the end of everything. */
 static gboolean after_value(Scanner *scanner, GError **error)
 {
@@ -345,7 +357,7 @@ static gboolean after_value(Scanner *scanner, GError **error)
         if (c == ',') {
             scanner->at++;
             frame->index++;
-            return !frame->is_object || scan_key(scanner, error);
+            return check_next(scanner, error) && (!frame->is_object || scan_key(scanner, error));
         }
         if (c != (frame->is_object ? '}' : ']'))
             return fail_expected(scanner, error, frame->is_object ? "',' or '}'" : "',' or ']'");
@@ -378,6 +390,10 @@ static gboolean scan(Scanner *scanner, GError **error)
     gsize size = (gsize)(scanner->end - scanner->text);
     const char *bad = NULL;
 
+    if (size >= 2 &&
+        (memcmp(scanner->text, "\xff\xfe", 2) == 0 || memcmp(scanner->text, "\xfe\xff", 2) == 0 ||
+         scanner->text[0] == '\0' || scanner->text[1] == '\0'))
+        return fail_at(scanner, scanner->text, error, "UTF-16 text; save it as UTF-8");
     if (!g_utf8_validate_len(scanner->text, size, &bad))
         return fail_at(scanner, bad, error, "byte 0x%02x is not UTF-8 text", (guchar)*bad);
     skip_space(scanner);

@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define FIFO_WAIT_MS 3000
+
 JsonNode *cvd_json_parse(const char *text, gsize size, GPtrArray *duplicates, GError **error)
 {
     if (size > CVD_JSON_MAX_SIZE) {
@@ -59,7 +61,7 @@ JsonNode *cvd_json_parse_leniently(CvdJsonSpan span)
     return node;
 }
 
-/* Opens without waiting for a FIFO's writer, but reads like anybody else. */
+/* Opens without waiting, then waits a while for a FIFO's writer, and reads like anybody else. */
 static int open_text(const char *path, GError **error)
 {
     cvd_autofd fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -79,6 +81,12 @@ static int open_text(const char *path, GError **error)
         g_set_error(error, CVD_ERROR, CVD_ERROR_INVALID,
                     "%s: has %" G_GINT64_FORMAT " bytes; the limit is %d", path,
                     (gint64)info.st_size, CVD_JSON_MAX_SIZE);
+        return -1;
+    }
+    GPollFD writer = {.fd = fd, .events = G_IO_IN};
+    if (S_ISFIFO(info.st_mode) && g_poll(&writer, 1, FIFO_WAIT_MS) == 0) {
+        g_set_error(error, CVD_ERROR, CVD_ERROR_FAILED, "%s: a FIFO that nobody has written to",
+                    path);
         return -1;
     }
     if (fcntl(fd, F_SETFL, 0) < 0) {

@@ -44,7 +44,8 @@ JsonNode *cvd_json_parse_leniently(CvdJsonSpan span);
  * @error: %CVD_ERROR_INVALID as above; %CVD_ERROR_FAILED: the file cannot be read. Either message
  *   starts with @path.
  *
- * Reads at most %CVD_JSON_MAX_SIZE + 1 bytes, and only from a regular file or a pipe.
+ * Reads at most %CVD_JSON_MAX_SIZE + 1 bytes, and only from a regular file or a pipe. For the first
+ * bytes of a FIFO it waits three seconds, and blocks: for use before a main loop runs.
  */
 JsonNode *cvd_json_load(const char *path, GPtrArray *duplicates, GError **error);
 

@@ -105,7 +105,9 @@ static GOptionContext *context_new(Given *given)
     CvdOptions *options = &given->options;
     const GOptionEntry entries[] = {
         {"config", 'c', 0, G_OPTION_ARG_FILENAME, &options->config,
-         "Configuration; conf/cvd.json if it exists, else the system's cvd/cvd.json", "FILE"},
+         "Configuration, or - for stdin; conf/cvd.json if it exists, else the system's "
+         "cvd/cvd.json",
+         "FILE"},
         {"name", 'n', 0, G_OPTION_ARG_FILENAME, &options->name,
          "Name of the instance, over the configuration's", "NAME"},
         {"set", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->overrides,

@@ -453,6 +453,24 @@ static void test_default_path(Files *files, gconstpointer data)
 }
 
 /* Paths are relative to the file that has them, overridden ones to the current directory. */
+/* What it names is relative to the current directory, as in a --set. */
+static void test_standard_input(Files *files, gconstpointer data)
+{
+    const CvdConfigSource source = {.path = "-"};
+
+    write_file("stdin", "{\"layout\": \"conf/layout.json\", \"qemu\": {\"kernel\": \"k\"}}");
+    g_assert_nonnull(freopen("stdin", "r", stdin));
+    g_autoptr(CvdConfig) config = cvd_config_load(&source, files->problems);
+    g_assert_nonnull(config);
+    g_autofree char *kernel = g_build_filename(files->directory, "k", NULL);
+    g_assert_cmpstr(config->qemu.kernel, ==, kernel);
+
+    write_file("stdin", "{\"layout\": \"conf/layout.json\", \"qemu\": {\"smp\": 0}}");
+    g_assert_nonnull(freopen("stdin", "r", stdin));
+    g_assert_null(cvd_config_load(&source, files->problems));
+    assert_problem(files, 0, "standard input: qemu.smp: ");
+}
+
 static void test_relative_paths(Files *files, gconstpointer data)
 {
     g_assert_cmpint(g_mkdir("sub", 0700), ==, 0);
@@ -956,6 +974,7 @@ int main(int argc, char **argv)
     add("/config/name-option", test_name_option);
     add("/config/default-path", test_default_path);
     add("/config/relative-paths", test_relative_paths);
+    add("/config/standard-input", test_standard_input);
     add("/config/inline-objects", test_inline_objects);
     add("/config/override-values", test_override_values);
     add("/config/override-null", test_override_null);

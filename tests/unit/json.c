@@ -31,8 +31,12 @@ static void test_bad_texts(void)
         {" \n\t", "empty"},
         {"{", "line 1, column 2: expected a member's name"},
         {"[1,\n 2", "line 2, column 3: expected ',' or ']', found the end"},
-        {"{\"a\": 1,}", "line 1, column 9: expected a member's name"},
-        {"[1,]", "line 1, column 4: expected a value"},
+        {"{\"a\": 1,}", "line 1, column 8: a comma before '}'"},
+        {"[1, \n]", "line 1, column 3: a comma before ']'"},
+        {"[1,,2]", "line 1, column 4: expected a value, found ','"},
+        {"[\u00a01]", "line 1, column 2: expected a value, found the character U+00A0"},
+        {"\xff\xfe{", "line 1, column 1: UTF-16"},
+        {"\xfe\xff", "line 1, column 1: UTF-16"},
         {"{\"a\" 1}", "expected ':'"},
         {"{'a': 1}", "expected a member's name in double quotes, found '''"},
         {"{a: 1}", "found 'a'"},
@@ -307,6 +311,10 @@ static void test_load_bad(Files *files, gconstpointer data)
     assert_load_fails(files, CVD_ERROR_FAILED, "No such file");
     write_file(files, "", 0);
     assert_load_fails(files, CVD_ERROR_INVALID, ": empty");
+    write_file(files, "{\0}\0", 4);
+    assert_load_fails(files, CVD_ERROR_INVALID, ": line 1, column 1: UTF-16");
+    write_file(files, "\0{\0}", 4);
+    assert_load_fails(files, CVD_ERROR_INVALID, ": line 1, column 1: UTF-16");
     write_file(files, "{\"a\": ", -1);
     assert_load_fails(files, CVD_ERROR_INVALID, ": line 1, column 7");
     write_file(files,
@@ -339,11 +347,34 @@ static void test_load_device(Files *files, gconstpointer data)
     g_assert_nonnull(strstr(error->message, "not a regular file"));
 }
 
-/* No writer will ever come: that must not be waited for. */
+/* No writer will ever come: that must not be waited for without an end. */
 static void test_load_fifo(Files *files, gconstpointer data)
 {
     g_assert_cmpint(mkfifo(files->path, 0600), ==, 0);
-    assert_load_fails(files, CVD_ERROR_INVALID, "empty");
+    assert_load_fails(files, CVD_ERROR_FAILED, "a FIFO that nobody has written to");
+}
+
+/* Opening to write waits for the reader, so that this writer always comes after it. */
+static gpointer write_late(gpointer path)
+{
+    FILE *fifo = g_fopen(path, "we");
+
+    g_assert_nonnull(fifo);
+    fputs("{\"a\": 1}", fifo);
+    fclose(fifo);
+    return NULL;
+}
+
+static void test_load_fifo_late(Files *files, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+
+    g_assert_cmpint(mkfifo(files->path, 0600), ==, 0);
+    GThread *writer = g_thread_new("writer", write_late, files->path);
+    g_autoptr(JsonNode) root = cvd_json_load(files->path, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_true(JSON_NODE_HOLDS_OBJECT(root));
+    g_thread_join(writer);
 }
 
 static void add_file_test(const char *path, void (*test)(Files *, gconstpointer))
@@ -373,5 +404,6 @@ int main(int argc, char **argv)
     add_file_test("/json/load/directory", test_load_directory);
     add_file_test("/json/load/device", test_load_device);
     add_file_test("/json/load/fifo-without-writer", test_load_fifo);
+    add_file_test("/json/load/fifo-with-late-writer", test_load_fifo_late);
     return g_test_run();
 }
