@@ -30,7 +30,11 @@ static gboolean call_one(CvdTool *tool, Call call, GError **error)
 {
     g_autoptr(CvdDBusInstance1) instance = cvd_ctl_connect(tool, error);
 
-    return instance != NULL && check(call(instance, tool->cancellable, error), error);
+    if (instance == NULL)
+        return FALSE;
+    /* It is answered when the guest is so, which may take as long as a start. */
+    g_dbus_proxy_set_default_timeout(G_DBUS_PROXY(instance), G_MAXINT);
+    return check(call(instance, tool->cancellable, error), error);
 }
 
 static gboolean reset(CvdTool *tool, char **arguments, GError **error)
@@ -167,7 +171,8 @@ typedef struct {
 static gboolean on_restart_state(const char *state, const char *reason, gpointer data)
 {
     Restart *restart = data;
-    gboolean is_up = strcmp(state, "running") == 0 || strcmp(state, "paused") == 0;
+    static const char *const up[] = {"running", "paused", "suspended", "faulted", NULL};
+    gboolean is_up = g_strv_contains(up, state);
 
     restart->has_failed = strcmp(state, "failed") == 0 || strcmp(state, "stopped") == 0;
     if (!is_up)

@@ -220,6 +220,23 @@ static void test_pause_during_a_reset(gconstpointer data)
     stop(f);
 }
 
+/* It is answered when the guest is paused, however long the start takes. */
+static void test_pause_during_a_start(gconstpointer data)
+{
+    g_autoptr(Fixture) f = without_instance();
+
+    f->launcher = test_launch(f->sandbox, NAME, "--verbose", NULL);
+    test_process_wait_err(f->launcher, "QMP state 0 -> 1", 1);
+    pid_t qemu = test_find_child(f->launcher->pid);
+    g_assert_no_errno(kill(qemu, SIGSTOP));
+    g_autoptr(TestProcess) pause = CTL(f, "pause");
+    done(CTL(f, "wait", "starting"));
+    g_assert_no_errno(kill(qemu, SIGCONT));
+    g_assert_cmpint(test_process_wait_exit(pause), ==, 0);
+    prints(CTL(f, "status"), "state     paused (a pause was asked for)");
+    stop(f);
+}
+
 /* Whoever says `stop` over QMP through the launcher has paused it as well. */
 static void test_stop_over_qmp(gconstpointer data)
 {
@@ -1007,6 +1024,7 @@ int main(int argc, char **argv)
     test_add("/ctl/steer", NULL, test_steer);
     test_add("/ctl/reset-and-ping", NULL, test_reset_and_ping);
     test_add("/ctl/pause-during-a-reset", NULL, test_pause_during_a_reset);
+    test_add("/ctl/pause-during-a-start", NULL, test_pause_during_a_start);
     test_add("/ctl/stop-over-qmp", NULL, test_stop_over_qmp);
     test_add("/ctl/incoming", NULL, test_incoming);
     test_add("/ctl/restart-on-the-way-down", NULL, test_restart_on_the_way_down);
