@@ -104,8 +104,9 @@ static gboolean forget(CvdTool *tool, char **arguments, GError **error)
         g_set_error(error, CVD_ERROR, CVD_ERROR_CLOSED, "instance '%s' %s", tool->name,
                     "runs, or has left nothing behind");
     else
-        g_set_error_literal(error, CVD_ERROR, CVD_ERROR_CLOSED,
-                            "not just one instance has failed; see list, and choose with --name");
+        g_set_error_literal(
+            error, CVD_ERROR, CVD_ERROR_CLOSED,
+            "no instance has failed, or several have; see list, and choose with --name");
     return FALSE;
 }
 

@@ -292,6 +292,10 @@ static gboolean wait(CvdTool *tool, char **arguments, GError **error)
         (wait_timeout != NULL &&
          !cvd_tool_parse_seconds(wait_timeout, "--timeout", MAX_TIMEOUT_S, &timeout_ms, error)))
         return FALSE;
+    g_autoptr(CvdCtlFailure) failure =
+        strcmp(state, "failed") == 0 ? cvd_ctl_failure_find(tool->name) : NULL;
+    if (failure != NULL)
+        return TRUE;
     gint64 start_us = g_get_monotonic_time();
     gint64 deadline_us = timeout_ms > 0 ? start_us + 1000 * (gint64)timeout_ms : 0;
     if (!wait_connect(tool, state, deadline_us, &instance, error))

@@ -109,7 +109,9 @@ static void execute(CvdControlVerb verb, CvdControlCall *take_call, gpointer dat
     if (!cvd_lifecycle_may(verb, state)) {
         refuse(take_call, launch, verb,
                state < CVD_STATE_STOPPING || state == CVD_STATE_RESTARTING
-                   ? "wait until it is running"
+                   ? state == CVD_STATE_STARTING || state == CVD_STATE_RESTARTING
+                         ? "wait until it has started"
+                         : "wait until it is running"
                    : "start it again when it has ended");
         return;
     }

@@ -255,7 +255,7 @@ static void tell_way_down(const CvdLaunch *launch, guint actions, CvdLadderState
     if (launch->lifecycle.ladder.state == CVD_LADDER_POWERING_DOWN &&
         before != CVD_LADDER_POWERING_DOWN)
         g_message("%s: asked the guest to power off%s", state,
-                  launch->lifecycle.policy.is_stop_asked ? "; ctrl-c again to quit at once" : "");
+                  launch->lifecycle.policy.is_stop_asked ? "; a second ctrl-c quits at once" : "");
     if (actions & CVD_ACTION_QUIT)
         g_message("%s: asked QEMU to quit", state);
     if (actions & CVD_ACTION_TERMINATE)
