@@ -309,6 +309,43 @@ static char **choose_accel(const CvdQemuConfig *qemu, GPtrArray *problems)
     return g_steal_pointer(&usable);
 }
 
+static gboolean is_off(JsonObject *netdev, const char *script)
+{
+    const char *value = json_object_get_string_member_with_default(netdev, script, NULL);
+
+    return value != NULL && (*value == '\0' || strcmp(value, "no") == 0);
+}
+
+static gboolean netdev_starts_program(const char *text)
+{
+    g_autoptr(JsonNode) node = json_from_string(text, NULL);
+    JsonObject *netdev = json_node_get_object(node);
+    const char *type = json_object_get_string_member(netdev, "type");
+
+    if (strcmp(type, "tap") == 0)
+        return !json_object_has_member(netdev, "fd") && !json_object_has_member(netdev, "fds") &&
+               !(is_off(netdev, "script") && is_off(netdev, "downscript"));
+    return strcmp(type, "bridge") == 0 || json_object_has_member(netdev, "smb") ||
+           strstr(text, "-cmd:") != NULL;
+}
+
+/* The sandbox kills a QEMU that starts a program, perhaps not before the VM stops. */
+static void warn_of_programs(const CvdQemuConfig *qemu)
+{
+    static const char remedy[] =
+        "makes QEMU start a program, and its sandbox kills it then; set qemu.sandbox to "
+        "\"on,spawn=allow\"";
+
+    if (qemu->sandbox == NULL || strstr(qemu->sandbox, "spawn=deny") == NULL)
+        return;
+    for (char **netdev = qemu->netdevs; *netdev; netdev++)
+        if (netdev_starts_program(*netdev))
+            g_warning("qemu.netdevs: %s: %s", *netdev, remedy);
+    for (char **arg = qemu->extra_args; *arg; arg++)
+        if (g_str_has_prefix(*arg, "exec:") || strstr(*arg, "-cmd:") != NULL)
+            g_warning("qemu.extra_args: %s: %s", *arg, remedy);
+}
+
 static void check_run_as(const CvdQemuConfig *qemu, GPtrArray *problems)
 {
     if (qemu->run_as != NULL && geteuid() != 0)
@@ -327,6 +364,7 @@ gboolean cvd_config_probe(const CvdConfig *config, CvdQemuTools *tools, GPtrArra
     };
     check_files(&config->qemu, found.binary, problems);
     check_run_as(&config->qemu, problems);
+    warn_of_programs(&config->qemu);
     if (problems->len > n_before)
         return FALSE;
     *tools = found;

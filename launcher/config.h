@@ -198,7 +198,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(CvdQemuTools, cvd_qemu_tools_clear)
  * @problems: (element-type utf8): as cvd_config_load()
  *
  * Looks for the QEMU binary, the kernel, initrd, firmware and disk files and, if `accel` names kvm,
- * tries /dev/kvm; logs which accelerator was chosen. Creates nothing.
+ * tries /dev/kvm; logs which accelerator was chosen, and what the sandbox denies. Creates nothing.
  */
 gboolean cvd_config_probe(const CvdConfig *config, CvdQemuTools *tools, GPtrArray *problems);
 

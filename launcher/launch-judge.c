@@ -44,17 +44,23 @@ static void write_record(const CvdLaunch *launch)
     cvd_fd_hold_back(CVD_FD_RESERVE);
 }
 
+static void log_advice(CvdExit how, const char *const *lines)
+{
+    g_autofree char *advice = cvd_explain_failure(how, lines);
+
+    if (advice != NULL)
+        g_message("what to do: %s", advice);
+}
+
 static void tell_failure(const CvdLaunch *launch)
 {
     g_auto(GStrv) lines = cvd_log_file_tail_lines(launch->qemu_log, TAIL_LINES);
-    g_autofree char *advice = cvd_explain_failure(launch->qemu_exit, (const char *const *)lines);
 
     for (char **line = lines; *line != NULL; line++)
         if (**line != '\0')
             g_message("QEMU: %s", *line);
     g_critical("%s", launch->verdict.text);
-    if (advice != NULL)
-        g_message("what to do: %s", advice);
+    log_advice(launch->qemu_exit, (const char *const *)lines);
     g_message("QEMU's output is in %s/qemu.log%s; 'cvd-ctl report -n %s' packs all of it",
               cvd_instance_dir_get_path(launch->host.dir),
               launch->console_log != NULL ? ", the guest's console in console.log beside it" : "",
@@ -69,6 +75,7 @@ void cvd_launch_judge(CvdLaunch *launch)
     launch->reason = g_strdup(launch->verdict.text);
     if (launch->verdict.exit_status == 0) {
         g_message("%s", launch->verdict.text);
+        log_advice(launch->qemu_exit, (const char *const[]){NULL}); /* a downscript, for one */
         return;
     }
     tell_failure(launch);

@@ -953,6 +953,54 @@ static void test_probe_cpu(Files *files, gconstpointer data)
               &other));
 }
 
+static guint n_warnings;
+
+static GLogWriterOutput count_warnings(GLogLevelFlags level, const GLogField *fields,
+                                       gsize n_fields, gpointer data)
+{
+    if ((level & G_LOG_LEVEL_WARNING) == 0)
+        return g_log_writer_default(level, fields, n_fields, data);
+    n_warnings++;
+    return G_LOG_WRITER_HANDLED;
+}
+
+/* What QEMU would die of in its sandbox, and what looks like it. */
+static void test_probe_programs(Files *files, gconstpointer data)
+{
+    static const struct {
+        const char *override;
+        guint n_warnings;
+    } rows[] = {
+        {"qemu.netdevs.0={\"type\":\"tap\",\"id\":\"n\"}", 1},
+        {"qemu.netdevs.0={\"type\":\"tap\",\"id\":\"n\",\"script\":\"no\"}", 1},
+        {"qemu.netdevs.0={\"type\":\"tap\",\"id\":\"n\",\"downscript\":\"no\",\"script\":\"up\"}",
+         1},
+        {"qemu.netdevs.0={\"type\":\"tap\",\"id\":\"n\",\"downscript\":\"no\",\"script\":\"\"}", 0},
+        {"qemu.netdevs.0={\"type\":\"tap\",\"id\":\"n\",\"fd\":\"3\"}", 0},
+        {"qemu.netdevs.0={\"type\":\"bridge\",\"id\":\"n\"}", 1},
+        {"qemu.netdevs.0={\"type\":\"user\",\"id\":\"n\",\"smb\":\"/srv\"}", 1},
+        {"qemu.netdevs.0={\"type\":\"user\",\"id\":\"n\",\"guestfwd\":"
+         "[{\"str\":\"tcp:10.0.2.9:7-cmd:cat\"}]}",
+         1},
+        {"qemu.netdevs.0={\"type\":\"user\",\"id\":\"bridge\"}", 0},
+        {"qemu.extra_args=[\"-incoming\", \"exec:cat state\"]", 1},
+        {"qemu.extra_args=[\"-incoming\", \"defer\"]", 0},
+    };
+    static const char *const sandboxes[] = {"true", "on,spawn=allow", "false"};
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        for (guint j = 0; j < G_N_ELEMENTS(sandboxes); j++) {
+            g_autofree char *sandbox = g_strdup_printf("qemu.sandbox=%s", sandboxes[j]);
+            const char *overrides[] = {"qemu.accel=tcg", "qemu.binary=sh", rows[i].override,
+                                       sandbox, NULL};
+            g_auto(CvdQemuTools) tools = {0};
+            n_warnings = 0;
+            g_assert_true(probe(files, overrides, &tools));
+            g_assert_cmpuint(n_warnings, ==, j == 0 ? rows[i].n_warnings : 0);
+        }
+    }
+}
+
 static void add(const char *path, void (*test)(Files *, gconstpointer))
 {
     g_test_add(path, Files, NULL, set_up, test, tear_down);
@@ -961,6 +1009,7 @@ static void add(const char *path, void (*test)(Files *, gconstpointer))
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    g_log_set_writer_func(count_warnings, NULL, NULL);
     add("/config/defaults", test_defaults);
     add("/config/qemu-defaults", test_qemu_defaults);
     add("/config/every-key", test_every_key);
@@ -996,5 +1045,6 @@ int main(int argc, char **argv)
     add("/config/probe/architecture", test_probe_architecture);
     add("/config/probe/accel", test_probe_accel);
     add("/config/probe/cpu", test_probe_cpu);
+    add("/config/probe/programs", test_probe_programs);
     return g_test_run();
 }
