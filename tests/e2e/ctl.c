@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -491,7 +492,8 @@ static void become_other(gconstpointer data)
     if (setgroups(0, NULL) < 0 || setresgid(OTHER_UID, OTHER_UID, OTHER_UID) < 0 ||
         setresuid(OTHER_UID, OTHER_UID, OTHER_UID) < 0)
         _exit(126);
-    g_unsetenv("XDG_RUNTIME_DIR"); /* as in a job of cron */
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* which a change of ids takes away */
+    g_unsetenv("XDG_RUNTIME_DIR");    /* as in a job of cron */
 }
 
 static gboolean can_launch_as_other(const Fixture *f)
