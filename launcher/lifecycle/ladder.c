@@ -2,7 +2,7 @@
 #include "launcher/lifecycle/ladder.h"
 
 #define MS 1000
-/* How long a state may take: docs/cvd-launch.1, "Stop". */
+/* How long a state may take: docs/cvd-launch.1, SIGNALS. */
 #define STEP_US (2000 * MS)
 /* A guest that has only just started, its firmware above all, ignores the power button; so it is
  * pressed again and again. */

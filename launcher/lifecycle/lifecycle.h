@@ -90,7 +90,7 @@ typedef enum {
  * @stop_timeout_ms: how long a power-down may take
  * @last_us: when the last event was handled
  *
- * A launch: three machines, and what passes between them (docs/cvd-launch.1, "Stop" and "States").
+ * A launch: three machines, and what passes between them (docs/cvd-launch.1, SIGNALS and STATES).
  */
 typedef struct {
     CvdGuest guest;
