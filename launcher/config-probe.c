@@ -270,6 +270,10 @@ static char *refuse_accel(const char *accel, const CvdRunAs *run_as, const char 
         if (is_accel(accel, foreign[i].name))
             return g_strdup_printf("%s is for %s", foreign[i].name, foreign[i].system);
     }
+    if (!is_accel(accel, "kvm") && !is_accel(accel, "tcg") && !is_accel(accel, "xen")) {
+        *remedy = "name kvm";
+        return g_strdup_printf("no accelerator is called %s", accel);
+    }
     int error = is_accel(accel, "kvm") ? cvd_kvm_try(run_as) : 0;
     *remedy = cvd_kvm_remedy(error);
     return error ? g_strdup_printf(KVM_DEVICE ": %s", g_strerror(error)) : NULL;

@@ -936,6 +936,10 @@ static void test_probe_accel(Files *files, gconstpointer data)
         probe(files, (const char *[]){"qemu.binary=sh", "qemu.accel=hvf", NULL}, &other));
     assert_problem(files, 0,
                    "qemu.accel: hvf is for macOS; name kvm, or set qemu.accel to \"tcg\"");
+    g_ptr_array_set_size(files->problems, 0);
+    g_assert_false(probe(
+        files, (const char *[]){"qemu.binary=sh", "qemu.accel=tgc,thread=single", NULL}, &other));
+    assert_problem(files, 0, "qemu.accel: no accelerator is called tgc,thread=single; name kvm");
 }
 
 static void test_probe_cpu(Files *files, gconstpointer data)
