@@ -248,7 +248,7 @@ void cvd_launch_set_fault(CvdLaunch *launch, const char *text)
     launch->fault = g_strdup(text);
 }
 
-static void tell_way_down(const CvdLaunch *launch, guint actions, CvdLadderState before)
+static void log_way_down(const CvdLaunch *launch, guint actions, CvdLadderState before)
 {
     const char *state = cvd_state_get_name(cvd_launch_get_state(launch));
 
@@ -265,7 +265,7 @@ static void tell_way_down(const CvdLaunch *launch, guint actions, CvdLadderState
 }
 
 /* That the guest stands still, or runs again, by itself or by somebody's hand. */
-static void tell_pause(CvdLaunch *launch, CvdState before)
+static void log_pause(CvdLaunch *launch, CvdState before)
 {
     CvdState state = cvd_lifecycle_get_state(&launch->lifecycle);
 
@@ -281,7 +281,7 @@ static void tell_pause(CvdLaunch *launch, CvdState before)
 }
 
 /* A VM that is gone has a verdict, which is told then. */
-static void tell_state(CvdLaunch *launch, CvdState before)
+static void publish_state(CvdLaunch *launch, CvdState before)
 {
     CvdFollow follow = launch->lifecycle.policy.follow;
 
@@ -292,7 +292,7 @@ static void tell_state(CvdLaunch *launch, CvdState before)
         launch->reason = cvd_describe_state(&launch->lifecycle, launch->fault);
         if (before != cvd_lifecycle_get_state(&launch->lifecycle) ||
             strcmp(old, launch->reason) != 0)
-            tell_pause(launch, before);
+            log_pause(launch, before);
     }
     if (launch->lifecycle.policy.is_stop_asked && !launch->is_exit_told) {
         launch->is_exit_told = TRUE;
@@ -338,9 +338,9 @@ static void step(CvdLaunch *launch, const Input *input)
     guint actions = cvd_lifecycle_step(&launch->lifecycle, input->event, input->run_state,
                                        g_get_monotonic_time());
 
-    tell_way_down(launch, actions, ladder_before);
+    log_way_down(launch, actions, ladder_before);
     carry_out(launch, actions);
-    tell_state(launch, before);
+    publish_state(launch, before);
     cvd_launch_answer_calls(launch);
 }
 

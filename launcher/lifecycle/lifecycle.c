@@ -109,7 +109,7 @@ static guint press(const CvdLifecycle *lifecycle)
 
 static guint from_guest(CvdLifecycle *lifecycle, guint actions, gint64 now_us);
 
-static guint tell_guest(CvdLifecycle *lifecycle, CvdGuestInput input, CvdRunState run_state,
+static guint step_guest(CvdLifecycle *lifecycle, CvdGuestInput input, CvdRunState run_state,
                         gint64 now_us)
 {
     return from_guest(lifecycle,
@@ -183,7 +183,7 @@ static guint take_down(CvdLifecycle *lifecycle, CvdCause cause, gint64 now_us)
         if (!is_polite)
             return descend(lifecycle, cause, CVD_LADDER_QUITTING, now_us);
         return descend(lifecycle, cause, CVD_LADDER_POWERING_DOWN, now_us) |
-               tell_guest(lifecycle, CVD_GUEST_RESUME, CVD_RUN_UNKNOWN, now_us);
+               step_guest(lifecycle, CVD_GUEST_RESUME, CVD_RUN_UNKNOWN, now_us);
     case CVD_LADDER_POWERING_DOWN: /* asked twice */
         return descend(lifecycle, cause, CVD_LADDER_QUITTING, now_us);
     case CVD_LADDER_QUITTING:
@@ -328,7 +328,7 @@ static guint time_passed(CvdLifecycle *lifecycle, gint64 now_us)
     if (lifecycle->policy.due_us != 0 && now_us >= lifecycle->policy.due_us)
         return start_again(lifecycle, now_us);
     if (cvd_ladder_takes_commands(&lifecycle->ladder))
-        actions = tell_guest(lifecycle, CVD_GUEST_TIMER, CVD_RUN_UNKNOWN, now_us);
+        actions = step_guest(lifecycle, CVD_GUEST_TIMER, CVD_RUN_UNKNOWN, now_us);
     if (lifecycle->ladder.due_us == 0 || now_us < lifecycle->ladder.due_us)
         return actions;
     if (lifecycle->ladder.state == CVD_LADDER_LOADING)
@@ -339,7 +339,7 @@ static guint time_passed(CvdLifecycle *lifecycle, gint64 now_us)
     /* Perhaps the disk takes writes again. */
     if (lifecycle->ladder.state == CVD_LADDER_POWERING_DOWN &&
         (lifecycle->guest.holds & CVD_HOLD_FAULT))
-        actions |= tell_guest(lifecycle, CVD_GUEST_RESUME, CVD_RUN_UNKNOWN, now_us);
+        actions |= step_guest(lifecycle, CVD_GUEST_RESUME, CVD_RUN_UNKNOWN, now_us);
     return actions;
 }
 
@@ -347,7 +347,7 @@ static guint time_passed(CvdLifecycle *lifecycle, gint64 now_us)
 
 static guint status(CvdLifecycle *lifecycle, CvdRunState run_state, gint64 now_us)
 {
-    guint actions = tell_guest(lifecycle, CVD_GUEST_STATUS, run_state, now_us);
+    guint actions = step_guest(lifecycle, CVD_GUEST_STATUS, run_state, now_us);
 
     if (run_state == CVD_RUN_INTERNAL_ERROR)
         actions |= fail(lifecycle, CVD_CAUSE_INTERNAL_ERROR, CVD_LADDER_QUITTING, now_us);
@@ -357,7 +357,7 @@ static guint status(CvdLifecycle *lifecycle, CvdRunState run_state, gint64 now_u
 /* The button was pressed while the guest could not see it. */
 static guint runs_again(CvdLifecycle *lifecycle, CvdGuestInput input, gint64 now_us)
 {
-    guint actions = tell_guest(lifecycle, input, CVD_RUN_UNKNOWN, now_us);
+    guint actions = step_guest(lifecycle, input, CVD_RUN_UNKNOWN, now_us);
 
     if (lifecycle->ladder.state == CVD_LADDER_POWERING_DOWN)
         actions |= CVD_ACTION_POWERDOWN;
@@ -381,23 +381,23 @@ static guint handle(CvdLifecycle *lifecycle, CvdEvent event, CvdRunState run_sta
         lifecycle->has_answered = TRUE;
         return lifecycle->ladder.state == CVD_LADDER_LOADING ? CVD_ACTION_HAND_OVER : 0;
     case CVD_EVENT_HANDED_OVER:
-        return tell_guest(lifecycle, CVD_GUEST_HANDED_OVER, run_state, now_us);
+        return step_guest(lifecycle, CVD_GUEST_HANDED_OVER, run_state, now_us);
     case CVD_EVENT_STATUS:
         return status(lifecycle, run_state, now_us);
     case CVD_EVENT_COMMAND_DONE:
-        return tell_guest(lifecycle, CVD_GUEST_DONE, run_state, now_us);
+        return step_guest(lifecycle, CVD_GUEST_DONE, run_state, now_us);
     case CVD_EVENT_COMMAND_FAILED:
-        return tell_guest(lifecycle, CVD_GUEST_FAILED, run_state, now_us);
+        return step_guest(lifecycle, CVD_GUEST_FAILED, run_state, now_us);
     case CVD_EVENT_VM_STOPPED:
-        return tell_guest(lifecycle, CVD_GUEST_VM_STOPPED, run_state, now_us);
+        return step_guest(lifecycle, CVD_GUEST_VM_STOPPED, run_state, now_us);
     case CVD_EVENT_VM_RESUMED:
         return runs_again(lifecycle, CVD_GUEST_VM_RESUMED, now_us);
     case CVD_EVENT_VM_SUSPENDED:
-        return tell_guest(lifecycle, CVD_GUEST_VM_SUSPENDED, run_state, now_us);
+        return step_guest(lifecycle, CVD_GUEST_VM_SUSPENDED, run_state, now_us);
     case CVD_EVENT_VM_WOKE:
         return runs_again(lifecycle, CVD_GUEST_VM_WOKE, now_us);
     case CVD_EVENT_VM_RESET:
-        return tell_guest(lifecycle, CVD_GUEST_VM_RESET, run_state, now_us);
+        return step_guest(lifecycle, CVD_GUEST_VM_RESET, run_state, now_us);
     case CVD_EVENT_VM_SHUTDOWN:
         return vm_shutdown(lifecycle, now_us);
     case CVD_EVENT_WATCHDOG:
@@ -411,9 +411,9 @@ static guint handle(CvdLifecycle *lifecycle, CvdEvent event, CvdRunState run_sta
             blame(lifecycle, CVD_CAUSE_CONNECTION_LOST);
         return 0;
     case CVD_EVENT_PAUSE_REQUESTED:
-        return tell_guest(lifecycle, CVD_GUEST_PAUSE, run_state, now_us);
+        return step_guest(lifecycle, CVD_GUEST_PAUSE, run_state, now_us);
     case CVD_EVENT_RESUME_REQUESTED:
-        return tell_guest(lifecycle, CVD_GUEST_RESUME, run_state, now_us);
+        return step_guest(lifecycle, CVD_GUEST_RESUME, run_state, now_us);
     case CVD_EVENT_STOP_REQUESTED:
         return stop(lifecycle, CVD_CAUSE_STOP_REQUESTED, now_us);
     case CVD_EVENT_HANGUP:
