@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "base/vsoc-abi.h"
 #include "client/signals.h"
+#include "vsoc/abi.h"
 
 #include <glib.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "control/control-interface.h"
-#include "tool/tool.h"
+#include "base/tool.h"
+#include "launcher/control/control-interface.h"
 
 G_BEGIN_DECLS
 

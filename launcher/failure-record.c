@@ -3,8 +3,8 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "launcher/json.h"
-#include "launcher/layout-print.h"
+#include "launcher/config/json.h"
+#include "launcher/config/layout-print.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "launcher/config.h"
-#include "launcher/control.h"
+#include "launcher/config/config.h"
+#include "launcher/control/control.h"
 #include "launcher/instance-dir.h"
 #include "server/server.h"
 

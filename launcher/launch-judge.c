@@ -3,8 +3,8 @@
 #include "launcher/launch-private.h"
 
 #include "base/fd.h"
-#include "launcher/explain.h"
 #include "launcher/failure-record.h"
+#include "launcher/qemu/explain.h"
 
 /* How much of QEMU's output goes with the report of a failure. */
 #define TAIL_LINES 10

@@ -2,10 +2,10 @@
 #pragma once
 
 #include "base/log.h"
-#include "launcher/control.h"
+#include "launcher/control/control.h"
 #include "launcher/launch-common.h"
 #include "launcher/lifecycle/lifecycle.h"
-#include "launcher/vm.h"
+#include "launcher/qemu/vm.h"
 
 G_BEGIN_DECLS
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "launcher/launch-common.h"
 #include "launcher/launch.h"
-#include "launcher/qemu-command.h"
+#include "launcher/qemu/command.h"
 
 #include "base/error.h"
 #include "base/log.h"

@@ -8,8 +8,8 @@
 #include "base/fd.h"
 #include "base/notify.h"
 #include "base/source.h"
-#include "launcher/bus-master.h"
 #include "launcher/launch-private.h"
+#include "launcher/qemu/bus-master.h"
 
 #include <malloc.h>
 #include <string.h>

@@ -2,13 +2,13 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/notify.h"
-#include "launcher/doctor.h"
+#include "launcher/config/layout-print.h"
 #include "launcher/instance-dir.h"
 #include "launcher/launch-common.h"
 #include "launcher/launch.h"
-#include "launcher/layout-print.h"
 #include "launcher/options.h"
-#include "launcher/qemu-command.h"
+#include "launcher/qemu/command.h"
+#include "launcher/qemu/doctor.h"
 
 #include <errno.h>
 #include <signal.h>

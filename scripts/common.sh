@@ -215,8 +215,8 @@ make_linux_guest() {
         say "$why"
         return 1
     fi
-    quietly "$python" "$root/scripts/make-initramfs.py" "$guest/unpacked" "$1/agent/cvd-agent" \
-        "$root/agent/init" "$guest/initramfs" || {
+    quietly "$python" "$root/scripts/make-initramfs.py" "$guest/unpacked" "$1/guests/linux/cvd-agent" \
+        "$root/guests/linux/init" "$guest/initramfs" || {
         rm -f "$guest/initramfs"
         echo 'scripts/make-initramfs.py failed' >"$guest/why-not"
         return 1

@@ -8,8 +8,8 @@
  */
 #include "server/layout.h"
 
-#include "base/vsoc-abi.h"
 #include "server/layout-private.h"
+#include "vsoc/abi.h"
 
 static guint64 round_up_to_power_of_two(guint64 value)
 {

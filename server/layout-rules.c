@@ -9,8 +9,8 @@
 #include "server/layout.h"
 
 #include "base/log.h"
-#include "base/vsoc-abi.h"
 #include "server/layout-private.h"
+#include "vsoc/abi.h"
 
 #include <string.h>
 

@@ -19,7 +19,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/lock-file.h"
-#include "base/vsoc-abi.h"
+#include "vsoc/abi.h"
 
 #include <errno.h>
 #include <fcntl.h>

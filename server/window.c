@@ -9,10 +9,10 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "base/vsoc-abi.h"
 #include "server/cgroup.h"
 #include "server/hugepages.h"
 #include "server/shm-name.h"
+#include "vsoc/abi.h"
 
 #include <errno.h>
 #include <fcntl.h>

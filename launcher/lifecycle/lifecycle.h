@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "launcher/control.h"
+#include "launcher/control/control.h"
 #include "launcher/lifecycle/guest.h"
 #include "launcher/lifecycle/ladder.h"
 #include "launcher/lifecycle/policy.h"

@@ -139,7 +139,7 @@ static void test_polling(gconstpointer data)
     test_linux_stop(vm);
 }
 
-/* As agent/memory.h has it, written anew. */
+/* As guests/linux/memory.h has it, written anew. */
 static guint32 number_at(guint32 offset, guint32 seed)
 {
     guint32 y = (guint32)((guint64)(offset + seed) * 0x9e3779b1u);

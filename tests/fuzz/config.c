@@ -4,8 +4,8 @@
  * has a problem told. Inputs that name files are left out: what there is on this machine is no
  * input.
  */
-#include "launcher/config.h"
-#include "launcher/qemu-command.h"
+#include "launcher/config/config.h"
+#include "launcher/qemu/command.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a host may have written into the window, for the built-in guest and cvd-vm. */
-#include "guest/signals.h"
-#include "guest/window.h"
+#include "guests/builtin/signals.h"
+#include "guests/builtin/window.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <string.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A layout file: one that is accepted keeps the rules of the window's specification. */
-#include "launcher/json.h"
-#include "launcher/layout-file.h"
-#include "launcher/layout-print.h"
+#include "launcher/config/json.h"
+#include "launcher/config/layout-file.h"
+#include "launcher/config/layout-print.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>

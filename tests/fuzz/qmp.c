@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A QEMU that says anything, while commands wait for replies: each gets one answer, once. */
-#include "launcher/qmp.h"
+#include "launcher/qemu/qmp.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>

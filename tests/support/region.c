@@ -6,8 +6,8 @@
 #include "tests/support/region.h"
 
 #include "base/fd.h"
-#include "base/vsoc-abi.h"
 #include "tests/support/process.h"
+#include "vsoc/abi.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The ring in a region: both ends in turn, and each against another end that writes anything. */
-#include "agent/ring.h"
+#include "guests/linux/ring.h"
 
 #include <glib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What cvd-bench makes of its figures: a table, Markdown, JSON, a chart. */
-#include "tests/bench/report.h"
-#include "tests/bench/values.h"
+#include "bench/report.h"
+#include "bench/values.h"
 
 #include <json-glib/json-glib.h>
 #include <math.h>

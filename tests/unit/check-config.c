@@ -4,7 +4,7 @@
  * or `bad` a file, and the problems on stderr. KIND is cvd, qemu or layout; the latter two are put
  * into the configuration BASE.
  */
-#include "launcher/config.h"
+#include "launcher/config/config.h"
 
 #include <locale.h>
 #include <string.h>

@@ -7,7 +7,7 @@
 
 #include "client/handshake.h"
 #include "client/mapping.h"
-#include "client/tool-pinger.h"
+#include "client/tool/pinger.h"
 #include "server/server.h"
 
 #include <fcntl.h>

@@ -4,9 +4,9 @@
  * wrong is told by the files in data/ (see schemas.py); here it is what they come to mean, and in
  * which words the wrong ones are answered.
  */
-#include "launcher/config.h"
+#include "launcher/config/config.h"
 
-#include "launcher/qemu-config.h"
+#include "launcher/config/qemu.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "launcher/console.h"
+#include "launcher/qemu/console.h"
 #include "tests/unit/log-dir.h"
 
 #include "base/fd.h"

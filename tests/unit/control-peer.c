@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The control interface and peers that write the bytes of D-Bus themselves, so that they need not
  * read, or stop in the middle. One thread plays them and the launcher's main loop. */
-#include "control/peer.h"
-#include "launcher/control.h"
+#include "launcher/control/control.h"
+#include "launcher/control/peer.h"
 
 #include "base/fd.h"
 #include "base/source.h"

@@ -3,12 +3,12 @@
  * The control interface, with a real D-Bus client in a thread of its own, and with peers that do
  * not speak D-Bus well, or at all. The test's own thread is the launcher's main loop.
  */
-#include "launcher/control.h"
-#include "control/peer.h"
+#include "launcher/control/control.h"
+#include "launcher/control/peer.h"
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "control/control-interface.h"
+#include "launcher/control/control-interface.h"
 #include "tests/unit/talk.h"
 
 #include <errno.h>

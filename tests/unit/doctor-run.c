@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "launcher/doctor-run.h"
+#include "launcher/qemu/doctor-run.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What QEMU 7.2 of Debian 12 prints when it refuses, and a word of what the user is told to do. */
-#include "launcher/explain.h"
+#include "launcher/qemu/explain.h"
 
 #include <signal.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  * The built-in guest's side of a region's signals, on the host: one region, the test playing the
  * host, with counted rings and drops. Expected values follow section 5 of the protocols.
  */
-#include "guest/signals.h"
+#include "guests/builtin/signals.h"
 
 #include <glib.h>
 

@@ -4,12 +4,12 @@
  * specification broken once, then random damage, after which whatever the guest still believes must
  * keep its signals inside the window (the sanitizers watch that).
  */
-#include "guest/window.h"
+#include "guests/builtin/window.h"
 
 #include <glib.h>
 #include <string.h>
 
-#include "guest/signals.h"
+#include "guests/builtin/signals.h"
 
 #define PAGE         4096u
 #define WINDOW       65536u

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "launcher/heartbeat.h"
+#include "launcher/qemu/heartbeat.h"
 
 #include "base/fd.h"
 

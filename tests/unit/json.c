@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The fence in front of json-glib: texts that must fail, where, and with which words. */
-#include "launcher/json.h"
+#include "launcher/config/json.h"
 
 #include "base/error.h"
 

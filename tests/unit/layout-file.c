@@ -2,9 +2,9 @@
 /*
  * Both forms of vsoc_mem.json, and what is said of files that are neither.
  */
-#include "launcher/layout-advice.h"
+#include "launcher/config/layout-advice.h"
 
-#include "launcher/json.h"
+#include "launcher/config/json.h"
 
 #include <string.h>
 

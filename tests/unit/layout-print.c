@@ -3,9 +3,9 @@
  * The three ways to show a window. The C header is given to compilers, which compare its numbers
  * with those that follow from the specification.
  */
-#include "launcher/layout-print.h"
+#include "launcher/config/layout-print.h"
 
-#include "launcher/json.h"
+#include "launcher/config/json.h"
 
 #include <glib/gstdio.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "launcher/log-file.h"
+#include "launcher/qemu/log-file.h"
 #include "tests/support/sandbox.h"
 #include "tests/unit/log-dir.h"
 

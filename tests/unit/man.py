@@ -15,8 +15,8 @@ import sys
 
 SKIP = 77
 # Manual page -> where the program's options stand.
-PROGRAMS = {"cvd-launch.1": "launcher/options.c", "cvd-vm.1": "vm/options.c",
-            "cvd-client.1": "client/tool-*.c", "cvd-ctl.1": "ctl/*.c"}
+PROGRAMS = {"cvd-launch.1": "launcher/options.c", "cvd-vm.1": "guests/fake/options.c",
+            "cvd-client.1": "client/tool/*.c", "cvd-ctl.1": "ctl/*.c"}
 
 
 def warnings_of(page):

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a configuration to QEMU's arguments: section 2 of the launcher's specification. */
-#include "launcher/qemu-command.h"
+#include "launcher/qemu/command.h"
 
 #include <json-glib/json-glib.h>
 #include <string.h>

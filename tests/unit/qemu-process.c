@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The process around a shell that plays QEMU; the real one runs in the end-to-end tests. */
-#include "launcher/qemu-process.h"
+#include "launcher/qemu/process.h"
 
 #include "base/error.h"
 #include "base/fd.h"

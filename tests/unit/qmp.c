@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Conversations with a QEMU that the test plays over a socket pair. */
-#include "launcher/qmp.h"
+#include "launcher/qemu/qmp.h"
 
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "launcher/json-scan.h"
+#include "launcher/config/json-scan.h"
 #include "tests/unit/talk.h"
 
 #include <string.h>

@@ -3,8 +3,8 @@
 #include "server/cvd-server.h"
 
 #include "base/fd.h"
-#include "base/vsoc-abi.h"
 #include "tests/unit/talk.h"
+#include "vsoc/abi.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "launcher/stream-log.h"
+#include "launcher/qemu/stream-log.h"
 #include "tests/unit/log-dir.h"
 
 #include "base/fd.h"

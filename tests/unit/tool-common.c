@@ -2,8 +2,8 @@
 /*
  * Arguments of cvd-client, the suggestion of a region, and the bar.
  */
-#include "client/tool-progress.h"
-#include "client/tool.h"
+#include "client/tool/progress.h"
+#include "client/tool/tool.h"
 
 #include <string.h>
 

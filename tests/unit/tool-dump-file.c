@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "client/tool-dump-file.h"
+#include "client/tool/dump-file.h"
 
 #include "base/error.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "client/tool-hexdump.h"
+#include "client/tool/hexdump.h"
 
 #include <string.h>
 

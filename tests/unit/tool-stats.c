@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "client/tool-stats.h"
+#include "client/tool/stats.h"
 
 static void test_none(void)
 {

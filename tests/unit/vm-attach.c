@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A VM that connects, takes the window and goes by its header, against a server of the test's. */
-#include "vm/attach.h"
+#include "guests/fake/attach.h"
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "base/vsoc-abi.h"
+#include "vsoc/abi.h"
 
 #include <glib/gstdio.h>
 #include <string.h>

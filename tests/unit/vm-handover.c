@@ -3,7 +3,7 @@
  * The hand-over as a server sends it, cut at every place, ended at every place, and wrong at every
  * place. The messages are those of section 2 of the protocols' specification.
  */
-#include "vm/handover.h"
+#include "guests/fake/handover.h"
 
 #include "base/error.h"
 #include "base/fd.h"

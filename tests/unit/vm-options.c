@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The command line of cvd-vm. */
-#include "vm/options.h"
+#include "guests/fake/options.h"
 
 #include "base/error.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a hostile VM writes: all over the window, nowhere else, and the same again for one seed. */
-#include "vm/scribble.h"
+#include "guests/fake/scribble.h"
 
 #include <string.h>
 

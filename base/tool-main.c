@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/tool.h"
+
+#include "base/fd.h"
+#include "base/nearest.h"
+#include "base/terminal-text.h"
+
+#include <gio/gio.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define EXIT_USAGE 2
+
+static const CvdToolVerb *find_verb(const CvdToolProgram *program, const char *name, GError **error)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+
+    for (const CvdToolVerb *const *verb = program->verbs; *verb; verb++) {
+        if (strcmp((*verb)->name, name) == 0)
+            return *verb;
+        g_ptr_array_add(names, (char *)(*verb)->name);
+    }
+    g_ptr_array_add(names, NULL);
+    const char *nearest = cvd_nearest_name(name, (const char *const *)names->pdata);
+    g_autofree char *all = g_strjoinv(", ", (char **)names->pdata);
+    g_autofree char *escaped = g_strescape(name, NULL);
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                nearest ? "no verb '%s'; did you mean '%s'? there are: %s"
+                        : "no verb '%s'%s; there are: %s",
+                escaped, nearest ? nearest : "", all);
+    return NULL;
+}
+
+/*
+ * Waits for a signal and triggers the cancellable, which a handler could not do. The next one acts
+ * as if nobody waited: a way out, whatever the program is doing.
+ */
+typedef struct {
+    sigset_t signals;
+    GCancellable *cancellable;
+} Interrupt;
+
+static gpointer wait_for_signals(gpointer data)
+{
+    Interrupt *interrupt = data;
+    int number;
+    sigwait(&interrupt->signals, &number);
+    g_cancellable_cancel(interrupt->cancellable);
+    pthread_sigmask(SIG_UNBLOCK, &interrupt->signals, NULL);
+    for (;;)
+        pause();
+    return NULL;
+}
+
+/* Before any other thread is there, so that all have the mask. Ignored signals stay so: nohup. */
+static void catch_signals(GCancellable *cancellable)
+{
+    static Interrupt interrupt;
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    interrupt.cancellable = cancellable;
+    sigemptyset(&interrupt.signals);
+    for (guint i = 0; i < G_N_ELEMENTS(numbers); i++) {
+        struct sigaction action;
+        if (sigaction(numbers[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+            sigaddset(&interrupt.signals, numbers[i]);
+    }
+    pthread_sigmask(SIG_BLOCK, &interrupt.signals, NULL);
+    g_thread_unref(g_thread_new("signals", wait_for_signals, &interrupt));
+}
+
+static char *describe_verbs(const CvdToolProgram *program)
+{
+    GString *text = g_string_new("Verbs:\n");
+    for (const CvdToolVerb *const *verb = program->verbs; *verb; verb++) {
+        g_autofree char *usage = g_strdup_printf("%s %s", (*verb)->name, (*verb)->arguments);
+        g_string_append_printf(text, "  %-29s %s\n", usage, (*verb)->summary);
+    }
+    g_string_append_printf(text,
+                           "\n%s\n"
+                           "\n"
+                           "Exit status:\n"
+                           "  0  done\n"
+                           "  1  failed\n"
+                           "  2  usage error\n",
+                           program->epilogue);
+    return g_string_free(text, FALSE);
+}
+
+static GOptionContext *context_new(const CvdToolProgram *program, const char *parameters,
+                                   CvdTool *tool, gboolean *version)
+{
+    const GOptionEntry entries[] = {
+        {"name", 'n', 0, G_OPTION_ARG_FILENAME, &tool->name, "The instance", "NAME"},
+        {"json", 0, 0, G_OPTION_ARG_NONE, &tool->json, "Print JSON", NULL},
+        {"version", 0, version ? 0 : G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, version,
+         "Print the version", NULL},
+        G_OPTION_ENTRY_NULL,
+    };
+    const GOptionEntry socket_entries[] = {
+        {"socket", 's', 0, G_OPTION_ARG_FILENAME, &tool->socket,
+         "Its client socket, in place of a name", "PATH"},
+        G_OPTION_ENTRY_NULL,
+    };
+    GOptionContext *context = g_option_context_new(parameters);
+    g_option_context_add_main_entries(context, entries, NULL);
+    if (program->has_socket)
+        g_option_context_add_main_entries(context, socket_entries, NULL);
+    return context;
+}
+
+static gboolean check_count(const CvdToolProgram *program, const CvdToolVerb *verb, guint n,
+                            char **arguments, GError **error)
+{
+    if (n < verb->min_arguments) {
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                    "%s needs more arguments: %s %s %s", verb->name, program->name, verb->name,
+                    verb->arguments);
+        return FALSE;
+    }
+    if (n > verb->max_arguments) {
+        g_autofree char *escaped = g_strescape(arguments[verb->max_arguments], NULL);
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                    "unexpected argument '%s': %s %s %s", escaped, program->name, verb->name,
+                    verb->arguments);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+/* Takes the options off, and the `--` before arguments that look like some, which GOption keeps
+ * after other arguments. Returns: what follows the program's name */
+static char **parse_arguments(GOptionContext *context, char ***argv, GError **error)
+{
+    if (!g_option_context_parse_strv(context, argv, error))
+        return NULL;
+    char **rest = *argv + 1;
+    gboolean is_strict = g_option_context_get_strict_posix(context);
+    guint at = 0;
+    while (rest[at] && strcmp(rest[at], "--") != 0 && !is_strict)
+        at++;
+    if (!rest[at] || strcmp(rest[at], "--") != 0)
+        return rest;
+    g_free(rest[at]);
+    do
+        rest[at] = rest[at + 1];
+    while (rest[at++]);
+    return rest;
+}
+
+static gboolean run_verb(const CvdToolProgram *program, const CvdToolVerb *verb, CvdTool *tool,
+                         char **argv, GError **error)
+{
+    g_autofree char *command = g_strdup_printf("%s %s", program->name, verb->name);
+    g_autoptr(GOptionContext) context = context_new(program, verb->arguments, tool, NULL);
+    g_auto(GStrv) own_argv = g_strdupv(argv);
+
+    g_set_prgname(command);
+    g_free(own_argv[0]);
+    own_argv[0] = g_strdup(command);
+    g_option_context_set_summary(context, verb->summary);
+    if (verb->description)
+        g_option_context_set_description(context, verb->description);
+    if (verb->entries)
+        g_option_context_add_main_entries(context, verb->entries, NULL);
+    char **arguments = parse_arguments(context, &own_argv, error);
+    if (!arguments || !check_count(program, verb, g_strv_length(arguments), arguments, error))
+        return FALSE;
+    if (tool->name && tool->socket) {
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                    "--name and --socket both say which instance; give one");
+        return FALSE;
+    }
+    return verb->run(tool, arguments, error);
+}
+
+static gboolean run(const CvdToolProgram *program, CvdTool *tool, char **argv, GError **error)
+{
+    gboolean version = FALSE;
+    g_autoptr(GOptionContext) context = context_new(program, "VERB [ARGUMENT...]", tool, &version);
+    g_autofree char *description = describe_verbs(program);
+    g_auto(GStrv) own_argv = g_strdupv(argv);
+
+    g_set_prgname(program->name);
+    g_option_context_set_summary(context, program->summary);
+    g_option_context_set_description(context, description);
+    g_option_context_set_strict_posix(context, TRUE);
+    char **rest = parse_arguments(context, &own_argv, error);
+    if (!rest)
+        return FALSE;
+    if (version)
+        return cvd_tool_print(error, "%s %s\n", program->name, program->version);
+    if (!rest[0]) {
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "which verb? see %s --help",
+                    program->name);
+        return FALSE;
+    }
+    const CvdToolVerb *verb = find_verb(program, rest[0], error);
+    return verb && run_verb(program, verb, tool, rest, error);
+}
+
+static int report(const CvdToolProgram *program, const GError *error)
+{
+    /* Whoever closed the pipe has seen enough. */
+    if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_BROKEN_PIPE))
+        return EXIT_FAILURE;
+    g_autoptr(GString) text = g_string_new(NULL);
+    cvd_terminal_text_append(text, error->message, strlen(error->message), TRUE);
+    g_printerr("%s: %s\n", program->name, text->str);
+    return error->domain == G_OPTION_ERROR ? EXIT_USAGE : EXIT_FAILURE;
+}
+
+int cvd_tool_main(const CvdToolProgram *program, char **argv)
+{
+    g_autoptr(GError) error = NULL;
+    CvdTool tool = {.cancellable = g_cancellable_new()};
+
+    if (cvd_fd_fill_stdio() < 0)
+        return EXIT_FAILURE;
+    /* Names and help as the terminal has them, but numbers as programs read them. */
+    setlocale(LC_CTYPE, "");
+    signal(SIGPIPE, SIG_IGN);
+    catch_signals(tool.cancellable);
+    int status = run(program, &tool, argv, &error) ? EXIT_SUCCESS : report(program, error);
+    g_free(tool.name);
+    g_free(tool.socket);
+    g_object_unref(tool.cancellable);
+    return status;
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/tool/tool.h"
+
+#include "base/nearest.h"
+
+#include <string.h>
+
+/* More names than these are not for a message. */
+#define MAX_NAMES 16
+
+const char *cvd_tool_get_socket(CvdTool *tool, GError **error)
+{
+    if (!tool->socket)
+        tool->socket = cvd_find_client_socket(tool->name, error);
+    return tool->socket;
+}
+
+static char *suggest_region(const char *name, GArray *regions)
+{
+    GString *text = g_string_new(NULL);
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+
+    for (guint i = 0; i < regions->len; i++)
+        g_ptr_array_add(names, g_array_index(regions, CvdRegionInfo, i).name);
+    g_ptr_array_add(names, NULL);
+    g_autofree char *escaped = g_strescape(name, NULL);
+    g_string_append_printf(text, "no region '%s'", escaped);
+    const char *nearest = cvd_nearest_name(name, (const char *const *)names->pdata);
+    if (nearest)
+        g_string_append_printf(text, "; did you mean '%s'?", nearest);
+    g_string_append(text, nearest ? " the instance has: " : "; the instance has: ");
+    for (guint i = 0; i < regions->len && i < MAX_NAMES; i++)
+        g_string_append_printf(text, "%s%s", i > 0 ? ", " : "",
+                               (const char *)g_ptr_array_index(names, i));
+    if (regions->len > MAX_NAMES)
+        g_string_append_printf(text, " and %u more, see cvd-client list", regions->len - MAX_NAMES);
+    return g_string_free(text, FALSE);
+}
+
+gboolean cvd_tool_find_region(GArray *regions, const char *name, guint *index, GError **error)
+{
+    for (*index = 0; *index < regions->len; ++*index)
+        if (strcmp(g_array_index(regions, CvdRegionInfo, *index).name, name) == 0)
+            return TRUE;
+    g_autofree char *text = suggest_region(name, regions);
+    g_set_error_literal(error, CVD_REGION_ERROR, CVD_REGION_ERROR_UNKNOWN_REGION, text);
+    return FALSE;
+}
+
+CvdRegion *cvd_tool_open(CvdTool *tool, const char *name, GError **error)
+{
+    g_autoptr(GError) local_error = NULL;
+    const char *socket = cvd_tool_get_socket(tool, error);
+    if (!socket)
+        return NULL;
+    CvdRegion *region = cvd_region_open(socket, name, 0, tool->cancellable, &local_error);
+    if (region)
+        return region;
+    if (g_error_matches(local_error, CVD_REGION_ERROR, CVD_REGION_ERROR_UNKNOWN_REGION)) {
+        g_autoptr(GArray) regions = cvd_list_regions(socket, tool->cancellable, NULL);
+        guint index;
+        if (regions && !cvd_tool_find_region(regions, name, &index, error))
+            return NULL;
+    }
+    g_propagate_error(error, g_steal_pointer(&local_error));
+    return NULL;
+}
+
+gboolean cvd_tool_check_range(CvdRegion *region, guint offset, guint64 size, GError **error)
+{
+    guint region_size = cvd_region_get_size(region);
+    if (offset <= region_size && size <= region_size - offset)
+        return TRUE;
+    if (offset >= region_size)
+        g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_BAD_OFFSET,
+                    "region '%s' has %u bytes: the last offset is 0x%x, not 0x%x",
+                    cvd_region_get_name(region), region_size, region_size - 1, offset);
+    else
+        g_set_error(
+            error, CVD_REGION_ERROR, CVD_REGION_ERROR_BAD_OFFSET,
+            "region '%s' has %u bytes: from offset 0x%x on there are %u, not %" G_GUINT64_FORMAT,
+            cvd_region_get_name(region), region_size, offset, region_size - offset, size);
+    return FALSE;
+}
+
+gboolean cvd_tool_check_word(CvdRegion *region, guint offset, GError **error)
+{
+    if (offset % 4 != 0) {
+        g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_BAD_OFFSET,
+                    "offset 0x%x is not a multiple of 4; the word it is in has 0x%x", offset,
+                    offset - offset % 4);
+        return FALSE;
+    }
+    return cvd_tool_check_range(region, offset, 4, error);
+}

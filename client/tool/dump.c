@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `dump` and `restore`: a region's data in a file and back. A dump is read twice for a restore:
+ * nothing is written before all of it was checked, and what is written is checked once more, as the
+ * file may change meanwhile.
+ */
+#include "base/error.h"
+#include "client/tool/dump-file.h"
+#include "client/tool/progress.h"
+#include "client/tool/tool.h"
+
+#include <string.h>
+
+#define CHUNK (256u * 1024)
+
+static gboolean is_forced;
+
+static const GOptionEntry restore_entries[] = {
+    {"force", 'f', 0, G_OPTION_ARG_NONE, &is_forced,
+     "Also what was dumped from a region of another name or version", NULL},
+    G_OPTION_ENTRY_NULL,
+};
+
+static gboolean print_result(CvdTool *tool, const char *file, const CvdDumpHeader *header,
+                             const char *checksum, GError **error)
+{
+    if (!tool->json)
+        return cvd_tool_print(error, "%s: %u bytes, SHA-256 %s\n", header->name, header->data_size,
+                              checksum);
+    g_autoptr(JsonBuilder) builder = json_builder_new();
+    g_autofree char *display = g_filename_display_name(file);
+    json_builder_begin_object(builder);
+    cvd_tool_json_string(builder, "region", header->name);
+    cvd_tool_json_string(builder, "file", display);
+    cvd_tool_json_int(builder, "current_version", header->version);
+    cvd_tool_json_int(builder, "min_compatible_version", header->min_compatible_version);
+    cvd_tool_json_int(builder, "size", header->data_size);
+    cvd_tool_json_string(builder, "sha256", checksum);
+    json_builder_end_object(builder);
+    return cvd_tool_print_json(builder, error);
+}
+
+static CvdDumpHeader describe(CvdRegion *region)
+{
+    guint data_offset = cvd_region_get_data_offset(region);
+    CvdDumpHeader header = {
+        .version = (guint16)cvd_region_get_version(region),
+        .min_compatible_version = (guint16)cvd_region_get_min_compatible_version(region),
+        .region_size = cvd_region_get_size(region),
+        .data_offset = data_offset,
+        .data_size = cvd_region_get_size(region) - data_offset,
+    };
+    g_strlcpy(header.name, cvd_region_get_name(region), sizeof header.name);
+    return header;
+}
+
+static gboolean copy_to_file(CvdTool *tool, CvdRegion *region, const CvdDumpHeader *header,
+                             CvdDumpWriter *writer, GError **error)
+{
+    g_auto(CvdProgress) progress = {0};
+    cvd_progress_init(&progress, header->name, header->data_size);
+    for (guint at = 0; at < header->data_size; at += MIN(CHUNK, header->data_size - at)) {
+        guint n = MIN(CHUNK, header->data_size - at);
+        if (g_cancellable_set_error_if_cancelled(tool->cancellable, error))
+            return FALSE;
+        g_autoptr(GBytes) bytes = cvd_region_read(region, header->data_offset + at, n, error);
+        if (!bytes || !cvd_dump_writer_add(writer, g_bytes_get_data(bytes, NULL), n, error))
+            return FALSE;
+        cvd_progress_update(&progress, at + n);
+    }
+    return TRUE;
+}
+
+static gboolean run_dump(CvdTool *tool, char **arguments, GError **error)
+{
+    g_autoptr(CvdRegion) region = cvd_tool_open(tool, arguments[0], error);
+    if (!region)
+        return FALSE;
+    CvdDumpHeader header = describe(region);
+    g_autoptr(CvdDumpWriter) writer = cvd_dump_writer_new(arguments[1], &header, error);
+    return writer && copy_to_file(tool, region, &header, writer, error) &&
+           cvd_dump_writer_commit(writer, error) &&
+           print_result(tool, arguments[1], &header, cvd_dump_writer_get_checksum(writer), error);
+}
+
+static gboolean check_header(const char *file, const CvdDumpHeader *dump,
+                             const CvdDumpHeader *region, GError **error)
+{
+    if (dump->data_size != region->data_size) {
+        g_set_error(error, CVD_ERROR, CVD_ERROR_INVALID,
+                    "%s: has %u bytes of data, but those of region '%s' are %u; the sizes have to "
+                    "be the same",
+                    file, dump->data_size, region->name, region->data_size);
+        return FALSE;
+    }
+    if (is_forced)
+        return TRUE;
+    if (strcmp(dump->name, region->name) != 0) {
+        g_autofree char *escaped = g_strescape(dump->name, NULL);
+        g_set_error(error, CVD_ERROR, CVD_ERROR_INVALID,
+                    "%s: is of region '%s', not '%s'; --force takes it all the same", file, escaped,
+                    region->name);
+        return FALSE;
+    }
+    if (dump->version < region->min_compatible_version || dump->version > region->version) {
+        g_set_error(error, CVD_ERROR, CVD_ERROR_INVALID,
+                    "%s: is of version %u, but region '%s' is of version %u, compatible with %u "
+                    "and later; --force takes it all the same",
+                    file, dump->version, region->name, region->version,
+                    region->min_compatible_version);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+/* Goes through the whole dump; @region: where to write it, or NULL. */
+static gboolean pass(CvdTool *tool, CvdDumpReader *reader, CvdRegion *region, const char *label,
+                     GError **error)
+{
+    g_autofree guint8 *buffer = g_malloc(CHUNK);
+    g_auto(CvdProgress) progress = {0};
+    guint done = 0;
+    cvd_progress_init(&progress, label, cvd_dump_reader_get_header(reader)->data_size);
+    for (;;) {
+        if (g_cancellable_set_error_if_cancelled(tool->cancellable, error))
+            return FALSE;
+        gssize n = cvd_dump_reader_next(reader, buffer, CHUNK, error);
+        if (n <= 0)
+            return n == 0;
+        if (region) {
+            g_autoptr(GBytes) bytes = g_bytes_new_static(buffer, (gsize)n);
+            if (!cvd_region_write(region, cvd_region_get_data_offset(region) + done, bytes, error))
+                return FALSE;
+        }
+        done += (guint)n;
+        cvd_progress_update(&progress, done);
+    }
+}
+
+static gboolean run_restore(CvdTool *tool, char **arguments, GError **error)
+{
+    const char *file = arguments[1];
+    g_autoptr(CvdDumpReader) reader = cvd_dump_reader_new(file, error);
+    if (!reader || !pass(tool, reader, NULL, "checking", error))
+        return FALSE;
+    g_autoptr(CvdRegion) region = cvd_tool_open(tool, arguments[0], error);
+    if (!region)
+        return FALSE;
+    CvdDumpHeader wanted = describe(region);
+    const CvdDumpHeader *header = cvd_dump_reader_get_header(reader);
+    if (!check_header(file, header, &wanted, error) || !cvd_dump_reader_rewind(reader, error))
+        return FALSE;
+    if (!pass(tool, reader, region, wanted.name, error)) {
+        g_prefix_error(error, "region '%s' was restored in part only: ", wanted.name);
+        return FALSE;
+    }
+    CvdDumpHeader restored = *header;
+    memcpy(restored.name, wanted.name, sizeof restored.name);
+    return print_result(tool, file, &restored, cvd_dump_reader_get_checksum(reader), error);
+}
+
+const CvdToolVerb cvd_tool_dump = {
+    .name = "dump",
+    .arguments = "REGION FILE",
+    .summary = "Save the region's data",
+    .description = "FILE is complete, with a checksum, or it is not there.\n",
+    .min_arguments = 2,
+    .max_arguments = 2,
+    .run = run_dump,
+};
+
+const CvdToolVerb cvd_tool_restore = {
+    .name = "restore",
+    .arguments = "REGION FILE",
+    .summary = "Put back what dump has saved",
+    .description = "Writes nothing unless the whole of FILE is as it was dumped and fits.\n",
+    .entries = restore_entries,
+    .min_arguments = 2,
+    .max_arguments = 2,
+    .run = run_restore,
+};

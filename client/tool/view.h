@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "client/cvd-client.h"
+#include "vsoc/abi.h"
+
+G_BEGIN_DECLS
+
+/**
+ * CvdView:
+ *
+ * The whole window, to be read only: neither a doorbell nor a word of it is touched, so that
+ * looking changes nothing. Opening it costs two conversations, however many regions there are.
+ */
+typedef struct CvdView CvdView;
+
+/**
+ * cvd_view_open:
+ * @socket_path: the client socket
+ *
+ * Returns: (transfer full): the view
+ */
+CvdView *cvd_view_open(const char *socket_path, GCancellable *cancellable, GError **error);
+void cvd_view_free(CvdView *view);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdView, cvd_view_free)
+
+/** cvd_view_get_regions: Returns: (transfer none) (element-type CvdRegionInfo): as the server has
+ * them, which the guest cannot change */
+GArray *cvd_view_get_regions(CvdView *view);
+
+/** cvd_view_get_window_size: Returns: in bytes */
+guint64 cvd_view_get_window_size(CvdView *view);
+
+/** cvd_view_get_socket: Returns: the connection; becomes readable when the server closes it */
+int cvd_view_get_socket(CvdView *view);
+
+/**
+ * cvd_view_get_descriptor:
+ * @index: of a region
+ * @descriptor: (out caller-allocates): a copy of its descriptor
+ * @error: %CVD_REGION_ERROR_BAD_DESCRIPTOR: it is not what the server says, or leads out of the
+ *   region
+ */
+gboolean cvd_view_get_descriptor(CvdView *view, guint index, struct vsoc_device_region *descriptor,
+                                 GError **error);
+
+/**
+ * cvd_view_read:
+ * @offset: in the window
+ * @data: (out caller-allocates) (array length=size): the bytes
+ */
+gboolean cvd_view_read(CvdView *view, guint64 offset, gpointer data, gsize size, GError **error);
+
+G_END_DECLS

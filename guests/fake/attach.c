@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guests/fake/attach.h"
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "guests/builtin/window.h"
+#include "vsoc/abi.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define PAGE 4096
+
+static int connect_to(const char *path, GError **error)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    if (strlen(path) >= sizeof address.sun_path) {
+        g_set_error(error, CVD_ERROR, CVD_ERROR_INVALID,
+                    "a socket's path has at most %zu bytes, this one %zu",
+                    sizeof address.sun_path - 1, strlen(path));
+        return -1;
+    }
+    g_strlcpy(address.sun_path, path, sizeof address.sun_path);
+    cvd_autofd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "socket");
+        return -1;
+    }
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) {
+        const char *hint = errno == ENOENT         ? "; does cvd-launch --serve-only run?"
+                           : errno == ECONNREFUSED ? "; the one who listened there has ended"
+                                                   : "";
+        g_set_error(error, CVD_ERROR, CVD_ERROR_CLOSED, "cannot connect: %s%s", g_strerror(errno),
+                    hint);
+        return -1;
+    }
+    return g_steal_fd(&fd);
+}
+
+static gboolean map_window(CvdVmAttachment *attachment, GError **error)
+{
+    int fd = attachment->handover.window_fd;
+    struct stat st;
+
+    if (fstat(fd, &st) < 0) {
+        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "window: fstat");
+        return FALSE;
+    }
+    guint64 size = (guint64)st.st_size;
+    if (size < PAGE || (size & (size - 1)) != 0) {
+        g_set_error(error, CVD_ERROR, CVD_ERROR_PROTOCOL,
+                    "bad window: it has %" G_GUINT64_FORMAT
+                    " bytes; a BAR has a power of two of at least %d",
+                    size, PAGE);
+        return FALSE;
+    }
+    void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (map == MAP_FAILED) {
+        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno,
+                            "window: cannot map %" G_GUINT64_FORMAT " bytes", size);
+        return FALSE;
+    }
+    attachment->map = map;
+    attachment->size = size;
+    return TRUE;
+}
+
+static gboolean take_window(CvdVmAttachment *attachment, GError **error)
+{
+    const struct vsoc_shm_layout_descriptor *header;
+
+    if (!map_window(attachment, error))
+        return FALSE;
+    header = (const void *)attachment->map;
+    guint n_regions = __atomic_load_n(&header->region_count, __ATOMIC_SEQ_CST);
+    if (n_regions == 0 || n_regions > CVD_GUEST_MAX_REGIONS) {
+        g_set_error(error, CVD_ERROR, CVD_ERROR_PROTOCOL,
+                    "bad layout: region_count is %u instead of 1 to %d", n_regions,
+                    CVD_GUEST_MAX_REGIONS);
+        return FALSE;
+    }
+    /* Two descriptors a region come in, as many as the launcher holds. */
+    if (!cvd_raise_fd_limit(n_regions, error))
+        return FALSE;
+    cvd_handover_set_regions(&attachment->handover, n_regions);
+    return TRUE;
+}
+
+/* Returns: whether to go on; else it is time to stop */
+static gboolean wait_for(int fd, int signal_fd, int timeout_ms)
+{
+    struct pollfd fds[] = {{.fd = signal_fd, .events = POLLIN}, {.fd = fd, .events = POLLIN}};
+    int n;
+
+    do
+        n = poll(fds, G_N_ELEMENTS(fds), timeout_ms);
+    while (n < 0 && errno == EINTR);
+    return fds[0].revents == 0;
+}
+
+static CvdVmAttachResult take_handover(CvdVmAttachment *attachment, int signal_fd,
+                                       const CvdVmOptions *options, GError **error)
+{
+    for (;;) {
+        if (options->slow_ms > 0 && !wait_for(-1, signal_fd, (int)options->slow_ms))
+            return CVD_VM_STOPPED;
+        if (!wait_for(attachment->connection, signal_fd, -1))
+            return CVD_VM_STOPPED;
+        switch (cvd_handover_read(&attachment->handover, attachment->connection, error)) {
+        case CVD_HANDOVER_EMPTY:
+        case CVD_HANDOVER_MORE:
+            break;
+        case CVD_HANDOVER_WINDOW:
+            if (!take_window(attachment, error))
+                return CVD_VM_FAILED;
+            break;
+        case CVD_HANDOVER_DONE:
+            return CVD_VM_ATTACHED;
+        case CVD_HANDOVER_FAILED:
+            return CVD_VM_FAILED;
+        }
+    }
+}
+
+CvdVmAttachResult cvd_vm_attach(CvdVmAttachment *attachment, const char *path, int signal_fd,
+                                const CvdVmOptions *options, GError **error)
+{
+    CvdVmAttachResult result = CVD_VM_FAILED;
+
+    attachment->connection = connect_to(path, error);
+    if (attachment->connection >= 0) {
+        if (options->dies && options->die_after == 0)
+            raise(SIGKILL);
+        result = take_handover(attachment, signal_fd, options, error);
+    }
+    if (result == CVD_VM_FAILED)
+        g_prefix_error(error, "%s: ", path);
+    return result;
+}
+
+void cvd_vm_attachment_clear(CvdVmAttachment *attachment)
+{
+    if (attachment->map != NULL)
+        munmap(attachment->map, attachment->size);
+    attachment->map = NULL;
+    cvd_handover_clear(&attachment->handover);
+    cvd_close_fd(&attachment->connection);
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The hand-over is a sequence of numbered messages, each of which can be only one thing: the index
+ * tells what. A stream has no borders, so a message may come in pieces; a read never asks for more
+ * than the rest of one, so that a descriptor always belongs to the message being read.
+ */
+#include "guests/fake/handover.h"
+
+#include "base/error.h"
+#include "base/fd.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define N_FIRST_MESSAGES 3
+#define VM_PEER_ID       1
+#define REFUSAL_VERSION  1
+
+/* What a message has to be, and where its descriptor goes. */
+typedef struct {
+    const char *what;
+    gint64 value;
+    int *fd; /* (nullable) */
+} Expected;
+
+void cvd_handover_init(CvdHandover *handover)
+{
+    *handover = (CvdHandover){.window_fd = -1, .fd = -1};
+}
+
+void cvd_handover_set_regions(CvdHandover *handover, guint n_regions)
+{
+    g_assert(handover->n_messages == N_FIRST_MESSAGES && handover->n_regions == 0 && n_regions > 0);
+    handover->n_regions = n_regions;
+    handover->guest_to_host = g_new(int, n_regions);
+    handover->host_to_guest = g_new(int, n_regions);
+    for (guint i = 0; i < n_regions; i++)
+        handover->guest_to_host[i] = handover->host_to_guest[i] = -1;
+}
+
+static Expected expect(CvdHandover *handover)
+{
+    guint i = handover->n_messages;
+
+    switch (i) {
+    case 0:
+        return (Expected){"the protocol's version", 0, NULL};
+    case 1:
+        return (Expected){"this VM's ID", VM_PEER_ID, NULL};
+    case 2:
+        return (Expected){"the window", -1, &handover->window_fd};
+    default:
+        break;
+    }
+    i -= N_FIRST_MESSAGES;
+    g_assert(i < 2 * handover->n_regions);
+    if (i < handover->n_regions)
+        return (Expected){"a doorbell of the host", 0, &handover->guest_to_host[i]};
+    return (Expected){"a doorbell of the VM", VM_PEER_ID,
+                      &handover->host_to_guest[i - handover->n_regions]};
+}
+
+static CvdHandoverEvent fail(CvdHandover *handover, GError **error, const char *format, ...)
+    G_GNUC_PRINTF(3, 4);
+
+static CvdHandoverEvent fail(CvdHandover *handover, GError **error, const char *format, ...)
+{
+    Expected expected = expect(handover);
+
+    va_list args;
+    va_start(args, format);
+    g_autofree char *what = g_strdup_vprintf(format, args);
+    va_end(args);
+    g_set_error(error, CVD_ERROR, CVD_ERROR_PROTOCOL, "bad hand-over: message %u, %s: %s",
+                handover->n_messages + 1, expected.what, what);
+    return CVD_HANDOVER_FAILED;
+}
+
+static CvdHandoverEvent refused(GError **error)
+{
+    g_set_error(error, CVD_ERROR, CVD_ERROR_BUSY,
+                "refused: another VM is attached, or the socket is for the VM that the "
+                "launcher starts itself (without --serve-only), or for another user's");
+    return CVD_HANDOVER_FAILED;
+}
+
+static CvdHandoverEvent take_message(CvdHandover *handover, GError **error)
+{
+    Expected expected = expect(handover);
+    gint64 value;
+
+    memcpy(&value, handover->bytes, sizeof value);
+    value = GINT64_FROM_LE(value);
+    if (handover->n_messages == 0 && value == REFUSAL_VERSION)
+        return refused(error);
+    if (value != expected.value)
+        return fail(handover, error,
+                    "the number is %" G_GINT64_FORMAT " instead of %" G_GINT64_FORMAT, value,
+                    expected.value);
+    if (expected.fd == NULL && handover->fd >= 0)
+        return fail(handover, error, "it has a descriptor, where none belongs");
+    if (expected.fd != NULL && handover->fd < 0)
+        return fail(handover, error,
+                    "its descriptor is missing (or none was free here: see ulimit -n)");
+    if (expected.fd != NULL)
+        *expected.fd = g_steal_fd(&handover->fd);
+    handover->n_bytes = 0;
+    handover->n_messages++;
+    if (handover->n_messages == N_FIRST_MESSAGES)
+        return CVD_HANDOVER_WINDOW;
+    return handover->n_messages == N_FIRST_MESSAGES + 2 * handover->n_regions &&
+                   handover->n_regions > 0
+               ? CVD_HANDOVER_DONE
+               : CVD_HANDOVER_MORE;
+}
+
+static CvdHandoverEvent closed(const CvdHandover *handover, GError **error)
+{
+    if (handover->n_messages == 0 && handover->n_bytes == 0)
+        return refused(error); /* as by a server that sends no version first */
+    g_set_error(error, CVD_ERROR, CVD_ERROR_CLOSED,
+                "the server closed the connection in the hand-over, after %u messages",
+                handover->n_messages);
+    return CVD_HANDOVER_FAILED;
+}
+
+/* Returns: whether the message has at most one descriptor */
+static gboolean take_fds(CvdHandover *handover, int fds[CVD_MAX_PASSED_FDS])
+{
+    gboolean is_fine = TRUE;
+
+    for (guint i = 0; i < CVD_MAX_PASSED_FDS; i++) {
+        cvd_autofd fd = fds[i];
+        if (fd >= 0 && handover->fd >= 0)
+            is_fine = FALSE;
+        else if (fd >= 0)
+            handover->fd = g_steal_fd(&fd);
+    }
+    return is_fine;
+}
+
+CvdHandoverEvent cvd_handover_read(CvdHandover *handover, int socket, GError **error)
+{
+    int fds[CVD_MAX_PASSED_FDS];
+    gssize n =
+        cvd_socket_receive(socket, handover->bytes + handover->n_bytes,
+                           sizeof handover->bytes - handover->n_bytes, fds, G_N_ELEMENTS(fds));
+
+    if (n < 0 && errno == EAGAIN)
+        return CVD_HANDOVER_EMPTY;
+    if (n < 0 && errno != ECONNRESET) {
+        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "hand-over: recvmsg");
+        return CVD_HANDOVER_FAILED;
+    }
+    if (n <= 0)
+        return closed(handover, error);
+    handover->n_bytes += (guint)n;
+    if (!take_fds(handover, fds))
+        return fail(handover, error, "it has more than one descriptor");
+    if (handover->n_bytes < sizeof handover->bytes)
+        return CVD_HANDOVER_MORE;
+    return take_message(handover, error);
+}
+
+void cvd_handover_clear(CvdHandover *handover)
+{
+    for (guint i = 0; i < handover->n_regions; i++) {
+        cvd_close_fd(&handover->guest_to_host[i]);
+        cvd_close_fd(&handover->host_to_guest[i]);
+    }
+    g_clear_pointer(&handover->guest_to_host, g_free);
+    g_clear_pointer(&handover->host_to_guest, g_free);
+    cvd_close_fd(&handover->window_fd);
+    cvd_close_fd(&handover->fd);
+    handover->n_regions = 0;
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guests/fake/options.h"
+
+#include "base/error.h"
+
+/* Numbers as they stand on the command line: GOption would take signs and white space. */
+typedef struct {
+    CvdVmOptions options;
+    char *die_after;
+    char *slow;
+    char *seed;
+} Given;
+
+static gboolean read_number(const char *option, const char *text, guint64 min, guint64 max,
+                            guint64 *number, GError **error)
+{
+    if (text == NULL || g_ascii_string_to_unsigned(text, 10, min, max, number, NULL))
+        return TRUE;
+    return cvd_fail(error, CVD_ERROR_INVALID,
+                    "--%s %s: expected a number from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT,
+                    option, text, min, max);
+}
+
+static gboolean read_numbers(Given *given, GError **error)
+{
+    CvdVmOptions *options = &given->options;
+    guint64 slow_ms = 0;
+
+    if (!read_number("die-after", given->die_after, 0, G_MAXUINT32, &options->die_after, error) ||
+        !read_number("slow", given->slow, 1, CVD_VM_MAX_SLOW_MS, &slow_ms, error) ||
+        !read_number("seed", given->seed, 0, G_MAXUINT64, &options->seed, error))
+        return FALSE;
+    options->dies = given->die_after != NULL;
+    options->slow_ms = (guint)slow_ms;
+    if (given->seed == NULL)
+        options->seed = g_random_int();
+    return TRUE;
+}
+
+static gboolean check_given(const Given *given, char **rest, GError **error)
+{
+    const CvdVmOptions *options = &given->options;
+
+    if (rest[0] != NULL && rest[1] != NULL)
+        return cvd_fail(error, CVD_ERROR_INVALID,
+                        "unexpected argument '%s'; the VM socket is named with --socket PATH",
+                        rest[1]);
+    if (options->socket != NULL && options->name != NULL)
+        return cvd_fail(error, CVD_ERROR_INVALID,
+                        "--socket and --name exclude each other; give one");
+    if (options->socket != NULL && !*options->socket)
+        return cvd_fail(error, CVD_ERROR_INVALID, "--socket needs a path");
+    if (given->seed != NULL && !options->scribbles)
+        return cvd_fail(error, CVD_ERROR_INVALID, "--seed is for --scribble");
+    if (options->is_mute && options->dies && options->die_after > 0)
+        return cvd_fail(error, CVD_ERROR_INVALID,
+                        "--die-after %" G_GUINT64_FORMAT
+                        " counts what is served, but --mute serves nothing",
+                        options->die_after);
+    return TRUE;
+}
+
+static gboolean on_slow(const char *option, const char *value, gpointer data, GError **error)
+{
+    Given *given = data;
+
+    g_free(given->slow);
+    given->slow = g_strdup(value != NULL ? value : G_STRINGIFY(CVD_VM_DEFAULT_SLOW_MS));
+    return TRUE;
+}
+
+static GOptionContext *context_new(Given *given)
+{
+    CvdVmOptions *options = &given->options;
+    GOptionGroup *group = g_option_group_new(NULL, NULL, NULL, given, NULL);
+    const GOptionEntry entries[] = {
+        {"socket", 's', 0, G_OPTION_ARG_FILENAME, &options->socket, "The VM socket", "PATH"},
+        {"name", 'n', 0, G_OPTION_ARG_FILENAME, &options->name,
+         "The instance; not needed when just one runs", "NAME"},
+        {"mute", 0, 0, G_OPTION_ARG_NONE, &options->is_mute, "Attach, but serve nothing", NULL},
+        {"scribble", 0, 0, G_OPTION_ARG_NONE, &options->scribbles,
+         "Write random words all over the window, and ring at random, all the time", NULL},
+        {"seed", 0, 0, G_OPTION_ARG_FILENAME, &given->seed,
+         "Of the random words, to have the same ones again", "N"},
+        {"slow", 0, G_OPTION_FLAG_OPTIONAL_ARG, G_OPTION_ARG_CALLBACK, (gpointer)(guintptr)on_slow,
+         "Answer, and take each message of the hand-over, so much later (default 100)", "MS"},
+        {"die-after", 0, 0, G_OPTION_ARG_FILENAME, &given->die_after,
+         "End by SIGKILL after so many served wake-ups; 0: before reading the hand-over", "N"},
+        {"verbose", 'v', 0, G_OPTION_ARG_NONE, &options->verbose, "Log more", NULL},
+        {"version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Print the version", NULL},
+        G_OPTION_ENTRY_NULL,
+    };
+    GOptionContext *context = g_option_context_new(NULL);
+
+    g_option_group_add_entries(group, entries);
+    g_option_context_set_main_group(context, group);
+    g_option_context_set_summary(
+        context, "A VM without a QEMU: attaches to the VM socket of cvd-launch --serve-only and "
+                 "answers\nhost programs as the built-in guest does.");
+    g_option_context_set_description(context,
+                                     "Exit status:\n"
+                                     "  0  stopped by a signal, or the server closed the "
+                                     "connection\n"
+                                     "  1  could not attach, or the server broke the protocol\n"
+                                     "  2  usage error\n"
+                                     "\n"
+                                     "See cvd-vm(1).\n");
+    return context;
+}
+
+static void given_clear(Given *given)
+{
+    cvd_vm_options_clear(&given->options);
+    g_free(given->die_after);
+    g_free(given->slow);
+    g_free(given->seed);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Given, given_clear)
+
+gboolean cvd_vm_options_parse(const char *const *argv, CvdVmOptions *options, GError **error)
+{
+    g_auto(Given) given = {0};
+    g_auto(GStrv) rest = g_strdupv((char **)argv);
+    g_autoptr(GOptionContext) context = context_new(&given);
+    g_autoptr(GError) local_error = NULL;
+
+    if (!g_option_context_parse_strv(context, &rest, &local_error))
+        return cvd_fail(error, CVD_ERROR_INVALID, "%s; see cvd-vm --help", local_error->message);
+    if (!given.options.version &&
+        (!read_numbers(&given, error) || !check_given(&given, rest, error)))
+        return FALSE;
+    *options = given.options;
+    given.options = (CvdVmOptions){0};
+    return TRUE;
+}
+
+void cvd_vm_options_clear(CvdVmOptions *options)
+{
+    g_clear_pointer(&options->socket, g_free);
+    g_clear_pointer(&options->name, g_free);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guests/linux/speed.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+#include "guests/linux/ring.h"
+#include "guests/linux/say.h"
+
+#define BLOCK (64u << 10)
+
+/* Written to first: else all its pages are the one that has zeros. */
+static uint8_t block[BLOCK];
+
+static uint64_t now_us(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+void cvd_agent_speed(uint32_t mib)
+{
+    uint64_t sum = 0;
+
+    if (mib > CVD_AGENT_SPEED_MAX) {
+        cvd_agent_say("at most %u MiB", CVD_AGENT_SPEED_MAX);
+        return;
+    }
+    memset(block, 1, sizeof block);
+    uint64_t begin = now_us();
+    for (uint32_t i = 0; i < mib * ((1u << 20) / BLOCK); i++)
+        sum = cvd_agent_sum(sum, block, sizeof block);
+    cvd_agent_say("summed %" PRIu32 " MiB in %" PRIu64 " us, to %" PRIu64, mib, now_us() - begin,
+                  sum);
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Three files become one configuration. First the JSON trees are gathered: cvd.json, the overrides
+ * that replace `layout` or `qemu` as a whole, the two trees that these name or hold, the other
+ * overrides. Then each tree is read by tables, QEMU's part before the layout, since the layout's
+ * warnings depend on the number of vCPUs. Problems are collected all the way; only a tree that is
+ * not there cannot have more of them.
+ */
+#include "launcher/config/config.h"
+
+#include "base/error.h"
+#include "launcher/config/access.h"
+#include "launcher/config/draft.h"
+#include "launcher/config/json.h"
+#include "launcher/config/layout-advice.h"
+#include "launcher/config/layout-file.h"
+#include "launcher/config/overrides.h"
+#include "launcher/config/qemu.h"
+#include "server/listener.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#define PREALLOC_UP_TO (4 * 1024 * 1024) /* bytes of window; above it prealloc is off */
+
+/* One of the two trees that cvd.json names or holds. */
+typedef struct {
+    JsonNode *node; /* NULL: a problem told why */
+    char *origin;
+    char *directory;
+    char *path;
+    CvdPlace place;
+} Tree;
+
+static void tree_clear(Tree *tree)
+{
+    g_clear_pointer(&tree->node, json_node_unref);
+    g_free(tree->origin);
+    g_free(tree->directory);
+    g_free(tree->path);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Tree, tree_clear)
+
+static void tell(GPtrArray *problems, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+static void tell(GPtrArray *problems, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    g_ptr_array_add(problems, g_strdup_vprintf(format, args));
+    va_end(args);
+}
+
+/* Absolute. */
+static char *directory_of(const CvdReader *reader, const char *path)
+{
+    g_autofree char *directory = g_path_get_dirname(path);
+    if (g_path_is_absolute(directory))
+        return g_steal_pointer(&directory);
+    if (strcmp(directory, ".") == 0)
+        return g_strdup(reader->cwd);
+    return g_build_filename(reader->cwd, directory, NULL);
+}
+
+/* A file that cannot be read is the fault of what names it: @place, or the command line. */
+static JsonNode *load_file(CvdReader *reader, const CvdPlace *place, const char *path)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GPtrArray) duplicates = g_ptr_array_new_with_free_func(g_free);
+    JsonNode *node = cvd_json_load(path, duplicates, &error);
+    if (place && g_error_matches(error, CVD_ERROR, CVD_ERROR_FAILED))
+        cvd_place_problem(place, "%s", error->message);
+    else if (!node)
+        tell(reader->problems, "%s", error->message);
+    for (guint i = 0; node && i < duplicates->len; i++)
+        tell(reader->problems, "%s: %s: stands twice; remove one of the two", path,
+             (char *)duplicates->pdata[i]);
+    return node;
+}
+
+/* The value of @key, when it is a string: a file, whose path is shown as relative as it came. */
+static void tree_load(Tree *tree, const CvdPlace *place, const char *given)
+{
+    CvdReader *reader = place->reader;
+    if (g_path_is_absolute(given) || place->directory == reader->cwd) {
+        tree->origin = g_strdup(given);
+    } else {
+        g_autofree char *beside = g_path_get_dirname(place->origin);
+        tree->origin =
+            strcmp(beside, ".") == 0 ? g_strdup(given) : g_build_filename(beside, given, NULL);
+    }
+    tree->directory = directory_of(reader, tree->origin);
+    tree->place = (CvdPlace){reader, tree->origin, tree->directory, ""};
+    tree->node = load_file(reader, place, tree->origin);
+}
+
+static void tree_find(Tree *tree, const CvdPlace *root_place, JsonNode *root, const char *key)
+{
+    JsonNode *node = json_object_get_member(json_node_get_object(root), key);
+    CvdPlace place = cvd_place_member(root_place, key, node, &tree->path);
+    tree->place = place;
+    const char *path = node ? cvd_node_get_string(node) : NULL;
+    if (!node)
+        cvd_place_problem(&place, "missing; name a file, or put the object here");
+    else if (path && *path)
+        tree_load(tree, &place, path);
+    else if (JSON_NODE_HOLDS_OBJECT(node))
+        tree->node = json_node_ref(node);
+    else
+        cvd_place_found(&place, node, "the path of a file, or an object");
+}
+
+/* QEMU's and the layout's trees, which need each other a little. */
+static void read_trees(CvdDraft *draft, const Tree *layout, const Tree *qemu)
+{
+    CvdConfig *config = &draft->config;
+
+    cvd_qemu_config_read(&qemu->place, qemu->node, &config->qemu);
+    g_autoptr(CvdLayoutFile) file =
+        layout->node ? cvd_layout_file_parse(&layout->place, layout->node) : NULL;
+    cvd_qemu_config_finish(&qemu->place, &config->qemu, file ? file->vmm_path : NULL,
+                           file ? file->kernel_command_line : NULL);
+    if (!file)
+        return;
+
+    guint64 granule = config->window.hugepage_size ? config->window.hugepage_size : CVD_PAGE_SIZE;
+    config->layout = cvd_layout_file_compute(file, &layout->place, draft->window_size, granule);
+    if (!config->layout)
+        return;
+    cvd_layout_file_advise(file, &layout->place, config->layout,
+                           cvd_qemu_config_get_vcpus(&config->qemu));
+    config->window.prealloc = draft->prealloc != CVD_DRAFT_UNSET
+                                  ? draft->prealloc
+                                  : config->layout->window_size <= PREALLOC_UP_TO;
+}
+
+static void override_name(const CvdConfigSource *source, CvdDraft *draft, GPtrArray *problems)
+{
+    if (!source->name)
+        return;
+    if (!cvd_is_instance_name(source->name)) {
+        tell(problems, "--name: found \"%s\"; expected " CVD_NAME_EXPECTED, source->name);
+        return;
+    }
+    g_free(draft->config.name);
+    draft->config.name = g_strdup(source->name);
+}
+
+gboolean cvd_config_check_sockets(const CvdConfig *config, const char *runtime_directory,
+                                  GPtrArray *problems)
+{
+    static const char *const names[] = {"vm.sock", "client.sock", "control.sock"};
+
+    guint n_before = problems->len;
+    for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+        if ((i == 0 && config->vm_socket) || (i == 1 && config->client_socket))
+            continue;
+        g_autofree char *path = g_build_filename(runtime_directory, names[i], NULL);
+        g_autoptr(GError) error = NULL;
+        if (!cvd_listener_path_check(path, &error))
+            tell(problems, "runtime directory: %s, with XDG_RUNTIME_DIR, or a shorter --name",
+                 error->message);
+    }
+    return problems->len == n_before;
+}
+
+/* Which regions there are is only known now. */
+static void check_access(const CvdPlace *root_place, JsonNode *root, const CvdConfig *config)
+{
+    g_autofree char *path = NULL;
+    JsonNode *node = json_object_get_member(json_node_get_object(root), "access");
+    CvdPlace place = cvd_place_member(root_place, "access", node, &path);
+
+    if (config->layout && config->access)
+        cvd_access_check(&place, node, config);
+}
+
+/* cvd.json has an object for its root. */
+static CvdDraft *read_all(CvdReader *reader, const CvdConfigSource *source, const char *path,
+                          JsonNode *root)
+{
+    g_autofree char *directory = directory_of(reader, path);
+    CvdPlace place = {reader, path, directory, ""};
+    cvd_override_files(reader, root, source->overrides);
+
+    g_auto(Tree) layout = {0};
+    g_auto(Tree) qemu = {0};
+    tree_find(&qemu, &place, root, "qemu");
+    tree_find(&layout, &place, root, "layout");
+    cvd_override_values(reader, &(CvdTrees){root, layout.node, qemu.node}, source->overrides);
+
+    CvdDraft *draft = cvd_draft_new();
+    cvd_draft_read(draft, &place, root);
+    override_name(source, draft, reader->problems);
+    read_trees(draft, &layout, &qemu);
+    check_access(&place, root, &draft->config);
+    return draft;
+}
+
+#define LOCAL_PATH  "conf/cvd.json"
+#define SYSTEM_PATH CVD_SYSCONFDIR "/cvd/cvd.json"
+
+const char *cvd_config_default_path(void)
+{
+    if (access(LOCAL_PATH, F_OK) == 0)
+        return LOCAL_PATH;
+    return access(SYSTEM_PATH, F_OK) == 0 ? SYSTEM_PATH : NULL;
+}
+
+CvdConfig *cvd_config_load(const CvdConfigSource *source, GPtrArray *problems)
+{
+    const char *path = source->path ? source->path : cvd_config_default_path();
+    if (!path) {
+        tell(problems, "no configuration: there is neither " LOCAL_PATH " nor " SYSTEM_PATH
+                       "; name one with --config FILE");
+        return NULL;
+    }
+    g_autofree char *cwd = g_get_current_dir();
+    g_autoptr(GHashTable) overrides = g_hash_table_new_full(
+        g_direct_hash, g_direct_equal, (GDestroyNotify)json_node_unref, g_free);
+    CvdReader reader = {.problems = problems, .overrides = overrides, .cwd = cwd};
+    guint n_before = problems->len;
+
+    /* Relative paths in what comes from there are relative to the current directory. */
+    gboolean is_stdin = strcmp(path, "-") == 0;
+    g_autoptr(JsonNode) root = load_file(&reader, NULL, is_stdin ? "/dev/stdin" : path);
+    path = is_stdin ? "standard input" : path;
+    if (root && !JSON_NODE_HOLDS_OBJECT(root)) {
+        CvdPlace place = {&reader, path, cwd, ""};
+        cvd_place_found(&place, root, "an object");
+    } else if (root) {
+        CvdDraft *draft = read_all(&reader, source, path, root);
+        if (problems->len == n_before)
+            return &draft->config;
+        cvd_config_free(&draft->config);
+    }
+    return NULL;
+}

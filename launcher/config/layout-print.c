@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Three ways to show a window. Each goes over the regions once and appends to a string; nothing
+ * else is built, so that 2048 regions are no different from four.
+ */
+#include "launcher/config/layout-print.h"
+
+#include "vsoc/abi.h"
+
+#include <string.h>
+
+static char *format_size(guint64 bytes)
+{
+    static const char units[] = "KMG";
+    int unit = -1;
+
+    while (bytes >= 1024 && bytes % 1024 == 0 && unit < 2) {
+        bytes /= 1024;
+        unit++;
+    }
+    return unit < 0 ? g_strdup_printf("%" G_GUINT64_FORMAT, bytes)
+                    : g_strdup_printf("%" G_GUINT64_FORMAT "%c", bytes, units[unit]);
+}
+
+/* The bytes that descriptors and regions take. */
+static guint64 used_size(const CvdLayout *layout)
+{
+    guint64 used =
+        layout->region_desc_offset + (guint64)layout->n_regions * sizeof(struct vsoc_device_region);
+
+    used = (used + layout->granule - 1) / layout->granule * layout->granule;
+    for (guint i = 0; i < layout->n_regions; i++)
+        used += layout->regions[i].end - layout->regions[i].begin;
+    return used;
+}
+
+static void append_summary(GString *text, const CvdLayout *layout)
+{
+    guint64 used = used_size(layout);
+    g_autofree char *window = format_size(layout->window_size);
+    g_autofree char *used_text = format_size(used);
+    g_autofree char *free_text = format_size(layout->window_size - used);
+
+    g_string_append_printf(text,
+                           "window %s (%u bytes): %u region%s, %s used, %s free; descriptors at "
+                           "0x%x\n\n",
+                           window, layout->window_size, layout->n_regions,
+                           layout->n_regions == 1 ? "" : "s", used_text, free_text,
+                           layout->region_desc_offset);
+}
+
+static void append_row(GString *text, const CvdLayout *layout, guint i)
+{
+    const CvdLayoutRegion *region = &layout->regions[i];
+    g_autofree char *size = format_size(region->end - region->begin);
+    g_autofree char *data = g_strdup_printf("+0x%x", region->data_offset);
+    g_autofree char *slots = g_strdup_printf("%u/%u", 1u << region->guest_to_host.num_nodes_lg2,
+                                             1u << region->host_to_guest.num_nodes_lg2);
+    g_autofree char *version =
+        g_strdup_printf("%u/%u", region->current_version, region->min_compatible_version);
+    const char *manager = region->managed_by != 0 ? layout->regions[region->managed_by].name : "-";
+
+    g_string_append_printf(text, "%4u  %-15s  0x%08x-0x%08x %7s %9s %11s %11s  %s\n", i,
+                           region->name, region->begin, region->end, size, data, slots, version,
+                           manager);
+}
+
+char *cvd_layout_to_text(const CvdLayout *layout)
+{
+    GString *text = g_string_new(NULL);
+
+    append_summary(text, layout);
+    g_string_append_printf(text, "%4s  %-15s  %-21s %7s %9s %11s %11s  %s\n", "#", "name",
+                           "begin-end", "size", "data", "slots >/<", "version/min", "managed by");
+    for (guint i = 0; i < layout->n_regions; i++)
+        append_row(text, layout, i);
+    g_string_append(text, "\nslots >/<: signal table entries, guest to host / host to guest; data: "
+                          "in the region\n");
+    return g_string_free(text, FALSE);
+}
+
+static void append_json_table(GString *text, const char *name, const CvdSignalTable *table)
+{
+    g_string_append_printf(text,
+                           "      \"%s\": {\n"
+                           "        \"num_nodes_lg2\": %u,\n"
+                           "        \"futex_uaddr_table_offset\": %u,\n"
+                           "        \"interrupt_signalled_offset\": %u\n"
+                           "      },\n",
+                           name, table->num_nodes_lg2, table->table_offset,
+                           table->interrupt_signalled_offset);
+}
+
+/* Names need no escaping: their characters are checked. */
+static void append_json_region(GString *text, const CvdLayout *layout, guint i)
+{
+    const CvdLayoutRegion *region = &layout->regions[i];
+
+    g_string_append_printf(text,
+                           "    {\n"
+                           "      \"index\": %u,\n"
+                           "      \"device_name\": \"%s\",\n"
+                           "      \"current_version\": %u,\n"
+                           "      \"min_compatible_version\": %u,\n"
+                           "      \"region_begin_offset\": %u,\n"
+                           "      \"region_end_offset\": %u,\n"
+                           "      \"region_size\": %u,\n"
+                           "      \"offset_of_region_data\": %u,\n",
+                           i, region->name, region->current_version, region->min_compatible_version,
+                           region->begin, region->end, region->end - region->begin,
+                           region->data_offset);
+    append_json_table(text, "guest_to_host_signal_table", &region->guest_to_host);
+    append_json_table(text, "host_to_guest_signal_table", &region->host_to_guest);
+    if (region->managed_by != 0)
+        g_string_append_printf(text, "      \"managed_by\": \"%s\"\n",
+                               layout->regions[region->managed_by].name);
+    else
+        g_string_append(text, "      \"managed_by\": null\n");
+    g_string_append(text, i + 1 < layout->n_regions ? "    },\n" : "    }\n");
+}
+
+char *cvd_layout_to_json(const CvdLayout *layout)
+{
+    GString *text = g_string_new(NULL);
+
+    g_string_append_printf(text,
+                           "{\n"
+                           "  \"major_version\": %d,\n"
+                           "  \"minor_version\": %d,\n"
+                           "  \"window_size\": %u,\n"
+                           "  \"used_size\": %" G_GUINT64_FORMAT ",\n"
+                           "  \"granule\": %" G_GUINT64_FORMAT ",\n"
+                           "  \"vsoc_region_desc_offset\": %u,\n"
+                           "  \"region_count\": %u,\n"
+                           "  \"regions\": [\n",
+                           VSOC_LAYOUT_MAJOR_VERSION, VSOC_LAYOUT_MINOR_VERSION,
+                           layout->window_size, used_size(layout), layout->granule,
+                           layout->region_desc_offset, layout->n_regions);
+    for (guint i = 0; i < layout->n_regions; i++)
+        append_json_region(text, layout, i);
+    g_string_append(text, "  ]\n}\n");
+    return g_string_free(text, FALSE);
+}
+
+/*
+ * Identifiers: upper case, other characters than letters and digits become `_`. Two names that come
+ * out alike ("a-b", "a.b", "A_B") would clash, so each of them but the first in the file gets its
+ * index; and the index is put on until the result is nobody's.
+ */
+static char *mangle(const char *name)
+{
+    char *identifier = g_ascii_strup(name, -1);
+
+    for (char *p = identifier; *p != '\0'; p++)
+        if (!g_ascii_isalnum(*p))
+            *p = '_';
+    return identifier;
+}
+
+/* Puts the index after @stem until the result is nobody's; takes @stem. */
+static char *make_unique(char *stem, guint index, GHashTable *taken)
+{
+    while (g_hash_table_contains(taken, stem)) {
+        char *longer = g_strdup_printf("%s_%u", stem, index);
+        g_free(stem);
+        stem = longer;
+    }
+    return stem;
+}
+
+static GPtrArray *make_identifiers(const CvdLayout *layout)
+{
+    GPtrArray *identifiers = g_ptr_array_new_with_free_func(g_free);
+    /* Owns its strings. First come all plain ones, so that no name gets a worse one from another's
+     * clash; the value tells whether somebody has it. */
+    g_autoptr(GHashTable) taken = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+
+    for (guint i = 0; i < layout->n_regions; i++)
+        g_hash_table_insert(taken, mangle(layout->regions[i].name), GINT_TO_POINTER(FALSE));
+    for (guint i = 0; i < layout->n_regions; i++) {
+        char *identifier = mangle(layout->regions[i].name);
+        if (GPOINTER_TO_INT(g_hash_table_lookup(taken, identifier)))
+            identifier = make_unique(identifier, i, taken);
+        g_hash_table_insert(taken, g_strdup(identifier), GINT_TO_POINTER(TRUE));
+        g_ptr_array_add(identifiers, identifier);
+    }
+    return identifiers;
+}
+
+static const char c_structures[] =
+    "#include <stddef.h>\n"
+    "#include <stdint.h>\n"
+    "\n"
+    "#ifdef __cplusplus\n"
+    "#define CVD_STATIC_ASSERT(condition, text) static_assert(condition, text)\n"
+    "#else\n"
+    "#define CVD_STATIC_ASSERT(condition, text) _Static_assert(condition, text)\n"
+    "#endif\n"
+    "\n"
+    "/* The structures in the window: vSoC layout version 2.0. */\n"
+    "#ifndef CVD_LAYOUT_NO_STRUCTURES\n"
+    "struct vsoc_shm_layout_descriptor {\n"
+    "    uint16_t major_version;\n"
+    "    uint16_t minor_version;\n"
+    "    uint32_t size;\n"
+    "    uint32_t region_count;\n"
+    "    uint32_t vsoc_region_desc_offset;\n"
+    "};\n"
+    "\n"
+    "struct vsoc_signal_table_layout {\n"
+    "    uint32_t num_nodes_lg2;\n"
+    "    uint32_t futex_uaddr_table_offset;\n"
+    "    uint32_t interrupt_signalled_offset;\n"
+    "};\n"
+    "\n"
+    "struct vsoc_device_region {\n"
+    "    uint16_t current_version;\n"
+    "    uint16_t min_compatible_version;\n"
+    "    uint32_t region_begin_offset;\n"
+    "    uint32_t region_end_offset;\n"
+    "    uint32_t offset_of_region_data;\n"
+    "    struct vsoc_signal_table_layout guest_to_host_signal_table;\n"
+    "    struct vsoc_signal_table_layout host_to_guest_signal_table;\n"
+    "    char device_name[16];\n"
+    "    uint32_t managed_by;\n"
+    "};\n"
+    "#endif\n"
+    "\n";
+
+#define C_ASSERT_SIZE(STRUCTURE)                                                                   \
+    g_string_append_printf(text, "CVD_STATIC_ASSERT(sizeof(struct %s) == %zu, \"ABI\");\n",        \
+                           #STRUCTURE, sizeof(struct STRUCTURE))
+#define C_ASSERT_OFFSET(STRUCTURE, FIELD)                                                          \
+    g_string_append_printf(text, "CVD_STATIC_ASSERT(offsetof(struct %s, %s) == %zu, \"ABI\");\n",  \
+                           #STRUCTURE, #FIELD, offsetof(struct STRUCTURE, FIELD))
+
+static void append_c_assertions(GString *text)
+{
+    C_ASSERT_SIZE(vsoc_shm_layout_descriptor);
+    C_ASSERT_OFFSET(vsoc_shm_layout_descriptor, minor_version);
+    C_ASSERT_OFFSET(vsoc_shm_layout_descriptor, size);
+    C_ASSERT_OFFSET(vsoc_shm_layout_descriptor, region_count);
+    C_ASSERT_OFFSET(vsoc_shm_layout_descriptor, vsoc_region_desc_offset);
+    C_ASSERT_SIZE(vsoc_signal_table_layout);
+    C_ASSERT_OFFSET(vsoc_signal_table_layout, futex_uaddr_table_offset);
+    C_ASSERT_OFFSET(vsoc_signal_table_layout, interrupt_signalled_offset);
+    C_ASSERT_SIZE(vsoc_device_region);
+    C_ASSERT_OFFSET(vsoc_device_region, min_compatible_version);
+    C_ASSERT_OFFSET(vsoc_device_region, region_begin_offset);
+    C_ASSERT_OFFSET(vsoc_device_region, region_end_offset);
+    C_ASSERT_OFFSET(vsoc_device_region, offset_of_region_data);
+    C_ASSERT_OFFSET(vsoc_device_region, guest_to_host_signal_table);
+    C_ASSERT_OFFSET(vsoc_device_region, host_to_guest_signal_table);
+    C_ASSERT_OFFSET(vsoc_device_region, device_name);
+    C_ASSERT_OFFSET(vsoc_device_region, managed_by);
+}
+
+/*
+ * The property comes before the region (CVD_INDEX_…, CVD_BEGIN_…), so that no region's name can
+ * make the macro of another.
+ */
+static void append_c_table(GString *text, const char *direction, const char *identifier,
+                           const CvdSignalTable *table)
+{
+    g_string_append_printf(text,
+                           "#define CVD_%s_NODES_LG2_%s %u\n"
+                           "#define CVD_%s_TABLE_%s UINT32_C(0x%x)\n"
+                           "#define CVD_%s_SIGNALLED_%s UINT32_C(0x%x)\n",
+                           direction, identifier, table->num_nodes_lg2, direction, identifier,
+                           table->table_offset, direction, identifier,
+                           table->interrupt_signalled_offset);
+}
+
+static void append_c_region(GString *text, const CvdLayout *layout, guint i, const char *identifier)
+{
+    const CvdLayoutRegion *region = &layout->regions[i];
+
+    g_string_append_printf(text,
+                           "\n/* %s */\n"
+                           "#define CVD_INDEX_%s %u\n"
+                           "#define CVD_NAME_%s \"%s\"\n"
+                           "#define CVD_VERSION_%s %u\n"
+                           "#define CVD_MIN_VERSION_%s %u\n"
+                           "#define CVD_BEGIN_%s UINT32_C(0x%x)\n"
+                           "#define CVD_END_%s UINT32_C(0x%x)\n"
+                           "#define CVD_SIZE_%s UINT32_C(0x%x)\n"
+                           "#define CVD_DATA_%s UINT32_C(0x%x)\n",
+                           region->name, identifier, i, identifier, region->name, identifier,
+                           region->current_version, identifier, region->min_compatible_version,
+                           identifier, region->begin, identifier, region->end, identifier,
+                           region->end - region->begin, identifier, region->data_offset);
+    append_c_table(text, "G2H", identifier, &region->guest_to_host);
+    append_c_table(text, "H2G", identifier, &region->host_to_guest);
+    g_string_append_printf(text, "#define CVD_MANAGED_BY_%s %u\n", identifier, region->managed_by);
+}
+
+char *cvd_layout_to_c_header(const CvdLayout *layout)
+{
+    GString *text = g_string_new(NULL);
+    g_autoptr(GPtrArray) identifiers = make_identifiers(layout);
+
+    g_string_append(text, "/* Made by cvd-launch --print-layout=c: the shared-memory window. */\n"
+                          "#ifndef CVD_LAYOUT_H\n"
+                          "#define CVD_LAYOUT_H\n\n");
+    g_string_append(text, c_structures);
+    append_c_assertions(text);
+    g_string_append_printf(
+        text,
+        "\n"
+        "#define CVD_WINDOW_SIZE UINT32_C(0x%x)\n"
+        "#define CVD_REGION_DESC_OFFSET UINT32_C(0x%x)\n"
+        "#define CVD_REGION_COUNT %u\n"
+        "\n"
+        "/*\n"
+        " * Of each region: BEGIN and END in the window; DATA, TABLE and SIGNALLED in the\n"
+        " * region. G2H: guest to host; H2G: host to guest. MANAGED_BY: an index; 0: none.\n"
+        " */\n",
+        layout->window_size, layout->region_desc_offset, layout->n_regions);
+    for (guint i = 0; i < layout->n_regions; i++)
+        append_c_region(text, layout, i, g_ptr_array_index(identifiers, i));
+    g_string_append(text, "\n#endif\n");
+    return g_string_free(text, FALSE);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "launcher/config/config.h"
+#include "launcher/config/fields.h"
+
+G_BEGIN_DECLS
+
+/** cvd_run_as_read: reads `USER` or `USER:GROUP`, names or numbers, into a CvdRunAs * */
+void cvd_run_as_read(const CvdPlace *place, JsonNode *node, const CvdField *field, gpointer target);
+void cvd_run_as_free(CvdRunAs *run_as);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdRunAs, cvd_run_as_free)
+
+/**
+ * cvd_run_as_enter:
+ *
+ * Gives this process the user's ids, for good. Between fork and exec: only system calls.
+ *
+ * Returns: 0, or −1 with `errno` set
+ */
+int cvd_run_as_enter(const CvdRunAs *run_as);
+
+G_END_DECLS

@@ -1,0 +1,595 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The object /org/cvd/Instance1: who may connect, what its methods do, and its properties. What the
+ * bytes of a connection mean is control-peer's affair.
+ */
+#include "launcher/control/control.h"
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/source.h"
+#include "launcher/control/control-interface.h"
+#include "launcher/control/peer.h"
+#include "server/listener.h"
+
+#include <errno.h>
+#include <gio/gunixfdlist.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define OBJECT_PATH    "/org/cvd/Instance1"
+#define INTERFACE      "org.cvd.Instance1"
+#define PROPERTIES     "org.freedesktop.DBus.Properties"
+#define INTROSPECTABLE "org.freedesktop.DBus.Introspectable"
+#define PEER           "org.freedesktop.DBus.Peer"
+#define ERROR(name)    "org.freedesktop.DBus.Error." name
+/* How long no connection is accepted when no descriptor is to be had. */
+#define RETRY_MS 200
+/* How long the end waits until the last messages are written. */
+#define FLUSH_US (200 * G_TIME_SPAN_MILLISECOND)
+
+struct CvdControl {
+    char *name;
+    CvdLayout *layout;
+    CvdControlHandlers handlers;
+    gpointer user_data;
+    CvdListener *listener;
+    GSource *accepting; /* NULL while no descriptor is to be had */
+    GSource *retry;
+    GSource *idle_limit; /* of the connections that are for short calls */
+    GPtrArray *peers;    /* of CvdControlPeer, in the order in which they came */
+    GQueue calls;        /* of CvdControlCall, not answered yet */
+    CvdLogLimit log_limit;
+    GVariant *announced; /* a{sv}: the properties whose changes are signalled, as signalled last */
+};
+
+struct CvdControlCall {
+    CvdControl *control; /* NULL once its connection has ended */
+    CvdControlPeer *peer;
+    GDBusMessage *message;
+    GList link; /* in `calls` */
+    void (*cancelled)(gpointer data);
+    gpointer cancelled_data;
+};
+
+/* ---- Calls and answers ---- */
+
+static CvdControlCall *call_new(CvdControl *control, CvdControlPeer *peer, GDBusMessage *message)
+{
+    CvdControlCall *call = g_new0(CvdControlCall, 1);
+
+    call->control = control;
+    call->peer = cvd_control_peer_ref(peer);
+    call->message = g_object_ref(message);
+    call->link.data = call;
+    g_queue_push_tail_link(&control->calls, &call->link);
+    cvd_control_peer_begin_call(peer);
+    return call;
+}
+
+static void finish(CvdControlCall *take_call, GDBusMessage *take_reply)
+{
+    g_autofree CvdControlCall *call = take_call;
+    g_autoptr(GDBusMessage) message = g_steal_pointer(&call->message);
+    gboolean is_awaited =
+        (g_dbus_message_get_flags(message) & G_DBUS_MESSAGE_FLAGS_NO_REPLY_EXPECTED) == 0;
+
+    if (is_awaited)
+        cvd_control_peer_send(call->peer, g_object_ref(take_reply));
+    g_object_unref(take_reply);
+    if (call->control != NULL)
+        g_queue_unlink(&call->control->calls, &call->link);
+    cvd_control_peer_end_call(call->peer);
+    cvd_control_peer_unref(call->peer);
+}
+
+/* @body may be NULL and is consumed if it is floating; @take_fd may be −1. */
+static void reply(CvdControlCall *take_call, GVariant *body, int take_fd)
+{
+    GDBusMessage *message = g_dbus_message_new_method_reply(take_call->message);
+
+    if (body != NULL)
+        g_dbus_message_set_body(message, body);
+    if (take_fd >= 0) {
+        g_autoptr(GUnixFDList) fds = g_unix_fd_list_new_from_array(&take_fd, 1);
+        g_dbus_message_set_unix_fd_list(message, fds);
+    }
+    finish(take_call, message);
+}
+
+static void reply_error(CvdControlCall *take_call, const char *name, const char *text)
+{
+    g_autofree char *valid = g_utf8_make_valid(text, -1);
+
+    finish(take_call, g_dbus_message_new_method_error_literal(take_call->message, name, valid));
+}
+
+static void reply_bytes(CvdControlCall *take_call, GBytes *bytes)
+{
+    gsize size;
+    const void *data = g_bytes_get_data(bytes, &size);
+    int fd = cvd_fd_new_sealed("cvd-qmp-reply", data, size);
+
+    if (fd < 0)
+        reply_error(take_call, "org.cvd.Error.Failed", "no memory or descriptor for QEMU's reply");
+    else
+        reply(take_call, g_variant_new("(h)", 0), fd);
+}
+
+void cvd_control_call_finish(CvdControlCall *take_call, GBytes *bytes, const GError *error)
+{
+    gboolean is_of_qmp = strcmp(g_dbus_message_get_member(take_call->message), "Qmp") == 0;
+    gboolean is_failure = g_error_matches(error, CVD_ERROR, CVD_ERROR_FAILED);
+
+    if (error != NULL)
+        reply_error(take_call,
+                    is_of_qmp && is_failure ? "org.cvd.Error.Qmp" : "org.cvd.Error.Failed",
+                    error->message);
+    else if (bytes != NULL)
+        reply_bytes(take_call, bytes);
+    else
+        reply(take_call, NULL, -1);
+}
+
+void cvd_control_call_set_cancelled(CvdControlCall *call, void (*cancelled)(gpointer data),
+                                    gpointer data)
+{
+    call->cancelled = cancelled;
+    call->cancelled_data = data;
+}
+
+/* @peer: NULL: any */
+static CvdControlCall *find_call(const CvdControl *control, const CvdControlPeer *peer)
+{
+    for (const GList *link = control->calls.head; link != NULL; link = link->next) {
+        CvdControlCall *call = link->data;
+        if (peer == NULL || call->peer == peer)
+            return call;
+    }
+    return NULL;
+}
+
+static void cancel_calls(CvdControl *control, const CvdControlPeer *peer)
+{
+    CvdControlCall *call;
+
+    while ((call = find_call(control, peer)) != NULL) {
+        g_queue_unlink(&control->calls, &call->link);
+        call->control = NULL;
+        if (call->cancelled != NULL)
+            call->cancelled(call->cancelled_data);
+    }
+}
+
+/* ---- Properties ---- */
+
+static GVariant *list_regions(const CvdLayout *layout)
+{
+    GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("a(suu)"));
+
+    for (guint i = 0; i < layout->n_regions; i++) {
+        const CvdLayoutRegion *region = &layout->regions[i];
+        g_variant_builder_add(&builder, "(suu)", region->name, region->begin, region->end);
+    }
+    return g_variant_builder_end(&builder);
+}
+
+static void add_announced(GVariantBuilder *builder, const CvdControlStatus *status)
+{
+    g_variant_builder_add(builder, "{sv}", "State", g_variant_new_string(status->state));
+    g_variant_builder_add(builder, "{sv}", "Reason", g_variant_new_string(status->reason));
+    g_variant_builder_add(builder, "{sv}", "VmPid", g_variant_new_uint32(status->vm_pid));
+    g_variant_builder_add(builder, "{sv}", "Restarts", g_variant_new_uint32(status->restarts));
+}
+
+static GVariant *get_properties(const CvdControl *control)
+{
+    GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE_VARDICT);
+    CvdControlStatus status;
+
+    control->handlers.get_status(&status, control->user_data);
+    add_announced(&builder, &status);
+    g_variant_builder_add(&builder, "{sv}", "Name", g_variant_new_string(control->name));
+    g_variant_builder_add(&builder, "{sv}", "Version", g_variant_new_string(CVD_VERSION));
+    g_variant_builder_add(&builder, "{sv}", "LauncherPid", g_variant_new_uint32((guint32)getpid()));
+    g_variant_builder_add(&builder, "{sv}", "UptimeUs", g_variant_new_uint64(status.uptime_us));
+    g_variant_builder_add(&builder, "{sv}", "Clients", g_variant_new_uint32(status.n_clients));
+    g_variant_builder_add(&builder, "{sv}", "Regions", list_regions(control->layout));
+    return g_variant_builder_end(&builder);
+}
+
+static void get_all(CvdControl *control, CvdControlCall *take_call, GVariant *body)
+{
+    reply(take_call, g_variant_new("(@a{sv})", get_properties(control)), -1);
+}
+
+static void get(CvdControl *control, CvdControlCall *take_call, GVariant *body)
+{
+    g_autoptr(GVariant) all = g_variant_ref_sink(get_properties(control));
+    const char *name;
+
+    g_variant_get(body, "(&s&s)", NULL, &name);
+    g_autoptr(GVariant) value = g_variant_lookup_value(all, name, NULL);
+    if (value != NULL)
+        reply(take_call, g_variant_new("(v)", value), -1);
+    else
+        reply_error(take_call, ERROR("UnknownProperty"), "there is no such property");
+}
+
+static void set(CvdControl *control, CvdControlCall *take_call, GVariant *body)
+{
+    reply_error(take_call, ERROR("PropertyReadOnly"), "all properties are read-only");
+}
+
+/* ---- Methods ---- */
+
+static void qmp(CvdControl *control, CvdControlCall *take_call, GVariant *body)
+{
+    const char *command;
+
+    g_variant_get(body, "(&s)", &command);
+    control->handlers.qmp(command, take_call, control->user_data);
+}
+
+static void open_console(CvdControl *control, CvdControlCall *take_call, GVariant *body)
+{
+    g_autoptr(GError) error = NULL;
+    int fd = control->handlers.open_console(&error, control->user_data);
+
+    if (fd < 0)
+        cvd_control_call_finish(take_call, NULL, error);
+    else
+        reply(take_call, g_variant_new("(h)", 0), fd);
+}
+
+static void report(CvdControl *control, CvdControlCall *take_call, GVariant *body)
+{
+    g_autoptr(GError) error = NULL;
+    int fd = -1;
+    g_autofree char *record = control->handlers.report(&fd, &error, control->user_data);
+
+    if (record == NULL)
+        cvd_control_call_finish(take_call, NULL, error);
+    else
+        reply(take_call, g_variant_new("(sh)", record, 0), fd);
+}
+
+static void list_clients(CvdControl *control, CvdControlCall *take_call, GVariant *body)
+{
+    GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("a(uustbb)"));
+
+    control->handlers.list_clients(&builder, control->user_data);
+    reply(take_call, g_variant_new("(a(uustbb))", &builder), -1);
+}
+
+static void introspect(CvdControl *control, CvdControlCall *take_call, GVariant *body)
+{
+    const char *path = g_dbus_message_get_path(take_call->message);
+    g_autoptr(GString) xml = g_string_new("<node>\n");
+
+    if (strcmp(path, OBJECT_PATH) == 0)
+        g_dbus_interface_info_generate_xml(cvd_dbus_instance1_interface_info(), 2, xml);
+    else if (strcmp(path, "/") == 0)
+        g_string_append(xml, "  <node name=\"org/cvd/Instance1\"/>\n");
+    g_string_append(xml, "</node>\n");
+    reply(take_call, g_variant_new("(s)", xml->str), -1);
+}
+
+static void ping(CvdControl *control, CvdControlCall *take_call, GVariant *body)
+{
+    reply(take_call, NULL, -1);
+}
+
+typedef void (*Method)(CvdControl *control, CvdControlCall *take_call, GVariant *body);
+
+static const struct {
+    const char *interface;
+    const char *name;
+    const char *parameters;
+    Method run; /* NULL: carries out `verb` */
+    CvdControlVerb verb;
+} methods[] = {
+    {INTERFACE, "Stop", "()", NULL, CVD_CONTROL_STOP},
+    {INTERFACE, "Restart", "()", NULL, CVD_CONTROL_RESTART},
+    {INTERFACE, "Reset", "()", NULL, CVD_CONTROL_RESET},
+    {INTERFACE, "Pause", "()", NULL, CVD_CONTROL_PAUSE},
+    {INTERFACE, "Resume", "()", NULL, CVD_CONTROL_RESUME},
+    {INTERFACE, "PowerButton", "()", NULL, CVD_CONTROL_POWER_BUTTON},
+    {INTERFACE, "Qmp", "(s)", qmp, 0},
+    {INTERFACE, "OpenConsole", "()", open_console, 0},
+    {INTERFACE, "Report", "()", report, 0},
+    {INTERFACE, "ListClients", "()", list_clients, 0},
+    {PROPERTIES, "Get", "(ss)", get, 0},
+    {PROPERTIES, "GetAll", "(s)", get_all, 0},
+    {PROPERTIES, "Set", "(ssv)", set, 0},
+    {INTROSPECTABLE, "Introspect", "()", introspect, 0},
+    {PEER, "Ping", "()", ping, 0},
+};
+
+/* A call may leave the interface out. */
+static gssize find_method(const char *interface, const char *name)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(methods); i++)
+        if (strcmp(name, methods[i].name) == 0 &&
+            (interface == NULL || strcmp(interface, methods[i].interface) == 0))
+            return (gssize)i;
+    return -1;
+}
+
+static void run_call(CvdControl *control, CvdControlCall *take_call)
+{
+    GDBusMessage *message = take_call->message;
+    GVariant *body = g_dbus_message_get_body(message);
+    const char *type = body != NULL ? g_variant_get_type_string(body) : "()";
+    gssize i =
+        find_method(g_dbus_message_get_interface(message), g_dbus_message_get_member(message));
+    Method run = i >= 0 ? methods[i].run : NULL;
+
+    if (i < 0)
+        reply_error(take_call, ERROR("UnknownMethod"), "there is no such method");
+    else if (run != introspect && run != ping &&
+             strcmp(g_dbus_message_get_path(message), OBJECT_PATH) != 0)
+        reply_error(take_call, ERROR("UnknownObject"), "there is only " OBJECT_PATH);
+    else if (strcmp(type, methods[i].parameters) != 0)
+        reply_error(take_call, ERROR("InvalidArgs"), "the method has other parameters");
+    else if (run != NULL)
+        run(control, take_call, body);
+    else
+        control->handlers.execute(methods[i].verb, take_call, control->user_data);
+}
+
+static void on_message(gpointer owner, CvdControlPeer *peer, GDBusMessage *message)
+{
+    CvdControl *control = owner;
+
+    if (g_dbus_message_get_message_type(message) == G_DBUS_MESSAGE_TYPE_METHOD_CALL)
+        run_call(control, call_new(control, peer, message));
+}
+
+/* ---- Signals ---- */
+
+gboolean cvd_control_has_connections(const CvdControl *control)
+{
+    for (guint i = 0; i < control->peers->len; i++)
+        if (cvd_control_peer_is_ready(g_ptr_array_index(control->peers, i)))
+            return TRUE;
+    return FALSE;
+}
+
+static void send_signal(CvdControlPeer *peer, const char *interface, const char *name,
+                        GVariant *parameters)
+{
+    GDBusMessage *message = g_dbus_message_new_signal(OBJECT_PATH, interface, name);
+
+    g_dbus_message_set_body(message, parameters);
+    cvd_control_peer_send(peer, message);
+}
+
+static void emit(CvdControl *control, const char *interface, const char *name, GVariant *parameters)
+{
+    g_autoptr(GVariant) kept = g_variant_ref_sink(parameters);
+
+    for (guint i = 0; i < control->peers->len; i++)
+        send_signal(g_ptr_array_index(control->peers, i), interface, name, kept);
+}
+
+/* Returns: (transfer full): those of @now that are not so in @before */
+static GVariant *find_changes(GVariant *before, GVariant *now)
+{
+    g_autoptr(GVariantDict) changes = g_variant_dict_new(NULL);
+    GVariantIter iter;
+    GVariant *value;
+    char *name;
+
+    g_variant_iter_init(&iter, now);
+    while (g_variant_iter_loop(&iter, "{sv}", &name, &value)) {
+        g_autoptr(GVariant) old =
+            before != NULL ? g_variant_lookup_value(before, name, NULL) : NULL;
+        if (old == NULL || !g_variant_equal(old, value))
+            g_variant_dict_insert_value(changes, name, value);
+    }
+    return g_variant_ref_sink(g_variant_dict_end(changes));
+}
+
+void cvd_control_status_changed(CvdControl *control)
+{
+    GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE_VARDICT);
+    CvdControlStatus status;
+
+    control->handlers.get_status(&status, control->user_data);
+    add_announced(&builder, &status);
+    g_autoptr(GVariant) now = g_variant_ref_sink(g_variant_builder_end(&builder));
+    g_autoptr(GVariant) changes = find_changes(control->announced, now);
+    g_clear_pointer(&control->announced, g_variant_unref);
+    control->announced = g_steal_pointer(&now);
+    if (g_variant_n_children(changes) == 0)
+        return;
+    emit(control, PROPERTIES, "PropertiesChanged",
+         g_variant_new("(s@a{sv}as)", INTERFACE, changes, NULL));
+    if (g_variant_lookup(changes, "State", "&s", NULL) ||
+        g_variant_lookup(changes, "Reason", "&s", NULL))
+        emit(control, INTERFACE, "StateChanged",
+             g_variant_new("(ss)", status.state, status.reason));
+}
+
+void cvd_control_guest_event(CvdControl *control, const char *name, const char *data)
+{
+    if (cvd_control_has_connections(control))
+        emit(control, INTERFACE, "GuestEvent",
+             g_variant_new("(ss)", name, data != NULL ? data : "{}"));
+}
+
+/* ---- Connections ---- */
+
+static void remove_peer(CvdControl *control, CvdControlPeer *peer)
+{
+    cancel_calls(control, peer);
+    g_ptr_array_remove(control->peers, peer);
+}
+
+static void on_peer_closed(gpointer owner, CvdControlPeer *peer)
+{
+    remove_peer(owner, peer);
+}
+
+static gboolean may_log(CvdControl *control)
+{
+    return cvd_log_limit_pass(&control->log_limit, g_get_monotonic_time());
+}
+
+static void close_idle_peer(CvdControl *control, CvdControlPeer *peer)
+{
+    static const char why[] = "as many connections are held open already as may be";
+
+    if (may_log(control))
+        g_message("control: a connection is closed, as %s (%d)", why, CVD_CONTROL_MAX_HELD);
+    send_signal(peer, INTERFACE, "Closing", g_variant_new("(s)", why));
+    cvd_control_peer_flush(peer, 0);
+    cvd_control_peer_close(peer);
+    remove_peer(control, peer);
+}
+
+static gboolean on_idle_limit(gpointer data)
+{
+    CvdControl *control = data;
+    gint64 limit_us = g_get_monotonic_time() - CVD_CONTROL_MAX_IDLE_MS * G_TIME_SPAN_MILLISECOND;
+
+    for (guint i = control->peers->len; i-- > CVD_CONTROL_MAX_HELD;) {
+        CvdControlPeer *peer = g_ptr_array_index(control->peers, i);
+        if (cvd_control_peer_get_idle_since(peer) <= limit_us)
+            close_idle_peer(control, peer);
+    }
+    if (control->peers->len <= CVD_CONTROL_MAX_HELD)
+        cvd_source_clear(&control->idle_limit);
+    return G_SOURCE_CONTINUE;
+}
+
+static GSource *start_timer(guint ms, GSourceFunc callback, CvdControl *control)
+{
+    g_autoptr(GMainContext) context = g_main_context_ref_thread_default();
+    GSource *timer = g_timeout_source_new(ms);
+
+    g_source_set_callback(timer, callback, control, NULL);
+    g_source_attach(timer, context);
+    return timer;
+}
+
+/* Returns: (nullable): why not */
+static const char *check_peer(const CvdControl *control, const struct ucred *peer)
+{
+    if (peer->uid != geteuid() && peer->uid != 0)
+        return "it is another user's";
+    if (control->peers->len >= CVD_CONTROL_MAX_CONNECTIONS)
+        return "there are too many connections already";
+    return NULL;
+}
+
+static void add_peer(CvdControl *control, int take_fd)
+{
+    const CvdControlPeerOptions options = {
+        .message = on_message,
+        .closed = on_peer_closed,
+        .owner = control,
+        .log_limit = &control->log_limit,
+    };
+    struct ucred credentials = {0};
+    socklen_t size = sizeof credentials;
+    const char *reason = "its credentials are unknown";
+
+    if (getsockopt(take_fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0)
+        reason = check_peer(control, &credentials);
+    if (reason != NULL) {
+        if (may_log(control))
+            g_warning("control: a connection of pid %d (uid %u) is closed, as %s", credentials.pid,
+                      credentials.uid, reason);
+        close(take_fd);
+        return;
+    }
+    g_ptr_array_add(control->peers, cvd_control_peer_new(take_fd, &options));
+    if (control->peers->len > CVD_CONTROL_MAX_HELD && control->idle_limit == NULL)
+        control->idle_limit = start_timer(CVD_CONTROL_MAX_IDLE_MS, on_idle_limit, control);
+}
+
+static void start_accepting(CvdControl *control);
+
+static gboolean on_retry(gpointer data)
+{
+    CvdControl *control = data;
+
+    cvd_source_clear(&control->retry);
+    start_accepting(control);
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean on_connection(int fd, GIOCondition condition, gpointer data)
+{
+    CvdControl *control = data;
+    int connection = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int saved_errno = errno;
+
+    if (connection >= 0) {
+        add_peer(control, connection);
+    } else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+        if (may_log(control))
+            g_warning("control: accept: %s; trying again shortly", g_strerror(saved_errno));
+        cvd_source_clear(&control->accepting);
+        control->retry = start_timer(RETRY_MS, on_retry, control);
+    }
+    return G_SOURCE_CONTINUE;
+}
+
+static void start_accepting(CvdControl *control)
+{
+    control->accepting = cvd_source_watch_fd(cvd_listener_get_fd(control->listener), G_IO_IN,
+                                             on_connection, control);
+}
+
+/* ---- Beginning and end ---- */
+
+CvdControl *cvd_control_new(const char *socket, const char *name, CvdLayout *layout,
+                            const CvdControlHandlers *handlers, gpointer user_data, GError **error)
+{
+    CvdListener *listener = cvd_listener_new(socket, 0600, NULL, error);
+    if (listener == NULL)
+        return NULL;
+
+    CvdControl *control = g_new0(CvdControl, 1);
+    control->name = g_strdup(name);
+    control->layout = cvd_layout_ref(layout);
+    control->handlers = *handlers;
+    control->user_data = user_data;
+    control->listener = listener;
+    control->peers = g_ptr_array_new_with_free_func((GDestroyNotify)cvd_control_peer_unref);
+    start_accepting(control);
+    return control;
+}
+
+/* What was sent last matters most: how it ended. */
+static void close_peers(CvdControl *control)
+{
+    gint64 deadline_us = g_get_monotonic_time() + FLUSH_US;
+
+    for (guint i = 0; i < control->peers->len; i++)
+        cvd_control_peer_flush(g_ptr_array_index(control->peers, i), 0);
+    for (guint i = 0; i < control->peers->len; i++)
+        cvd_control_peer_flush(g_ptr_array_index(control->peers, i), deadline_us);
+    for (guint i = 0; i < control->peers->len; i++)
+        cvd_control_peer_close(g_ptr_array_index(control->peers, i));
+}
+
+void cvd_control_free(CvdControl *control)
+{
+    cvd_source_clear(&control->accepting);
+    cvd_source_clear(&control->retry);
+    cvd_source_clear(&control->idle_limit);
+    cvd_listener_free(control->listener);
+    close_peers(control);
+    cancel_calls(control, NULL);
+    g_ptr_array_unref(control->peers);
+    cvd_layout_unref(control->layout);
+    g_clear_pointer(&control->announced, g_variant_unref);
+    g_free(control->name);
+    g_free(control);
+}

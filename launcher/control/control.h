@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "server/layout.h"
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/**
+ * CvdControl:
+ *
+ * The control interface org.cvd.Instance1 on a socket of its own (docs of the interface:
+ * launcher/control/org.cvd.Instance1.xml). Only processes of the same uid and of uid 0 are let in,
+ * at most %CVD_CONTROL_MAX_CONNECTIONS at once. Nothing of D-Bus is started before the first
+ * connection.
+ */
+typedef struct CvdControl CvdControl;
+
+/** CVD_CONTROL_MAX_HELD: connections that may be held for as long as one likes */
+#define CVD_CONTROL_MAX_HELD 16
+/**
+ * CVD_CONTROL_MAX_CONNECTIONS:
+ *
+ * Kept at once; further ones are closed with a line in the log. Those beyond %CVD_CONTROL_MAX_HELD
+ * are for short calls: when one is idle for %CVD_CONTROL_MAX_IDLE_MS, the signal Closing tells it
+ * why, and it is closed, unless one of the others has ended meanwhile.
+ */
+#define CVD_CONTROL_MAX_CONNECTIONS 32
+#define CVD_CONTROL_MAX_IDLE_MS     5000
+
+typedef enum {
+    CVD_CONTROL_STOP,
+    CVD_CONTROL_RESTART,
+    CVD_CONTROL_RESET,
+    CVD_CONTROL_PAUSE,
+    CVD_CONTROL_RESUME,
+    CVD_CONTROL_POWER_BUTTON,
+} CvdControlVerb;
+
+/**
+ * CvdControlStatus:
+ * @state: (transfer none): as cvd_state_name() has it
+ * @reason: (transfer none): why, in words; may be empty
+ * @vm_pid: 0 while there is no QEMU
+ * @uptime_us: microseconds since this VM was first running or paused
+ * @restarts: VMs started after the first
+ * @n_clients: client connections
+ */
+typedef struct {
+    const char *state;
+    const char *reason;
+    guint vm_pid;
+    guint64 uptime_us;
+    guint restarts;
+    guint n_clients;
+} CvdControlStatus;
+
+/** CvdControlCall: a method call that waits for its answer. */
+typedef struct CvdControlCall CvdControlCall;
+
+/**
+ * CvdControlHandlers:
+ * @get_status: fills @status; the strings live until the next call
+ * @execute: carries out @verb, then calls cvd_control_call_finish()
+ * @qmp: sends @command, the text of a QMP command that was not looked at yet, then the same, with
+ *   QEMU's answer
+ * @open_console: Returns: (transfer full): a descriptor for a viewer; −1 with @error
+ * @report: Returns: (transfer full): the record, JSON; also sets @window_fd to a read-only
+ *   descriptor of the window, which the caller closes; %NULL with @error
+ * @list_clients: adds to an array as the method ListClients returns it
+ *
+ * What the owner does on behalf of those who call. Each call must be finished, once, at any time;
+ * one whose connection has ended meanwhile too.
+ */
+typedef struct {
+    void (*get_status)(CvdControlStatus *status, gpointer user_data);
+    void (*execute)(CvdControlVerb verb, CvdControlCall *take_call, gpointer user_data);
+    void (*qmp)(const char *command, CvdControlCall *take_call, gpointer user_data);
+    int (*open_console)(GError **error, gpointer user_data);
+    char *(*report)(int *window_fd, GError **error, gpointer user_data);
+    void (*list_clients)(GVariantBuilder *clients, gpointer user_data);
+} CvdControlHandlers;
+
+/**
+ * cvd_control_new:
+ * @socket: path of the socket, in the runtime directory; mode 0600
+ * @name: the instance's name
+ * @layout: for the property Regions
+ * @handlers: copied
+ * @error: as cvd_listener_new()
+ *
+ * Serves in the thread's default #GMainContext.
+ *
+ * Returns: (transfer full) (nullable): the control interface
+ */
+CvdControl *cvd_control_new(const char *socket, const char *name, CvdLayout *layout,
+                            const CvdControlHandlers *handlers, gpointer user_data, GError **error);
+
+/**
+ * cvd_control_free:
+ *
+ * Unlinks the socket and closes all connections, after what was emitted has been handed to the
+ * kernel as far as that goes without waiting. Pending calls may still be finished afterwards.
+ */
+void cvd_control_free(CvdControl *control);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdControl, cvd_control_free)
+
+/** cvd_control_status_changed: asks get_status() and tells everybody what is different */
+void cvd_control_status_changed(CvdControl *control);
+
+/**
+ * cvd_control_guest_event:
+ * @name: the QMP event's name
+ * @data: (nullable): its data as JSON
+ */
+void cvd_control_guest_event(CvdControl *control, const char *name, const char *data);
+
+/** cvd_control_has_connections: Returns: whether anybody listens */
+gboolean cvd_control_has_connections(const CvdControl *control);
+
+/**
+ * cvd_control_call_finish:
+ * @take_call: (transfer full): a call
+ * @reply: (nullable): the answer to a QMP command, JSON, which goes by descriptor
+ * @error: (nullable): the call's failure; %CVD_ERROR_FAILED of a QMP command becomes
+ *   org.cvd.Error.Qmp, anything else org.cvd.Error.Failed
+ */
+void cvd_control_call_finish(CvdControlCall *take_call, GBytes *reply, const GError *error);
+
+/**
+ * cvd_control_call_set_cancelled:
+ * @call: a call, when the handler is given it
+ * @cancelled: (nullable): called at most once, if the call's connection ends before the call is
+ *   finished: nobody waits for the answer any more. The call must be finished all the same, in
+ *   @cancelled or later.
+ */
+void cvd_control_call_set_cancelled(CvdControlCall *call, void (*cancelled)(gpointer data),
+                                    gpointer data);
+
+G_END_DECLS

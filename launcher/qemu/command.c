@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The configuration as QEMU's command line. Devices and back ends go as JSON, in which no value can
+ * break out of its argument; so does the window's own device. `machine`, `accel`, `cpu`, `smp` and
+ * `display` are option strings of QEMU and passed as they are; -kernel, -initrd, -append and -bios
+ * take their whole argument for the value, so that there is nothing to escape in them. What is put
+ * into an option string here (a socket's path) has its commas doubled.
+ */
+#include "launcher/qemu/command.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+static void add(GStrvBuilder *argv, const char *option, const char *value)
+{
+    if (!value)
+        return;
+    g_strv_builder_add(argv, option);
+    g_strv_builder_add(argv, value);
+}
+
+static void add_each(GStrvBuilder *argv, const char *option, char **values)
+{
+    for (; *values; values++)
+        add(argv, option, *values);
+}
+
+/* @backend is `KIND,KEY=VALUE,…`, as the channels have it. */
+static void add_chardev(GStrvBuilder *argv, const char *id, const char *backend)
+{
+    const char *comma = strchrnul(backend, ',');
+    g_autofree char *value =
+        g_strdup_printf("%.*s,id=%s%s", (int)(comma - backend), backend, id, comma);
+    add(argv, "-chardev", value);
+}
+
+static void add_ivshmem(GStrvBuilder *argv, const CvdConfig *config, const char *backend)
+{
+    g_autofree char *device =
+        g_strdup_printf("{\"driver\":\"ivshmem-doorbell\",\"id\":\"ivshmem\","
+                        "\"chardev\":\"ivshmem\",\"vectors\":%u,\"addr\":\"0x%x\"}",
+                        config->layout->n_regions, config->ivshmem_slot);
+    add_chardev(argv, "ivshmem", backend);
+    add(argv, "-device", device);
+}
+
+/* QEMU takes a number without a unit for MiB. */
+static char *format_memory(guint64 bytes)
+{
+    if (bytes % (1024 * 1024) == 0)
+        return g_strdup_printf("%" G_GUINT64_FORMAT "M", bytes / (1024 * 1024));
+    return g_strdup_printf("%" G_GUINT64_FORMAT "B", bytes);
+}
+
+/* It is the guest's driver that sets the watchdog's time; Linux' takes it from there. */
+static void add_kernel_command_line(GStrvBuilder *argv, const CvdQemuConfig *qemu)
+{
+    const char *append = qemu->append ? qemu->append : "";
+
+    if (qemu->watchdog_s == 0 || !qemu->kernel || strstr(append, "i6300esb.heartbeat=")) {
+        add(argv, "-append", qemu->append);
+        return;
+    }
+    g_autofree char *longer =
+        g_strdup_printf("%s%si6300esb.heartbeat=%u", append, *append ? " " : "", qemu->watchdog_s);
+    add(argv, "-append", longer);
+}
+
+static void add_machine(GStrvBuilder *argv, const CvdQemuConfig *qemu, const CvdQemuTools *tools)
+{
+    g_autofree char *memory = format_memory(qemu->memory_bytes);
+    add(argv, "-machine", qemu->machine);
+    add_each(argv, "-accel", tools->accel);
+    add(argv, "-cpu", qemu->cpu);
+    add(argv, "-smp", qemu->smp);
+    add(argv, "-m", memory);
+    add(argv, "-kernel", qemu->kernel);
+    add(argv, "-initrd", qemu->initrd);
+    add_kernel_command_line(argv, qemu);
+    add(argv, "-bios", qemu->firmware);
+}
+
+static gboolean names_pvpanic(char **args)
+{
+    for (; *args; args++)
+        if (strstr(*args, "pvpanic"))
+            return TRUE;
+    return FALSE;
+}
+
+/* The one on the ISA bus, which takes no slot and which old guests know, where there is that bus.
+ */
+const char *cvd_qemu_pvpanic(const char *machine)
+{
+    gboolean is_pc = g_str_has_prefix(machine, "pc") || g_str_has_prefix(machine, "q35");
+
+    return is_pc ? "pvpanic" : "pvpanic-pci";
+}
+
+/* Through which the guest tells that it has panicked, or shows that it hangs. */
+static void add_alarms(GStrvBuilder *argv, const CvdQemuConfig *qemu)
+{
+    g_autofree char *pvpanic =
+        g_strdup_printf("{\"driver\":\"%s\"}", cvd_qemu_pvpanic(qemu->machine));
+
+    if (!names_pvpanic(qemu->devices) && !names_pvpanic(qemu->extra_args))
+        add(argv, "-device", pvpanic);
+    if (qemu->watchdog_s == 0)
+        return;
+    add(argv, "-device", "{\"driver\":\"i6300esb\"}");
+    add(argv, "-action", "watchdog=pause");
+}
+
+static void add_devices(GStrvBuilder *argv, const CvdQemuConfig *qemu)
+{
+    add_each(argv, "-object", qemu->objects);
+    add_each(argv, "-blockdev", qemu->blockdevs);
+    add_each(argv, "-netdev", qemu->netdevs);
+    add_each(argv, "-device", qemu->devices);
+}
+
+char **cvd_qemu_command(const CvdConfig *config, const CvdQemuTools *tools,
+                        const CvdQemuChannels *channels)
+{
+    g_autoptr(GStrvBuilder) argv = g_strv_builder_new();
+    const CvdQemuConfig *qemu = &config->qemu;
+
+    g_autofree char *name = cvd_qemu_escape_value(config->name);
+    g_strv_builder_add_many(argv, tools->binary, "-nodefaults", "-no-user-config", "-S", NULL);
+    add(argv, "-name", name);
+    add_machine(argv, qemu, tools);
+    add_chardev(argv, "qmp", channels->qmp);
+    add(argv, "-mon", "chardev=qmp,mode=control");
+    if (channels->serial) {
+        add_chardev(argv, "serial", channels->serial);
+        add(argv, "-serial", "chardev:serial");
+    }
+    /* Before the devices of the configuration, which take the slots that are left. */
+    add_ivshmem(argv, config, channels->ivshmem);
+    add_devices(argv, qemu);
+    add_alarms(argv, qemu);
+    add(argv, "-display", qemu->display);
+    if (config->on_reboot != CVD_ON_EVENT_CONTINUE)
+        add(argv, "-action", "reboot=shutdown");
+    add(argv, "-sandbox", qemu->sandbox);
+    for (char **arg = qemu->extra_args; *arg; arg++)
+        g_strv_builder_add(argv, *arg);
+    return g_strv_builder_end(argv);
+}
+
+char **cvd_qemu_attach_args(const CvdConfig *config, const char *vm_socket)
+{
+    g_autoptr(GStrvBuilder) argv = g_strv_builder_new();
+    g_autofree char *path = cvd_qemu_escape_value(vm_socket);
+    g_autofree char *backend = g_strdup_printf("socket,path=%s", path);
+    add_ivshmem(argv, config, backend);
+    return g_strv_builder_end(argv);
+}
+
+char *cvd_qemu_escape_value(const char *value)
+{
+    g_auto(GStrv) parts = g_strsplit(value, ",", -1);
+    return g_strjoinv(",,", parts);
+}
+
+/* Bare where nothing in it means anything to a shell; g_shell_quote() quotes always. */
+static void append_quoted(GString *text, const char *arg)
+{
+    static const char harmless[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                   "0123456789_-+=:,./@%";
+
+    if (*arg && strspn(arg, harmless) == strlen(arg)) {
+        g_string_append(text, arg);
+        return;
+    }
+    g_autofree char *quoted = g_shell_quote(arg);
+    g_string_append(text, quoted);
+}
+
+char *cvd_quote_command(const char *const *argv)
+{
+    GString *text = g_string_new(NULL);
+    for (guint i = 0; argv[i]; i++) {
+        gboolean is_value = i > 0 && argv[i][0] != '-' && argv[i - 1][0] == '-';
+        if (i > 0)
+            g_string_append(text, is_value ? " " : " \\\n    ");
+        append_quoted(text, argv[i]);
+    }
+    g_string_append_c(text, '\n');
+    return g_string_free(text, FALSE);
+}

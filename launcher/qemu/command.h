@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "launcher/config/config.h"
+
+G_BEGIN_DECLS
+
+/**
+ * CvdQemuChannels:
+ * @ivshmem: the backend of chardev `ivshmem`, as `-chardev` takes it but without the id:
+ *   `socket,fd=5` in a launch, `socket,path=…` where somebody else starts QEMU
+ * @qmp: the same for chardev `qmp`
+ * @serial: (nullable): the same for chardev `serial`; %NULL: no serial port
+ */
+typedef struct {
+    const char *ivshmem;
+    const char *qmp;
+    const char *serial;
+} CvdQemuChannels;
+
+/**
+ * cvd_qemu_command:
+ * @config: the configuration
+ * @tools: what cvd_config_probe() found
+ * @channels: how QEMU reaches the launcher
+ *
+ * Builds QEMU's command line: section 2 of the launcher's specification. Pure.
+ *
+ * Returns: (transfer full) (array zero-terminated=1): the argument vector
+ */
+char **cvd_qemu_command(const CvdConfig *config, const CvdQemuTools *tools,
+                        const CvdQemuChannels *channels);
+
+/**
+ * cvd_qemu_attach_args:
+ * @config: the configuration
+ * @vm_socket: path of the VM socket
+ *
+ * Returns: (transfer full) (array zero-terminated=1): the four arguments (`-chardev`, its value,
+ *   `-device`, its value) with which a QEMU that somebody else starts attaches
+ */
+char **cvd_qemu_attach_args(const CvdConfig *config, const char *vm_socket);
+
+/** cvd_qemu_pvpanic: Returns: the device with which a guest of @machine tells that it panicked */
+const char *cvd_qemu_pvpanic(const char *machine);
+
+/**
+ * cvd_qemu_escape_value:
+ * @value: a value for a QEMU option that is not JSON
+ *
+ * Returns: (transfer full): the value with its commas doubled
+ */
+char *cvd_qemu_escape_value(const char *value);
+
+/**
+ * cvd_quote_command:
+ * @argv: (array zero-terminated=1): an argument vector
+ *
+ * Returns: (transfer full): one shell-quoted argument a line, with `\` at the ends, so that the
+ *   whole can be pasted into a POSIX shell; an option and its value share a line
+ */
+char *cvd_quote_command(const char *const *argv);
+
+G_END_DECLS

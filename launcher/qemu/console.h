@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "launcher/qemu/log-file.h"
+
+G_BEGIN_DECLS
+
+/** CVD_CONSOLE_MAX_VIEWERS: attached at once */
+#define CVD_CONSOLE_MAX_VIEWERS 8
+/** CVD_CONSOLE_SCROLL_BACK: bytes of the past that a new viewer gets */
+#define CVD_CONSOLE_SCROLL_BACK (64 * 1024)
+
+/**
+ * CvdConsole:
+ *
+ * The guest's serial console: what the guest prints goes to the log, to stdout if asked for, and to
+ * every viewer; what viewers or stdin say goes to the guest. Outlives the VMs of a launch. In the
+ * thread's default #GMainContext.
+ */
+typedef struct CvdConsole CvdConsole;
+
+/**
+ * cvd_console_new:
+ * @log: borrowed; outlives the console
+ */
+CvdConsole *cvd_console_new(CvdLogFile *log);
+void cvd_console_free(CvdConsole *console);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdConsole, cvd_console_free)
+
+/**
+ * cvd_console_take_vm:
+ * @take_fd: a stream socket whose other end is QEMU's serial port; consumed. The one before is read
+ *   to its end, as far as that goes without waiting, and closed.
+ */
+void cvd_console_take_vm(CvdConsole *console, int take_fd);
+
+/** cvd_console_has_printed: Returns: whether this VM's guest has printed anything */
+gboolean cvd_console_has_printed(const CvdConsole *console);
+
+/** cvd_console_read_rest: reads what a VM that is gone has left in its socket; a bounded amount */
+void cvd_console_read_rest(CvdConsole *console);
+
+/**
+ * cvd_console_relay_stdio:
+ *
+ * Also copies the guest's output to stdout, and stdin to the guest. Output that stdout does not
+ * take at once is lost there.
+ */
+void cvd_console_relay_stdio(CvdConsole *console);
+
+/**
+ * cvd_console_open_viewer:
+ * @error: %CVD_ERROR_BUSY: there are %CVD_CONSOLE_MAX_VIEWERS already; %CVD_ERROR_FAILED
+ *
+ * A viewer that reads too slowly loses output, of which a line in it tells; it holds up nobody.
+ * What the guest does not read makes viewers wait, not the launcher.
+ *
+ * Returns: (transfer full): the viewer's end of a stream socket: the scroll-back, then what comes;
+ *   −1 on failure
+ */
+int cvd_console_open_viewer(CvdConsole *console, GError **error);
+
+G_END_DECLS

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "launcher/config/config.h"
+
+G_BEGIN_DECLS
+
+/**
+ * cvd_doctor:
+ * @config: (nullable): the configuration that is to run here; %NULL: none was found, and only the
+ *   machine is looked at
+ *
+ * `--doctor`: looks at KVM, QEMU and its devices, limits, huge pages, the runtime directory and
+ * AppArmor, and prints one line a check on stdout: `ok:`, `warning:` or `problem:`, with the remedy
+ * where there is something to do. Changes nothing. QEMU is run for moments, with a time limit.
+ *
+ * Returns: 0, or 1 if something stands in the way of a launch
+ */
+int cvd_doctor(const CvdConfig *config);
+
+G_END_DECLS

@@ -1,0 +1,581 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * QMP is a stream of JSON objects. Bytes collect in `inbox` until an object is whole; it is a
+ * greeting, an event, or a reply, which finds its command by `id`, as events may come in between.
+ * QEMU carries commands out one by one, in order. Every way in which the connection ends leads to
+ * close_connection().
+ *
+ * Callers' commands wait in `waiting`, and QEMU is given the next when it has answered the one
+ * before: so the launcher's own never have more than one of them before them.
+ */
+#include "launcher/qemu/qmp.h"
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/json-stream.h"
+#include "base/log.h"
+#include "base/source.h"
+#include "launcher/config/json-scan.h"
+#include "launcher/config/json.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define READ_SIZE 16384
+/* How much of a dead QEMU's last words is read. */
+#define MAX_REST (1024 * 1024)
+
+typedef enum {
+    QMP_GREETING,    /* nothing has come yet */
+    QMP_NEGOTIATING, /* `qmp_capabilities` was sent */
+    QMP_READY,       /* commands flow */
+    QMP_CLOSED,      /* the stream has ended */
+} QmpState;
+
+typedef struct {
+    gint64 id;
+    CvdQmpReply reply;   /* of the launcher's own commands */
+    CvdQmpAnswer answer; /* of callers' commands; NULL if nobody waits for it */
+    gpointer user_data;
+    gboolean is_callers;
+    char *name; /* of a caller's: in quotes, as it was written */
+    gint64 sent_us;
+    char *text;      /* of callers' commands, until it is sent */
+    char *caller_id; /* as the caller wrote it; NULL without */
+} Command;
+
+struct CvdQmp {
+    QmpState state;
+    int fd;
+    CvdQmpHandlers handlers;
+    gpointer user_data;
+    GSource *readable;
+    GSource *writable; /* only while `outbox` waits for room */
+    CvdJsonStream inbox;
+    gboolean is_handling; /* a message in `inbox` */
+    GByteArray *outbox;
+    GQueue sent;             /* of Command, in order: they are answered in order, too */
+    GQueue waiting;          /* of Command, callers' */
+    gsize n_waiting_bytes;   /* of their texts */
+    Command *callers;        /* the one in `sent`, if any */
+    guint n_own;             /* others in `sent` */
+    gint64 last_answered_us; /* when QEMU last went on to another command */
+    gint64 last_id;
+    GQueue tail; /* of char *: the last messages of both directions */
+    CvdLogLimit log_limit;
+};
+
+static void set_state(CvdQmp *qmp, QmpState state)
+{
+    g_debug("QMP state %d -> %d", qmp->state, state);
+    qmp->state = state;
+}
+
+static void remember(CvdQmp *qmp, char direction, const char *message, gsize size)
+{
+    g_autofree char *text = g_utf8_make_valid(message, (gssize)MIN(size, CVD_QMP_TAIL_LINE_SIZE));
+
+    g_queue_push_tail(&qmp->tail, g_strdup_printf("%c %s%s", direction, g_strchomp(text),
+                                                  size > CVD_QMP_TAIL_LINE_SIZE ? "…" : ""));
+    if (qmp->tail.length > CVD_QMP_TAIL_LINES)
+        g_free(g_queue_pop_head(&qmp->tail));
+}
+
+char **cvd_qmp_get_tail(const CvdQmp *qmp)
+{
+    g_autoptr(GStrvBuilder) lines = g_strv_builder_new();
+
+    for (const GList *link = qmp->tail.head; link != NULL; link = link->next)
+        g_strv_builder_add(lines, link->data);
+    return g_strv_builder_end(lines);
+}
+
+/* ---- Commands and their answers ---- */
+
+static void command_free(Command *command)
+{
+    g_free(command->text);
+    g_free(command->caller_id);
+    g_free(command->name);
+    g_free(command);
+}
+
+/* @result is of a reply to a caller's command. */
+static void answer_caller(const Command *command, CvdJsonSpan result, const GError *error)
+{
+    if (command->answer == NULL)
+        return;
+    if (error != NULL || command->caller_id == NULL) {
+        command->answer(error == NULL ? result.text : NULL, result.size, error, command->user_data);
+        return;
+    }
+    g_autoptr(GString) reply = g_string_sized_new(result.size + 64);
+    g_string_append(reply, "{\"return\": ");
+    g_string_append_len(reply, result.text, (gssize)result.size);
+    g_string_append_printf(reply, ", \"id\": %s}", command->caller_id);
+    command->answer(reply->str, reply->len, NULL, command->user_data);
+}
+
+/* What @command gets: a part of the reply that it belongs to, or @error. */
+static void answer(Command *take_command, CvdJsonSpan result, const GError *error)
+{
+    if (take_command->is_callers) {
+        answer_caller(take_command, result, error);
+    } else if (take_command->reply != NULL) {
+        g_autoptr(JsonNode) node = error == NULL ? cvd_json_parse_leniently(result) : NULL;
+        take_command->reply(node, error, take_command->user_data);
+    }
+    command_free(take_command);
+}
+
+/* No command stays without an answer. */
+static void end_stream(CvdQmp *qmp, const GError *error)
+{
+    set_state(qmp, QMP_CLOSED);
+    cvd_source_clear(&qmp->readable);
+    cvd_source_clear(&qmp->writable);
+    cvd_close_fd(&qmp->fd);
+    qmp->callers = NULL;
+
+    g_autoptr(GError) closed = g_error_new_literal(
+        CVD_ERROR, CVD_ERROR_CLOSED, error != NULL ? error->message : "QMP connection closed");
+    Command *command;
+    while ((command = g_queue_pop_head(&qmp->sent)) != NULL ||
+           (command = g_queue_pop_head(&qmp->waiting)) != NULL)
+        answer(command, (CvdJsonSpan){0}, closed);
+}
+
+static void close_connection(CvdQmp *qmp, const GError *error)
+{
+    if (qmp->state == QMP_CLOSED)
+        return;
+    end_stream(qmp, error);
+    qmp->handlers.closed(error, qmp->user_data);
+}
+
+static void flush(CvdQmp *qmp);
+
+static void send_command(CvdQmp *qmp, Command *take_command, const char *text)
+{
+    gsize size = strlen(text);
+
+    take_command->sent_us = g_get_monotonic_time();
+    g_queue_push_tail(&qmp->sent, take_command);
+    g_debug("QMP > %.*s", CVD_QMP_TAIL_LINE_SIZE, text);
+    remember(qmp, '>', text, size);
+    g_byte_array_append(qmp->outbox, (const guint8 *)text, (guint)size);
+    g_byte_array_append(qmp->outbox, (const guint8 *)"\n", 1);
+    if (qmp->writable == NULL)
+        flush(qmp);
+}
+
+/* A QEMU that answers what it has not read gets no more until it does. */
+static void send_next_of_callers(CvdQmp *qmp)
+{
+    if (qmp->callers != NULL || qmp->outbox->len > 0 || qmp->state != QMP_READY)
+        return;
+    qmp->callers = g_queue_pop_head(&qmp->waiting);
+    if (qmp->callers == NULL)
+        return;
+    g_autofree char *text = g_steal_pointer(&qmp->callers->text);
+    qmp->n_waiting_bytes -= strlen(text);
+    send_command(qmp, qmp->callers, text);
+}
+
+static void answer_sent(CvdQmp *qmp, GList *link, CvdJsonSpan result, const GError *error)
+{
+    Command *command = link->data;
+
+    g_queue_delete_link(&qmp->sent, link);
+    if (command->is_callers)
+        qmp->callers = NULL;
+    else
+        qmp->n_own--;
+    qmp->last_answered_us = g_get_monotonic_time();
+    answer(command, result, error);
+    send_next_of_callers(qmp);
+}
+
+/* ---- What QEMU says ---- */
+
+static void violation(CvdQmp *qmp, const char *what)
+{
+    g_autofree char *seen = cvd_escape_bytes(qmp->inbox.bytes->data, qmp->inbox.bytes->len);
+    g_autoptr(GError) error =
+        g_error_new(CVD_ERROR, CVD_ERROR_PROTOCOL, "QMP: %s; QEMU sent \"%s\"", what, seen);
+    close_connection(qmp, error);
+}
+
+/* The message at hand. */
+static void pass_over(CvdQmp *qmp, const char *what)
+{
+    gsize size = MIN(qmp->inbox.framer.size, qmp->inbox.bytes->len);
+    g_autofree char *seen = cvd_escape_bytes(qmp->inbox.bytes->data, size);
+
+    if (cvd_log_limit_pass(&qmp->log_limit, g_get_monotonic_time()))
+        g_warning("QMP: passed over %s: \"%s\"", what, seen);
+}
+
+static void negotiated(JsonNode *result, const GError *error, gpointer data)
+{
+    CvdQmp *qmp = data;
+
+    if (error != NULL) {
+        close_connection(qmp, error);
+        return;
+    }
+    set_state(qmp, QMP_READY);
+    qmp->handlers.ready(qmp->user_data);
+}
+
+static GError *error_of_reply(CvdJsonSpan span)
+{
+    g_autoptr(JsonNode) node = cvd_json_parse_leniently(span);
+    const char *text = NULL;
+
+    if (JSON_NODE_HOLDS_OBJECT(node)) {
+        JsonNode *desc = json_object_get_member(json_node_get_object(node), "desc");
+        if (desc != NULL && json_node_get_value_type(desc) == G_TYPE_STRING)
+            text = json_node_get_string(desc);
+    }
+    return g_error_new(CVD_ERROR, CVD_ERROR_FAILED, "QEMU: %.*s", CVD_QMP_MAX_DESCRIPTION,
+                       text != NULL ? text : "an error without a description");
+}
+
+static GList *find_sent(CvdQmp *qmp, CvdJsonSpan id)
+{
+    g_autofree char *text = g_strndup(id.text, id.size);
+    guint64 number;
+
+    if (g_ascii_string_to_unsigned(text, 10, 1, G_MAXINT64, &number, NULL))
+        for (GList *link = qmp->sent.head; link != NULL; link = link->next)
+            if (((Command *)link->data)->id == (gint64)number)
+                return link;
+    return NULL;
+}
+
+/* Of a command that it could not parse QEMU does not know the `id`. */
+static void handle_reply(CvdQmp *qmp)
+{
+    CvdJsonSpan id = cvd_json_stream_find(&qmp->inbox, "id");
+    CvdJsonSpan result = cvd_json_stream_find(&qmp->inbox, "return");
+    CvdJsonSpan error = cvd_json_stream_find(&qmp->inbox, "error");
+    GList *link = id.text != NULL ? find_sent(qmp, id) : NULL;
+
+    if (id.text == NULL && result.text == NULL)
+        link = qmp->sent.head;
+    if (link == NULL) {
+        pass_over(qmp, "a reply to no command");
+        return;
+    }
+    g_autoptr(GError) failure = result.text == NULL ? error_of_reply(error) : NULL;
+    answer_sent(qmp, link, result, failure);
+}
+
+static void handle_event(CvdQmp *qmp)
+{
+    CvdJsonSpan event = cvd_json_stream_find(&qmp->inbox, "event");
+    CvdJsonSpan data = cvd_json_stream_find(&qmp->inbox, "data");
+    g_autoptr(JsonNode) name = cvd_json_parse_leniently(event);
+
+    if (json_node_get_value_type(name) != G_TYPE_STRING) {
+        pass_over(qmp, "an event without a name");
+        return;
+    }
+    g_autoptr(JsonNode) members = cvd_json_parse_leniently(data);
+    g_autofree char *text = data.text != NULL && data.size <= CVD_JSON_MAX_SIZE
+                                ? g_utf8_make_valid(data.text, (gssize)data.size)
+                                : NULL;
+    qmp->handlers.event(json_node_get_string(name),
+                        JSON_NODE_HOLDS_OBJECT(members) ? json_node_get_object(members) : NULL,
+                        text, qmp->user_data);
+}
+
+static gboolean has_member(const CvdQmp *qmp, const char *key)
+{
+    return cvd_json_stream_find(&qmp->inbox, key).text != NULL;
+}
+
+static void handle_message(CvdQmp *qmp)
+{
+    remember(qmp, '<', (const char *)qmp->inbox.bytes->data, qmp->inbox.framer.size);
+    if (has_member(qmp, "event")) {
+        handle_event(qmp);
+    } else if (has_member(qmp, "return") || has_member(qmp, "error")) {
+        handle_reply(qmp);
+    } else if (has_member(qmp, "QMP") && qmp->state == QMP_GREETING) {
+        set_state(qmp, QMP_NEGOTIATING);
+        cvd_qmp_execute(qmp, "qmp_capabilities", NULL, negotiated, qmp);
+    } else {
+        pass_over(qmp, "what is neither greeting, reply nor event");
+    }
+}
+
+/* Whose reply it is may stand at its end: as they come in order, it is the oldest command's. */
+static void handle_too_long(CvdQmp *qmp)
+{
+    g_autoptr(GError) error =
+        g_error_new(CVD_ERROR, CVD_ERROR_RESOURCES, "QEMU's reply is longer than %d bytes",
+                    CVD_QMP_MAX_MESSAGE);
+
+    pass_over(qmp, "a message that is too long");
+    if (!has_member(qmp, "event") && qmp->sent.length > 0)
+        answer_sent(qmp, qmp->sent.head, (CvdJsonSpan){0}, error);
+}
+
+/* Returns: whether there may be another message */
+static gboolean handle_next(CvdQmp *qmp)
+{
+    switch (cvd_json_stream_next(&qmp->inbox)) {
+    case CVD_JSON_STREAM_WANTS_MORE:
+        return FALSE;
+    case CVD_JSON_STREAM_GARBAGE:
+        violation(qmp, "not a JSON object");
+        return FALSE;
+    case CVD_JSON_STREAM_TOO_LONG:
+        handle_too_long(qmp);
+        break;
+    case CVD_JSON_STREAM_OBJECT:
+        handle_message(qmp);
+        break;
+    }
+    return qmp->state != QMP_CLOSED;
+}
+
+/* Returns: whether there may be more to read */
+static gboolean read_some(CvdQmp *qmp)
+{
+    GByteArray *bytes = qmp->inbox.bytes;
+    guint n_old = bytes->len;
+    g_byte_array_set_size(bytes, n_old + READ_SIZE);
+    gssize n = cvd_socket_receive(qmp->fd, bytes->data + n_old, READ_SIZE, NULL, 0);
+    int saved_errno = errno;
+    g_byte_array_set_size(bytes, n_old + (guint)MAX(n, 0));
+
+    if (n > 0) {
+        qmp->is_handling = TRUE;
+        while (handle_next(qmp))
+            ;
+        qmp->is_handling = FALSE;
+        return qmp->state != QMP_CLOSED;
+    }
+    if (n < 0 && saved_errno == EAGAIN)
+        return FALSE;
+    /* A reset means that QEMU exited with something of ours unread: an end like any other. */
+    if (n == 0 || saved_errno == ECONNRESET) {
+        close_connection(qmp, NULL);
+        return FALSE;
+    }
+    g_autoptr(GError) error = NULL;
+    cvd_set_error_errno(&error, CVD_ERROR_FAILED, saved_errno, "cannot read from QMP");
+    close_connection(qmp, error);
+    return FALSE;
+}
+
+static gboolean on_readable(int fd, GIOCondition condition, gpointer data)
+{
+    read_some(data);
+    return G_SOURCE_CONTINUE;
+}
+
+void cvd_qmp_read_rest(CvdQmp *qmp)
+{
+    if (qmp->is_handling)
+        return;
+    for (gsize n = 0; n < MAX_REST; n += READ_SIZE)
+        if (qmp->state == QMP_CLOSED || !read_some(qmp))
+            break;
+}
+
+/* ---- What QEMU is told ---- */
+
+static gboolean on_writable(int fd, GIOCondition condition, gpointer data)
+{
+    CvdQmp *qmp = data;
+
+    cvd_source_clear(&qmp->writable);
+    flush(qmp);
+    send_next_of_callers(qmp);
+    return G_SOURCE_REMOVE;
+}
+
+static void flush(CvdQmp *qmp)
+{
+    while (qmp->outbox->len > 0) {
+        gssize n = cvd_socket_send(qmp->fd, qmp->outbox->data, qmp->outbox->len, NULL, 0);
+        if (n < 0) {
+            /* After an error the read side tells what happened, with the last events before it. */
+            if (errno == EAGAIN && qmp->writable == NULL)
+                qmp->writable = cvd_source_watch_fd(qmp->fd, G_IO_OUT, on_writable, qmp);
+            return;
+        }
+        g_byte_array_remove_range(qmp->outbox, 0, (guint)n);
+    }
+}
+
+static char *format_command(const char *command, gint64 id, JsonNode *take_arguments)
+{
+    g_autoptr(JsonObject) object = json_object_new();
+    g_autoptr(JsonNode) root = json_node_init_object(json_node_alloc(), object);
+
+    json_object_set_string_member(object, "execute", command);
+    json_object_set_int_member(object, "id", id);
+    if (take_arguments != NULL)
+        json_object_set_member(object, "arguments", take_arguments);
+    return cvd_json_to_string(root, FALSE);
+}
+
+/* What callers have under way, which is one command at a time, does not count. */
+static gboolean may_execute(const CvdQmp *qmp, const char *command, gsize size, GError **error)
+{
+    if (qmp->state == QMP_CLOSED)
+        return cvd_fail(error, CVD_ERROR_CLOSED, "%s: QMP connection closed", command);
+    if (qmp->n_own >= CVD_QMP_MAX_PENDING)
+        return cvd_fail(error, CVD_ERROR_RESOURCES, "%s: %d QMP commands wait for replies already",
+                        command, CVD_QMP_MAX_PENDING);
+    if (qmp->outbox->len + size + 1 > 2 * CVD_QMP_MAX_UNREAD)
+        return cvd_fail(error, CVD_ERROR_RESOURCES, "%s: QEMU does not read its commands", command);
+    return TRUE;
+}
+
+void cvd_qmp_execute(CvdQmp *qmp, const char *command, JsonNode *take_arguments, CvdQmpReply reply,
+                     gpointer user_data)
+{
+    g_autofree char *text = format_command(command, ++qmp->last_id, take_arguments);
+    g_autoptr(GError) error = NULL;
+
+    if (!may_execute(qmp, command, strlen(text), &error)) {
+        if (reply != NULL)
+            reply(NULL, error, user_data);
+        return;
+    }
+    Command *own = g_new(Command, 1);
+    *own = (Command){.id = qmp->last_id, .reply = reply, .user_data = user_data};
+    qmp->n_own++;
+    send_command(qmp, own, text);
+}
+
+/* ---- Callers' commands ---- */
+
+static char *span_dup(CvdJsonSpan span)
+{
+    return span.text != NULL ? g_strndup(span.text, span.size) : NULL;
+}
+
+/* QEMU may judge what is in it, with the caller's `id` replaced by ours; but if it were not one
+ * JSON object, QEMU would answer more than once. */
+static gboolean compose(Command *command, const char *given, GError **error)
+{
+    CvdJsonFramer framer = {0};
+
+    if (!cvd_json_scan_syntax(given, strlen(given), error))
+        return FALSE;
+    g_autofree char *text = cvd_json_text_format(given, strlen(given), FALSE);
+    cvd_json_framer_feed(&framer, text, strlen(text));
+    CvdJsonSpan id = cvd_json_framer_find(&framer, text, "id");
+    g_autofree char *name = span_dup(cvd_json_framer_find(&framer, text, "execute"));
+    if (*text != '{' || name == NULL || *name != '"')
+        return cvd_fail(error, CVD_ERROR_INVALID,
+                        "expected {\"execute\": \"COMMAND\", \"arguments\": {…}, \"id\": …}");
+
+    command->text = id.text != NULL
+                        ? g_strdup_printf("%.*s%" G_GINT64_FORMAT "%s", (int)(id.text - text), text,
+                                          command->id, id.text + id.size)
+                        : g_strdup_printf("{\"id\":%" G_GINT64_FORMAT ",%s", command->id, text + 1);
+    command->caller_id = span_dup(id);
+    command->name = g_steal_pointer(&name);
+    return TRUE;
+}
+
+static gboolean may_wait(const CvdQmp *qmp, gsize size, GError **error)
+{
+    guint n = qmp->waiting.length + (qmp->callers != NULL && qmp->callers->answer != NULL);
+
+    if (qmp->state == QMP_CLOSED)
+        return cvd_fail(error, CVD_ERROR_CLOSED, "QMP connection closed");
+    if (n >= CVD_QMP_MAX_PENDING)
+        return cvd_fail(error, CVD_ERROR_RESOURCES, "%d commands wait for QEMU already",
+                        CVD_QMP_MAX_PENDING);
+    if (qmp->n_waiting_bytes + size > CVD_QMP_MAX_UNREAD)
+        return cvd_fail(error, CVD_ERROR_RESOURCES,
+                        "the commands that wait for QEMU would have more than %d bytes",
+                        CVD_QMP_MAX_UNREAD);
+    return TRUE;
+}
+
+void cvd_qmp_pass_on(CvdQmp *qmp, const char *command, CvdQmpAnswer answer_func, gpointer user_data)
+{
+    Command *callers = g_new(Command, 1);
+    g_autoptr(GError) error = NULL;
+
+    *callers = (Command){
+        .id = ++qmp->last_id, .answer = answer_func, .user_data = user_data, .is_callers = TRUE};
+    if (!compose(callers, command, &error) || !may_wait(qmp, strlen(callers->text), &error)) {
+        answer(callers, (CvdJsonSpan){0}, error);
+        return;
+    }
+    if (qmp->handlers.passed_on != NULL)
+        qmp->handlers.passed_on(callers->name, qmp->user_data);
+    qmp->n_waiting_bytes += strlen(callers->text);
+    g_queue_push_tail(&qmp->waiting, callers);
+    send_next_of_callers(qmp);
+}
+
+void cvd_qmp_forget(CvdQmp *qmp, gpointer user_data)
+{
+    if (qmp->callers != NULL && qmp->callers->user_data == user_data)
+        qmp->callers->answer = NULL;
+    for (GList *link = qmp->waiting.head, *next; link != NULL; link = next) {
+        Command *command = link->data;
+        next = link->next;
+        if (command->user_data != user_data)
+            continue;
+        g_queue_delete_link(&qmp->waiting, link);
+        qmp->n_waiting_bytes -= strlen(command->text);
+        command_free(command);
+    }
+}
+
+static gboolean only_reads(const Command *command)
+{
+    return g_str_has_prefix(command->name, "\"query-") || strcmp(command->name, "\"qom-get\"") == 0;
+}
+
+gboolean cvd_qmp_is_overdue(const CvdQmp *qmp, guint limit_ms)
+{
+    const Command *oldest = g_queue_peek_head((GQueue *)&qmp->sent);
+    gint64 limit_us = 1000 * (gint64)limit_ms;
+
+    if (oldest == NULL)
+        return FALSE;
+    if (oldest->is_callers && !only_reads(oldest)) {
+        if (oldest->answer != NULL)
+            return FALSE;
+        limit_us *= CVD_QMP_FORGOTTEN_LIMITS;
+    }
+    return g_get_monotonic_time() - MAX(oldest->sent_us, qmp->last_answered_us) >= limit_us;
+}
+
+/* ---- Beginning and end ---- */
+
+CvdQmp *cvd_qmp_new(int take_fd, const CvdQmpHandlers *handlers, gpointer user_data)
+{
+    CvdQmp *qmp = g_new0(CvdQmp, 1);
+
+    qmp->fd = take_fd;
+    qmp->handlers = *handlers;
+    qmp->user_data = user_data;
+    cvd_json_stream_init(&qmp->inbox, CVD_QMP_MAX_MESSAGE);
+    qmp->outbox = g_byte_array_new();
+    qmp->readable = cvd_source_watch_fd(qmp->fd, G_IO_IN, on_readable, qmp);
+    return qmp;
+}
+
+void cvd_qmp_free(CvdQmp *qmp)
+{
+    end_stream(qmp, NULL);
+    g_queue_clear_full(&qmp->tail, g_free);
+    cvd_json_stream_clear(&qmp->inbox);
+    g_byte_array_unref(qmp->outbox);
+    g_free(qmp);
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "launcher/qemu/vm.h"
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/source.h"
+#include "launcher/qemu/command.h"
+#include "launcher/qemu/heartbeat.h"
+#include "launcher/qemu/stream-log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+
+struct CvdVm {
+    const CvdConfig *config;
+    CvdInstanceDir *dir;
+    CvdVmHandlers handlers;
+    gpointer user_data;
+    char **argv;
+    CvdQemuProcess *process;
+    CvdQmp *qmp;
+    int greeting_fd; /* QMP's, until QEMU has greeted */
+    GSource *greeting;
+    CvdHeartbeat *heartbeat; /* NULL without */
+    CvdStreamLog *output;
+    CvdConsole *console; /* NULL without a serial port */
+};
+
+static gboolean make_socket_pair(int *ours, int *theirs, GError **error)
+{
+    const int buffer_size = CVD_STREAM_BUFFER_SIZE;
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot make a socket pair for QEMU");
+        return FALSE;
+    }
+    setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &buffer_size, sizeof buffer_size);
+    *ours = pair[0];
+    *theirs = pair[1];
+    return TRUE;
+}
+
+static char **build_command(const CvdVm *vm, const CvdQemuTools *tools)
+{
+    g_autofree char *ivshmem = g_strdup_printf("socket,fd=%d", CVD_QEMU_FIRST_FD);
+    g_autofree char *qmp = g_strdup_printf("socket,fd=%d", CVD_QEMU_FIRST_FD + 1);
+    g_autofree char *serial = g_strdup_printf("socket,fd=%d", CVD_QEMU_FIRST_FD + 2);
+    CvdQemuChannels channels = {
+        .ivshmem = ivshmem,
+        .qmp = qmp,
+        .serial = vm->console != NULL ? serial : NULL,
+    };
+
+    return cvd_qemu_command(vm->config, tools, &channels);
+}
+
+static void record(const CvdVm *vm)
+{
+    g_autofree char *text = cvd_qemu_process_get_record(vm->process);
+
+    cvd_instance_dir_record_vm(vm->dir, text);
+}
+
+/* Whoever greets is QEMU, whatever was started as such. */
+static gboolean on_greeting(int fd, GIOCondition condition, gpointer data)
+{
+    CvdVm *vm = data;
+
+    cvd_source_clear(&vm->greeting);
+    cvd_qemu_process_set_qemu(vm->process, cvd_socket_peek_sender(fd));
+    cvd_close_fd(&vm->greeting_fd);
+    record(vm);
+    return G_SOURCE_REMOVE;
+}
+
+/* Before QMP reads it. */
+static void watch_greeting(CvdVm *vm, int qmp)
+{
+    vm->greeting_fd = fcntl(qmp, F_DUPFD_CLOEXEC, 0);
+    if (vm->greeting_fd < 0)
+        return;
+    cvd_socket_watch_sender(qmp);
+    vm->greeting = cvd_source_watch_fd(vm->greeting_fd, G_IO_IN, on_greeting, vm);
+    g_source_set_priority(vm->greeting, G_PRIORITY_HIGH);
+}
+
+/* Its last event and its last words tell why. */
+static void on_exited(CvdExit how, gpointer data)
+{
+    CvdVm *vm = data;
+
+    cvd_qmp_read_rest(vm->qmp);
+    cvd_stream_log_read_rest(vm->output);
+    if (vm->console != NULL)
+        cvd_console_read_rest(vm->console);
+    vm->handlers.exited(how, vm->user_data);
+}
+
+/* The ends of the channels: ours go into the VM, QEMU's are for it to inherit. */
+static gboolean spawn(CvdVm *vm, int ivshmem_fd, CvdLogFile *qemu_log, GError **error)
+{
+    cvd_autofd qmp = -1, qemu_qmp = -1, serial = -1, qemu_serial = -1;
+    cvd_autofd output = -1, qemu_output = -1;
+
+    if (!make_socket_pair(&qmp, &qemu_qmp, error) ||
+        !make_socket_pair(&output, &qemu_output, error) ||
+        (vm->console != NULL && !make_socket_pair(&serial, &qemu_serial, error)))
+        return FALSE;
+
+    watch_greeting(vm, qmp);
+    CvdQemuFds fds = {
+        .ivshmem = ivshmem_fd,
+        .qmp = qemu_qmp,
+        .serial = qemu_serial,
+        .output = qemu_output,
+        /* It may have been removed since. */
+        .directory = g_file_test(vm->config->qemu.directory, G_FILE_TEST_IS_DIR)
+                         ? vm->config->qemu.directory
+                         : NULL,
+        .n_received = 2 * vm->config->layout->n_regions + 1,
+    };
+    vm->process =
+        cvd_qemu_process_spawn(vm->argv, &fds, vm->config->qemu.run_as, on_exited, vm, error);
+    if (vm->process == NULL)
+        return FALSE;
+    record(vm);
+    vm->qmp = cvd_qmp_new(g_steal_fd(&qmp), &vm->handlers.qmp, vm->user_data);
+    vm->output = cvd_stream_log_new(g_steal_fd(&output), qemu_log);
+    if (vm->console != NULL)
+        cvd_console_take_vm(vm->console, g_steal_fd(&serial));
+    return TRUE;
+}
+
+CvdVm *cvd_vm_start(const CvdConfig *config, const CvdQemuTools *tools, CvdInstanceDir *dir,
+                    int take_ivshmem_fd, CvdLogFile *qemu_log, CvdConsole *console,
+                    const CvdVmHandlers *handlers, gpointer user_data, GError **error)
+{
+    g_autoptr(CvdVm) vm = g_new0(CvdVm, 1);
+    cvd_autofd ivshmem_fd = take_ivshmem_fd;
+
+    vm->config = config;
+    vm->dir = dir;
+    vm->greeting_fd = -1;
+    vm->handlers = *handlers;
+    vm->user_data = user_data;
+    vm->console = console;
+    cvd_log_file_begin_part(qemu_log);
+    vm->argv = build_command(vm, tools);
+    return spawn(vm, ivshmem_fd, qemu_log, error) ? g_steal_pointer(&vm) : NULL;
+}
+
+void cvd_vm_free(CvdVm *vm)
+{
+    cvd_source_clear(&vm->greeting);
+    cvd_close_fd(&vm->greeting_fd);
+    g_clear_pointer(&vm->process, cvd_qemu_process_free);
+    g_clear_pointer(&vm->qmp, cvd_qmp_free);
+    g_clear_pointer(&vm->heartbeat, cvd_heartbeat_free);
+    g_clear_pointer(&vm->output, cvd_stream_log_free);
+    g_strfreev(vm->argv);
+    g_free(vm);
+}
+
+CvdQmp *cvd_vm_get_qmp(const CvdVm *vm)
+{
+    return vm->qmp;
+}
+
+CvdQemuProcess *cvd_vm_get_process(const CvdVm *vm)
+{
+    return vm->process;
+}
+
+const char *const *cvd_vm_get_argv(const CvdVm *vm)
+{
+    return (const char *const *)vm->argv;
+}
+
+void cvd_vm_start_heartbeat(CvdVm *vm)
+{
+    if (vm->config->qmp_timeout_s > 0)
+        vm->heartbeat = cvd_heartbeat_new(vm->qmp, 1000 * vm->config->qmp_timeout_s,
+                                          vm->handlers.unresponsive, vm->user_data);
+}
