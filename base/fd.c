@@ -17,8 +17,7 @@
 
 /* A peer may attach more descriptors than we expect; what does not fit here the kernel closes. */
 #define CONTROL_FDS 16
-/* What a launcher and a QEMU need apart from two doorbells a region: the launcher's specification.
- */
+/* What a launcher and a QEMU need apart from two doorbells a region: docs/lifecycle.md, Start */
 #define FDS_BESIDE_DOORBELLS 64
 
 void cvd_close_fd(int *fd)

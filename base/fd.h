@@ -111,7 +111,7 @@ void cvd_fd_inherit_none(void);
  * @error: %CVD_ERROR_RESOURCES: the hard limit is below 2 × @n_regions + 64; the message has both
  *   numbers
  *
- * Raises the soft RLIMIT_NOFILE to the hard one: section 4 of the launcher's specification.
+ * Raises the soft RLIMIT_NOFILE to the hard one: docs/lifecycle.md, Start.
  */
 gboolean cvd_raise_fd_limit(guint n_regions, GError **error);
 

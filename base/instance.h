@@ -9,8 +9,8 @@ G_BEGIN_DECLS
 /**
  * cvd_instance_get_places:
  *
- * Where the instances' runtime directories of this user are (section 3 of the launcher's
- * specification). What a login shell, a unit and cron set differs, so programs look in each place:
+ * Where the instances' runtime directories of this user are (cvd-launch(1), FILES). What a login
+ * shell, a unit and cron set differs, so programs look in each place:
  * `$XDG_RUNTIME_DIR/cvd`, as root `/run/cvd`, `/run/user/UID/cvd`, `$TMPDIR/cvd-UID` and
  * `/tmp/cvd-UID`. An XDG_RUNTIME_DIR or /run/user/UID that another user owns is left out, as root's
  * own shell may have it from the user who became root; and so is a /run/user/UID that is not there.

@@ -24,7 +24,7 @@ typedef struct {
  * @n_concurrent: how many connections are in a handshake at once
  * @n_total: how many handshakes in all
  *
- * Full handshakes, section 3 of the protocols' specification, each on a connection of its own that
+ * Full handshakes, docs/protocol.md, The client socket, each on a connection of its own that
  * is closed after it. One thread, one epoll set. Ends the program when one fails.
  */
 Load load_run(const char *socket_path, const char *region, guint n_concurrent, guint n_total);

@@ -13,7 +13,7 @@ G_BEGIN_DECLS
 /**
  * CvdHandshake:
  *
- * One conversation with a server, as the client: section 3 of the protocols' specification. Never
+ * One conversation with a server, as the client: docs/protocol.md, The client socket. Never
  * blocks by itself: it is driven by cvd_handshake_run() or by a source.
  */
 typedef struct CvdHandshake CvdHandshake;

@@ -45,7 +45,7 @@ GArray *cvd_list_regions(const char *socket_path, GCancellable *cancellable, GEr
  * @error: %CVD_REGION_ERROR_NO_SERVER: no such instance, or not exactly one runs; the message names
  *   them
  *
- * Looks in the runtime directories: section 3 of the launcher's specification.
+ * Looks in the runtime directories: cvd-launch(1), FILES.
  *
  * Returns: (transfer full): the path of its client socket
  */

@@ -78,7 +78,7 @@ G_DECLARE_FINAL_TYPE(CvdRegion, cvd_region, CVD, REGION, GObject)
  * @error: see #CvdRegionError
  *
  * Connects, asks for the region, maps it and only it, checks its descriptor, and does an opener's
- * duties (section 5 of the protocols' specification): rings if a signal was left unrung. What the
+ * duties (docs/window.md, Signals): rings if a signal was left unrung. What the
  * guest had signalled before is delivered with the first wait.
  *
  * Blocks until the server has answered, at most 5 seconds.
@@ -280,7 +280,7 @@ gboolean cvd_region_write(CvdRegion *region, guint offset, GBytes *bytes, GError
  * @error: %CVD_REGION_ERROR_TABLE_FULL, %CVD_REGION_ERROR_BAD_OFFSET, %CVD_REGION_ERROR_CLOSED
  *
  * Signals the offset to the guest: "look at that word again". Signals of one offset that the guest
- * has not looked at yet coalesce. Section 5 of the protocols' specification, Sending.
+ * has not looked at yet coalesce. See docs/window.md, Signals.
  * %CVD_REGION_ERROR_CLOSED is told once a wait, a source or cvd_region_is_closed() has seen the end
  * of the connection.
  */
@@ -302,8 +302,8 @@ gboolean cvd_region_interrupt(CvdRegion *region, GError **error);
  * @cancellable: (nullable): to give up
  * @error: %CVD_REGION_ERROR_CLOSED, %G_IO_ERROR_TIMED_OUT, %G_IO_ERROR_CANCELLED
  *
- * Waits for the guest and receives what it signalled: section 5, Receiving. Local waiters on those
- * words (futex) are woken, and what asks for a round trip is signalled back.
+ * Waits for the guest and receives what it signalled: docs/window.md, Signals. Local waiters on
+ * those words (futex) are woken, and what asks for a round trip is signalled back.
  *
  * The ring of a signal that was received before it came is told as one without offsets: like a
  * signal, a ring means "look again".

@@ -8,8 +8,7 @@ G_BEGIN_DECLS
 /**
  * CvdInstanceDir:
  *
- * An instance's runtime directory, owned through a lock in it: section 3 of the launcher's
- * specification.
+ * An instance's runtime directory, owned through a lock in it: cvd-launch(1), FILES.
  */
 typedef struct CvdInstanceDir CvdInstanceDir;
 

@@ -20,7 +20,7 @@ typedef struct {
  * @config: a configuration that was probed
  * @tools: what the probe found
  *
- * Sections 4 and 5 of the launcher's specification: starts the VM with its window and sockets, runs
+ * docs/lifecycle.md: starts the VM with its window and sockets, runs
  * the thread's default #GMainContext until it has ended, and tears everything down. Must be called
  * from the main thread, once in a process.
  *

@@ -35,7 +35,7 @@ typedef enum {
  * @timeout_s: `--timeout`; 0 = none
  * @verbose: `--verbose`
  *
- * The command line: section 1 of the launcher's specification.
+ * The command line: cvd-launch(1), OPTIONS.
  */
 typedef struct {
     CvdMode mode;

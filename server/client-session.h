@@ -14,8 +14,8 @@ G_BEGIN_DECLS
 typedef struct CvdClientSession CvdClientSession;
 
 typedef enum {
-    CVD_DIALECT_TEXT,   /* section 3 of the protocols' specification */
-    CVD_DIALECT_LEGACY, /* section 4: binary, the server speaks first */
+    CVD_DIALECT_TEXT,   /* docs/protocol.md, The client socket */
+    CVD_DIALECT_LEGACY, /* docs/protocol.md, The binary dialect: the server speaks first */
 } CvdDialect;
 
 /**

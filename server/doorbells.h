@@ -8,8 +8,7 @@ G_BEGIN_DECLS
 /**
  * CvdDoorbells:
  *
- * Two eventfds for each region, non-blocking and close-on-exec: section 1 of the protocols'
- * specification.
+ * Two eventfds for each region, non-blocking and close-on-exec: docs/protocol.md, Doorbells.
  */
 typedef struct CvdDoorbells CvdDoorbells;
 

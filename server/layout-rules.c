@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The rules of section 2 of the window's specification that a region can be asked by itself, and
+ * The rules (docs/window.md, Rules) that a region can be asked by itself, and
  * the offsets inside it. The regions' places in the window are layout-place.c's.
  *
  * All problems are reported, but a number that is wrong takes part in no further rule: each problem

@@ -154,7 +154,7 @@ void cvd_layout_problem_free(CvdLayoutProblem *problem);
  * @problems: (element-type CvdLayoutProblem): every broken rule is appended; the array must free
  *   its elements with cvd_layout_problem_free()
  *
- * Computes the layout, as section 2 of the window's specification has it. Pure.
+ * Computes the layout, by docs/window.md, Rules. Pure.
  *
  * Returns: (transfer full) (nullable): the layout, or %NULL after at least one problem
  */

@@ -9,7 +9,7 @@ G_BEGIN_DECLS
 /**
  * CvdListener:
  *
- * A UNIX stream socket that listens at a path: section 3 of the launcher's specification.
+ * A UNIX stream socket that listens at a path: cvd-launch(1), FILES.
  */
 typedef struct CvdListener CvdListener;
 

@@ -8,8 +8,8 @@ G_BEGIN_DECLS
 /**
  * CvdShmName:
  *
- * The name of a shared-memory object that tools open by name, held by this process: section 4 of
- * the window's specification.
+ * The name of a shared-memory object that tools open by name, held by this process: docs/window.md,
+ * The memory object.
  */
 typedef struct CvdShmName CvdShmName;
 

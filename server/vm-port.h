@@ -10,9 +10,9 @@ G_BEGIN_DECLS
 /**
  * CvdVmPort:
  *
- * The VM socket: lets one VM in and hands the window and the doorbells over to it. Section 2 of the
- * protocols' specification. Who is refused is sent the version 1, on which QEMU ends, instead of
- * nothing, after which it spins.
+ * The VM socket: lets one VM in and hands the window and the doorbells over to it.
+ * docs/protocol.md, The VM socket. Who is refused is sent the version 1, on which QEMU ends,
+ * instead of nothing, after which it spins.
  */
 typedef struct CvdVmPort CvdVmPort;
 

@@ -29,9 +29,9 @@ typedef struct {
 /**
  * CvdWindow:
  *
- * The shared-memory object with its descriptors written, as section 4 of the window's specification
- * has it. It is never kept mapped here, and nothing is ever read back from it: the guest can write
- * there.
+ * The shared-memory object with its descriptors written, as docs/window.md has it under
+ * The memory object. It is never kept mapped here, and nothing is ever read back from it: the guest
+ * can write there.
  */
 typedef struct CvdWindow CvdWindow;
 
@@ -39,8 +39,8 @@ typedef struct CvdWindow CvdWindow;
  * cvd_window_descriptors:
  * @layout: a layout
  *
- * The bytes that the window starts with: the layout descriptor and the region descriptors, sections
- * 1 and 2 of the window's specification. Pure.
+ * The bytes that the window starts with: the layout descriptor and the region descriptors, as
+ * docs/window.md has them under Binary format. Pure.
  *
  * Returns: (transfer full): the bytes from offset 0 to the end of the descriptor array
  */

@@ -65,7 +65,7 @@ typedef struct {
  *
  * @directory: QEMU's working directory: of the file that has these values
  *
- * qemu.json: section 2 of the launcher's specification. All paths are absolute, files in the lists
+ * qemu.json: cvd-launch(1), CONFIGURATION. All paths are absolute, files in the lists
  * included; those that QEMU is given in another way are relative to @directory.
  */
 typedef struct {

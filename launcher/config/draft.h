@@ -37,7 +37,7 @@ CvdDraft *cvd_draft_new(void);
  * @place: where cvd.json's object stands
  * @node: the object; its `layout` and `qemu` are left to others
  *
- * Reads cvd.json: section 2 of the launcher's specification.
+ * Reads cvd.json: cvd-launch(1), CONFIGURATION.
  */
 void cvd_draft_read(CvdDraft *draft, const CvdPlace *place, JsonNode *node);
 

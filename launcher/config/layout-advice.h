@@ -11,7 +11,7 @@ G_BEGIN_DECLS
  * @layout: what was computed from @file
  * @n_vcpus: of the guest
  *
- * Logs what section 3 of the window's specification asks for: a note when the declared version is
+ * Logs what docs/window.md, Layout files asks for: a note when the declared version is
  * not 2.0, warnings of more than 190 regions a vCPU and of names that a guest's /dev has already.
  */
 void cvd_layout_file_advise(const CvdLayoutFile *file, const CvdPlace *place,

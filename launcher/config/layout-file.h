@@ -30,8 +30,8 @@ typedef struct {
  *   read becomes a problem of its reader
  * @root: the object
  *
- * Reads both forms of vsoc_mem.json: section 3 of the window's specification. Pure. After a problem
- * the rules of section 2 are looked at too, as far as they can be, so that all problems of a file
+ * Reads both forms of vsoc_mem.json: docs/window.md, Layout files. Pure. After a problem
+ * the rules are looked at too, as far as they can be, so that all problems of a file
  * come out together.
  *
  * Returns: (transfer full) (nullable): what the file says, or %NULL after at least one problem

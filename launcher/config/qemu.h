@@ -17,7 +17,7 @@ G_BEGIN_DECLS
  * @qemu: (out caller-allocates): zeroed before; `binary` and `append` stay %NULL when not given, as
  *   a layout file of 2017 may have them
  *
- * Reads qemu.json: section 2 of the launcher's specification.
+ * Reads qemu.json: cvd-launch(1), CONFIGURATION.
  */
 void cvd_qemu_config_read(const CvdPlace *place, JsonNode *node, CvdQemuConfig *qemu);
 

@@ -24,7 +24,7 @@ typedef struct {
  * @tools: what cvd_config_probe() found
  * @channels: how QEMU reaches the launcher
  *
- * Builds QEMU's command line: section 2 of the launcher's specification. Pure.
+ * Builds QEMU's command line: cvd-launch(1), CONFIGURATION. Pure.
  *
  * Returns: (transfer full) (array zero-terminated=1): the argument vector
  */

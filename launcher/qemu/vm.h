@@ -41,7 +41,7 @@ typedef struct {
  * @console: (nullable): where its serial port is attached; %NULL = it has none
  * @error: %CVD_ERROR_FAILED
  *
- * Step 5 of a start (section 4 of the launcher's specification).
+ * Step 3 of a start (docs/lifecycle.md, Start).
  *
  * Returns: (transfer full) (nullable): the VM
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The rules of the window, each broken once, and offsets worked out by hand from section 2 of the
- * window's specification.
+ * The rules of the window, each broken once, and offsets worked out by hand from docs/window.md,
+ * Rules.
  */
 #include "server/layout.h"
 

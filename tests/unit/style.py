@@ -23,6 +23,8 @@ BINARY = {".png"}
 # Written in two parts, so as not to find itself.
 # json-glib writes 1e20 as 1e+20.0.
 JSON_WRITER = re.compile(r"(?<!cvd_)(?<!fix_numbers\()\bjson_(to_string|generator_to\w+)\(")
+CITATION = re.compile(r"(docs/[\w-]+\.md)(?:, ([A-Z][\w ]+))?")
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 UNFINISHED = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
 
 
@@ -68,6 +70,17 @@ def problems_of(path):
             yield f"line {number}: JSON whose numbers have not been through cvd_json_text_fix_numbers()"
 
 
+def citation_problems(root, path, text):
+    """A comment that cites docs/NAME.md, HEADING cites one that is there."""
+    for name, rest in CITATION.findall(re.sub(r"\n\s*\*\s+", " ", text)):
+        cited = root / name
+        headings = HEADING.findall(cited.read_text(encoding="utf-8")) if cited.is_file() else []
+        if not cited.is_file():
+            yield f"cites {name}, which is not there"
+        elif rest and not any(rest.startswith(heading) for heading in headings):
+            yield f"cites \"{rest}\" of {name}, which has no such heading"
+
+
 def format_problems(sources):
     if not sources:
         return
@@ -84,6 +97,10 @@ def main():
              if path.suffix not in BINARY and "tests/fuzz/seeds" not in path.as_posix()]
     failures = [f"{path.relative_to(root)}: {problem}"
                 for path in files for problem in problems_of(path)]
+    for path in files:
+        if path.suffix in (".c", ".h"):
+            failures += [f"{path.relative_to(root)}: {problem}" for problem in
+                         citation_problems(root, path, path.read_text(encoding="utf-8"))]
     has_formatter = shutil.which("clang-format") is not None
     if has_formatter:
         failures += format_problems([path for path in files if path.suffix in (".c", ".h")])
