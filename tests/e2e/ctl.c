@@ -403,6 +403,56 @@ static void test_qmp_of_a_hang(gconstpointer data)
     stop(f);
 }
 
+/* A command that takes longer than QEMU may: the main loop of QEMU hangs in it, as each write does
+ * until somebody reads. */
+static void test_qmp_takes_long(gconstpointer data)
+{
+    g_autoptr(Fixture) f = without_instance();
+    g_autofree char *dump = test_sandbox_path(f->sandbox, "dump");
+    g_autofree char *arguments =
+        g_strdup_printf("{\"paging\":false,\"protocol\":\"file:%s\"}", dump);
+    const char *slow[] = {"sh", "-c", "exec <\"$0\"; sleep 4; wc -c", dump, NULL};
+
+    g_assert_no_errno(mkfifo(dump, 0600));
+    f->launcher = test_launch(f->sandbox, NAME, "--set", "qemu.memory=256M", "--set",
+                              "lifecycle.qmp_timeout_s=1", NULL);
+    test_launcher_wait_running(f->launcher);
+    g_autoptr(TestProcess) disk = test_process_start(f->sandbox, slow, NULL, NULL);
+    prints(CTL(f, "qmp", "dump-guest-memory", arguments), "{}");
+    g_assert_cmpint(test_process_wait_exit(disk), ==, 0);
+    g_assert_cmpuint(g_ascii_strtoull(disk->out->str, NULL, 10), >, 256 * 1024 * 1024);
+    prints(CTL(f, "status", "--json"), "\"state\":\"running\"");
+    stop(f);
+}
+
+/* ---- Faults ---- */
+
+/* Whoever has QEMU stop a guest that panics looks at it then. */
+static void test_panic_that_pauses(gconstpointer data)
+{
+    g_autoptr(Fixture) f = without_instance();
+
+    f->launcher = test_launch(f->sandbox, NAME, "--set", "qemu.append=panic", "--set",
+                              "qemu.extra_args=[\"-action\",\"panic=pause\"]", "--set",
+                              "lifecycle.on_panic=restart", "--set", "lifecycle.stop=quit", NULL);
+    test_process_wait_err(f->launcher, "faulted: the guest panicked", 1);
+    prints(CTL(f, "status", "--json"), "\"state\":\"faulted\",\"reason\":\"the guest panicked\"");
+    stop(f);
+}
+
+/* A watchdog of the user's own that pauses is like the launcher's: the guest hangs. */
+static void test_watchdog_that_pauses(gconstpointer data)
+{
+    g_autoptr(Fixture) f = without_instance();
+
+    f->launcher = test_launch(f->sandbox, NAME, "--set", "qemu.append=hang", "--set",
+                              "qemu.devices=[{\"driver\":\"i6300esb\"}]", "--set",
+                              "qemu.extra_args=[\"-action\",\"watchdog=pause\"]", NULL);
+    test_launcher_assert_exit(f->launcher, 1);
+    test_launcher_assert_err(f->launcher, "error: the guest's watchdog ran out: the guest hangs");
+    test_sandbox_assert_clean(f->sandbox, TEST_LOGS_LEFT);
+}
+
 /* ---- Namespaces ---- */
 
 /* Runs @program by @wrapper. */
@@ -1039,6 +1089,9 @@ int main(int argc, char **argv)
     test_add("/ctl/qmp-of-a-hang", NULL, test_qmp_of_a_hang);
     test_add("/ctl/wait-for-the-end-outside", NULL, test_wait_for_the_end_outside);
     test_add("/ctl/wait-for-one-to-come", NULL, test_wait_for_one_to_come);
+    test_add("/ctl/qmp-takes-long", NULL, test_qmp_takes_long);
+    test_add("/ctl/panic-that-pauses", NULL, test_panic_that_pauses);
+    test_add("/ctl/watchdog-that-pauses", NULL, test_watchdog_that_pauses);
     test_add("/ctl/launcher-in-a-pid-namespace", pid_namespace, test_launcher_in_namespace);
     test_add("/ctl/launcher-in-a-user-namespace", user_namespace, test_launcher_in_namespace);
     test_add("/ctl/tools-in-a-pid-namespace", pid_namespace, test_tools_in_namespace);

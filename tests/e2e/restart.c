@@ -231,6 +231,91 @@ static void test_reboot(gconstpointer data)
     test_sandbox_assert_clean(f->sandbox, TEST_LOGS_LEFT);
 }
 
+/* ---- What a real QEMU does not say here: tests/support/qmp-filter.py ---- */
+
+typedef struct {
+    const char *title;
+    const char *edits[5]; /* pattern and replacement in turn, of what QEMU says over QMP */
+    const char *append;   /* what the guest does; NULL = somebody stops it over QMP */
+    const char *words;    /* how that ends a VM */
+    guint n_starts;       /* complete ones: the second VM is the last */
+} Said;
+
+/* A long one with numbers beyond 64 bits of sign and more levels than the launcher's parser takes,
+ * as the parameters of a Windows blue screen are. */
+#define PANIC_INFO                                                                                 \
+    "'{\"info\": {\"type\": \"hyper-v\", \"arg1\": 18446744073709551615, \"arg2\": "               \
+    "9223372036854775808, "                                                                        \
+    "\"arg3\": 1e999, \"deep\": ' + 80 * '[' + '{\"x\": {}}' + 80 * ']' + '}, '"
+
+/* Only the event itself tells of the panic: nothing else is left that could. */
+static const Said said[] = {
+    {"panic-with-large-numbers",
+     {"(?<=GUEST_PANICKED\", \"data\": )\\{", PANIC_INFO, "\"SHUTDOWN\"", "'\"ANOTHER\"'"},
+     "panic",
+     "guest panicked; given up, as that makes 2 failures",
+     2},
+    {"internal-error",
+     {"\"status\": \"paused\"", "'\"status\": \"internal-error\"'"},
+     NULL,
+     "met an internal error and stopped the guest; given up, as that makes 2 failures",
+     2},
+    /* As KVM does that cannot execute the first instruction: never restarted, as it never ran. */
+    {"internal-error-at-once",
+     {"(?s).*\"RESUME\".*", "m[0] + m[0].replace('RESUME', 'STOP')", "\"status\": \"running\"",
+      "'\"status\": \"internal-error\"'"},
+     "ignored",
+     "met an internal error and stopped the guest",
+     0},
+};
+
+static char *write_filter(const TestSandbox *sandbox, const char *const *edits)
+{
+    g_autofree char *filter = test_source_path("tests/support/qmp-filter.py");
+    g_autoptr(GString) script = g_string_new("#!/bin/sh\nexec /usr/bin/python3 ");
+
+    g_string_append(script, filter);
+    for (; *edits != NULL; edits++) {
+        g_autofree char *quoted = g_shell_quote(*edits);
+        g_string_append_printf(script, " %s", quoted);
+    }
+    g_string_append(script, " -- \"$@\"\n");
+    g_autofree char *path = test_sandbox_write_script(sandbox, "qemu", script->str);
+    return g_strconcat("qemu.binary=", path, NULL);
+}
+
+static void test_said(gconstpointer data)
+{
+    const Said *test = data;
+    g_autoptr(Fixture) f = g_new0(Fixture, 1);
+    f->sandbox = test_sandbox_new();
+    g_autofree char *binary = write_filter(f->sandbox, test->edits);
+    g_autofree char *monitor_argument = test_monitor_argument(f->sandbox);
+    g_autofree char *append = g_strconcat("qemu.append=", test->append, NULL);
+    const char *args[] = {"--set", binary,
+                          "--set", monitor_argument,
+                          "--set", append,
+                          "--set", "lifecycle.on_crash=restart",
+                          "--set", "lifecycle.on_panic=restart",
+                          "--set", "lifecycle.restart_limit=1",
+                          "--set", NO_WAIT,
+                          NULL};
+
+    f->launcher = test_launch_with(f->sandbox, NAME, args, NULL, NULL);
+    for (guint n = 1; n <= test->n_starts; n++) {
+        test_process_wait_err(f->launcher, ": running after ", n);
+        if (test->append != NULL)
+            continue;
+        g_autoptr(TestMonitor) monitor = test_monitor_connect(f->sandbox);
+        g_free(test_monitor_execute(monitor, "stop"));
+    }
+    test_launcher_assert_exit(f->launcher, 1);
+    test_launcher_assert_err(f->launcher, test->words);
+    if (test->n_starts == 0)
+        g_assert_false(test_process_has_err(f->launcher, ": running after "));
+    test_sandbox_assert_clean(f->sandbox, TEST_LOGS_LEFT);
+}
+
 static void test_stuck_qemu(gconstpointer data)
 {
     const char *args[] = {"--set", "lifecycle.on_crash=restart",
@@ -287,6 +372,10 @@ int main(int argc, char **argv)
     test_add("/restart/panic-ends-it", NULL, test_panic_ends_it);
     test_add("/restart/watchdog", NULL, test_watchdog);
     test_add("/restart/reboot", NULL, test_reboot);
+    for (gsize i = 0; i < G_N_ELEMENTS(said); i++) {
+        g_autofree char *path = g_strdup_printf("/restart/%s", said[i].title);
+        test_add(path, &said[i], test_said);
+    }
     test_add("/restart/stuck-qemu", NULL, test_stuck_qemu);
     test_add("/restart/stop-while-waiting", NULL, test_stop_while_waiting);
     test_add("/restart/record-goes", NULL, test_record_goes);
