@@ -148,8 +148,8 @@ static void report_end(CvdLaunch *launch)
     cvd_launch_judge(launch);
     if (policy->is_counted)
         g_message("restarting in %g s (failure %u of %u within 10 minutes)",
-                  (double)(delay_us / 1000) / 1000,
-                  cvd_restart_policy_get_n_failures(&policy->restarts), policy->restarts.limit);
+                  (double)(delay_us / 1000) / 1000, policy->restarts.n_failures,
+                  policy->restarts.limit);
     else
         g_message("restarting");
     launch->ready_time_us = 0;

@@ -137,7 +137,7 @@ CvdVerdict cvd_verdict(const CvdLifecycle *lifecycle, const char *program, CvdEx
     if (lifecycle->policy.follow != CVD_FOLLOW_GIVE_UP)
         return of_vm;
     g_autofree char *text = of_vm.text;
-    guint n = cvd_restart_policy_get_n_failures(&lifecycle->policy.restarts);
+    guint n = lifecycle->policy.restarts.n_failures;
     return verdict(1, g_strdup_printf("%s; given up, as that makes %u failures within 10 minutes "
                                       "(lifecycle.restart_limit is %u)",
                                       text, n, lifecycle->policy.restarts.limit));

@@ -7,7 +7,7 @@
 
 #include "launcher/config/access.h"
 #include "launcher/config/qemu.h"
-#include "launcher/lifecycle/restart-policy.h"
+#include "launcher/lifecycle/policy.h"
 #include "server/listener.h"
 
 #include <string.h>

@@ -113,7 +113,7 @@ static void command_done(CvdGuest *guest)
 }
 
 /* A guest that has run and cannot be resumed now is left for its user to look at. */
-static guint command_failed(CvdGuest *guest)
+static void command_failed(CvdGuest *guest)
 {
     CvdGuestCommand command = guest->command;
 
@@ -121,9 +121,9 @@ static guint command_failed(CvdGuest *guest)
     if (command == CVD_COMMAND_CONT && guest->has_run) {
         guest->holds |= CVD_HOLD_FAULT;
         guest->fault = CVD_RUN_STOPPED;
-        return 0;
+    } else if (command != CVD_COMMAND_STATUS) {
+        guest->is_broken = TRUE;
     }
-    return command == CVD_COMMAND_STATUS ? 0 : CVD_GUEST_BROKEN;
 }
 
 static guint take(CvdGuest *guest, CvdGuestInput input, CvdRunState state, gint64 now_us)
@@ -157,7 +157,8 @@ static guint take(CvdGuest *guest, CvdGuestInput input, CvdRunState state, gint6
         command_done(guest);
         return 0;
     case CVD_GUEST_FAILED:
-        return command_failed(guest);
+        command_failed(guest);
+        return 0;
     case CVD_GUEST_PAUSE:
         guest->holds |= CVD_HOLD_USER;
         return 0;
@@ -169,7 +170,7 @@ static guint take(CvdGuest *guest, CvdGuestInput input, CvdRunState state, gint6
         if (guest->admit_us == 0 || now_us < guest->admit_us)
             return 0;
         guest->are_clients_held = FALSE;
-        return CVD_GUEST_ADMIT_CLIENTS;
+        return CVD_ACTION_ADMIT_CLIENTS;
     }
     g_assert_not_reached();
 }
@@ -177,7 +178,7 @@ static guint take(CvdGuest *guest, CvdGuestInput input, CvdRunState state, gint6
 static guint send(CvdGuest *guest, CvdGuestCommand command)
 {
     guest->command = command;
-    return CVD_GUEST_SEND;
+    return CVD_ACTION_SEND;
 }
 
 static gboolean can_resume(CvdRunState state)
@@ -204,7 +205,8 @@ static guint drive(CvdGuest *guest)
     }
     if ((guest->holds & CVD_HOLD_RESET) && guest->state != CVD_RUN_RUNNING) {
         guest->holds &= ~(guint)CVD_HOLD_RESET;
-        actions = CVD_GUEST_CLEAR_SIGNALS | (guest->are_clients_held ? 0 : CVD_GUEST_HOLD_CLIENTS);
+        actions =
+            CVD_ACTION_CLEAR_SIGNALS | (guest->are_clients_held ? 0 : CVD_ACTION_HOLD_CLIENTS);
         guest->are_clients_held = TRUE;
     }
     if (guest->must_set_bus_master && can_resume(guest->state) &&
@@ -233,7 +235,7 @@ guint cvd_guest_step(CvdGuest *guest, CvdGuestInput input, CvdRunState state, gb
 {
     guint actions = take(guest, input, state, now_us);
 
-    if (may_send && !(actions & CVD_GUEST_BROKEN))
+    if (may_send && !guest->is_broken)
         actions |= drive(guest);
     set_admission(guest, now_us);
     return actions;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "launcher/lifecycle/action.h"
+
 #include <glib.h>
 
 G_BEGIN_DECLS
@@ -64,14 +66,6 @@ typedef enum {
     CVD_GUEST_TIMER,        /* time has passed */
 } CvdGuestInput;
 
-typedef enum {
-    CVD_GUEST_CLEAR_SIGNALS = 1 << 0, /* zero the signal tables and words */
-    CVD_GUEST_HOLD_CLIENTS = 1 << 1,  /* close the clients' connections, let nobody in */
-    CVD_GUEST_ADMIT_CLIENTS = 1 << 2, /* let clients in again */
-    CVD_GUEST_SEND = 1 << 3,          /* send @command, and report its reply */
-    CVD_GUEST_BROKEN = 1 << 4,        /* the VM cannot go on: a command was refused that must not */
-} CvdGuestAction;
-
 /**
  * CvdGuest:
  * @state: what is known of the run state
@@ -82,6 +76,7 @@ typedef enum {
  * @must_set_bus_master: whether it is to be set now: power-on and reset clear it
  * @must_ask: whether the run state is to be asked for
  * @has_run: whether the guest has ever run
+ * @is_broken: whether the VM cannot go on, as a command was refused that must not be
  * @are_clients_held: from a reset until the new guest has run for a while
  * @admit_us: when they are let in, monotonic; 0 while the guest does not run
  * @n_resets: how often it was reset
@@ -98,6 +93,7 @@ typedef struct {
     gboolean must_set_bus_master;
     gboolean must_ask;
     gboolean has_run;
+    gboolean is_broken;
     gboolean are_clients_held;
     gint64 admit_us;
     guint n_resets;
@@ -112,7 +108,7 @@ CvdGuest cvd_guest_start(gboolean is_paused, gboolean wants_bus_master);
  * @may_send: whether commands make sense: not while QEMU is on its way out
  * @now_us: the monotonic time, microseconds
  *
- * Returns: #CvdGuestAction bits, to be carried out in the order of their values
+ * Returns: #CvdAction bits
  */
 guint cvd_guest_step(CvdGuest *guest, CvdGuestInput input, CvdRunState state, gboolean may_send,
                      gint64 now_us);

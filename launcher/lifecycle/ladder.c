@@ -33,7 +33,7 @@ static guint go(CvdLadder *ladder, CvdLadderState state, gint64 due_us, guint ac
 static guint press(CvdLadder *ladder, gint64 now_us)
 {
     return go(ladder, CVD_LADDER_POWERING_DOWN, MIN(now_us + PRESS_US, ladder->power_down_until_us),
-              CVD_LADDER_PRESS);
+              CVD_ACTION_POWERDOWN);
 }
 
 /* A further state, whichever: what is entered is what counts. */
@@ -43,13 +43,13 @@ static guint enter(CvdLadder *ladder, CvdLadderState state, gint64 now_us)
     case CVD_LADDER_POWERING_DOWN:
         return press(ladder, now_us);
     case CVD_LADDER_QUITTING:
-        return go(ladder, state, now_us + STEP_US, CVD_LADDER_QUIT);
+        return go(ladder, state, now_us + STEP_US, CVD_ACTION_QUIT);
     case CVD_LADDER_EXITING:
         return go(ladder, state, now_us + STEP_US, 0);
     case CVD_LADDER_TERMINATING:
-        return go(ladder, state, now_us + STEP_US, CVD_LADDER_TERMINATE);
+        return go(ladder, state, now_us + STEP_US, CVD_ACTION_TERMINATE);
     case CVD_LADDER_KILLING:
-        return go(ladder, state, now_us + KILL_US, CVD_LADDER_KILL);
+        return go(ladder, state, now_us + KILL_US, CVD_ACTION_KILL);
     case CVD_LADDER_ABANDONED:
     case CVD_LADDER_GONE:
         return go(ladder, state, 0, 0);

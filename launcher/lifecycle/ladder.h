@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "launcher/lifecycle/action.h"
+
 #include <glib.h>
 
 G_BEGIN_DECLS
@@ -22,13 +24,6 @@ typedef enum {
     CVD_LADDER_ABANDONED,     /* it does not even die of SIGKILL: uninterruptible sleep */
     CVD_LADDER_GONE,          /* the process has ended, or there never was one */
 } CvdLadderState;
-
-typedef enum {
-    CVD_LADDER_PRESS = 1 << 0,     /* press the power button */
-    CVD_LADDER_QUIT = 1 << 1,      /* send `quit` */
-    CVD_LADDER_TERMINATE = 1 << 2, /* SIGHUP to the process */
-    CVD_LADDER_KILL = 1 << 3,      /* SIGKILL to its process group */
-} CvdLadderAction;
 
 /**
  * CvdLadder:
@@ -59,7 +54,7 @@ void cvd_ladder_ready(CvdLadder *ladder);
  *
  * Goes to a state further down; nothing if the process is there already, or beyond.
  *
- * Returns: #CvdLadderAction bits
+ * Returns: #CvdAction bits
  */
 guint cvd_ladder_descend(CvdLadder *ladder, CvdLadderState to, guint stop_timeout_ms,
                          gint64 now_us);
@@ -67,7 +62,7 @@ guint cvd_ladder_descend(CvdLadder *ladder, CvdLadderState to, guint stop_timeou
 /** cvd_ladder_closed: QEMU closed a connection. Returns: whether that begins its way down */
 gboolean cvd_ladder_closed(CvdLadder *ladder, gint64 now_us);
 
-/** cvd_ladder_time_passed: enters the next state if it is due. Returns: #CvdLadderAction bits */
+/** cvd_ladder_time_passed: enters the next state if it is due. Returns: #CvdAction bits */
 guint cvd_ladder_time_passed(CvdLadder *ladder, gint64 now_us);
 
 /** cvd_ladder_gone: the process has ended */

@@ -101,42 +101,18 @@ CvdAnswer cvd_lifecycle_get_answer(const CvdLifecycle *lifecycle, CvdControlVerb
 
 /* ---- Ways down ---- */
 
-/* Presses the power button, or wakes a guest that could not see it. */
-static guint press(const CvdLifecycle *lifecycle)
-{
-    return lifecycle->guest.state == CVD_RUN_SUSPENDED ? CVD_ACTION_WAKE : CVD_ACTION_POWERDOWN;
-}
-
-static guint from_guest(CvdLifecycle *lifecycle, guint actions, gint64 now_us);
-
-static guint step_guest(CvdLifecycle *lifecycle, CvdGuestInput input, CvdRunState run_state,
-                        gint64 now_us)
-{
-    return from_guest(lifecycle,
-                      cvd_guest_step(&lifecycle->guest, input, run_state,
-                                     cvd_ladder_takes_commands(&lifecycle->ladder), now_us),
-                      now_us);
-}
-
-static guint from_ladder(CvdLifecycle *lifecycle, guint ladder_actions)
-{
-    guint actions = 0;
-
-    if (ladder_actions & CVD_LADDER_PRESS)
-        actions |= press(lifecycle);
-    if (ladder_actions & CVD_LADDER_QUIT)
-        actions |= CVD_ACTION_QUIT;
-    if (ladder_actions & CVD_LADDER_TERMINATE)
-        actions |= CVD_ACTION_TERMINATE;
-    if (ladder_actions & CVD_LADDER_KILL)
-        actions |= CVD_ACTION_KILL;
-    return actions;
-}
-
 static void blame(CvdLifecycle *lifecycle, CvdCause cause)
 {
     if (lifecycle->cause == CVD_CAUSE_NONE)
         lifecycle->cause = cause;
+}
+
+/* A guest that sleeps could not see the power button. */
+static guint from_ladder(const CvdLifecycle *lifecycle, guint actions)
+{
+    if ((actions & CVD_ACTION_POWERDOWN) && lifecycle->guest.state == CVD_RUN_SUSPENDED)
+        actions ^= CVD_ACTION_POWERDOWN | CVD_ACTION_WAKE;
+    return actions;
 }
 
 static guint descend(CvdLifecycle *lifecycle, CvdCause cause, CvdLadderState to, gint64 now_us)
@@ -154,19 +130,13 @@ static guint fail(CvdLifecycle *lifecycle, CvdCause cause, CvdLadderState to, gi
     return descend(lifecycle, cause, to, now_us);
 }
 
-static guint from_guest(CvdLifecycle *lifecycle, guint guest_actions, gint64 now_us)
+static guint step_guest(CvdLifecycle *lifecycle, CvdGuestInput input, CvdRunState run_state,
+                        gint64 now_us)
 {
-    guint actions = 0;
+    guint actions = cvd_guest_step(&lifecycle->guest, input, run_state,
+                                   cvd_ladder_takes_commands(&lifecycle->ladder), now_us);
 
-    if (guest_actions & CVD_GUEST_HOLD_CLIENTS)
-        actions |= CVD_ACTION_HOLD_CLIENTS;
-    if (guest_actions & CVD_GUEST_CLEAR_SIGNALS)
-        actions |= CVD_ACTION_CLEAR_SIGNALS;
-    if (guest_actions & CVD_GUEST_ADMIT_CLIENTS)
-        actions |= CVD_ACTION_ADMIT_CLIENTS;
-    if (guest_actions & CVD_GUEST_SEND)
-        actions |= CVD_ACTION_SEND;
-    if (guest_actions & CVD_GUEST_BROKEN)
+    if (lifecycle->guest.is_broken)
         actions |= fail(lifecycle, CVD_CAUSE_COMMAND_FAILED, CVD_LADDER_QUITTING, now_us);
     return actions;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "launcher/lifecycle/policy.h"
 
+#include <string.h>
+
 /* A restart without delay: still due later, so that nothing of the old VM is in use any more. */
 #define AT_ONCE_US 1000
 
@@ -9,6 +11,31 @@ typedef enum {
     THEN_RESTART,         /* at once, and it is no failure */
     THEN_COUNT_AND_RETRY, /* as @restarts says */
 } Then;
+
+/* 2^n times the first, by a shift that cannot overflow. */
+static guint delay_after(const CvdRestartPolicy *policy, guint n_before)
+{
+    guint first_ms = MIN(policy->first_delay_ms, CVD_RESTART_MAX_DELAY_MS);
+
+    return MIN(first_ms << MIN(n_before, 15), CVD_RESTART_MAX_DELAY_MS);
+}
+
+gboolean cvd_restart_policy_fail(CvdRestartPolicy *policy, gint64 now_us, guint *delay_ms)
+{
+    guint n_old = 0;
+
+    while (n_old < policy->n_failures &&
+           policy->failures_us[n_old] < now_us - CVD_RESTART_WINDOW_US)
+        n_old++;
+    if (policy->n_failures - n_old == G_N_ELEMENTS(policy->failures_us))
+        n_old++; /* more than any limit all the same */
+    guint n_before = policy->n_failures - n_old;
+    memmove(policy->failures_us, policy->failures_us + n_old, n_before * sizeof(gint64));
+    policy->failures_us[n_before] = now_us;
+    policy->n_failures = n_before + 1;
+    *delay_ms = delay_after(policy, n_before);
+    return n_before < policy->limit;
+}
 
 void cvd_policy_start(CvdPolicy *policy, gint64 now_us)
 {

@@ -800,7 +800,7 @@ static void test_policy_forgets(void)
     g_assert_true(
         cvd_restart_policy_fail(&policy, later_us + CVD_RESTART_WINDOW_US + 1, &delay_ms));
     g_assert_cmpuint(delay_ms, ==, 2000);
-    g_assert_cmpuint(cvd_restart_policy_get_n_failures(&policy), ==, 2);
+    g_assert_cmpuint(policy.n_failures, ==, 2);
 }
 
 static void test_policy_delays(void)
