@@ -198,22 +198,51 @@ static void append_double(GString *out, double value)
         g_string_append(out, ".0");
 }
 
+/* How long the string, the number or the other character at @at is. */
+static gsize measure_token(const char *at)
+{
+    const char *end = at + 1;
+
+    if (*at == '-' || g_ascii_isdigit(*at))
+        return strspn(at, "-0123456789+.eE");
+    if (*at == '"')
+        for (; *end++ != '"';)
+            end += end[-1] == '\\';
+    return (gsize)(end - at);
+}
+
+char *cvd_json_text_mark_numbers(const char *text, gsize size)
+{
+    g_autofree char *terminated = g_strndup(text, size);
+    GString *out = g_string_sized_new(size);
+    gsize n;
+
+    for (const char *at = terminated; *at != '\0'; at += n) {
+        n = measure_token(at);
+        gboolean is_integer = strspn(at, "0123456789") == n;
+        if (is_integer && g_ascii_strtoull(at, NULL, 10) > G_MAXINT64)
+            g_string_append_printf(out, "\"" CVD_JSON_BIG_NUMBER "%.*s\"", (int)n, at);
+        else
+            g_string_append_len(out, at, (gssize)n);
+    }
+    return g_string_free(out, FALSE);
+}
+
 char *cvd_json_text_fix_numbers(char *take_text)
 {
+    static const char mark[] = "\"" CVD_JSON_BIG_NUMBER;
     g_autofree char *text = take_text;
     GString *out = g_string_new(NULL);
+    gsize n;
 
-    for (const char *at = text; *at != '\0';) {
-        const char *start = at;
-        gsize n = strspn(at, "-0123456789+.e");
-        if (*at == '"')
-            for (at++; *at != '"'; at++)
-                at += *at == '\\';
-        at += MAX(n, 1);
-        if ((*start == '-' || g_ascii_isdigit(*start)) && memchr(start, '.', n) != NULL)
-            append_double(out, g_ascii_strtod(start, NULL));
+    for (const char *at = text; *at != '\0'; at += n) {
+        n = measure_token(at);
+        if (g_str_has_prefix(at, mark))
+            g_string_append_len(out, at + strlen(mark), (gssize)(n - strlen(mark) - 1));
+        else if (*at != '"' && memchr(at, '.', n) != NULL)
+            append_double(out, g_ascii_strtod(at, NULL));
         else
-            g_string_append_len(out, start, at - start);
+            g_string_append_len(out, at, (gssize)n);
     }
     return g_string_free(out, FALSE);
 }

@@ -77,6 +77,21 @@ CvdJsonSpan cvd_json_framer_find(const CvdJsonFramer *framer, const char *object
  */
 char *cvd_json_text_format(const char *text, gsize size, gboolean is_pretty);
 
+/** CVD_JSON_BIG_NUMBER: how a string that stands for a number begins: a character that QEMU takes
+ * in no string */
+#define CVD_JSON_BIG_NUMBER "\xef\xb7\x90" /* U+FDD0 */
+
+/**
+ * cvd_json_text_mark_numbers:
+ * @text: (array length=size): valid JSON
+ *
+ * json-glib has no unsigned integers.
+ *
+ * Returns: (transfer full): the text with integers over %G_MAXINT64 as strings that begin with
+ *   %CVD_JSON_BIG_NUMBER
+ */
+char *cvd_json_text_mark_numbers(const char *text, gsize size);
+
 /**
  * cvd_json_text_fix_numbers:
  * @take_text: (transfer full): what json-glib has generated
@@ -84,7 +99,7 @@ char *cvd_json_text_format(const char *text, gsize size, gboolean is_pretty);
  * json-glib writes 1e20 as `1e+20.0`, which is no JSON, and 0.1 with 17 digits.
  *
  * Returns: (transfer full): the text with each number that has a fraction or an exponent in its
- *   shortest form
+ *   shortest form, and what cvd_json_text_mark_numbers() has marked as the numbers that they are
  */
 char *cvd_json_text_fix_numbers(char *take_text);
 

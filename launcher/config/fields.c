@@ -183,7 +183,8 @@ const char *cvd_node_get_string(JsonNode *node)
 {
     if (!JSON_NODE_HOLDS_VALUE(node) || json_node_get_value_type(node) != G_TYPE_STRING)
         return NULL;
-    return json_node_get_string(node);
+    const char *string = json_node_get_string(node);
+    return g_str_has_prefix(string, CVD_JSON_BIG_NUMBER) ? NULL : string;
 }
 
 void cvd_store_string(gpointer target, gsize offset, char *value)

@@ -191,8 +191,8 @@ static gboolean check_number(const Scanner *scanner, const char *start, gboolean
     errno = 0;
     if (is_integer) {
         /* The least gint64 is left out: json-glib negates a positive number. */
-        gint64 value = g_ascii_strtoll(number, NULL, 10);
-        if (errno == 0 && value != G_MININT64)
+        guint64 value = g_ascii_strtoull(*number == '-' ? number + 1 : number, NULL, 10);
+        if (errno == 0 && (*number != '-' || value <= G_MAXINT64))
             return TRUE;
     } else {
         double value = g_ascii_strtod(number, NULL);
@@ -200,7 +200,7 @@ static gboolean check_number(const Scanner *scanner, const char *start, gboolean
             return TRUE;
     }
     return fail_at(scanner, start, error, "the number %.40s%s is out of range%s", number,
-                   length > 40 ? "…" : "", is_integer ? "; integers have 64 bits with sign" : "");
+                   length > 40 ? "…" : "", is_integer ? "; integers have 64 bits" : "");
 }
 
 static gboolean scan_number(Scanner *scanner, GError **error)

@@ -18,8 +18,8 @@ G_BEGIN_DECLS
  * @error: %CVD_ERROR_INVALID, with line and column
  *
  * Checks that @text is one strict JSON text (RFC 8259) in UTF-8, nested no deeper than
- * %CVD_JSON_MAX_DEPTH, with numbers that fit a gint64 (its least value excepted) or a double, and
- * strings without U+0000. Builds nothing and does not recurse.
+ * %CVD_JSON_MAX_DEPTH, with numbers that fit a gint64 (its least value excepted), a guint64 or a
+ * double, and strings without U+0000. Builds nothing and does not recurse.
  */
 gboolean cvd_json_scan(const char *text, gsize size, GPtrArray *duplicates, GError **error);
 

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,7 +30,8 @@ JsonNode *cvd_json_parse(const char *text, gsize size, GPtrArray *duplicates, GE
 
     g_autoptr(JsonParser) parser = json_parser_new();
     g_autoptr(GError) local_error = NULL;
-    if (!json_parser_load_from_data(parser, text, (gssize)size, &local_error)) {
+    g_autofree char *marked = cvd_json_text_mark_numbers(text, size);
+    if (!json_parser_load_from_data(parser, marked, -1, &local_error)) {
         g_set_error(error, CVD_ERROR, CVD_ERROR_INVALID, "%s", local_error->message);
         return NULL;
     }
@@ -133,7 +135,7 @@ JsonNode *cvd_json_load(const char *path, GPtrArray *duplicates, GError **error)
 
 void cvd_json_builder_add_text(JsonBuilder *builder, const char *text)
 {
-    JsonNode *node = json_from_string(text, NULL);
+    JsonNode *node = cvd_json_parse(text, strlen(text), NULL, NULL);
 
     if (node != NULL)
         json_builder_add_value(builder, node);

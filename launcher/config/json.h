@@ -22,7 +22,9 @@ G_BEGIN_DECLS
  *   column
  *
  * json-glib with a fence: it crashes on deep nesting, takes the empty text for valid and turns
- * integers beyond 64 bits into −1; the last are an error here, with their position.
+ * integers beyond 64 bits into −1; the last are an error here, with their position. Integers over
+ * %G_MAXINT64 become strings that cvd_json_to_string() writes as the numbers that they are; see
+ * cvd_json_text_mark_numbers().
  *
  * Returns: (transfer full) (nullable): the root
  */

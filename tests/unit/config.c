@@ -214,7 +214,7 @@ static void test_every_qemu_key(Files *files, gconstpointer data)
                " \"initrd\": \"/i\", \"append\": [\"a\", \"b=c\"], \"firmware\": \"bios.bin\","
                " \"objects\": [{\"qom-type\": \"o\"}], \"blockdevs\": [{\"driver\": \"b\"}],"
                " \"netdevs\": [{\"type\": \"n\"}], \"devices\": [{\"driver\": \"d\", \"x\": [1, "
-               "1e20, 0.1]}],"
+               "1e20, 0.1, 18446744073709551615]}],"
                " \"serial\": \"stdio\", \"display\": \"gtk\", \"sandbox\": false,"
                " \"extra_args\": [\"-d\", \"int\"]}");
     g_autoptr(CvdConfig) config = load_good(files, NULL);
@@ -235,7 +235,8 @@ static void test_every_qemu_key(Files *files, gconstpointer data)
     g_assert_cmpstr(qemu->objects[0], ==, "{\"qom-type\":\"o\"}");
     g_assert_cmpstr(qemu->blockdevs[0], ==, "{\"driver\":\"b\"}");
     g_assert_cmpstr(qemu->netdevs[0], ==, "{\"type\":\"n\"}");
-    g_assert_cmpstr(qemu->devices[0], ==, "{\"driver\":\"d\",\"x\":[1,1e+20,0.1]}");
+    g_assert_cmpstr(qemu->devices[0], ==,
+                    "{\"driver\":\"d\",\"x\":[1,1e+20,0.1,18446744073709551615]}");
     g_assert_cmpint(qemu->serial, ==, CVD_SERIAL_STDIO);
     g_assert_cmpstr(qemu->display, ==, "gtk");
     g_assert_null(qemu->sandbox);
@@ -325,6 +326,7 @@ static void test_messages(Files *files, gconstpointer data)
         {"qemu.memory=512", "found 512; expected a size from 1M to 16384G"},
         {"qemu.memory=1T", "with K, M or G"},
         {"qemu.accel=[]", "accel: found a list; expected an accelerator"},
+        {"qemu.cpu=18446744073709551615", "found 18446744073709551615; expected a string"},
         {"qemu.accel=[1]", "accel[0]: found 1; expected an accelerator"},
         {"qemu.accel=kvm:hvf:tcg", "accel: found \"kvm:hvf:tcg\"; expected an accelerator such as"},
         {"qemu.machine=q35,accel=kvm", "accel=kvm: accelerators are named in \"accel\", as a list"},

@@ -64,8 +64,8 @@ static void test_bad_texts(void)
         {".5", "expected a value"},
         {"1e", "exponent"},
         {"0x10", "expected the end"},
-        {"[9223372036854775808]", "column 2: the number 9223372036854775808 is out of range"},
-        {"18446744073709551615", "out of range"},
+        {"[18446744073709551616]", "column 2: the number 18446744073709551616 is out of range"},
+        {"28446744073709551615", "out of range"},
         {"-9223372036854775808", "out of range"},
         {"1e999", "out of range"},
         {"\"\xff\"", "column 2: byte 0xff is not UTF-8"},
@@ -108,7 +108,15 @@ static void test_values_arrive(void)
 /* What is written can be read again, and has the value that was read. */
 static void test_written_numbers(void)
 {
-    static const char *const rows[] = {"1e+20", "0.1", "-1.5e-300", "5.0", "9223372036854775807"};
+    static const char *const rows[] = {"1e+20",
+                                       "0.1",
+                                       "-1.5e-300",
+                                       "5.0",
+                                       "9223372036854775807",
+                                       "-9223372036854775807",
+                                       "[9223372036854775808]",
+                                       "{\"a\":18446744073709551615}",
+                                       "[\"18446744073709551615\",\"\\\"9223372036854775808\"]"};
 
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autoptr(GError) error = NULL;
@@ -125,11 +133,12 @@ static void test_text_in_builder(void)
 
     json_builder_begin_array(builder);
     cvd_json_builder_add_text(builder, "{\"a\":1e20}");
+    cvd_json_builder_add_text(builder, "{\"a\":18446744073709551615}");
     cvd_json_builder_add_text(builder, "{\"a\":");
     json_builder_end_array(builder);
     g_autoptr(JsonNode) root = json_builder_get_root(builder);
     g_autofree char *text = cvd_json_to_string(root, FALSE);
-    g_assert_cmpstr(text, ==, "[{\"a\":1e+20},\"{\\\"a\\\":\"]");
+    g_assert_cmpstr(text, ==, "[{\"a\":1e+20},{\"a\":18446744073709551615},\"{\\\"a\\\":\"]");
 }
 
 /* What cannot be parsed is left out, or null, and takes nothing else with it. */
@@ -139,9 +148,9 @@ static void test_lenient(void)
         const char *text, *parsed;
     } rows[] = {
         {"{\"a\":1}", "{\"a\":1}"},
-        {"{\"a\":18446744073709551615,\"b\":{\"c\":1.5e400},\"d\":\"e\"}", "{\"d\":\"e\"}"},
+        {"{\"a\":18446744073709551616,\"b\":{\"c\":1.5e400},\"d\":\"e\"}", "{\"d\":\"e\"}"},
         {"{\"\\ud800\":1,\"a\":tru,\"b\":true}", "{\"b\":true}"},
-        {"18446744073709551615", "null"},
+        {"18446744073709551616", "null"},
         {"[1,\"\\u0000\"]", "null"},
         {"", "null"},
         {"{\"a\":", "{}"},
