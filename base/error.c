@@ -16,6 +16,15 @@ gboolean cvd_fail(GError **error, CvdError code, const char *format, ...)
     return FALSE;
 }
 
+void cvd_error_add_help(GError **error, const char *command)
+{
+    if (error == NULL || *error == NULL)
+        return;
+    char *text = g_strdup_printf("%s; see %s --help", (*error)->message, command);
+    g_free((*error)->message);
+    (*error)->message = text;
+}
+
 void cvd_set_error_errno(GError **error, CvdError code, int saved_errno, const char *format, ...)
 {
     va_list args;

@@ -48,6 +48,15 @@ GQuark cvd_error_quark(void);
 gboolean cvd_fail(GError **error, CvdError code, const char *format, ...) G_GNUC_PRINTF(3, 4);
 
 /**
+ * cvd_error_add_help:
+ * @error: (inout) (optional): a usage error
+ * @command: the program, and its verb if it has one
+ *
+ * Adds to the message where the usage is explained.
+ */
+void cvd_error_add_help(GError **error, const char *command);
+
+/**
  * cvd_set_error_errno:
  * @error: (out) (optional): where to put the error
  * @code: which #CvdError

@@ -19,6 +19,14 @@
 
 #define MAX_NAMED 16 /* instances in a message */
 
+/* Returns: (nullable): where all instances are, if somebody has said so */
+static const char *get_only_place(void)
+{
+    const char *dir = g_getenv("CVD_RUNTIME_DIR");
+
+    return dir != NULL && dir[0] != '\0' ? dir : NULL;
+}
+
 static void add_place(GPtrArray *places, char *take_path)
 {
     if (g_ptr_array_find_with_equal_func(places, take_path, g_str_equal, NULL))
@@ -41,6 +49,11 @@ char **cvd_instance_get_places(void)
     const char *runtime_dir = g_getenv("XDG_RUNTIME_DIR");
     g_autofree char *usual_dir = g_strdup_printf("/run/user/%u", geteuid());
 
+    if (get_only_place() != NULL) {
+        add_place(places, g_strdup(get_only_place()));
+        g_ptr_array_add(places, NULL);
+        return (char **)g_ptr_array_free(places, FALSE);
+    }
     if (runtime_dir != NULL && g_path_is_absolute(runtime_dir) && is_own_or_missing(runtime_dir))
         add_place(places, g_build_filename(runtime_dir, "cvd", NULL));
     if (geteuid() == 0)
@@ -58,6 +71,25 @@ char *cvd_instance_base_path(void)
     g_auto(GStrv) places = cvd_instance_get_places();
 
     return g_strdup(places[0]);
+}
+
+gboolean cvd_instance_check_base(GError **error)
+{
+    const char *place = get_only_place();
+    struct stat st;
+
+    if (place == NULL)
+        return TRUE;
+    if (!g_path_is_absolute(place))
+        return cvd_fail(error, CVD_ERROR_INVALID, "CVD_RUNTIME_DIR: %s is not an absolute path",
+                        place);
+    if (lstat(place, &st) < 0 ||
+        (S_ISDIR(st.st_mode) && st.st_uid == geteuid() && (st.st_mode & 077) == 0))
+        return TRUE;
+    return cvd_fail(error, CVD_ERROR_FOREIGN,
+                    "CVD_RUNTIME_DIR: %s is not a directory that uid %u has for itself, with mode "
+                    "0700",
+                    place, geteuid());
 }
 
 /* A full queue of those who wait to be let in is an answer, too. */
@@ -161,9 +193,11 @@ static GPtrArray *find(const char *name, CvdInstances which, Whose whose, GError
     g_auto(GStrv) places = cvd_instance_get_places();
     g_autoptr(GError) first_error = NULL;
 
+    if (!cvd_instance_check_base(error))
+        return NULL;
     for (char **place = places; *place != NULL && (whose & OWN) != 0; place++)
         add_found(dirs, *place, geteuid(), name, which, first_error == NULL ? &first_error : NULL);
-    if (geteuid() == 0 && (whose & OTHERS) != 0) {
+    if (geteuid() == 0 && (whose & OTHERS) != 0 && get_only_place() == NULL) {
         add_found_of_others(dirs, "/run/user", "", "cvd", name, which);
         add_found_of_others(dirs, "/tmp", "cvd-", NULL, name, which);
     }
@@ -220,16 +254,15 @@ static char *find_running(const char *name, GError **error)
     }
     g_autofree char *all = join_names(dirs, name != NULL);
     g_set_error(error, CVD_ERROR, CVD_ERROR_BUSY, "%u instances run: %s; choose with %s", dirs->len,
-                all, name != NULL ? "XDG_RUNTIME_DIR" : "--name");
+                all, name != NULL ? "CVD_RUNTIME_DIR" : "--name");
     return NULL;
 }
 
-static gboolean check_name(const char *name, GError **error)
+gboolean cvd_instance_check_name(const char *name, GError **error)
 {
     if (*name && name[0] != '.' && strchr(name, '/') == NULL)
         return TRUE;
-    g_set_error(error, CVD_ERROR, CVD_ERROR_INVALID, "'%s' is no instance's name", name);
-    return FALSE;
+    return cvd_fail(error, CVD_ERROR_INVALID, "'%s' is no instance's name", name);
 }
 
 GPtrArray *cvd_instance_list(CvdInstances which, GError **error)
@@ -241,7 +274,7 @@ char *cvd_instance_get_dir(const char *name, GError **error)
 {
     g_autofree char *base = cvd_instance_base_path();
 
-    if (!check_name(name, error))
+    if (!cvd_instance_check_name(name, error))
         return NULL;
     for (CvdInstances which = CVD_INSTANCES_RUNNING; which <= CVD_INSTANCES_FAILED; which++) {
         g_autoptr(GPtrArray) dirs = find(name, which, OWN | OTHERS, error);
@@ -257,7 +290,7 @@ char *cvd_instance_find_socket(const char *name, const char *file, GError **erro
 {
     struct stat st;
 
-    if (name != NULL && !check_name(name, error))
+    if (name != NULL && !cvd_instance_check_name(name, error))
         return NULL;
     g_autofree char *dir = find_running(name, error);
     if (dir == NULL)

@@ -14,6 +14,7 @@ G_BEGIN_DECLS
  * `$XDG_RUNTIME_DIR/cvd`, as root `/run/cvd`, `/run/user/UID/cvd`, `$TMPDIR/cvd-UID` and
  * `/tmp/cvd-UID`. An XDG_RUNTIME_DIR or /run/user/UID that another user owns is left out, as root's
  * own shell may have it from the user who became root; and so is a /run/user/UID that is not there.
+ * If CVD_RUNTIME_DIR is set, that is the only place.
  *
  * Returns: (transfer full) (array zero-terminated=1): the places, without repetition; the first is
  *   where a new instance goes
@@ -26,6 +27,24 @@ char **cvd_instance_get_places(void);
  * Returns: (transfer full): the first of cvd_instance_get_places()
  */
 char *cvd_instance_base_path(void);
+
+/**
+ * cvd_instance_check_base:
+ * @error: %CVD_ERROR_INVALID, %CVD_ERROR_FOREIGN: CVD_RUNTIME_DIR is no absolute path, or names
+ * what others may enter or have; the message says so
+ *
+ * Returns: whether instances may be put, and are to be believed, where the variable says; also if
+ * it is not set, or what it names is not there yet
+ */
+gboolean cvd_instance_check_base(GError **error);
+
+/**
+ * cvd_instance_check_name:
+ * @error: %CVD_ERROR_INVALID
+ *
+ * Returns: whether an instance may have that name
+ */
+gboolean cvd_instance_check_name(const char *name, GError **error);
 
 /**
  * cvd_instance_find_socket:

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/tool.h"
 
+#include "base/error.h"
 #include "base/fd.h"
+#include "base/instance.h"
 #include "base/nearest.h"
 #include "base/terminal-text.h"
 
@@ -130,6 +132,20 @@ static gboolean check_count(const CvdToolProgram *program, const CvdToolVerb *ve
     return TRUE;
 }
 
+static gboolean check_instance(const CvdTool *tool, GError **error)
+{
+    g_autoptr(GError) reason = NULL;
+
+    if (tool->name && !cvd_instance_check_name(tool->name, &reason))
+        g_set_error_literal(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, reason->message);
+    else if (tool->name && tool->socket)
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                    "--name and --socket both say which instance; give one");
+    else
+        return TRUE;
+    return FALSE;
+}
+
 /* Takes the options off, and the `--` before arguments that look like some, which GOption keeps
  * after other arguments. Returns: what follows the program's name */
 static char **parse_arguments(GOptionContext *context, char ***argv, GError **error)
@@ -168,12 +184,7 @@ static gboolean run_verb(const CvdToolProgram *program, const CvdToolVerb *verb,
     char **arguments = parse_arguments(context, &own_argv, error);
     if (!arguments || !check_count(program, verb, g_strv_length(arguments), arguments, error))
         return FALSE;
-    if (tool->name && tool->socket) {
-        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "--name and --socket both say which instance; give one");
-        return FALSE;
-    }
-    return verb->run(tool, arguments, error);
+    return check_instance(tool, error) && verb->run(tool, arguments, error);
 }
 
 static gboolean run(const CvdToolProgram *program, CvdTool *tool, char **argv, GError **error)
@@ -193,23 +204,26 @@ static gboolean run(const CvdToolProgram *program, CvdTool *tool, char **argv, G
     if (version)
         return cvd_tool_print(error, "%s %s\n", program->name, program->version);
     if (!rest[0]) {
-        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "which verb? see %s --help",
-                    program->name);
+        g_set_error_literal(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "which verb?");
         return FALSE;
     }
     const CvdToolVerb *verb = find_verb(program, rest[0], error);
     return verb && run_verb(program, verb, tool, rest, error);
 }
 
-static int report(const CvdToolProgram *program, const GError *error)
+static int report(const CvdToolProgram *program, GError **error)
 {
+    gboolean is_usage = (*error)->domain == G_OPTION_ERROR;
+
     /* Whoever closed the pipe has seen enough. */
-    if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_BROKEN_PIPE))
+    if (g_error_matches(*error, G_IO_ERROR, G_IO_ERROR_BROKEN_PIPE))
         return EXIT_FAILURE;
+    if (is_usage)
+        cvd_error_add_help(error, g_get_prgname());
     g_autoptr(GString) text = g_string_new(NULL);
-    cvd_terminal_text_append(text, error->message, strlen(error->message), TRUE);
+    cvd_terminal_text_append(text, (*error)->message, strlen((*error)->message), TRUE);
     g_printerr("%s: %s\n", program->name, text->str);
-    return error->domain == G_OPTION_ERROR ? EXIT_USAGE : EXIT_FAILURE;
+    return is_usage ? EXIT_USAGE : EXIT_FAILURE;
 }
 
 int cvd_tool_main(const CvdToolProgram *program, char **argv)
@@ -223,7 +237,7 @@ int cvd_tool_main(const CvdToolProgram *program, char **argv)
     setlocale(LC_CTYPE, "");
     signal(SIGPIPE, SIG_IGN);
     catch_signals(tool.cancellable);
-    int status = run(program, &tool, argv, &error) ? EXIT_SUCCESS : report(program, error);
+    int status = run(program, &tool, argv, &error) ? EXIT_SUCCESS : report(program, &error);
     g_free(tool.name);
     g_free(tool.socket);
     g_object_unref(tool.cancellable);

@@ -42,6 +42,10 @@ int cvd_ctl_open_launcher(CvdDBusInstance1 *instance)
 
 gboolean cvd_ctl_strip_error(GError *error)
 {
+    g_autofree char *name = error != NULL ? g_dbus_error_get_remote_error(error) : NULL;
+
+    if (g_strcmp0(name, "org.cvd.Error.Invalid") == 0)
+        error->domain = G_OPTION_ERROR;
     return error != NULL && g_dbus_error_strip_remote_error(error);
 }
 

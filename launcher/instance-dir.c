@@ -293,7 +293,8 @@ static void report_foreign_runtime_dir(const CvdInstanceDir *dir)
     const char *runtime_dir = g_getenv("XDG_RUNTIME_DIR");
     struct stat st;
 
-    if (runtime_dir == NULL || stat(runtime_dir, &st) < 0 || st.st_uid == geteuid())
+    if (runtime_dir == NULL || g_getenv("CVD_RUNTIME_DIR") != NULL || stat(runtime_dir, &st) < 0 ||
+        st.st_uid == geteuid())
         return;
     g_autofree char *owner = cvd_describe_user(st.st_uid);
     g_message("XDG_RUNTIME_DIR: %s belongs to %s; the runtime directory is %s", runtime_dir, owner,
@@ -305,7 +306,7 @@ CvdInstanceDir *cvd_instance_dir_acquire(const char *name, GError **error)
     g_autoptr(CvdInstanceDir) dir = dir_new(name);
 
     report_foreign_runtime_dir(dir);
-    if (!check_other_places(dir, error))
+    if (!cvd_instance_check_base(error) || !check_other_places(dir, error))
         return NULL;
     if (lock(dir, error) && take_over(dir, error))
         return g_steal_pointer(&dir);

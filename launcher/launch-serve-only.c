@@ -44,7 +44,7 @@ static void get_status(CvdControlStatus *status, gpointer data)
 
 static GError *not_here(void)
 {
-    return g_error_new_literal(CVD_ERROR, CVD_ERROR_INVALID,
+    return g_error_new_literal(CVD_ERROR, CVD_ERROR_BUSY,
                                "the instance runs with --serve-only: QEMU is somebody else's");
 }
 

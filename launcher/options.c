@@ -165,13 +165,11 @@ gboolean cvd_options_parse(const char *const *argv, CvdOptions *options, GError 
     g_auto(Given) given = {0};
     g_auto(GStrv) rest = g_strdupv((char **)argv);
     g_autoptr(GOptionContext) context = context_new(&given);
-    g_autoptr(GError) local_error = NULL;
 
-    if (!g_option_context_parse_strv(context, &rest, &local_error))
-        return cvd_fail(error, CVD_ERROR_INVALID, "%s; see cvd-launch --help",
-                        local_error->message);
-    if (!check_given(&given, rest, error))
+    if (!g_option_context_parse_strv(context, &rest, error) || !check_given(&given, rest, error)) {
+        cvd_error_add_help(error, "cvd-launch");
         return FALSE;
+    }
     *options = given.options;
     given.options = (CvdOptions){0};
     return TRUE;

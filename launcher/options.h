@@ -52,7 +52,8 @@ typedef struct {
  * cvd_options_parse:
  * @argv: (array zero-terminated=1): the program's arguments, with its name first
  * @options: (out caller-allocates): filled on success
- * @error: %CVD_ERROR_INVALID: a usage error; the message says what to write instead
+ * @error: a usage error, of %G_OPTION_ERROR or %CVD_ERROR_INVALID; the message says what to write
+ *   instead
  *
  * `--help` is answered here, by exit status 0.
  */

@@ -2,6 +2,7 @@
 #include "guests/fake/options.h"
 
 #include "base/error.h"
+#include "base/instance.h"
 
 /* Numbers as they stand on the command line: GOption would take signs and white space. */
 typedef struct {
@@ -50,6 +51,8 @@ static gboolean check_given(const Given *given, char **rest, GError **error)
                         "--socket and --name exclude each other; give one");
     if (options->socket != NULL && !*options->socket)
         return cvd_fail(error, CVD_ERROR_INVALID, "--socket needs a path");
+    if (options->name != NULL && !cvd_instance_check_name(options->name, error))
+        return FALSE;
     if (given->seed != NULL && !options->scribbles)
         return cvd_fail(error, CVD_ERROR_INVALID, "--seed is for --scribble");
     if (options->is_mute && options->dies && options->die_after > 0)
@@ -122,13 +125,13 @@ gboolean cvd_vm_options_parse(const char *const *argv, CvdVmOptions *options, GE
     g_auto(Given) given = {0};
     g_auto(GStrv) rest = g_strdupv((char **)argv);
     g_autoptr(GOptionContext) context = context_new(&given);
-    g_autoptr(GError) local_error = NULL;
 
-    if (!g_option_context_parse_strv(context, &rest, &local_error))
-        return cvd_fail(error, CVD_ERROR_INVALID, "%s; see cvd-vm --help", local_error->message);
-    if (!given.options.version &&
-        (!read_numbers(&given, error) || !check_given(&given, rest, error)))
+    if (!g_option_context_parse_strv(context, &rest, error) ||
+        (!given.options.version &&
+         (!read_numbers(&given, error) || !check_given(&given, rest, error)))) {
+        cvd_error_add_help(error, "cvd-vm");
         return FALSE;
+    }
     *options = given.options;
     given.options = (CvdVmOptions){0};
     return TRUE;

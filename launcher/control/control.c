@@ -121,12 +121,13 @@ static void reply_bytes(CvdControlCall *take_call, GBytes *bytes)
 void cvd_control_call_finish(CvdControlCall *take_call, GBytes *bytes, const GError *error)
 {
     gboolean is_of_qmp = strcmp(g_dbus_message_get_member(take_call->message), "Qmp") == 0;
-    gboolean is_failure = g_error_matches(error, CVD_ERROR, CVD_ERROR_FAILED);
 
-    if (error != NULL)
-        reply_error(take_call,
-                    is_of_qmp && is_failure ? "org.cvd.Error.Qmp" : "org.cvd.Error.Failed",
-                    error->message);
+    if (g_error_matches(error, CVD_ERROR, CVD_ERROR_INVALID))
+        reply_error(take_call, "org.cvd.Error.Invalid", error->message);
+    else if (is_of_qmp && g_error_matches(error, CVD_ERROR, CVD_ERROR_FAILED))
+        reply_error(take_call, "org.cvd.Error.Qmp", error->message);
+    else if (error != NULL)
+        reply_error(take_call, "org.cvd.Error.Failed", error->message);
     else if (bytes != NULL)
         reply_bytes(take_call, bytes);
     else

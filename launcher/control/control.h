@@ -123,8 +123,8 @@ gboolean cvd_control_has_connections(const CvdControl *control);
  * cvd_control_call_finish:
  * @take_call: (transfer full): a call
  * @reply: (nullable): the answer to a QMP command, JSON, which goes by descriptor
- * @error: (nullable): the call's failure; %CVD_ERROR_FAILED of a QMP command becomes
- *   org.cvd.Error.Qmp, anything else org.cvd.Error.Failed
+ * @error: (nullable): the call's failure; %CVD_ERROR_INVALID becomes org.cvd.Error.Invalid,
+ *   %CVD_ERROR_FAILED of a QMP command org.cvd.Error.Qmp, anything else org.cvd.Error.Failed
  */
 void cvd_control_call_finish(CvdControlCall *take_call, GBytes *reply, const GError *error);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "launcher/qemu/doctor.h"
 
+#include "base/instance.h"
 #include "launcher/config/qemu.h"
 #include "launcher/instance-dir.h"
 #include "launcher/qemu/command.h"
@@ -301,6 +302,7 @@ static void check_runtime_dir(Doctor *doctor)
     g_autofree char *dir =
         cvd_instance_dir_path(doctor->config != NULL ? doctor->config->name : "cvd-1");
     g_autofree char *at = g_strdup(dir);
+    g_autoptr(GError) error = NULL;
     struct stat st;
 
     if (doctor->config != NULL) {
@@ -315,7 +317,9 @@ static void check_runtime_dir(Doctor *doctor)
         at = parent;
     }
     gboolean is_there = strcmp(at, dir) == 0;
-    if (is_there && (!S_ISDIR(st.st_mode) || st.st_uid != geteuid()))
+    if (!cvd_instance_check_base(&error))
+        say(doctor, VERDICT_PROBLEM, "%s", error->message);
+    else if (is_there && (!S_ISDIR(st.st_mode) || st.st_uid != geteuid()))
         say(doctor, VERDICT_PROBLEM,
             "%s is not a directory of this user's: remove it, or set XDG_RUNTIME_DIR", dir);
     else if (access(at, W_OK | X_OK) < 0)

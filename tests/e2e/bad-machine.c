@@ -224,7 +224,7 @@ static void test_read_only_runtime_directory(gconstpointer data)
 
 static void use_long_directory(gconstpointer data)
 {
-    g_setenv("XDG_RUNTIME_DIR", data, TRUE);
+    g_setenv("CVD_RUNTIME_DIR", data, TRUE);
 }
 
 static void test_runtime_directory_too_long(gconstpointer data)

@@ -120,7 +120,12 @@ static void test_wrong_input(gconstpointer data)
     fails(CTL(f, "wait", "--timeout", "soon", "running"), 2, "expected seconds");
     fails(CTL(f, "qmp", "stop", "[1]"), 2, "JSON object");
     fails(CTL(f, "qmp", "{\"execute\":\"stop\"}", "{}"), 2, "arguments inside");
-    fails(CTL(f, "--nosuch"), 2, "--nosuch");
+    fails(CTL(f, "-n", "../x", "status"), 2, "no instance's name; see cvd-ctl status --help");
+    fails(CTL(f, "--nosuch"), 2, "--nosuch; see cvd-ctl --help");
+    fails(CTL(f, "-n"), 2, "see cvd-ctl --help");
+    fails(CTL(f, "status", "-n"), 2, "see cvd-ctl status --help");
+    fails(CTL(f, "--json"), 2, "which verb?; see cvd-ctl --help");
+    fails(CTL(f, "help"), 2, "see cvd-ctl --help");
 }
 
 static void test_no_instance(gconstpointer data)
@@ -133,7 +138,6 @@ static void test_no_instance(gconstpointer data)
         fails(CTL(f, verbs[i]), 1, "no instance runs (looked in ");
         fails(CTL(f, "-n", "other", verbs[i]), 1, "instance 'other' does not run");
     }
-    fails(CTL(f, "-n", "../x", "status"), 1, "no instance's name");
     fails(CTL(f, "logs"), 1, "none has left logs");
     fails(CTL(f, "-n", "other", "logs"), 1, "does not run");
     fails(CTL(f, "report"), 1, "no instance runs");
@@ -299,8 +303,9 @@ static void test_qmp(gconstpointer data)
     prints(CTL(f, "--json", "qmp", "{\"execute\":\"query-name\"}"), "{\"name\":\"" NAME "\"}");
     prints(CTL(f, "qmp", "human-monitor-command", "{\"command-line\":\"info pci\"}"), "1af4:1110");
     fails(CTL(f, "qmp", "nosuch"), 1, "The command nosuch has not been found");
-    fails(CTL(f, "qmp", "{\"execute\":1}"), 1, "expected {\"execute\"");
-    fails(CTL(f, "qmp", "{\"x\":"), 1, "expected");
+    fails(CTL(f, "qmp", "{\"execute\":1}"), 2, "expected {\"execute\"");
+    fails(CTL(f, "qmp", "{\"execute\":}"), 2, "; see cvd-ctl qmp --help");
+    fails(CTL(f, "qmp", "{\"x\":"), 2, "expected");
     stop(f);
 }
 
@@ -535,6 +540,23 @@ static void test_tools_in_namespace(gconstpointer data)
 
 /* ---- Users ---- */
 
+static const char *const anywhere[] = {"env", "-u", "CVD_RUNTIME_DIR", NULL};
+
+/* XDG_RUNTIME_DIR leads to it, but is not asked then. */
+static void test_only_place(gconstpointer data)
+{
+    g_autoptr(Fixture) f = boot();
+    g_autofree char *place = test_sandbox_path(f->sandbox, "elsewhere");
+    g_autofree char *setting = g_strconcat("CVD_RUNTIME_DIR=", place, NULL);
+    g_autofree char *words = g_strdup_printf("no instance runs (looked in %s)", place);
+    const char *const elsewhere[] = {"env", setting, NULL};
+
+    fails(CTL_IN(f, elsewhere, "status"), 1, words);
+    fails(CTL_IN(f, elsewhere, "-n", NAME, "stop"), 1, "does not run");
+    prints(CTL_IN(f, anywhere, "-n", NAME, "status"), "state     running");
+    stop(f);
+}
+
 #define OTHER_UID 64321
 
 static void become_other(gconstpointer data)
@@ -543,7 +565,8 @@ static void become_other(gconstpointer data)
         setresuid(OTHER_UID, OTHER_UID, OTHER_UID) < 0)
         _exit(126);
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* which a change of ids takes away */
-    g_unsetenv("XDG_RUNTIME_DIR");    /* as in a job of cron */
+    g_unsetenv("CVD_RUNTIME_DIR");
+    g_unsetenv("XDG_RUNTIME_DIR"); /* as in a job of cron */
 }
 
 static gboolean can_launch_as_other(const Fixture *f)
@@ -572,9 +595,9 @@ static void test_instance_of_another_user(gconstpointer data)
         return;
     f->launcher = test_process_start(f->sandbox, argv, become_other, NULL);
     test_process_wait_err(f->launcher, "serving without a VM", 1);
-    prints(CTL(f, "list"), NAME "                  starting");
-    prints(CTL(f, "-n", NAME, "status"), "serving without a VM");
-    done(CTL(f, "stop"));
+    prints(CTL_IN(f, anywhere, "list"), NAME "                  starting");
+    prints(CTL_IN(f, anywhere, "-n", NAME, "status"), "serving without a VM");
+    done(CTL_IN(f, anywhere, "-n", NAME, "stop"));
     test_launcher_assert_exit(f->launcher, 0);
 }
 
@@ -1096,6 +1119,7 @@ int main(int argc, char **argv)
     test_add("/ctl/launcher-in-a-user-namespace", user_namespace, test_launcher_in_namespace);
     test_add("/ctl/tools-in-a-pid-namespace", pid_namespace, test_tools_in_namespace);
     test_add("/ctl/tools-in-a-user-namespace", user_namespace, test_tools_in_namespace);
+    test_add("/ctl/only-place", NULL, test_only_place);
     test_add("/ctl/instance-of-another-user", NULL, test_instance_of_another_user);
     test_add("/ctl/no-inotify", NULL, test_no_inotify);
     test_add("/ctl/clients", NULL, test_clients);

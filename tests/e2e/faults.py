@@ -63,7 +63,7 @@ class Scene:
         self.failed = self.tolerated = self.ended = self.missed = 0
 
     def start(self, prefix):
-        environment = dict(os.environ, XDG_RUNTIME_DIR=self.runtime, LC_ALL="C",
+        environment = dict(os.environ, CVD_RUNTIME_DIR=self.runtime + "/cvd", LC_ALL="C",
                            NOTIFY_SOCKET="@" + os.path.basename(self.runtime))
         return subprocess.Popen(prefix + self.command, env=environment, stdin=subprocess.DEVNULL,
                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -133,7 +133,7 @@ class Scene:
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
                 with open(f"/proc/{pid}/environ", "rb") as file:
-                    is_ours = f"XDG_RUNTIME_DIR={self.runtime}".encode() in file.read()
+                    is_ours = f"CVD_RUNTIME_DIR={self.runtime}".encode() in file.read()
                 with open(f"/proc/{pid}/cmdline", "rb") as file:
                     command = file.read().split(b"\0")[0].decode()
             except OSError:

@@ -31,7 +31,7 @@ static void become_child(const TestSandbox *sandbox, const char *const *argv, in
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    g_setenv("XDG_RUNTIME_DIR", sandbox->runtime, TRUE);
+    test_sandbox_set_environment(sandbox);
     if (dup2(null, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
         dup2(err, STDERR_FILENO) < 0)
         _exit(126);

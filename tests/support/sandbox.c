@@ -31,6 +31,14 @@ TestSandbox *test_sandbox_new(void)
     return sandbox;
 }
 
+void test_sandbox_set_environment(const TestSandbox *sandbox)
+{
+    g_autofree char *place = g_build_filename(sandbox->runtime, "cvd", NULL);
+
+    g_setenv("XDG_RUNTIME_DIR", sandbox->runtime, TRUE);
+    g_setenv("CVD_RUNTIME_DIR", place, TRUE);
+}
+
 char *test_sandbox_path(const TestSandbox *sandbox, const char *name)
 {
     return g_build_filename(sandbox->dir, name, NULL);

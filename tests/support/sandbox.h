@@ -26,6 +26,10 @@ typedef struct {
 
 TestSandbox *test_sandbox_new(void);
 
+/** test_sandbox_set_environment: has the programs that are executed put instances, and look for
+ * them, in the sandbox alone */
+void test_sandbox_set_environment(const TestSandbox *sandbox);
+
 /** test_sandbox_path: Returns: (transfer full): a path directly below the sandbox's @dir */
 char *test_sandbox_path(const TestSandbox *sandbox, const char *name);
 

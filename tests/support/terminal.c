@@ -21,7 +21,7 @@ static void run(const TestSandbox *sandbox, const char *const *argv, int slave)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     setrlimit(RLIMIT_CORE, &no_core);
     login_tty(slave);
-    g_setenv("XDG_RUNTIME_DIR", sandbox->runtime, TRUE);
+    test_sandbox_set_environment(sandbox);
     execvp(argv[0], (char **)argv);
     _exit(127);
 }

@@ -36,8 +36,8 @@ class Running:
     """A launcher without QEMU, and on demand a VM."""
 
     def __init__(self, work, launch, vm, config):
-        self.env = {**os.environ, "XDG_RUNTIME_DIR": work}
-        os.environ["XDG_RUNTIME_DIR"] = work
+        os.environ["CVD_RUNTIME_DIR"] = os.path.join(work, "cvd")
+        self.env = dict(os.environ)
         self.vm_program = vm
         self.vm = None
         self.launcher = subprocess.Popen(

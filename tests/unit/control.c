@@ -69,6 +69,8 @@ static void qmp(const char *command, CvdControlCall *take_call, gpointer data)
 
     if (strcmp(command, "bad") == 0)
         error = g_error_new(CVD_ERROR, CVD_ERROR_FAILED, "QEMU: no");
+    if (strcmp(command, "no") == 0)
+        error = g_error_new(CVD_ERROR, CVD_ERROR_INVALID, "no command");
     g_autoptr(GBytes) reply = g_bytes_new_static(command, strlen(command));
     cvd_control_call_finish(take_call, error == NULL ? reply : NULL, error);
 }
@@ -241,6 +243,10 @@ static gpointer steer(gpointer data)
     g_assert_false(cvd_dbus_instance1_call_qmp_sync(proxy, "bad", NULL, NULL, NULL, NULL, &error));
     g_autofree char *of_qmp = g_dbus_error_get_remote_error(error);
     g_assert_cmpstr(of_qmp, ==, "org.cvd.Error.Qmp");
+    g_clear_error(&error);
+    g_assert_false(cvd_dbus_instance1_call_qmp_sync(proxy, "no", NULL, NULL, NULL, NULL, &error));
+    g_autofree char *invalid = g_dbus_error_get_remote_error(error);
+    g_assert_cmpstr(invalid, ==, "org.cvd.Error.Invalid");
     return NULL;
 }
 

@@ -34,9 +34,19 @@ static Runtime *runtime_new(void)
 
     runtime->dir = g_dir_make_tmp("unit-XXXXXX", NULL);
     runtime->files = g_ptr_array_new_with_free_func(g_free);
-    g_setenv("XDG_RUNTIME_DIR", runtime->dir, TRUE);
     g_ptr_array_add(runtime->files, g_build_filename(runtime->dir, "cvd", NULL));
+    g_setenv("CVD_RUNTIME_DIR", g_ptr_array_index(runtime->files, 0), TRUE);
     g_assert_cmpint(g_mkdir(g_ptr_array_index(runtime->files, 0), 0700), ==, 0);
+    return runtime;
+}
+
+/* Where else instances may be counts, too. */
+static Runtime *runtime_new_beside_others(void)
+{
+    Runtime *runtime = runtime_new();
+
+    g_unsetenv("CVD_RUNTIME_DIR");
+    g_setenv("XDG_RUNTIME_DIR", runtime->dir, TRUE);
     return runtime;
 }
 
@@ -133,6 +143,7 @@ static void test_places(void)
     g_autofree char *own_place = g_build_filename(own, "cvd", NULL);
     const char *first_without = geteuid() == 0 ? "/run/cvd" : NULL;
 
+    g_unsetenv("CVD_RUNTIME_DIR");
     g_setenv("XDG_RUNTIME_DIR", own, TRUE);
     g_auto(GStrv) with = cvd_instance_get_places();
     g_assert_cmpstr(with[0], ==, own_place);
@@ -142,6 +153,10 @@ static void test_places(void)
     g_assert_true(g_strv_equal((const char *const *)without, (const char *const *)with + 1));
     if (first_without != NULL)
         g_assert_cmpstr(without[0], ==, first_without);
+    g_setenv("CVD_RUNTIME_DIR", own, TRUE);
+    g_auto(GStrv) only = cvd_instance_get_places();
+    g_assert_cmpstr(only[0], ==, own);
+    g_assert_null(only[1]);
     g_rmdir(own);
 }
 
@@ -155,6 +170,7 @@ static void test_runtime_dir_of_another(void)
         return;
     }
     g_assert_cmpint(chown(dir, 65534, 65534), ==, 0);
+    g_unsetenv("CVD_RUNTIME_DIR");
     g_setenv("XDG_RUNTIME_DIR", dir, TRUE);
     g_autofree char *base = cvd_instance_base_path();
     g_assert_cmpstr(base, ==, "/run/cvd");
@@ -167,8 +183,8 @@ static void test_none(void)
 
     assert_not_found(NULL, "vm.sock", CVD_ERROR_CLOSED, runtime->dir);
     assert_not_found("a", "vm.sock", CVD_ERROR_CLOSED, "'a' does not run");
-    g_setenv("XDG_RUNTIME_DIR", "/nonexistent", TRUE);
-    assert_not_found(NULL, "vm.sock", CVD_ERROR_CLOSED, "/nonexistent/cvd");
+    g_setenv("CVD_RUNTIME_DIR", "/nonexistent/cvd", TRUE);
+    assert_not_found(NULL, "vm.sock", CVD_ERROR_CLOSED, "(looked in /nonexistent/cvd)");
 }
 
 static void test_the_only_one(void)
@@ -236,30 +252,52 @@ static void test_no_names(void)
         assert_not_found(names[i], "vm.sock", CVD_ERROR_INVALID, "no instance's name");
 }
 
+/* Not a path that changes with the working directory, nor a place where others may put something.
+ */
+static void test_bad_place(void)
+{
+    g_autoptr(Runtime) runtime = runtime_new();
+    const char *place = g_ptr_array_index(runtime->files, 0);
+
+    add(runtime, "one", RUNNING);
+    g_assert_no_errno(g_chmod(place, 01700));
+    assert_found(runtime, "one", "one");
+    for (guint mode = 0710; mode >= 0701; mode -= 07) {
+        g_assert_no_errno(g_chmod(place, (int)mode));
+        assert_not_found("one", "vm.sock", CVD_ERROR_FOREIGN, "with mode 0700");
+    }
+    g_setenv("CVD_RUNTIME_DIR", "relative/cvd", TRUE);
+    assert_not_found("one", "vm.sock", CVD_ERROR_INVALID, "not an absolute path");
+    g_setenv("CVD_RUNTIME_DIR", "", TRUE); /* as if it were not set */
+    g_setenv("XDG_RUNTIME_DIR", runtime->dir, TRUE);
+    g_auto(GStrv) places = cvd_instance_get_places();
+    g_assert_cmpstr(places[0], ==, place);
+}
+
 /* A symbolic link is nobody's directory, whoever made it; root can also show another owner's. */
 static void test_another_owner(void)
 {
-    g_autoptr(Runtime) runtime = runtime_new();
+    g_autoptr(Runtime) runtime = runtime_new_beside_others();
     const char *base = g_ptr_array_index(runtime->files, 0);
     g_autofree char *real = g_strconcat(base, ".real", NULL);
 
     add(runtime, "one", RUNNING);
     g_assert_cmpint(g_rename(base, real), ==, 0);
     g_assert_cmpint(symlink(real, base), ==, 0);
-    assert_not_found(NULL, "vm.sock", CVD_ERROR_FOREIGN, "is not a directory of uid");
+    assert_not_found("one", "vm.sock", CVD_ERROR_FOREIGN, "is not a directory of uid");
     assert_not_found("one", "vm.sock", CVD_ERROR_FOREIGN, base);
     g_assert_cmpint(g_unlink(base), ==, 0);
     g_assert_cmpint(g_rename(real, base), ==, 0);
     if (geteuid() != 0)
         return;
     g_assert_cmpint(chown(base, 65534, 65534), ==, 0);
-    assert_not_found(NULL, "vm.sock", CVD_ERROR_FOREIGN, base);
+    assert_not_found("one", "vm.sock", CVD_ERROR_FOREIGN, base);
 }
 
 /* In this order: names, then places. What has failed and runs again has not failed. */
 static void test_list(void)
 {
-    g_autoptr(Runtime) runtime = runtime_new();
+    g_autoptr(Runtime) runtime = runtime_new_beside_others();
     g_autofree char *second = g_strdup_printf("%s/cvd-%u", g_get_tmp_dir(), geteuid());
 
     g_ptr_array_add(runtime->files, g_strdup(second));
@@ -271,8 +309,9 @@ static void test_list(void)
     assert_listed(CVD_INSTANCES_RUNNING, "a second/b ");
     assert_listed(CVD_INSTANCES_FAILED, "c ");
     add(runtime, "b", RUNNING);
-    assert_not_found("b", "vm.sock", CVD_ERROR_BUSY, "choose with XDG_RUNTIME_DIR");
-    assert_not_found(NULL, "vm.sock", CVD_ERROR_BUSY, "3 instances run: a, b, b");
+    assert_not_found("b", "vm.sock", CVD_ERROR_BUSY, "choose with CVD_RUNTIME_DIR");
+    g_setenv("CVD_RUNTIME_DIR", second, TRUE);
+    assert_listed(CVD_INSTANCES_RUNNING, "second/b ");
 }
 
 static void assert_dir(const Runtime *runtime, const char *name)
@@ -300,7 +339,7 @@ static void test_dir(void)
 static void test_of_users(void)
 {
     const uid_t uid = 1000000 + (uid_t)getpid(); /* no other test's */
-    g_autoptr(Runtime) runtime = runtime_new();
+    g_autoptr(Runtime) runtime = runtime_new_beside_others();
     g_autofree char *place = g_strdup_printf("/tmp/cvd-%u", uid);
     g_autofree char *dir = g_build_filename(place, "users", NULL);
     g_autofree char *control = g_build_filename(dir, "control.sock", NULL);
@@ -380,6 +419,7 @@ int main(int argc, char **argv)
     g_test_add_func("/instance/many", test_many);
     g_test_add_func("/instance/socket-elsewhere", test_socket_elsewhere);
     g_test_add_func("/instance/no-names", test_no_names);
+    g_test_add_func("/instance/bad-place", test_bad_place);
     g_test_add_func("/instance/another-owner", test_another_owner);
     g_test_add_func("/instance/list", test_list);
     g_test_add_func("/instance/directory", test_dir);
