@@ -132,23 +132,41 @@ void cvd_fd_inherit_none(void)
 /* The soft limit that the process was started with; 0 = it is as it was. */
 static rlim_t initial_fd_limit;
 
-gboolean cvd_raise_fd_limit(guint n_regions, GError **error)
+static gboolean get_fd_limit(struct rlimit *limit, GError **error)
+{
+    if (getrlimit(RLIMIT_NOFILE, limit) == 0)
+        return TRUE;
+    cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "getrlimit(RLIMIT_NOFILE)");
+    return FALSE;
+}
+
+static gboolean suffices(rlim_t limit, guint n_regions, const char *which, const char *how,
+                         GError **error)
 {
     guint64 n_needed = 2 * (guint64)n_regions + FDS_BESIDE_DOORBELLS;
+
+    return limit == RLIM_INFINITY || limit >= n_needed ||
+           cvd_fail(error, CVD_ERROR_RESOURCES,
+                    "%u regions need %" G_GUINT64_FORMAT " file descriptors, the %s limit is "
+                    "%" G_GUINT64_FORMAT "; raise it (%s) or have fewer regions",
+                    n_regions, n_needed, which, (guint64)limit, how);
+}
+
+gboolean cvd_check_fd_limit(guint n_regions, GError **error)
+{
     struct rlimit limit;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "getrlimit(RLIMIT_NOFILE)");
+    return get_fd_limit(&limit, error) &&
+           suffices(limit.rlim_cur, n_regions, "soft", "setrlimit, ulimit -n", error);
+}
+
+gboolean cvd_raise_fd_limit(guint n_regions, GError **error)
+{
+    struct rlimit limit;
+
+    if (!get_fd_limit(&limit, error) ||
+        !suffices(limit.rlim_max, n_regions, "hard", "ulimit -Hn, LimitNOFILE=", error))
         return FALSE;
-    }
-    if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < n_needed) {
-        g_set_error(error, CVD_ERROR, CVD_ERROR_RESOURCES,
-                    "%u regions need %" G_GUINT64_FORMAT " file descriptors, the hard limit is "
-                    "%" G_GUINT64_FORMAT "; raise it (ulimit -Hn, LimitNOFILE=) or have fewer "
-                    "regions",
-                    n_regions, n_needed, (guint64)limit.rlim_max);
-        return FALSE;
-    }
     if (limit.rlim_cur == limit.rlim_max)
         return TRUE;
     if (initial_fd_limit == 0)

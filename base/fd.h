@@ -106,6 +106,15 @@ void cvd_fd_reserve(int fd, guint n_fds);
 void cvd_fd_inherit_none(void);
 
 /**
+ * cvd_check_fd_limit:
+ * @n_regions: how many regions the window has
+ * @error: %CVD_ERROR_RESOURCES: the soft RLIMIT_NOFILE is below 2 × @n_regions + 64
+ *
+ * Returns: whether a server of so many regions has the descriptors that it needs
+ */
+gboolean cvd_check_fd_limit(guint n_regions, GError **error);
+
+/**
  * cvd_raise_fd_limit:
  * @n_regions: how many regions the window has
  * @error: %CVD_ERROR_RESOURCES: the hard limit is below 2 × @n_regions + 64; the message has both

@@ -28,20 +28,14 @@ static CvdServer *server_new(const CvdConfig *config, const char *vm_socket, con
     g_autofree char *client_socket = config->client_socket != NULL
                                          ? g_strdup(config->client_socket)
                                          : g_build_filename(dir, "client.sock", NULL);
-    CvdServerOptions options = {
-        .window = config->window,
-        .vm_socket = vm_socket,
-        .client_socket = client_socket,
-        .legacy_socket = config->legacy_socket,
-        .socket_mode = config->socket_mode,
-        .lock_dir = shared_dir,
-        .vm_access = vm_access,
-        .access = config->access,
-        .version_reply = config->version_reply,
-        .max_clients = config->max_clients,
-        .handshake_timeout_ms = config->handshake_timeout_ms,
-    };
-    CvdServer *server = cvd_server_new(config->layout, &options);
+    const CvdWindowOptions *window = &config->window;
+    CvdServer *server = g_object_new(
+        CVD_TYPE_SERVER, "layout", config->layout, "vm-socket", vm_socket, "client-socket",
+        client_socket, "legacy-socket", config->legacy_socket, "socket-mode", config->socket_mode,
+        "lock-dir", shared_dir, "vm-access", vm_access, "access", config->access, "version-reply",
+        config->version_reply, "max-clients", config->max_clients, "handshake-timeout-ms",
+        config->handshake_timeout_ms, "backing", window->backing, "window-path", window->path,
+        "hugepage-size", window->hugepage_size, "prealloc", window->prealloc, NULL);
 
     if (cvd_log_is_verbose()) {
         g_signal_connect(server, "client-attached", G_CALLBACK(log_client_attached), NULL);
@@ -62,7 +56,8 @@ gboolean cvd_host_open(CvdHost *host, const CvdConfig *config, CvdVmAccess vm_ac
     host->vm_socket = config->vm_socket != NULL ? g_strdup(config->vm_socket)
                                                 : g_build_filename(dir, "vm.sock", NULL);
     host->server = server_new(config, host->vm_socket, dir, vm_access);
-    if (!cvd_server_listen(host->server, error)) {
+    if (!cvd_raise_fd_limit(config->layout->n_regions, error) ||
+        !cvd_server_listen(host->server, error)) {
         cvd_host_stop(host, FALSE);
         return FALSE;
     }

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/access.h"
 
+#include "server/access-private.h"
+#include "server/boxed.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,6 +15,9 @@ struct CvdAccessRules {
     GHashTable *named; /* a region's name -> GArray of the rules that have it, in order */
     gboolean has_groups;
 };
+
+CVD_DEFINE_BOXED_TYPE(CvdAccessRules, cvd_access_rules, cvd_access_rules_ref,
+                      cvd_access_rules_unref)
 
 static void add_names(CvdAccessRules *list, guint rule)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include <glib.h>
+#include <glib-object.h>
 #include <sys/types.h>
 
 G_BEGIN_DECLS
@@ -52,9 +52,13 @@ typedef struct {
  */
 typedef struct CvdAccessRules CvdAccessRules;
 
+#define CVD_TYPE_ACCESS_RULES (cvd_access_rules_get_type())
+GType cvd_access_rules_get_type(void);
+
 /**
- * cvd_access_rules_new:
+ * cvd_access_rules_new: (skip)
  * @rules: (array length=n_rules): copied
+ * @n_rules: how many
  *
  * Returns: (transfer full): the list
  */
@@ -71,62 +75,31 @@ CvdAccessRules *cvd_access_rules_ref(CvdAccessRules *rules);
 void cvd_access_rules_unref(CvdAccessRules *rules);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdAccessRules, cvd_access_rules_unref)
 
-/** cvd_access_rules_get: Returns: (transfer none) (array length=n_rules): the rules, in order */
+/**
+ * cvd_access_rules_get: (skip)
+ * @rules: a list
+ * @n_rules: (out): how many
+ *
+ * Returns: (transfer none) (array length=n_rules): the rules, in order
+ */
 const CvdAccessRule *cvd_access_rules_get(const CvdAccessRules *rules, guint *n_rules);
 
-/** cvd_access_rules_has: Returns: whether any rule gives just that */
+/**
+ * cvd_access_rules_has:
+ * @rules: a list
+ * @access: what is looked for
+ *
+ * Returns: whether any rule gives just that
+ */
 gboolean cvd_access_rules_has(const CvdAccessRules *rules, CvdAccess access);
 
-/** cvd_access_rules_is_for_others: Returns: whether any rule is for others than @uid and uid 0 */
+/**
+ * cvd_access_rules_is_for_others:
+ * @rules: a list
+ * @uid: a user
+ *
+ * Returns: whether any rule is for others than @uid and uid 0
+ */
 gboolean cvd_access_rules_is_for_others(const CvdAccessRules *rules, uid_t uid);
-
-/**
- * CvdPeer:
- * @pid: process id
- * @uid: effective uid
- * @gids: (element-type guint32) (nullable): effective gid and supplementary ones; %NULL where no
- *   rule asks for them
- * @matches: (nullable): for each rule whether it is for this peer: cvd_access_rules_match()
- * @general: the first of these that is for all regions; the number of rules if none is
- *
- * Who is at the other end of a connection, as the kernel noted when it was made (unix(7),
- * SO_PEERCRED and SO_PEERGROUPS).
- */
-typedef struct {
-    pid_t pid;
-    uid_t uid;
-    GArray *gids;
-    gboolean *matches;
-    guint general;
-} CvdPeer;
-
-/**
- * cvd_access_rules_get_peer:
- * @socket: a connection
- * @peer: (out caller-allocates): as far as the rules need to know it, and matched with them
- *
- * Returns: whether the kernel could tell
- */
-gboolean cvd_access_rules_get_peer(const CvdAccessRules *rules, int socket, CvdPeer *peer);
-void cvd_peer_clear(CvdPeer *peer);
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(CvdPeer, cvd_peer_clear)
-
-/**
- * cvd_access_rules_match:
- * @peer: with its ids, as cvd_access_rules_get_peer() gives them
- *
- * Looks once which rules are for @peer, so that a check costs no more than the rules that name the
- * region.
- */
-void cvd_access_rules_match(const CvdAccessRules *rules, CvdPeer *peer);
-
-/**
- * cvd_access_rules_check:
- * @peer: after cvd_access_rules_match()
- *
- * Returns: what @peer may do with the region of that name
- */
-CvdAccess cvd_access_rules_check(const CvdAccessRules *rules, const CvdPeer *peer,
-                                 const char *region);
 
 G_END_DECLS

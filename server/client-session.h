@@ -3,7 +3,7 @@
 
 #include "base/log.h"
 #include "base/wire.h"
-#include "server/access.h"
+#include "server/access-private.h"
 #include "server/doorbells.h"
 #include "server/layout.h"
 

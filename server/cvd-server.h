@@ -8,4 +8,3 @@
 #include "base/error.h"
 #include "server/layout.h"
 #include "server/server.h"
-#include "server/window.h"

@@ -9,9 +9,14 @@
  */
 #include "server/layout.h"
 
+#include "base/error.h"
+#include "server/boxed.h"
 #include "server/layout-private.h"
 
 #include <string.h>
+
+CVD_DEFINE_BOXED_TYPE(CvdLayout, cvd_layout, cvd_layout_ref, cvd_layout_unref)
+CVD_DEFINE_BOXED_TYPE(CvdLayoutSpec, cvd_layout_spec, cvd_layout_spec_copy, cvd_layout_spec_free)
 
 #define FREE_SLOT G_MAXUINT16
 
@@ -47,6 +52,20 @@ CvdLayoutSpec *cvd_layout_spec_new(void)
     return spec;
 }
 
+CvdLayoutSpec *cvd_layout_spec_copy(const CvdLayoutSpec *spec)
+{
+    CvdLayoutSpec *copy = g_memdup2(spec, sizeof *spec);
+
+    copy->regions = g_array_copy(spec->regions);
+    for (guint i = 0; i < copy->regions->len; i++) {
+        CvdRegionSpec *region = &g_array_index(copy->regions, CvdRegionSpec, i);
+        region->name = g_strdup(region->name);
+        region->managed_by = g_strdup(region->managed_by);
+    }
+    g_array_set_clear_func(copy->regions, region_spec_clear);
+    return copy;
+}
+
 void cvd_layout_spec_free(CvdLayoutSpec *spec)
 {
     if (spec == NULL)
@@ -69,6 +88,17 @@ CvdRegionSpec *cvd_layout_spec_add_region(CvdLayoutSpec *spec)
 
     g_array_append_val(spec->regions, region);
     return &g_array_index(spec->regions, CvdRegionSpec, spec->regions->len - 1);
+}
+
+void cvd_layout_spec_add(CvdLayoutSpec *spec, const char *name, guint size,
+                         guint guest_to_host_nodes_lg2, guint host_to_guest_nodes_lg2)
+{
+    CvdRegionSpec *region = cvd_layout_spec_add_region(spec);
+
+    region->name = g_strdup(name);
+    region->size = size;
+    region->guest_to_host_nodes_lg2 = guest_to_host_nodes_lg2;
+    region->host_to_guest_nodes_lg2 = host_to_guest_nodes_lg2;
 }
 
 void cvd_layout_problem_free(CvdLayoutProblem *problem)
@@ -128,6 +158,22 @@ CvdLayout *cvd_layout_assemble(const CvdLayout *header, const CvdLayoutRegion *r
     memcpy(layout->regions, regions, regions_size);
     index_names(layout);
     return &layout->public;
+}
+
+CvdLayout *cvd_layout_new_from_spec(const CvdLayoutSpec *spec, GError **error)
+{
+    g_autoptr(GPtrArray) problems =
+        g_ptr_array_new_with_free_func((GDestroyNotify)cvd_layout_problem_free);
+    CvdLayout *layout = cvd_layout_new(spec, problems);
+
+    if (layout != NULL)
+        return layout;
+    g_autoptr(GString) text = g_string_new(NULL);
+    for (guint i = 0; i < problems->len; i++)
+        g_string_append_printf(text, "%s%s", i > 0 ? "\n" : "",
+                               ((const CvdLayoutProblem *)problems->pdata[i])->message);
+    g_set_error_literal(error, CVD_ERROR, CVD_ERROR_INVALID, text->str);
+    return NULL;
 }
 
 CvdLayout *cvd_layout_ref(CvdLayout *layout)

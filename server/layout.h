@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include <glib.h>
+#include <glib-object.h>
 
 G_BEGIN_DECLS
 
@@ -72,11 +72,33 @@ typedef struct {
  *   %CVD_PAGE_SIZE
  */
 CvdLayoutSpec *cvd_layout_spec_new(void);
+/**
+ * cvd_layout_spec_copy:
+ * @spec: a specification
+ *
+ * Returns: (transfer full): another like it
+ */
+CvdLayoutSpec *cvd_layout_spec_copy(const CvdLayoutSpec *spec);
 void cvd_layout_spec_free(CvdLayoutSpec *spec);
+#define CVD_TYPE_LAYOUT_SPEC (cvd_layout_spec_get_type())
+GType cvd_layout_spec_get_type(void);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdLayoutSpec, cvd_layout_spec_free)
 
 /**
- * cvd_layout_spec_add_region:
+ * cvd_layout_spec_add:
+ * @spec: a specification
+ * @name: the name of a new last region
+ * @size: its size, in bytes
+ * @guest_to_host_nodes_lg2: log2 of the number of slots in that signal table
+ * @host_to_guest_nodes_lg2: the same for the other direction
+ *
+ * Adds a region of that size; cvd_layout_spec_add_region() can say more of it.
+ */
+void cvd_layout_spec_add(CvdLayoutSpec *spec, const char *name, guint size,
+                         guint guest_to_host_nodes_lg2, guint host_to_guest_nodes_lg2);
+
+/**
+ * cvd_layout_spec_add_region: (skip)
  * @spec: a specification
  *
  * Returns: (transfer none): a new last region, everything in it unset; valid until the next is
@@ -149,7 +171,7 @@ typedef struct {
 void cvd_layout_problem_free(CvdLayoutProblem *problem);
 
 /**
- * cvd_layout_new:
+ * cvd_layout_new: (skip)
  * @spec: what is wanted
  * @problems: (element-type CvdLayoutProblem): every broken rule is appended; the array must free
  *   its elements with cvd_layout_problem_free()
@@ -159,6 +181,19 @@ void cvd_layout_problem_free(CvdLayoutProblem *problem);
  * Returns: (transfer full) (nullable): the layout, or %NULL after at least one problem
  */
 CvdLayout *cvd_layout_new(const CvdLayoutSpec *spec, GPtrArray *problems);
+
+/**
+ * cvd_layout_new_from_spec: (constructor)
+ * @spec: what is wanted
+ * @error: %CVD_ERROR_INVALID: every broken rule, one a line
+ *
+ * cvd_layout_new() for those who only show what is wrong.
+ *
+ * Returns: (transfer full): the layout
+ */
+CvdLayout *cvd_layout_new_from_spec(const CvdLayoutSpec *spec, GError **error);
+#define CVD_TYPE_LAYOUT (cvd_layout_get_type())
+GType cvd_layout_get_type(void);
 CvdLayout *cvd_layout_ref(CvdLayout *layout);
 void cvd_layout_unref(CvdLayout *layout);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdLayout, cvd_layout_unref)

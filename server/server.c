@@ -12,6 +12,7 @@
 #include "server/doorbells.h"
 #include "server/listener.h"
 #include "server/vm-port.h"
+#include "server/window.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +20,33 @@
 
 #define DEFAULT_MAX_CLIENTS          1024
 #define DEFAULT_HANDSHAKE_TIMEOUT_MS 5000
+#define DEFAULT_SOCKET_MODE          0600
+
+G_DEFINE_ENUM_TYPE(CvdVmAccess, cvd_vm_access, G_DEFINE_ENUM_VALUE(CVD_VM_ACCESS_OWN, "own"),
+                   G_DEFINE_ENUM_VALUE(CVD_VM_ACCESS_SAME_USER, "same-user"))
+
+enum {
+    PROP_LAYOUT = 1,
+    PROP_VM_SOCKET,
+    PROP_CLIENT_SOCKET,
+    PROP_LEGACY_SOCKET,
+    PROP_SOCKET_MODE,
+    PROP_LOCK_DIR,
+    PROP_VM_ACCESS,
+    PROP_ACCESS,
+    PROP_VERSION_REPLY,
+    PROP_MAX_CLIENTS,
+    PROP_HANDSHAKE_TIMEOUT_MS,
+    PROP_BACKING,
+    PROP_WINDOW_PATH,
+    PROP_HUGEPAGE_SIZE,
+    PROP_PREALLOC,
+    PROP_N_CLIENTS,
+    PROP_VM_PID,
+    N_PROPERTIES,
+};
+
+static GParamSpec *properties[N_PROPERTIES];
 
 enum {
     VM_ATTACHED,
@@ -43,7 +71,21 @@ struct _CvdServer {
     ServerState state;
     GMainContext *context;
     CvdLayout *layout;
-    CvdServerOptions options; /* strings are owned */
+    char *vm_socket;
+    char *client_socket;
+    char *legacy_socket;
+    guint socket_mode;
+    char *lock_dir;
+    CvdVmAccess vm_access;
+    CvdAccessRules *access;
+    char *version_reply;
+    guint max_clients;
+    guint handshake_timeout_ms;
+    CvdWindowBacking backing;
+    char *window_path;
+    guint64 hugepage_size;
+    gboolean prealloc;
+    int vm_pid; /* 0 = none is attached */
     CvdWindow *window;
     int read_only_window_fd; /* −1 where nobody gets it */
     CvdDoorbells *doorbells;
@@ -57,8 +99,15 @@ struct _CvdServer {
 
 G_DEFINE_FINAL_TYPE(CvdServer, cvd_server, G_TYPE_OBJECT)
 
+static void set_vm_pid(CvdServer *server, int pid)
+{
+    server->vm_pid = pid;
+    g_object_notify_by_pspec(G_OBJECT(server), properties[PROP_VM_PID]);
+}
+
 static void vm_attached(gpointer owner, int pid)
 {
+    set_vm_pid(owner, pid);
     g_signal_emit(owner, signals[VM_ATTACHED], 0, pid);
 }
 
@@ -69,16 +118,19 @@ static void vm_handed_over(gpointer owner)
 
 static void vm_detached(gpointer owner)
 {
+    set_vm_pid(owner, 0);
     g_signal_emit(owner, signals[VM_DETACHED], 0);
 }
 
 static void client_attached(gpointer owner, int pid, const char *region)
 {
+    g_object_notify_by_pspec(owner, properties[PROP_N_CLIENTS]);
     g_signal_emit(owner, signals[CLIENT_ATTACHED], 0, pid, region);
 }
 
 static void client_detached(gpointer owner, int pid)
 {
+    g_object_notify_by_pspec(owner, properties[PROP_N_CLIENTS]);
     g_signal_emit(owner, signals[CLIENT_DETACHED], 0, pid);
 }
 
@@ -89,7 +141,7 @@ static void open_vm_port(CvdServer *server)
         .n_regions = server->layout->n_regions,
         .doorbells = server->doorbells,
         .window_fd = cvd_window_get_fd(server->window),
-        .own_process_only = server->options.vm_access == CVD_VM_ACCESS_OWN,
+        .own_process_only = server->vm_access == CVD_VM_ACCESS_OWN,
         .attached = vm_attached,
         .handed_over = vm_handed_over,
         .detached = vm_detached,
@@ -100,13 +152,12 @@ static void open_vm_port(CvdServer *server)
         cvd_vm_port_adopt(server->vm_port, g_steal_fd(&server->early_vm));
 }
 
-static gboolean open_client_door(CvdServer *server, CvdListener **listener, const char *path,
-                                 CvdDialect dialect, GError **error)
+static gboolean listen_for_clients(CvdServer *server, CvdListener **listener, const char *path,
+                                   CvdDialect dialect, GError **error)
 {
     if (path == NULL)
         return TRUE;
-    *listener =
-        cvd_listener_new(path, server->options.socket_mode, server->options.lock_dir, error);
+    *listener = cvd_listener_new(path, server->socket_mode, server->lock_dir, error);
     return *listener != NULL &&
            cvd_client_port_listen(server->client_port, cvd_listener_get_fd(*listener), dialect,
                                   error);
@@ -119,10 +170,10 @@ static gboolean open_client_port(CvdServer *server, GError **error)
         .doorbells = server->doorbells,
         .window_fd = cvd_window_get_fd(server->window),
         .read_only_window_fd = server->read_only_window_fd,
-        .access = server->options.access,
-        .version_reply = server->options.version_reply,
-        .max_clients = server->options.max_clients,
-        .handshake_timeout_ms = server->options.handshake_timeout_ms,
+        .access = server->access,
+        .version_reply = server->version_reply,
+        .max_clients = server->max_clients,
+        .handshake_timeout_ms = server->handshake_timeout_ms,
         .attached = client_attached,
         .detached = client_detached,
         .owner = server,
@@ -130,18 +181,26 @@ static gboolean open_client_port(CvdServer *server, GError **error)
 
     server->client_port = cvd_client_port_new(server->context, &options, error);
     return server->client_port != NULL &&
-           open_client_door(server, &server->client_listener, server->options.client_socket,
-                            CVD_DIALECT_TEXT, error) &&
-           open_client_door(server, &server->legacy_listener, server->options.legacy_socket,
-                            CVD_DIALECT_LEGACY, error);
+           listen_for_clients(server, &server->client_listener, server->client_socket,
+                              CVD_DIALECT_TEXT, error) &&
+           listen_for_clients(server, &server->legacy_listener, server->legacy_socket,
+                              CVD_DIALECT_LEGACY, error);
 }
 
 static gboolean open_window(CvdServer *server, GError **error)
 {
-    server->window = cvd_window_new(server->layout, &server->options.window, error);
+    const CvdWindowOptions options = {
+        .backing = server->backing,
+        .path = server->window_path,
+        .lock_dir = server->lock_dir,
+        .hugepage_size = server->hugepage_size,
+        .prealloc = server->prealloc,
+    };
+
+    server->window = cvd_window_new(server->layout, &options, error);
     if (server->window == NULL)
         return FALSE;
-    if (!cvd_access_rules_has(server->options.access, CVD_ACCESS_READ_ONLY))
+    if (!cvd_access_rules_has(server->access, CVD_ACCESS_READ_ONLY))
         return TRUE;
     server->read_only_window_fd = cvd_window_open_read_only(server->window, error);
     if (server->read_only_window_fd >= 0)
@@ -176,14 +235,24 @@ static void close_all(CvdServer *server)
     g_clear_pointer(&server->window, cvd_window_free);
 }
 
+static gboolean is_complete(const CvdServer *server, GError **error)
+{
+    if (server->layout == NULL || server->vm_socket == NULL || server->client_socket == NULL)
+        return cvd_fail(error, CVD_ERROR_INVALID,
+                        "the server's layout, vm-socket and client-socket must be set");
+    if (server->version_reply[0] == '\0')
+        return cvd_fail(error, CVD_ERROR_INVALID, "the server's version-reply must not be empty");
+    return TRUE;
+}
+
 gboolean cvd_server_listen(CvdServer *server, GError **error)
 {
-    g_assert(CVD_IS_SERVER(server) && server->state == SERVER_NEW);
+    g_return_val_if_fail(CVD_IS_SERVER(server) && server->state == SERVER_NEW, FALSE);
 
-    if (!cvd_raise_fd_limit(server->layout->n_regions, error))
+    if (!is_complete(server, error) || !cvd_check_fd_limit(server->layout->n_regions, error))
         return FALSE;
-    server->vm_listener = cvd_listener_new(server->options.vm_socket, server->options.socket_mode,
-                                           server->options.lock_dir, error);
+    server->vm_listener =
+        cvd_listener_new(server->vm_socket, server->socket_mode, server->lock_dir, error);
     if (server->vm_listener == NULL)
         return FALSE;
     server->state = SERVER_LISTENING;
@@ -192,7 +261,7 @@ gboolean cvd_server_listen(CvdServer *server, GError **error)
 
 gboolean cvd_server_start(CvdServer *server, GError **error)
 {
-    g_assert(CVD_IS_SERVER(server) && server->state <= SERVER_LISTENING);
+    g_return_val_if_fail(CVD_IS_SERVER(server) && server->state <= SERVER_LISTENING, FALSE);
 
     if (server->state == SERVER_NEW && !cvd_server_listen(server, error))
         return FALSE;
@@ -207,7 +276,7 @@ gboolean cvd_server_start(CvdServer *server, GError **error)
 
 void cvd_server_stop(CvdServer *server)
 {
-    g_assert(CVD_IS_SERVER(server));
+    g_return_if_fail(CVD_IS_SERVER(server));
 
     if (server->state == SERVER_NEW || server->state == SERVER_STOPPED)
         return;
@@ -218,19 +287,25 @@ void cvd_server_stop(CvdServer *server)
 
 CvdLayout *cvd_server_get_layout(CvdServer *server)
 {
-    g_assert(CVD_IS_SERVER(server));
+    g_return_val_if_fail(CVD_IS_SERVER(server), NULL);
     return server->layout;
 }
 
 guint cvd_server_get_n_clients(CvdServer *server)
 {
-    g_assert(CVD_IS_SERVER(server));
+    g_return_val_if_fail(CVD_IS_SERVER(server), 0);
     return server->client_port != NULL ? cvd_client_port_get_n_clients(server->client_port) : 0;
+}
+
+int cvd_server_get_vm_pid(CvdServer *server)
+{
+    g_return_val_if_fail(CVD_IS_SERVER(server), 0);
+    return server->vm_pid;
 }
 
 void cvd_server_foreach_client(CvdServer *server, CvdServerClientFunc func, gpointer user_data)
 {
-    g_assert(CVD_IS_SERVER(server));
+    g_return_if_fail(CVD_IS_SERVER(server));
     if (server->client_port != NULL)
         cvd_client_port_foreach(server->client_port, func, user_data);
 }
@@ -255,7 +330,7 @@ static gboolean adopt(CvdServer *server, int take_fd)
 /* No path leads there: it could have been removed, or be another's by now. */
 int cvd_server_connect_vm(CvdServer *server, GError **error)
 {
-    g_assert(CVD_IS_SERVER(server) && is_open(server));
+    g_return_val_if_fail(CVD_IS_SERVER(server) && is_open(server), -1);
 
     int fds[2];
 
@@ -280,7 +355,7 @@ int cvd_server_connect_vm(CvdServer *server, GError **error)
 
 void cvd_server_disconnect_vm(CvdServer *server)
 {
-    g_assert(CVD_IS_SERVER(server) && server->state == SERVER_STARTED);
+    g_return_if_fail(CVD_IS_SERVER(server) && server->state == SERVER_STARTED);
 
     g_autoptr(CvdServer) kept = g_object_ref(server);
     cvd_vm_port_disconnect(kept->vm_port);
@@ -288,19 +363,19 @@ void cvd_server_disconnect_vm(CvdServer *server)
 
 int cvd_server_get_window_fd(CvdServer *server)
 {
-    g_assert(CVD_IS_SERVER(server) && server->state == SERVER_STARTED);
+    g_return_val_if_fail(CVD_IS_SERVER(server) && server->state == SERVER_STARTED, -1);
     return cvd_window_get_fd(server->window);
 }
 
 int cvd_server_open_window_read_only(CvdServer *server, GError **error)
 {
-    g_assert(CVD_IS_SERVER(server) && server->state == SERVER_STARTED);
+    g_return_val_if_fail(CVD_IS_SERVER(server) && server->state == SERVER_STARTED, -1);
     return cvd_window_open_read_only(server->window, error);
 }
 
 gboolean cvd_server_vm_has_read_all(CvdServer *server)
 {
-    g_assert(CVD_IS_SERVER(server));
+    g_return_val_if_fail(CVD_IS_SERVER(server), FALSE);
     return server->vm_port != NULL && cvd_vm_port_has_read_all(server->vm_port);
 }
 
@@ -314,7 +389,7 @@ static gboolean fail_if_stopped(const CvdServer *server, GError **error)
 
 void cvd_server_hold_clients(CvdServer *server)
 {
-    g_assert(CVD_IS_SERVER(server));
+    g_return_if_fail(CVD_IS_SERVER(server));
 
     g_autoptr(CvdServer) kept = g_object_ref(server);
     if (kept->client_port != NULL)
@@ -323,14 +398,14 @@ void cvd_server_hold_clients(CvdServer *server)
 
 gboolean cvd_server_clear_signals(CvdServer *server, GError **error)
 {
-    g_assert(CVD_IS_SERVER(server) && server->state != SERVER_NEW);
+    g_return_val_if_fail(CVD_IS_SERVER(server) && server->state != SERVER_NEW, FALSE);
 
     return fail_if_stopped(server, error) && cvd_window_reset_signals(server->window, error);
 }
 
 void cvd_server_admit_clients(CvdServer *server)
 {
-    g_assert(CVD_IS_SERVER(server));
+    g_return_if_fail(CVD_IS_SERVER(server));
 
     g_autoptr(CvdServer) kept = g_object_ref(server);
     if (kept->client_port != NULL)
@@ -339,7 +414,7 @@ void cvd_server_admit_clients(CvdServer *server)
 
 gboolean cvd_server_renew(CvdServer *server, GError **error)
 {
-    g_assert(CVD_IS_SERVER(server) && server->state != SERVER_NEW);
+    g_return_val_if_fail(CVD_IS_SERVER(server) && server->state != SERVER_NEW, FALSE);
 
     g_autoptr(CvdServer) kept = g_object_ref(server);
     /* A stop emits vm-detached too, and that is where a renewal is asked for. */
@@ -348,7 +423,7 @@ gboolean cvd_server_renew(CvdServer *server, GError **error)
     if (!cvd_vm_port_is_free(kept->vm_port)) {
         g_set_error(error, CVD_ERROR, CVD_ERROR_FAILED,
                     "%s: a VM is attached; wait for vm-detached before renewing the window",
-                    kept->options.vm_socket);
+                    kept->vm_socket);
         return FALSE;
     }
     gboolean was_held = cvd_client_port_is_held(kept->client_port);
@@ -362,28 +437,83 @@ gboolean cvd_server_renew(CvdServer *server, GError **error)
     return is_new;
 }
 
-CvdServer *cvd_server_new(CvdLayout *layout, const CvdServerOptions *options)
+CvdServer *cvd_server_new(CvdLayout *layout, const char *vm_socket, const char *client_socket)
 {
-    CvdServer *server = g_object_new(CVD_TYPE_SERVER, NULL);
-    CvdServerOptions *own = &server->options;
+    return g_object_new(CVD_TYPE_SERVER, "layout", layout, "vm-socket", vm_socket, "client-socket",
+                        client_socket, NULL);
+}
 
-    server->layout = cvd_layout_ref(layout);
-    *own = *options;
-    own->window.path = g_strdup(options->window.path);
-    own->vm_socket = g_strdup(options->vm_socket);
-    own->client_socket = g_strdup(options->client_socket);
-    own->legacy_socket = g_strdup(options->legacy_socket);
-    own->lock_dir = own->window.lock_dir = g_strdup(options->lock_dir);
-    own->access = options->access != NULL ? cvd_access_rules_ref(options->access)
-                                          : cvd_access_rules_new_default();
-    own->version_reply =
-        g_strdup(options->version_reply != NULL ? options->version_reply : CVD_WIRE_VERSION_REPLY);
-    if (own->max_clients == 0)
-        own->max_clients = DEFAULT_MAX_CLIENTS;
-    if (own->handshake_timeout_ms == 0)
-        own->handshake_timeout_ms = DEFAULT_HANDSHAKE_TIMEOUT_MS;
-    g_assert(own->vm_socket != NULL && own->client_socket != NULL && own->version_reply[0] != '\0');
-    return server;
+/* ---- The object ---- */
+
+/* Where what is set at construction is kept; its type says what stands there. */
+static const gsize offsets[N_PROPERTIES] = {
+    [PROP_LAYOUT] = G_STRUCT_OFFSET(CvdServer, layout),
+    [PROP_VM_SOCKET] = G_STRUCT_OFFSET(CvdServer, vm_socket),
+    [PROP_CLIENT_SOCKET] = G_STRUCT_OFFSET(CvdServer, client_socket),
+    [PROP_LEGACY_SOCKET] = G_STRUCT_OFFSET(CvdServer, legacy_socket),
+    [PROP_SOCKET_MODE] = G_STRUCT_OFFSET(CvdServer, socket_mode),
+    [PROP_LOCK_DIR] = G_STRUCT_OFFSET(CvdServer, lock_dir),
+    [PROP_VM_ACCESS] = G_STRUCT_OFFSET(CvdServer, vm_access),
+    [PROP_ACCESS] = G_STRUCT_OFFSET(CvdServer, access),
+    [PROP_VERSION_REPLY] = G_STRUCT_OFFSET(CvdServer, version_reply),
+    [PROP_MAX_CLIENTS] = G_STRUCT_OFFSET(CvdServer, max_clients),
+    [PROP_HANDSHAKE_TIMEOUT_MS] = G_STRUCT_OFFSET(CvdServer, handshake_timeout_ms),
+    [PROP_BACKING] = G_STRUCT_OFFSET(CvdServer, backing),
+    [PROP_WINDOW_PATH] = G_STRUCT_OFFSET(CvdServer, window_path),
+    [PROP_HUGEPAGE_SIZE] = G_STRUCT_OFFSET(CvdServer, hugepage_size),
+    [PROP_PREALLOC] = G_STRUCT_OFFSET(CvdServer, prealloc),
+    [PROP_VM_PID] = G_STRUCT_OFFSET(CvdServer, vm_pid),
+};
+
+static void set_property(GObject *object, guint id, const GValue *value, GParamSpec *pspec)
+{
+    gpointer field = G_STRUCT_MEMBER_P(object, offsets[id]);
+
+    if (G_VALUE_HOLDS_STRING(value))
+        *(char **)field = g_value_dup_string(value);
+    else if (G_VALUE_HOLDS_BOXED(value))
+        *(gpointer *)field = g_value_dup_boxed(value);
+    else if (G_VALUE_HOLDS_ENUM(value))
+        *(int *)field = g_value_get_enum(value);
+    else if (G_VALUE_HOLDS_BOOLEAN(value))
+        *(gboolean *)field = g_value_get_boolean(value);
+    else if (G_VALUE_HOLDS_UINT64(value))
+        *(guint64 *)field = g_value_get_uint64(value);
+    else
+        *(guint *)field = g_value_get_uint(value);
+}
+
+static void get_property(GObject *object, guint id, GValue *value, GParamSpec *pspec)
+{
+    gconstpointer field = G_STRUCT_MEMBER_P(object, offsets[id]);
+
+    if (id == PROP_N_CLIENTS)
+        g_value_set_uint(value, cvd_server_get_n_clients(CVD_SERVER(object)));
+    else if (G_VALUE_HOLDS_STRING(value))
+        g_value_set_string(value, *(char *const *)field);
+    else if (G_VALUE_HOLDS_BOXED(value))
+        g_value_set_boxed(value, *(const gconstpointer *)field);
+    else if (G_VALUE_HOLDS_ENUM(value))
+        g_value_set_enum(value, *(const int *)field);
+    else if (G_VALUE_HOLDS_BOOLEAN(value))
+        g_value_set_boolean(value, *(const gboolean *)field);
+    else if (G_VALUE_HOLDS_UINT64(value))
+        g_value_set_uint64(value, *(const guint64 *)field);
+    else if (G_VALUE_HOLDS_INT(value))
+        g_value_set_int(value, *(const int *)field);
+    else
+        g_value_set_uint(value, *(const guint *)field);
+}
+
+static void cvd_server_constructed(GObject *object)
+{
+    CvdServer *server = CVD_SERVER(object);
+
+    G_OBJECT_CLASS(cvd_server_parent_class)->constructed(object);
+    if (server->access == NULL)
+        server->access = cvd_access_rules_new_default();
+    if (server->version_reply == NULL)
+        server->version_reply = g_strdup(CVD_WIRE_VERSION_REPLY);
 }
 
 static void cvd_server_init(CvdServer *server)
@@ -403,16 +533,53 @@ static void cvd_server_finalize(GObject *object)
 {
     CvdServer *server = CVD_SERVER(object);
 
-    cvd_layout_unref(server->layout);
+    g_clear_pointer(&server->layout, cvd_layout_unref);
     g_main_context_unref(server->context);
-    g_free((char *)server->options.window.path);
-    g_free((char *)server->options.vm_socket);
-    g_free((char *)server->options.client_socket);
-    g_free((char *)server->options.legacy_socket);
-    g_free((char *)server->options.lock_dir);
-    g_free((char *)server->options.version_reply);
-    cvd_access_rules_unref(server->options.access);
+    g_free(server->vm_socket);
+    g_free(server->client_socket);
+    g_free(server->legacy_socket);
+    g_free(server->lock_dir);
+    g_free(server->version_reply);
+    g_free(server->window_path);
+    cvd_access_rules_unref(server->access);
     G_OBJECT_CLASS(cvd_server_parent_class)->finalize(object);
+}
+
+static void install_properties(GObjectClass *class)
+{
+    const GParamFlags flags = G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS;
+    static const struct {
+        guint id;
+        const char *name;
+    } strings[] = {
+        {PROP_VM_SOCKET, "vm-socket"},         {PROP_CLIENT_SOCKET, "client-socket"},
+        {PROP_LEGACY_SOCKET, "legacy-socket"}, {PROP_LOCK_DIR, "lock-dir"},
+        {PROP_VERSION_REPLY, "version-reply"}, {PROP_WINDOW_PATH, "window-path"},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(strings); i++)
+        properties[strings[i].id] = g_param_spec_string(strings[i].name, NULL, NULL, NULL, flags);
+    properties[PROP_LAYOUT] = g_param_spec_boxed("layout", NULL, NULL, CVD_TYPE_LAYOUT, flags);
+    properties[PROP_SOCKET_MODE] =
+        g_param_spec_uint("socket-mode", NULL, NULL, 0, 0777, DEFAULT_SOCKET_MODE, flags);
+    properties[PROP_VM_ACCESS] =
+        g_param_spec_enum("vm-access", NULL, NULL, CVD_TYPE_VM_ACCESS, CVD_VM_ACCESS_OWN, flags);
+    properties[PROP_ACCESS] =
+        g_param_spec_boxed("access", NULL, NULL, CVD_TYPE_ACCESS_RULES, flags);
+    properties[PROP_MAX_CLIENTS] =
+        g_param_spec_uint("max-clients", NULL, NULL, 1, G_MAXUINT, DEFAULT_MAX_CLIENTS, flags);
+    properties[PROP_HANDSHAKE_TIMEOUT_MS] = g_param_spec_uint(
+        "handshake-timeout-ms", NULL, NULL, 1, G_MAXUINT, DEFAULT_HANDSHAKE_TIMEOUT_MS, flags);
+    properties[PROP_BACKING] =
+        g_param_spec_enum("backing", NULL, NULL, CVD_TYPE_WINDOW_BACKING, CVD_WINDOW_MEMFD, flags);
+    properties[PROP_HUGEPAGE_SIZE] =
+        g_param_spec_uint64("hugepage-size", NULL, NULL, 0, G_MAXUINT64, 0, flags);
+    properties[PROP_PREALLOC] = g_param_spec_boolean("prealloc", NULL, NULL, FALSE, flags);
+    properties[PROP_N_CLIENTS] = g_param_spec_uint("n-clients", NULL, NULL, 0, G_MAXUINT, 0,
+                                                   G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
+    properties[PROP_VM_PID] = g_param_spec_int("vm-pid", NULL, NULL, 0, G_MAXINT, 0,
+                                               G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
+    g_object_class_install_properties(class, N_PROPERTIES, properties);
 }
 
 static guint new_signal(const char *name, guint n_params, GType first, GType second)
@@ -425,8 +592,12 @@ static void cvd_server_class_init(CvdServerClass *class)
 {
     GObjectClass *object_class = G_OBJECT_CLASS(class);
 
+    object_class->set_property = set_property;
+    object_class->get_property = get_property;
+    object_class->constructed = cvd_server_constructed;
     object_class->dispose = cvd_server_dispose;
     object_class->finalize = cvd_server_finalize;
+    install_properties(object_class);
 
     signals[VM_ATTACHED] = new_signal("vm-attached", 1, G_TYPE_INT, G_TYPE_NONE);
     signals[VM_HANDED_OVER] = new_signal("vm-handed-over", 0, G_TYPE_NONE, G_TYPE_NONE);

@@ -5,10 +5,9 @@
 #include "server/access.h"
 #include "server/client.h"
 #include "server/layout.h"
-#include "server/window.h"
+#include "server/window-backing.h"
 
 #include <glib-object.h>
-#include <sys/types.h>
 
 G_BEGIN_DECLS
 
@@ -24,35 +23,8 @@ typedef enum {
     CVD_VM_ACCESS_SAME_USER,
 } CvdVmAccess;
 
-/**
- * CvdServerOptions:
- * @window: how the window is made
- * @vm_socket: path of the VM socket
- * @client_socket: path of the client socket
- * @legacy_socket: (nullable): path of the socket of the binary dialect; %NULL = none
- * @socket_mode: the mode of all three
- * @lock_dir: (nullable): a directory that only this user can write to, for locks by which servers
- *   with one socket or window at the same path keep apart; %NULL = none
- * @vm_access: who may attach as the VM
- * @access: (nullable): which client may have which region; %NULL: the same effective uid and uid 0
- *   everything, others nothing
- * @version_reply: (nullable): message 2 of the client protocol; %NULL = `PROTOCOL_VER 0`
- * @max_clients: connections kept at once; 0 = 1024
- * @handshake_timeout_ms: 0 = 5000
- */
-typedef struct {
-    CvdWindowOptions window;
-    const char *vm_socket;
-    const char *client_socket;
-    const char *legacy_socket;
-    mode_t socket_mode;
-    const char *lock_dir;
-    CvdVmAccess vm_access;
-    CvdAccessRules *access;
-    const char *version_reply;
-    guint max_clients;
-    guint handshake_timeout_ms;
-} CvdServerOptions;
+#define CVD_TYPE_VM_ACCESS (cvd_vm_access_get_type())
+GType cvd_vm_access_get_type(void);
 
 /**
  * CvdServer:
@@ -60,6 +32,29 @@ typedef struct {
  * Owns a window and its doorbells, and serves them on a VM socket and a client socket from the
  * #GMainContext that was the thread's default when it was made. Not thread-safe: use it from the
  * thread that runs that context.
+ *
+ * Properties, to be set at construction:
+ * - `layout` (#CvdLayout): the window's layout; required
+ * - `vm-socket`, `client-socket` (string): paths of these sockets; required
+ * - `legacy-socket` (string): path of the socket of the binary dialect; %NULL = none
+ * - `socket-mode` (uint): the mode of all three; 0600
+ * - `lock-dir` (string): a directory that only this user can write to, for locks by which servers
+ *   with one socket or window at the same path keep apart; %NULL = none
+ * - `vm-access` (#CvdVmAccess): who may attach as the VM; %CVD_VM_ACCESS_OWN
+ * - `access` (#CvdAccessRules): which client may have which region; %NULL: the same effective uid
+ *   and uid 0 everything, others nothing
+ * - `version-reply` (string): message 2 of the client protocol; `PROTOCOL_VER 0`
+ * - `max-clients` (uint): connections kept at once; 1024
+ * - `handshake-timeout-ms` (uint): 5000
+ * - `backing` (#CvdWindowBacking): what kind of memory object the window is; %CVD_WINDOW_MEMFD
+ * - `window-path` (string): for %CVD_WINDOW_POSIX_SHM: where, e.g. `/dev/shm/ivshmem`
+ * - `hugepage-size` (uint64): 0, 2 MiB or 1 GiB, in bytes; memfd only
+ * - `prealloc` (boolean): whether all pages of the window are allocated at once
+ *
+ * Properties to be read, with `notify`:
+ * - `n-clients` (uint): client connections, of both dialects; notified of when a client attaches
+ *   or detaches
+ * - `vm-pid` (int): the process of the VM that is attached; 0 = none
  *
  * Signals:
  * - `vm-attached` (int pid): a VM was accepted; the hand-over begins
@@ -78,28 +73,33 @@ G_DECLARE_FINAL_TYPE(CvdServer, cvd_server, CVD, SERVER, GObject)
 /**
  * cvd_server_new:
  * @layout: the window's layout
- * @options: copied
+ * @vm_socket: path of the VM socket
+ * @client_socket: path of the client socket
+ *
+ * For what has a default g_object_new() takes properties.
  *
  * Returns: (transfer full): a server that holds nothing yet
  */
-CvdServer *cvd_server_new(CvdLayout *layout, const CvdServerOptions *options);
+CvdServer *cvd_server_new(CvdLayout *layout, const char *vm_socket, const char *client_socket);
 
 /**
  * cvd_server_listen:
  * @server: a new server
- * @error: as cvd_listener_new(); %CVD_ERROR_RESOURCES when the hard RLIMIT_NOFILE is below
- *   2 × regions + 64
+ * @error: %CVD_ERROR_INVALID: a required property is not set; %CVD_ERROR_BUSY, %CVD_ERROR_FOREIGN:
+ *   the socket's path is another's; %CVD_ERROR_RESOURCES: the soft RLIMIT_NOFILE is below
+ *   2 × regions + 64, and descriptors in flight count against it; raising it is the program's
+ * affair
  *
- * The first part of cvd_server_start(), for who wants a VM to load while the rest is made: raises
- * the soft RLIMIT_NOFILE to the hard one, as descriptors in flight count against it, and listens on
- * the VM socket. Whoever connects waits for the rest.
+ * The first part of cvd_server_start(), for who wants a VM to load while the rest is made: listens
+ * on the VM socket. Whoever connects waits for the rest.
  */
 gboolean cvd_server_listen(CvdServer *server, GError **error);
 
 /**
  * cvd_server_start:
  * @server: a new server, or one that listens
- * @error: as cvd_server_listen(), cvd_window_new(), cvd_doorbells_new() and cvd_listener_new()
+ * @error: as cvd_server_listen(); %CVD_ERROR_RESOURCES also: too few huge pages, no space for the
+ *   window, or no descriptors
  *
  * Listens on the VM socket if that was not done, creates the window and the doorbells, then listens
  * for clients. After a failure nothing is left behind.
@@ -108,6 +108,7 @@ gboolean cvd_server_start(CvdServer *server, GError **error);
 
 /**
  * cvd_server_stop:
+ * @server: a server
  *
  * Closes all connections, unlinks the sockets, closes the window. Idempotent; also done when the
  * last reference goes. The client socket goes first, so that a client that sees its connection
@@ -115,11 +116,33 @@ gboolean cvd_server_start(CvdServer *server, GError **error);
  */
 void cvd_server_stop(CvdServer *server);
 
-/** cvd_server_get_layout: Returns: (transfer none): the layout */
+/**
+ * cvd_server_get_layout:
+ * @server: a server
+ *
+ * Returns: (transfer none): the layout
+ */
 CvdLayout *cvd_server_get_layout(CvdServer *server);
-/** cvd_server_get_n_clients: Returns: how many client connections there are, of both dialects */
+/**
+ * cvd_server_get_n_clients:
+ * @server: a server
+ *
+ * Returns: how many client connections there are, of both dialects
+ */
 guint cvd_server_get_n_clients(CvdServer *server);
-/** cvd_server_foreach_client: calls @func for each client that has been given a region */
+/**
+ * cvd_server_get_vm_pid:
+ * @server: a server
+ *
+ * Returns: the process of the VM that is attached; 0 = none
+ */
+int cvd_server_get_vm_pid(CvdServer *server);
+/**
+ * cvd_server_foreach_client:
+ * @server: a server
+ * @func: (scope call): called for each client that has been given a region
+ * @user_data: for @func
+ */
 void cvd_server_foreach_client(CvdServer *server, CvdServerClientFunc func, gpointer user_data);
 
 /**
@@ -129,7 +152,7 @@ void cvd_server_foreach_client(CvdServer *server, CvdServerClientFunc func, gpoi
  *
  * Connects a VM without the VM socket, so that it matters to nobody what has become of its path.
  *
- * Returns: (transfer full): the VM's end, for a child process to inherit; −1 on failure
+ * Returns: the VM's end, which is the caller's, for a child process to inherit; −1 on failure
  */
 int cvd_server_connect_vm(CvdServer *server, GError **error);
 
@@ -155,13 +178,14 @@ int cvd_server_get_window_fd(CvdServer *server);
  * @server: a started server
  * @error: %CVD_ERROR_FAILED
  *
- * Returns: (transfer full): a descriptor of the window through which it can only be read; −1 on
+ * Returns: a descriptor, the caller's, of the window through which it can only be read; −1 on
  *   failure
  */
 int cvd_server_open_window_read_only(CvdServer *server, GError **error);
 
 /**
  * cvd_server_vm_has_read_all:
+ * @server: a server
  *
  * Returns: whether a VM is attached, everything has been sent to it, and nothing of it waits unread
  *   in the socket (SIOCOUTQ)

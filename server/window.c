@@ -29,6 +29,10 @@
 #define ZEROS_SIZE     4096
 #define ZEROS_PER_CALL 64
 
+G_DEFINE_ENUM_TYPE(CvdWindowBacking, cvd_window_backing,
+                   G_DEFINE_ENUM_VALUE(CVD_WINDOW_MEMFD, "memfd"),
+                   G_DEFINE_ENUM_VALUE(CVD_WINDOW_POSIX_SHM, "posix-shm"))
+
 struct CvdWindow {
     CvdLayout *layout;
     int fd;

@@ -2,19 +2,15 @@
 #pragma once
 
 #include "server/layout.h"
+#include "server/window-backing.h"
 
 G_BEGIN_DECLS
-
-typedef enum {
-    CVD_WINDOW_MEMFD,     /* anonymous, sealed, leaves nothing behind */
-    CVD_WINDOW_POSIX_SHM, /* has a name, for tools that open it by name */
-} CvdWindowBacking;
 
 /**
  * CvdWindowOptions:
  * @backing: what kind of object
  * @path: (nullable): for %CVD_WINDOW_POSIX_SHM: where, e.g. `/dev/shm/ivshmem`
- * @lock_dir: (nullable): as of #CvdServerOptions, which takes its place there
+ * @lock_dir: (nullable): as #CvdServer:lock-dir
  * @hugepage_size: 0, 2 MiB or 1 GiB, in bytes; memfd only
  * @prealloc: whether all pages are allocated at once
  */

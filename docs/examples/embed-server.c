@@ -17,22 +17,12 @@
 #include <glib-unix.h>
 #include <signal.h>
 
-static CvdLayout *make_layout(void)
+static CvdLayout *make_layout(GError **error)
 {
     g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
-    g_autoptr(GPtrArray) problems =
-        g_ptr_array_new_with_free_func((GDestroyNotify)cvd_layout_problem_free);
-    CvdRegionSpec *region = cvd_layout_spec_add_region(spec);
 
-    region->name = g_strdup("hello");
-    region->size = 16384;
-    region->guest_to_host_nodes_lg2 = 2;
-    region->host_to_guest_nodes_lg2 = 2;
-
-    CvdLayout *layout = cvd_layout_new(spec, problems);
-    for (guint i = 0; i < problems->len; i++)
-        g_printerr("%s\n", ((const CvdLayoutProblem *)problems->pdata[i])->message);
-    return layout;
+    cvd_layout_spec_add(spec, "hello", 16384, 2, 2);
+    return cvd_layout_new_from_spec(spec, error);
 }
 
 static void vm_attached(CvdServer *server, int pid, gpointer data)
@@ -53,23 +43,23 @@ static gboolean stop(gpointer loop)
 
 int main(int argc, char **argv)
 {
-    g_autoptr(CvdLayout) layout = make_layout();
-    if (argc != 2 || layout == NULL) {
+    if (argc != 2) {
         g_printerr("usage: embed-server DIRECTORY\n");
         return 2;
     }
 
+    g_autoptr(GError) error = NULL;
+    g_autoptr(CvdLayout) layout = make_layout(&error);
+    if (layout == NULL) {
+        g_printerr("%s\n", error->message);
+        return 2;
+    }
     g_autofree char *vm_socket = g_build_filename(argv[1], "vm.sock", NULL);
     g_autofree char *client_socket = g_build_filename(argv[1], "client.sock", NULL);
-    const CvdServerOptions options = {
-        .vm_socket = vm_socket,
-        .client_socket = client_socket,
-        .socket_mode = 0600,
-        .vm_access = CVD_VM_ACCESS_SAME_USER,
-    };
     g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
-    g_autoptr(CvdServer) server = cvd_server_new(layout, &options);
-    g_autoptr(GError) error = NULL;
+    g_autoptr(CvdServer) server =
+        g_object_new(CVD_TYPE_SERVER, "layout", layout, "vm-socket", vm_socket, "client-socket",
+                     client_socket, "vm-access", CVD_VM_ACCESS_SAME_USER, NULL);
 
     g_signal_connect(server, "vm-attached", G_CALLBACK(vm_attached), NULL);
     g_signal_connect(server, "client-attached", G_CALLBACK(client_attached), NULL);

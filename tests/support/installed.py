@@ -11,15 +11,19 @@ def install(build_dir, prefix, work, package, tags='devel'):
     subprocess.run(['meson', 'install', '--no-rebuild', '--quiet', '--tags', tags,
                     '--destdir', root], cwd=build_dir, check=True)
     installed = os.path.join(root, prefix.lstrip('/'))
-    found = [os.path.join(where, f'{package}.pc')
-             for where, _, names in os.walk(installed) if f'{package}.pc' in names]
-    assert len(found) == 1, found
-    with open(found[0]) as file:
+    directory = find_directory(installed, f'{package}.pc')
+    path = os.path.join(directory, f'{package}.pc')
+    with open(path) as file:
         text = file.read()
     assert f'prefix={prefix}\n' in text, text
-    with open(found[0], 'w') as file:
+    with open(path, 'w') as file:
         file.write(text.replace(f'prefix={prefix}\n', f'prefix={installed}\n'))
-    return installed, os.path.dirname(found[0])
+    return installed, directory
+
+
+def find_directory(root, name):
+    """Returns the directory below root that has a file of that name, or None."""
+    return next((where for where, _, names in os.walk(root) if name in names), None)
 
 
 def compile_example(compiler, source, package, pkg_config_dir, work):

@@ -3,7 +3,9 @@
 #include "server/access.h"
 
 #include "base/fd.h"
+#include "server/access-private.h"
 #include "server/server.h"
+#include "server/window.h"
 #include "tests/unit/talk.h"
 
 #include <errno.h>
@@ -363,12 +365,10 @@ static int start_without_proc(const char *vm_socket)
 {
     const CvdAccessRule rule = {ALL, 0, NULL, RO};
     g_autoptr(CvdAccessRules) rules = cvd_access_rules_new(&rule, 1);
-    const CvdServerOptions options = {.vm_socket = vm_socket,
-                                      .client_socket = "/nowhere/client",
-                                      .socket_mode = 0600,
-                                      .access = rules};
     g_autoptr(CvdLayout) layout = test_layout_new(1);
-    g_autoptr(CvdServer) server = cvd_server_new(layout, &options);
+    g_autoptr(CvdServer) server =
+        g_object_new(CVD_TYPE_SERVER, "layout", layout, "vm-socket", vm_socket, "client-socket",
+                     "/nowhere/client", "access", rules, NULL);
     g_autoptr(GError) error = NULL;
 
     if (!cvd_server_listen(server, &error))

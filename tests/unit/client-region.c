@@ -57,17 +57,13 @@ static CvdLayout *layout_new(void)
 static gpointer serve(gpointer data)
 {
     Fixture *fixture = data;
-    const CvdServerOptions options = {
-        .vm_socket = fixture->vm_socket,
-        .client_socket = fixture->client_socket,
-        .socket_mode = 0600,
-        .vm_access = CVD_VM_ACCESS_SAME_USER,
-    };
     g_autoptr(CvdLayout) layout = layout_new();
     g_autoptr(GError) error = NULL;
 
     g_main_context_push_thread_default(fixture->context);
-    fixture->server = cvd_server_new(layout, &options);
+    fixture->server = g_object_new(CVD_TYPE_SERVER, "layout", layout, "vm-socket",
+                                   fixture->vm_socket, "client-socket", fixture->client_socket,
+                                   "vm-access", CVD_VM_ACCESS_SAME_USER, NULL);
     g_assert_true(cvd_server_start(fixture->server, &error));
     g_async_queue_push(fixture->done, fixture);
     g_main_loop_run(fixture->loop);

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Installs the server's library, compiles docs/examples/embed-server.c against what was installed
-and nothing else, runs it, attaches a client and a VM to it, and stops it with SIGINT.
+and nothing else, runs it, attaches a client and a VM to it, and stops it with SIGINT; and the same
+with embed_server.py.
 
-Usage: embed-example.py BUILD_DIR EXAMPLE_SOURCE PREFIX COMPILER [FLAG...]
+Usage: embed-example.py BUILD_DIR EXAMPLES PREFIX COMPILER [FLAG...]
 """
 import os
 import signal
@@ -16,6 +17,7 @@ import tempfile
 sys.path.append(os.path.join(os.path.dirname(__file__), '../support'))
 import installed  # noqa: E402 (once its directory is known)
 
+SKIP = 77
 LIMIT_S = 60  # fail-safe of every wait
 
 
@@ -92,22 +94,44 @@ def converse(process, directory):
     assert os.listdir(directory) == [], os.listdir(directory)
 
 
-def main(build_dir, source, prefix, *compiler):
-    with tempfile.TemporaryDirectory(prefix='cvd-') as work:
-        root, pkg_config_dir = installed.install(build_dir, prefix, work, 'cvd-server')
-        assert os.path.exists(os.path.join(root, 'include/cvd/cvd-server.h'))
-        program = installed.compile_example(compiler, source, 'cvd-server', pkg_config_dir, work)
+def run(command, work, env):
+    directory = os.path.join(work, 'run')
+    os.mkdir(directory)
+    process = subprocess.Popen([*command, directory], stdout=subprocess.PIPE, text=True,
+                               env={**os.environ, **env})
+    try:
+        converse(process, directory)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    os.rmdir(directory)
 
-        directory = os.path.join(work, 'run')
-        os.mkdir(directory)
-        process = subprocess.Popen([program, directory], stdout=subprocess.PIPE, text=True)
+
+def main(build_dir, examples, prefix, *compiler):
+    with tempfile.TemporaryDirectory(prefix='cvd-') as work:
+        root, pkg_config_dir = installed.install(build_dir, prefix, work, 'cvd-server',
+                                                 'devel,runtime,typelib')
+        assert os.path.exists(os.path.join(root, 'include/cvd/cvd-server.h'))
+        source = os.path.join(examples, 'embed-server.c')
+        program = installed.compile_example(compiler, source, 'cvd-server', pkg_config_dir, work)
+        library = installed.find_directory(root, 'libcvd-server.so.0')
+        run([program], work, {'LD_LIBRARY_PATH': library})
+
+        typelib = installed.find_directory(root, 'CvdServer-1.0.typelib')
+        if typelib is None:
+            print('skipped: this build has no introspection data (gobject-introspection is not '
+                  'installed, or a sanitizer is on)')
+            return SKIP
         try:
-            converse(process, directory)
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+            import gi  # noqa: F401 (only whether it is there)
+        except ImportError:
+            print('skipped: python3-gi is not installed')
+            return SKIP
+        run([sys.executable, os.path.join(examples, 'embed_server.py')], work,
+            {'LD_LIBRARY_PATH': library, 'GI_TYPELIB_PATH': typelib})
+    return 0
 
 
 if __name__ == '__main__':
-    main(*sys.argv[1:])
+    sys.exit(main(*sys.argv[1:]))

@@ -28,7 +28,12 @@
 typedef struct {
     GMainContext *context;
     CvdLayout *layout;
-    CvdServerOptions options;
+    char *vm_socket;
+    char *client_socket;
+    char *legacy_socket;
+    const char *version_reply;
+    guint max_clients;
+    guint handshake_timeout_ms;
     CvdServer *server;
     char *dir;
     GString *events;
@@ -76,7 +81,10 @@ static void client_detached(CvdServer *server, int pid, Fixture *f)
 static void make_server(Fixture *f)
 {
     g_main_context_push_thread_default(f->context);
-    f->server = cvd_server_new(f->layout, &f->options);
+    f->server = g_object_new(CVD_TYPE_SERVER, "layout", f->layout, "vm-socket", f->vm_socket,
+                             "client-socket", f->client_socket, "legacy-socket", f->legacy_socket,
+                             "version-reply", f->version_reply, "max-clients", f->max_clients,
+                             "handshake-timeout-ms", f->handshake_timeout_ms, NULL);
     g_main_context_pop_thread_default(f->context);
     g_signal_connect(f->server, "vm-attached", G_CALLBACK(vm_attached), f);
     g_signal_connect(f->server, "vm-handed-over", G_CALLBACK(vm_handed_over), f);
@@ -94,14 +102,11 @@ static Fixture *fixture_new(void)
     f->layout = test_layout_new(N_REGIONS);
     f->dir = g_dir_make_tmp("cvd-XXXXXX", NULL);
     f->events = g_string_new(NULL);
-    f->options = (CvdServerOptions){
-        .window = {.backing = CVD_WINDOW_MEMFD},
-        .vm_socket = g_build_filename(f->dir, "vm.sock", NULL),
-        .client_socket = g_build_filename(f->dir, "client.sock", NULL),
-        .legacy_socket = g_build_filename(f->dir, "legacy.sock", NULL),
-        .socket_mode = 0600,
-        .vm_access = CVD_VM_ACCESS_OWN,
-    };
+    f->vm_socket = g_build_filename(f->dir, "vm.sock", NULL);
+    f->client_socket = g_build_filename(f->dir, "client.sock", NULL);
+    f->legacy_socket = g_build_filename(f->dir, "legacy.sock", NULL);
+    f->max_clients = 1024;
+    f->handshake_timeout_ms = 5000;
     return f;
 }
 
@@ -120,9 +125,9 @@ static void fixture_free(Fixture *f)
 {
     g_clear_object(&f->server);
     g_assert_cmpint(g_rmdir(f->dir), ==, 0); /* so nothing was left in it */
-    g_free((char *)f->options.vm_socket);
-    g_free((char *)f->options.client_socket);
-    g_free((char *)f->options.legacy_socket);
+    g_free(f->vm_socket);
+    g_free(f->client_socket);
+    g_free(f->legacy_socket);
     g_free(f->dir);
     g_string_free(f->events, TRUE);
     cvd_layout_unref(f->layout);
@@ -170,7 +175,7 @@ static void hear_region(Fixture *f, Client *client)
 
 static Client client_begin(Fixture *f)
 {
-    Client client = {.socket = test_connect(f->options.client_socket)};
+    Client client = {.socket = test_connect(f->client_socket)};
 
     test_send(client.socket, HANDSHAKE, strlen(HANDSHAKE), -1);
     return client;
@@ -248,8 +253,7 @@ static void vm_clear(Vm *vm)
 static void test_start_and_stop(void)
 {
     g_autoptr(Fixture) f = fixture_start();
-    const char *paths[] = {f->options.vm_socket, f->options.client_socket,
-                           f->options.legacy_socket};
+    const char *paths[] = {f->vm_socket, f->client_socket, f->legacy_socket};
     struct stat st;
 
     for (gsize i = 0; i < G_N_ELEMENTS(paths); i++) {
@@ -281,12 +285,13 @@ static void test_no_descriptor_is_left(void)
     g_assert_cmpuint(test_count_fds(), ==, n_fds + n_own);
 }
 
-/* In a child: with one descriptor less than 2 × regions + 64 it refuses, with as many it starts. */
+/* In a child: with one descriptor less than 2 × regions + 64 it refuses, with as many it starts;
+ * the limit is its program's, and stays. */
 static void start_with_low_limit(void)
 {
     const rlim_t enough = 2 * N_REGIONS + 64;
-    const struct rlimit limits[] = {{.rlim_cur = 32, .rlim_max = enough},
-                                    {.rlim_cur = 32, .rlim_max = enough - 1}};
+    const struct rlimit limits[] = {{.rlim_cur = enough, .rlim_max = enough + 1},
+                                    {.rlim_cur = enough - 1, .rlim_max = enough + 1}};
     struct rlimit limit;
     g_autoptr(GError) error = NULL;
 
@@ -317,13 +322,13 @@ static void test_start_fails(void)
     g_autoptr(Fixture) f = fixture_new();
     g_autoptr(GError) error = NULL;
 
-    g_assert_true(g_file_set_contents(f->options.legacy_socket, "mine", -1, NULL));
+    g_assert_true(g_file_set_contents(f->legacy_socket, "mine", -1, NULL));
     make_server(f);
     g_assert_false(cvd_server_start(f->server, &error));
     g_assert_error(error, CVD_ERROR, CVD_ERROR_FOREIGN);
-    g_assert_cmpint(access(f->options.vm_socket, F_OK), ==, -1);
-    g_assert_cmpint(access(f->options.client_socket, F_OK), ==, -1);
-    g_assert_cmpint(g_unlink(f->options.legacy_socket), ==, 0);
+    g_assert_cmpint(access(f->vm_socket, F_OK), ==, -1);
+    g_assert_cmpint(access(f->client_socket, F_OK), ==, -1);
+    g_assert_cmpint(g_unlink(f->legacy_socket), ==, 0);
     g_assert_cmpuint(test_count_fds(), ==, n_fds + 1);
 }
 
@@ -335,7 +340,7 @@ static void test_listens_first(void)
 
     make_server(f);
     g_assert_true(cvd_server_listen(f->server, &error));
-    g_assert_cmpint(access(f->options.client_socket, F_OK), ==, -1);
+    g_assert_cmpint(access(f->client_socket, F_OK), ==, -1);
     Vm early = {.socket = cvd_server_connect_vm(f->server, &error)};
     g_assert_no_error(error);
     g_assert_true(cvd_server_start(f->server, &error));
@@ -352,7 +357,7 @@ static void test_stops_while_listening(void)
     make_server(f);
     g_assert_true(cvd_server_listen(f->server, NULL));
     cvd_server_stop(f->server);
-    g_assert_cmpint(access(f->options.vm_socket, F_OK), ==, -1);
+    g_assert_cmpint(access(f->vm_socket, F_OK), ==, -1);
     g_assert_cmpint(cvd_server_get_n_clients(f->server), ==, 0);
 }
 
@@ -424,7 +429,7 @@ static void test_clients(void)
 static void test_legacy_client(void)
 {
     g_autoptr(Fixture) f = fixture_start();
-    cvd_autofd peer = test_connect(f->options.legacy_socket);
+    cvd_autofd peer = test_connect(f->legacy_socket);
     guint32 version = 1;
     char bytes[8];
     int fds[3];
@@ -442,14 +447,55 @@ static void test_legacy_client(void)
         cvd_close_fd(&fds[i]);
 }
 
+static void count(GObject *object, GParamSpec *property, guint *n)
+{
+    ++*n;
+}
+
+static void test_properties(void)
+{
+    g_autoptr(Fixture) f = fixture_start();
+    guint n_vm = 0, n_clients = 0, clients = 0, mode = 0;
+    int vm_pid = -1;
+    g_autofree char *path = NULL;
+
+    g_signal_connect(f->server, "notify::vm-pid", G_CALLBACK(count), &n_vm);
+    g_signal_connect(f->server, "notify::n-clients", G_CALLBACK(count), &n_clients);
+    cvd_autofd vm = cvd_server_connect_vm(f->server, NULL);
+    Client client = client_attach(f);
+    g_object_get(f->server, "vm-pid", &vm_pid, "n-clients", &clients, "client-socket", &path,
+                 "socket-mode", &mode, NULL);
+    g_assert_cmpint(vm_pid, ==, getpid());
+    g_assert_cmpuint(clients, ==, 1);
+    g_assert_cmpstr(path, ==, f->client_socket);
+    g_assert_cmpuint(mode, ==, 0600);
+    g_assert_cmpuint(n_vm, ==, 1);
+    g_assert_cmpuint(n_clients, ==, 1);
+
+    client_clear(&client);
+    cvd_server_disconnect_vm(f->server);
+    test_iterate_until(f->context, n_clients == 2);
+    g_assert_cmpuint(n_vm, ==, 2);
+    g_assert_cmpint(cvd_server_get_vm_pid(f->server), ==, 0);
+}
+
+static void test_properties_are_missing(void)
+{
+    g_autoptr(CvdServer) server = g_object_new(CVD_TYPE_SERVER, "vm-socket", "/nowhere", NULL);
+    g_autoptr(GError) error = NULL;
+
+    g_assert_false(cvd_server_start(server, &error));
+    g_assert_error(error, CVD_ERROR, CVD_ERROR_INVALID);
+}
+
 static void test_version_reply(void)
 {
     g_autoptr(Fixture) f = fixture_new();
 
-    f->options.version_reply = "0x00000000";
+    f->version_reply = "0x00000000";
     make_server(f);
     g_assert_true(cvd_server_start(f->server, NULL));
-    cvd_autofd peer = test_connect(f->options.client_socket);
+    cvd_autofd peer = test_connect(f->client_socket);
     test_send(peer, HELLO, strlen(HELLO), -1);
     test_expect(f->context, peer, "0x00000000");
 }
@@ -459,12 +505,12 @@ static void test_limits_are_those_of_the_options(void)
     g_autoptr(Fixture) f = fixture_new();
     char byte;
 
-    f->options.max_clients = 1;
-    f->options.handshake_timeout_ms = 20;
+    f->max_clients = 1;
+    f->handshake_timeout_ms = 20;
     make_server(f);
     g_assert_true(cvd_server_start(f->server, NULL));
     Client client = client_attach(f);
-    cvd_autofd second = test_connect(f->options.client_socket);
+    cvd_autofd second = test_connect(f->client_socket);
     test_send(second, HELLO, strlen(HELLO), -1);
     while (g_main_context_iteration(f->context, FALSE))
         ;
@@ -583,8 +629,8 @@ static void test_stop_closes_all(void)
     g_autoptr(Fixture) f = fixture_start();
     Vm vm = vm_attach(f);
     Client client = client_attach(f);
-    cvd_autofd silent = test_connect(f->options.client_socket);
-    cvd_autofd late = test_connect(f->options.client_socket);
+    cvd_autofd silent = test_connect(f->client_socket);
+    cvd_autofd late = test_connect(f->client_socket);
 
     test_send(silent, HELLO, strlen(HELLO), -1);
     test_expect(f->context, silent, "PROTOCOL_VER 0");
@@ -624,7 +670,7 @@ static void test_last_reference_goes_in_a_stop(void)
     cvd_server_stop(f->server);
     g_assert_null(f->server);
     test_expect_end(NULL, vm.socket);
-    g_assert_cmpint(access(f->options.vm_socket, F_OK), ==, -1);
+    g_assert_cmpint(access(f->vm_socket, F_OK), ==, -1);
     vm_clear(&vm);
 }
 
@@ -650,7 +696,7 @@ static void test_last_reference_goes_in_a_handler(void)
     test_expect(NULL, client.socket, "PROTOCOL_VER 0");
     hear_region(f, &client);
     test_expect_end(NULL, client.socket);
-    g_assert_cmpint(access(f->options.client_socket, F_OK), ==, -1);
+    g_assert_cmpint(access(f->client_socket, F_OK), ==, -1);
     client_clear(&client);
 }
 
@@ -660,8 +706,8 @@ static void test_path_is_anothers(void)
 {
     g_autoptr(Fixture) f = fixture_start();
 
-    g_assert_cmpint(g_unlink(f->options.vm_socket), ==, 0);
-    cvd_autofd stranger = test_listen(f->options.vm_socket);
+    g_assert_cmpint(g_unlink(f->vm_socket), ==, 0);
+    cvd_autofd stranger = test_listen(f->vm_socket);
     for (guint i = 0; i < 2; i++) {
         Vm vm = vm_attach(f);
         g_assert_cmpint(cvd_server_connect_vm(f->server, NULL), ==, -1); /* while there is one */
@@ -669,7 +715,7 @@ static void test_path_is_anothers(void)
         test_iterate_until(f->context, g_str_has_suffix(f->events->str, "V- "));
     }
     g_assert_cmpint(accept(stranger, NULL, NULL), ==, -1);
-    g_assert_cmpint(g_unlink(f->options.vm_socket), ==, 0);
+    g_assert_cmpint(g_unlink(f->vm_socket), ==, 0);
 }
 
 static void test_fd_for_the_vm_is_blocking_and_close_on_exec(void)
@@ -695,6 +741,8 @@ int main(int argc, char **argv)
     g_test_add_func("/server/vm-and-client-meet", test_vm_and_client_meet);
     g_test_add_func("/server/client-before-the-vm", test_client_before_the_vm);
     g_test_add_func("/server/legacy-client", test_legacy_client);
+    g_test_add_func("/server/properties", test_properties);
+    g_test_add_func("/server/properties-are-missing", test_properties_are_missing);
     g_test_add_func("/server/version-reply", test_version_reply);
     g_test_add_func("/server/limits-are-those-of-the-options",
                     test_limits_are_those_of_the_options);
