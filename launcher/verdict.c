@@ -20,6 +20,35 @@ static const struct {
     [CVD_SHUTDOWN_OTHER] = {1, "QEMU shut down for an unknown reason"},
 };
 
+static const struct {
+    const char *reason; /* why a VM is on its way down */
+    const char *end;    /* how it failed; NULL: that depends on more than the cause */
+} causes[] = {
+    [CVD_CAUSE_NONE] = {"", NULL},
+    [CVD_CAUSE_STOP_REQUESTED] = {"a stop was asked for", NULL},
+    [CVD_CAUSE_TIME_LIMIT] = {"the time of --timeout is over",
+                              "stopped, as the time of --timeout was over"},
+    [CVD_CAUSE_RESTART_REQUESTED] = {"a restart was asked for", NULL},
+    [CVD_CAUSE_START_FAILED] = {"QEMU could not be started", "QEMU could not be started again"},
+    [CVD_CAUSE_START_TIMED_OUT] = {"it did not start in time", NULL},
+    [CVD_CAUSE_COMMAND_FAILED] = {"QEMU refused a command",
+                                  "QEMU refused a command; its answer stands above"},
+    [CVD_CAUSE_VM_SHUTDOWN] = {NULL, NULL}, /* see shutdowns */
+    [CVD_CAUSE_WATCHDOG] = {"the guest's watchdog ran out",
+                            "the guest's watchdog ran out: the guest hangs"},
+    [CVD_CAUSE_INTERNAL_ERROR] = {"QEMU met an internal error",
+                                  "QEMU met an internal error and stopped the guest"},
+    [CVD_CAUSE_UNRESPONSIVE] = {"QEMU does not answer",
+                                "QEMU did not answer within lifecycle.qmp_timeout_s, so it was "
+                                "killed"},
+    [CVD_CAUSE_QMP_GIVEN_UP] = {"what QEMU sends over QMP is no QMP",
+                                "what QEMU sent over QMP was no QMP, so it was ended"},
+    [CVD_CAUSE_CONNECTION_LOST] = {"QEMU closed a connection",
+                                   "QEMU closed a connection to the launcher but went on, so it "
+                                   "was killed"},
+    [CVD_CAUSE_QEMU_EXITED] = {"QEMU exited", NULL},
+};
+
 static CvdVerdict verdict(int exit_status, char *take_text)
 {
     return (CvdVerdict){.exit_status = exit_status, .text = take_text};
@@ -76,58 +105,32 @@ static CvdVerdict shut_down(const CvdLifecycle *lifecycle, const char *program, 
 static const char *why_not_running(const CvdLifecycle *lifecycle)
 {
     if (lifecycle->guest.command == CVD_COMMAND_CONT)
-        return "; the guest's processors did not start: if it uses kvm, try --set qemu.accel=tcg";
+        return "the guest's processors did not start: if it uses kvm, try --set qemu.accel=tcg";
     if (lifecycle->has_answered)
-        return "; it answers QMP but did not take the window: perhaps -preconfig is in "
+        return "it answers QMP but did not take the window: perhaps -preconfig is in "
                "qemu.extra_args";
-    return "; it answered nothing: if it uses kvm, try --set qemu.accel=tcg";
+    return "it answered nothing: if it uses kvm, try --set qemu.accel=tcg";
 }
 
 static CvdVerdict verdict_of_vm(const CvdLifecycle *lifecycle, const char *program, CvdExit qemu)
 {
-    g_autofree char *how = describe_exit(program, qemu);
+    CvdCause cause = lifecycle->cause;
 
-    switch (lifecycle->cause) {
-    case CVD_CAUSE_STOP_REQUESTED:
+    if (cause == CVD_CAUSE_STOP_REQUESTED)
         return stopped(lifecycle, program, qemu);
-    case CVD_CAUSE_TIME_LIMIT:
-        return verdict(1, g_strdup("stopped, as the time of --timeout was over"));
-    case CVD_CAUSE_RESTART_REQUESTED:
-        if (qemu.is_known)
-            return verdict(0, g_strdup("a restart was asked for"));
-        return verdict(1, g_steal_pointer(&how));
-    case CVD_CAUSE_START_FAILED:
-        return verdict(1, g_strdup_printf("%s could not be started again", program));
-    case CVD_CAUSE_START_TIMED_OUT:
-        return verdict(1, g_strdup_printf("%s was not running within lifecycle.start_timeout_s%s",
-                                          program, why_not_running(lifecycle)));
-    case CVD_CAUSE_COMMAND_FAILED:
-        return verdict(1, g_strdup("QEMU refused a command; its answer stands above"));
-    case CVD_CAUSE_VM_SHUTDOWN:
+    if (cause == CVD_CAUSE_VM_SHUTDOWN)
         return shut_down(lifecycle, program, qemu);
-    case CVD_CAUSE_WATCHDOG:
-        return verdict(1, g_strdup("the guest's watchdog ran out: the guest hangs"));
-    case CVD_CAUSE_INTERNAL_ERROR:
-        return verdict(1,
-                       g_strdup_printf("%s met an internal error and stopped the guest", program));
-    case CVD_CAUSE_QMP_GIVEN_UP:
-        return verdict(
-            1, g_strdup_printf("what %s sent over QMP was no QMP, so it was ended", program));
-    case CVD_CAUSE_UNRESPONSIVE:
-        return verdict(1, g_strdup_printf("%s did not answer within lifecycle.qmp_timeout_s, so it "
-                                          "was killed",
-                                          program));
-    case CVD_CAUSE_CONNECTION_LOST:
-        return verdict(1, g_strdup_printf("%s closed a connection to the launcher but went on, so "
-                                          "it was killed",
-                                          program));
-    case CVD_CAUSE_NONE:
-    case CVD_CAUSE_QEMU_EXITED:
-        return verdict(1, lifecycle->is_ready
-                              ? g_steal_pointer(&how)
-                              : g_strdup_printf("%s before the VM was running", how));
-    }
-    g_assert_not_reached();
+    if (cause == CVD_CAUSE_RESTART_REQUESTED && qemu.is_known)
+        return verdict(0, g_strdup(causes[cause].reason));
+    if (cause == CVD_CAUSE_START_TIMED_OUT)
+        return verdict(1, g_strdup_printf("QEMU was not running within lifecycle.start_timeout_s; "
+                                          "%s",
+                                          why_not_running(lifecycle)));
+    if (causes[cause].end != NULL)
+        return verdict(1, g_strdup(causes[cause].end));
+    g_autofree char *how = describe_exit(program, qemu);
+    gboolean was_running = lifecycle->is_ready || !qemu.is_known;
+    return verdict(1, g_strconcat(how, was_running ? NULL : " before the VM was running", NULL));
 }
 
 CvdVerdict cvd_verdict(const CvdLifecycle *lifecycle, const char *program, CvdExit qemu)
@@ -145,25 +148,14 @@ CvdVerdict cvd_verdict(const CvdLifecycle *lifecycle, const char *program, CvdEx
 
 static const char *describe_fault(CvdRunState fault)
 {
-    switch (fault) {
-    case CVD_RUN_IO_ERROR:
-        return "a disk error";
-    case CVD_RUN_PANICKED:
-        return "the guest panicked";
-    case CVD_RUN_WATCHDOG:
-        return "the guest's watchdog ran out";
-    case CVD_RUN_INTERNAL_ERROR:
-        return "QEMU met an internal error";
-    case CVD_RUN_UNKNOWN:
-    case CVD_RUN_PRELAUNCH:
-    case CVD_RUN_INCOMING:
-    case CVD_RUN_RUNNING:
-    case CVD_RUN_STOPPED:
-    case CVD_RUN_SUSPENDED:
-    case CVD_RUN_SHUTDOWN:
-        return "QEMU refuses to resume it";
-    }
-    g_assert_not_reached();
+    static const char *const faults[] = {
+        [CVD_RUN_IO_ERROR] = "a disk error",
+        [CVD_RUN_PANICKED] = "the guest panicked",
+        [CVD_RUN_WATCHDOG] = "the guest's watchdog ran out",
+        [CVD_RUN_INTERNAL_ERROR] = "QEMU met an internal error",
+    };
+
+    return cvd_run_state_is_fault(fault) ? faults[fault] : "QEMU refuses to resume it";
 }
 
 static const char *describe_pause(const CvdLifecycle *lifecycle)
@@ -176,27 +168,6 @@ static const char *describe_pause(const CvdLifecycle *lifecycle)
         return "somebody else stopped it over QMP";
     return lifecycle->start_paused && !guest->has_run ? "started with --paused"
                                                       : "a pause was asked for";
-}
-
-static const char *describe_cause(CvdCause cause, CvdShutdown shutdown)
-{
-    static const char *const causes[] = {
-        [CVD_CAUSE_NONE] = "",
-        [CVD_CAUSE_STOP_REQUESTED] = "a stop was asked for",
-        [CVD_CAUSE_TIME_LIMIT] = "the time of --timeout is over",
-        [CVD_CAUSE_RESTART_REQUESTED] = "a restart was asked for",
-        [CVD_CAUSE_START_FAILED] = "QEMU could not be started",
-        [CVD_CAUSE_START_TIMED_OUT] = "it did not start in time",
-        [CVD_CAUSE_COMMAND_FAILED] = "QEMU refused a command",
-        [CVD_CAUSE_WATCHDOG] = "the guest's watchdog ran out",
-        [CVD_CAUSE_INTERNAL_ERROR] = "QEMU met an internal error",
-        [CVD_CAUSE_UNRESPONSIVE] = "QEMU does not answer",
-        [CVD_CAUSE_QMP_GIVEN_UP] = "what QEMU sends over QMP is no QMP",
-        [CVD_CAUSE_CONNECTION_LOST] = "QEMU closed a connection",
-        [CVD_CAUSE_QEMU_EXITED] = "QEMU exited",
-    };
-
-    return cause == CVD_CAUSE_VM_SHUTDOWN ? shutdowns[shutdown].text : causes[cause];
 }
 
 char *cvd_describe_state(const CvdLifecycle *lifecycle, const char *fault)
@@ -217,7 +188,9 @@ char *cvd_describe_state(const CvdLifecycle *lifecycle, const char *fault)
     case CVD_STATE_RESTARTING:
     case CVD_STATE_STOPPED:
     case CVD_STATE_FAILED:
-        return g_strdup(describe_cause(lifecycle->cause, lifecycle->shutdown));
+        return g_strdup(lifecycle->cause == CVD_CAUSE_VM_SHUTDOWN
+                            ? shutdowns[lifecycle->shutdown].text
+                            : causes[lifecycle->cause].reason);
     }
     g_assert_not_reached();
 }
