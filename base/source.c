@@ -71,6 +71,17 @@ GSource *cvd_source_watch_stream(int fd, guint interval_ms, GSourceFunc read, gp
     return source;
 }
 
+void cvd_source_set_timer(GSource **timer, gint64 due_us, GSourceFunc callback, gpointer user_data)
+{
+    g_autoptr(GMainContext) context = g_main_context_ref_thread_default();
+
+    cvd_source_clear(timer);
+    *timer = g_timeout_source_new(0);
+    g_source_set_ready_time(*timer, due_us);
+    g_source_set_callback(*timer, callback, user_data, NULL);
+    g_source_attach(*timer, context);
+}
+
 void cvd_source_clear(GSource **source)
 {
     if (*source != NULL) {

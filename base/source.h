@@ -31,6 +31,15 @@ GSource *cvd_source_watch_fd(int fd, GIOCondition condition, GUnixFDSourceFunc c
 GSource *cvd_source_watch_stream(int fd, guint interval_ms, GSourceFunc read, gpointer user_data);
 
 /**
+ * cvd_source_set_timer:
+ * @timer: (inout): a source or %NULL, which this one replaces; attached to the thread's default
+ *   #GMainContext
+ * @due_us: the monotonic time, in microseconds
+ * @callback: called then
+ */
+void cvd_source_set_timer(GSource **timer, gint64 due_us, GSourceFunc callback, gpointer user_data);
+
+/**
  * cvd_source_clear:
  * @source: (inout): a source or %NULL; %NULL afterwards
  *

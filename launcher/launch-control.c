@@ -201,18 +201,11 @@ static char *report(int *window_fd, GError **error, gpointer data)
     return cvd_launch_describe(launch);
 }
 
-static void list_clients(GVariantBuilder *clients, gpointer data)
-{
-    const CvdLaunch *launch = data;
-
-    cvd_host_list_clients(&launch->host, clients);
-}
-
 const CvdControlHandlers cvd_launch_control_handlers = {
     .get_status = get_status,
     .execute = execute,
     .qmp = qmp,
     .open_console = open_console,
     .report = report,
-    .list_clients = list_clients,
+    .list_clients = cvd_host_list_clients,
 };

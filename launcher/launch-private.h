@@ -3,7 +3,7 @@
 
 #include "base/log.h"
 #include "launcher/control/control.h"
-#include "launcher/launch-common.h"
+#include "launcher/launch-host.h"
 #include "launcher/lifecycle/lifecycle.h"
 #include "launcher/qemu/vm.h"
 
@@ -16,6 +16,7 @@ G_BEGIN_DECLS
  * A launch from its first VM to the end of its last.
  */
 typedef struct {
+    CvdHost host;
     const CvdConfig *config;
     const CvdQemuTools *tools;
     char *program; /* QEMU's name, for messages */
@@ -24,11 +25,7 @@ typedef struct {
     GArray *calls;  /* those who wait until the guest is paused, resumed or reset */
     char *reason;   /* for its state */
     char *fault;    /* what QEMU said last of a fault, NULL = nothing */
-    GMainLoop *loop;
     GSource *timer;
-    CvdHost host;
-    CvdStopSources stop_sources;
-    CvdControl *control;
     CvdLogFile *qemu_log;
     CvdLogFile *console_log; /* NULL without a serial port, as is `console` */
     CvdConsole *console;
@@ -80,12 +77,12 @@ void cvd_launch_answer_calls(CvdLaunch *launch);
 extern const CvdControlHandlers cvd_launch_control_handlers;
 
 /**
- * cvd_launch_judge:
+ * cvd_launch_report_end:
  *
  * Sets @verdict, says how the VM ended and, after a failure, why that may be and what is left to
  * look at.
  */
-void cvd_launch_judge(CvdLaunch *launch);
+void cvd_launch_report_end(CvdLaunch *launch);
 
 /** cvd_launch_describe: Returns: (transfer full): the record of the launch as it is, JSON */
 char *cvd_launch_describe(const CvdLaunch *launch);

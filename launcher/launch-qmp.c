@@ -39,12 +39,10 @@ static gboolean on_look(gpointer data)
 
 static void look_later(CvdLaunch *launch)
 {
-    g_autoptr(GMainContext) context = g_main_context_ref_thread_default();
-
-    launch->hand_over_timer = g_timeout_source_new(launch->look_ms);
+    cvd_source_set_timer(&launch->hand_over_timer,
+                         g_get_monotonic_time() + launch->look_ms * G_TIME_SPAN_MILLISECOND,
+                         on_look, launch);
     launch->look_ms = MIN(2 * launch->look_ms, LAST_LOOK_MS);
-    g_source_set_callback(launch->hand_over_timer, on_look, launch, NULL);
-    g_source_attach(launch->hand_over_timer, context);
 }
 
 static void look(CvdLaunch *launch)
@@ -134,7 +132,7 @@ static void on_event(const char *name, JsonObject *event_data, const char *text,
     CvdLaunch *launch = data;
 
     g_debug("QMP event %s", name);
-    cvd_control_guest_event(launch->control, name, text);
+    cvd_control_guest_event(launch->host.control, name, text);
     for (gsize i = 0; i < G_N_ELEMENTS(events); i++) {
         if (strcmp(name, events[i].name) != 0)
             continue;

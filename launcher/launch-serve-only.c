@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "launcher/launch-common.h"
+#include "launcher/launch-host.h"
 #include "launcher/launch.h"
 #include "launcher/qemu/command.h"
 
@@ -13,8 +13,6 @@
 
 typedef struct {
     CvdHost host;
-    CvdControl *control;
-    GMainLoop *loop;
     int exit_status;
     int vm_pid; /* 0 = none is attached */
     gint64 vm_since_us;
@@ -48,14 +46,19 @@ static GError *not_here(void)
                                "the instance runs with --serve-only: QEMU is somebody else's");
 }
 
-static void stop(gpointer data)
+static void stop(CvdEvent event, gpointer data)
 {
     ServeOnly *serve = data;
 
-    g_message("stopping");
+    if (event == CVD_EVENT_TIME_LIMIT) {
+        g_message("stopped, as the time of --timeout was over");
+        serve->exit_status = 1;
+    } else {
+        g_message("stopping");
+    }
     serve->is_stopping = TRUE;
-    cvd_control_status_changed(serve->control);
-    g_main_loop_quit(serve->loop);
+    cvd_control_status_changed(serve->host.control);
+    g_main_loop_quit(serve->host.loop);
 }
 
 static void execute(CvdControlVerb verb, CvdControlCall *take_call, gpointer data)
@@ -63,7 +66,7 @@ static void execute(CvdControlVerb verb, CvdControlCall *take_call, gpointer dat
     g_autoptr(GError) error = verb == CVD_CONTROL_STOP ? NULL : not_here();
 
     if (error == NULL)
-        stop(data);
+        stop(CVD_EVENT_STOP_REQUESTED, data);
     cvd_control_call_finish(take_call, NULL, error);
 }
 
@@ -86,32 +89,16 @@ static char *report(int *window_fd, GError **error, gpointer data)
     return NULL;
 }
 
-static void list_clients(GVariantBuilder *clients, gpointer data)
-{
-    const ServeOnly *serve = data;
-
-    cvd_host_list_clients(&serve->host, clients);
-}
-
 static const CvdControlHandlers handlers = {
     .get_status = get_status,
     .execute = execute,
     .qmp = qmp,
     .open_console = open_console,
     .report = report,
-    .list_clients = list_clients,
+    .list_clients = cvd_host_list_clients,
 };
 
 /* ---- Events ---- */
-
-static void on_time_limit(gpointer data)
-{
-    ServeOnly *serve = data;
-
-    g_message("stopped, as the time of --timeout was over");
-    serve->exit_status = 1;
-    g_main_loop_quit(serve->loop);
-}
 
 static void on_vm_attached(CvdServer *server, int pid, gpointer data)
 {
@@ -121,7 +108,7 @@ static void on_vm_attached(CvdServer *server, int pid, gpointer data)
     serve->vm_pid = pid;
     serve->vm_since_us = g_get_monotonic_time();
     serve->n_vms++;
-    cvd_control_status_changed(serve->control);
+    cvd_control_status_changed(serve->host.control);
 }
 
 /* The next VM must not find what this one left in the window and the doorbells. */
@@ -132,11 +119,11 @@ static void on_vm_detached(CvdServer *server, gpointer data)
 
     g_message("VM detached");
     serve->vm_pid = 0;
-    cvd_control_status_changed(serve->control);
+    cvd_control_status_changed(serve->host.control);
     if (!cvd_server_renew(server, &error)) {
         g_critical("%s", error->message);
         serve->exit_status = 1;
-        g_main_loop_quit(serve->loop);
+        g_main_loop_quit(serve->host.loop);
     }
 }
 
@@ -149,55 +136,38 @@ static void print_attach_args(const CvdConfig *config, const CvdHost *host)
         g_warning("the arguments are lost, since stdout cannot be written: %s", g_strerror(errno));
 }
 
-static gboolean start(ServeOnly *serve, const CvdConfig *config, GError **error)
+static gboolean start(ServeOnly *serve, const CvdConfig *config, guint timeout_s, GError **error)
 {
-    if (!cvd_host_open(&serve->host, config, CVD_VM_ACCESS_SAME_USER, error))
-        return FALSE;
-    if (cvd_server_start(serve->host.server, error))
-        serve->control = cvd_host_open_control(&serve->host, config, &handlers, serve, error);
-    if (serve->control == NULL) {
-        cvd_host_stop(&serve->host, FALSE);
-        return FALSE;
-    }
-    g_signal_connect(serve->host.server, "vm-attached", G_CALLBACK(on_vm_attached), serve);
-    g_signal_connect(serve->host.server, "vm-detached", G_CALLBACK(on_vm_detached), serve);
-    return TRUE;
-}
+    CvdHost *host = &serve->host;
 
-static void end(ServeOnly *serve)
-{
-    cvd_notify("STOPPING=1");
-    cvd_control_free(serve->control);
-    /* What the stop ends is not to be renewed. */
-    g_signal_handlers_disconnect_by_data(serve->host.server, serve);
-    cvd_host_stop(&serve->host, FALSE);
+    if (!cvd_host_open(host, config, CVD_VM_ACCESS_SAME_USER, timeout_s, stop, error) ||
+        !cvd_server_start(host->server, error) ||
+        !cvd_host_open_control(host, config, &handlers, error))
+        return FALSE;
+    g_signal_connect(host->server, "vm-attached", G_CALLBACK(on_vm_attached), serve);
+    g_signal_connect(host->server, "vm-detached", G_CALLBACK(on_vm_detached), serve);
+    return TRUE;
 }
 
 int cvd_launch_serve_only(const CvdConfig *config, const CvdLaunchOptions *options)
 {
-    static const CvdStopHandlers stop_handlers = {stop, stop, on_time_limit};
-    g_autoptr(GMainContext) context = g_main_context_ref_thread_default();
-    g_autoptr(GMainLoop) loop = g_main_loop_new(context, FALSE);
-    ServeOnly serve = {.loop = loop};
-    CvdStopSources stop_sources;
+    ServeOnly serve = {0};
     g_autoptr(GError) error = NULL;
 
     /* The kernel reaps whom it makes our children, as it does in a container where we are its init.
      */
     signal(SIGCHLD, SIG_IGN);
-    if (cvd_stop_sources_attach(&stop_sources, options->timeout_s, &stop_handlers, &serve,
-                                &error) &&
-        start(&serve, config, &error)) {
+    if (start(&serve, config, options->timeout_s, &error)) {
         g_message("serving without a VM; start QEMU with the arguments on stdout, ctrl-c stops");
         print_attach_args(config, &serve.host);
         cvd_log_never_block();
         cvd_notify("READY=1");
-        g_main_loop_run(loop);
-        end(&serve);
+        g_main_loop_run(serve.host.loop);
+        cvd_notify("STOPPING=1");
     } else {
         g_critical("%s", error->message);
         serve.exit_status = 1;
     }
-    cvd_stop_sources_clear(&stop_sources);
+    cvd_host_close(&serve.host, FALSE);
     return serve.exit_status;
 }

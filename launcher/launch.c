@@ -145,7 +145,7 @@ static void report_end(CvdLaunch *launch)
     const CvdPolicy *policy = &launch->lifecycle.policy;
     gint64 delay_us = policy->due_us - launch->lifecycle.last_us;
 
-    cvd_launch_judge(launch);
+    cvd_launch_report_end(launch);
     if (policy->is_counted)
         g_message("restarting in %g s (failure %u of %u within 10 minutes)",
                   (double)(delay_us / 1000) / 1000, policy->restarts.n_failures,
@@ -229,7 +229,7 @@ static void carry_out(CvdLaunch *launch, guint actions)
     if ((actions & CVD_ACTION_START) && !has_failed)
         start_again(launch);
     if (actions & CVD_ACTION_END)
-        g_main_loop_quit(launch->loop);
+        g_main_loop_quit(launch->host.loop);
 }
 
 /* ---- What others are told ---- */
@@ -298,7 +298,7 @@ static void publish_state(CvdLaunch *launch, CvdState before)
         launch->is_exit_told = TRUE;
         cvd_notify("STOPPING=1");
     }
-    cvd_control_status_changed(launch->control);
+    cvd_control_status_changed(launch->host.control);
 }
 
 /* ---- Steps ---- */
@@ -317,18 +317,14 @@ static gboolean on_timer(gpointer data)
 
 static void arm_timer(CvdLaunch *launch)
 {
-    g_autoptr(GMainContext) context = g_main_context_ref_thread_default();
     gint64 due_us = cvd_lifecycle_get_due_us(&launch->lifecycle);
 
     if (launch->timer != NULL && due_us == g_source_get_ready_time(launch->timer))
         return;
-    cvd_source_clear(&launch->timer);
     if (due_us == 0)
-        return;
-    launch->timer = g_timeout_source_new(0);
-    g_source_set_ready_time(launch->timer, due_us);
-    g_source_set_callback(launch->timer, on_timer, launch, NULL);
-    g_source_attach(launch->timer, context);
+        cvd_source_clear(&launch->timer);
+    else
+        cvd_source_set_timer(&launch->timer, due_us, on_timer, launch);
 }
 
 static void step(CvdLaunch *launch, const Input *input)
@@ -373,19 +369,9 @@ void cvd_launch_handle_status(CvdLaunch *launch, CvdEvent event, JsonNode *statu
     handle(launch, (Input){.event = event, .run_state = cvd_run_state_parse(name)});
 }
 
-static void on_signal(gpointer data)
+static void on_stop_requested(CvdEvent event, gpointer data)
 {
-    cvd_launch_handle(data, CVD_EVENT_STOP_REQUESTED);
-}
-
-static void on_hangup(gpointer data)
-{
-    cvd_launch_handle(data, CVD_EVENT_HANGUP);
-}
-
-static void on_time_limit(gpointer data)
-{
-    cvd_launch_handle(data, CVD_EVENT_TIME_LIMIT);
+    cvd_launch_handle(data, event);
 }
 
 static void on_handed_over(CvdServer *server, gpointer data)
@@ -430,17 +416,15 @@ static gboolean start_both(CvdLaunch *launch, GError **error)
     return start_vm(launch, error) && cvd_server_start(server, error);
 }
 
-static gboolean start(CvdLaunch *launch, GError **error)
+static gboolean start(CvdLaunch *launch, guint timeout_s, GError **error)
 {
-    if (!cvd_host_open(&launch->host, launch->config, CVD_VM_ACCESS_OWN, error))
+    if (!cvd_host_open(&launch->host, launch->config, CVD_VM_ACCESS_OWN, timeout_s,
+                       on_stop_requested, error))
         return FALSE;
     g_signal_connect(launch->host.server, "vm-handed-over", G_CALLBACK(on_handed_over), launch);
     g_signal_connect(launch->host.server, "vm-detached", G_CALLBACK(on_vm_detached), launch);
-    if (!open_logs(launch, error) || !start_both(launch, error))
-        return FALSE;
-    launch->control = cvd_host_open_control(&launch->host, launch->config,
-                                            &cvd_launch_control_handlers, launch, error);
-    if (launch->control == NULL)
+    if (!open_logs(launch, error) || !start_both(launch, error) ||
+        !cvd_host_open_control(&launch->host, launch->config, &cvd_launch_control_handlers, error))
         return FALSE;
     arm_timer(launch);
     return TRUE;
@@ -448,39 +432,32 @@ static gboolean start(CvdLaunch *launch, GError **error)
 
 static void clear(CvdLaunch *launch, gboolean has_failed)
 {
-    cvd_stop_sources_clear(&launch->stop_sources);
     cvd_source_clear(&launch->timer);
     cvd_source_clear(&launch->hand_over_timer);
     g_clear_pointer(&launch->vm, cvd_vm_free);
-    g_clear_pointer(&launch->control, cvd_control_free);
+    cvd_host_close(&launch->host, has_failed);
     g_clear_pointer(&launch->console, cvd_console_free);
     g_clear_pointer(&launch->console_log, cvd_log_file_free);
     g_clear_pointer(&launch->qemu_log, cvd_log_file_free);
-    if (launch->host.server != NULL)
-        g_signal_handlers_disconnect_by_data(launch->host.server, launch);
-    cvd_host_stop(&launch->host, has_failed);
-    g_clear_pointer(&launch->verdict.text, g_free);
-    g_clear_pointer(&launch->reason, g_free);
-    g_clear_pointer(&launch->fault, g_free);
     g_array_unref(launch->inputs);
     g_array_unref(launch->calls);
-    g_clear_pointer(&launch->program, g_free);
+    g_free(launch->verdict.text);
+    g_free(launch->reason);
+    g_free(launch->fault);
+    g_free(launch->program);
 }
 
 static int finish(CvdLaunch *launch)
 {
-    cvd_launch_judge(launch);
+    cvd_launch_report_end(launch);
     if (!launch->is_exit_told)
         cvd_notify("STOPPING=1");
-    cvd_control_status_changed(launch->control);
+    cvd_control_status_changed(launch->host.control);
     return launch->verdict.exit_status;
 }
 
 int cvd_launch(const CvdConfig *config, const CvdQemuTools *tools, const CvdLaunchOptions *options)
 {
-    static const CvdStopHandlers stop_handlers = {on_signal, on_hangup, on_time_limit};
-    g_autoptr(GMainContext) context = g_main_context_ref_thread_default();
-    g_autoptr(GMainLoop) loop = g_main_loop_new(context, FALSE);
     g_autoptr(GError) error = NULL;
     CvdLaunch launch = {
         .config = config,
@@ -500,19 +477,16 @@ int cvd_launch(const CvdConfig *config, const CvdQemuTools *tools, const CvdLaun
         .calls = cvd_launch_calls_new(),
         .reason = g_strdup(""),
         .start_time_us = g_get_monotonic_time(),
-        .loop = loop,
     };
 
     cvd_lifecycle_step(&launch.lifecycle, CVD_EVENT_STARTED, CVD_RUN_UNKNOWN, launch.start_time_us);
-    if (!cvd_stop_sources_attach(&launch.stop_sources, options->timeout_s, &stop_handlers, &launch,
-                                 &error) ||
-        !start(&launch, &error)) {
+    if (!start(&launch, options->timeout_s, &error)) {
         g_critical("%s", error->message);
         clear(&launch, FALSE);
         return 1;
     }
     cvd_log_never_block();
-    g_main_loop_run(loop);
+    g_main_loop_run(launch.host.loop);
     int exit_status = finish(&launch);
     clear(&launch, exit_status != 0);
     return exit_status;

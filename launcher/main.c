@@ -4,7 +4,7 @@
 #include "base/notify.h"
 #include "launcher/config/layout-print.h"
 #include "launcher/instance-dir.h"
-#include "launcher/launch-common.h"
+#include "launcher/launch-host.h"
 #include "launcher/launch.h"
 #include "launcher/options.h"
 #include "launcher/qemu/command.h"

@@ -18,13 +18,8 @@ static gboolean on_timer(gpointer data);
 
 static void arm(CvdHeartbeat *heartbeat)
 {
-    g_autoptr(GMainContext) context = g_main_context_ref_thread_default();
-
-    cvd_source_clear(&heartbeat->timer);
     heartbeat->due_us = g_get_monotonic_time() + 1000 * (gint64)heartbeat->timeout_ms;
-    heartbeat->timer = g_timeout_source_new(heartbeat->timeout_ms);
-    g_source_set_callback(heartbeat->timer, on_timer, heartbeat, NULL);
-    g_source_attach(heartbeat->timer, context);
+    cvd_source_set_timer(&heartbeat->timer, heartbeat->due_us, on_timer, heartbeat);
 }
 
 static void on_status(JsonNode *result, const GError *error, gpointer data)

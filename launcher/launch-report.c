@@ -52,7 +52,7 @@ static void log_advice(CvdExit how, const char *const *lines)
         g_message("what to do: %s", advice);
 }
 
-static void tell_failure(const CvdLaunch *launch)
+static void report_failure(const CvdLaunch *launch)
 {
     g_auto(GStrv) lines = cvd_log_file_tail_lines(launch->qemu_log, TAIL_LINES);
 
@@ -67,7 +67,7 @@ static void tell_failure(const CvdLaunch *launch)
               launch->config->name);
 }
 
-void cvd_launch_judge(CvdLaunch *launch)
+void cvd_launch_report_end(CvdLaunch *launch)
 {
     g_free(launch->verdict.text);
     launch->verdict = cvd_verdict(&launch->lifecycle, launch->program, launch->qemu_exit);
@@ -78,6 +78,6 @@ void cvd_launch_judge(CvdLaunch *launch)
         log_advice(launch->qemu_exit, (const char *const[]){NULL}); /* a downscript, for one */
         return;
     }
-    tell_failure(launch);
+    report_failure(launch);
     write_record(launch);
 }
