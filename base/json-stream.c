@@ -17,67 +17,71 @@ void cvd_json_stream_clear(CvdJsonStream *stream)
     g_byte_array_unref(stream->bytes);
 }
 
-static void drop_framed(CvdJsonStream *stream)
+static void drop_read(CvdJsonStream *stream)
 {
     GByteArray *bytes = stream->bytes;
 
     if (bytes->len > MAX_KEPT) {
         stream->bytes = g_byte_array_new();
-        g_byte_array_append(stream->bytes, bytes->data + stream->n_framed,
-                            bytes->len - (guint)stream->n_framed);
+        g_byte_array_append(stream->bytes, bytes->data + stream->size,
+                            bytes->len - (guint)stream->size);
         g_byte_array_unref(bytes);
         malloc_trim(0);
     } else {
-        g_byte_array_remove_range(bytes, 0, (guint)stream->n_framed);
+        g_byte_array_remove_range(bytes, 0, (guint)stream->size);
     }
-    stream->n_framed = 0;
+    stream->size = 0;
 }
 
 static void skip_space(CvdJsonStream *stream)
 {
-    while (stream->n_framed < stream->bytes->len &&
-           memchr(" \t\r\n", stream->bytes->data[stream->n_framed], 4) != NULL)
-        stream->n_framed++;
-    drop_framed(stream);
+    while (stream->size < stream->bytes->len &&
+           memchr(" \t\r\n", stream->bytes->data[stream->size], 4) != NULL)
+        stream->size++;
+    drop_read(stream);
 }
 
-/* Returns: whether there may be an object in what is left */
-static gboolean frame(CvdJsonStream *stream)
+/* Up to the end of the object. Returns: whether there was anything to read */
+static gboolean read_on(CvdJsonStream *stream)
 {
-    GByteArray *bytes = stream->bytes;
-    const char *unframed = (const char *)bytes->data + stream->n_framed;
+    const char *bytes = (const char *)stream->bytes->data;
+    CvdJsonLexer *lexer = &stream->lexer;
 
-    if (bytes->len == stream->n_framed)
+    if (stream->size == stream->bytes->len)
         return FALSE;
-    stream->n_framed +=
-        cvd_json_framer_feed(&stream->framer, unframed, bytes->len - stream->n_framed);
+    lexer->at = bytes + stream->size;
+    lexer->end = bytes + stream->bytes->len;
+    do {
+        char kind = cvd_json_lexer_next(lexer);
+        stream->depth += kind == '{' || kind == '[';
+        stream->depth -= kind == '}' || kind == ']';
+    } while (stream->depth > 0 && lexer->at < lexer->end);
+    stream->size = (gsize)(lexer->at - bytes);
     return TRUE;
 }
 
 CvdJsonStreamNext cvd_json_stream_next(CvdJsonStream *stream)
 {
     do {
-        if (stream->framer.is_whole || stream->is_skipping)
-            drop_framed(stream);
-        if (stream->framer.is_whole) {
-            stream->framer = (CvdJsonFramer){0};
+        if (stream->depth == 0 || stream->is_skipping)
+            drop_read(stream);
+        if (stream->depth == 0) {
             stream->is_skipping = FALSE;
-        }
-        if (stream->framer.size == 0)
             skip_space(stream);
-        if (stream->framer.size == 0 && stream->bytes->len > 0 && *stream->bytes->data != '{')
-            return CVD_JSON_STREAM_GARBAGE;
-        if (!frame(stream))
+            if (stream->bytes->len > 0 && *stream->bytes->data != '{')
+                return CVD_JSON_STREAM_GARBAGE;
+        }
+        if (!read_on(stream))
             return CVD_JSON_STREAM_WANTS_MORE;
     } while (stream->is_skipping);
-    if (stream->framer.size > stream->max_size) {
+    if (stream->size > stream->max_size) {
         stream->is_skipping = TRUE;
         return CVD_JSON_STREAM_TOO_LONG;
     }
-    return stream->framer.is_whole ? CVD_JSON_STREAM_OBJECT : CVD_JSON_STREAM_WANTS_MORE;
+    return stream->depth == 0 ? CVD_JSON_STREAM_OBJECT : CVD_JSON_STREAM_WANTS_MORE;
 }
 
-CvdJsonSpan cvd_json_stream_find(const CvdJsonStream *stream, const char *key)
+CvdJsonSpan cvd_json_stream_get(const CvdJsonStream *stream)
 {
-    return cvd_json_framer_find(&stream->framer, (const char *)stream->bytes->data, key);
+    return (CvdJsonSpan){(const char *)stream->bytes->data, stream->size};
 }

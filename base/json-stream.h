@@ -8,17 +8,18 @@ G_BEGIN_DECLS
 /**
  * CvdJsonStream:
  * @bytes: what was received; objects stand at its beginning
- * @framer: of the object at the beginning
+ * @size: of the object at the beginning, as far as it has been read
  * @max_size: bytes that an object may have
  *
  * Takes objects out of a stream without parsing them. What is too long is skipped.
  */
 typedef struct {
     GByteArray *bytes;
-    CvdJsonFramer framer;
+    gsize size;
     gsize max_size;
     /*< private >*/
-    gsize n_framed;
+    CvdJsonLexer lexer;
+    guint64 depth; /* of open brackets; 0 between objects */
     gboolean is_skipping;
 } CvdJsonStream;
 
@@ -39,7 +40,7 @@ void cvd_json_stream_clear(CvdJsonStream *stream);
  */
 CvdJsonStreamNext cvd_json_stream_next(CvdJsonStream *stream);
 
-/** cvd_json_stream_find: as cvd_json_framer_find(), in the object at the beginning */
-CvdJsonSpan cvd_json_stream_find(const CvdJsonStream *stream, const char *key);
+/** cvd_json_stream_get: Returns: the object at the beginning, as far as it has been read */
+CvdJsonSpan cvd_json_stream_get(const CvdJsonStream *stream);
 
 G_END_DECLS

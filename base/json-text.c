@@ -5,178 +5,134 @@
 
 /* Deeper than this, lines are not indented further. */
 #define MAX_INDENT 64
-#define SPACE      " \t\r\n"
 
-/* ---- Where objects end ---- */
-
-static gboolean is_space(char c)
+static gboolean is_one_of(char c, const char *characters)
 {
-    return c != '\0' && strchr(SPACE, c) != NULL;
+    return c != '\0' && strchr(characters, c) != NULL;
 }
 
-static void note_member(CvdJsonFramer *framer, char c)
-{
-    guint i = framer->n_members;
+/* ---- Tokens ---- */
 
-    if (c == '{') {
-        framer->members[0].key = framer->size;
-    } else if (i == CVD_JSON_MAX_MEMBERS) {
-        return;
-    } else if (c == ':') {
-        framer->members[i].colon = framer->size - 1;
-    } else if (framer->members[i].colon != 0) {
-        framer->members[i].end = framer->size - 1;
-        framer->n_members++;
-        if (c == ',' && i + 1 < CVD_JSON_MAX_MEMBERS)
-            framer->members[i + 1].key = framer->size;
+CvdJsonLexer cvd_json_lex(CvdJsonSpan text)
+{
+    return (CvdJsonLexer){.at = text.text, .end = text.text + text.size};
+}
+
+/* Behind the closing quote, or to the end. */
+static void skip_string(CvdJsonLexer *lexer)
+{
+    lexer->is_in_string = TRUE;
+    while (lexer->is_in_string && lexer->at < lexer->end) {
+        char c = *lexer->at++;
+        lexer->is_in_string = c != '"' || lexer->is_escaped;
+        lexer->is_escaped = c == '\\' && !lexer->is_escaped;
     }
 }
 
-/* Outside of strings. */
-static void take_token(CvdJsonFramer *framer, char c)
+char cvd_json_lexer_next(CvdJsonLexer *lexer)
 {
-    switch (c) {
-    case '"':
-        framer->is_in_string = TRUE;
-        break;
-    case '{':
-    case '[':
-        if (++framer->depth == 1)
-            note_member(framer, c);
-        break;
-    case '}':
-    case ']':
-        if (framer->depth == 1)
-            note_member(framer, c);
-        framer->is_whole = --framer->depth == 0;
-        break;
-    case ':':
-    case ',':
-        if (framer->depth == 1)
-            note_member(framer, c);
-        break;
-    default:
-        break;
+    while (!lexer->is_in_string && lexer->at < lexer->end && is_one_of(*lexer->at, " \t\r\n"))
+        lexer->at++;
+    lexer->token = (CvdJsonSpan){.text = lexer->at};
+    if (lexer->at == lexer->end)
+        return '\0';
+    char kind = lexer->is_in_string ? '"' : *lexer->at++;
+    if (kind == '"') {
+        skip_string(lexer);
+    } else if (!is_one_of(kind, "{}[]:,")) {
+        kind = CVD_JSON_WORD;
+        while (lexer->at < lexer->end && !is_one_of(*lexer->at, "{}[]:,\" \t\r\n"))
+            lexer->at++;
     }
+    lexer->token.size = (gsize)(lexer->at - lexer->token.text);
+    return kind;
 }
 
-gsize cvd_json_framer_feed(CvdJsonFramer *framer, const char *text, gsize size)
-{
-    gsize n = 0;
+/* ---- Members ---- */
 
-    while (n < size && !framer->is_whole) {
-        char c = text[n++];
-        framer->size++;
-        if (!framer->is_in_string)
-            take_token(framer, c);
-        else if (framer->is_escaped)
-            framer->is_escaped = FALSE;
-        else if (c == '\\')
-            framer->is_escaped = TRUE;
-        else if (c == '"')
-            framer->is_in_string = FALSE;
+/* Up to what ends a key or a value. Returns: the kind of that token */
+static char skip_value(CvdJsonLexer *lexer, CvdJsonSpan *value)
+{
+    guint64 depth = 0;
+    char kind;
+
+    *value = (CvdJsonSpan){0};
+    while ((kind = cvd_json_lexer_next(lexer)) != '\0') {
+        gboolean closes = is_one_of(kind, "}]");
+        if (depth == 0 && (closes || kind == ':' || kind == ','))
+            break;
+        depth += is_one_of(kind, "{[");
+        depth -= closes;
+        if (value->text == NULL)
+            value->text = lexer->token.text;
+        value->size = (gsize)(lexer->at - value->text);
     }
-    return n;
+    return kind;
 }
 
-static CvdJsonSpan trim(const char *text, gsize begin, gsize end)
+gboolean cvd_json_next_member(CvdJsonLexer *members, CvdJsonSpan *key, CvdJsonSpan *value)
 {
-    while (begin < end && is_space(text[begin]))
-        begin++;
-    while (begin < end && is_space(text[end - 1]))
-        end--;
-    return (CvdJsonSpan){.text = text + begin, .size = end - begin};
+    if (members->token.text == NULL && cvd_json_lexer_next(members) != '{')
+        return FALSE;
+    if (skip_value(members, key) != ':')
+        return FALSE;
+    char end = skip_value(members, value);
+    return end == ',' || end == '}';
 }
 
-CvdJsonSpan cvd_json_framer_get_key(const CvdJsonFramer *framer, const char *object, guint i)
+void cvd_json_find(CvdJsonSpan object, const char *const *keys, CvdJsonSpan *values)
 {
-    return trim(object, framer->members[i].key, framer->members[i].colon);
-}
+    CvdJsonLexer members = cvd_json_lex(object);
+    CvdJsonSpan key, value;
 
-CvdJsonSpan cvd_json_framer_get_value(const CvdJsonFramer *framer, const char *object, guint i)
-{
-    return trim(object, framer->members[i].colon + 1, framer->members[i].end);
-}
-
-CvdJsonSpan cvd_json_framer_find(const CvdJsonFramer *framer, const char *object, const char *key)
-{
-    gsize size = strlen(key);
-
-    for (guint i = 0; i < framer->n_members; i++) {
-        CvdJsonSpan span = cvd_json_framer_get_key(framer, object, i);
-        if (span.size == size + 2 && memcmp(span.text + 1, key, size) == 0)
-            return cvd_json_framer_get_value(framer, object, i);
-    }
-    return (CvdJsonSpan){0};
+    for (gsize i = 0; keys[i] != NULL; i++)
+        values[i] = (CvdJsonSpan){0};
+    while (cvd_json_next_member(&members, &key, &value))
+        for (gsize i = 0; keys[i] != NULL; i++)
+            if (values[i].text == NULL && key.size == strlen(keys[i]) + 2 &&
+                memcmp(key.text + 1, keys[i], key.size - 2) == 0)
+                values[i] = value;
 }
 
 /* ---- What it looks like ---- */
 
-static void break_line(GString *out, guint64 depth)
+static void append_printable(GString *out, CvdJsonSpan token)
 {
-    g_string_append_printf(out, "\n%*s", 2 * (int)MIN(depth, MAX_INDENT), "");
-}
-
-/* Returns: where the next character is */
-static const char *put_char(GString *out, const char *at)
-{
-    gunichar c = g_utf8_get_char(at);
-
-    if (c < 0x20 || (c >= 0x7f && c < 0xa0))
-        g_string_append_printf(out, "\\u%04x", c);
-    else
-        g_string_append_unichar(out, c);
-    return g_utf8_next_char(at);
-}
-
-static const char *put_string(GString *out, const char *at)
-{
-    gboolean is_escaped = FALSE;
-
-    at = put_char(out, at);
-    while (*at != '\0' && (*at != '"' || is_escaped)) {
-        is_escaped = *at == '\\' && !is_escaped;
-        at = put_char(out, at);
+    for (const char *at = token.text; at < token.text + token.size; at = g_utf8_next_char(at)) {
+        gunichar c = g_utf8_get_char(at);
+        if (c < 0x20 || (c >= 0x7f && c < 0xa0))
+            g_string_append_printf(out, "\\u%04x", c);
+        else
+            g_string_append_unichar(out, c);
     }
-    return *at == '"' ? put_char(out, at) : at;
 }
 
-static const char *put_bracket(GString *out, const char *at, guint64 *depth)
+/* Line breaks are put before the token that they are seen to be needed for. */
+static void break_line(GString *out, char last, char kind, guint64 *depth)
 {
-    const char *next = at + 1 + strspn(at + 1, SPACE);
+    gboolean opened = is_one_of(last, "{[");
+    gboolean closes = is_one_of(kind, "}]");
 
-    if (*at == '}' || *at == ']') {
-        *depth -= *depth > 0;
-        break_line(out, *depth);
-        g_string_append_c(out, *at);
-    } else if (*next == '}' || *next == ']') {
-        g_string_append_printf(out, "%c%c", *at, *next++);
-    } else {
-        g_string_append_c(out, *at);
-        break_line(out, ++*depth);
-    }
-    return next;
+    *depth += opened;
+    *depth -= closes && *depth > 0;
+    if (closes ? !opened : opened || last == ',')
+        g_string_append_printf(out, "\n%*s", 2 * (int)MIN(*depth, MAX_INDENT), "");
 }
 
 char *cvd_json_text_format(const char *text, gsize size, gboolean is_pretty)
 {
     g_autofree char *valid = g_utf8_make_valid(size > 0 ? text : "", (gssize)size);
     GString *out = g_string_sized_new(size);
+    CvdJsonLexer lexer = cvd_json_lex((CvdJsonSpan){valid, strlen(valid)});
     guint64 depth = 0;
 
-    for (const char *at = valid; *(at += strspn(at, SPACE)) != '\0';) {
-        if (*at == '"') {
-            at = put_string(out, at);
-        } else if (is_pretty && strchr("{}[]", *at) != NULL) {
-            at = put_bracket(out, at, &depth);
-        } else if (is_pretty && *at == ':') {
+    for (char last = '\0', kind; (kind = cvd_json_lexer_next(&lexer)) != '\0'; last = kind) {
+        if (is_pretty)
+            break_line(out, last, kind, &depth);
+        if (is_pretty && kind == ':')
             g_string_append(out, " : ");
-            at++;
-        } else {
-            at = put_char(out, at);
-            if (is_pretty && at[-1] == ',')
-                break_line(out, depth);
-        }
+        else
+            append_printable(out, lexer.token);
     }
     return g_string_free(out, FALSE);
 }
@@ -198,51 +154,23 @@ static void append_double(GString *out, double value)
         g_string_append(out, ".0");
 }
 
-/* How long the string, the number or the other character at @at is. */
-static gsize measure_token(const char *at)
-{
-    const char *end = at + 1;
-
-    if (*at == '-' || g_ascii_isdigit(*at))
-        return strspn(at, "-0123456789+.eE");
-    if (*at == '"')
-        for (; *end++ != '"';)
-            end += end[-1] == '\\';
-    return (gsize)(end - at);
-}
-
-char *cvd_json_text_mark_numbers(const char *text, gsize size)
-{
-    g_autofree char *terminated = g_strndup(text, size);
-    GString *out = g_string_sized_new(size);
-    gsize n;
-
-    for (const char *at = terminated; *at != '\0'; at += n) {
-        n = measure_token(at);
-        gboolean is_integer = strspn(at, "0123456789") == n;
-        if (is_integer && g_ascii_strtoull(at, NULL, 10) > G_MAXINT64)
-            g_string_append_printf(out, "\"" CVD_JSON_BIG_NUMBER "%.*s\"", (int)n, at);
-        else
-            g_string_append_len(out, at, (gssize)n);
-    }
-    return g_string_free(out, FALSE);
-}
-
 char *cvd_json_text_fix_numbers(char *take_text)
 {
-    static const char mark[] = "\"" CVD_JSON_BIG_NUMBER;
     g_autofree char *text = take_text;
     GString *out = g_string_new(NULL);
-    gsize n;
+    CvdJsonLexer lexer = cvd_json_lex((CvdJsonSpan){text, strlen(text)});
+    gsize n_mark = strlen("\"" CVD_JSON_BIG_NUMBER);
+    char kind;
 
-    for (const char *at = text; *at != '\0'; at += n) {
-        n = measure_token(at);
-        if (g_str_has_prefix(at, mark))
-            g_string_append_len(out, at + strlen(mark), (gssize)(n - strlen(mark) - 1));
-        else if (*at != '"' && memchr(at, '.', n) != NULL)
-            append_double(out, g_ascii_strtod(at, NULL));
+    for (const char *last = text; (kind = cvd_json_lexer_next(&lexer)) != '\0'; last = lexer.at) {
+        CvdJsonSpan token = lexer.token;
+        g_string_append_len(out, last, token.text - last);
+        if (kind == CVD_JSON_WORD && memchr(token.text, '.', token.size) != NULL)
+            append_double(out, g_ascii_strtod(token.text, NULL));
+        else if (g_str_has_prefix(token.text, "\"" CVD_JSON_BIG_NUMBER))
+            g_string_append_len(out, token.text + n_mark, (gssize)(token.size - n_mark - 1));
         else
-            g_string_append_len(out, at, (gssize)n);
+            g_string_append_len(out, token.text, (gssize)token.size);
     }
     return g_string_free(out, FALSE);
 }

@@ -10,31 +10,6 @@ G_BEGIN_DECLS
  * depth is too deep.
  */
 
-/** CVD_JSON_MAX_MEMBERS: how many members of an object a #CvdJsonFramer finds */
-#define CVD_JSON_MAX_MEMBERS 16
-
-/**
- * CvdJsonFramer:
- * @size: bytes of the object so far
- * @is_whole: its last bracket was read
- * @n_members: members that it has, up to %CVD_JSON_MAX_MEMBERS
- *
- * Finds where an object ends in a stream, and where its members stand. Knows strings and brackets
- * and nothing else. Zero-initialised is ready for an object's first byte.
- */
-typedef struct {
-    gsize size;
-    gboolean is_whole;
-    guint n_members;
-    /*< private >*/
-    guint64 depth;
-    gboolean is_in_string;
-    gboolean is_escaped;
-    struct {
-        gsize key, colon, end;
-    } members[CVD_JSON_MAX_MEMBERS];
-} CvdJsonFramer;
-
 /** CvdJsonSpan: part of a text, without white space around it; @text is %NULL where there is none
  */
 typedef struct {
@@ -43,27 +18,56 @@ typedef struct {
 } CvdJsonSpan;
 
 /**
- * cvd_json_framer_feed:
- * @text: (array length=size): what follows in the stream; the first byte of an object is `{`
+ * CvdJsonLexer:
+ * @at: where the next token is looked for, and
+ * @end: how far
+ * @token: the last one
+ * @is_in_string: it is a string without its closing quote, as @end came first
  *
- * Returns: how many of the bytes belong to the object: all, unless it became whole
+ * Cuts a text into tokens, and knows nothing of their order. A text that comes in pieces is read
+ * by setting @at and @end to the next piece when there are no more tokens; a string that goes on
+ * there is one token more.
  */
-gsize cvd_json_framer_feed(CvdJsonFramer *framer, const char *text, gsize size);
+typedef struct {
+    const char *at;
+    const char *end;
+    CvdJsonSpan token;
+    gboolean is_in_string;
+    /*< private >*/
+    gboolean is_escaped;
+} CvdJsonLexer;
 
-/** cvd_json_framer_get_key: Returns: the key of a member, as written, with its quotes
- */
-CvdJsonSpan cvd_json_framer_get_key(const CvdJsonFramer *framer, const char *object, guint i);
-/** cvd_json_framer_get_value: Returns: its value */
-CvdJsonSpan cvd_json_framer_get_value(const CvdJsonFramer *framer, const char *object, guint i);
+/** CVD_JSON_WORD: the kind of a token that is a number, a word, or not JSON's */
+#define CVD_JSON_WORD 'a'
+
+/** cvd_json_lex: Returns: a lexer for all of @text */
+CvdJsonLexer cvd_json_lex(CvdJsonSpan text);
 
 /**
- * cvd_json_framer_find:
- * @object: the text of the object that was fed
- * @key: without quotes; one that is written with escapes is not found
+ * cvd_json_lexer_next:
  *
- * Returns: the value of the first member of that name
+ * Returns: the kind of the next token, which is its first character: one of `{}[]:,"`; or
+ *   %CVD_JSON_WORD; or 0 at the end
  */
-CvdJsonSpan cvd_json_framer_find(const CvdJsonFramer *framer, const char *object, const char *key);
+char cvd_json_lexer_next(CvdJsonLexer *lexer);
+
+/**
+ * cvd_json_next_member:
+ * @members: of an object's text; at first, cvd_json_lex() of it
+ * @key: (out caller-allocates): as written, with its quotes
+ * @value: (out caller-allocates)
+ *
+ * Returns: whether there is another member, with all of its value
+ */
+gboolean cvd_json_next_member(CvdJsonLexer *members, CvdJsonSpan *key, CvdJsonSpan *value);
+
+/**
+ * cvd_json_find:
+ * @object: the text of an object, or its beginning
+ * @keys: (array zero-terminated=1): without quotes; one that is written with escapes is not found
+ * @values: (out caller-allocates): for each key the value of the first member of that name
+ */
+void cvd_json_find(CvdJsonSpan object, const char *const *keys, CvdJsonSpan *values);
 
 /**
  * cvd_json_text_format:
@@ -77,20 +81,9 @@ CvdJsonSpan cvd_json_framer_find(const CvdJsonFramer *framer, const char *object
  */
 char *cvd_json_text_format(const char *text, gsize size, gboolean is_pretty);
 
-/** CVD_JSON_BIG_NUMBER: how a string that stands for a number begins: a character that QEMU takes
- * in no string */
-#define CVD_JSON_BIG_NUMBER "\xef\xb7\x90" /* U+FDD0 */
-
-/**
- * cvd_json_text_mark_numbers:
- * @text: (array length=size): valid JSON
- *
- * json-glib has no unsigned integers.
- *
- * Returns: (transfer full): the text with integers over %G_MAXINT64 as strings that begin with
- *   %CVD_JSON_BIG_NUMBER
- */
-char *cvd_json_text_mark_numbers(const char *text, gsize size);
+/** CVD_JSON_BIG_NUMBER: how a string that stands for an integer over %G_MAXINT64 begins, as
+ * json-glib has none: not UTF-8, so that no string that was parsed does */
+#define CVD_JSON_BIG_NUMBER "\xff"
 
 /**
  * cvd_json_text_fix_numbers:
@@ -99,7 +92,7 @@ char *cvd_json_text_mark_numbers(const char *text, gsize size);
  * json-glib writes 1e20 as `1e+20.0`, which is no JSON, and 0.1 with 17 digits.
  *
  * Returns: (transfer full): the text with each number that has a fraction or an exponent in its
- *   shortest form, and what cvd_json_text_mark_numbers() has marked as the numbers that they are
+ *   shortest form, and marked integers as the numbers that they are
  */
 char *cvd_json_text_fix_numbers(char *take_text);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/tool.h"
 
-#include "base/json-text.h"
+#include "base/json.h"
+
 #include <errno.h>
 #include <gio/gio.h>
 #include <math.h>
@@ -80,7 +81,7 @@ gboolean cvd_tool_print(GError **error, const char *format, ...)
 gboolean cvd_tool_print_json(JsonBuilder *builder, GError **error)
 {
     g_autoptr(JsonNode) root = json_builder_get_root(builder);
-    g_autofree char *text = cvd_json_text_fix_numbers(json_to_string(root, FALSE));
+    g_autofree char *text = cvd_json_to_string(root, FALSE);
     return cvd_tool_print(error, "%s\n", text);
 }
 

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The figures for programs: everything that the table has, and the curves. */
-#include "base/json-text.h"
+#include "base/json.h"
 #include "bench/report.h"
 #include "bench/values.h"
-
-#include <json-glib/json-glib.h>
 
 static void set_string(JsonBuilder *builder, const char *name, const char *value)
 {
@@ -113,6 +111,6 @@ char *report_json(const Figures *figures, const Machine *machine)
     json_builder_end_array(builder);
     json_builder_end_object(builder);
     g_autoptr(JsonNode) root = json_builder_get_root(builder);
-    g_autofree char *text = cvd_json_text_fix_numbers(json_to_string(root, TRUE));
+    g_autofree char *text = cvd_json_to_string(root, TRUE);
     return g_strconcat(text, "\n", NULL);
 }

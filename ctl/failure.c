@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/instance.h"
+#include "base/json.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -38,7 +39,7 @@ CvdCtlFailure *cvd_ctl_failure_load(const char *dir)
 
     if (!g_file_get_contents(path, &text, NULL, NULL))
         return NULL;
-    g_autoptr(JsonNode) root = json_from_string(text, NULL);
+    g_autoptr(JsonNode) root = cvd_json_from_string(text, NULL);
     CvdCtlFailure *failure = g_new0(CvdCtlFailure, 1);
     failure->name = g_path_get_basename(dir);
     failure->dir = g_strdup(dir);

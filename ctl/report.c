@@ -8,13 +8,13 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/instance.h"
+#include "base/json.h"
 
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gunixfdlist.h>
-#include <json-glib/json-glib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -145,7 +145,7 @@ static off_t get_window_size(const char *record)
 {
     static const char *const path[] = {"config", "layout", "window_size"};
     g_autoptr(JsonReader) reader = json_reader_new(NULL);
-    g_autoptr(JsonNode) root = json_from_string(record, NULL);
+    g_autoptr(JsonNode) root = cvd_json_from_string(record, NULL);
 
     json_reader_set_root(reader, root);
     for (gsize i = 0; i < G_N_ELEMENTS(path); i++)

@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/instance.h"
-#include "base/json-text.h"
+#include "base/json.h"
 #include "base/nearest.h"
 
 #include <errno.h>
@@ -360,7 +360,7 @@ static gboolean print_event(Printer *printer, const char *event, const char *fir
         return cvd_tool_print_json(builder, &printer->error);
     /* The data goes through as QEMU wrote it. */
     g_autoptr(JsonNode) root = json_builder_get_root(builder);
-    g_autofree char *text = cvd_json_text_fix_numbers(json_to_string(root, FALSE));
+    g_autofree char *text = cvd_json_to_string(root, FALSE);
     g_autofree char *data = cvd_json_text_format(second, strlen(second), FALSE);
     return cvd_tool_print(&printer->error, "%.*s,\"data\":%s}\n", (int)strlen(text) - 1, text,
                           data);
@@ -424,7 +424,7 @@ static char *make_command(char **arguments, GError **error)
         return NULL;
     }
     g_autoptr(JsonNode) name = json_node_init_string(json_node_alloc(), arguments[0]);
-    g_autofree char *quoted = cvd_json_text_fix_numbers(json_to_string(name, FALSE));
+    g_autofree char *quoted = cvd_json_to_string(name, FALSE);
     if (arguments[1] == NULL)
         return g_strdup_printf("{\"execute\":%s}", quoted);
     if (g_strchug(arguments[1])[0] == '{')

@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "launcher/config/json.h"
+#include "base/json.h"
 #include "launcher/config/layout-print.h"
 
 #include <errno.h>

@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "launcher/config/access.h"
 #include "launcher/config/draft.h"
-#include "launcher/config/json.h"
+#include "launcher/config/json-file.h"
 #include "launcher/config/layout-advice.h"
 #include "launcher/config/layout-file.h"
 #include "launcher/config/overrides.h"

@@ -6,9 +6,9 @@
  */
 #include "launcher/config/fields.h"
 
+#include "base/json.h"
 #include "base/log.h"
 #include "base/nearest.h"
-#include "launcher/config/json.h"
 
 #include <string.h>
 

@@ -9,8 +9,8 @@
  */
 #include "launcher/config/layout-file.h"
 
+#include "base/json.h"
 #include "base/log.h"
-#include "launcher/config/json.h"
 
 #include <string.h>
 

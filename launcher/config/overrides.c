@@ -8,7 +8,7 @@
  */
 #include "launcher/config/overrides.h"
 
-#include "launcher/config/json.h"
+#include "base/json.h"
 
 #include <string.h>
 

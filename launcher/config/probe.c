@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/json.h"
 #include "launcher/config/fields.h"
 #include "launcher/config/run-as.h"
 
@@ -198,7 +199,7 @@ static void check_files(const CvdQemuConfig *qemu, const char *binary, GPtrArray
                    "name a file that exists and can be read, or one of QEMU's own by its bare name",
                    problems);
     for (char **disk = qemu->blockdevs; *disk; disk++) {
-        g_autoptr(JsonNode) node = json_from_string(*disk, NULL);
+        g_autoptr(JsonNode) node = cvd_json_from_string(*disk, NULL);
         check_disk("", node, problems);
     }
 }
@@ -322,7 +323,7 @@ static gboolean is_off(JsonObject *netdev, const char *script)
 
 static gboolean netdev_starts_program(const char *text)
 {
-    g_autoptr(JsonNode) node = json_from_string(text, NULL);
+    g_autoptr(JsonNode) node = cvd_json_from_string(text, NULL);
     JsonObject *netdev = json_node_get_object(node);
     const char *type = json_object_get_string_member(netdev, "type");
 

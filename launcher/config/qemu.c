@@ -5,7 +5,7 @@
  * command line that cannot mean what its author meant is refused here.
  */
 #include "launcher/config/qemu.h"
-#include "launcher/config/json.h"
+#include "base/json.h"
 #include "launcher/config/run-as.h"
 
 #include <stdlib.h>

@@ -2,13 +2,13 @@
 #include "launcher/qemu/doctor.h"
 
 #include "base/instance.h"
+#include "base/json.h"
 #include "launcher/config/qemu.h"
 #include "launcher/instance-dir.h"
 #include "launcher/qemu/command.h"
 #include "launcher/qemu/doctor-run.h"
 
 #include <errno.h>
-#include <json-glib/json-glib.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -90,7 +90,7 @@ static void check_device(Doctor *doctor, const char *list, const char *driver, V
 static void check_configured_devices(Doctor *doctor, const char *list)
 {
     for (char **device = doctor->config->qemu.devices; *device != NULL; device++) {
-        g_autoptr(JsonNode) node = json_from_string(*device, NULL);
+        g_autoptr(JsonNode) node = cvd_json_from_string(*device, NULL);
         JsonNode *driver = node != NULL && JSON_NODE_HOLDS_OBJECT(node)
                                ? json_object_get_member(json_node_get_object(node), "driver")
                                : NULL;

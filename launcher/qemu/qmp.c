@@ -13,10 +13,9 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/json-stream.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/source.h"
-#include "launcher/config/json-scan.h"
-#include "launcher/config/json.h"
 
 #include <errno.h>
 #include <string.h>
@@ -44,6 +43,18 @@ typedef struct {
     char *caller_id; /* as the caller wrote it; NULL without */
 } Command;
 
+/* What is of interest in a message. */
+typedef enum {
+    EVENT,
+    DATA,
+    RETURN,
+    ERROR,
+    ID,
+    GREETING,
+    N_MEMBERS
+} Member;
+static const char *const member_names[] = {"event", "data", "return", "error", "id", "QMP", NULL};
+
 struct CvdQmp {
     QmpState state;
     int fd;
@@ -52,7 +63,8 @@ struct CvdQmp {
     GSource *readable;
     GSource *writable; /* only while `outbox` waits for room */
     CvdJsonStream inbox;
-    gboolean is_handling; /* a message in `inbox` */
+    CvdJsonSpan members[N_MEMBERS]; /* of the message in `inbox` */
+    gboolean is_handling;           /* that message */
     GByteArray *outbox;
     GQueue sent;             /* of Command, in order: they are answered in order, too */
     GQueue waiting;          /* of Command, callers' */
@@ -209,8 +221,7 @@ static void violation(CvdQmp *qmp, const char *what)
 /* The message at hand. */
 static void pass_over(CvdQmp *qmp, const char *what)
 {
-    gsize size = MIN(qmp->inbox.framer.size, qmp->inbox.bytes->len);
-    g_autofree char *seen = cvd_escape_bytes(qmp->inbox.bytes->data, size);
+    g_autofree char *seen = cvd_escape_bytes(qmp->inbox.bytes->data, qmp->inbox.size);
 
     if (cvd_log_limit_pass(&qmp->log_limit, g_get_monotonic_time()))
         g_warning("QMP: passed over %s: \"%s\"", what, seen);
@@ -257,9 +268,8 @@ static GList *find_sent(CvdQmp *qmp, CvdJsonSpan id)
 /* Of a command that it could not parse QEMU does not know the `id`. */
 static void handle_reply(CvdQmp *qmp)
 {
-    CvdJsonSpan id = cvd_json_stream_find(&qmp->inbox, "id");
-    CvdJsonSpan result = cvd_json_stream_find(&qmp->inbox, "return");
-    CvdJsonSpan error = cvd_json_stream_find(&qmp->inbox, "error");
+    CvdJsonSpan id = qmp->members[ID];
+    CvdJsonSpan result = qmp->members[RETURN];
     GList *link = id.text != NULL ? find_sent(qmp, id) : NULL;
 
     if (id.text == NULL && result.text == NULL)
@@ -268,15 +278,14 @@ static void handle_reply(CvdQmp *qmp)
         pass_over(qmp, "a reply to no command");
         return;
     }
-    g_autoptr(GError) failure = result.text == NULL ? error_of_reply(error) : NULL;
+    g_autoptr(GError) failure = result.text == NULL ? error_of_reply(qmp->members[ERROR]) : NULL;
     answer_sent(qmp, link, result, failure);
 }
 
 static void handle_event(CvdQmp *qmp)
 {
-    CvdJsonSpan event = cvd_json_stream_find(&qmp->inbox, "event");
-    CvdJsonSpan data = cvd_json_stream_find(&qmp->inbox, "data");
-    g_autoptr(JsonNode) name = cvd_json_parse_leniently(event);
+    CvdJsonSpan data = qmp->members[DATA];
+    g_autoptr(JsonNode) name = cvd_json_parse_leniently(qmp->members[EVENT]);
 
     if (json_node_get_value_type(name) != G_TYPE_STRING) {
         pass_over(qmp, "an event without a name");
@@ -291,19 +300,20 @@ static void handle_event(CvdQmp *qmp)
                         text, qmp->user_data);
 }
 
-static gboolean has_member(const CvdQmp *qmp, const char *key)
+static gboolean has_member(const CvdQmp *qmp, Member member)
 {
-    return cvd_json_stream_find(&qmp->inbox, key).text != NULL;
+    return qmp->members[member].text != NULL;
 }
 
 static void handle_message(CvdQmp *qmp)
 {
-    remember(qmp, '<', (const char *)qmp->inbox.bytes->data, qmp->inbox.framer.size);
-    if (has_member(qmp, "event")) {
+    remember(qmp, '<', (const char *)qmp->inbox.bytes->data, qmp->inbox.size);
+    cvd_json_find(cvd_json_stream_get(&qmp->inbox), member_names, qmp->members);
+    if (has_member(qmp, EVENT)) {
         handle_event(qmp);
-    } else if (has_member(qmp, "return") || has_member(qmp, "error")) {
+    } else if (has_member(qmp, RETURN) || has_member(qmp, ERROR)) {
         handle_reply(qmp);
-    } else if (has_member(qmp, "QMP") && qmp->state == QMP_GREETING) {
+    } else if (has_member(qmp, GREETING) && qmp->state == QMP_GREETING) {
         set_state(qmp, QMP_NEGOTIATING);
         cvd_qmp_execute(qmp, "qmp_capabilities", NULL, negotiated, qmp);
     } else {
@@ -319,7 +329,8 @@ static void handle_too_long(CvdQmp *qmp)
                     CVD_QMP_MAX_MESSAGE);
 
     pass_over(qmp, "a message that is too long");
-    if (!has_member(qmp, "event") && qmp->sent.length > 0)
+    cvd_json_find(cvd_json_stream_get(&qmp->inbox), member_names, qmp->members);
+    if (!has_member(qmp, EVENT) && qmp->sent.length > 0)
         answer_sent(qmp, qmp->sent.head, (CvdJsonSpan){0}, error);
 }
 
@@ -466,14 +477,16 @@ static char *span_dup(CvdJsonSpan span)
  * JSON object, QEMU would answer more than once. */
 static gboolean compose(Command *command, const char *given, GError **error)
 {
-    CvdJsonFramer framer = {0};
+    static const char *const names[] = {"id", "execute", NULL};
+    CvdJsonSpan found[2];
 
-    if (!cvd_json_scan_syntax(given, strlen(given), error))
+    g_autoptr(JsonNode) root = cvd_json_from_string(given, error);
+    if (root == NULL)
         return FALSE;
     g_autofree char *text = cvd_json_text_format(given, strlen(given), FALSE);
-    cvd_json_framer_feed(&framer, text, strlen(text));
-    CvdJsonSpan id = cvd_json_framer_find(&framer, text, "id");
-    g_autofree char *name = span_dup(cvd_json_framer_find(&framer, text, "execute"));
+    cvd_json_find((CvdJsonSpan){text, strlen(text)}, names, found);
+    CvdJsonSpan id = found[0];
+    g_autofree char *name = span_dup(found[1]);
     if (*text != '{' || name == NULL || *name != '"')
         return cvd_fail(error, CVD_ERROR_INVALID,
                         "expected {\"execute\": \"COMMAND\", \"arguments\": {…}, \"id\": …}");

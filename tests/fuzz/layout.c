@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A layout file: one that is accepted keeps the rules of the window's specification. */
-#include "launcher/config/json.h"
+#include "base/json.h"
 #include "launcher/config/layout-file.h"
 #include "launcher/config/layout-print.h"
 #include "tests/fuzz/fuzz.h"

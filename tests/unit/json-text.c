@@ -2,78 +2,100 @@
 /* JSON as text: where objects end, what they look like, and numbers that json-glib wrote. */
 #include "base/json-text.h"
 
+#include "base/json-stream.h"
+
 #include <string.h>
 
 /* The object, where it ends, and its members, each as `key=value;`. */
-static void test_framer(void)
-{
-    static const struct {
-        const char *text, *rest, *members;
-    } rows[] = {
-        {"{}", "", ""},
-        {"{}{}", "{}", ""},
-        {"{\"a\":1}\n", "\n", "\"a\"=1;"},
-        {"{ \"a\" : 1 , \"b\" : [2,{\"c\":3}] }x", "x", "\"a\"=1;\"b\"=[2,{\"c\":3}];"},
-        {"{\"}\":\"{\\\"}\\\\\",\"a\":\"\\\\\\\"\"}}", "}",
-         "\"}\"=\"{\\\"}\\\\\";\"a\"=\"\\\\\\\"\";"},
-        {"{\"a\":{\"b\":{}},\"c\":[]}", "", "\"a\"={\"b\":{}};\"c\"=[];"},
-        {"{\"a\":18446744073709551615}", "", "\"a\"=18446744073709551615;"},
-        {"{\"a\"}", "", ""},
-        {"{,}", "", ""},
-        {"{:}", "", "=;"},
-        {"{\"a\":1,}", "", "\"a\"=1;"},
-    };
+static const struct {
+    const char *text, *rest, *members;
+} objects[] = {
+    {"{}", "", ""},
+    {"{}{}", "{}", ""},
+    {"{\"a\":1}\n", "\n", "\"a\"=1;"},
+    {"{ \"a\" : 1 , \"b\" : [2,{\"c\":3}] }x", "x", "\"a\"=1;\"b\"=[2,{\"c\":3}];"},
+    {"{\"}\":\"{\\\"}\\\\\",\"a\":\"\\\\\\\"\"}}", "}", "\"}\"=\"{\\\"}\\\\\";\"a\"=\"\\\\\\\"\";"},
+    {"{\"a\":{\"b\":{}},\"c\":[]}", "", "\"a\"={\"b\":{}};\"c\"=[];"},
+    {"{\"a\":18446744073709551615}", "", "\"a\"=18446744073709551615;"},
+    {"{\"a\"}", "", ""},
+    {"{,}", "", ""},
+    {"{:}", "", "=;"},
+    {"{\"a\":1,}", "", "\"a\"=1;"},
+    {"{\"a\":1 2}", "", "\"a\"=1 2;"},
+};
 
-    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
-        CvdJsonFramer whole = {0}, bytewise = {0};
-        gsize size = strlen(rows[i].text);
-        gsize n = cvd_json_framer_feed(&whole, rows[i].text, size);
-        g_autoptr(GString) members = g_string_new(NULL);
-        for (gsize j = 0; j < n; j++) {
-            g_assert_false(bytewise.is_whole);
-            g_assert_cmpuint(cvd_json_framer_feed(&bytewise, rows[i].text + j, 1), ==, 1);
-        }
-        g_assert_cmpmem(&whole, sizeof whole, &bytewise, sizeof bytewise);
-        g_assert_true(whole.is_whole);
-        g_assert_cmpuint(whole.size, ==, n);
-        g_assert_cmpstr(rows[i].text + n, ==, rows[i].rest);
-        for (guint j = 0; j < whole.n_members; j++) {
-            CvdJsonSpan key = cvd_json_framer_get_key(&whole, rows[i].text, j);
-            CvdJsonSpan value = cvd_json_framer_get_value(&whole, rows[i].text, j);
-            g_string_append_printf(members, "%.*s=%.*s;", (int)key.size, key.text, (int)value.size,
-                                   value.text);
-        }
-        g_assert_cmpstr(members->str, ==, rows[i].members);
+static char *list_members(CvdJsonSpan object)
+{
+    GString *members = g_string_new(NULL);
+    CvdJsonLexer lexer = cvd_json_lex(object);
+    CvdJsonSpan key, value;
+
+    while (cvd_json_next_member(&lexer, &key, &value)) {
+        g_string_append_len(members, key.size > 0 ? key.text : "", (gssize)key.size);
+        g_string_append_c(members, '=');
+        g_string_append_len(members, value.size > 0 ? value.text : "", (gssize)value.size);
+        g_string_append_c(members, ';');
     }
+    return g_string_free(members, FALSE);
+}
+
+/* As it comes in one piece, and byte by byte. */
+static void test_stream(void)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(objects); i++) {
+        const guint8 *text = (const guint8 *)objects[i].text;
+        gsize n = strlen(objects[i].text), n_rest = strlen(objects[i].rest);
+        CvdJsonStream whole, bytewise;
+
+        cvd_json_stream_init(&whole, n);
+        g_byte_array_append(whole.bytes, text, (guint)n);
+        g_assert_cmpint(cvd_json_stream_next(&whole), ==, CVD_JSON_STREAM_OBJECT);
+        g_assert_cmpuint(cvd_json_stream_get(&whole).size, ==, n - n_rest);
+        g_autofree char *members = list_members(cvd_json_stream_get(&whole));
+        g_assert_cmpstr(members, ==, objects[i].members);
+        cvd_json_stream_clear(&whole);
+
+        cvd_json_stream_init(&bytewise, n);
+        for (gsize j = 0; j < n - n_rest; j++) {
+            g_assert_cmpint(cvd_json_stream_next(&bytewise), ==, CVD_JSON_STREAM_WANTS_MORE);
+            g_byte_array_append(bytewise.bytes, text + j, 1);
+        }
+        g_assert_cmpint(cvd_json_stream_next(&bytewise), ==, CVD_JSON_STREAM_OBJECT);
+        cvd_json_stream_clear(&bytewise);
+    }
+}
+
+/* What is too long is said once, and skipped; what follows is not. */
+static void test_stream_too_long(void)
+{
+    CvdJsonStream stream;
+
+    cvd_json_stream_init(&stream, 9);
+    for (guint i = 0; i < 2; i++) {
+        g_byte_array_append(stream.bytes, (const guint8 *)"{\"a\": \"", 7);
+        g_byte_array_append(stream.bytes, (const guint8 *)"{{\"", i);
+        g_assert_cmpint(cvd_json_stream_next(&stream), ==, CVD_JSON_STREAM_WANTS_MORE);
+        g_byte_array_append(stream.bytes, (const guint8 *)"\"}", 2);
+        g_assert_cmpint(cvd_json_stream_next(&stream), ==,
+                        i == 0 ? CVD_JSON_STREAM_OBJECT : CVD_JSON_STREAM_TOO_LONG);
+    }
+    g_byte_array_append(stream.bytes, (const guint8 *)"{}", 2);
+    g_assert_cmpint(cvd_json_stream_next(&stream), ==, CVD_JSON_STREAM_OBJECT);
+    cvd_json_stream_clear(&stream);
 }
 
 static void test_find(void)
 {
-    static const char text[] = "{\"ab\":1,\"a\":2,\"a\":3,\"c\":{\"d\":4}}";
-    CvdJsonFramer framer = {0};
+    static const char text[] = "{\"ab\":1,\"a\":2,\"a\":3,\"c\":{\"d\":4},\"e\":[1";
+    static const char *const keys[] = {"a", "d", "b", "c", "e", NULL};
+    CvdJsonSpan found[5];
 
-    cvd_json_framer_feed(&framer, text, strlen(text));
-    CvdJsonSpan a = cvd_json_framer_find(&framer, text, "a");
-    g_assert_cmpmem(a.text, a.size, "2", 1);
-    g_assert_null(cvd_json_framer_find(&framer, text, "d").text);
-    g_assert_null(cvd_json_framer_find(&framer, text, "b").text);
-}
-
-/* Those beyond the bound are not found, and do no harm. */
-static void test_many_members(void)
-{
-    for (guint n = CVD_JSON_MAX_MEMBERS; n <= CVD_JSON_MAX_MEMBERS + 1; n++) {
-        g_autoptr(GString) text = g_string_new("{");
-        CvdJsonFramer framer = {0};
-        for (guint i = 1; i <= n; i++)
-            g_string_append_printf(text, "%s\"m%u\":%u", i > 1 ? "," : "", i, i);
-        g_string_append_c(text, '}');
-        cvd_json_framer_feed(&framer, text->str, text->len);
-        g_assert_true(framer.is_whole);
-        g_assert_cmpuint(framer.n_members, ==, CVD_JSON_MAX_MEMBERS);
-        g_assert_nonnull(cvd_json_framer_find(&framer, text->str, "m16").text);
-        g_assert_null(cvd_json_framer_find(&framer, text->str, "m17").text);
-    }
+    cvd_json_find((CvdJsonSpan){text, strlen(text)}, keys, found);
+    g_assert_cmpmem(found[0].text, found[0].size, "2", 1);
+    g_assert_null(found[1].text);
+    g_assert_null(found[2].text);
+    g_assert_cmpmem(found[3].text, found[3].size, "{\"d\":4}", 7);
+    g_assert_null(found[4].text); /* not all of it is there */
 }
 
 static void test_format(void)
@@ -136,9 +158,9 @@ static void test_numbers(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/json-text/framer", test_framer);
+    g_test_add_func("/json-text/stream", test_stream);
+    g_test_add_func("/json-text/stream-too-long", test_stream_too_long);
     g_test_add_func("/json-text/find", test_find);
-    g_test_add_func("/json-text/16-members-and-one-more", test_many_members);
     g_test_add_func("/json-text/format", test_format);
     g_test_add_func("/json-text/format-deep", test_format_deep);
     g_test_add_func("/json-text/numbers", test_numbers);

@@ -4,7 +4,7 @@
  */
 #include "launcher/config/layout-advice.h"
 
-#include "launcher/config/json.h"
+#include "launcher/config/json-file.h"
 
 #include <string.h>
 

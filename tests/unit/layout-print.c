@@ -5,7 +5,7 @@
  */
 #include "launcher/config/layout-print.h"
 
-#include "launcher/config/json.h"
+#include "base/json.h"
 
 #include <glib/gstdio.h>
 #include <string.h>

@@ -4,8 +4,8 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/json.h"
 #include "base/log.h"
-#include "launcher/config/json-scan.h"
 #include "tests/unit/talk.h"
 
 #include <string.h>

@@ -7,10 +7,14 @@
 
 G_BEGIN_DECLS
 
-/** CVD_JSON_MAX_SIZE: of a text, in bytes. json-glib needs many times that in memory. */
+/** CVD_JSON_MAX_SIZE: of a text, in bytes. Nodes need many times that in memory. */
 #define CVD_JSON_MAX_SIZE (1024 * 1024)
-/** CVD_JSON_MAX_DEPTH: of nested brackets. json-glib recurses. */
+/** CVD_JSON_MAX_DEPTH: of nested brackets */
 #define CVD_JSON_MAX_DEPTH 64
+/** CVD_JSON_MAX_SYNTAX_DEPTH: of nested brackets in what is only handed on; QEMU takes 1024. */
+#define CVD_JSON_MAX_SYNTAX_DEPTH 1000
+/** CVD_JSON_MAX_DUPLICATES: how many members that stand twice are told of, in one text. */
+#define CVD_JSON_MAX_DUPLICATES 20
 
 /**
  * cvd_json_parse:
@@ -18,17 +22,28 @@ G_BEGIN_DECLS
  * @size: in bytes
  * @duplicates: (nullable) (element-type utf8): where the JSON paths of members that stand twice in
  *   one object are appended, those named `comment` or `__comment` apart
- * @error: %CVD_ERROR_INVALID: too long, too deep, empty, not UTF-8, or not JSON, with line and
- *   column
+ * @error: %CVD_ERROR_INVALID: longer than %CVD_JSON_MAX_SIZE or nested deeper than
+ *   %CVD_JSON_MAX_DEPTH, empty, not UTF-8, or not JSON, with line and column
  *
- * json-glib with a fence: it crashes on deep nesting, takes the empty text for valid and turns
- * integers beyond 64 bits into −1; the last are an error here, with their position. Integers over
- * %G_MAXINT64 become strings that cvd_json_to_string() writes as the numbers that they are; see
- * cvd_json_text_mark_numbers().
+ * Takes one strict JSON text (RFC 8259), with numbers that fit a gint64, a guint64 or a double, and
+ * strings without U+0000. Integers over %G_MAXINT64 become strings that begin with
+ * %CVD_JSON_BIG_NUMBER, and cvd_json_to_string() writes them as the numbers that they are.
  *
  * Returns: (transfer full) (nullable): the root
  */
 JsonNode *cvd_json_parse(const char *text, gsize size, GPtrArray *duplicates, GError **error);
+
+/**
+ * cvd_json_from_string:
+ * @text: what was written here, or is only handed on
+ * @error: %CVD_ERROR_INVALID, with line and column
+ *
+ * As cvd_json_parse(), for a text of any size, nested up to %CVD_JSON_MAX_SYNTAX_DEPTH. Of numbers
+ * and escapes that no #JsonNode can hold, numbers become null, and escapes are left out.
+ *
+ * Returns: (transfer full) (nullable): the root
+ */
+JsonNode *cvd_json_from_string(const char *text, GError **error);
 
 /**
  * cvd_json_parse_leniently:
@@ -39,17 +54,6 @@ JsonNode *cvd_json_parse(const char *text, gsize size, GPtrArray *duplicates, GE
  * any other value that cannot be.
  */
 JsonNode *cvd_json_parse_leniently(CvdJsonSpan span);
-
-/**
- * cvd_json_load:
- * @path: a file
- * @error: %CVD_ERROR_INVALID as above; %CVD_ERROR_FAILED: the file cannot be read. Either message
- *   starts with @path.
- *
- * Reads at most %CVD_JSON_MAX_SIZE + 1 bytes, and only from a regular file or a pipe. For the first
- * bytes of a FIFO it waits three seconds, and blocks: for use before a main loop runs.
- */
-JsonNode *cvd_json_load(const char *path, GPtrArray *duplicates, GError **error);
 
 /** cvd_json_builder_add_text: adds @text as the value that it is, or else as a string */
 void cvd_json_builder_add_text(JsonBuilder *builder, const char *text);
