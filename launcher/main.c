@@ -113,6 +113,8 @@ static int run(const CvdOptions *options)
     cvd_config_check_sockets(config, dir, problems);
     if (options->mode != CVD_MODE_SERVE_ONLY)
         cvd_config_probe(config, &tools, problems);
+    if (options->mode == CVD_MODE_CHECK && tools.binary != NULL)
+        cvd_doctor_check(config, tools.binary, problems);
     if (problems->len > 0)
         return report(problems);
 

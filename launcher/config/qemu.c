@@ -93,11 +93,13 @@ static void read_accel(const CvdPlace *place, JsonNode *node, const CvdField *fi
 
 static void read_smp(const CvdPlace *place, JsonNode *node, const CvdField *field, gpointer target)
 {
+    static const char value[] = "^([0-9]+|[a-z]+=[0-9]+)(,[a-z]+=[0-9]+)*$"; /* of -smp */
     const char *string = cvd_node_get_string(node);
     if (string) {
         guint64 n = g_ascii_isdigit(*string) ? g_ascii_strtoull(string, NULL, 10) : 1;
-        if (n < 1 || n > MAX_VCPUS)
-            cvd_place_found(place, node, "from 1 to " G_STRINGIFY(MAX_VCPUS) " vCPUs");
+        if (n < 1 || n > MAX_VCPUS || !g_regex_match_simple(value, string, 0, 0))
+            cvd_place_found(place, node,
+                            "from 1 to " G_STRINGIFY(MAX_VCPUS) " vCPUs, or the value of -smp");
         else
             cvd_read_string(place, node, field, target);
         return;

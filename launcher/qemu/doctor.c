@@ -3,6 +3,7 @@
 
 #include "base/instance.h"
 #include "base/json.h"
+#include "launcher/config/fields.h"
 #include "launcher/config/qemu.h"
 #include "launcher/instance-dir.h"
 #include "launcher/qemu/command.h"
@@ -24,6 +25,7 @@
 typedef struct {
     const CvdConfig *config; /* NULL without */
     char *binary;            /* NULL if there is none */
+    GPtrArray *problems;     /* where they go, and nothing else is said; NULL: all is printed */
     gboolean has_problem;
 } Doctor;
 
@@ -43,9 +45,13 @@ static void say(Doctor *doctor, Verdict verdict, const char *format, ...)
     va_start(args, format);
     g_autofree char *text = g_strdup_vprintf(format, args);
     va_end(args);
-    printf("%s: %s\n", words[verdict], text);
-    fflush(stdout); /* the next check may take a while */
     doctor->has_problem |= verdict == VERDICT_PROBLEM;
+    if (doctor->problems == NULL) {
+        printf("%s: %s\n", words[verdict], text);
+        fflush(stdout); /* the next check may take a while */
+    } else if (verdict == VERDICT_PROBLEM) {
+        g_ptr_array_add(doctor->problems, g_steal_pointer(&text));
+    }
 }
 
 #define RUN(input, end, limit_ms, ...)                                                             \
@@ -53,18 +59,21 @@ static void say(Doctor *doctor, Verdict verdict, const char *format, ...)
 
 /* ---- QEMU ---- */
 
-static void check_version(Doctor *doctor)
+/* Returns: whether there is more to ask */
+static gboolean check_version(Doctor *doctor)
 {
     CvdDoctorEnd end;
     g_autofree char *output = RUN(NULL, &end, RUN_LIMIT_MS, doctor->binary, "--version");
     int major = 0, minor = 0;
-    const char *number = strstr(output, "version ");
+    const char *number = strstr(output, "QEMU emulator version ");
 
     if (end == CVD_DOCTOR_TIMED_OUT)
-        say(doctor, VERDICT_PROBLEM, "%s --version does not end; another qemu.binary?",
+        say(doctor, VERDICT_PROBLEM, "qemu.binary: %s --version does not end; name another",
             doctor->binary);
-    else if (number == NULL || sscanf(number, "version %d.%d", &major, &minor) != 2)
-        say(doctor, VERDICT_PROBLEM, "%s does not say that it is a QEMU; check qemu.binary",
+    else if (number == NULL || sscanf(number, "QEMU emulator version %d.%d", &major, &minor) != 2)
+        say(doctor, VERDICT_PROBLEM,
+            "qemu.binary: %s does not say that it is a QEMU; name an emulator, such "
+            "as " DEFAULT_BINARY,
             doctor->binary);
     else if (major < 6 || (major == 6 && minor < 2))
         say(doctor, VERDICT_PROBLEM,
@@ -72,48 +81,71 @@ static void check_version(Doctor *doctor)
             major, minor);
     else
         say(doctor, VERDICT_OK, "%s has version %d.%d", doctor->binary, major, minor);
+    return major > 0;
 }
 
+/* What an option of QEMU can be. NULL if it does not say. */
+static char *list_choices(Doctor *doctor, const char *option)
+{
+    CvdDoctorEnd end;
+    g_autofree char *list = RUN(NULL, &end, RUN_LIMIT_MS, doctor->binary, option, "help");
+
+    if (end == CVD_DOCTOR_SUCCEEDED)
+        return g_steal_pointer(&list);
+    list[strcspn(list, "\n")] = '\0';
+    say(doctor, VERDICT_PROBLEM,
+        "%s %s help %s%s%s; do QEMU's packages (qemu-system-common, qemu-system-gui, …) all have "
+        "one version?",
+        doctor->binary, option, end == CVD_DOCTOR_TIMED_OUT ? "does not end" : "fails",
+        *list != '\0' ? ": " : "", list);
+    return NULL;
+}
+
+static void check_machine(Doctor *doctor)
+{
+    const char *machine = doctor->config->qemu.machine;
+    g_autofree char *list = list_choices(doctor, "-machine");
+    const char *type = machine + (g_str_has_prefix(machine, "type=") ? strlen("type=") : 0);
+    g_autofree char *line = g_strdup_printf("\n%.*s ", (int)strcspn(type, ","), type);
+
+    if (list != NULL && strstr(list, line) != NULL)
+        say(doctor, VERDICT_OK, "QEMU has the machine %s", g_strstrip(line));
+    else if (list != NULL)
+        say(doctor, VERDICT_PROBLEM,
+            "qemu.machine: QEMU has no machine %s; choose one of %s -machine help",
+            g_strstrip(line), doctor->binary);
+}
+
+/* Their names and aliases stand in quotes. */
 static void check_device(Doctor *doctor, const char *list, const char *driver, Verdict without)
 {
-    g_autofree char *quoted = g_strdup_printf("name \"%s\"", driver);
+    g_autofree char *quoted = g_strdup_printf("\"%s\"", driver);
 
     if (strstr(list, quoted) != NULL)
         say(doctor, VERDICT_OK, "QEMU has the device %s", driver);
     else
         say(doctor, without,
-            "this build of QEMU has no device %s; install the package that brings it "
-            "(qemu-system-gui, qemu-system-modules-…), or another qemu.binary",
-            driver);
+            "qemu.devices: QEMU has no device %s; choose one of %s -device help, or install the "
+            "package that brings it (qemu-system-gui, qemu-system-modules-…)",
+            driver, doctor->binary);
 }
 
 static void check_configured_devices(Doctor *doctor, const char *list)
 {
     for (char **device = doctor->config->qemu.devices; *device != NULL; device++) {
         g_autoptr(JsonNode) node = cvd_json_from_string(*device, NULL);
-        JsonNode *driver = node != NULL && JSON_NODE_HOLDS_OBJECT(node)
-                               ? json_object_get_member(json_node_get_object(node), "driver")
-                               : NULL;
-        if (driver != NULL && json_node_get_value_type(driver) == G_TYPE_STRING)
-            check_device(doctor, list, json_node_get_string(driver), VERDICT_PROBLEM);
+        const char *driver = json_object_get_string_member(json_node_get_object(node), "driver");
+        check_device(doctor, list, driver, VERDICT_PROBLEM);
     }
 }
 
 static void check_devices(Doctor *doctor)
 {
     const CvdQemuConfig *qemu = doctor->config != NULL ? &doctor->config->qemu : NULL;
-    CvdDoctorEnd end;
-    g_autofree char *list = RUN(NULL, &end, RUN_LIMIT_MS, doctor->binary, "-device", "help");
+    g_autofree char *list = list_choices(doctor, "-device");
 
-    if (end != CVD_DOCTOR_SUCCEEDED) {
-        list[strcspn(list, "\n")] = '\0';
-        say(doctor, VERDICT_PROBLEM,
-            "%s -device help %s%s%s; do QEMU's packages (qemu-system-common, qemu-system-gui, …) "
-            "all have one version?",
-            doctor->binary, end == CVD_DOCTOR_TIMED_OUT ? "does not end" : "fails",
-            *list != '\0' ? ": " : "", list);
+    if (list == NULL)
         return;
-    }
     check_device(doctor, list, "ivshmem-doorbell", VERDICT_PROBLEM);
     check_device(doctor, list, cvd_qemu_pvpanic(qemu != NULL ? qemu->machine : "q35"),
                  VERDICT_PROBLEM);
@@ -121,6 +153,15 @@ static void check_devices(Doctor *doctor)
                  qemu != NULL && qemu->watchdog_s > 0 ? VERDICT_PROBLEM : VERDICT_WARNING);
     if (qemu != NULL)
         check_configured_devices(doctor, list);
+}
+
+static void ask_qemu(Doctor *doctor)
+{
+    if (!check_version(doctor))
+        return;
+    if (doctor->config != NULL)
+        check_machine(doctor);
+    check_devices(doctor);
 }
 
 /* A machine without anything, which quits when it is told to. */
@@ -170,8 +211,7 @@ static void check_qemu(Doctor *doctor)
         say(doctor, VERDICT_PROBLEM, "%s is not in PATH; install qemu-system-x86", binary);
     if (doctor->binary == NULL)
         return;
-    check_version(doctor);
-    check_devices(doctor);
+    ask_qemu(doctor);
     check_sandbox(doctor);
 }
 
@@ -283,15 +323,19 @@ static void check_hugepages(Doctor *doctor)
     g_autofree char *dir =
         g_strdup_printf("/sys/kernel/mm/hugepages/hugepages-%" G_GUINT64_FORMAT "kB", size / 1024);
     g_autofree char *path = g_build_filename(dir, "free_hugepages", NULL);
+    g_autofree char *size_text = cvd_format_size(size);
     guint64 needed = (doctor->config->layout->window_size + size - 1) / size;
     guint64 n_free = read_number(path);
-    if (n_free < needed)
-        say(doctor, VERDICT_PROBLEM,
-            "the window needs %" G_GUINT64_FORMAT " huge pages, %" G_GUINT64_FORMAT
-            " are free: write more into %s/nr_hugepages",
-            needed, n_free, dir);
-    else
+    g_autofree char *missing = g_strdup_printf(
+        "window.hugepages: the window needs %" G_GUINT64_FORMAT " huge pages of %s, "
+        "%" G_GUINT64_FORMAT " are free: write more into %s/nr_hugepages",
+        needed, size_text, n_free, dir);
+    if (n_free >= needed)
         say(doctor, VERDICT_OK, "%" G_GUINT64_FORMAT " huge pages are free", n_free);
+    else if (doctor->problems == NULL)
+        say(doctor, VERDICT_PROBLEM, "%s", missing);
+    else
+        g_warning("%s", missing); /* by the time of a start there may be more */
 }
 
 /* ---- Directories ---- */
@@ -369,4 +413,13 @@ int cvd_doctor(const CvdConfig *config)
     check_apparmor(&doctor);
     g_free(doctor.binary);
     return doctor.has_problem ? 1 : 0;
+}
+
+void cvd_doctor_check(const CvdConfig *config, const char *binary, GPtrArray *problems)
+{
+    g_autofree char *copy = g_strdup(binary);
+    Doctor doctor = {.config = config, .binary = copy, .problems = problems};
+
+    ask_qemu(&doctor);
+    check_hugepages(&doctor);
 }

@@ -18,4 +18,14 @@ G_BEGIN_DECLS
  */
 int cvd_doctor(const CvdConfig *config);
 
+/**
+ * cvd_doctor_check:
+ * @binary: QEMU
+ * @problems: (element-type utf8): where what is wrong goes
+ *
+ * For `--check`: asks QEMU, as `--doctor` does, whether it has the machine and the devices. Huge
+ * pages that are missing now are a warning.
+ */
+void cvd_doctor_check(const CvdConfig *config, const char *binary, GPtrArray *problems);
+
 G_END_DECLS

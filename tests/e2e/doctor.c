@@ -46,13 +46,56 @@ static void test_machine(gconstpointer data)
     examine(NULL, sandbox, 0, "ok: QEMU's sandbox works", NULL);
     examine(NULL, sandbox, 0, "ok: the runtime directory", NULL);
     examine(NULL, sandbox, 0, "warning: qemu.sandbox is off", "qemu.sandbox=false");
-    examine(NULL, sandbox, 1, "problem: this build of QEMU has no device nosuch",
+    examine(NULL, sandbox, 1, "problem: qemu.devices: QEMU has no device nosuch",
             "qemu.devices=[{\"driver\":\"nosuch\"}]");
     examine(NULL, sandbox, 1, "problem: qemu.binary: /nosuch/qemu: No such file",
             "qemu.binary=/nosuch/qemu");
     examine(NULL, sandbox, 1, "problem: qemu.kernel: /nosuch/kernel: No such file",
             "qemu.kernel=/nosuch/kernel");
+    examine(NULL, sandbox, 0, "ok: QEMU has the machine pc-q35", "qemu.machine=type=pc-q35-7.2");
     examine(NULL, sandbox, 2, "", "qemu.machine=isapc");
+}
+
+/* What only QEMU knows is found without a start, too. */
+static void test_check(gconstpointer data)
+{
+    static const struct {
+        const char *setting, *problem;
+    } rows[] = {
+        {"qemu.machine=nosuch,usb=off", "qemu.machine: QEMU has no machine nosuch; choose one of"},
+        {"qemu.devices=[{\"driver\":\"virtio-net\"},{\"driver\":\"nosuch\"}]",
+         "qemu.devices: QEMU has no device nosuch; choose one of"},
+        {"qemu.binary=/bin/cat", "qemu.binary: /bin/cat does not say that it is a QEMU"},
+        {"qemu.binary=/bin/bash", "qemu.binary: /bin/bash does not say that it is a QEMU"},
+    };
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(TestProcess) launcher =
+            test_launch(sandbox, "check", "--check", "--set", rows[i].setting, NULL);
+        test_launcher_assert_exit(launcher, 2);
+        test_launcher_assert_err(launcher, rows[i].problem);
+        g_assert_null(strstr(launcher->err->str, "virtio-net;"));
+        test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+    }
+}
+
+/* Pages may be free by the time of the start. */
+static void test_check_huge_pages(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *n_free = NULL;
+
+    if (g_file_get_contents("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", &n_free,
+                            NULL, NULL) &&
+        strcmp(n_free, "0\n") != 0) {
+        test_skip("there are free huge pages");
+        return;
+    }
+    g_autoptr(TestProcess) launcher =
+        test_launch(sandbox, "check", "--check", "--set", "window.hugepages=2M", NULL);
+    test_launcher_assert_exit(launcher, 0);
+    test_launcher_assert_err(launcher, "huge pages of 2M, 0 are free: write more into");
 }
 
 static void hide_proc(gconstpointer data)
@@ -126,8 +169,8 @@ static void test_bad_qemu(gconstpointer data)
     examine_with(sandbox, "#!/bin/sh\necho QEMU emulator version 8.0.0\n",
                  "no device ivshmem-doorbell");
     examine_with(sandbox,
-                 "#!/bin/sh\ncase $1 in --version) echo QEMU emulator version 8.0.0;; "
-                 "-device) echo 'name \"ivshmem-doorbell\"';; *) exec sleep 1000;; esac\n",
+                 "#!/bin/sh\ncase $2 in \"\") echo QEMU emulator version 8.0.0;; "
+                 "help) echo 'name \"ivshmem-doorbell\"';; *) exec sleep 1000;; esac\n",
                  "problem: QEMU does not run in its sandbox");
     examine_with(sandbox,
                  "#!/bin/sh\ncase $1 in --version) echo QEMU emulator version 8.0.0;; "
@@ -254,6 +297,8 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     test_add("/doctor/machine", NULL, test_machine);
+    test_add("/doctor/check", NULL, test_check);
+    test_add("/doctor/check-huge-pages", NULL, test_check_huge_pages);
     test_add("/doctor/no-proc", NULL, test_no_proc);
     test_add("/doctor/default-config", NULL, test_default_config);
     test_add("/doctor/other-architecture", NULL, test_other_architecture);
