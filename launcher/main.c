@@ -130,7 +130,6 @@ static int run(const CvdOptions *options)
         return print_command(config, &tools);
     case CVD_MODE_DOCTOR:
     case CVD_MODE_PRINT_LAYOUT:
-    case CVD_MODE_VERSION:
         break;
     }
     g_assert_not_reached();
@@ -156,7 +155,7 @@ int main(int argc, char **argv)
         g_critical("%s", error->message);
         return EXIT_USAGE;
     }
-    if (options.mode == CVD_MODE_VERSION)
+    if (options.version)
         return print(g_strdup("cvd-launch " CVD_VERSION "\n"));
     cvd_log_init(NULL, options.verbose);
     return run(&options);

@@ -15,7 +15,6 @@ typedef enum {
     CVD_MODE_DOCTOR,        /* look at the machine */
     CVD_MODE_PRINT_COMMAND, /* show QEMU's command line */
     CVD_MODE_PRINT_LAYOUT,  /* show the window */
-    CVD_MODE_VERSION,       /* show the program's version */
 } CvdMode;
 
 typedef enum {
@@ -27,6 +26,7 @@ typedef enum {
 /**
  * CvdOptions:
  * @mode: what to do
+ * @mode_option: (nullable): the option that says so
  * @layout_format: for %CVD_MODE_PRINT_LAYOUT
  * @config: (nullable): `--config`
  * @name: (nullable): `--name`
@@ -34,11 +34,13 @@ typedef enum {
  * @paused: `--paused`
  * @timeout_s: `--timeout`; 0 = none
  * @verbose: `--verbose`
+ * @version: `--version`: nothing else counts
  *
  * The command line: cvd-launch(1), OPTIONS.
  */
 typedef struct {
     CvdMode mode;
+    const char *mode_option;
     CvdLayoutFormat layout_format;
     char *config;
     char *name;
@@ -46,12 +48,13 @@ typedef struct {
     gboolean paused;
     guint timeout_s;
     gboolean verbose;
+    gboolean version;
 } CvdOptions;
 
 /**
  * cvd_options_parse:
  * @argv: (array zero-terminated=1): the program's arguments, with its name first
- * @options: (out caller-allocates): filled on success
+ * @options: (out caller-allocates): to be cleared, also after an error
  * @error: a usage error, of %G_OPTION_ERROR or %CVD_ERROR_INVALID; the message says what to write
  *   instead
  *

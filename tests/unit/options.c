@@ -76,7 +76,6 @@ static void test_modes(void)
         {{"--print-layout=text"}, CVD_MODE_PRINT_LAYOUT, CVD_LAYOUT_FORMAT_TEXT},
         {{"--print-layout=json"}, CVD_MODE_PRINT_LAYOUT, CVD_LAYOUT_FORMAT_JSON},
         {{"--print-layout=c"}, CVD_MODE_PRINT_LAYOUT, CVD_LAYOUT_FORMAT_C},
-        {{"--version"}, CVD_MODE_VERSION, CVD_LAYOUT_FORMAT_TEXT},
     };
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_auto(CvdOptions) options = {0};
@@ -86,6 +85,15 @@ static void test_modes(void)
         g_assert_cmpint(options.mode, ==, rows[i].mode);
         g_assert_cmpint(options.layout_format, ==, rows[i].format);
     }
+}
+
+/* Whatever else is given. */
+static void test_version(void)
+{
+    g_auto(CvdOptions) options = {0};
+    g_assert_true(
+        parse((const char *[]){"--version", "--check", "--paused", "x", NULL}, &options, NULL));
+    g_assert_true(options.version);
 }
 
 static void test_usage_errors(void)
@@ -157,6 +165,7 @@ int main(int argc, char **argv)
     g_test_add_func("/options/values", test_values);
     g_test_add_func("/options/set-repeats-in-order", test_set_repeats_in_order);
     g_test_add_func("/options/modes", test_modes);
+    g_test_add_func("/options/version", test_version);
     g_test_add_func("/options/usage-errors", test_usage_errors);
     g_test_add_func("/options/longest-timeout", test_longest_timeout);
     g_test_add_func("/options/help", test_help);
