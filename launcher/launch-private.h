@@ -27,6 +27,7 @@ typedef struct {
     char *fault;    /* what QEMU said last of a fault, NULL = nothing */
     GSource *timer;
     CvdLogFile *qemu_log;
+    CvdConsole *qemu_output;
     CvdLogFile *console_log; /* NULL without a serial port, as is `console` */
     CvdConsole *console;
 

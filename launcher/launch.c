@@ -178,9 +178,10 @@ static gboolean start_vm(CvdLaunch *launch, GError **error)
     int ivshmem_fd = cvd_server_connect_vm(launch->host.server, error);
     if (ivshmem_fd < 0)
         return FALSE;
+    cvd_log_file_begin_part(launch->qemu_log);
     launch->vm =
-        cvd_vm_start(launch->config, launch->tools, launch->host.dir, ivshmem_fd, launch->qemu_log,
-                     launch->console, &cvd_launch_vm_handlers, launch, error);
+        cvd_vm_start(launch->config, launch->tools, launch->host.dir, ivshmem_fd,
+                     launch->qemu_output, launch->console, &cvd_launch_vm_handlers, launch, error);
     return launch->vm != NULL;
 }
 
@@ -394,6 +395,7 @@ static gboolean open_logs(CvdLaunch *launch, GError **error)
     launch->qemu_log = cvd_log_file_new(launch->host.dir, "qemu.log", error);
     if (launch->qemu_log == NULL)
         return FALSE;
+    launch->qemu_output = cvd_console_new(launch->qemu_log);
     if (launch->config->qemu.serial == CVD_SERIAL_NONE)
         return TRUE;
     launch->console_log = cvd_log_file_new(launch->host.dir, "console.log", error);
@@ -437,6 +439,7 @@ static void clear(CvdLaunch *launch, gboolean has_failed)
     g_clear_pointer(&launch->vm, cvd_vm_free);
     cvd_host_close(&launch->host, has_failed);
     g_clear_pointer(&launch->console, cvd_console_free);
+    g_clear_pointer(&launch->qemu_output, cvd_console_free);
     g_clear_pointer(&launch->console_log, cvd_log_file_free);
     g_clear_pointer(&launch->qemu_log, cvd_log_file_free);
     g_array_unref(launch->inputs);

@@ -11,7 +11,6 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/source.h"
-#include "launcher/qemu/stream-log.h"
 
 #include <errno.h>
 #include <fcntl.h>

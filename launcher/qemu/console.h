@@ -11,11 +11,22 @@ G_BEGIN_DECLS
 #define CVD_CONSOLE_SCROLL_BACK (64 * 1024)
 
 /**
+ * CVD_STREAM_INTERVAL_MS, CVD_STREAM_READ_SIZE, CVD_STREAM_BUFFER_SIZE:
+ *
+ * Of what QEMU writes, its own output and the serial port a byte at a time, this much is read at
+ * once, then nothing for so long. In the socket each write of a byte takes the room of 768: with
+ * the largest send buffer that everybody may have, it holds 554 of them.
+ */
+#define CVD_STREAM_INTERVAL_MS 5
+#define CVD_STREAM_READ_SIZE   16384
+#define CVD_STREAM_BUFFER_SIZE 212992
+
+/**
  * CvdConsole:
  *
  * The guest's serial console: what the guest prints goes to the log, to stdout if asked for, and to
- * every viewer; what viewers or stdin say goes to the guest. Outlives the VMs of a launch. In the
- * thread's default #GMainContext.
+ * every viewer; what viewers or stdin say goes to the guest. Or QEMU's own output, which has no
+ * viewers. Outlives the VMs of a launch. In the thread's default #GMainContext.
  */
 typedef struct CvdConsole CvdConsole;
 
@@ -29,7 +40,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdConsole, cvd_console_free)
 
 /**
  * cvd_console_take_vm:
- * @take_fd: a stream socket whose other end is QEMU's serial port; consumed. The one before is read
+ * @take_fd: a stream socket whose other end is QEMU's; consumed. The one before is read
  *   to its end, as far as that goes without waiting, and closed.
  */
 void cvd_console_take_vm(CvdConsole *console, int take_fd);
@@ -37,7 +48,8 @@ void cvd_console_take_vm(CvdConsole *console, int take_fd);
 /** cvd_console_has_printed: Returns: whether this VM's guest has printed anything */
 gboolean cvd_console_has_printed(const CvdConsole *console);
 
-/** cvd_console_read_rest: reads what a VM that is gone has left in its socket; a bounded amount */
+/** cvd_console_read_rest: reads what a VM that is gone has left in its socket; a bounded amount, as
+ * somebody else may still be writing */
 void cvd_console_read_rest(CvdConsole *console);
 
 /**

@@ -132,8 +132,12 @@ GBytes *cvd_log_file_tail(CvdLogFile *log, gsize max_size)
 
 char **cvd_log_file_tail_lines(CvdLogFile *log, guint max_lines)
 {
-    g_autofree char *text = g_strchomp(g_strdup(log->last->str));
+    g_autofree char *text = g_memdup2(log->last->str, log->last->len + 1);
 
+    for (gsize i = 0; i < log->last->len; i++)
+        if (text[i] == '\0')
+            text[i] = '?';
+    g_strchomp(text);
     char *first = text + strlen(text);
     for (guint n_lines = 0; first > text; first--)
         if (first[-1] == '\n' && ++n_lines == max_lines)

@@ -45,7 +45,8 @@ GBytes *cvd_log_file_tail(CvdLogFile *log, gsize max_size);
  * cvd_log_file_tail_lines:
  *
  * Returns: (transfer full) (array zero-terminated=1): the last lines of this part, also those that
- *   found no room on the disk, without their ends; of a line that is very long the end
+ *   found no room on the disk, without their ends; of a line that is very long the end; NUL bytes
+ *   are replaced
  */
 char **cvd_log_file_tail_lines(CvdLogFile *log, guint max_lines);
 

@@ -6,7 +6,6 @@
 #include "base/source.h"
 #include "launcher/qemu/command.h"
 #include "launcher/qemu/heartbeat.h"
-#include "launcher/qemu/stream-log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +22,7 @@ struct CvdVm {
     int greeting_fd; /* QMP's, until QEMU has greeted */
     GSource *greeting;
     CvdHeartbeat *heartbeat; /* NULL without */
-    CvdStreamLog *output;
+    CvdConsole *output;
     CvdConsole *console; /* NULL without a serial port */
 };
 
@@ -92,14 +91,14 @@ static void on_exited(CvdExit how, gpointer data)
     CvdVm *vm = data;
 
     cvd_qmp_read_rest(vm->qmp);
-    cvd_stream_log_read_rest(vm->output);
+    cvd_console_read_rest(vm->output);
     if (vm->console != NULL)
         cvd_console_read_rest(vm->console);
     vm->handlers.exited(how, vm->user_data);
 }
 
 /* The ends of the channels: ours go into the VM, QEMU's are for it to inherit. */
-static gboolean spawn(CvdVm *vm, int ivshmem_fd, CvdLogFile *qemu_log, GError **error)
+static gboolean spawn(CvdVm *vm, int ivshmem_fd, GError **error)
 {
     cvd_autofd qmp = -1, qemu_qmp = -1, serial = -1, qemu_serial = -1;
     cvd_autofd output = -1, qemu_output = -1;
@@ -127,14 +126,14 @@ static gboolean spawn(CvdVm *vm, int ivshmem_fd, CvdLogFile *qemu_log, GError **
         return FALSE;
     record(vm);
     vm->qmp = cvd_qmp_new(g_steal_fd(&qmp), &vm->handlers.qmp, vm->user_data);
-    vm->output = cvd_stream_log_new(g_steal_fd(&output), qemu_log);
+    cvd_console_take_vm(vm->output, g_steal_fd(&output));
     if (vm->console != NULL)
         cvd_console_take_vm(vm->console, g_steal_fd(&serial));
     return TRUE;
 }
 
 CvdVm *cvd_vm_start(const CvdConfig *config, const CvdQemuTools *tools, CvdInstanceDir *dir,
-                    int take_ivshmem_fd, CvdLogFile *qemu_log, CvdConsole *console,
+                    int take_ivshmem_fd, CvdConsole *output, CvdConsole *console,
                     const CvdVmHandlers *handlers, gpointer user_data, GError **error)
 {
     g_autoptr(CvdVm) vm = g_new0(CvdVm, 1);
@@ -145,10 +144,10 @@ CvdVm *cvd_vm_start(const CvdConfig *config, const CvdQemuTools *tools, CvdInsta
     vm->greeting_fd = -1;
     vm->handlers = *handlers;
     vm->user_data = user_data;
+    vm->output = output;
     vm->console = console;
-    cvd_log_file_begin_part(qemu_log);
     vm->argv = build_command(vm, tools);
-    return spawn(vm, ivshmem_fd, qemu_log, error) ? g_steal_pointer(&vm) : NULL;
+    return spawn(vm, ivshmem_fd, error) ? g_steal_pointer(&vm) : NULL;
 }
 
 void cvd_vm_free(CvdVm *vm)
@@ -158,7 +157,6 @@ void cvd_vm_free(CvdVm *vm)
     g_clear_pointer(&vm->process, cvd_qemu_process_free);
     g_clear_pointer(&vm->qmp, cvd_qmp_free);
     g_clear_pointer(&vm->heartbeat, cvd_heartbeat_free);
-    g_clear_pointer(&vm->output, cvd_stream_log_free);
     g_strfreev(vm->argv);
     g_free(vm);
 }

@@ -3,7 +3,6 @@
 
 #include "launcher/config/config.h"
 #include "launcher/qemu/console.h"
-#include "launcher/qemu/log-file.h"
 #include "launcher/qemu/process.h"
 #include "launcher/qemu/qmp.h"
 
@@ -12,8 +11,8 @@ G_BEGIN_DECLS
 /**
  * CvdVm:
  *
- * One QEMU with what connects it to the launcher: QMP, its output, the serial console, the
- * heartbeat. A launch that restarts has one after the other.
+ * One QEMU with what connects it to the launcher: QMP and the heartbeat, and descriptors. A launch
+ * that restarts has one after the other.
  */
 typedef struct CvdVm CvdVm;
 
@@ -37,7 +36,7 @@ typedef struct {
  * @tools: what cvd_config_probe() found
  * @dir: where QEMU's process is recorded, for the next launcher
  * @take_ivshmem_fd: QEMU's end of the VM socket; consumed
- * @qemu_log: where QEMU's output goes
+ * @output: where QEMU's output goes
  * @console: (nullable): where its serial port is attached; %NULL = it has none
  * @error: %CVD_ERROR_FAILED
  *
@@ -46,7 +45,7 @@ typedef struct {
  * Returns: (transfer full) (nullable): the VM
  */
 CvdVm *cvd_vm_start(const CvdConfig *config, const CvdQemuTools *tools, CvdInstanceDir *dir,
-                    int take_ivshmem_fd, CvdLogFile *qemu_log, CvdConsole *console,
+                    int take_ivshmem_fd, CvdConsole *output, CvdConsole *console,
                     const CvdVmHandlers *handlers, gpointer user_data, GError **error);
 
 /** cvd_vm_free: kills QEMU's process group if it has not been seen to exit */

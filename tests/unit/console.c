@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib-unix.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -208,6 +209,42 @@ static void test_next_vm(Fixture *f, gconstpointer data)
     assert_got(f->guest, "to the next");
 }
 
+static void test_log(Fixture *f, gconstpointer data)
+{
+    put(f->guest, "one\ntwo\n");
+    put(f->guest, "three");
+    connect_guest(f);
+    put(f->guest, "\nof the next");
+    g_autoptr(GBytes) content = test_log_dir_read(&f->logs, "console.log");
+    g_autofree char *text = g_strndup(g_bytes_get_data(content, NULL), g_bytes_get_size(content));
+    g_assert_cmpstr(text, ==, "one\ntwo\nthree\nof the next");
+}
+
+static gpointer write_for_ever(gpointer data)
+{
+    g_autofree char *bytes = g_strnfill(65536, 'x');
+
+    while (send(GPOINTER_TO_INT(data), bytes, 65536, MSG_NOSIGNAL) > 0)
+        ;
+    return NULL;
+}
+
+/* Somebody who has inherited QEMU's end goes on writing: the rest has an end all the same. */
+static void test_rest_without_end(Fixture *f, gconstpointer data)
+{
+    cvd_autofd writer_fd = g_steal_fd(&f->guest);
+    g_assert_true(g_unix_set_fd_nonblocking(writer_fd, FALSE, NULL));
+    GThread *writer = g_thread_new("writer", write_for_ever, GINT_TO_POINTER(writer_fd));
+
+    cvd_console_read_rest(f->console);
+    connect_guest(f);
+    g_thread_join(writer);
+    cvd_autofd viewer = open_viewer(f);
+    g_free(get(viewer));
+    put(f->guest, "still here");
+    assert_got(viewer, "still here");
+}
+
 typedef struct {
     int in[2], out[2];
     int saved_in, saved_out;
@@ -326,6 +363,8 @@ int main(int argc, char **argv)
     add("/console/flood-of-input", test_flood_of_input);
     add("/console/viewer-leaves", test_viewer_leaves);
     add("/console/next-vm", test_next_vm);
+    add("/console/log", test_log);
+    add("/console/last-words-without-end", test_rest_without_end);
     add("/console/stdio", test_stdio);
     add("/console/deaf-guest", test_deaf_guest);
     add("/console/viewers-leave-deaf-guest", test_viewers_leave_deaf_guest);

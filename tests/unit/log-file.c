@@ -102,6 +102,10 @@ static void test_lines(Fixture *f, gconstpointer data)
     g_auto(GStrv) nine = cvd_log_file_tail_lines(f->log, 9);
     g_assert_cmpstrv(three, ((const char *const[]){"2", "3", "4", NULL}));
     g_assert_cmpstrv(nine, ((const char *const[]){"1", "2", "3", "4", NULL}));
+
+    cvd_log_file_append(f->log, "a\0b\nwhy\n", 8);
+    g_auto(GStrv) with_nul = cvd_log_file_tail_lines(f->log, 2);
+    g_assert_cmpstrv(with_nul, ((const char *const[]){"a?b", "why", NULL}));
 }
 
 /* Of the VM before there is nothing; of a line that is longer than what is kept, the end. */
