@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * cvd.json and what it names: cvd-launch(1), CONFIGURATION. Which values are right and
- * wrong is told by the files in data/ (see schemas.py); here it is what they come to mean, and in
+ * wrong is told by the cases in data/ (see schemas.py); here it is what they come to mean, and in
  * which words the wrong ones are answered.
  */
 #include "launcher/config/config.h"

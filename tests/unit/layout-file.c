@@ -436,26 +436,6 @@ static gboolean is_accepted(const char *path)
     return layout != NULL;
 }
 
-static void test_fixtures(gconstpointer data)
-{
-    const char *kind = data;
-    g_autofree char *folder = g_test_build_filename(G_TEST_DIST, "data", "layout", kind, NULL);
-    g_autoptr(GError) error = NULL;
-    g_autoptr(GDir) dir = g_dir_open(folder, 0, &error);
-    const char *name;
-    guint n = 0;
-
-    g_assert_no_error(error);
-    captured = g_string_new(NULL); /* notes and warnings are right here, but not this test's */
-    for (; (name = g_dir_read_name(dir)) != NULL; n++) {
-        g_autofree char *path = g_build_filename(folder, name, NULL);
-        g_test_message("%s", path);
-        g_assert_true(is_accepted(path) == (strcmp(kind, "good") == 0));
-    }
-    g_assert_cmpuint(n, >, 0);
-    g_string_free(g_steal_pointer(&captured), TRUE);
-}
-
 static void test_default_layout(void)
 {
     g_autofree char *path =
@@ -486,9 +466,6 @@ int main(int argc, char **argv)
     g_test_add_func("/layout-file/warning-of-too-many-interrupts",
                     test_warning_of_too_many_interrupts);
     g_test_add_func("/layout-file/warning-of-names-in-dev", test_warning_of_names_in_dev);
-    g_test_add_data_func("/layout-file/fixtures/good", "good", test_fixtures);
-    g_test_add_data_func("/layout-file/fixtures/bad", "bad", test_fixtures);
-    g_test_add_data_func("/layout-file/fixtures/bad-semantic", "bad-semantic", test_fixtures);
     g_test_add_func("/layout-file/default-layout", test_default_layout);
     int status = g_test_run();
     g_hash_table_unref(no_overrides);

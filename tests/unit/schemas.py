@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The schemas in conf/ and the parser agree about every file in tests/unit/data/ and conf/.
+"""The schemas in conf/ and the parser agree about every case in tests/unit/data/ and conf/.
 
-data/KIND/good/ is right for both, bad/ is wrong for both, and bad-semantic/ is wrong for the parser
-alone: a schema cannot say everything. Arguments: the tool check-config and the source directory.
+"good" is right for both, "bad" is wrong for both, and "bad-semantic" is wrong for the parser alone: a
+schema cannot say everything. A case of data/KIND.json is a change of its "base", as RFC 7396 has it:
+null takes out; and each object of a list changes the base's first. What that cannot say is a file,
+data/KIND/VERDICT/NAME.json. Arguments: the tool check-config and the source directory.
 """
 import json
 import pathlib
 import subprocess
 import sys
+import tempfile
 import warnings
 
 SKIP = 77
@@ -21,6 +24,30 @@ try:
 except ImportError:
     print("skipped: python3-jsonschema is not installed")
     sys.exit(SKIP)
+
+
+def merge(base, change):
+    if isinstance(base, dict) and isinstance(change, dict):
+        merged = base | {key: merge(base.get(key), value) for key, value in change.items()}
+        return {key: value for key, value in merged.items() if value is not None}
+    lists = isinstance(base, list) and isinstance(change, list)
+    if lists and all(isinstance(one, dict) for one in base + change):
+        return [merge(base[0], one) for one in change]
+    return change
+
+
+def cases_of(kind, data):
+    """Yields the verdict, the name and the text of each case."""
+    cases = json.loads((data / f"{kind}.json").read_text(encoding="utf-8"))
+    for verdict in VERDICTS:
+        for name, change in cases[verdict].items():
+            yield verdict, name, json.dumps(merge(cases["base"], change))
+        for path in sorted((data / kind / verdict).glob("*.json")):
+            yield verdict, path.stem, path.read_text(encoding="utf-8")
+    if kind == "layout":
+        for verdict, n in (("good", 2048), ("bad", 2049)):
+            regions = [{"device_name": f"r{i}", "region_size": 4096} for i in range(n)]
+            yield verdict, f"{n}-regions", json.dumps({"vsoc_device_regions": regions})
 
 
 def validator_of(path):
@@ -50,26 +77,36 @@ def disagreements(tool, kind, base, files, validator, wanted):
             yield f"{path}: the schema {'accepts' if valid else 'rejects'} it"
 
 
+def groups_of(kind, name, source, work):
+    """Yields files and what they are to be."""
+    yield [source / f"conf/{name}.json"], VERDICTS["good"]
+    if kind == "cvd":
+        yield sorted((source / "conf/examples").glob("*.json")), VERDICTS["good"]
+    files = {verdict: [] for verdict in VERDICTS}
+    for verdict, case, text in cases_of(kind, source / "tests/unit/data"):
+        path = work / f"{kind}-{verdict}-{case}.json"
+        path.write_text(text, encoding="utf-8")
+        files[verdict].append(path)
+    for verdict, wanted in VERDICTS.items():
+        yield files[verdict], wanted
+
+
 def main():
     tool = sys.argv[1]
     source = pathlib.Path(sys.argv[2]).resolve()
-    data = source / "tests/unit/data"
-    base = data / "cvd/good/minimal.json"
     failures = []
     n_files = 0
-    for kind, name in KINDS.items():
-        validator = validator_of(source / f"conf/{name}.schema.json")
-        groups = [([source / f"conf/{name}.json"], VERDICTS["good"])]
-        if kind == "cvd":
-            groups.append((sorted((source / "conf/examples").glob("*.json")), VERDICTS["good"]))
-        for directory, wanted in VERDICTS.items():
-            files = sorted((data / kind / directory).glob("*.json"))
-            if not files:
-                failures.append(f"{data / kind / directory}: no files")
-            groups.append((files, wanted))
-        for files, wanted in groups:
-            n_files += len(files)
-            failures += disagreements(tool, kind, base, files, validator, wanted)
+    with tempfile.TemporaryDirectory(prefix="cvd-") as directory:
+        work = pathlib.Path(directory)
+        base = work / "base.json"
+        base.write_text(json.dumps(json.loads((source / "tests/unit/data/cvd.json").read_text(
+            encoding="utf-8"))["base"]), encoding="utf-8")
+        groups = {kind: list(groups_of(kind, name, source, work)) for kind, name in KINDS.items()}
+        for kind, name in KINDS.items():
+            validator = validator_of(source / f"conf/{name}.schema.json")
+            for files, wanted in groups[kind]:
+                n_files += len(files)
+                failures += disagreements(tool, kind, base, files, validator, wanted)
     print(f"{n_files} files looked at")
     for failure in failures:
         print(failure)
