@@ -13,6 +13,8 @@
 #define LAST_LOOK_MS  128
 /* Of a text that QEMU gives, in bytes. */
 #define MAX_TEXT 128
+/* From here on a guest that has not printed anything looks broken. */
+#define MANY_RESETS 10U
 
 /* ---- Hand-over ---- */
 
@@ -74,6 +76,17 @@ static const char *get_text(JsonObject *event_data, const char *member)
                : "";
 }
 
+/* Here each reset is seen; what follows from several at once may happen once. */
+static void on_reset(CvdLaunch *launch, JsonObject *event_data)
+{
+    cvd_launch_handle(launch, CVD_EVENT_VM_RESET);
+    if (launch->lifecycle.guest.n_resets == MANY_RESETS && launch->console != NULL &&
+        !cvd_console_has_printed(launch->console))
+        g_warning("the guest was reset %u times and has printed nothing: perhaps its kernel or "
+                  "firmware does not run on this processor (qemu.cpu)",
+                  MANY_RESETS);
+}
+
 static void on_shutdown(CvdLaunch *launch, JsonObject *event_data)
 {
     cvd_lifecycle_note_shutdown(&launch->lifecycle, get_text(event_data, "reason"));
@@ -123,10 +136,14 @@ static void on_event(const char *name, JsonObject *event_data, const char *text,
         void (*handle)(CvdLaunch *launch, JsonObject *event_data); /* NULL: as @event */
         CvdEvent event;
     } events[] = {
-        {"STOP", NULL, CVD_EVENT_VM_STOPPED}, {"RESUME", NULL, CVD_EVENT_VM_RESUMED},
-        {"RESET", NULL, CVD_EVENT_VM_RESET},  {"SUSPEND", NULL, CVD_EVENT_VM_SUSPENDED},
-        {"WAKEUP", NULL, CVD_EVENT_VM_WOKE},  {"SHUTDOWN", on_shutdown, 0},
-        {"GUEST_PANICKED", on_panic, 0},      {"WATCHDOG", on_watchdog, 0},
+        {"STOP", NULL, CVD_EVENT_VM_STOPPED},
+        {"RESUME", NULL, CVD_EVENT_VM_RESUMED},
+        {"RESET", on_reset, 0},
+        {"SUSPEND", NULL, CVD_EVENT_VM_SUSPENDED},
+        {"WAKEUP", NULL, CVD_EVENT_VM_WOKE},
+        {"SHUTDOWN", on_shutdown, 0},
+        {"GUEST_PANICKED", on_panic, 0},
+        {"WATCHDOG", on_watchdog, 0},
         {"BLOCK_IO_ERROR", on_io_error, 0},
     };
     CvdLaunch *launch = data;

@@ -14,9 +14,6 @@
 #include <malloc.h>
 #include <string.h>
 
-/* From here on a guest that has not printed anything looks broken. */
-#define MANY_RESETS 10U
-
 typedef struct {
     CvdEvent event;
     CvdRunState run_state;
@@ -99,11 +96,6 @@ static void clear_signals(CvdLaunch *launch)
 {
     g_autoptr(GError) error = NULL;
 
-    if (launch->lifecycle.guest.n_resets == MANY_RESETS && launch->console != NULL &&
-        !cvd_console_has_printed(launch->console))
-        g_warning("the guest was reset %u times and has printed nothing: perhaps its kernel or "
-                  "firmware does not run on this processor (qemu.cpu)",
-                  MANY_RESETS);
     if (!cvd_server_clear_signals(launch->host.server, &error))
         g_warning("%s", error->message);
 }
