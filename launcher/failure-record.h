@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "launcher/config/config.h"
+#include "launcher/config/values.h"
 #include "launcher/instance-dir.h"
 
 G_BEGIN_DECLS

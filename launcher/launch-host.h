@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "launcher/config/config.h"
+#include "launcher/config/values.h"
 #include "launcher/control/control.h"
 #include "launcher/instance-dir.h"
 #include "launcher/lifecycle/lifecycle.h"

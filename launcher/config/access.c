@@ -13,8 +13,7 @@ typedef struct {
     char *user;
     char *group;
     char **regions;
-    CvdAccess access;
-    gboolean has_mode;
+    int mode;
 } DraftRule;
 
 static gboolean parse_id(const char *text, guint32 *id)
@@ -52,53 +51,58 @@ gboolean cvd_group_find(const char *name, gid_t *gid)
 }
 
 /* A name, or a number as such or as a string. */
-static void read_id(const CvdPlace *place, JsonNode *node, const CvdField *field, gpointer target)
+static void read_id(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
 {
     const char *name = cvd_node_get_string(node);
     g_autofree char *number = NULL;
 
-    if (json_node_get_value_type(node) == G_TYPE_INT64 && json_node_get_int(node) >= 0)
+    if (cvd_node_is_integer(node) && json_node_get_int(node) >= 0)
         name = number = g_strdup_printf("%" G_GINT64_FORMAT, json_node_get_int(node));
     if (name != NULL && *name)
-        cvd_store_string(target, field->offset, g_strdup(name));
+        cvd_string_take(slot, g_strdup(name));
     else
         cvd_place_found(place, node, "a name, a number or \"*\"");
 }
 
-static void read_regions(const CvdPlace *place, JsonNode *node, const CvdField *field,
-                         gpointer target)
+static void read_regions(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
 {
     if (g_strcmp0(cvd_node_get_string(node), "*") == 0)
         return;
     if (JSON_NODE_HOLDS_ARRAY(node))
-        cvd_read_strings(place, node, field, target);
+        cvd_type_strings.read(place, node, key, slot);
     else
         cvd_place_found(place, node, "\"*\" or a list of regions' names");
 }
 
-static void read_mode(const CvdPlace *place, JsonNode *node, const CvdField *field, gpointer target)
-{
-    DraftRule *rule = target;
-    const char *mode = cvd_node_get_string(node);
+/* clang-format off */
+static const CvdType type_id = {read_id, NULL, NULL,
+    "{'anyOf': [" CVD_STRING_SCHEMA ","
+    " {'type': 'integer', 'minimum': 0, 'maximum': 4294967294}]}"};
+static const CvdType type_regions = {read_regions, NULL, NULL,
+    "{'anyOf': [{'const': '*'}, {'type': 'array', 'items': " CVD_STRING_SCHEMA "}]}"};
+/* clang-format on */
 
-    rule->has_mode = TRUE;
-    if (g_strcmp0(mode, "rw") == 0)
-        rule->access = CVD_ACCESS_READ_WRITE;
-    else if (g_strcmp0(mode, "ro") == 0)
-        rule->access = CVD_ACCESS_READ_ONLY;
-    else
-        cvd_place_found(place, node, "\"rw\" or \"ro\"");
-}
+enum {
+    MODE_RW,
+    MODE_RO,
+};
+static const char *const mode_words[] = {"rw", "ro", NULL};
 
-static const CvdField rule_fields[] = {
-    {.key = "user", .read = read_id, .offset = G_STRUCT_OFFSET(DraftRule, user)},
-    {.key = "group", .read = read_id, .offset = G_STRUCT_OFFSET(DraftRule, group)},
-    {.key = "regions", .read = read_regions, .offset = G_STRUCT_OFFSET(DraftRule, regions)},
-    {.key = "mode", .read = read_mode},
-    {.key = NULL},
+#define AT(member) G_STRUCT_OFFSET(DraftRule, member)
+
+const CvdKey cvd_access_rule_keys[] = {
+    CVD_KEY("user", "0.1", type_id, AT(user), NULL, "A user's name or number, or * for everybody."),
+    CVD_KEY("group", "0.1", type_id, AT(group), NULL,
+            "A group's name or number, or * for everybody."),
+    CVD_KEY("regions", "0.1", type_regions, AT(regions), "'*'", "Regions' names, or * for all."),
+    CVD_KEY("mode", "0.1", cvd_type_word, AT(mode), NULL,
+            "rw: window and doorbells; ro: the window for reading, and dummies for the doorbells.",
+            .words = mode_words),
+    CVD_KEYS_END,
 };
 
-static void resolve(const CvdPlace *place, const DraftRule *draft, CvdAccessRule *rule)
+static void resolve(const CvdPlace *place, const DraftRule *draft, gboolean has_mode,
+                    CvdAccessRule *rule)
 {
     if ((draft->user == NULL) == (draft->group == NULL)) {
         cvd_place_problem(place, "needs either \"user\" or \"group\", and one of them only");
@@ -115,7 +119,7 @@ static void resolve(const CvdPlace *place, const DraftRule *draft, CvdAccessRule
             cvd_place_problem(place, "there is no group \"%s\"; `getent group` lists them",
                               draft->group);
     }
-    if (!draft->has_mode)
+    if (!has_mode)
         cvd_place_problem(place, "needs \"mode\", \"rw\" or \"ro\"");
 }
 
@@ -123,35 +127,77 @@ static void read_rule(const CvdPlace *place, JsonNode *node, GArray *rules)
 {
     DraftRule draft = {0};
 
-    cvd_fields_read(place, node, rule_fields, &draft);
-    CvdAccessRule rule = {.regions = draft.regions, .access = draft.access};
+    cvd_keys_read(place, node, cvd_access_rule_keys, &draft);
+    CvdAccessRule rule = {
+        .regions = draft.regions,
+        .access = draft.mode == MODE_RO ? CVD_ACCESS_READ_ONLY : CVD_ACCESS_READ_WRITE,
+    };
     if (JSON_NODE_HOLDS_OBJECT(node))
-        resolve(place, &draft, &rule);
+        resolve(place, &draft, json_object_has_member(json_node_get_object(node), "mode"), &rule);
     g_array_append_val(rules, rule);
     g_free(draft.user);
     g_free(draft.group);
 }
 
-void cvd_access_read(const CvdPlace *place, JsonNode *node, const CvdField *field, gpointer target)
+static void read_access(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
 {
+    g_autoptr(GArray) rules = g_array_new(FALSE, FALSE, sizeof(CvdAccessRule));
+    CvdAccessRules **list = slot;
+    CvdElement element = {0};
+
     if (!JSON_NODE_HOLDS_ARRAY(node)) {
         cvd_place_found(place, node, "a list of rules");
         return;
     }
-    JsonArray *array = json_node_get_array(node);
-    g_autoptr(GArray) rules = g_array_new(FALSE, FALSE, sizeof(CvdAccessRule));
-    for (guint i = 0; i < json_array_get_length(array); i++) {
-        g_autofree char *path = NULL;
-        JsonNode *element = json_array_get_element(array, i);
-        CvdPlace at = cvd_place_element(place, i, element, &path);
-        read_rule(&at, element, rules);
-    }
-    CvdAccessRules **list = &G_STRUCT_MEMBER(CvdAccessRules *, target, field->offset);
+    while (cvd_place_next(place, node, &element))
+        read_rule(&element.place, element.node, rules);
     g_clear_pointer(list, cvd_access_rules_unref);
     *list = cvd_access_rules_new((const CvdAccessRule *)(gconstpointer)rules->data, rules->len);
     for (guint i = 0; i < rules->len; i++)
         g_strfreev(g_array_index(rules, CvdAccessRule, i).regions);
 }
+
+static JsonNode *print_rule(const CvdAccessRule *rule)
+{
+    JsonNode *node = json_node_new(JSON_NODE_OBJECT);
+    JsonObject *object = json_object_new();
+
+    json_node_take_object(node, object);
+    if (rule->subject == CVD_SUBJECT_EVERYBODY)
+        json_object_set_string_member(object, "user", "*");
+    else
+        json_object_set_int_member(object, rule->subject == CVD_SUBJECT_USER ? "user" : "group",
+                                   rule->id);
+    if (rule->regions)
+        json_object_set_member(object, "regions", cvd_strings_print(NULL, &rule->regions));
+    json_object_set_string_member(
+        object, "mode", mode_words[rule->access == CVD_ACCESS_READ_ONLY ? MODE_RO : MODE_RW]);
+    return node;
+}
+
+static JsonNode *print_access(const CvdKey *key, gconstpointer slot)
+{
+    const CvdAccessRules *access = *(CvdAccessRules *const *)slot;
+    guint n_rules;
+
+    if (!access)
+        return NULL;
+    const CvdAccessRule *rules = cvd_access_rules_get(access, &n_rules);
+    JsonNode *node = json_node_new(JSON_NODE_ARRAY);
+    json_node_take_array(node, json_array_sized_new(n_rules));
+    for (guint i = 0; i < n_rules; i++)
+        json_array_add_element(json_node_get_array(node), print_rule(&rules[i]));
+    return node;
+}
+
+static void clear_access(const CvdKey *key, gpointer slot)
+{
+    g_clear_pointer((CvdAccessRules **)slot, cvd_access_rules_unref);
+}
+
+const CvdType cvd_type_access = {read_access, print_access, clear_access,
+                                 "{'type': 'array', 'items': {'required': ['mode'],"
+                                 " 'oneOf': [{'required': ['user']}, {'required': ['group']}]}}"};
 
 static void check_region(const CvdPlace *place, const CvdLayout *layout, const char *name)
 {
@@ -175,12 +221,10 @@ static void check_regions(const CvdPlace *place, JsonNode *rule, const CvdLayout
     JsonNode *regions = JSON_NODE_HOLDS_OBJECT(rule)
                             ? json_object_get_member(json_node_get_object(rule), "regions")
                             : NULL;
+    CvdElement element = {0};
 
-    if (regions == NULL || !JSON_NODE_HOLDS_ARRAY(regions))
-        return;
-    JsonArray *names = json_node_get_array(regions);
-    for (guint i = 0; i < json_array_get_length(names); i++) {
-        const char *name = cvd_node_get_string(json_array_get_element(names, i));
+    while (regions && cvd_place_next(place, regions, &element)) {
+        const char *name = cvd_node_get_string(element.node);
         if (name != NULL)
             check_region(place, layout, name);
     }
@@ -201,15 +245,10 @@ static void check_reach(const CvdPlace *place, const CvdConfig *config)
 
 void cvd_access_check(const CvdPlace *place, JsonNode *node, const CvdConfig *config)
 {
-    if (node == NULL || !JSON_NODE_HOLDS_ARRAY(node))
-        return;
-    JsonArray *array = json_node_get_array(node);
-    for (guint i = 0; i < json_array_get_length(array); i++) {
-        g_autofree char *path = NULL;
-        JsonNode *element = json_array_get_element(array, i);
-        CvdPlace at = cvd_place_element(place, i, element, &path);
-        check_regions(&at, element, config->layout);
-    }
+    CvdElement element = {0};
+
+    while (cvd_place_next(place, node, &element))
+        check_regions(&element.place, element.node, config->layout);
     if (place->reader->problems->len == 0)
         check_reach(place, config);
 }

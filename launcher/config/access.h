@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "launcher/config/config.h"
-#include "launcher/config/fields.h"
+#include "launcher/config/types.h"
+#include "launcher/config/values.h"
 
 G_BEGIN_DECLS
 
-/** cvd_access_read: reads `access` of cvd.json into a CvdAccessRules * */
-void cvd_access_read(const CvdPlace *place, JsonNode *node, const CvdField *field, gpointer target);
+/** cvd_type_access: rules, which have cvd_access_rule_keys, in a CvdAccessRules * */
+extern const CvdType cvd_type_access;
+extern const CvdKey cvd_access_rule_keys[];
 
 /**
  * cvd_access_check:

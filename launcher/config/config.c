@@ -10,8 +10,8 @@
 
 #include "base/error.h"
 #include "launcher/config/access.h"
-#include "launcher/config/draft.h"
 #include "launcher/config/json-file.h"
+#include "launcher/config/keys.h"
 #include "launcher/config/layout-advice.h"
 #include "launcher/config/layout-file.h"
 #include "launcher/config/overrides.h"
@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #define PREALLOC_UP_TO (4 * 1024 * 1024) /* bytes of window; above it prealloc is off */
+#define PREALLOC_UNSET (-1)              /* until the window's size is known */
 
 /* One of the two trees that cvd.json names or holds. */
 typedef struct {
@@ -40,16 +41,6 @@ static void tree_clear(Tree *tree)
     g_free(tree->path);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Tree, tree_clear)
-
-static void tell(GPtrArray *problems, const char *format, ...) G_GNUC_PRINTF(2, 3);
-
-static void tell(GPtrArray *problems, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    g_ptr_array_add(problems, g_strdup_vprintf(format, args));
-    va_end(args);
-}
 
 /* Absolute. */
 static char *directory_of(const CvdReader *reader, const char *path)
@@ -71,10 +62,10 @@ static JsonNode *load_file(CvdReader *reader, const CvdPlace *place, const char 
     if (place && g_error_matches(error, CVD_ERROR, CVD_ERROR_FAILED))
         cvd_place_problem(place, "%s", error->message);
     else if (!node)
-        tell(reader->problems, "%s", error->message);
+        cvd_problem(reader->problems, "%s", error->message);
     for (guint i = 0; node && i < duplicates->len; i++)
-        tell(reader->problems, "%s: %s: stands twice; remove one of the two", path,
-             (char *)duplicates->pdata[i]);
+        cvd_problem(reader->problems, "%s: %s: stands twice; remove one of the two", path,
+                    (char *)duplicates->pdata[i]);
     return node;
 }
 
@@ -110,40 +101,85 @@ static void tree_find(Tree *tree, const CvdPlace *root_place, JsonNode *root, co
         cvd_place_found(&place, node, "the path of a file, or an object");
 }
 
-/* QEMU's and the layout's trees, which need each other a little. */
-static void read_trees(CvdDraft *draft, const Tree *layout, const Tree *qemu)
+static gboolean has_member(JsonNode *node, const char *name)
 {
-    CvdConfig *config = &draft->config;
+    return JSON_NODE_HOLDS_OBJECT(node) && json_object_has_member(json_node_get_object(node), name);
+}
 
-    cvd_qemu_config_read(&qemu->place, qemu->node, &config->qemu);
+/* What qemu.json leaves to a layout file of 2017, and what only shows in the whole. */
+static void finish_qemu(const Tree *tree, CvdQemuConfig *qemu, const CvdLayoutFile *file)
+{
+    if (!qemu->kernel && (qemu->append || qemu->initrd))
+        cvd_place_problem(&tree->place, "\"%s\" needs \"kernel\"",
+                          qemu->append ? "append" : "initrd");
+    if (file && file->vmm_path && !has_member(tree->node, "binary"))
+        cvd_string_take(&qemu->binary, g_strdup(file->vmm_path));
+    if (file && qemu->kernel && !qemu->append)
+        qemu->append = g_strdup(file->kernel_command_line);
+}
+
+/* QEMU's and the layout's trees, which need each other a little. */
+static void read_trees(CvdConfig *config, const Tree *layout, const Tree *qemu)
+{
     g_autoptr(CvdLayoutFile) file =
         layout->node ? cvd_layout_file_parse(&layout->place, layout->node) : NULL;
-    cvd_qemu_config_finish(&qemu->place, &config->qemu, file ? file->vmm_path : NULL,
-                           file ? file->kernel_command_line : NULL);
+    finish_qemu(qemu, &config->qemu, file);
     if (!file)
         return;
 
     guint64 granule = config->window.hugepage_size ? config->window.hugepage_size : CVD_PAGE_SIZE;
-    config->layout = cvd_layout_file_compute(file, &layout->place, draft->window_size, granule);
+    config->layout =
+        cvd_layout_file_compute(file, &layout->place, config->min_window_size, granule);
     if (!config->layout)
         return;
     cvd_layout_file_advise(file, &layout->place, config->layout,
                            cvd_qemu_config_get_vcpus(&config->qemu));
-    config->window.prealloc = draft->prealloc != CVD_DRAFT_UNSET
-                                  ? draft->prealloc
-                                  : config->layout->window_size <= PREALLOC_UP_TO;
+    if (config->window.prealloc == PREALLOC_UNSET)
+        config->window.prealloc = config->layout->window_size <= PREALLOC_UP_TO;
 }
 
-static void override_name(const CvdConfigSource *source, CvdDraft *draft, GPtrArray *problems)
+static void check_window(const CvdPlace *root, const CvdWindowOptions *window)
+{
+    CvdPlace place = *root;
+    gboolean has_name = window->backing == CVD_WINDOW_POSIX_SHM;
+
+    place.path = "window";
+    if (has_name && !window->path)
+        cvd_place_problem(&place, "backing \"posix-shm\" needs \"path\", such as "
+                                  "\"/dev/shm/ivshmem\"");
+    if (!has_name && window->path)
+        cvd_place_problem(&place, "\"path\" is for backing \"posix-shm\"; a memfd has no name");
+    if (has_name && window->hugepage_size > 0)
+        cvd_place_problem(&place, "\"hugepages\" is for backing \"memfd\" alone");
+}
+
+static void check_different(const CvdPlace *root, const char *a, const char *b)
+{
+    CvdPlace place = *root;
+
+    place.path = "sockets";
+    if (g_strcmp0(a, b) == 0 && a)
+        cvd_place_problem(&place, "two sockets at %s; each needs a path of its own", a);
+}
+
+/* cvd.json itself. */
+static void read_root(CvdConfig *config, const CvdPlace *place, JsonNode *root)
+{
+    cvd_keys_read(place, root, cvd_keys, config);
+    check_window(place, &config->window);
+    check_different(place, config->vm_socket, config->client_socket);
+    check_different(place, config->vm_socket, config->legacy_socket);
+    check_different(place, config->client_socket, config->legacy_socket);
+}
+
+static void override_name(const CvdConfigSource *source, CvdConfig *config, GPtrArray *problems)
 {
     if (!source->name)
         return;
-    if (!cvd_is_instance_name(source->name)) {
-        tell(problems, "--name: found \"%s\"; expected " CVD_NAME_EXPECTED, source->name);
-        return;
-    }
-    g_free(draft->config.name);
-    draft->config.name = g_strdup(source->name);
+    if (cvd_is_instance_name(source->name))
+        cvd_string_take(&config->name, g_strdup(source->name));
+    else
+        cvd_problem(problems, "--name: found \"%s\"; expected " CVD_NAME_EXPECTED, source->name);
 }
 
 gboolean cvd_config_check_sockets(const CvdConfig *config, const char *runtime_directory,
@@ -158,8 +194,9 @@ gboolean cvd_config_check_sockets(const CvdConfig *config, const char *runtime_d
         g_autofree char *path = g_build_filename(runtime_directory, names[i], NULL);
         g_autoptr(GError) error = NULL;
         if (!cvd_listener_path_check(path, &error))
-            tell(problems, "runtime directory: %s, with XDG_RUNTIME_DIR, or a shorter --name",
-                 error->message);
+            cvd_problem(problems,
+                        "runtime directory: %s, with XDG_RUNTIME_DIR, or a shorter --name",
+                        error->message);
     }
     return problems->len == n_before;
 }
@@ -176,8 +213,8 @@ static void check_access(const CvdPlace *root_place, JsonNode *root, const CvdCo
 }
 
 /* cvd.json has an object for its root. */
-static CvdDraft *read_all(CvdReader *reader, const CvdConfigSource *source, const char *path,
-                          JsonNode *root)
+static CvdConfig *read_all(CvdReader *reader, const CvdConfigSource *source, const char *path,
+                           JsonNode *root)
 {
     g_autofree char *directory = directory_of(reader, path);
     CvdPlace place = {reader, path, directory, ""};
@@ -189,12 +226,28 @@ static CvdDraft *read_all(CvdReader *reader, const CvdConfigSource *source, cons
     tree_find(&layout, &place, root, "layout");
     cvd_override_values(reader, &(CvdTrees){root, layout.node, qemu.node}, source->overrides);
 
-    CvdDraft *draft = cvd_draft_new();
-    cvd_draft_read(draft, &place, root);
-    override_name(source, draft, reader->problems);
-    read_trees(draft, &layout, &qemu);
-    check_access(&place, root, &draft->config);
-    return draft;
+    CvdConfig *config = g_new0(CvdConfig, 1);
+    cvd_keys_init(cvd_keys, config);
+    config->window.prealloc = PREALLOC_UNSET;
+    config->qemu.directory = g_strdup(qemu.place.directory);
+    read_root(config, &place, root);
+    override_name(source, config, reader->problems);
+    if (qemu.node)
+        cvd_keys_read(&qemu.place, qemu.node, cvd_qemu_keys, &config->qemu);
+    read_trees(config, &layout, &qemu);
+    check_access(&place, root, config);
+    return config;
+}
+
+void cvd_config_free(CvdConfig *config)
+{
+    if (!config)
+        return;
+    cvd_keys_clear(cvd_keys, config);
+    g_clear_pointer(&config->layout, cvd_layout_unref);
+    g_free(config->qemu.directory);
+    g_free(config->explanation);
+    g_free(config);
 }
 
 #define LOCAL_PATH  "conf/cvd.json"
@@ -211,8 +264,8 @@ CvdConfig *cvd_config_load(const CvdConfigSource *source, GPtrArray *problems)
 {
     const char *path = source->path ? source->path : cvd_config_default_path();
     if (!path) {
-        tell(problems, "no configuration: there is neither " LOCAL_PATH " nor " SYSTEM_PATH
-                       "; name one with --config FILE");
+        cvd_problem(problems, "no configuration: there is neither " LOCAL_PATH " nor " SYSTEM_PATH
+                              "; name one with --config FILE");
         return NULL;
     }
     g_autofree char *cwd = g_get_current_dir();
@@ -229,10 +282,9 @@ CvdConfig *cvd_config_load(const CvdConfigSource *source, GPtrArray *problems)
         CvdPlace place = {&reader, path, cwd, ""};
         cvd_place_found(&place, root, "an object");
     } else if (root) {
-        CvdDraft *draft = read_all(&reader, source, path, root);
+        g_autoptr(CvdConfig) config = read_all(&reader, source, path, root);
         if (problems->len == n_before)
-            return &draft->config;
-        cvd_config_free(&draft->config);
+            return g_steal_pointer(&config);
     }
     return NULL;
 }

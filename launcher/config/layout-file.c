@@ -18,10 +18,12 @@
 typedef struct {
     CvdLayoutFile file;
     CvdReader reader; /* the configuration's, but with broken paths of this file alone */
-    gboolean has_regions;
     gboolean a_name_is_broken;
     int major; /* as declared; −1: not */
     int minor;
+    gint64 declared_size; /* of the specification, as are the next two */
+    gint64 region_count;
+    gint64 region_desc_offset;
 } Draft;
 
 /* Whether @text is digits, with or without a minus. */
@@ -40,204 +42,235 @@ static gboolean integer_of(JsonNode *node, gint64 *value)
     if (text)
         return is_decimal(text) &&
                g_ascii_string_to_signed(text, 10, -G_MAXINT64, G_MAXINT64, value, NULL);
-    if (!JSON_NODE_HOLDS_VALUE(node) || json_node_get_value_type(node) != G_TYPE_INT64)
-        return FALSE;
-    *value = json_node_get_int(node);
+    *value = cvd_node_is_integer(node) ? json_node_get_int(node) : CVD_UNSET;
     return *value != CVD_UNSET;
 }
 
 /* Into a gint64. The range is only told: whether the number keeps to it is for the rules to say. */
-static void read_integer(const CvdPlace *place, JsonNode *node, const CvdField *field,
-                         gpointer target)
+static void read_integer(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
 {
-    gint64 *slot = G_STRUCT_MEMBER_P(target, field->offset);
+    gint64 *number = slot;
     gint64 value;
 
     if (!integer_of(node, &value))
-        cvd_place_found_number(place, node, field);
-    else if (*slot != CVD_UNSET && *slot != value)
-        cvd_place_problem(place, "%" G_GINT64_FORMAT " was given before; keep one of them", *slot);
+        cvd_found_number(place, node, key);
+    else if (*number != CVD_UNSET && *number != value)
+        cvd_place_problem(place, "%" G_GINT64_FORMAT " was given before; keep one of them",
+                          *number);
     else
-        *slot = value;
+        *number = value;
 }
 
 /* A size may also have one of K, M and G after it, as in the other files. */
-static void read_region_size(const CvdPlace *place, JsonNode *node, const CvdField *field,
-                             gpointer target)
+static void read_region_size(const CvdPlace *place, JsonNode *node, const CvdKey *key,
+                             gpointer slot)
 {
     const char *text = cvd_node_get_string(node);
     guint64 bytes;
 
     if (text && !is_decimal(text) && cvd_parse_size(text, &bytes) && bytes <= G_MAXINT64)
-        G_STRUCT_MEMBER(gint64, target, field->offset) = (gint64)bytes;
+        *(gint64 *)slot = (gint64)bytes;
     else
-        read_integer(place, node, field, target);
-}
-
-/* The layout descriptor's, which may stand in two places. */
-static void read_spec_integer(const CvdPlace *place, JsonNode *node, const CvdField *field,
-                              gpointer target)
-{
-    const Draft *draft = target;
-
-    read_integer(place, node, field, draft->file.spec);
+        read_integer(place, node, key, slot);
 }
 
 /* `size` of the files of 2017 may be prose for people: then it says nothing. */
-static void read_size(const CvdPlace *place, JsonNode *node, const CvdField *field, gpointer target)
+static void read_size(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
 {
     const char *text = cvd_node_get_string(node);
 
     if (!text || is_decimal(text))
-        read_spec_integer(place, node, field, target);
+        read_integer(place, node, key, slot);
 }
 
-static void read_version_part(const CvdPlace *place, JsonNode *node, const CvdField *field,
-                              gpointer target)
+static void read_version_part(const CvdPlace *place, JsonNode *node, const CvdKey *key,
+                              gpointer slot)
 {
     gint64 value;
 
-    if (integer_of(node, &value) && value >= 0 && value <= (gint64)field->max)
-        G_STRUCT_MEMBER(int, target, field->offset) = (int)value;
+    if (integer_of(node, &value) && value >= 0 && value <= (gint64)key->max)
+        *(int *)slot = (int)value;
     else
-        cvd_place_found_number(place, node, field);
+        cvd_found_number(place, node, key);
 }
 
 /* `version` of the oldest files: a number or a text, only ever told of. */
-static void read_version(const CvdPlace *place, JsonNode *node, const CvdField *field,
-                         gpointer target)
+static void read_version(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
 {
     const char *text = cvd_node_get_string(node);
 
     if (text)
-        cvd_store_string(target, field->offset, cvd_escape_bytes(text, strlen(text)));
+        cvd_string_take(slot, cvd_escape_bytes(text, strlen(text)));
     else if (JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) != G_TYPE_BOOLEAN)
-        cvd_store_string(target, field->offset, cvd_json_to_string(node, FALSE));
+        cvd_string_take(slot, cvd_json_to_string(node, FALSE));
     else
         cvd_place_found(place, node, "a version, as a number or a string");
 }
 
-static void read_words(const CvdPlace *place, JsonNode *node, const CvdField *field,
-                       gpointer target)
+static void read_words(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
 {
     g_auto(GStrv) words = NULL;
 
-    cvd_read_strings(place, node, &(CvdField){.key = field->key}, &words);
+    cvd_type_strings.read(place, node, key, &words);
     if (words && *words)
-        cvd_store_string(target, field->offset, g_strjoinv(" ", words));
+        cvd_string_take(slot, g_strjoinv(" ", words));
 }
 
-/* clang-format off */
-#define COMMENTS \
-    {.key = "comment", .read = cvd_read_nothing}, \
-    {.key = "__comment", .read = cvd_read_nothing}
-#define REGION_INTEGER(NAME, FIELD, MIN, MAX) \
-    {.key = NAME, .read = read_integer, .offset = G_STRUCT_OFFSET(CvdRegionSpec, FIELD), \
-     .min = MIN, .max = MAX}
-#define SPEC_INTEGER(NAME, READ, FIELD, MIN, MAX) \
-    {.key = NAME, .read = READ, .offset = G_STRUCT_OFFSET(CvdLayoutSpec, FIELD), \
-     .min = MIN, .max = MAX}
-#define DESCRIPTOR_FIELDS \
-    {.key = "major_version", .read = read_version_part, .offset = G_STRUCT_OFFSET(Draft, major), \
-     .max = G_MAXUINT16}, \
-    {.key = "minor_version", .read = read_version_part, .offset = G_STRUCT_OFFSET(Draft, minor), \
-     .max = G_MAXUINT16}, \
-    SPEC_INTEGER("size", read_size, declared_size, 0, CVD_MAX_WINDOW_SIZE), \
-    SPEC_INTEGER("region_count", read_spec_integer, region_count, 1, CVD_MAX_REGIONS), \
-    SPEC_INTEGER("vsoc_region_desc_offset", read_spec_integer, region_desc_offset, 16, \
-                 CVD_MAX_WINDOW_SIZE)
-
-static const CvdField to_host_fields[] = {
-    REGION_INTEGER("num_nodes_lg2", guest_to_host_nodes_lg2, 0, 16),
-    COMMENTS,
-    {.key = NULL},
-};
-
-static const CvdField to_guest_fields[] = {
-    REGION_INTEGER("num_nodes_lg2", host_to_guest_nodes_lg2, 0, 16),
-    COMMENTS,
-    {.key = NULL},
-};
-
-static const CvdField region_fields[] = {
-    {.key = "device_name", .read = cvd_read_any_string,
-     .offset = G_STRUCT_OFFSET(CvdRegionSpec, name)},
-    REGION_INTEGER("current_version", current_version, 0, G_MAXUINT16),
-    REGION_INTEGER("min_compatible_version", min_compatible_version, 0, G_MAXUINT16),
-    {.key = "region_size", .read = read_region_size,
-     .offset = G_STRUCT_OFFSET(CvdRegionSpec, size), .min = CVD_PAGE_SIZE,
-     .max = CVD_MAX_WINDOW_SIZE},
-    REGION_INTEGER("region_begin_offset", begin, 0, CVD_MAX_WINDOW_SIZE),
-    REGION_INTEGER("region_end_offset", end, 0, CVD_MAX_WINDOW_SIZE),
-    {.key = "guest_to_host_signal_table", .read = cvd_read_object, .fields = to_host_fields},
-    {.key = "host_to_guest_signal_table", .read = cvd_read_object, .fields = to_guest_fields},
-    {.key = "managed_by", .read = cvd_read_any_string,
-     .offset = G_STRUCT_OFFSET(CvdRegionSpec, managed_by)},
-    COMMENTS,
-    {.key = NULL},
-};
-
-static const CvdField guest_fields[] = {
-    {.key = "vmm_path", .read = cvd_read_name_or_path,
-     .offset = G_STRUCT_OFFSET(Draft, file.vmm_path)},
-    {.key = "kernel_command_line", .read = read_words,
-     .offset = G_STRUCT_OFFSET(Draft, file.kernel_command_line)},
-    COMMENTS,
-    {.key = NULL},
-};
-
-static const CvdField descriptor_fields[] = {
-    DESCRIPTOR_FIELDS,
-    COMMENTS,
-    {.key = NULL},
-};
-/* clang-format on */
-
-static void read_descriptor(const CvdPlace *place, JsonNode *node, const CvdField *field,
-                            gpointer target)
+/* The rules tell of the empty one. */
+static void read_name(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
 {
-    Draft *draft = target;
-
-    draft->file.has_descriptor = TRUE;
-    cvd_read_object(place, node, field, draft);
+    if (cvd_node_get_string(node))
+        cvd_string_take(slot, g_strdup(cvd_node_get_string(node)));
+    else
+        cvd_place_found(place, node, "a string");
 }
 
 /* An element that cannot be read still counts, so that indices and the number of regions hold. */
-static void read_regions(const CvdPlace *place, JsonNode *node, const CvdField *field,
-                         gpointer target)
+static void read_regions(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
 {
-    Draft *draft = target;
+    Draft *draft = slot;
+    CvdElement element = {0};
 
-    draft->has_regions = TRUE;
-    if (!JSON_NODE_HOLDS_ARRAY(node)) {
+    if (!JSON_NODE_HOLDS_ARRAY(node))
         cvd_place_found(place, node, "a list of regions");
-        return;
-    }
-    JsonArray *array = json_node_get_array(node);
-    for (guint i = 0; i < json_array_get_length(array); i++) {
-        JsonNode *element = json_array_get_element(array, i);
-        g_autofree char *path = NULL;
-        CvdPlace child = cvd_place_element(place, i, element, &path);
+    while (cvd_place_next(place, node, &element)) {
         CvdRegionSpec *region = cvd_layout_spec_add_region(draft->file.spec);
         guint n_before = draft->reader.problems->len;
-        cvd_fields_read(&child, element, region_fields, region);
+        cvd_keys_read(&element.place, element.node, key->elements, region);
         if (!region->name && draft->reader.problems->len > n_before)
             draft->a_name_is_broken = TRUE;
     }
 }
 
 /* clang-format off */
-static const CvdField root_fields[] = {
-    {.key = "vsoc_device_regions", .read = read_regions},
-    {.key = "vsoc_shm_layout_descriptor", .read = read_descriptor, .fields = descriptor_fields},
-    {.key = "guest", .read = cvd_read_object, .fields = guest_fields},
-    {.key = "version", .read = read_version,
-     .offset = G_STRUCT_OFFSET(Draft, file.declared_version)},
-    DESCRIPTOR_FIELDS,
+#define NUMBER(MORE) "{'type': 'integer', 'minimum': $min, 'maximum': $max" MORE "}"
+#define TEXT(PATTERN) "{'type': 'string', 'pattern': '" PATTERN "'}"
+#define EITHER(A, B) "{'anyOf': [" A ", " B "]}"
+
+static const CvdType type_integer = {read_integer, NULL, NULL,
+    EITHER(NUMBER(""), TEXT("^[0-9]+$"))};
+static const CvdType type_offset = {read_integer, NULL, NULL,
+    EITHER(NUMBER(", 'multipleOf': 4096"), TEXT("^[0-9]+$"))};
+static const CvdType type_desc_offset = {read_integer, NULL, NULL,
+    EITHER(NUMBER(", 'multipleOf': 4"), TEXT("^[0-9]+$"))};
+static const CvdType type_nodes = {read_integer, NULL, NULL,
+    EITHER(NUMBER(""), TEXT("^0*([0-9]|1[0-6])$"))};
+static const CvdType type_region_size = {read_region_size, NULL, NULL,
+    EITHER(NUMBER(", 'multipleOf': 4096"), TEXT("^0*[1-9][0-9]*[KMGkmg]?$"))};
+static const CvdType type_size = {read_size, NULL, NULL,
+    EITHER(NUMBER(""), "{'type': 'string', 'not': {'pattern': '^-0*[1-9][0-9]*$'}}")};
+static const CvdType type_version_part = {read_version_part, NULL, NULL,
+    EITHER(NUMBER(""), TEXT("^[0-9]+$"))};
+static const CvdType type_version = {read_version, NULL, NULL, "{'type': ['number', 'string']}"};
+static const CvdType type_words = {read_words, NULL, NULL,
+    "{'type': 'array', 'items': {'type': 'string'}}"};
+static const CvdType type_name = {read_name, NULL, NULL,
+    "{'type': 'string', 'pattern': '^[A-Za-z0-9_.-]{1,15}$', 'not': {'enum': ['.', '..']}}"};
+static const CvdType type_regions = {read_regions, NULL, NULL,
+    "{'type': 'array', 'minItems': 1, 'maxItems': $max,"
+    " 'anyOf': [{'items': {'required': ['region_size']}},"
+    "           {'items': {'required': ['region_begin_offset', 'region_end_offset']}}],"
+    " 'items': {'required': ['device_name'],"
+    "           'oneOf': [{'required': ['region_size'],"
+    "                      'not': {'anyOf': [{'required': ['region_begin_offset']},"
+    "                                        {'required': ['region_end_offset']}]}},"
+    "                     {'required': ['region_begin_offset', 'region_end_offset'],"
+    "                      'not': {'required': ['region_size']}}]}}"};
+
+#define COMMENTS \
+    CVD_KEY("comment", "0.1", cvd_type_ignored, 0, NULL, NULL), \
+    CVD_KEY("__comment", "0.1", cvd_type_ignored, 0, NULL, NULL)
+
+static const CvdKey table_keys[] = {
+    CVD_KEY("num_nodes_lg2", "0.1", type_nodes, 0, NULL,
+            "log2 of the number of slots, 0 to 16; 0, one slot, by default.", .max = 16),
     COMMENTS,
-    {.key = NULL},
+    CVD_KEYS_END,
 };
+
+#define AT(member) G_STRUCT_OFFSET(CvdRegionSpec, member)
+
+static const CvdKey region_keys[] = {
+    CVD_KEY("device_name", "0.1", type_name, AT(name), NULL,
+            "1 to 15 letters, digits, '_', '-' and '.'."),
+    CVD_KEY("current_version", "0.1", type_integer, AT(current_version), NULL,
+            "Of the region's content.", .max = G_MAXUINT16),
+    CVD_KEY("min_compatible_version", "0.1", type_integer, AT(min_compatible_version), NULL,
+            "The oldest that its users may expect.", .max = G_MAXUINT16),
+    CVD_KEY("region_size", "0.1", type_region_size, AT(size), NULL,
+            "In bytes, a multiple of 4096.", .min = CVD_PAGE_SIZE, .max = CVD_MAX_WINDOW_SIZE),
+    CVD_KEY("region_begin_offset", "0.1", type_offset, AT(begin), NULL,
+            "Files of 2017, in place of the size: where it starts.", .max = CVD_MAX_WINDOW_SIZE),
+    CVD_KEY("region_end_offset", "0.1", type_offset, AT(end), NULL,
+            "Files of 2017: where it ends.", .max = CVD_MAX_WINDOW_SIZE),
+    CVD_KEY("guest_to_host_signal_table", "0.1", cvd_type_object, AT(guest_to_host_nodes_lg2),
+            NULL,
+            "Object with num_nodes_lg2: log2 of the number of slots, 0 to 16; 0, one slot, by "
+            "default. So many different words can be signalled before the other side looks.",
+            .members = table_keys),
+    CVD_KEY("host_to_guest_signal_table", "0.1", cvd_type_object, AT(host_to_guest_nodes_lg2),
+            NULL, "The same for the other direction.", .members = table_keys),
+    CVD_KEY("managed_by", "0.1", type_name, AT(managed_by), NULL,
+            "Name of the region that manages this one, not the first; none by default."),
+    COMMENTS,
+    CVD_KEYS_END,
+};
+#undef AT
+#define AT(member) G_STRUCT_OFFSET(Draft, member)
+
+/* What files of 2017 have in the root or in an object of its own. */
+#define DESCRIPTOR_KEYS \
+    CVD_KEY("major_version", "0.1", type_version_part, AT(major), NULL, \
+            "Files of 2017: the layout's version.", .max = G_MAXUINT16), \
+    CVD_KEY("minor_version", "0.1", type_version_part, AT(minor), NULL, \
+            "Files of 2017: the layout's version.", .max = G_MAXUINT16), \
+    CVD_KEY("size", "0.1", type_size, AT(declared_size), NULL, \
+            "Files of 2017: the window's size in bytes, rounded up to a power of two; prose is " \
+            "ignored.", \
+            .max = CVD_MAX_WINDOW_SIZE), \
+    CVD_KEY("region_count", "0.1", type_integer, AT(region_count), NULL, \
+            "Files of 2017: how many regions there are.", .min = 1, .max = CVD_MAX_REGIONS), \
+    CVD_KEY("vsoc_region_desc_offset", "0.1", type_desc_offset, AT(region_desc_offset), NULL, \
+            "Files of 2017: where the regions' descriptors start.", \
+            .min = 16, .max = CVD_MAX_WINDOW_SIZE)
+
+static const CvdKey descriptor_keys[] = {
+    DESCRIPTOR_KEYS,
+    COMMENTS,
+    CVD_KEYS_END,
+};
+
+static const CvdKey guest_keys[] = {
+    CVD_KEY("vmm_path", "0.1", cvd_type_name_or_path, AT(file.vmm_path), NULL,
+            "Files of 2017: the emulator, where qemu.binary is not given."),
+    CVD_KEY("kernel_command_line", "0.1", type_words, AT(file.kernel_command_line), NULL,
+            "Files of 2017: words for the kernel, where qemu.append is not given."),
+    COMMENTS,
+    CVD_KEYS_END,
+};
+
+const CvdKey cvd_layout_keys[] = {
+    CVD_KEY("vsoc_device_regions", "0.1", type_regions, 0, NULL,
+            "The regions, in the order of their doorbells.",
+            .max = CVD_MAX_REGIONS, .elements = region_keys),
+    CVD_KEY("vsoc_shm_layout_descriptor", "0.1", cvd_type_object, 0, NULL,
+            "Files of 2017: what the author says of the layout.", .members = descriptor_keys),
+    CVD_KEY("guest", "0.1", cvd_type_object, 0, NULL,
+            "Files of 2017: emulator and kernel command line.", .members = guest_keys),
+    CVD_KEY("version", "0.1", type_version, AT(file.declared_version), NULL,
+            "The oldest files: only told in the log."),
+    DESCRIPTOR_KEYS,
+    COMMENTS,
+    CVD_KEYS_END,
+};
+
 /* clang-format on */
+
+static gboolean has_member(const CvdLayoutFile *file, const char *name)
+{
+    return JSON_NODE_HOLDS_OBJECT(file->root) &&
+           json_object_has_member(json_node_get_object(file->root), name);
+}
 
 /* Whether the value at @path, or something that it is part of, had a problem. */
 static gboolean is_broken(const Draft *draft, const char *path)
@@ -256,17 +289,21 @@ static gboolean is_broken(const Draft *draft, const char *path)
 
 static void read_root(Draft *draft, const CvdPlace *outside)
 {
+    CvdLayoutFile *file = &draft->file;
     CvdPlace place = *outside;
     g_autofree char *path = NULL;
 
     place.reader = &draft->reader;
-    cvd_fields_read(&place, draft->file.root, root_fields, draft);
+    cvd_keys_read(&place, file->root, cvd_layout_keys, draft);
     CvdPlace regions = cvd_place_member(&place, "vsoc_device_regions", NULL, &path);
-    if (!draft->has_regions && !is_broken(draft, path))
+    if (!has_member(file, "vsoc_device_regions") && !is_broken(draft, path))
         cvd_place_problem(&regions, "missing; give a list of regions");
     if (draft->major >= 0 || draft->minor >= 0)
-        cvd_store_string(draft, G_STRUCT_OFFSET(Draft, file.declared_version),
-                         g_strdup_printf("%d.%d", MAX(draft->major, 0), MAX(draft->minor, 0)));
+        cvd_string_take(&file->declared_version,
+                        g_strdup_printf("%d.%d", MAX(draft->major, 0), MAX(draft->minor, 0)));
+    file->spec->declared_size = draft->declared_size;
+    file->spec->region_count = draft->region_count;
+    file->spec->region_desc_offset = draft->region_desc_offset;
 }
 
 /* Where a problem of the rules is; only the layout descriptor's fields may be in two places. */
@@ -280,7 +317,8 @@ static CvdPlace place_of(const CvdLayoutFile *file, const CvdPlace *place,
     if (problem->region >= 0)
         path = g_strdup_printf("vsoc_device_regions[%d]%s%s", problem->region, field ? "." : "",
                                field ? field : "");
-    else if (field && file->has_descriptor && !g_strv_contains(outside, field))
+    else if (field && has_member(file, "vsoc_shm_layout_descriptor") &&
+             !g_strv_contains(outside, field))
         path = g_strdup_printf("vsoc_shm_layout_descriptor.%s", field);
     else
         path = g_strdup(field ? field : "vsoc_device_regions");
@@ -342,6 +380,9 @@ CvdLayoutFile *cvd_layout_file_parse(const CvdPlace *place, JsonNode *root)
         .reader = *place->reader,
         .major = -1,
         .minor = -1,
+        .declared_size = CVD_UNSET,
+        .region_count = CVD_UNSET,
+        .region_desc_offset = CVD_UNSET,
     };
     draft.reader.broken = broken;
     read_root(&draft, place);

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "launcher/config/fields.h"
+#include "launcher/config/types.h"
 #include "server/layout.h"
 
 G_BEGIN_DECLS
+
+/** cvd_layout_keys: all keys of vsoc_mem.json, of both forms */
+extern const CvdKey cvd_layout_keys[];
 
 /**
  * CvdLayoutFile:
@@ -13,7 +16,6 @@ G_BEGIN_DECLS
  * @vmm_path: (nullable): emulator that a file of 2017 names: a bare name or an absolute path
  * @kernel_command_line: (nullable): kernel command line that it has, words joined by spaces
  * @declared_version: (nullable): layout version that it declares, as text
- * @has_descriptor: whether the layout descriptor's fields are in an object of their own
  */
 typedef struct {
     JsonNode *root;
@@ -21,7 +23,6 @@ typedef struct {
     char *vmm_path;
     char *kernel_command_line;
     char *declared_version;
-    gboolean has_descriptor;
 } CvdLayoutFile;
 
 /**

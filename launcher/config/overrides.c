@@ -14,29 +14,17 @@
 
 #define MAX_QUOTED 80 /* bytes of an option that a problem repeats */
 
-static void tell(CvdReader *reader, const char *option, const char *format, ...)
-    G_GNUC_PRINTF(3, 4);
-
-static void tell(CvdReader *reader, const char *option, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    g_autofree char *what = g_strdup_vprintf(format, args);
-    va_end(args);
-    g_ptr_array_add(reader->problems, g_strdup_printf("%s: %s", option, what));
-}
-
 /* What begins like JSON has to be JSON; anything else that is none is a string. NULL after a
  * problem. */
-static JsonNode *parse_value(CvdReader *reader, const char *option, const char *value)
+static JsonNode *parse_value(const CvdPlace *option, const char *value)
 {
     g_autoptr(GPtrArray) duplicates = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GError) error = NULL;
     JsonNode *node = cvd_json_parse(value, strlen(value), duplicates, &error);
     for (guint i = 0; node && i < duplicates->len; i++)
-        tell(reader, option, "%s: stands twice", (char *)duplicates->pdata[i]);
+        cvd_place_problem(option, "%s: stands twice", (char *)duplicates->pdata[i]);
     if (!node && *value && strchr("[{\"", *value))
-        tell(reader, option, "VALUE begins like JSON, but is none: %s", error->message);
+        cvd_place_problem(option, "VALUE begins like JSON, but is none: %s", error->message);
     else if (!node)
         node = json_node_init_string(json_node_alloc(), value);
     return node;
@@ -58,24 +46,15 @@ static void set_element(JsonNode *node, guint index, JsonNode *child)
     json_node_take_array(node, array);
 }
 
-static gboolean parse_index(const char *segment, guint length, guint *index)
-{
-    guint64 value = 0;
-    if (!g_ascii_string_to_unsigned(segment, 10, 0, length, &value, NULL))
-        return FALSE;
-    *index = (guint)value;
-    return TRUE;
-}
-
 /* What stands at @segment of @node, or NULL if nothing does; FALSE after a problem. */
-static gboolean look_up(CvdReader *reader, const char *option, JsonNode *node, const char *segment,
+static gboolean look_up(const CvdPlace *option, JsonNode *node, const char *segment,
                         JsonNode **child)
 {
-    guint index = 0;
+    guint64 index = 0;
 
     *child = NULL;
     if (!*segment) {
-        tell(reader, option, "PATH has an empty part; write KEY.KEY=VALUE");
+        cvd_place_problem(option, "PATH has an empty part; write KEY.KEY=VALUE");
         return FALSE;
     }
     if (JSON_NODE_HOLDS_OBJECT(node)) {
@@ -83,36 +62,35 @@ static gboolean look_up(CvdReader *reader, const char *option, JsonNode *node, c
         return TRUE;
     }
     if (!JSON_NODE_HOLDS_ARRAY(node)) {
-        tell(reader, option, "there is nothing to set \"%s\" in: neither an object nor a list",
-             segment);
+        cvd_place_problem(option, "there is nothing to set \"%s\" in: neither an object nor a list",
+                          segment);
         return FALSE;
     }
     JsonArray *array = json_node_get_array(node);
-    if (!parse_index(segment, json_array_get_length(array), &index)) {
-        tell(reader, option, "\"%s\" is no index of the list; write 0 to %u, of which %u appends",
-             segment, json_array_get_length(array), json_array_get_length(array));
+    guint length = json_array_get_length(array);
+    if (!g_ascii_string_to_unsigned(segment, 10, 0, length, &index, NULL)) {
+        cvd_place_problem(option,
+                          "\"%s\" is no index of the list; write 0 to %u, of which %u appends",
+                          segment, length, length);
         return FALSE;
     }
-    if (index < json_array_get_length(array))
-        *child = json_array_get_element(array, index);
+    if (index < length)
+        *child = json_array_get_element(array, (guint)index);
     return TRUE;
 }
 
 /* Takes @child; without one nothing is left there. look_up() has approved of @segment. */
-static void put(JsonNode *node, const char *segment, JsonNode *child)
+static void put(const CvdPlace *option, JsonNode *node, const char *segment, JsonNode *child)
 {
-    guint index = 0;
-    if (JSON_NODE_HOLDS_OBJECT(node) && child)
+    if (child)
+        g_hash_table_replace(option->reader->overrides, json_node_ref(child),
+                             g_strdup(option->origin));
+    if (JSON_NODE_HOLDS_ARRAY(node))
+        set_element(node, (guint)g_ascii_strtoull(segment, NULL, 10), child);
+    else if (child)
         json_object_set_member(json_node_get_object(node), segment, child);
-    else if (JSON_NODE_HOLDS_OBJECT(node))
+    else
         json_object_remove_member(json_node_get_object(node), segment);
-    else if (parse_index(segment, json_array_get_length(json_node_get_array(node)), &index))
-        set_element(node, index, child);
-}
-
-static void mark(CvdReader *reader, JsonNode *node, const char *option)
-{
-    g_hash_table_replace(reader->overrides, json_node_ref(node), g_strdup(option));
 }
 
 /* What has to stand above @segment: the first element of something is that of a list. */
@@ -126,102 +104,58 @@ static JsonNode *new_container(const char *segment)
     return node;
 }
 
-static void apply(CvdReader *reader, const char *option, JsonNode *node, char **segments,
-                  const char *text)
+static void set(const CvdPlace *option, JsonNode *node, char **segments, const char *text)
 {
-    g_autoptr(JsonNode) value = parse_value(reader, option, text);
+    g_autoptr(JsonNode) value = parse_value(option, text);
+    gboolean unsets = value && JSON_NODE_HOLDS_NULL(value);
     JsonNode *child = NULL;
-    if (!value)
-        return;
-    gboolean unsets = JSON_NODE_HOLDS_NULL(value);
-    for (; segments[1]; segments++) {
-        if (!look_up(reader, option, node, segments[0], &child))
-            return;
-        if (!child && unsets)
+
+    for (; value && segments[1]; segments++) {
+        if (!look_up(option, node, segments[0], &child) || (!child && unsets))
             return;
         if (!child) {
             child = new_container(segments[1]);
-            mark(reader, child, option);
-            put(node, segments[0], child);
+            put(option, node, segments[0], child);
         }
         node = child;
     }
-    if (!look_up(reader, option, node, segments[0], &child))
+    if (value && look_up(option, node, segments[0], &child))
+        put(option, node, segments[0], unsets ? NULL : g_steal_pointer(&value));
+}
+
+/* @is_early: whether those are meant that say which files are loaded, or all others */
+static void apply(CvdReader *reader, const CvdTrees *trees, const char *text, gboolean is_early)
+{
+    /* How problems name the option: a whole object would drown what they say. */
+    g_autofree char *shown = cvd_shorten(text, MAX_QUOTED);
+    g_autofree char *origin = g_strdup_printf("--set %s", shown);
+    const CvdPlace option = {reader, origin, reader->cwd, ""};
+    const char *value = strchr(text, '=');
+    g_autofree char *path = g_strndup(text, value ? (gsize)(value - text) : 0);
+    g_auto(GStrv) segments = g_strsplit(path, ".", -1);
+    gboolean is_qemu = g_strcmp0(segments[0], "qemu") == 0;
+    gboolean is_in_file = is_qemu || g_strcmp0(segments[0], "layout") == 0;
+
+    if ((is_in_file && !segments[1]) != is_early)
         return;
-    if (!unsets)
-        mark(reader, value, option);
-    put(node, segments[0], unsets ? NULL : g_steal_pointer(&value));
-}
-
-typedef struct {
-    char *option;
-    char **segments;
-    const char *value;
-} Override;
-
-static void override_clear(Override *override)
-{
-    g_free(override->option);
-    g_strfreev(override->segments);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Override, override_clear)
-
-/* How problems name the option: a whole object on the command line would drown what they say. */
-static char *shorten(const char *text)
-{
-    gsize length = strlen(text);
-    if (length <= MAX_QUOTED)
-        return g_strdup_printf("--set %s", text);
-    const char *end = g_utf8_find_prev_char(text, text + MAX_QUOTED + 1);
-    return g_strdup_printf("--set %.*s…", (int)(end - text), text);
-}
-
-static gboolean split(Override *override, const char *text)
-{
-    override->option = shorten(text);
-    const char *equals = strchr(text, '=');
-    if (!equals || equals == text)
-        return FALSE;
-    g_autofree char *path = g_strndup(text, (gsize)(equals - text));
-    override->segments = g_strsplit(path, ".", -1);
-    override->value = equals + 1;
-    return TRUE;
-}
-
-static gboolean names_tree(const Override *override)
-{
-    return strcmp(override->segments[0], "layout") == 0 ||
-           strcmp(override->segments[0], "qemu") == 0;
+    if (!*path)
+        cvd_place_problem(&option, "expected PATH=VALUE, such as qemu.memory=4G");
+    else if (g_strv_length(segments) > CVD_JSON_MAX_DEPTH)
+        cvd_place_problem(&option, "PATH has more than %d parts", CVD_JSON_MAX_DEPTH);
+    else if (!is_in_file || is_early)
+        set(&option, trees->root, segments, value + 1);
+    else if (is_qemu ? trees->qemu : trees->layout)
+        set(&option, is_qemu ? trees->qemu : trees->layout, segments + 1, value + 1);
 }
 
 void cvd_override_files(CvdReader *reader, JsonNode *root, const char *const *overrides)
 {
-    for (; overrides && *overrides && JSON_NODE_HOLDS_OBJECT(root); overrides++) {
-        g_auto(Override) override = {0};
-        if (split(&override, *overrides) && names_tree(&override) && !override.segments[1])
-            apply(reader, override.option, root, override.segments, override.value);
-    }
+    for (; overrides && *overrides; overrides++)
+        apply(reader, &(CvdTrees){.root = root}, *overrides, TRUE);
 }
 
 void cvd_override_values(CvdReader *reader, const CvdTrees *trees, const char *const *overrides)
 {
-    for (; overrides && *overrides; overrides++) {
-        g_auto(Override) override = {0};
-        if (!split(&override, *overrides)) {
-            tell(reader, override.option, "expected PATH=VALUE, such as qemu.memory=4G");
-            continue;
-        }
-        if (g_strv_length(override.segments) > CVD_JSON_MAX_DEPTH) {
-            tell(reader, override.option, "PATH has more than %d parts", CVD_JSON_MAX_DEPTH);
-            continue;
-        }
-        JsonNode *tree = trees->root;
-        char **segments = override.segments;
-        if (names_tree(&override)) {
-            tree = strcmp(segments[0], "qemu") == 0 ? trees->qemu : trees->layout;
-            segments++;
-        }
-        if (tree && *segments)
-            apply(reader, override.option, tree, segments, override.value);
-    }
+    for (; overrides && *overrides; overrides++)
+        apply(reader, trees, *overrides, FALSE);
 }

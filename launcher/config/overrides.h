@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "launcher/config/fields.h"
+#include "launcher/config/place.h"
 
 G_BEGIN_DECLS
 

@@ -3,12 +3,12 @@
  * What a configuration's names mean on this machine. Everything here only looks; a later start can
  * still find that a file has gone, and says so then.
  */
-#include "launcher/config/config.h"
+#include "launcher/config/probe.h"
 
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/json.h"
-#include "launcher/config/fields.h"
+#include "launcher/config/place.h"
 #include "launcher/config/run-as.h"
 
 #include <errno.h>
@@ -21,16 +21,6 @@
 #include <unistd.h>
 
 #define KVM_DEVICE "/dev/kvm"
-
-static void tell(GPtrArray *problems, const char *format, ...) G_GNUC_PRINTF(2, 3);
-
-static void tell(GPtrArray *problems, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    g_ptr_array_add(problems, g_strdup_vprintf(format, args));
-    va_end(args);
-}
 
 static gboolean is_executable_file(const char *path)
 {
@@ -64,14 +54,16 @@ static char *find_binary(const char *binary, GPtrArray *problems)
         return make_absolute(path);
     if (path) {
         g_autofree char *reason = explain_binary(path);
-        tell(problems,
-             "qemu.binary: %s: %s; set qemu.binary to an emulator, such as qemu-system-x86_64",
-             path, reason);
+        cvd_problem(
+            problems,
+            "qemu.binary: %s: %s; set qemu.binary to an emulator, such as qemu-system-x86_64", path,
+            reason);
     } else {
-        tell(problems,
-             "qemu.binary: %s is not in PATH; install it (apt install qemu-system-x86) or set "
-             "qemu.binary to the path of an emulator",
-             binary);
+        cvd_problem(
+            problems,
+            "qemu.binary: %s is not in PATH; install it (apt install qemu-system-x86) or set "
+            "qemu.binary to the path of an emulator",
+            binary);
     }
     return NULL;
 }
@@ -84,11 +76,11 @@ static gboolean check_file(const char *key, const char *path, gboolean may_be_de
     gboolean is_there = stat(path, &info) == 0 && access(path, R_OK) == 0;
 
     if (!is_there)
-        tell(problems, "%s: %s: %s; %s", key, path, g_strerror(errno), remedy);
+        cvd_problem(problems, "%s: %s: %s; %s", key, path, g_strerror(errno), remedy);
     else if (S_ISDIR(info.st_mode))
-        tell(problems, "%s: %s: is a directory; %s", key, path, remedy);
+        cvd_problem(problems, "%s: %s: is a directory; %s", key, path, remedy);
     else if (!S_ISREG(info.st_mode) && !may_be_device)
-        tell(problems, "%s: %s: is not a regular file; %s", key, path, remedy);
+        cvd_problem(problems, "%s: %s: is not a regular file; %s", key, path, remedy);
     else
         return TRUE;
     return FALSE;
@@ -161,10 +153,10 @@ static void check_kernel(const char *path, const char *binary, GPtrArray *proble
         return;
     const char *architecture = cvd_kernel_misfit(path, binary);
     if (architecture)
-        tell(problems,
-             "qemu.kernel: %s is a kernel for %s, which %s cannot run; name another, or "
-             "another qemu.binary",
-             path, architecture, binary);
+        cvd_problem(problems,
+                    "qemu.kernel: %s is a kernel for %s, which %s cannot run; name another, or "
+                    "another qemu.binary",
+                    path, architecture, binary);
 }
 
 /* What an entry of blockdevs opens, at any depth of it. */
@@ -301,16 +293,16 @@ static char **choose_accel(const CvdQemuConfig *qemu, GPtrArray *problems)
     }
     g_auto(GStrv) usable = g_strv_builder_end(builder);
     if (!*usable)
-        tell(problems, "qemu.accel: %s; %s, or set qemu.accel to \"tcg\"", refused, remedy);
+        cvd_problem(problems, "qemu.accel: %s; %s, or set qemu.accel to \"tcg\"", refused, remedy);
     else if (refused)
         g_message("accelerator %s (%s)", usable[0], refused);
     else
         g_message("accelerator %s", usable[0]);
     if (*usable && !has_kvm && qemu->cpu && is_accel(qemu->cpu, "host"))
-        tell(problems,
-             "qemu.cpu: only KVM has the processor \"host\", and the accelerator is %s; "
-             "set qemu.cpu to \"max\"",
-             usable[0]);
+        cvd_problem(problems,
+                    "qemu.cpu: only KVM has the processor \"host\", and the accelerator is %s; "
+                    "set qemu.cpu to \"max\"",
+                    usable[0]);
     return g_steal_pointer(&usable);
 }
 
@@ -354,10 +346,10 @@ static void warn_of_programs(const CvdQemuConfig *qemu)
 static void check_run_as(const CvdQemuConfig *qemu, GPtrArray *problems)
 {
     if (qemu->run_as != NULL && geteuid() != 0)
-        g_ptr_array_add(problems,
-                        g_strdup_printf("qemu.run_as: only root can start QEMU as user "
-                                        "\"%s\"; leave it out, or start cvd-launch as root",
-                                        qemu->run_as->user));
+        cvd_problem(problems,
+                    "qemu.run_as: only root can start QEMU as user \"%s\"; leave it out, or start "
+                    "cvd-launch as root",
+                    qemu->run_as->user);
 }
 
 gboolean cvd_config_probe(const CvdConfig *config, CvdQemuTools *tools, GPtrArray *problems)

@@ -1,38 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * qemu.json: a table for the plain values, and small readers for those with two forms. What QEMU
- * itself understands (machine, devices, ...) is passed on, not judged: only what would make a
- * command line that cannot mean what its author meant is refused here.
+ * The types of values that qemu.json alone has. What QEMU itself understands (machine, devices,
+ * ...) is passed on, not judged: only what would make a command line that cannot mean what its
+ * author meant is refused here.
  */
 #include "launcher/config/qemu.h"
 #include "base/json.h"
-#include "launcher/config/run-as.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* What the driver of the i6300esb in Linux takes. */
-#define MAX_WATCHDOG_S 2046
-#define MIN_MEMORY     (G_GUINT64_CONSTANT(1) << 20)
-#define MAX_MEMORY     (G_GUINT64_CONSTANT(1) << 44)
-#define MAX_VCPUS      4096
+#define SMP_PATTERN "^([0-9]+|[a-z]+=[0-9]+)(,[a-z]+=[0-9]+)*$"
 
-static void read_kernel(const CvdPlace *place, JsonNode *node, const CvdField *field,
-                        gpointer target)
+static void read_kernel(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
 {
     if (g_strcmp0(cvd_node_get_string(node), "builtin") == 0)
-        cvd_store_string(target, field->offset, cvd_builtin_guest_path());
+        cvd_string_take(slot, cvd_builtin_guest_path());
     else
-        cvd_read_path(place, node, field, target);
+        cvd_type_path.read(place, node, key, slot);
 }
 
 /* One that has what the window's device and the command line need. */
-static void read_machine(const CvdPlace *place, JsonNode *node, const CvdField *field,
-                         gpointer target)
+static void read_machine(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
 {
-    cvd_read_string(place, node, field, target);
-    g_auto(GStrv) options = g_strsplit(G_STRUCT_MEMBER(char *, target, field->offset), ",", -1);
+    cvd_type_string.read(place, node, key, slot);
+    g_auto(GStrv) options = g_strsplit(*(char **)slot, ",", -1);
     const char *type = options[0] ? options[0] : "";
     if (g_str_has_prefix(type, "type="))
         type += strlen("type=");
@@ -54,124 +47,110 @@ static gboolean is_accel(JsonNode *node)
     return length > 0 && name[length] != ':';
 }
 
-/* Empty after a problem. */
-static char **read_accel_list(const CvdPlace *place, JsonArray *array)
-{
-    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
-    for (guint i = 0; i < json_array_get_length(array); i++) {
-        JsonNode *element = json_array_get_element(array, i);
-        if (is_accel(element)) {
-            g_strv_builder_add(builder, json_node_get_string(element));
-        } else {
-            g_autofree char *path = NULL;
-            CvdPlace child = cvd_place_element(place, i, element, &path);
-            cvd_place_found(&child, element, "an accelerator such as \"kvm\" or \"tcg\"");
-        }
-    }
-    return g_strv_builder_end(builder);
-}
-
-static void read_accel(const CvdPlace *place, JsonNode *node, const CvdField *field,
-                       gpointer target)
+static void read_accel(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
 {
     static const char expected[] =
         "an accelerator such as \"kvm\", or a list of at least one, in order of preference";
 
-    char **list = NULL;
-    if (is_accel(node))
-        list = g_strdupv((char *[]){(char *)json_node_get_string(node), NULL});
-    else if (JSON_NODE_HOLDS_ARRAY(node) && json_array_get_length(json_node_get_array(node)) > 0)
-        list = read_accel_list(place, json_node_get_array(node));
-    if (!list) {
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+    CvdElement element = {0};
+
+    if (is_accel(node)) {
+        g_strv_builder_add(builder, json_node_get_string(node));
+    } else if (!JSON_NODE_HOLDS_ARRAY(node) ||
+               json_array_get_length(json_node_get_array(node)) == 0) {
         cvd_place_found(place, node, expected);
         return;
     }
-    char ***slot = G_STRUCT_MEMBER_P(target, field->offset);
-    g_strfreev(*slot);
-    *slot = list;
+    while (cvd_place_next(place, node, &element)) {
+        if (is_accel(element.node))
+            g_strv_builder_add(builder, json_node_get_string(element.node));
+        else
+            cvd_place_found(&element.place, element.node,
+                            "an accelerator such as \"kvm\" or \"tcg\"");
+    }
+    cvd_strings_take(slot, builder);
 }
 
-static void read_smp(const CvdPlace *place, JsonNode *node, const CvdField *field, gpointer target)
+static void read_smp(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
 {
-    static const char value[] = "^([0-9]+|[a-z]+=[0-9]+)(,[a-z]+=[0-9]+)*$"; /* of -smp */
     const char *string = cvd_node_get_string(node);
     if (string) {
         guint64 n = g_ascii_isdigit(*string) ? g_ascii_strtoull(string, NULL, 10) : 1;
-        if (n < 1 || n > MAX_VCPUS || !g_regex_match_simple(value, string, 0, 0))
+        if (n < 1 || n > CVD_MAX_VCPUS || !g_regex_match_simple(SMP_PATTERN, string, 0, 0))
             cvd_place_found(place, node,
-                            "from 1 to " G_STRINGIFY(MAX_VCPUS) " vCPUs, or the value of -smp");
+                            "from 1 to " G_STRINGIFY(CVD_MAX_VCPUS) " vCPUs, or the value of -smp");
         else
-            cvd_read_string(place, node, field, target);
+            cvd_type_string.read(place, node, key, slot);
         return;
     }
     guint n_vcpus = 0;
-    const CvdField number = {.key = field->key, .min = 1, .max = MAX_VCPUS};
-    cvd_read_uint(place, node, &number, &n_vcpus);
+    cvd_type_uint.read(place, node, key, &n_vcpus);
     if (n_vcpus > 0)
-        cvd_store_string(target, field->offset, g_strdup_printf("%u", n_vcpus));
+        cvd_string_take(slot, g_strdup_printf("%u", n_vcpus));
 }
 
-static void read_append(const CvdPlace *place, JsonNode *node, const CvdField *field,
-                        gpointer target)
+static void read_append(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
 {
-    const char *string = cvd_node_get_string(node);
-    if (string) {
-        cvd_store_string(target, field->offset, g_strdup(string));
+    g_auto(GStrv) words = NULL;
+
+    if (cvd_node_get_string(node)) {
+        cvd_string_take(slot, g_strdup(cvd_node_get_string(node)));
     } else if (JSON_NODE_HOLDS_ARRAY(node)) {
-        g_auto(GStrv) words = NULL;
-        cvd_read_strings(place, node, &(CvdField){.key = field->key}, &words);
-        cvd_store_string(target, field->offset, g_strjoinv(" ", words));
+        cvd_type_strings.read(place, node, key, &words);
+        cvd_string_take(slot, g_strjoinv(" ", words));
     } else {
         cvd_place_found(place, node, "a string or a list of strings");
     }
 }
 
 /* A daemon would leave the launcher, and survive it. */
-static void read_extra_args(const CvdPlace *place, JsonNode *node, const CvdField *field,
-                            gpointer target)
+static void read_extra_args(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
 {
-    char **args;
-
-    cvd_read_strings(place, node, field, target);
-    args = G_STRUCT_MEMBER(char **, target, field->offset);
-    for (guint i = 0; args && args[i]; i++) {
-        if (strcmp(args[i], "-daemonize") == 0 || strcmp(args[i], "--daemonize") == 0)
+    cvd_type_strings.read(place, node, key, slot);
+    for (char **arg = *(char ***)slot; *arg; arg++) {
+        if (strcmp(*arg, "-daemonize") == 0 || strcmp(*arg, "--daemonize") == 0)
             cvd_place_problem(place,
                               "%s: QEMU has to stay with the launcher; remove it, and put "
                               "cvd-launch itself into the background",
-                              args[i]);
+                              *arg);
     }
 }
 
-static void read_sandbox(const CvdPlace *place, JsonNode *node, const CvdField *field,
-                         gpointer target)
+static void read_sandbox(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
 {
     const char *string = cvd_node_get_string(node);
     if (string && *string)
-        cvd_store_string(target, field->offset, g_strdup(string));
+        cvd_string_take(slot, g_strdup(string));
     else if (JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_BOOLEAN)
-        cvd_store_string(target, field->offset,
-                         json_node_get_boolean(node) ? g_strdup(CVD_SANDBOX_DEFAULT) : NULL);
+        cvd_string_take(slot, json_node_get_boolean(node) ? g_strdup(CVD_SANDBOX_DEFAULT) : NULL);
     else
         cvd_place_found(place, node, "true, false, or the value of -sandbox");
 }
 
-/* One object of a list; @field->words[0] is the member that QEMU cannot do without. */
-static gboolean check_qapi_object(const CvdPlace *place, JsonNode *node, const CvdField *field)
+static JsonNode *print_sandbox(const CvdKey *key, gconstpointer slot)
+{
+    JsonNode *node = cvd_string_print(key, slot);
+
+    return node ? node : json_node_init_boolean(json_node_alloc(), FALSE);
+}
+
+/* One object of a list; the key's first word is the member that QEMU cannot do without. */
+static gboolean check_qapi_object(const CvdPlace *place, JsonNode *node, const CvdKey *key)
 {
     if (!JSON_NODE_HOLDS_OBJECT(node)) {
         cvd_place_found(place, node, "an object with QEMU's own names");
         return FALSE;
     }
     JsonObject *object = json_node_get_object(node);
-    JsonNode *kind = json_object_get_member(object, field->words[0]);
+    JsonNode *kind = json_object_get_member(object, key->words[0]);
     const char *string = kind ? cvd_node_get_string(kind) : NULL;
     if (!string || !*string) {
-        cvd_place_problem(place, "needs \"%s\", a string", field->words[0]);
+        cvd_place_problem(place, "needs \"%s\", a string", key->words[0]);
         return FALSE;
     }
     JsonNode *id = json_object_get_member(object, "id");
-    if (strcmp(field->key, "devices") == 0 && id &&
+    if (key->type == &cvd_type_devices && id &&
         g_strcmp0(cvd_node_get_string(id), "ivshmem") == 0) {
         cvd_place_problem(place, "id \"ivshmem\" is that of the window's device; choose another");
         return FALSE;
@@ -200,145 +179,74 @@ static void resolve_file(const CvdPlace *place, JsonObject *object, const char *
 /* The files that QEMU's objects name, at any depth, mean the same wherever one starts. */
 static void resolve_files(const CvdPlace *place, JsonNode *node)
 {
+    CvdElement element = {0};
+
     if (JSON_NODE_HOLDS_OBJECT(node)) {
         JsonObject *object = json_node_get_object(node);
         g_autoptr(GList) keys = json_object_get_members(object);
         for (GList *key = keys; key; key = key->next)
             resolve_file(place, object, key->data);
-    } else if (JSON_NODE_HOLDS_ARRAY(node)) {
-        JsonArray *array = json_node_get_array(node);
-        for (guint i = 0; i < json_array_get_length(array); i++) {
-            g_autofree char *path = NULL;
-            JsonNode *element = json_array_get_element(array, i);
-            CvdPlace child = cvd_place_element(place, i, element, &path);
-            resolve_files(&child, element);
-        }
     }
+    while (cvd_place_next(place, node, &element))
+        resolve_files(&element.place, element.node);
 }
 
-static void read_qapi_list(const CvdPlace *place, JsonNode *node, const CvdField *field,
-                           gpointer target)
+static void read_qapi_list(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
 {
     if (!JSON_NODE_HOLDS_ARRAY(node)) {
         cvd_place_found(place, node, "a list of objects");
         return;
     }
-    JsonArray *array = json_node_get_array(node);
     g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
-    for (guint i = 0; i < json_array_get_length(array); i++) {
-        JsonNode *element = json_array_get_element(array, i);
-        g_autofree char *path = NULL;
-        CvdPlace child = cvd_place_element(place, i, element, &path);
-        if (check_qapi_object(&child, element, field)) {
-            resolve_files(&child, element);
-            g_autofree char *json = cvd_json_to_string(element, FALSE);
+    CvdElement element = {0};
+    while (cvd_place_next(place, node, &element)) {
+        if (check_qapi_object(&element.place, element.node, key)) {
+            resolve_files(&element.place, element.node);
+            g_autofree char *json = cvd_json_to_string(element.node, FALSE);
             g_strv_builder_add(builder, json);
         }
     }
-    char ***slot = G_STRUCT_MEMBER_P(target, field->offset);
-    g_strfreev(*slot);
-    *slot = g_strv_builder_end(builder);
+    cvd_strings_take(slot, builder);
 }
 
-#define AT(member) G_STRUCT_OFFSET(CvdQemuConfig, member)
-
-static const char *const needs_type[] = {"type", NULL};
-static const char *const needs_driver[] = {"driver", NULL};
-static const char *const needs_qom_type[] = {"qom-type", NULL};
-static const char *const serial_words[] = {"log", "stdio", "none", NULL}; /* CvdSerial */
-
-static const CvdField qemu_fields[] = {
-    {.key = "binary", .read = cvd_read_name_or_path, .offset = AT(binary)},
-    {.key = "machine", .read = read_machine, .offset = AT(machine)},
-    {.key = "accel", .read = read_accel, .offset = AT(accel)},
-    {.key = "cpu", .read = cvd_read_string, .offset = AT(cpu)},
-    {.key = "smp", .read = read_smp, .offset = AT(smp)},
-    {.key = "memory",
-     .read = cvd_read_size,
-     .offset = AT(memory_bytes),
-     .min = MIN_MEMORY,
-     .max = MAX_MEMORY},
-    {.key = "kernel", .read = read_kernel, .offset = AT(kernel)},
-    {.key = "initrd", .read = cvd_read_path, .offset = AT(initrd)},
-    {.key = "append", .read = read_append, .offset = AT(append)},
-    {.key = "firmware", .read = cvd_read_name_or_path, .offset = AT(firmware)},
-    {.key = "objects", .read = read_qapi_list, .offset = AT(objects), .words = needs_qom_type},
-    {.key = "blockdevs", .read = read_qapi_list, .offset = AT(blockdevs), .words = needs_driver},
-    {.key = "netdevs", .read = read_qapi_list, .offset = AT(netdevs), .words = needs_type},
-    {.key = "devices", .read = read_qapi_list, .offset = AT(devices), .words = needs_driver},
-    {.key = "serial", .read = cvd_read_word, .offset = AT(serial), .words = serial_words},
-    {.key = "display", .read = cvd_read_string, .offset = AT(display)},
-    {.key = "sandbox", .read = read_sandbox, .offset = AT(sandbox)},
-    {.key = "extra_args", .read = read_extra_args, .offset = AT(extra_args)},
-    {.key = "watchdog_s",
-     .read = cvd_read_uint,
-     .offset = AT(watchdog_s),
-     .min = 0,
-     .max = MAX_WATCHDOG_S},
-    {.key = "run_as", .read = cvd_run_as_read, .offset = AT(run_as)},
-    {.key = NULL},
-};
-
-static void set_defaults(CvdQemuConfig *qemu)
+static JsonNode *print_qapi_list(const CvdKey *key, gconstpointer slot)
 {
-    static const char *const accel[] = {"kvm", "tcg", NULL};
+    JsonNode *node = json_node_new(JSON_NODE_ARRAY);
+    JsonArray *array = json_array_new();
 
-    *qemu = (CvdQemuConfig){
-        .machine = g_strdup("q35"),
-        .accel = g_strdupv((char **)accel),
-        .memory_bytes = 512 * 1024 * 1024,
-        .objects = g_new0(char *, 1),
-        .blockdevs = g_new0(char *, 1),
-        .netdevs = g_new0(char *, 1),
-        .devices = g_new0(char *, 1),
-        .serial = CVD_SERIAL_LOG,
-        .display = g_strdup("none"),
-        .sandbox = g_strdup(CVD_SANDBOX_DEFAULT),
-        .extra_args = g_new0(char *, 1),
-    };
+    json_node_take_array(node, array);
+    for (char **text = *(char ***)slot; *text; text++)
+        json_array_add_element(array, cvd_json_from_string(*text, NULL));
+    return node;
 }
 
-void cvd_qemu_config_read(const CvdPlace *place, JsonNode *node, CvdQemuConfig *qemu)
-{
-    set_defaults(qemu);
-    qemu->directory = g_strdup(place->directory);
-    if (node)
-        cvd_fields_read(place, node, qemu_fields, qemu);
-}
+/* clang-format off */
+#define ACCEL_SCHEMA "{'type': 'string', 'pattern': '^[^,:]+(,.*)?$'}"
+#define QAPI_SCHEMA(MORE) \
+    "{'type': 'array', 'items': {'type': 'object', 'required': ['$word']," \
+    " 'properties': {'$word': " CVD_STRING_SCHEMA MORE "}}}"
 
-void cvd_qemu_config_finish(const CvdPlace *place, CvdQemuConfig *qemu, const char *vmm_path,
-                            const char *kernel_command_line)
-{
-    if (!qemu->kernel && (qemu->append || qemu->initrd))
-        cvd_place_problem(place, "\"%s\" needs \"kernel\"", qemu->append ? "append" : "initrd");
-    if (!qemu->binary)
-        qemu->binary = g_strdup(vmm_path ? vmm_path : "qemu-system-x86_64");
-    if (!qemu->append && qemu->kernel)
-        qemu->append = g_strdup(kernel_command_line);
-}
-
-void cvd_qemu_config_clear(CvdQemuConfig *qemu)
-{
-    g_free(qemu->directory);
-    g_free(qemu->binary);
-    g_free(qemu->machine);
-    g_strfreev(qemu->accel);
-    g_free(qemu->cpu);
-    g_free(qemu->smp);
-    g_free(qemu->kernel);
-    g_free(qemu->initrd);
-    g_free(qemu->append);
-    g_free(qemu->firmware);
-    g_strfreev(qemu->objects);
-    g_strfreev(qemu->blockdevs);
-    g_strfreev(qemu->netdevs);
-    g_strfreev(qemu->devices);
-    g_free(qemu->display);
-    g_free(qemu->sandbox);
-    g_strfreev(qemu->extra_args);
-    g_clear_pointer(&qemu->run_as, cvd_run_as_free);
-    *qemu = (CvdQemuConfig){0};
-}
+const CvdType cvd_type_kernel = {read_kernel, cvd_string_print, cvd_string_clear,
+    CVD_STRING_SCHEMA};
+const CvdType cvd_type_machine = {read_machine, cvd_string_print, cvd_string_clear,
+    CVD_STRING_SCHEMA};
+const CvdType cvd_type_accel = {read_accel, cvd_strings_print, cvd_strings_clear,
+    "{'anyOf': [" ACCEL_SCHEMA ", {'type': 'array', 'minItems': 1, 'items': " ACCEL_SCHEMA "}]}"};
+const CvdType cvd_type_smp = {read_smp, cvd_string_print, cvd_string_clear,
+    "{'anyOf': [{'type': 'integer', 'minimum': $min, 'maximum': $max},"
+    " {'type': 'string', 'pattern': '" SMP_PATTERN "'}]}"};
+const CvdType cvd_type_append = {read_append, cvd_string_print, cvd_string_clear,
+    "{'anyOf': [{'type': 'string'}, {'type': 'array', 'items': {'type': 'string'}}]}"};
+const CvdType cvd_type_sandbox = {read_sandbox, print_sandbox, cvd_string_clear,
+    "{'anyOf': [{'type': 'boolean'}, " CVD_STRING_SCHEMA "]}"};
+const CvdType cvd_type_extra_args = {read_extra_args, cvd_strings_print, cvd_strings_clear,
+    "{'type': 'array', 'items': {'type': 'string',"
+    " 'not': {'enum': ['-daemonize', '--daemonize']}}}"};
+const CvdType cvd_type_qapi = {read_qapi_list, print_qapi_list, cvd_strings_clear,
+    QAPI_SCHEMA("")};
+const CvdType cvd_type_devices = {read_qapi_list, print_qapi_list, cvd_strings_clear,
+    QAPI_SCHEMA(", 'id': {'not': {'const': 'ivshmem'}}")};
+/* clang-format on */
 
 guint cvd_qemu_config_get_vcpus(const CvdQemuConfig *qemu)
 {
@@ -350,7 +258,7 @@ guint cvd_qemu_config_get_vcpus(const CvdQemuConfig *qemu)
         number = strstr(number + 1, "cpus=");
     number = number ? number + strlen("cpus=") : qemu->smp;
     guint64 n_vcpus = g_ascii_strtoull(number, NULL, 10);
-    return (guint)CLAMP(n_vcpus, 1, MAX_VCPUS);
+    return (guint)CLAMP(n_vcpus, 1, CVD_MAX_VCPUS);
 }
 
 char *cvd_builtin_guest_path(void)

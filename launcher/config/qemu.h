@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "launcher/config/config.h"
-#include "launcher/config/fields.h"
+#include "launcher/config/types.h"
+#include "launcher/config/values.h"
 
 G_BEGIN_DECLS
 
@@ -10,27 +10,18 @@ G_BEGIN_DECLS
 #define CVD_SANDBOX_DEFAULT                                                                        \
     "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
-/**
- * cvd_qemu_config_read:
- * @place: where qemu.json's object stands
- * @node: (nullable): the object; %NULL leaves the defaults
- * @qemu: (out caller-allocates): zeroed before; `binary` and `append` stay %NULL when not given, as
- *   a layout file of 2017 may have them
- *
- * Reads qemu.json: cvd-launch(1), CONFIGURATION.
- */
-void cvd_qemu_config_read(const CvdPlace *place, JsonNode *node, CvdQemuConfig *qemu);
+/** CVD_MAX_VCPUS: of one VM */
+#define CVD_MAX_VCPUS 4096
 
-/**
- * cvd_qemu_config_finish:
- * @vmm_path: (nullable): the binary if none was given
- * @kernel_command_line: (nullable): the same for `append`; unused without a kernel
- *
- * Fills in what is still missing, and checks what only shows in the whole.
- */
-void cvd_qemu_config_finish(const CvdPlace *place, CvdQemuConfig *qemu, const char *vmm_path,
-                            const char *kernel_command_line);
-void cvd_qemu_config_clear(CvdQemuConfig *qemu);
+extern const CvdType cvd_type_kernel;     /* a path, or `builtin` */
+extern const CvdType cvd_type_machine;    /* a string: one that has PCI */
+extern const CvdType cvd_type_accel;      /* a string or a list of them, in a char ** */
+extern const CvdType cvd_type_smp;        /* a number or a string, in a char * */
+extern const CvdType cvd_type_append;     /* a string or a list of words, in a char * */
+extern const CvdType cvd_type_sandbox;    /* a boolean or a string, in a char *; false is %NULL */
+extern const CvdType cvd_type_extra_args; /* a list of strings */
+extern const CvdType cvd_type_qapi;       /* objects, each with @words[0], in a char ** as JSON */
+extern const CvdType cvd_type_devices;    /* the same for `-device` */
 
 /** cvd_qemu_config_get_vcpus: Returns: how many vCPUs @smp asks for; 1 if it does not say */
 guint cvd_qemu_config_get_vcpus(const CvdQemuConfig *qemu);

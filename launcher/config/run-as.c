@@ -62,21 +62,37 @@ static CvdRunAs *parse(const CvdPlace *place, const char *text)
     return NULL;
 }
 
-void cvd_run_as_read(const CvdPlace *place, JsonNode *node, const CvdField *field, gpointer target)
+static void read_run_as(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
 {
-    CvdRunAs **slot = &G_STRUCT_MEMBER(CvdRunAs *, target, field->offset);
+    CvdRunAs **run_as = slot;
     const char *text = cvd_node_get_string(node);
     g_autofree char *number = NULL;
 
-    if (json_node_get_value_type(node) == G_TYPE_INT64 && json_node_get_int(node) >= 0)
+    if (cvd_node_is_integer(node) && json_node_get_int(node) >= 0)
         text = number = g_strdup_printf("%" G_GINT64_FORMAT, json_node_get_int(node));
     if (text == NULL || *text == '\0') {
         cvd_place_found(place, node, EXPECTED);
         return;
     }
-    g_clear_pointer(slot, cvd_run_as_free);
-    *slot = parse(place, text);
+    g_clear_pointer(run_as, cvd_run_as_free);
+    *run_as = parse(place, text);
 }
+
+static JsonNode *print_run_as(const CvdKey *key, gconstpointer slot)
+{
+    const CvdRunAs *run_as = *(CvdRunAs *const *)slot;
+
+    return run_as != NULL ? cvd_string_node(run_as->user) : NULL;
+}
+
+static void clear_run_as(const CvdKey *key, gpointer slot)
+{
+    g_clear_pointer((CvdRunAs **)slot, cvd_run_as_free);
+}
+
+const CvdType cvd_type_run_as = {read_run_as, print_run_as, clear_run_as,
+                                 "{'anyOf': [" CVD_STRING_SCHEMA ","
+                                 " {'type': 'integer', 'minimum': 1, 'maximum': 4294967294}]}"};
 
 void cvd_run_as_free(CvdRunAs *run_as)
 {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "launcher/config/config.h"
-#include "launcher/config/fields.h"
+#include "launcher/config/types.h"
+#include "launcher/config/values.h"
 
 G_BEGIN_DECLS
 
-/** cvd_run_as_read: reads `USER` or `USER:GROUP`, names or numbers, into a CvdRunAs * */
-void cvd_run_as_read(const CvdPlace *place, JsonNode *node, const CvdField *field, gpointer target);
+/** cvd_type_run_as: `USER` or `USER:GROUP`, names or numbers, in a CvdRunAs * */
+extern const CvdType cvd_type_run_as;
+
 void cvd_run_as_free(CvdRunAs *run_as);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdRunAs, cvd_run_as_free)
 

@@ -3,7 +3,8 @@
 
 #include "base/instance.h"
 #include "base/json.h"
-#include "launcher/config/fields.h"
+#include "launcher/config/config.h"
+#include "launcher/config/probe.h"
 #include "launcher/config/qemu.h"
 #include "launcher/instance-dir.h"
 #include "launcher/qemu/command.h"

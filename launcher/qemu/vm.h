@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "launcher/config/config.h"
+#include "launcher/config/probe.h"
 #include "launcher/qemu/console.h"
 #include "launcher/qemu/process.h"
 #include "launcher/qemu/qmp.h"

@@ -6,6 +6,7 @@
  */
 #include "launcher/config/config.h"
 
+#include "launcher/config/probe.h"
 #include "launcher/config/qemu.h"
 
 #include <errno.h>

@@ -4,6 +4,7 @@
 #include "tests/unit/log-dir.h"
 
 #include "base/fd.h"
+#include "launcher/config/config.h"
 
 #include <fcntl.h>
 #include <json-glib/json-glib.h>

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every value is read with the place where it stands (file or option, JSON path, directory), so
+ * that a problem can name it; a problem never ends the reading, so that all of them come out in one
+ * go.
+ */
+#include "launcher/config/place.h"
+
+#include "base/json.h"
+#include "base/log.h"
+
+#include <string.h>
+
+#define MAX_QUOTED 40 /* bytes of a value that a problem repeats */
+
+char *cvd_place_describe(const CvdPlace *place)
+{
+    return g_strdup_printf("%s%s%s", place->origin, *place->path ? ": " : "", place->path);
+}
+
+void cvd_problem(GPtrArray *problems, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    g_ptr_array_add(problems, g_strdup_vprintf(format, args));
+    va_end(args);
+}
+
+void cvd_place_mark_broken(const CvdPlace *place)
+{
+    if (place->reader->broken)
+        g_hash_table_add(place->reader->broken, g_strdup(place->path));
+}
+
+void cvd_place_problem(const CvdPlace *place, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    g_autofree char *what = g_strdup_vprintf(format, args);
+    va_end(args);
+    g_autofree char *where = cvd_place_describe(place);
+    cvd_problem(place->reader->problems, "%s: %s", where, what);
+    cvd_place_mark_broken(place);
+}
+
+char *cvd_shorten(const char *text, gsize max)
+{
+    if (strlen(text) <= max)
+        return g_strdup(text);
+    const char *end = g_utf8_find_prev_char(text, text + max + 1);
+    return g_strdup_printf("%.*s…", (int)(end - text), text);
+}
+
+static char *describe(JsonNode *node)
+{
+    if (JSON_NODE_HOLDS_OBJECT(node))
+        return g_strdup("an object");
+    if (JSON_NODE_HOLDS_ARRAY(node))
+        return g_strdup("a list");
+    if (!cvd_node_get_string(node))
+        return cvd_json_to_string(node, FALSE);
+    g_autofree char *string = cvd_shorten(cvd_node_get_string(node), MAX_QUOTED);
+    return g_strdup_printf("\"%s\"", string);
+}
+
+void cvd_place_found(const CvdPlace *place, JsonNode *node, const char *expected)
+{
+    g_autofree char *found = describe(node);
+    cvd_place_problem(place, "found %s; expected %s", found, expected);
+}
+
+static CvdPlace place_child(const CvdPlace *place, JsonNode *node, const char *path)
+{
+    CvdPlace child = *place;
+    child.path = path;
+    const char *option = node ? g_hash_table_lookup(place->reader->overrides, node) : NULL;
+    if (option) {
+        child.origin = option;
+        child.directory = place->reader->cwd;
+    }
+    return child;
+}
+
+static char *join(const CvdPlace *place, const char *path)
+{
+    return g_strdup_printf("%s%s%s", place->path, *place->path ? "." : "", path);
+}
+
+CvdPlace cvd_place_member(const CvdPlace *place, const char *key, JsonNode *node, char **path)
+{
+    g_autofree char *escaped = cvd_escape_bytes(key, strlen(key));
+    *path = join(place, escaped);
+    return place_child(place, node, *path);
+}
+
+gboolean cvd_place_next(const CvdPlace *place, JsonNode *node, CvdElement *element)
+{
+    JsonArray *array = JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
+    guint index = element->n_seen++;
+
+    g_clear_pointer(&element->path, g_free);
+    if (array == NULL || index >= json_array_get_length(array))
+        return FALSE;
+    element->node = json_array_get_element(array, index);
+    element->path = g_strdup_printf("%s[%u]", place->path, index);
+    element->place = place_child(place, element->node, element->path);
+    return TRUE;
+}
+
+CvdPlace cvd_place_find(const CvdPlace *place, JsonNode *node, const char *path, char **storage)
+{
+    CvdPlace found = *place;
+    g_auto(GStrv) parts = g_strsplit_set(path, ".[", -1); /* an index has its bracket still */
+    for (guint i = 0; parts[i] && node; i++) {
+        guint64 index = g_ascii_strtoull(parts[i], NULL, 10);
+        if (JSON_NODE_HOLDS_OBJECT(node))
+            node = json_object_get_member(json_node_get_object(node), parts[i]);
+        else if (JSON_NODE_HOLDS_ARRAY(node) &&
+                 index < json_array_get_length(json_node_get_array(node)))
+            node = json_array_get_element(json_node_get_array(node), (guint)index);
+        else
+            node = NULL;
+        found = place_child(&found, node, place->path);
+    }
+    *storage = join(place, path);
+    found.path = *storage;
+    return found;
+}
+
+char *cvd_place_resolve(const CvdPlace *place, const char *path)
+{
+    if (g_path_is_absolute(path))
+        return g_strdup(path);
+    while (g_str_has_prefix(path, "./"))
+        path += 2;
+    return g_build_filename(place->directory, path, NULL);
+}
+
+const char *cvd_node_get_string(JsonNode *node)
+{
+    if (!JSON_NODE_HOLDS_VALUE(node) || json_node_get_value_type(node) != G_TYPE_STRING)
+        return NULL;
+    const char *string = json_node_get_string(node);
+    return g_str_has_prefix(string, CVD_JSON_BIG_NUMBER) ? NULL : string;
+}
+
+gboolean cvd_node_is_integer(JsonNode *node)
+{
+    return JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_INT64;
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include <json-glib/json-glib.h>
+
+G_BEGIN_DECLS
+
+/**
+ * CvdReader:
+ * @problems: (element-type utf8): where problems go, each a line
+ * @overrides: (element-type JsonNode utf8): nodes that stand in the tree because of an option, and
+ *   that option: `--set qemu.memory=4G`
+ * @cwd: what relative paths in overridden values are relative to
+ * @broken: (element-type utf8) (nullable): where the paths of all values that had a problem are
+ *   added, and of members that were probably misspelt
+ *
+ * What all files of one configuration share while they are read.
+ */
+typedef struct {
+    GPtrArray *problems;
+    GHashTable *overrides;
+    const char *cwd;
+    GHashTable *broken;
+} CvdReader;
+
+/**
+ * CvdPlace:
+ * @origin: the file, or the option, that the value comes from
+ * @directory: absolute; relative paths at this place are relative to it
+ * @path: the JSON path there; empty for the root
+ *
+ * Where a value stands. Borrows everything.
+ */
+typedef struct {
+    CvdReader *reader;
+    const char *origin;
+    const char *directory;
+    const char *path;
+} CvdPlace;
+
+/** cvd_place_describe: Returns: (transfer full): `ORIGIN: PATH`, or the origin of a root */
+char *cvd_place_describe(const CvdPlace *place);
+
+/** cvd_place_problem: Appends `ORIGIN: PATH: text` to the problems. */
+void cvd_place_problem(const CvdPlace *place, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+/**
+ * cvd_place_found:
+ * @node: what was found
+ * @expected: what is allowed there
+ *
+ * Appends `ORIGIN: PATH: found …; expected …` to the problems.
+ */
+void cvd_place_found(const CvdPlace *place, JsonNode *node, const char *expected);
+
+/**
+ * cvd_place_member:
+ * @key: of an object at @place
+ * @node: (nullable): its value
+ * @path: (out): storage of the member's path; the caller frees it
+ *
+ * Returns: the member's place; an overridden one has the option as its origin
+ */
+CvdPlace cvd_place_member(const CvdPlace *place, const char *key, JsonNode *node, char **path);
+
+/**
+ * CvdElement:
+ * @place: where it stands
+ * @node: the element
+ *
+ * An element of a list. Zeroed before the first; the rest is cvd_place_next()'s.
+ */
+typedef struct {
+    CvdPlace place;
+    JsonNode *node;
+    guint n_seen;
+    char *path;
+} CvdElement;
+
+/**
+ * cvd_place_next:
+ * @node: what stands at @place
+ * @element: (inout): the last one; becomes the next
+ *
+ * Returns: whether there is a next one; %FALSE at once where @node is no list
+ */
+gboolean cvd_place_next(const CvdPlace *place, JsonNode *node, CvdElement *element);
+
+/**
+ * cvd_place_find:
+ * @node: what stands at @place
+ * @path: from there, such as `regions[2].size`; nothing needs to stand at it
+ * @storage: (out): of the whole path; the caller frees it
+ *
+ * Returns: the place at @path, with the same origin as if it had been read
+ */
+CvdPlace cvd_place_find(const CvdPlace *place, JsonNode *node, const char *path, char **storage);
+
+/** cvd_place_mark_broken: Marks the value at @place as one that had a problem. */
+void cvd_place_mark_broken(const CvdPlace *place);
+
+/** cvd_place_resolve: Returns: (transfer full): @path, made absolute as paths at @place are */
+char *cvd_place_resolve(const CvdPlace *place, const char *path);
+
+/** cvd_node_get_string: Returns: (nullable): the string that @node holds, if it holds one */
+const char *cvd_node_get_string(JsonNode *node);
+
+/** cvd_node_is_integer: Returns: whether @node holds an integer */
+gboolean cvd_node_is_integer(JsonNode *node);
+
+/** cvd_shorten: Returns: (transfer full): @text, cut after @max bytes if it has more */
+char *cvd_shorten(const char *text, gsize max);
+
+/** cvd_problem: Appends a line to @problems. */
+void cvd_problem(GPtrArray *problems, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+G_END_DECLS
