@@ -10,8 +10,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/wire-client.h"
-#include "client/instance.h"
-#include "client/region.h"
+#include "client/types.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -3,12 +3,6 @@
 
 #include "base/instance.h"
 #include "client/handshake.h"
-#include "client/region.h"
-
-const char *cvd_region_info_get_name(const CvdRegionInfo *info)
-{
-    return info->name;
-}
 
 GArray *cvd_list_regions(const char *socket_path, GCancellable *cancellable, GError **error)
 {

@@ -1,33 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "client/types.h"
+
 #include <gio/gio.h>
 
 G_BEGIN_DECLS
-
-/**
- * CvdRegionInfo:
- * @name: the region's name
- * @begin: offset in the window, in bytes
- * @end: exclusive
- *
- * What a server lists of a region.
- */
-typedef struct {
-    char name[16];
-    guint32 begin;
-    guint32 end;
-} CvdRegionInfo;
-
-/**
- * cvd_region_info_get_name:
- * @info: a region of a listing
- *
- * For languages in which an array of characters is no string.
- *
- * Returns: (transfer none): its name
- */
-const char *cvd_region_info_get_name(const CvdRegionInfo *info);
 
 /**
  * cvd_list_regions:

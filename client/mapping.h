@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "client/signals.h"
-#include "vsoc/abi.h"
+#include "vsoc/signals.h"
 
 #include <glib.h>
 
@@ -12,41 +11,36 @@ G_BEGIN_DECLS
  * CvdMapping:
  * @base: where the region is mapped; nothing else of the window is
  * @size: of the region, in bytes
- * @begin: its offset in the window, in bytes
- * @data_offset: where its data starts, in the region
- * @in: the signal table that the guest writes
- * @out: the signal table that we write
+ * @descriptor: the copy that was checked, and is never read again in the window, as the guest can
+ *   write there
  * @is_read_only: the server lets us only read: the memory cannot be written
- *
- * A mapped region and the copy of its descriptor that was checked. The descriptor is never read
- * again, as the guest can write there.
  */
 typedef struct {
     guint8 *base;
     gsize size;
-    guint32 begin;
-    guint32 data_offset;
-    guint16 current_version;
-    guint16 min_compatible_version;
-    CvdSignalTableView in;
-    CvdSignalTableView out;
+    struct vsoc_device_region descriptor;
     gboolean is_read_only;
 } CvdMapping;
 
+static inline struct vsoc_end cvd_mapping_get_end(const CvdMapping *mapping)
+{
+    return (struct vsoc_end){mapping->base, &mapping->descriptor, VSOC_HOST};
+}
+
 /**
  * cvd_mapping_check:
- * @mapping: (out caller-allocates): filled but for @base
- * @descriptor: our own copy of what the window says
+ * @layout: our own copy of the window's header, checked
+ * @descriptor: our own copy of what the window says of the region
  * @name: the region's name
- * @begin: what the server said: a multiple of 4096 below @end
+ * @begin: what the server said
  * @end: the same, exclusive
  * @error: %CVD_REGION_ERROR_BAD_DESCRIPTOR: what is wrong with it
  *
- * Everything of the descriptor that is used later: sections 1 and 2 of the window's specification.
- * Pure.
+ * Pure: what vsoc_region_check() says, and whether it is the region that the server spoke of.
  */
-gboolean cvd_mapping_check(CvdMapping *mapping, const struct vsoc_device_region *descriptor,
-                           const char *name, guint32 begin, guint32 end, GError **error);
+gboolean cvd_mapping_check(const struct vsoc_shm_layout_descriptor *layout,
+                           const struct vsoc_device_region *descriptor, const char *name,
+                           guint32 begin, guint32 end, GError **error);
 
 /**
  * cvd_mapping_new:

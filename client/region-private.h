@@ -47,6 +47,7 @@ struct _CvdRegion {
 
     int epoll_fd;          /* of the blocking wait; −1 until the first */
     gboolean has_received; /* since it was opened */
+    gint64 retry_at;       /* when to look at what was left in the table; 0: nothing was */
     gboolean is_started;
     GSource *source;
 };

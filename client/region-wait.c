@@ -27,10 +27,12 @@
 gboolean cvd_region_is_pending(CvdRegion *region)
 {
     const CvdMapping *mapping = region->link->mapping;
+    struct vsoc_end end = cvd_mapping_get_end(mapping);
 
     if (mapping->is_read_only)
         return FALSE;
-    return !region->has_received || cvd_signals_waiting(mapping->base, &mapping->in);
+    return !region->has_received || vsoc_signals_are_waiting(&end) ||
+           (region->retry_at != 0 && g_get_monotonic_time() >= region->retry_at);
 }
 
 /*
@@ -55,22 +57,64 @@ static gboolean take_ring(int doorbell)
     return n == sizeof count;
 }
 
+static void wake_sleepers(const guint32 *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+static void take(void *offsets, guint32 offset)
+{
+    g_array_append_val((GArray *)offsets, offset);
+}
+
+static int compare(gconstpointer a, gconstpointer b)
+{
+    guint32 x = *(const guint32 *)a;
+    guint32 y = *(const guint32 *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* A guest can put an offset into every slot: each is reported once. */
+static void sort_and_unify(GArray *offsets)
+{
+    if (offsets->len < 2)
+        return;
+    g_array_sort(offsets, compare);
+
+    guint32 *values = (guint32 *)(void *)offsets->data;
+    guint n = 1;
+    for (guint i = 1; i < offsets->len; i++)
+        if (values[i] != values[n - 1])
+            values[n++] = values[i];
+    g_array_set_size(offsets, n);
+}
+
 /* Returns: (transfer full): what came, or %NULL if nothing did */
 static GArray *receive(CvdRegion *region, gboolean was_rung)
 {
     CvdMapping *mapping = region->link->mapping;
-    g_autoptr(GArray) offsets = g_array_new(FALSE, FALSE, sizeof(guint32));
-    gboolean must_ring;
+    struct vsoc_end end = cvd_mapping_get_end(mapping);
 
     if (mapping->is_read_only) /* whoever only looks takes nothing */
         return NULL;
-    gboolean any = cvd_signals_receive(mapping->base, mapping->size, &mapping->in, &mapping->out,
-                                       offsets, &must_ring);
+    g_autoptr(GArray) offsets = g_array_new(FALSE, FALSE, sizeof(guint32));
+    const struct vsoc_receiver receiver = {
+        .first = 4, .last = (guint32)mapping->size - 4, .take = take, .data = offsets};
+    unsigned result = vsoc_signals_receive(&end, &receiver);
+    gboolean is_stalled = (result & VSOC_STALLED) != 0;
 
     region->has_received = TRUE;
-    if (must_ring)
+    region->retry_at =
+        is_stalled ? g_get_monotonic_time() + VSOC_RETRY_MS * G_TIME_SPAN_MILLISECOND : 0;
+    if ((result & VSOC_MUST_RING) != 0)
         cvd_region_ring(region->link->host_to_guest, region->name, NULL);
-    return any || was_rung ? g_steal_pointer(&offsets) : NULL;
+    sort_and_unify(offsets);
+    for (guint i = 0; i < offsets->len; i++)
+        wake_sleepers((guint32 *)(void *)(mapping->base + g_array_index(offsets, guint32, i)));
+    if ((result & VSOC_RECEIVED) != 0)
+        was_rung = offsets->len > 0 || !is_stalled; /* the ring was for what is left */
+    return was_rung ? g_steal_pointer(&offsets) : NULL;
 }
 
 static gboolean begin_waiting(CvdRegion *region)
@@ -124,11 +168,15 @@ void cvd_region_end_waiting(CvdRegion *region)
 
 static int timeout_of(CvdRegion *region, gint64 deadline_us)
 {
+    gint64 until = region->retry_at;
+
     if (cvd_region_is_pending(region))
         return 0;
-    if (deadline_us < 0)
+    if (deadline_us >= 0 && (until == 0 || deadline_us < until))
+        until = deadline_us;
+    if (until == 0)
         return -1;
-    return (int)MIN((MAX(deadline_us - g_get_monotonic_time(), 0) + 999) / 1000, G_MAXINT);
+    return (int)MIN((MAX(until - g_get_monotonic_time(), 0) + 999) / 1000, G_MAXINT);
 }
 
 /* Sleeps until something is there to look at. Returns: whether the doorbell was rung */
@@ -193,11 +241,6 @@ GArray *cvd_region_wait(CvdRegion *region, int timeout_ms, GCancellable *cancell
     if (has_cancel)
         g_cancellable_release_fd(cancellable);
     return offsets;
-}
-
-static void wake_sleepers(const guint32 *word)
-{
-    syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 /* Returns: whether the time limit is what ended it */
@@ -325,7 +368,7 @@ static gboolean prepare(GSource *source, int *timeout_ms)
 {
     RegionSource *self = self_of(source);
 
-    *timeout_ms = -1;
+    *timeout_ms = timeout_of(self->region, -1);
     return is_stale(self) || g_atomic_int_get(&self->region->link->is_closed) ||
            cvd_region_is_pending(self->region);
 }

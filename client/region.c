@@ -18,10 +18,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-GQuark cvd_region_error_quark(void)
-{
-    return g_quark_from_static_string("cvd-region-error-quark");
-}
 G_DEFINE_FINAL_TYPE(CvdRegion, cvd_region, G_TYPE_OBJECT)
 
 static void link_clear(gpointer data)
@@ -120,7 +116,8 @@ static gboolean allocate(const CvdMapping *mapping, int window, const char *name
                          gsize size, GError **error)
 {
     if (size == 0 ||
-        TEMP_FAILURE_RETRY(fallocate(window, FALLOC_FL_KEEP_SIZE, (off_t)(mapping->begin + offset),
+        TEMP_FAILURE_RETRY(fallocate(window, FALLOC_FL_KEEP_SIZE,
+                                     (off_t)(mapping->descriptor.region_begin_offset + offset),
                                      (off_t)size)) == 0 ||
         errno == EOPNOTSUPP)
         return TRUE;
@@ -131,35 +128,23 @@ static gboolean allocate(const CvdMapping *mapping, int window, const char *name
     return FALSE;
 }
 
-/* From the first byte of the tables and words to the last. */
-static gboolean allocate_tables(const CvdMapping *mapping, int window, const char *name,
-                                GError **error)
-{
-    const CvdSignalTableView *const tables[] = {&mapping->in, &mapping->out};
-    gsize begin = mapping->size, end = 0;
-
-    if (mapping->is_read_only)
-        return TRUE;
-    for (guint i = 0; i < G_N_ELEMENTS(tables); i++) {
-        begin = MIN(begin, MIN(tables[i]->table_offset, tables[i]->word_offset));
-        end = MAX(end, MAX(tables[i]->table_offset + ((gsize)4 << tables[i]->lg2),
-                           (gsize)tables[i]->word_offset + 4));
-    }
-    return allocate(mapping, window, name, begin, end - begin, error);
-}
-
 /* Takes the handshake's result over. After a failure the region is as it was. */
 static gboolean adopt(CvdRegion *region, CvdHandshake *handshake, GError **error)
 {
     CvdHandshakeResult *result = cvd_handshake_get_result(handshake);
     g_autoptr(CvdMapping) mapping = cvd_mapping_new(result->window, region->name, result->begin,
                                                     result->end, region->version, error);
-    if (mapping == NULL || !allocate_tables(mapping, result->window, region->name, error))
+    if (mapping == NULL)
         return FALSE;
-    /* An opener's duty: who set the word may have ended before ringing. */
-    if (!mapping->is_read_only && cvd_signals_waiting(mapping->base, &mapping->out) &&
-        !cvd_region_ring(result->host_to_guest, region->name, error))
-        return FALSE;
+    if (!mapping->is_read_only) {
+        struct vsoc_end end = cvd_mapping_get_end(mapping);
+        /* The tables come before the data. */
+        if (!allocate(mapping, result->window, region->name, 0,
+                      mapping->descriptor.offset_of_region_data, error) ||
+            (vsoc_signals_must_ring(&end) &&
+             !cvd_region_ring(result->host_to_guest, region->name, error)))
+            return FALSE;
+    }
 
     cvd_region_end_waiting(region);
     CvdRegionLink *old = region->link;
@@ -180,6 +165,7 @@ static gboolean adopt(CvdRegion *region, CvdHandshake *handshake, GError **error
         shutdown(old->connection, SHUT_RDWR);
     cvd_region_link_unref(old);
     region->has_received = FALSE;
+    region->retry_at = 0;
     return TRUE;
 }
 
@@ -338,17 +324,17 @@ const char *cvd_region_get_name(CvdRegion *region)
 
 guint cvd_region_get_version(CvdRegion *region)
 {
-    return region->link->mapping->current_version;
+    return region->link->mapping->descriptor.current_version;
 }
 
 guint cvd_region_get_min_compatible_version(CvdRegion *region)
 {
-    return region->link->mapping->min_compatible_version;
+    return region->link->mapping->descriptor.min_compatible_version;
 }
 
 guint cvd_region_get_begin(CvdRegion *region)
 {
-    return region->link->mapping->begin;
+    return region->link->mapping->descriptor.region_begin_offset;
 }
 
 guint cvd_region_get_size(CvdRegion *region)
@@ -358,7 +344,7 @@ guint cvd_region_get_size(CvdRegion *region)
 
 guint cvd_region_get_data_offset(CvdRegion *region)
 {
-    return region->link->mapping->data_offset;
+    return region->link->mapping->descriptor.offset_of_region_data;
 }
 
 gboolean cvd_region_is_read_only(CvdRegion *region)
@@ -382,8 +368,8 @@ gpointer cvd_region_get_data(CvdRegion *region, gsize *size)
     CvdMapping *mapping = region->link->mapping;
 
     if (size != NULL)
-        *size = mapping->size - mapping->data_offset;
-    return mapping->base == NULL ? NULL : mapping->base + mapping->data_offset;
+        *size = mapping->size - mapping->descriptor.offset_of_region_data;
+    return mapping->base == NULL ? NULL : mapping->base + mapping->descriptor.offset_of_region_data;
 }
 
 gboolean cvd_region_link_is_closed(CvdRegionLink *link)
@@ -485,8 +471,9 @@ GBytes *cvd_region_read(CvdRegion *region, guint offset, gsize size, GError **er
 
     g_autofree guint8 *bytes = g_malloc(size);
     for (gsize done = 0; done < size;) {
-        gssize n = TEMP_FAILURE_RETRY(pread(link->window, bytes + done, size - done,
-                                            (off_t)(link->mapping->begin + offset + done)));
+        gssize n = TEMP_FAILURE_RETRY(
+            pread(link->window, bytes + done, size - done,
+                  (off_t)(link->mapping->descriptor.region_begin_offset + offset + done)));
         if (n <= 0) {
             g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_FAILED,
                         "region '%s': cannot read the window: %s", region->name,
@@ -524,7 +511,7 @@ static gboolean check_reachable(CvdRegion *region, const CvdRegionLink *link, GE
 gboolean cvd_region_signal(CvdRegion *region, guint offset, GError **error)
 {
     g_autoptr(CvdRegionLink) link = cvd_region_ref_link(region);
-    CvdMapping *mapping = link->mapping;
+    struct vsoc_end end = cvd_mapping_get_end(link->mapping);
 
     if (!check_reachable(region, link, error))
         return FALSE;
@@ -532,16 +519,16 @@ gboolean cvd_region_signal(CvdRegion *region, guint offset, GError **error)
         return set_offset_error(region, link, offset, error);
     if (cvd_region_find_word(region, link, offset, error) == NULL)
         return FALSE;
-    switch (cvd_signals_send(mapping->base, &mapping->out, offset)) {
-    case CVD_SEND_DONE:
+    switch (vsoc_signals_send(&end, offset)) {
+    case VSOC_SEND_DONE:
         return TRUE;
-    case CVD_SEND_RING:
+    case VSOC_SEND_RING:
         return cvd_region_ring(link->host_to_guest, region->name, error);
-    case CVD_SEND_FULL:
+    case VSOC_SEND_FULL:
         g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_TABLE_FULL,
                     "region '%s': all %u slots of its signal table are taken: the guest does not "
                     "receive, or the table is too small (host_to_guest_signal_table)",
-                    region->name, 1U << mapping->out.lg2);
+                    region->name, 1U << end.region->host_to_guest_signal_table.num_nodes_lg2);
         return FALSE;
     }
     g_assert_not_reached();

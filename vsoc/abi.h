@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 #pragma once
 
 #include <stddef.h>
@@ -13,6 +13,10 @@
 #define VSOC_LAYOUT_MAJOR_VERSION 2
 #define VSOC_LAYOUT_MINOR_VERSION 0
 #define VSOC_DEVICE_NAME_SIZE     16
+#define VSOC_MAX_DEVICE_NAME      (VSOC_DEVICE_NAME_SIZE - 1) /* in bytes, without the NUL */
+#define VSOC_MAX_REGIONS          2048                        /* the device has no more vectors */
+#define VSOC_MAX_NODES_LG2        16
+#define VSOC_PAGE_SIZE            4096 /* regions start and end on a multiple of this */
 
 struct vsoc_shm_layout_descriptor {
     uint16_t major_version;

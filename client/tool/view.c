@@ -14,8 +14,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAX_DESCRIPTORS 2048u
-
 struct CvdView {
     CvdHandshake *listing;
     CvdHandshake *handshake;
@@ -23,6 +21,7 @@ struct CvdView {
     int window;
     int socket;
     guint64 window_size;
+    struct vsoc_shm_layout_descriptor header;
     struct vsoc_device_region *descriptors;
     guint n_descriptors;
     GError *bad_header; /* why there are none */
@@ -114,13 +113,16 @@ static gboolean read_descriptors(CvdView *view, GError **error)
         return FALSE;
     if (header.major_version != VSOC_LAYOUT_MAJOR_VERSION)
         return fail_header(error, "layout version", header.major_version);
-    view->n_descriptors = CLAMP(header.region_count, view->regions->len, MAX_DESCRIPTORS);
+    view->n_descriptors = CLAMP(header.region_count, view->regions->len, VSOC_MAX_REGIONS);
     gsize size = view->n_descriptors * sizeof *view->descriptors;
     if (header.vsoc_region_desc_offset < sizeof header ||
         header.vsoc_region_desc_offset > view->window_size ||
         size > view->window_size - header.vsoc_region_desc_offset)
         return fail_header(error, "descriptors at", header.vsoc_region_desc_offset);
     view->descriptors = g_malloc0(size);
+    view->header = header;
+    view->header.size = (guint32)view->window_size;
+    view->header.region_count = view->n_descriptors;
     return cvd_view_read(view, header.vsoc_region_desc_offset, view->descriptors, size, error);
 }
 
@@ -149,11 +151,10 @@ gboolean cvd_view_get_descriptor(CvdView *view, guint index, struct vsoc_device_
                                  GError **error)
 {
     const CvdRegionInfo *info = &g_array_index(view->regions, CvdRegionInfo, index);
-    CvdMapping ignored;
     if (view->bad_header) {
         g_propagate_error(error, g_error_copy(view->bad_header));
         return FALSE;
     }
     *descriptor = view->descriptors[find_descriptor(view, index, info->begin)];
-    return cvd_mapping_check(&ignored, descriptor, info->name, info->begin, info->end, error);
+    return cvd_mapping_check(&view->header, descriptor, info->name, info->begin, info->end, error);
 }

@@ -8,10 +8,9 @@
 
 #include "guests/builtin/interrupts.h"
 #include "guests/builtin/io.h"
+#include "vsoc/device.h"
 
-#define IVSHMEM_ID      0x11101af4u
-#define DOORBELL        12
-#define HOST_PEER       0u
+#define IVSHMEM_ID      (VSOC_PCI_DEVICE << 16 | VSOC_PCI_VENDOR)
 #define MIN_REGISTERS   256
 #define MSIX_TABLE_SIZE 0x07ff0000u
 #define MSIX_ENABLE     0x80000000u
@@ -98,6 +97,7 @@ const char *cvd_guest_device_open(struct cvd_guest_device *device, bool bus_mast
     cvd_guest_pci_command(device->function, PCI_COMMAND_MEMORY | PCI_COMMAND_NO_INTX |
                                                 (bus_master ? PCI_COMMAND_BUS_MASTER : 0));
     device->registers = registers.address;
+    device->iv_position = io_read32(device->registers + VSOC_REGISTER_IV_POSITION);
     device->entries = table.address + where;
     device->window = map_window(&window);
     device->window_bytes = window.size;
@@ -123,5 +123,6 @@ void cvd_guest_device_enable_msix(const struct cvd_guest_device *device, unsigne
 
 void cvd_guest_device_ring(const struct cvd_guest_device *device, uint32_t region)
 {
-    io_write32(device->registers + DOORBELL, HOST_PEER << 16 | region);
+    io_write32(device->registers + VSOC_REGISTER_DOORBELL,
+               vsoc_doorbell_value(device->iv_position, region));
 }

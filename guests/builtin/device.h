@@ -12,6 +12,7 @@ struct cvd_guest_device {
     unsigned msix;         /* offset of the capability */
     unsigned vectors;      /* entries of the MSI-X table */
     uintptr_t registers;   /* BAR 0 */
+    uint32_t iv_position;  /* this VM among the peers */
     uintptr_t entries;     /* the MSI-X table */
     uint8_t *window;       /* BAR 2, where it is mapped */
     uint64_t window_bytes; /* its size */

@@ -83,8 +83,8 @@ static uint64_t next(void)
     return state;
 }
 
-void cvd_guest_scribble(const struct cvd_guest_device *device,
-                        const struct cvd_guest_window *window, int spared)
+void cvd_guest_scribble(const struct cvd_guest_device *device, const struct vsoc_window *window,
+                        int spared)
 {
     const struct vsoc_device_region *region = spared < 0 ? 0 : &window->regions[spared];
     uint32_t first = 0;

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "guests/builtin/device.h"
-#include "guests/builtin/window.h"
+#include "vsoc/window.h"
 
 /** cvd_guest_panic: tells a pvpanic device, if there is one, and stops. */
 void cvd_guest_panic(void) __attribute__((noreturn));
@@ -20,5 +20,5 @@ void cvd_guest_reboot(void) __attribute__((noreturn));
  * Writes garbage into the window, a few hundred words that go on where the last ones ended, and
  * rings some region.
  */
-void cvd_guest_scribble(const struct cvd_guest_device *device,
-                        const struct cvd_guest_window *window, int spared);
+void cvd_guest_scribble(const struct cvd_guest_device *device, const struct vsoc_window *window,
+                        int spared);

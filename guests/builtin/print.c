@@ -6,7 +6,6 @@
  */
 #include "guests/builtin/print.h"
 
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -114,13 +113,13 @@ static const char *put_conversion(const char *f, va_list *args)
     return f;
 }
 
-void cvd_guest_print(const char *format, ...)
+void cvd_guest_vprint(const char *format, va_list given)
 {
-    va_list args;
+    va_list args; /* a parameter that is an array has no address of the right type */
 
     if (!present)
         return;
-    va_start(args, format);
+    va_copy(args, given);
     put_string("cvd-guest: ");
     for (const char *f = format; *f; f++) {
         if (*f == '%')
@@ -129,6 +128,15 @@ void cvd_guest_print(const char *format, ...)
             put(*f);
     }
     put_string("\r\n");
+    va_end(args);
+}
+
+void cvd_guest_print(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    cvd_guest_vprint(format, args);
     va_end(args);
 }
 

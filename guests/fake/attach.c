@@ -3,7 +3,6 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "guests/builtin/window.h"
 #include "vsoc/abi.h"
 
 #include <errno.h>
@@ -81,10 +80,10 @@ static gboolean take_window(CvdVmAttachment *attachment, GError **error)
         return FALSE;
     header = (const void *)attachment->map;
     guint n_regions = __atomic_load_n(&header->region_count, __ATOMIC_SEQ_CST);
-    if (n_regions == 0 || n_regions > CVD_GUEST_MAX_REGIONS) {
+    if (n_regions == 0 || n_regions > VSOC_MAX_REGIONS) {
         g_set_error(error, CVD_ERROR, CVD_ERROR_PROTOCOL,
                     "bad layout: region_count is %u instead of 1 to %d", n_regions,
-                    CVD_GUEST_MAX_REGIONS);
+                    VSOC_MAX_REGIONS);
         return FALSE;
     }
     /* Two descriptors a region come in, as many as the launcher holds. */

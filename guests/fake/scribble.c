@@ -11,8 +11,7 @@ static guint64 next(CvdScribbler *scribbler)
     return z ^ (z >> 31);
 }
 
-void cvd_scribbler_init(CvdScribbler *scribbler, const struct cvd_guest_window *window,
-                        guint64 seed)
+void cvd_scribbler_init(CvdScribbler *scribbler, const struct vsoc_window *window, guint64 seed)
 {
     *scribbler = (CvdScribbler){.window = window, .state = seed};
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "guests/builtin/window.h"
+#include "vsoc/window.h"
 
 #include <glib.h>
 
@@ -10,12 +10,11 @@ G_BEGIN_DECLS
 /** CvdScribbler: what a hostile guest would write; the same again for the same seed and layout. */
 typedef struct {
     /*< private >*/
-    const struct cvd_guest_window *window;
+    const struct vsoc_window *window;
     guint64 state;
 } CvdScribbler;
 
-void cvd_scribbler_init(CvdScribbler *scribbler, const struct cvd_guest_window *window,
-                        guint64 seed);
+void cvd_scribbler_init(CvdScribbler *scribbler, const struct vsoc_window *window, guint64 seed);
 
 /**
  * cvd_scribbler_write:

@@ -42,12 +42,9 @@ struct command {
 
 static int find_region(const char *name)
 {
-    const struct cvd_guest_window *window = cvd_agent_serve_window();
+    int region = vsoc_window_find(cvd_agent_serve_window(), name);
 
-    for (uint32_t i = 0; i < window->layout.region_count; i++)
-        if (strcmp(window->regions[i].device_name, name) == 0)
-            return (int)i;
-    return cvd_agent_fail("no region is called '%s'", name);
+    return region >= 0 ? region : cvd_agent_fail("no region is called '%s'", name);
 }
 
 static int parse(const char *text, uint32_t *number)

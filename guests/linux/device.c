@@ -7,17 +7,27 @@
 #include <unistd.h>
 
 #include "guests/linux/say.h"
+#include "vsoc/device.h"
 
-#define DOORBELL  12
-#define HOST_PEER 0u
+int cvd_agent_device_read_position(struct cvd_agent_device *device)
+{
+    uint32_t *value = &device->iv_position;
+
+    if (device->registers)
+        *value = device->registers[VSOC_REGISTER_IV_POSITION / sizeof *value];
+    else if (pread(device->vfio, value, sizeof *value,
+                   (off_t)device->vfio_registers + VSOC_REGISTER_IV_POSITION) != sizeof *value)
+        return cvd_agent_fail("BAR 0 cannot be read: %s", strerror(errno));
+    return 0;
+}
 
 void cvd_agent_device_ring(const struct cvd_agent_device *device, uint32_t region)
 {
-    uint32_t value = HOST_PEER << 16 | region;
+    uint32_t value = vsoc_doorbell_value(device->iv_position, region);
 
     if (device->registers)
-        device->registers[DOORBELL / sizeof value] = value;
-    else if (pwrite(device->vfio, &value, sizeof value, (off_t)device->vfio_registers + DOORBELL) <
-             0)
+        device->registers[VSOC_REGISTER_DOORBELL / sizeof value] = value;
+    else if (pwrite(device->vfio, &value, sizeof value,
+                    (off_t)device->vfio_registers + VSOC_REGISTER_DOORBELL) < 0)
         cvd_agent_say("region %u: its doorbell cannot be rung: %s", region, strerror(errno));
 }

@@ -2,9 +2,8 @@
 /*
  * The agent: a program in a Linux guest that stands at the other end of the window, as the built-in
  * guest does without a kernel. It reaches the device through VFIO, and is meant to be read: the
- * device in sysfs (pci.c), its memory and interrupts (vfio.c), the layout
- * (guests/builtin/window.c), signals (guests/builtin/signals.c, serve.c). Kernel headers and libc
- * are all that it needs.
+ * device in sysfs (pci.c), its memory and interrupts (vfio.c), and what to do when one comes
+ * (serve.c, and vsoc/). Kernel headers and libc are all that it needs.
  *
  *   cvd-agent: window 2097152 bytes, layout 2.0, 5 regions
  *   cvd-agent: region 0 hwcomposer 0x00001000-0x00005000 data 0x28
@@ -40,9 +39,9 @@
 #define MAX_EVENTS 64
 
 /* Of an epoll event; below are the regions' indices. */
-#define ID_CONSOLE CVD_GUEST_MAX_REGIONS
-#define ID_BUTTON  (CVD_GUEST_MAX_REGIONS + 1)
-#define ID_JOBS    (CVD_GUEST_MAX_REGIONS + 2)
+#define ID_CONSOLE VSOC_MAX_REGIONS
+#define ID_BUTTON  (VSOC_MAX_REGIONS + 1)
+#define ID_JOBS    (VSOC_MAX_REGIONS + 2)
 
 static int epoll_fd;
 static int jobs_fd;
@@ -135,8 +134,10 @@ static int open_device(struct cvd_agent_device *device, bool polls, bool leaves_
 
     if (cvd_agent_pci_find(&pci))
         return -1;
-    return polls ? cvd_agent_sysfs_open(device, &pci)
-                 : cvd_agent_vfio_open(device, &pci, !leaves_bus_master);
+    if (polls ? cvd_agent_sysfs_open(device, &pci)
+              : cvd_agent_vfio_open(device, &pci, !leaves_bus_master))
+        return -1;
+    return cvd_agent_device_read_position(device);
 }
 
 int main(int argc, char **argv)

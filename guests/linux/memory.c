@@ -17,7 +17,7 @@ struct data {
     uint32_t count;
 };
 
-static struct data get_data(const struct cvd_guest_window *window, uint32_t region)
+static struct data get_data(const struct vsoc_window *window, uint32_t region)
 {
     const struct vsoc_device_region *r = &window->regions[region];
     uint32_t size = r->region_end_offset - r->region_begin_offset;
@@ -38,7 +38,7 @@ static uint32_t number_at(uint32_t offset, uint32_t seed)
     return y ^ y >> 15;
 }
 
-void cvd_agent_fill(const struct cvd_guest_window *window, uint32_t region, uint32_t seed)
+void cvd_agent_fill(const struct vsoc_window *window, uint32_t region, uint32_t seed)
 {
     struct data data = get_data(window, region);
 
@@ -47,7 +47,7 @@ void cvd_agent_fill(const struct cvd_guest_window *window, uint32_t region, uint
     cvd_agent_say("fill %s: %u words", data.name, data.count);
 }
 
-void cvd_agent_check(const struct cvd_guest_window *window, uint32_t region, uint32_t seed)
+void cvd_agent_check(const struct vsoc_window *window, uint32_t region, uint32_t seed)
 {
     struct data data = get_data(window, region);
 
@@ -63,7 +63,7 @@ void cvd_agent_check(const struct cvd_guest_window *window, uint32_t region, uin
     cvd_agent_say("check %s: %u words right", data.name, data.count);
 }
 
-void cvd_agent_checksum(const struct cvd_guest_window *window, uint32_t region)
+void cvd_agent_checksum(const struct vsoc_window *window, uint32_t region)
 {
     struct data data = get_data(window, region);
     uint64_t sum = 0, sums = 0;

@@ -19,12 +19,11 @@
 #include <unistd.h>
 
 #include "guests/linux/say.h"
+#include "vsoc/device.h"
 
 #define DEVICES       "/sys/bus/pci/devices"
 #define DRIVERS_PROBE "/sys/bus/pci/drivers_probe"
 #define DRIVER        "vfio-pci"
-#define VENDOR_ID     0x1af4u
-#define DEVICE_ID     0x1110u
 #define COMMAND       4 /* the register, in configuration space */
 
 void cvd_agent_pci_path(const struct cvd_agent_pci *pci, const char *file, char path[PATH_MAX])
@@ -78,7 +77,7 @@ static bool is_device(struct cvd_agent_pci *pci, const char *name)
     if (name[0] == '.' || strlen(name) >= sizeof pci->address)
         return false;
     strcpy(pci->address, name);
-    return has_number(pci, "vendor", VENDOR_ID) && has_number(pci, "device", DEVICE_ID);
+    return has_number(pci, "vendor", VSOC_PCI_VENDOR) && has_number(pci, "device", VSOC_PCI_DEVICE);
 }
 
 int cvd_agent_pci_find(struct cvd_agent_pci *pci)
@@ -93,7 +92,7 @@ int cvd_agent_pci_find(struct cvd_agent_pci *pci)
     while (entry && !is_device(pci, entry->d_name));
     closedir(devices);
     if (!entry)
-        return cvd_agent_fail("PCI device %04x:%04x not found", VENDOR_ID, DEVICE_ID);
+        return cvd_agent_fail("PCI device %04x:%04x not found", VSOC_PCI_VENDOR, VSOC_PCI_DEVICE);
     if (read_file(pci, "config", &pci->command, sizeof pci->command, COMMAND) !=
         sizeof pci->command)
         return -1;

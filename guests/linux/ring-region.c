@@ -27,7 +27,7 @@ static int run(void)
 
 void cvd_agent_ring_region(uint32_t region)
 {
-    const struct cvd_guest_window *window = cvd_agent_serve_window();
+    const struct vsoc_window *window = cvd_agent_serve_window();
     const struct vsoc_device_region *r = &window->regions[region];
     uint32_t begin = r->region_begin_offset + r->offset_of_region_data;
 

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guests/linux/say.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #define MAX_LINE 1024
 #define PREFIX   "cvd-agent: "
 
-static void say(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
-
-static void say(const char *format, va_list args)
+void cvd_agent_vsay(const char *format, va_list args)
 {
     char line[MAX_LINE] = PREFIX;
     size_t start = sizeof PREFIX - 1, room = sizeof line - start - 1;
@@ -32,7 +29,7 @@ void cvd_agent_say(const char *format, ...)
     va_list args;
 
     va_start(args, format);
-    say(format, args);
+    cvd_agent_vsay(format, args);
     va_end(args);
 }
 
@@ -41,7 +38,7 @@ int cvd_agent_fail(const char *format, ...)
     va_list args;
 
     va_start(args, format);
-    say(format, args);
+    cvd_agent_vsay(format, args);
     va_end(args);
     return -1;
 }

@@ -24,7 +24,7 @@ static uint64_t next(void)
     return state;
 }
 
-static void scribble_once(const struct cvd_guest_window *window)
+static void scribble_once(const struct vsoc_window *window)
 {
     const struct vsoc_device_region *region =
         spared_region < 0 ? NULL : &window->regions[spared_region];
@@ -43,7 +43,7 @@ static void scribble_once(const struct cvd_guest_window *window)
 /* With a pause, so that the kernel has some time for others where there is one processor. */
 static int run(void)
 {
-    const struct cvd_guest_window *window = cvd_agent_serve_window();
+    const struct vsoc_window *window = cvd_agent_serve_window();
     struct timespec pause = {.tv_nsec = TURN_NS};
 
     for (;;) {

@@ -4,8 +4,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "guests/builtin/window.h"
 #include "guests/linux/device.h"
+#include "vsoc/window.h"
 
 /**
  * cvd_agent_serve_open:
@@ -22,7 +22,7 @@ int cvd_agent_serve_open(const struct cvd_agent_device *device,
                          int (*watch)(int fd, uint32_t region));
 
 /** cvd_agent_serve_window: Returns: the window, once it is open */
-const struct cvd_guest_window *cvd_agent_serve_window(void);
+const struct vsoc_window *cvd_agent_serve_window(void);
 
 /**
  * cvd_agent_serve_begin_round: Returns: for how many milliseconds to wait for interrupts at most;

@@ -1,26 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a host may have written into the window, for the built-in guest and cvd-vm. */
-#include "guests/builtin/signals.h"
-#include "guests/builtin/window.h"
 #include "tests/fuzz/fuzz.h"
+#include "vsoc/serve.h"
 
 #include <string.h>
 #include <sys/mman.h>
 
 #define WINDOW_SIZE (64 * 1024)
 
-static struct cvd_guest_window window;
+static struct vsoc_service service;
 static guint8 *memory;
 
-static void ring(uint32_t region)
+static void ring(void *data, uint32_t region)
 {
-    if (region >= window.layout.region_count)
+    if (region >= service.window.layout.region_count)
         abort();
 }
 
-static void drop(uint32_t region, enum cvd_guest_drop why, uint32_t offset)
+static void start_timer(void *data)
 {
-    ring(region);
+}
+
+static void G_GNUC_PRINTF(2, 3) say(void *data, const char *format, ...)
+{
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
@@ -33,17 +35,14 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 int LLVMFuzzerTestOneInput(const guint8 *data, gsize size)
 {
-    static const struct cvd_guest_hooks hooks = {ring, drop, ring};
-    struct cvd_guest_fault fault;
+    static const struct vsoc_service_hooks hooks = {ring, start_timer, say, say};
 
     memset(memory, 0, WINDOW_SIZE);
     memcpy(memory, data, MIN(size, WINDOW_SIZE));
-    if (cvd_guest_window_open(&window, memory, WINDOW_SIZE, 16, &fault) < 0)
+    if (vsoc_service_open(&service, memory, WINDOW_SIZE, 16, &hooks, NULL) < 0)
         return 0;
-    for (guint32 i = 0; i < window.layout.region_count; i++) {
-        cvd_guest_signals_open(&window, i, &hooks);
-        cvd_guest_signals_receive(&window, i, &hooks);
-        cvd_guest_signals_waiting(&window, i);
-    }
+    vsoc_service_look_at_all(&service);
+    vsoc_service_retry(&service);
+    vsoc_service_end_round(&service);
     return 0;
 }

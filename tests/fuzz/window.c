@@ -4,7 +4,6 @@
  * pages, and somebody goes on writing words of it into them while the region is opened and used.
  */
 #include "client/mapping.h"
-#include "client/signals.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <string.h>
@@ -46,22 +45,23 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     return 0;
 }
 
+static void take(void *mapping, guint32 offset)
+{
+    if (offset % 4 != 0 || offset == 0 || offset > ((CvdMapping *)mapping)->size - 4)
+        abort();
+}
+
 static void use(CvdMapping *mapping)
 {
-    g_autoptr(GArray) offsets = g_array_new(FALSE, FALSE, sizeof(guint32));
-    gboolean must_ring;
+    struct vsoc_end end = cvd_mapping_get_end(mapping);
+    const struct vsoc_receiver receiver = {
+        .first = 4, .last = (guint32)mapping->size - 4, .take = take, .data = mapping};
 
-    cvd_signals_waiting(mapping->base, &mapping->out);
-    cvd_signals_receive(mapping->base, mapping->size, &mapping->in, &mapping->out, offsets,
-                        &must_ring);
-    for (guint i = 0; i < offsets->len; i++) {
-        guint32 offset = g_array_index(offsets, guint32, i);
-        if (offset % 4 != 0 || offset == 0 || offset > mapping->size - 4)
-            abort();
-    }
-    if (mapping->data_offset > mapping->size)
+    vsoc_signals_must_ring(&end);
+    vsoc_signals_receive(&end, &receiver);
+    if (mapping->descriptor.offset_of_region_data > mapping->size)
         abort();
-    cvd_signals_send(mapping->base, &mapping->out, 64);
+    vsoc_signals_send(&end, 64);
 }
 
 int LLVMFuzzerTestOneInput(const guint8 *data, gsize size)

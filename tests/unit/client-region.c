@@ -149,6 +149,7 @@ typedef struct {
     CvdHandshake *handshake;
     CvdHandshakeResult *result;
     CvdMapping *mapping;
+    struct vsoc_end end;
 } Guest;
 
 static Guest *guest_new(Fixture *fixture)
@@ -163,6 +164,7 @@ static Guest *guest_new(Fixture *fixture)
     guest->mapping = cvd_mapping_new(guest->result->window, "second", guest->result->begin,
                                      guest->result->end, 0, &error);
     g_assert_no_error(error);
+    guest->end = (struct vsoc_end){guest->mapping->base, &guest->mapping->descriptor, VSOC_GUEST};
     return guest;
 }
 
@@ -181,10 +183,10 @@ static void guest_ring(Guest *guest)
 
 static void guest_signal(Guest *guest, guint32 offset)
 {
-    CvdSendResult result = cvd_signals_send(guest->mapping->base, &guest->mapping->in, offset);
+    enum vsoc_send result = vsoc_signals_send(&guest->end, offset);
 
-    g_assert_cmpint(result, !=, CVD_SEND_FULL);
-    if (result == CVD_SEND_RING)
+    g_assert_cmpint(result, !=, VSOC_SEND_FULL);
+    if (result == VSOC_SEND_RING)
         guest_ring(guest);
 }
 
@@ -200,13 +202,26 @@ static gboolean guest_is_rung(Guest *guest)
     return eventfd_read(guest->result->host_to_guest, &count) == 0;
 }
 
+/* One of the slots in which the host finds what the guest signals. */
+static guint32 *guest_slot(Guest *guest, guint32 i)
+{
+    return guest_word(guest,
+                      guest->end.region->guest_to_host_signal_table.futex_uaddr_table_offset) +
+           i;
+}
+
+static void take(void *offsets, guint32 offset)
+{
+    g_array_append_val((GArray *)offsets, offset);
+}
+
 static GArray *guest_receive(Guest *guest)
 {
     GArray *offsets = g_array_new(FALSE, FALSE, sizeof(guint32));
-    gboolean must_ring;
+    const struct vsoc_receiver receiver = {
+        .first = 4, .last = SIZE - 4, .take = take, .data = offsets};
 
-    cvd_signals_receive(guest->mapping->base, SIZE, &guest->mapping->out, &guest->mapping->in,
-                        offsets, &must_ring);
+    vsoc_signals_receive(&guest->end, &receiver);
     return offsets;
 }
 
@@ -369,7 +384,7 @@ static void test_wait(Fixture *fixture, gconstpointer data)
     assert_wait(region, 0, 0);
     assert_wait_fails(region, 0, G_IO_ERROR, G_IO_ERROR_TIMED_OUT);
     /* A guest that ended before ringing. */
-    cvd_signals_send(guest->mapping->base, &guest->mapping->in, DATA + 4);
+    vsoc_signals_send(&guest->end, DATA + 4);
     assert_wait(region, 1, DATA + 4);
     g_autoptr(GCancellable) cancellable = g_cancellable_new();
     guest_signal(guest, DATA + 12);
@@ -410,11 +425,11 @@ static void test_opener(Fixture *fixture, gconstpointer data)
 {
     g_autoptr(Guest) guest = guest_new(fixture);
     g_autoptr(CvdRegion) region = NULL;
-    guint32 *slots = (guint32 *)(void *)(guest->mapping->base + guest->mapping->in.table_offset);
+    struct vsoc_end host = cvd_mapping_get_end(guest->mapping);
 
     /* Signals without word or ring, and one of ours that was never rung. */
-    slots[1] = DATA + 4;
-    cvd_signals_send(guest->mapping->base, &guest->mapping->out, DATA);
+    *guest_slot(guest, 1) = DATA + 4;
+    vsoc_signals_send(&host, DATA);
     region = open_region(fixture);
     g_assert_true(guest_is_rung(guest));
     assert_wait(region, 1, DATA + 4);
@@ -435,6 +450,39 @@ static void test_round_trip(Fixture *fixture, gconstpointer data)
     g_assert_cmpuint(g_array_index(offsets, guint32, 0), ==, DATA);
 }
 
+/* A guest can put an offset into every slot: each is reported once, in order. */
+static void test_each_once(Fixture *fixture, gconstpointer data)
+{
+    static const guint32 values[] = {DATA + 8, DATA, (DATA + 8) | 2, DATA | 2};
+    g_autoptr(CvdRegion) region = open_region(fixture);
+    g_autoptr(Guest) guest = guest_new(fixture);
+    g_autoptr(GError) error = NULL;
+
+    for (guint i = 0; i < G_N_ELEMENTS(values); i++)
+        *guest_slot(guest, i) = values[i];
+    g_autoptr(GArray) offsets = cvd_region_wait(region, -1, NULL, &error);
+    g_assert_no_error(error);
+    g_assert_cmpmem(offsets->data, offsets->len * 4, ((const guint32[]){DATA, DATA + 8}), 8);
+}
+
+/* Asked for a round trip without room for the answer: both come once there is some. */
+static void test_round_trip_without_room(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(CvdRegion) region = open_region(fixture);
+    g_autoptr(Guest) guest = guest_new(fixture);
+    g_autoptr(GError) error = NULL;
+
+    for (guint i = 0; i < 4; i++)
+        g_assert_true(cvd_region_signal(region, DATA + 4 + 4 * i, &error));
+    guest_signal(guest, DATA | 1);
+    assert_wait_fails(region, 20, G_IO_ERROR, G_IO_ERROR_TIMED_OUT);
+    g_autoptr(GArray) first = guest_receive(guest);
+    g_assert_cmpuint(first->len, ==, 4);
+    assert_wait(region, 1, DATA);
+    g_autoptr(GArray) answer = guest_receive(guest);
+    g_assert_cmpmem(answer->data, answer->len * 4, ((const guint32[]){DATA}), 4);
+}
+
 /* Somebody who holds the doorbell too has made it block, and takes the ring. */
 static void test_blocking_doorbell(Fixture *fixture, gconstpointer data)
 {
@@ -444,7 +492,7 @@ static void test_blocking_doorbell(Fixture *fixture, gconstpointer data)
     g_autoptr(GError) error = NULL;
 
     fcntl(guest->result->guest_to_host, F_SETFL, 0);
-    cvd_signals_send(guest->mapping->base, &guest->mapping->in, DATA);
+    vsoc_signals_send(&guest->end, DATA);
     g_autoptr(GArray) offsets = cvd_region_wait(region, -1, cancellable, &error);
     g_assert_no_error(error);
     g_assert_cmpuint(offsets->len, ==, 1);
@@ -894,7 +942,7 @@ static void test_pinger_makes_room(Fixture *fixture, gconstpointer data)
         guest_signal(guest, DATA + 4 * i);
     g_assert_true(cvd_pinger_init(&pinger, region, 0, &error));
     for (guint i = 0; i < 4; i++)
-        g_assert_cmpuint(*guest_word(guest, guest->mapping->in.table_offset + 4 * i), ==, 0);
+        g_assert_cmpuint(*guest_slot(guest, i), ==, 0);
     assert_wait_fails(region, 0, G_IO_ERROR, G_IO_ERROR_TIMED_OUT);
 }
 
@@ -1036,6 +1084,8 @@ int main(int argc, char **argv)
     ADD("rings-at-the-end", test_rings_at_the_end);
     ADD("opener-rings-and-receives", test_opener);
     ADD("round-trip", test_round_trip);
+    ADD("each-offset-once-and-in-order", test_each_once);
+    ADD("round-trip-without-room", test_round_trip_without_room);
     ADD("doorbell-made-blocking", test_blocking_doorbell);
     ADD("doorbell-made-blocking-and-full", test_blocking_full_doorbell);
     ADD("cancel", test_cancel);

@@ -65,10 +65,10 @@ def missing_keys_of(root, page):
 def library_differences_of(root, page):
     text = text_of(page)
     headers = "".join((root / f"client/{name}.h").read_text(encoding="utf-8")
-                      for name in ("instance", "region"))
+                      for name in ("instance", "region", "types"))
     errors = set(re.findall(r"^    (CVD_REGION_ERROR_\w+),$", headers, re.MULTILINE))
     if not errors:
-        yield "client/region.h: the errors are not found"
+        yield "client/types.h: the errors are not found"
     for error in sorted(errors - set(re.findall(r"CVD_REGION_ERROR_\w+", text))):
         yield f"{page.name}: {error} is not there"
     functions = set(re.findall(r"\bcvd_\w+(?=\()", headers))

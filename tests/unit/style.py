@@ -16,6 +16,8 @@ import sys
 
 SKIP = 77
 LICENCE = "SPDX-License-Identifier: Apache-2.0"
+# What a kernel may take is to be had under its licence as well.
+LICENCES = {"vsoc": LICENCE + " OR GPL-2.0-only"}
 # Files in which nothing but the text of a licence or of data can stand.
 WITHOUT_LICENCE_LINE = {"LICENSE"}
 WITHOUT_LICENCE_SUFFIX = {".json", ".md", ".png", ".svg"}
@@ -42,19 +44,20 @@ def tree_files(root):
     return [root / name for name in sorted(set(names)) if (root / name).is_file()]
 
 
-def licence_problem(path, lines):
+def licence_problem(path, lines, room):
+    licence = LICENCES.get(room, LICENCE)
     if path.name in WITHOUT_LICENCE_LINE or path.suffix in WITHOUT_LICENCE_SUFFIX:
         return None
     first = 1 if lines and lines[0].startswith(("#!", "'\\\" ")) else 0
-    if len(lines) <= first or LICENCE not in lines[first]:
-        return f"line {first + 1} has no \"{LICENCE}\""
+    if len(lines) <= first or not re.search(re.escape(licence) + r"( \*/| -->)?$", lines[first]):
+        return f"line {first + 1} has no \"{licence}\""
     return None
 
 
-def problems_of(path):
+def problems_of(root, path):
     text = path.read_text(encoding="utf-8")
     lines = text.split("\n")
-    problem = licence_problem(path, lines)
+    problem = licence_problem(path, lines, path.relative_to(root).parts[0])
     if problem:
         yield problem
     if text and not text.endswith("\n"):
@@ -94,9 +97,10 @@ def format_problems(sources):
 def main():
     root = pathlib.Path(sys.argv[1]).resolve()
     files = [path for path in tree_files(root)
-             if path.suffix not in BINARY and "tests/fuzz/seeds" not in path.as_posix()]
+             if path.suffix not in BINARY and path.parent.name != "LICENSES"
+             and "tests/fuzz/seeds" not in path.as_posix()]
     failures = [f"{path.relative_to(root)}: {problem}"
-                for path in files for problem in problems_of(path)]
+                for path in files for problem in problems_of(root, path)]
     for path in files:
         if path.suffix in (".c", ".h"):
             failures += [f"{path.relative_to(root)}: {problem}" for problem in

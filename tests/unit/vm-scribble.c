@@ -15,7 +15,7 @@ typedef struct {
     guint32 after[PAGE / 4];
 } Memory;
 
-static void set_up(struct cvd_guest_window *window, Memory *memory)
+static void set_up(struct vsoc_window *window, Memory *memory)
 {
     memset(memory, 0, sizeof *memory);
     memset(window, 0, sizeof *window);
@@ -41,7 +41,7 @@ static guint count_written(const guint32 *words, guint n)
 
 static void test_everywhere_and_nowhere_else(void)
 {
-    g_autofree struct cvd_guest_window *window = g_new(struct cvd_guest_window, 1);
+    g_autofree struct vsoc_window *window = g_new(struct vsoc_window, 1);
     g_autofree Memory *memory = g_new(Memory, 1);
     CvdScribbler scribbler;
 
@@ -61,7 +61,7 @@ static void test_everywhere_and_nowhere_else(void)
 
 static void test_same_again(void)
 {
-    g_autofree struct cvd_guest_window *window = g_new(struct cvd_guest_window, 1);
+    g_autofree struct vsoc_window *window = g_new(struct vsoc_window, 1);
     g_autofree Memory *first = g_new(Memory, 1);
     g_autofree Memory *second = g_new(Memory, 1);
     CvdScribbler scribbler;

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The built-in guest's look at a layout, on the host: a good one, then each rule of the window's
+ * A guest's look at a layout: a good one, then each rule of the window's
  * specification broken once, then random damage, after which whatever the guest still believes must
  * keep its signals inside the window (the sanitizers watch that).
  */
-#include "guests/builtin/window.h"
+#include "vsoc/window.h"
 
 #include <glib.h>
 #include <string.h>
 
-#include "guests/builtin/signals.h"
+#include "vsoc/serve.h"
 
 #define PAGE         4096u
 #define WINDOW       65536u
@@ -39,7 +39,7 @@ enum {
     MANAGED = 56,
 };
 
-static struct cvd_guest_window opened;
+static struct vsoc_service service;
 
 static void put16(guint8 *window, guint32 at, guint16 value)
 {
@@ -92,31 +92,31 @@ static guint8 *good_window(void)
 static void good_layout(void)
 {
     g_autofree guint8 *window = good_window();
-    struct cvd_guest_fault fault;
+    struct vsoc_fault fault;
 
-    g_assert_cmpint(cvd_guest_window_open(&opened, window, WINDOW, VECTORS, &fault), ==, 0);
-    g_assert_cmpuint(opened.layout.region_count, ==, REGIONS);
-    g_assert_cmpuint(opened.regions[1].region_begin_offset, ==, 3 * PAGE);
-    g_assert_cmpstr(opened.regions[3].device_name, ==, "region-3");
-    g_assert_true(opened.base == window);
+    g_assert_cmpint(vsoc_window_open(&service.window, window, WINDOW, VECTORS, &fault), ==, 0);
+    g_assert_cmpuint(service.window.layout.region_count, ==, REGIONS);
+    g_assert_cmpuint(service.window.regions[1].region_begin_offset, ==, 3 * PAGE);
+    g_assert_cmpstr(service.window.regions[3].device_name, ==, "region-3");
+    g_assert_true(service.window.base == window);
 }
 
 /* What it believes is its own copy: later writes change nothing. */
 static void copy_is_private(void)
 {
     g_autofree guint8 *window = good_window();
-    struct cvd_guest_fault fault;
+    struct vsoc_fault fault;
 
-    g_assert_cmpint(cvd_guest_window_open(&opened, window, WINDOW, VECTORS, &fault), ==, 0);
+    g_assert_cmpint(vsoc_window_open(&service.window, window, WINDOW, VECTORS, &fault), ==, 0);
     memset(window, 0xff, PAGE);
-    g_assert_cmpuint(opened.layout.size, ==, WINDOW);
-    g_assert_cmpuint(opened.regions[0].region_end_offset, ==, 3 * PAGE);
+    g_assert_cmpuint(service.window.layout.size, ==, WINDOW);
+    g_assert_cmpuint(service.window.regions[0].region_end_offset, ==, 3 * PAGE);
 }
 
 static void any_order(void)
 {
     g_autofree guint8 *window = good_window();
-    struct cvd_guest_fault fault;
+    struct vsoc_fault fault;
 
     for (guint32 i = 0; i < REGIONS; i++) {
         guint32 place = REGIONS - 1 - i;
@@ -124,7 +124,7 @@ static void any_order(void)
         put32(window, AT(i, BEGIN), PAGE + 2 * PAGE * place);
         put32(window, AT(i, END), PAGE + 2 * PAGE * (place + 1));
     }
-    g_assert_cmpint(cvd_guest_window_open(&opened, window, WINDOW, VECTORS, &fault), ==, 0);
+    g_assert_cmpint(vsoc_window_open(&service.window, window, WINDOW, VECTORS, &fault), ==, 0);
 }
 
 /* The descriptors need not follow the header; neither may be inside a region. */
@@ -132,20 +132,20 @@ static void descriptors_elsewhere(void)
 {
     g_autofree guint8 *window = good_window();
     guint32 array = WINDOW - PAGE;
-    struct cvd_guest_fault fault;
+    struct vsoc_fault fault;
 
     memcpy(window + array, window + HEADER, REGIONS * DESC);
     memset(window + HEADER, 0, REGIONS * DESC);
     put32(window, 12, array);
-    g_assert_cmpint(cvd_guest_window_open(&opened, window, WINDOW, VECTORS, &fault), ==, 0);
+    g_assert_cmpint(vsoc_window_open(&service.window, window, WINDOW, VECTORS, &fault), ==, 0);
 
     put32(window, array + DESC * 3 + END, WINDOW);
-    g_assert_cmpint(cvd_guest_window_open(&opened, window, WINDOW, VECTORS, &fault), ==, -1);
+    g_assert_cmpint(vsoc_window_open(&service.window, window, WINDOW, VECTORS, &fault), ==, -1);
     g_assert_cmpint(fault.region, ==, 3);
     g_assert_nonnull(strstr(fault.rule, "descriptors"));
 
     put32(window, array + BEGIN, 0);
-    g_assert_cmpint(cvd_guest_window_open(&opened, window, WINDOW, VECTORS, &fault), ==, -1);
+    g_assert_cmpint(vsoc_window_open(&service.window, window, WINDOW, VECTORS, &fault), ==, -1);
     g_assert_cmpint(fault.region, ==, 0);
     g_assert_nonnull(strstr(fault.rule, "descriptors"));
 }
@@ -220,11 +220,11 @@ static void broken_layout(gconstpointer data)
 {
     const Broken *b = data;
     g_autofree guint8 *window = good_window();
-    struct cvd_guest_fault fault;
+    struct vsoc_fault fault;
 
     for (guint i = 0; i < G_N_ELEMENTS(b->patches); i++)
         memcpy(window + b->patches[i].at, &b->patches[i].value, b->patches[i].size);
-    g_assert_cmpint(cvd_guest_window_open(&opened, window, WINDOW, VECTORS, &fault), ==, -1);
+    g_assert_cmpint(vsoc_window_open(&service.window, window, WINDOW, VECTORS, &fault), ==, -1);
     g_assert_nonnull(strstr(fault.rule, b->says));
     if (b->region == -2) /* either of the two */
         g_assert_cmpint(fault.region, >=, 0);
@@ -247,11 +247,11 @@ static void border(gconstpointer data)
 {
     const Broken *b = data;
     g_autofree guint8 *window = good_window();
-    struct cvd_guest_fault fault;
+    struct vsoc_fault fault;
 
     for (guint i = 0; i < G_N_ELEMENTS(b->patches); i++)
         memcpy(window + b->patches[i].at, &b->patches[i].value, b->patches[i].size);
-    g_assert_cmpint(cvd_guest_window_open(&opened, window, WINDOW, VECTORS, &fault), ==, 0);
+    g_assert_cmpint(vsoc_window_open(&service.window, window, WINDOW, VECTORS, &fault), ==, 0);
 }
 
 static void most_regions(void)
@@ -259,51 +259,52 @@ static void most_regions(void)
     guint32 first = (HEADER + DESC * 2049 + PAGE - 1) / PAGE * PAGE;
     guint32 size = 16 * 1024 * 1024;
     g_autofree guint8 *window = g_malloc0(size);
-    struct cvd_guest_fault fault;
+    struct vsoc_fault fault;
 
     put_header(window, size, 2048);
     for (guint32 i = 0; i < 2049; i++)
         put_region(window, i, first + PAGE * (2048 - i), first + PAGE * (2049 - i));
-    g_assert_cmpint(cvd_guest_window_open(&opened, window, size, 2048, &fault), ==, 0);
+    g_assert_cmpint(vsoc_window_open(&service.window, window, size, 2048, &fault), ==, 0);
     put32(window, 8, 2049);
-    g_assert_cmpint(cvd_guest_window_open(&opened, window, size, G_MAXUINT32, &fault), ==, -1);
+    g_assert_cmpint(vsoc_window_open(&service.window, window, size, G_MAXUINT32, &fault), ==, -1);
     g_assert_nonnull(strstr(fault.rule, "2048"));
     /* Far apart in the array, neighbours in the window. */
     put32(window, 8, 2048);
     put32(window, AT(2000, BEGIN), first + PAGE * 2048);
     put32(window, AT(2000, END), first + PAGE * 2049);
-    g_assert_cmpint(cvd_guest_window_open(&opened, window, size, 2048, &fault), ==, -1);
+    g_assert_cmpint(vsoc_window_open(&service.window, window, size, 2048, &fault), ==, -1);
     g_assert_nonnull(strstr(fault.rule, "overlaps"));
 }
 
-static void no_ring(guint32 region)
+static void no_ring(void *data, guint32 region)
 {
 }
 
-static void no_drop(guint32 region, enum cvd_guest_drop why, guint32 offset)
+static void no_timer(void *data)
 {
 }
 
-static const struct cvd_guest_hooks quiet = {no_ring, no_drop, no_ring};
+static void G_GNUC_PRINTF(2, 3) no_words(void *data, const char *format, ...)
+{
+}
+
+static const struct vsoc_service_hooks quiet = {no_ring, no_timer, no_words, no_words};
 
 /* Fills what is outside the layout with noise, lets the guest serve it; true if it believed. */
 static gboolean serve_damaged(GRand *rand, guint8 *window, guint32 layout_size)
 {
-    struct cvd_guest_fault fault;
     guint8 before[HEADER + REGIONS * DESC];
 
     for (guint32 at = layout_size; at < WINDOW; at += 4)
         put32(window, at, g_rand_int(rand) >> g_rand_int_range(rand, 0, 32));
     memcpy(before, window, sizeof before);
-    if (cvd_guest_window_open(&opened, window, WINDOW, VECTORS, &fault))
+    if (vsoc_service_open(&service, window, WINDOW, VECTORS, &quiet, NULL))
         return FALSE;
-    for (guint32 i = 0; i < opened.layout.region_count; i++) {
-        cvd_guest_signals_open(&opened, i, &quiet);
-        g_assert_false(cvd_guest_signals_waiting(&opened, i));
-    }
-    if (opened.layout.vsoc_region_desc_offset == HEADER)
-        g_assert_cmpmem(window, HEADER + opened.layout.region_count * DESC, before,
-                        HEADER + opened.layout.region_count * DESC);
+    vsoc_service_look_at_all(&service);
+    g_assert_false(vsoc_service_begin_round(&service)); /* all words are clear */
+    if (service.window.layout.vsoc_region_desc_offset == HEADER)
+        g_assert_cmpmem(window, HEADER + service.window.layout.region_count * DESC, before,
+                        HEADER + service.window.layout.region_count * DESC);
     return TRUE;
 }
 
@@ -356,14 +357,14 @@ static void add_table(const char *prefix, const Broken *table, gsize n, GTestDat
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/guest-window/good", good_layout);
-    g_test_add_func("/guest-window/copy-is-private", copy_is_private);
-    g_test_add_func("/guest-window/regions-in-any-order", any_order);
-    g_test_add_func("/guest-window/descriptors-elsewhere", descriptors_elsewhere);
-    g_test_add_func("/guest-window/2048-regions-and-one-more", most_regions);
-    add_table("/guest-window/broken/", broken, G_N_ELEMENTS(broken), broken_layout);
-    add_table("/guest-window/border/", borders, G_N_ELEMENTS(borders), border);
-    g_test_add_func("/guest-window/random-damage", random_damage);
-    g_test_add_func("/guest-window/random-descriptors", random_descriptors);
+    g_test_add_func("/vsoc-window/good", good_layout);
+    g_test_add_func("/vsoc-window/copy-is-private", copy_is_private);
+    g_test_add_func("/vsoc-window/regions-in-any-order", any_order);
+    g_test_add_func("/vsoc-window/descriptors-elsewhere", descriptors_elsewhere);
+    g_test_add_func("/vsoc-window/2048-regions-and-one-more", most_regions);
+    add_table("/vsoc-window/broken/", broken, G_N_ELEMENTS(broken), broken_layout);
+    add_table("/vsoc-window/border/", borders, G_N_ELEMENTS(borders), border);
+    g_test_add_func("/vsoc-window/random-damage", random_damage);
+    g_test_add_func("/vsoc-window/random-descriptors", random_descriptors);
     return g_test_run();
 }

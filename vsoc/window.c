@@ -1,23 +1,21 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 /*
  * Reads the layout and checks all of it before anything is believed: header, then the array's
  * place, then each region by itself, then the regions against each other. For the last, an index of
  * the regions is sorted, by place and by name, so that only neighbours need comparing and the order
  * of the regions does not matter. Knows no hardware.
  */
-#include "guests/builtin/window.h"
+#include "vsoc/window.h"
 
 #include <stdbool.h>
 
-#define PAGE          4096u
-#define HEADER_SIZE   ((uint32_t)sizeof(struct vsoc_shm_layout_descriptor))
-#define REGION_SIZE   ((uint32_t)sizeof(struct vsoc_device_region))
-#define MAX_NODES_LG2 16
-#define MIN_MANAGER   4u
+#define HEADER_SIZE ((uint32_t)sizeof(struct vsoc_shm_layout_descriptor))
+#define REGION_SIZE ((uint32_t)sizeof(struct vsoc_device_region))
+#define MIN_MANAGER 4u
 
 typedef int (*Compare)(const struct vsoc_device_region *a, const struct vsoc_device_region *b);
 
-static int fail(struct cvd_guest_fault *fault, int region, const char *rule, uint32_t value)
+static int fail(struct vsoc_fault *fault, int region, const char *rule, uint32_t value)
 {
     fault->rule = rule;
     fault->region = region;
@@ -40,8 +38,8 @@ static void copy_words(void *to, const uint8_t *from, uint32_t size)
     }
 }
 
-static int check_header(const struct vsoc_shm_layout_descriptor *l, uint64_t mapped,
-                        uint32_t vectors, struct cvd_guest_fault *fault)
+int vsoc_layout_check(const struct vsoc_shm_layout_descriptor *l, uint64_t mapped, uint32_t vectors,
+                      struct vsoc_fault *fault)
 {
     if (l->major_version != VSOC_LAYOUT_MAJOR_VERSION)
         return fail(fault, -1, "major_version is not 2", l->major_version);
@@ -51,7 +49,7 @@ static int check_header(const struct vsoc_shm_layout_descriptor *l, uint64_t map
         return fail(fault, -1, "size is not that of BAR 2", l->size);
     if (l->region_count == 0)
         return fail(fault, -1, "region_count is 0", 0);
-    if (l->region_count > CVD_GUEST_MAX_REGIONS)
+    if (l->region_count > VSOC_MAX_REGIONS)
         return fail(fault, -1, "region_count is over 2048", l->region_count);
     if (l->region_count > vectors)
         return fail(fault, -1, "region_count is over the number of vectors", l->region_count);
@@ -74,24 +72,38 @@ static bool is_name_character(char c)
            c == '-' || c == '.';
 }
 
-static int check_name(const struct vsoc_device_region *r, int i, struct cvd_guest_fault *fault)
+enum vsoc_name vsoc_name_check(const char *name, size_t size, uint32_t *n_good)
 {
-    const char *name = r->device_name;
     uint32_t n = 0;
 
-    while (n < VSOC_DEVICE_NAME_SIZE && name[n])
+    while (n < size && is_name_character(name[n]))
         n++;
-    if (n == VSOC_DEVICE_NAME_SIZE)
-        return fail(fault, i, "device_name has no end", n);
+    *n_good = n;
+    if (n < size && name[n])
+        return VSOC_NAME_CHARACTER;
     if (n == 0)
-        return fail(fault, i, "device_name is empty", 0);
-    for (uint32_t j = 0; j < n; j++)
-        if (!is_name_character(name[j]))
-            return fail(fault, i, "device_name has a character that none may have",
-                        (uint8_t)name[j]);
-    if (name[0] == '.' && (n == 1 || (n == 2 && name[1] == '.')))
-        return fail(fault, i, "device_name is . or ..", n);
-    return 0;
+        return VSOC_NAME_EMPTY;
+    if (n > VSOC_MAX_DEVICE_NAME)
+        return VSOC_NAME_TOO_LONG;
+    return name[0] == '.' && (n == 1 || (n == 2 && name[1] == '.')) ? VSOC_NAME_DOTS
+                                                                    : VSOC_NAME_GOOD;
+}
+
+static int check_name(const struct vsoc_device_region *r, int i, struct vsoc_fault *fault)
+{
+    static const char *const rules[] = {
+        [VSOC_NAME_EMPTY] = "device_name is empty",
+        [VSOC_NAME_CHARACTER] = "device_name has a character that none may have",
+        [VSOC_NAME_TOO_LONG] = "device_name has no end",
+        [VSOC_NAME_DOTS] = "device_name is . or ..",
+    };
+    uint32_t n;
+    enum vsoc_name name = vsoc_name_check(r->device_name, sizeof r->device_name, &n);
+
+    if (name == VSOC_NAME_GOOD)
+        return 0;
+    return fail(fault, i, rules[name],
+                name == VSOC_NAME_CHARACTER ? (uint8_t)r->device_name[n] : n);
 }
 
 static bool overlap(uint64_t a, uint64_t a_end, uint64_t b, uint64_t b_end)
@@ -100,7 +112,7 @@ static bool overlap(uint64_t a, uint64_t a_end, uint64_t b, uint64_t b_end)
 }
 
 static int check_place(const struct vsoc_shm_layout_descriptor *l,
-                       const struct vsoc_device_region *r, int i, struct cvd_guest_fault *fault)
+                       const struct vsoc_device_region *r, int i, struct vsoc_fault *fault)
 {
     uint64_t array = l->vsoc_region_desc_offset;
     uint64_t array_end = array + (uint64_t)l->region_count * REGION_SIZE;
@@ -109,9 +121,9 @@ static int check_place(const struct vsoc_shm_layout_descriptor *l,
     if (r->min_compatible_version > r->current_version)
         return fail(fault, i, "min_compatible_version is over current_version",
                     r->min_compatible_version);
-    if (begin % PAGE)
+    if (begin % VSOC_PAGE_SIZE)
         return fail(fault, i, "region_begin_offset is not on a page", r->region_begin_offset);
-    if (end % PAGE)
+    if (end % VSOC_PAGE_SIZE)
         return fail(fault, i, "region_end_offset is not on a page", r->region_end_offset);
     if (begin >= end)
         return fail(fault, i, "region_end_offset is not behind its begin", r->region_end_offset);
@@ -125,12 +137,12 @@ static int check_place(const struct vsoc_shm_layout_descriptor *l,
 
 /* One direction: its table and its word lie between the start of the region and its data. */
 static int check_table(const struct vsoc_device_region *r, const struct vsoc_signal_table_layout *t,
-                       int i, struct cvd_guest_fault *fault)
+                       int i, struct vsoc_fault *fault)
 {
     uint64_t table = t->futex_uaddr_table_offset, word = t->interrupt_signalled_offset;
     uint64_t table_end;
 
-    if (t->num_nodes_lg2 > MAX_NODES_LG2)
+    if (t->num_nodes_lg2 > VSOC_MAX_NODES_LG2)
         return fail(fault, i, "num_nodes_lg2 is over 16", t->num_nodes_lg2);
     table_end = table + (4ull << t->num_nodes_lg2);
     if (table % 4)
@@ -151,7 +163,7 @@ static int check_table(const struct vsoc_device_region *r, const struct vsoc_sig
     return 0;
 }
 
-static int check_tables(const struct vsoc_device_region *r, int i, struct cvd_guest_fault *fault)
+static int check_tables(const struct vsoc_device_region *r, int i, struct vsoc_fault *fault)
 {
     const struct vsoc_signal_table_layout *g = &r->guest_to_host_signal_table;
     const struct vsoc_signal_table_layout *h = &r->host_to_guest_signal_table;
@@ -174,6 +186,15 @@ static int check_tables(const struct vsoc_device_region *r, int i, struct cvd_gu
     return 0;
 }
 
+int vsoc_region_check(const struct vsoc_shm_layout_descriptor *layout,
+                      const struct vsoc_device_region *region, int i, struct vsoc_fault *fault)
+{
+    return check_name(region, i, fault) || check_place(layout, region, i, fault) ||
+                   check_tables(region, i, fault)
+               ? -1
+               : 0;
+}
+
 static uint32_t data_size(const struct vsoc_device_region *r, uint32_t from)
 {
     uint32_t size = r->region_end_offset - r->region_begin_offset;
@@ -182,11 +203,12 @@ static uint32_t data_size(const struct vsoc_device_region *r, uint32_t from)
 }
 
 /* Only for regions whose places and tables were found good. */
-static int check_managed(const struct cvd_guest_window *w, const struct vsoc_device_region *r,
-                         int i, struct cvd_guest_fault *fault)
+static int check_managed(const struct vsoc_window *w, const struct vsoc_device_region *r, int i,
+                         struct vsoc_fault *fault)
 {
     const struct vsoc_device_region *manager;
-    uint32_t whole_pages = (r->offset_of_region_data + PAGE - 1) / PAGE * PAGE;
+    uint32_t whole_pages =
+        (r->offset_of_region_data + VSOC_PAGE_SIZE - 1) / VSOC_PAGE_SIZE * VSOC_PAGE_SIZE;
 
     if (r->managed_by == 0)
         return 0;
@@ -194,7 +216,7 @@ static int check_managed(const struct cvd_guest_window *w, const struct vsoc_dev
         return fail(fault, i, "managed_by is no region", r->managed_by);
     if (r->managed_by == (uint32_t)i)
         return fail(fault, i, "managed_by is the region itself", r->managed_by);
-    if (data_size(r, whole_pages) < PAGE)
+    if (data_size(r, whole_pages) < VSOC_PAGE_SIZE)
         return fail(fault, i, "a managed region has no whole page of data",
                     r->offset_of_region_data);
     manager = &w->regions[r->managed_by];
@@ -210,19 +232,24 @@ static int compare_places(const struct vsoc_device_region *a, const struct vsoc_
                : a->region_begin_offset > b->region_begin_offset;
 }
 
-static int compare_names(const struct vsoc_device_region *a, const struct vsoc_device_region *b)
+static int compare_to_name(const char *device_name, const char *name)
 {
     for (uint32_t i = 0; i < VSOC_DEVICE_NAME_SIZE; i++) {
-        if (a->device_name[i] != b->device_name[i])
-            return a->device_name[i] < b->device_name[i] ? -1 : 1;
-        if (!a->device_name[i])
+        if (device_name[i] != name[i])
+            return device_name[i] < name[i] ? -1 : 1;
+        if (!name[i])
             return 0;
     }
     return 0;
 }
 
+static int compare_names(const struct vsoc_device_region *a, const struct vsoc_device_region *b)
+{
+    return compare_to_name(a->device_name, b->device_name);
+}
+
 /* One step of a heap sort: lets the element at @root sink to its place among the first @n. */
-static void sink(struct cvd_guest_window *w, uint32_t root, uint32_t n, Compare compare)
+static void sink(struct vsoc_window *w, uint32_t root, uint32_t n, Compare compare)
 {
     uint16_t moving = w->order[root];
     uint32_t child;
@@ -239,7 +266,7 @@ static void sink(struct cvd_guest_window *w, uint32_t root, uint32_t n, Compare 
     w->order[root] = moving;
 }
 
-static void sort(struct cvd_guest_window *w, Compare compare)
+static void sort(struct vsoc_window *w, Compare compare)
 {
     uint32_t n = w->layout.region_count;
 
@@ -256,7 +283,7 @@ static void sort(struct cvd_guest_window *w, Compare compare)
     }
 }
 
-static int check_neighbours(struct cvd_guest_window *w, struct cvd_guest_fault *fault)
+static int check_neighbours(struct vsoc_window *w, struct vsoc_fault *fault)
 {
     sort(w, compare_places);
     for (uint32_t i = 1; i < w->layout.region_count; i++) {
@@ -274,30 +301,34 @@ static int check_neighbours(struct cvd_guest_window *w, struct cvd_guest_fault *
     return 0;
 }
 
-int cvd_guest_window_open(struct cvd_guest_window *window, void *base, uint64_t mapped,
-                          uint32_t vectors, struct cvd_guest_fault *fault)
+int vsoc_window_open(struct vsoc_window *window, void *base, uint64_t mapped, uint32_t vectors,
+                     struct vsoc_fault *fault)
 {
     const struct vsoc_shm_layout_descriptor *l = &window->layout;
     const uint8_t *array;
 
     window->base = base;
-    if (mapped < PAGE)
+    if (mapped < VSOC_PAGE_SIZE)
         return fail(fault, -1, "BAR 2 is smaller than a page", (uint32_t)mapped);
     copy_words(&window->layout, base, HEADER_SIZE);
-    if (check_header(l, mapped, vectors, fault))
+    if (vsoc_layout_check(l, mapped, vectors, fault))
         return -1;
     array = (const uint8_t *)base + l->vsoc_region_desc_offset;
     for (uint32_t i = 0; i < l->region_count; i++)
         copy_words(&window->regions[i], array + i * REGION_SIZE, REGION_SIZE);
-    for (uint32_t i = 0; i < l->region_count; i++) {
-        const struct vsoc_device_region *r = &window->regions[i];
-
-        if (check_name(r, (int)i, fault) || check_place(l, r, (int)i, fault) ||
-            check_tables(r, (int)i, fault))
+    for (uint32_t i = 0; i < l->region_count; i++)
+        if (vsoc_region_check(l, &window->regions[i], (int)i, fault))
             return -1;
-    }
     for (uint32_t i = 0; i < l->region_count; i++)
         if (check_managed(window, &window->regions[i], (int)i, fault))
             return -1;
     return check_neighbours(window, fault);
+}
+
+int vsoc_window_find(const struct vsoc_window *window, const char *name)
+{
+    for (uint32_t i = 0; i < window->layout.region_count; i++)
+        if (!compare_to_name(window->regions[i].device_name, name))
+            return (int)i;
+    return -1;
 }
