@@ -125,8 +125,8 @@ static gboolean check_count(const CvdToolProgram *program, const CvdToolVerb *ve
     if (n > verb->max_arguments) {
         g_autofree char *escaped = g_strescape(arguments[verb->max_arguments], NULL);
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "unexpected argument '%s': %s %s %s", escaped, program->name, verb->name,
-                    verb->arguments);
+                    "unexpected argument '%s': %s %s%s%s", escaped, program->name, verb->name,
+                    *verb->arguments ? " " : "", verb->arguments);
         return FALSE;
     }
     return TRUE;

@@ -101,10 +101,12 @@ static gboolean forget(CvdTool *tool, char **arguments, GError **error)
 
     if (failure != NULL)
         return remove_files(failure->dir, error);
-    if (tool->name != NULL)
+    g_autofree char *dir = tool->name != NULL ? cvd_instance_get_dir(tool->name, error) : NULL;
+    if (dir != NULL)
         g_set_error(error, CVD_ERROR, CVD_ERROR_CLOSED, "instance '%s' %s", tool->name,
-                    "runs, or has left nothing behind");
-    else
+                    cvd_instance_is_running(dir) ? "runs; stop it first"
+                                                 : "does not run, and no failure of it is known");
+    else if (tool->name == NULL)
         g_set_error_literal(
             error, CVD_ERROR, CVD_ERROR_CLOSED,
             "no instance has failed, or several have; see list, and choose with --name");

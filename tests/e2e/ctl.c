@@ -114,7 +114,7 @@ static void test_wrong_input(gconstpointer data)
     g_autoptr(Fixture) f = without_instance();
 
     fails(CTL(f, "lst"), 2, "did you mean 'list'");
-    fails(CTL(f, "list", "x"), 2, "unexpected argument 'x'");
+    fails(CTL(f, "list", "x"), 2, "unexpected argument 'x': cvd-ctl list; see cvd-ctl");
     fails(CTL(f, "wait"), 2, "needs more arguments");
     fails(CTL(f, "wait", "runing"), 2, "did you mean 'running'");
     fails(CTL(f, "wait", "--timeout", "soon", "running"), 2, "expected seconds");
@@ -142,7 +142,8 @@ static void test_no_instance(gconstpointer data)
     fails(CTL(f, "-n", "other", "logs"), 1, "does not run");
     fails(CTL(f, "report"), 1, "no instance runs");
     fails(CTL(f, "forget"), 1, "no instance has failed, or several have");
-    fails(CTL(f, "-n", "other", "forget"), 1, "has left nothing behind");
+    fails(CTL(f, "-n", "other", "forget"), 1,
+          "instance 'other' does not run, and no failure of it is known");
     g_autoptr(TestProcess) list = CTL(f, "list");
     g_assert_cmpint(test_process_wait_exit(list), ==, 0);
     g_assert_nonnull(strstr(list->err->str, f->sandbox->runtime));
