@@ -176,9 +176,9 @@ static LockResult try_lock(CvdInstanceDir *dir, GError **error)
 static gboolean remove_leftover(const CvdInstanceDir *dir, const char *name, GString *removed,
                                 GError **error)
 {
-    gboolean is_kept = g_strv_contains(kept, name);
-
-    if (!is_kept && !g_strv_contains(sockets, name)) {
+    if (g_strv_contains(kept, name))
+        return TRUE;
+    if (!g_strv_contains(sockets, name)) {
         g_set_error(error, CVD_ERROR, CVD_ERROR_FOREIGN,
                     "%s/%s: not one of the launcher's files; move it elsewhere", dir->path, name);
         return FALSE;
@@ -188,8 +188,7 @@ static gboolean remove_leftover(const CvdInstanceDir *dir, const char *name, GSt
                             name);
         return FALSE;
     }
-    if (!is_kept)
-        g_string_append_printf(removed, "%s%s", removed->len > 0 ? ", " : ": ", name);
+    g_string_append_printf(removed, "%s%s", removed->len > 0 ? ", " : ": ", name);
     return TRUE;
 }
 
@@ -318,17 +317,17 @@ CvdInstanceDir *cvd_instance_dir_acquire(const char *name, GError **error)
     return NULL;
 }
 
-static void remove_files(CvdInstanceDir *dir, const char *const *names)
+void cvd_instance_dir_remove_records(CvdInstanceDir *dir)
 {
-    for (gsize i = 0; names[i] != NULL; i++)
-        if (unlinkat(dir->fd, names[i], 0) < 0 && errno != ENOENT)
-            g_warning("%s/%s: cannot remove: %s", dir->path, names[i], g_strerror(errno));
+    for (gsize i = 0; kept[i] != NULL; i++)
+        if (unlinkat(dir->fd, kept[i], 0) < 0 && errno != ENOENT)
+            g_warning("%s/%s: cannot remove: %s", dir->path, kept[i], g_strerror(errno));
 }
 
 void cvd_instance_dir_release(CvdInstanceDir *dir, gboolean has_failed)
 {
     if (!has_failed)
-        remove_files(dir, kept);
+        cvd_instance_dir_remove_records(dir);
     if (dir->is_made)
         fchmod(dir->fd,
                CVD_PRIVATE_DIR_MADE); /* from here on the next one may come, and makes a lock */

@@ -27,11 +27,16 @@ char *cvd_instance_dir_path(const char *name);
  * @error: %CVD_ERROR_BUSY: a live launcher holds it, whose pid the message names;
  *   %CVD_ERROR_FOREIGN: the directory, or something in it, is not ours; %CVD_ERROR_FAILED
  *
- * Makes the directory, locks it, and removes what a launcher that crashed left there.
+ * Makes the directory, locks it, and removes what a launcher that crashed left there, logs and the
+ * record of a failure apart.
  *
  * Returns: (transfer full) (nullable): the directory
  */
 CvdInstanceDir *cvd_instance_dir_acquire(const char *name, GError **error);
+
+/** cvd_instance_dir_remove_records: removes what an earlier failure left, to make room for new logs
+ */
+void cvd_instance_dir_remove_records(CvdInstanceDir *dir);
 
 /**
  * cvd_instance_dir_release:

@@ -384,6 +384,7 @@ static void on_vm_detached(CvdServer *server, gpointer data)
 
 static gboolean open_logs(CvdLaunch *launch, GError **error)
 {
+    cvd_instance_dir_remove_records(launch->host.dir);
     launch->qemu_log = cvd_log_file_new(launch->host.dir, "qemu.log", error);
     if (launch->qemu_log == NULL)
         return FALSE;
@@ -477,7 +478,7 @@ int cvd_launch(const CvdConfig *config, const CvdQemuTools *tools, const CvdLaun
     cvd_lifecycle_step(&launch.lifecycle, CVD_EVENT_STARTED, CVD_RUN_UNKNOWN, launch.start_time_us);
     if (!start(&launch, options->timeout_s, &error)) {
         g_critical("%s", error->message);
-        clear(&launch, FALSE);
+        clear(&launch, launch.qemu_log == NULL); /* those of an earlier failure stay */
         return 1;
     }
     cvd_log_never_block();

@@ -222,6 +222,21 @@ static void test_read_only_runtime_directory(gconstpointer data)
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 
+/* What has nothing to report itself leaves the report of what failed before. */
+static void test_earlier_failure_stays(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *record = test_sandbox_instance_path(sandbox, "again", "failure.json");
+    g_autoptr(TestProcess) first = test_launch(sandbox, "again", "--set", "qemu.cpu=nosuch", NULL);
+
+    test_launcher_assert_exit(first, 1);
+    g_assert_true(g_file_test(record, G_FILE_TEST_EXISTS));
+    g_autoptr(TestProcess) second =
+        test_launch(sandbox, "again", "--set", "sockets.vm=/nosuch/vm.sock", NULL);
+    test_launcher_assert_exit(second, 1);
+    g_assert_true(g_file_test(record, G_FILE_TEST_EXISTS));
+}
+
 static void use_long_directory(gconstpointer data)
 {
     g_setenv("CVD_RUNTIME_DIR", data, TRUE);
@@ -529,6 +544,7 @@ static void test_kvm_without_permission(gconstpointer data)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    test_add("/bad-machine/earlier-failure-stays", NULL, test_earlier_failure_stays);
     for (guint i = 0; i < G_N_ELEMENTS(fakes); i++) {
         g_autofree char *path = g_strdup_printf("/bad-machine/qemu-%s", fakes[i].name);
         test_add(path, &fakes[i], test_fake_qemu);

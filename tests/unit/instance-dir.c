@@ -104,8 +104,14 @@ static void test_logs_are_kept(void)
     g_assert_true(g_file_test(kept, G_FILE_TEST_EXISTS));
     g_assert_false(g_file_test(lock, G_FILE_TEST_EXISTS));
 
-    dir = cvd_instance_dir_acquire("t", NULL); /* the next start makes room for its own */
+    dir = cvd_instance_dir_acquire("t", NULL);
     g_assert_nonnull(dir);
+    cvd_instance_dir_release(dir, TRUE); /* a start that fails before it has anything to say */
+    g_assert_true(g_file_test(kept, G_FILE_TEST_EXISTS));
+
+    dir = cvd_instance_dir_acquire("t", NULL);
+    g_assert_nonnull(dir);
+    cvd_instance_dir_remove_records(dir);
     g_assert_false(g_file_test(kept, G_FILE_TEST_EXISTS));
     cvd_instance_dir_release(dir, FALSE);
     assert_gone();
@@ -480,7 +486,7 @@ int main(int argc, char **argv)
 
     g_test_add_func("/instance-dir/path", test_path);
     g_test_add_func("/instance-dir/acquire-and-release", test_acquire_and_release);
-    g_test_add_func("/instance-dir/logs-are-kept-till-the-next-start", test_logs_are_kept);
+    g_test_add_func("/instance-dir/logs-are-kept-till-there-are-new-ones", test_logs_are_kept);
     g_test_add_func("/instance-dir/busy-names-the-pid", test_busy);
     g_test_add_func("/instance-dir/leftovers-with-a-reused-pid", test_leftovers);
     g_test_add_func("/instance-dir/foreign-file", test_foreign_file);
