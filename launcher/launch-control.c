@@ -7,11 +7,6 @@
 
 #include <string.h>
 
-static CvdQmp *get_qmp(const CvdLaunch *launch)
-{
-    return cvd_vm_get_qmp(launch->vm);
-}
-
 static void get_status(CvdControlStatus *status, gpointer data)
 {
     const CvdLaunch *launch = data;
@@ -20,9 +15,7 @@ static void get_status(CvdControlStatus *status, gpointer data)
     *status = (CvdControlStatus){
         .state = cvd_state_get_name(cvd_launch_get_state(launch)),
         .reason = launch->reason,
-        .vm_pid = launch->vm != NULL
-                      ? (guint)cvd_qemu_process_get_pid(cvd_vm_get_process(launch->vm))
-                      : 0,
+        .vm_pid = launch->vm != NULL ? (guint)cvd_qemu_process_get_pid(launch->vm->process) : 0,
         .uptime_us = launch->ready_time_us != 0 ? (guint64)(now_us - launch->ready_time_us) : 0,
         .restarts = launch->n_restarts,
         .n_clients = cvd_server_get_n_clients(launch->host.server),
@@ -126,7 +119,7 @@ static void execute(CvdControlVerb verb, CvdControlCall *take_call, gpointer dat
         return;
     case CVD_CONTROL_RESET:
         await(launch, verb, take_call);
-        cvd_qmp_execute(get_qmp(launch), "system_reset", NULL, on_reset, launch);
+        cvd_qmp_execute(launch->vm->qmp, "system_reset", NULL, on_reset, launch);
         return;
     case CVD_CONTROL_PAUSE:
         await(launch, verb, take_call);
@@ -137,7 +130,7 @@ static void execute(CvdControlVerb verb, CvdControlCall *take_call, gpointer dat
         cvd_launch_handle(launch, CVD_EVENT_RESUME_REQUESTED);
         return;
     case CVD_CONTROL_POWER_BUTTON:
-        cvd_qmp_execute(get_qmp(launch), "system_powerdown", NULL, on_done, take_call);
+        cvd_qmp_execute(launch->vm->qmp, "system_powerdown", NULL, on_done, take_call);
         return;
     }
     g_assert_not_reached();
@@ -160,7 +153,7 @@ static void on_caller_gone(gpointer data)
 {
     Passed *passed = data;
 
-    cvd_qmp_forget(get_qmp(passed->launch), passed);
+    cvd_qmp_forget(passed->launch->vm->qmp, passed);
     on_answer(NULL, 0, NULL, passed);
 }
 
@@ -177,7 +170,7 @@ static void qmp(const char *command, CvdControlCall *take_call, gpointer data)
     Passed *passed = g_new(Passed, 1);
     *passed = (Passed){.launch = launch, .call = take_call};
     cvd_control_call_set_cancelled(take_call, on_caller_gone, passed);
-    cvd_qmp_pass_on(get_qmp(launch), command, on_answer, passed);
+    cvd_qmp_pass_on(launch->vm->qmp, command, on_answer, passed);
 }
 
 static int open_console(GError **error, gpointer data)

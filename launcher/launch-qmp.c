@@ -52,7 +52,7 @@ static void look(CvdLaunch *launch)
     if (launch->lifecycle.ladder.state != CVD_LADDER_LOADING)
         return;
     if (cvd_server_vm_has_read_all(launch->host.server))
-        cvd_qmp_execute(cvd_vm_get_qmp(launch->vm), "query-status", NULL, on_settled, launch);
+        cvd_qmp_execute(launch->vm->qmp, "query-status", NULL, on_settled, launch);
     else
         look_later(launch);
 }

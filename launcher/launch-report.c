@@ -13,7 +13,7 @@ static CvdRecord make_record(const CvdLaunch *launch, const char *const *qmp_tai
 {
     return (CvdRecord){
         .config = launch->config,
-        .argv = launch->vm != NULL ? cvd_vm_get_argv(launch->vm) : NULL,
+        .argv = launch->vm != NULL ? (const char *const *)launch->vm->argv : NULL,
         .state = cvd_state_get_name(cvd_launch_get_state(launch)),
         .reason = launch->reason,
         .qmp_tail = qmp_tail,
@@ -23,7 +23,7 @@ static CvdRecord make_record(const CvdLaunch *launch, const char *const *qmp_tai
 
 static char **get_qmp_tail(const CvdLaunch *launch)
 {
-    return launch->vm != NULL ? cvd_qmp_get_tail(cvd_vm_get_qmp(launch->vm)) : g_new0(char *, 1);
+    return launch->vm != NULL ? cvd_qmp_get_tail(launch->vm->qmp) : g_new0(char *, 1);
 }
 
 char *cvd_launch_describe(const CvdLaunch *launch)

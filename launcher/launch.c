@@ -19,16 +19,6 @@ typedef struct {
     CvdRunState run_state;
 } Input;
 
-static CvdQmp *get_qmp(const CvdLaunch *launch)
-{
-    return cvd_vm_get_qmp(launch->vm);
-}
-
-static CvdQemuProcess *get_process(const CvdLaunch *launch)
-{
-    return cvd_vm_get_process(launch->vm);
-}
-
 /* ---- Actions ---- */
 
 /* As QEMU calls them, or the configuration. */
@@ -67,9 +57,9 @@ static void send_command(CvdLaunch *launch)
     CvdGuestCommand command = launch->lifecycle.guest.command;
 
     if (command == CVD_COMMAND_BUS_MASTER)
-        cvd_bus_master_enable(get_qmp(launch), launch->config->ivshmem_slot, on_command, launch);
+        cvd_bus_master_enable(launch->vm->qmp, launch->config->ivshmem_slot, on_command, launch);
     else if (command != CVD_COMMAND_NONE)
-        cvd_qmp_execute(get_qmp(launch), command_names[command], NULL,
+        cvd_qmp_execute(launch->vm->qmp, command_names[command], NULL,
                         command == CVD_COMMAND_STATUS ? on_status : on_command, launch);
 }
 
@@ -82,7 +72,7 @@ static void on_way_down(JsonNode *result, const GError *error, gpointer data)
 
 static void send(CvdLaunch *launch, const char *command)
 {
-    cvd_qmp_execute(get_qmp(launch), command, NULL, on_way_down, launch);
+    cvd_qmp_execute(launch->vm->qmp, command, NULL, on_way_down, launch);
 }
 
 static void hold_clients(CvdLaunch *launch)
@@ -125,7 +115,7 @@ static void announce_ready(CvdLaunch *launch)
     else
         g_message("%s after %.0f ms", cvd_state_get_name(state), ms);
     if (first_accel != NULL && g_str_has_prefix(first_accel, "kvm"))
-        cvd_qmp_execute(get_qmp(launch), "query-kvm", NULL, on_kvm, launch);
+        cvd_qmp_execute(launch->vm->qmp, "query-kvm", NULL, on_kvm, launch);
     cvd_vm_start_heartbeat(launch->vm);
     cvd_notify("READY=1");
     /* Parsing left free pages behind that would stay ours for as long as the VM runs. */
@@ -214,9 +204,9 @@ static void carry_out(CvdLaunch *launch, guint actions)
     if (actions & CVD_ACTION_QUIT)
         send(launch, "quit");
     if (actions & CVD_ACTION_TERMINATE)
-        cvd_qemu_process_terminate(get_process(launch));
+        cvd_qemu_process_terminate(launch->vm->process);
     if (actions & CVD_ACTION_KILL)
-        cvd_qemu_process_kill(get_process(launch));
+        cvd_qemu_process_kill(launch->vm->process);
     if (actions & CVD_ACTION_READY)
         announce_ready(launch);
     if ((actions & CVD_ACTION_START) && !has_failed)
@@ -303,7 +293,7 @@ static gboolean on_timer(gpointer data)
     cvd_source_clear(&launch->timer);
     /* Before a limit is judged: QEMU may have kept it, and only we were late. */
     if (launch->vm != NULL)
-        cvd_qmp_read_rest(get_qmp(launch));
+        cvd_qmp_read_rest(launch->vm->qmp);
     cvd_launch_handle(launch, CVD_EVENT_TIMER);
     return G_SOURCE_REMOVE;
 }

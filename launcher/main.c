@@ -60,23 +60,13 @@ static int print_layout(const CvdLayout *layout, CvdLayoutFormat format)
     g_assert_not_reached();
 }
 
-/*
- * Descriptors mean nothing in another shell: what is printed attaches to `--serve-only` by path,
- * and has QMP on its stdin and stdout.
- */
+/* Descriptors mean nothing in another shell: what is printed attaches to `--serve-only` by path. */
 static int print_command(const CvdConfig *config, const CvdQemuTools *tools)
 {
     g_autofree char *dir = cvd_instance_dir_path(config->name);
     g_autofree char *vm_socket = config->vm_socket != NULL ? g_strdup(config->vm_socket)
                                                            : g_build_filename(dir, "vm.sock", NULL);
-    g_autofree char *escaped = cvd_qemu_escape_value(vm_socket);
-    g_autofree char *ivshmem = g_strdup_printf("socket,path=%s", escaped);
-    CvdQemuChannels channels = {
-        .ivshmem = ivshmem,
-        .qmp = "stdio",
-        .serial = config->qemu.serial != CVD_SERIAL_NONE ? "null" : NULL,
-    };
-    g_auto(GStrv) argv = cvd_qemu_command(config, tools, &channels);
+    g_auto(GStrv) argv = cvd_qemu_command(config, tools, vm_socket);
 
     return print(cvd_quote_command((const char *const *)argv));
 }

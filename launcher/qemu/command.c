@@ -25,23 +25,41 @@ static void add_each(GStrvBuilder *argv, const char *option, char **values)
         add(argv, option, *values);
 }
 
-/* @backend is `KIND,KEY=VALUE,…`, as the channels have it. */
-static void add_chardev(GStrvBuilder *argv, const char *id, const char *backend)
+static void add_chardev_fd(GStrvBuilder *argv, const char *id, int fd)
 {
-    const char *comma = strchrnul(backend, ',');
-    g_autofree char *value =
-        g_strdup_printf("%.*s,id=%s%s", (int)(comma - backend), backend, id, comma);
+    g_autofree char *value = g_strdup_printf("socket,id=%s,fd=%d", id, fd);
     add(argv, "-chardev", value);
 }
 
-static void add_ivshmem(GStrvBuilder *argv, const CvdConfig *config, const char *backend)
+static void add_ivshmem(GStrvBuilder *argv, const CvdConfig *config, const char *vm_socket)
 {
+    g_autofree char *path = vm_socket ? cvd_qemu_escape_value(vm_socket) : NULL;
+    g_autofree char *chardev = g_strdup_printf("socket,id=ivshmem,path=%s", path);
     g_autofree char *device =
         g_strdup_printf("{\"driver\":\"ivshmem-doorbell\",\"id\":\"ivshmem\","
                         "\"chardev\":\"ivshmem\",\"vectors\":%u,\"addr\":\"0x%x\"}",
                         config->layout->n_regions, config->ivshmem_slot);
-    add_chardev(argv, "ivshmem", backend);
+    if (vm_socket)
+        add(argv, "-chardev", chardev);
+    else
+        add_chardev_fd(argv, "ivshmem", CVD_QEMU_FIRST_FD);
     add(argv, "-device", device);
+}
+
+static void add_monitor(GStrvBuilder *argv, const CvdQemuConfig *qemu, gboolean has_fds)
+{
+    if (has_fds)
+        add_chardev_fd(argv, "qmp", CVD_QEMU_FIRST_FD + 1);
+    else
+        add(argv, "-chardev", "stdio,id=qmp");
+    add(argv, "-mon", "chardev=qmp,mode=control");
+    if (qemu->serial == CVD_SERIAL_NONE)
+        return;
+    if (has_fds)
+        add_chardev_fd(argv, "serial", CVD_QEMU_FIRST_FD + 2);
+    else
+        add(argv, "-chardev", "null,id=serial");
+    add(argv, "-serial", "chardev:serial");
 }
 
 /* QEMU takes a number without a unit for MiB. */
@@ -119,8 +137,7 @@ static void add_devices(GStrvBuilder *argv, const CvdQemuConfig *qemu)
     add_each(argv, "-device", qemu->devices);
 }
 
-char **cvd_qemu_command(const CvdConfig *config, const CvdQemuTools *tools,
-                        const CvdQemuChannels *channels)
+char **cvd_qemu_command(const CvdConfig *config, const CvdQemuTools *tools, const char *vm_socket)
 {
     g_autoptr(GStrvBuilder) argv = g_strv_builder_new();
     const CvdQemuConfig *qemu = &config->qemu;
@@ -129,14 +146,9 @@ char **cvd_qemu_command(const CvdConfig *config, const CvdQemuTools *tools,
     g_strv_builder_add_many(argv, tools->binary, "-nodefaults", "-no-user-config", "-S", NULL);
     add(argv, "-name", name);
     add_machine(argv, qemu, tools);
-    add_chardev(argv, "qmp", channels->qmp);
-    add(argv, "-mon", "chardev=qmp,mode=control");
-    if (channels->serial) {
-        add_chardev(argv, "serial", channels->serial);
-        add(argv, "-serial", "chardev:serial");
-    }
+    add_monitor(argv, qemu, !vm_socket);
     /* Before the devices of the configuration, which take the slots that are left. */
-    add_ivshmem(argv, config, channels->ivshmem);
+    add_ivshmem(argv, config, vm_socket);
     add_devices(argv, qemu);
     add_alarms(argv, qemu);
     add(argv, "-display", qemu->display);
@@ -151,9 +163,7 @@ char **cvd_qemu_command(const CvdConfig *config, const CvdQemuTools *tools,
 char **cvd_qemu_attach_args(const CvdConfig *config, const char *vm_socket)
 {
     g_autoptr(GStrvBuilder) argv = g_strv_builder_new();
-    g_autofree char *path = cvd_qemu_escape_value(vm_socket);
-    g_autofree char *backend = g_strdup_printf("socket,path=%s", path);
-    add_ivshmem(argv, config, backend);
+    add_ivshmem(argv, config, vm_socket);
     return g_strv_builder_end(argv);
 }
 

@@ -5,31 +5,22 @@
 
 G_BEGIN_DECLS
 
-/**
- * CvdQemuChannels:
- * @ivshmem: the backend of chardev `ivshmem`, as `-chardev` takes it but without the id:
- *   `socket,fd=5` in a launch, `socket,path=…` where somebody else starts QEMU
- * @qmp: the same for chardev `qmp`
- * @serial: (nullable): the same for chardev `serial`; %NULL: no serial port
- */
-typedef struct {
-    const char *ivshmem;
-    const char *qmp;
-    const char *serial;
-} CvdQemuChannels;
+/** CVD_QEMU_FIRST_FD: QEMU's descriptors of its VM socket, of QMP and of the serial port follow
+ * each other from here on */
+#define CVD_QEMU_FIRST_FD 3
 
 /**
  * cvd_qemu_command:
  * @config: the configuration
  * @tools: what cvd_config_probe() found
- * @channels: how QEMU reaches the launcher
+ * @vm_socket: (nullable): %NULL for a QEMU that inherits its descriptors; else the path by which it
+ *   attaches, with QMP on its stdin and stdout and no console
  *
  * Builds QEMU's command line: cvd-launch(1), CONFIGURATION. Pure.
  *
  * Returns: (transfer full) (array zero-terminated=1): the argument vector
  */
-char **cvd_qemu_command(const CvdConfig *config, const CvdQemuTools *tools,
-                        const CvdQemuChannels *channels);
+char **cvd_qemu_command(const CvdConfig *config, const CvdQemuTools *tools, const char *vm_socket);
 
 /**
  * cvd_qemu_attach_args:

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "launcher/qemu/command.h"
 #include "launcher/verdict.h"
 
 #include <sys/types.h>
 
 G_BEGIN_DECLS
-
-/** CVD_QEMU_FIRST_FD: the number that the first of #CvdQemuFds has in QEMU; the others follow. */
-#define CVD_QEMU_FIRST_FD 3
 
 /**
  * CvdQemuFds:

@@ -4,27 +4,10 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/source.h"
-#include "launcher/qemu/command.h"
-#include "launcher/qemu/heartbeat.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
-
-struct CvdVm {
-    const CvdConfig *config;
-    CvdInstanceDir *dir;
-    CvdVmHandlers handlers;
-    gpointer user_data;
-    char **argv;
-    CvdQemuProcess *process;
-    CvdQmp *qmp;
-    int greeting_fd; /* QMP's, until QEMU has greeted */
-    GSource *greeting;
-    CvdHeartbeat *heartbeat; /* NULL without */
-    CvdConsole *output;
-    CvdConsole *console; /* NULL without a serial port */
-};
 
 static gboolean make_socket_pair(int *ours, int *theirs, GError **error)
 {
@@ -39,20 +22,6 @@ static gboolean make_socket_pair(int *ours, int *theirs, GError **error)
     *ours = pair[0];
     *theirs = pair[1];
     return TRUE;
-}
-
-static char **build_command(const CvdVm *vm, const CvdQemuTools *tools)
-{
-    g_autofree char *ivshmem = g_strdup_printf("socket,fd=%d", CVD_QEMU_FIRST_FD);
-    g_autofree char *qmp = g_strdup_printf("socket,fd=%d", CVD_QEMU_FIRST_FD + 1);
-    g_autofree char *serial = g_strdup_printf("socket,fd=%d", CVD_QEMU_FIRST_FD + 2);
-    CvdQemuChannels channels = {
-        .ivshmem = ivshmem,
-        .qmp = qmp,
-        .serial = vm->console != NULL ? serial : NULL,
-    };
-
-    return cvd_qemu_command(vm->config, tools, &channels);
 }
 
 static void record(const CvdVm *vm)
@@ -146,7 +115,7 @@ CvdVm *cvd_vm_start(const CvdConfig *config, const CvdQemuTools *tools, CvdInsta
     vm->user_data = user_data;
     vm->output = output;
     vm->console = console;
-    vm->argv = build_command(vm, tools);
+    vm->argv = cvd_qemu_command(config, tools, NULL);
     return spawn(vm, ivshmem_fd, error) ? g_steal_pointer(&vm) : NULL;
 }
 
@@ -159,21 +128,6 @@ void cvd_vm_free(CvdVm *vm)
     g_clear_pointer(&vm->heartbeat, cvd_heartbeat_free);
     g_strfreev(vm->argv);
     g_free(vm);
-}
-
-CvdQmp *cvd_vm_get_qmp(const CvdVm *vm)
-{
-    return vm->qmp;
-}
-
-CvdQemuProcess *cvd_vm_get_process(const CvdVm *vm)
-{
-    return vm->process;
-}
-
-const char *const *cvd_vm_get_argv(const CvdVm *vm)
-{
-    return (const char *const *)vm->argv;
 }
 
 void cvd_vm_start_heartbeat(CvdVm *vm)

@@ -3,18 +3,11 @@
 
 #include "launcher/config/probe.h"
 #include "launcher/qemu/console.h"
+#include "launcher/qemu/heartbeat.h"
 #include "launcher/qemu/process.h"
 #include "launcher/qemu/qmp.h"
 
 G_BEGIN_DECLS
-
-/**
- * CvdVm:
- *
- * One QEMU with what connects it to the launcher: QMP and the heartbeat, and descriptors. A launch
- * that restarts has one after the other.
- */
-typedef struct CvdVm CvdVm;
 
 /**
  * CvdVmHandlers:
@@ -29,6 +22,31 @@ typedef struct {
     void (*unresponsive)(gpointer user_data);
     CvdQemuExited exited;
 } CvdVmHandlers;
+
+/**
+ * CvdVm:
+ * @process: QEMU
+ * @qmp: its QMP
+ * @argv: (array zero-terminated=1): its command line
+ *
+ * One QEMU with what connects it to the launcher: QMP and the heartbeat, and descriptors. A launch
+ * that restarts has one after the other.
+ */
+typedef struct {
+    CvdQemuProcess *process;
+    CvdQmp *qmp;
+    char **argv;
+    /*< private >*/
+    const CvdConfig *config;
+    CvdInstanceDir *dir;
+    CvdVmHandlers handlers;
+    gpointer user_data;
+    int greeting_fd; /* QMP's, until QEMU has greeted */
+    GSource *greeting;
+    CvdHeartbeat *heartbeat; /* NULL without */
+    CvdConsole *output;
+    CvdConsole *console; /* NULL without a serial port */
+} CvdVm;
 
 /**
  * cvd_vm_start:
@@ -51,11 +69,6 @@ CvdVm *cvd_vm_start(const CvdConfig *config, const CvdQemuTools *tools, CvdInsta
 /** cvd_vm_free: kills QEMU's process group if it has not been seen to exit */
 void cvd_vm_free(CvdVm *vm);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdVm, cvd_vm_free)
-
-CvdQmp *cvd_vm_get_qmp(const CvdVm *vm);
-CvdQemuProcess *cvd_vm_get_process(const CvdVm *vm);
-/** cvd_vm_get_argv: Returns: (transfer none) (array zero-terminated=1): QEMU's command line */
-const char *const *cvd_vm_get_argv(const CvdVm *vm);
 
 /** cvd_vm_start_heartbeat: from now on QEMU has to answer, if the configuration says so */
 void cvd_vm_start_heartbeat(CvdVm *vm);

@@ -28,8 +28,7 @@ static void check(const CvdConfig *config)
 {
     char *accel[] = {(char *)"tcg", NULL};
     CvdQemuTools tools = {.binary = (char *)"/qemu", .accel = accel};
-    CvdQemuChannels channels = {.ivshmem = "socket,fd=3", .qmp = "socket,fd=4"};
-    g_auto(GStrv) argv = cvd_qemu_command(config, &tools, &channels);
+    g_auto(GStrv) argv = cvd_qemu_command(config, &tools, NULL);
 
     g_free(cvd_quote_command((const char *const *)argv));
     if (g_strv_length(argv) < 10 || config->layout == NULL)

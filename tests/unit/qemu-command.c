@@ -41,18 +41,17 @@ static CvdConfig make_config(CvdLayout *layout)
                 .blockdevs = no_strings,
                 .netdevs = no_strings,
                 .devices = no_strings,
+                .serial = CVD_SERIAL_NONE,
                 .display = (char *)"none",
                 .extra_args = no_strings,
             },
     };
 }
 
-static char **build(const CvdConfig *config, const char *serial)
+static char **build(const CvdConfig *config)
 {
     const CvdQemuTools tools = {.binary = (char *)"/usr/bin/qemu", .accel = config->qemu.accel};
-    const CvdQemuChannels channels = {
-        .ivshmem = "socket,fd=5", .qmp = "socket,fd=6", .serial = serial};
-    return cvd_qemu_command(config, &tools, &channels);
+    return cvd_qemu_command(config, &tools, NULL);
 }
 
 static void assert_argv(char **argv, const char *const *expected)
@@ -76,7 +75,7 @@ static void test_least(void)
 {
     g_autoptr(CvdLayout) layout = make_layout(3);
     const CvdConfig config = make_config(layout);
-    g_auto(GStrv) argv = build(&config, NULL);
+    g_auto(GStrv) argv = build(&config);
     static const char *const expected[] = {
         "/usr/bin/qemu",
         "-nodefaults",
@@ -91,11 +90,11 @@ static void test_least(void)
         "-m",
         "512M",
         "-chardev",
-        "socket,id=qmp,fd=6",
+        "socket,id=qmp,fd=4",
         "-mon",
         "chardev=qmp,mode=control",
         "-chardev",
-        "socket,id=ivshmem,fd=5",
+        "socket,id=ivshmem,fd=3",
         "-device",
         "{\"driver\":\"ivshmem-doorbell\",\"id\":\"ivshmem\",\"chardev\":\"ivshmem\","
         "\"vectors\":3,\"addr\":\"0x10\"}",
@@ -139,7 +138,7 @@ static void test_everything(void)
         .extra_args = extra,
         .watchdog_s = 30,
     };
-    g_auto(GStrv) argv = build(&config, "socket,fd=7");
+    g_auto(GStrv) argv = build(&config);
     static const char *const expected[] = {
         "/usr/bin/qemu",
         "-nodefaults",
@@ -168,15 +167,15 @@ static void test_everything(void)
         "-bios",
         "/f,3",
         "-chardev",
-        "socket,id=qmp,fd=6",
+        "socket,id=qmp,fd=4",
         "-mon",
         "chardev=qmp,mode=control",
         "-chardev",
-        "socket,id=serial,fd=7",
+        "socket,id=serial,fd=5",
         "-serial",
         "chardev:serial",
         "-chardev",
-        "socket,id=ivshmem,fd=5",
+        "socket,id=ivshmem,fd=3",
         "-device",
         "{\"driver\":\"ivshmem-doorbell\",\"id\":\"ivshmem\",\"chardev\":\"ivshmem\","
         "\"vectors\":1,\"addr\":\"0x1f\"}",
@@ -216,7 +215,7 @@ static void test_vectors_are_regions(void)
     for (guint i = 0; i < G_N_ELEMENTS(counts); i++) {
         g_autoptr(CvdLayout) layout = make_layout(counts[i]);
         const CvdConfig config = make_config(layout);
-        g_auto(GStrv) argv = build(&config, NULL);
+        g_auto(GStrv) argv = build(&config);
         g_autoptr(JsonNode) device = json_from_string(value_of(argv, "-device"), NULL);
         g_assert_nonnull(device);
         g_assert_cmpint(json_object_get_int_member(json_node_get_object(device), "vectors"), ==,
@@ -240,7 +239,7 @@ static void test_memory(void)
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
         CvdConfig config = make_config(layout);
         config.qemu.memory_bytes = rows[i].bytes;
-        g_auto(GStrv) argv = build(&config, NULL);
+        g_auto(GStrv) argv = build(&config);
         g_assert_cmpstr(value_of(argv, "-m"), ==, rows[i].value);
     }
 }
@@ -259,6 +258,20 @@ static void test_attach_args(void)
         NULL,
     };
     assert_argv(argv, expected);
+}
+
+/* For another shell, in which no descriptor means anything. */
+static void test_by_path(void)
+{
+    g_autoptr(CvdLayout) layout = make_layout(4);
+    CvdConfig config = make_config(layout);
+    CvdQemuTools tools = {.binary = (char *)"/usr/bin/qemu", .accel = tcg};
+    config.qemu.serial = CVD_SERIAL_LOG;
+    g_auto(GStrv) argv = cvd_qemu_command(&config, &tools, "/run/a,b/vm.sock");
+    const char *const *all = (const char *const *)argv;
+    g_assert_true(g_strv_contains(all, "socket,id=ivshmem,path=/run/a,,b/vm.sock"));
+    g_assert_true(g_strv_contains(all, "stdio,id=qmp"));
+    g_assert_true(g_strv_contains(all, "null,id=serial"));
 }
 
 static void test_escape_value(void)
@@ -331,20 +344,20 @@ static void test_pvpanic(void)
     for (const char *const *m = (const char *const[]){"pc", "pc-q35-7.2", "q35,usb=off", NULL}; *m;
          m++) {
         config.qemu.machine = (char *)*m;
-        g_auto(GStrv) argv = build(&config, NULL);
+        g_auto(GStrv) argv = build(&config);
         g_assert_true(has_argument(argv, isa));
     }
     config.qemu.machine = (char *)"microvm,pcie=on";
-    g_auto(GStrv) microvm = build(&config, NULL);
+    g_auto(GStrv) microvm = build(&config);
     g_assert_true(has_argument(microvm, pci));
 
     config.qemu.machine = (char *)"q35";
     config.qemu.devices = devices;
-    g_auto(GStrv) own_device = build(&config, NULL);
+    g_auto(GStrv) own_device = build(&config);
     g_assert_false(has_argument(own_device, isa));
     config.qemu.devices = no_strings;
     config.qemu.extra_args = extra;
-    g_auto(GStrv) own_argument = build(&config, NULL);
+    g_auto(GStrv) own_argument = build(&config);
     g_assert_false(has_argument(own_argument, isa));
 }
 
@@ -355,14 +368,14 @@ static void test_watchdog(void)
     CvdConfig config = make_config(layout);
 
     config.qemu.watchdog_s = 9;
-    g_auto(GStrv) disk = build(&config, NULL);
+    g_auto(GStrv) disk = build(&config);
     g_assert_null(value_of(disk, "-append"));
     g_assert_true(has_argument(disk, "{\"driver\":\"i6300esb\"}"));
     config.qemu.kernel = (char *)"/k";
-    g_auto(GStrv) kernel = build(&config, NULL);
+    g_auto(GStrv) kernel = build(&config);
     g_assert_cmpstr(value_of(kernel, "-append"), ==, "i6300esb.heartbeat=9");
     config.qemu.append = (char *)"quiet i6300esb.heartbeat=60";
-    g_auto(GStrv) own = build(&config, NULL);
+    g_auto(GStrv) own = build(&config);
     g_assert_cmpstr(value_of(own, "-append"), ==, "quiet i6300esb.heartbeat=60");
 }
 
@@ -374,7 +387,7 @@ static void test_reboot(void)
 
     for (gsize i = 0; i < G_N_ELEMENTS(events); i++) {
         config.on_reboot = events[i];
-        g_auto(GStrv) argv = build(&config, NULL);
+        g_auto(GStrv) argv = build(&config);
         g_assert_true(has_argument(argv, "reboot=shutdown") ==
                       (events[i] != CVD_ON_EVENT_CONTINUE));
     }
@@ -388,6 +401,7 @@ int main(int argc, char **argv)
     g_test_add_func("/qemu-command/vectors-are-regions", test_vectors_are_regions);
     g_test_add_func("/qemu-command/memory", test_memory);
     g_test_add_func("/qemu-command/attach-args", test_attach_args);
+    g_test_add_func("/qemu-command/by-path", test_by_path);
     g_test_add_func("/qemu-command/escape-value", test_escape_value);
     g_test_add_func("/qemu-command/quoted-by-lines", test_quoted_by_lines);
     g_test_add_func("/qemu-command/quoted-without-program", test_quoted_without_program);
