@@ -14,40 +14,37 @@
 #define PCI_COMMAND_MASTER 0x04
 #define CONFIG_ENABLE      0x80000000u
 
-typedef enum {
-    READ_ADDRESS,  /* to restore it */
-    WRITE_ADDRESS, /* of the command register */
-    READ_COMMAND,
-    WRITE_COMMAND,
-    RESTORE_ADDRESS,
-} Step;
+static const struct {
+    const char *command;
+    guint for_step; /* which writes what this one reads; 0 = this one writes */
+    guint32 set;    /* with these bits set */
+} steps[] = {
+    {"i/w 0xcf8", 4, 0},
+    {"o/w 0xcf8", 0, 0}, /* enable, bus 0, slot, register */
+    {"i/h 0xcfc", 3, PCI_COMMAND_MASTER},
+    {"o/h 0xcfc", 0, 0},
+    {"o/w 0xcf8", 0, 0},
+};
 
 typedef struct {
     CvdQmp *qmp;
-    Step step;        /* whose answer is awaited */
-    guint32 selected; /* what the address port is to hold: enable, bus 0, slot, register */
-    guint32 saved;
+    guint step; /* whose answer is awaited */
+    guint32 values[G_N_ELEMENTS(steps)];
     CvdQmpReply done;
     gpointer user_data;
 } Request;
 
 static void on_answer(JsonNode *result, const GError *error, gpointer data);
 
-static void run(Request *request, Step step, const char *format, ...) G_GNUC_PRINTF(3, 4);
-
-static void run(Request *request, Step step, const char *format, ...)
+static void run(Request *request)
 {
-    va_list args;
-    va_start(args, format);
-    g_autofree char *line = g_strdup_vprintf(format, args);
-    va_end(args);
+    g_autofree char *value = steps[request->step].for_step == 0
+                                 ? g_strdup_printf(" 0x%x", request->values[request->step])
+                                 : g_strdup("");
+    g_autofree char *arguments =
+        g_strdup_printf("{\"command-line\":\"%s%s\"}", steps[request->step].command, value);
 
-    JsonObject *arguments = json_object_new();
-    json_object_set_string_member(arguments, "command-line", line);
-    JsonNode *node = json_node_alloc();
-    json_node_take_object(json_node_init(node, JSON_NODE_OBJECT), arguments);
-    request->step = step;
-    cvd_qmp_execute(request->qmp, "human-monitor-command", node, on_answer, request);
+    cvd_qmp_execute(request->qmp, "human-monitor-command", arguments, on_answer, request);
 }
 
 static void finish(Request *request, const GError *error)
@@ -76,33 +73,20 @@ static gboolean parse_value(JsonNode *result, guint32 *value, GError **error)
 static void on_answer(JsonNode *result, const GError *error, gpointer data)
 {
     Request *request = data;
-    gboolean is_read = request->step == READ_ADDRESS || request->step == READ_COMMAND;
+    guint for_step = steps[request->step].for_step;
     g_autoptr(GError) unexpected = NULL;
     guint32 value = 0;
 
-    if (error != NULL || (is_read && !parse_value(result, &value, &unexpected))) {
+    if (error != NULL || (for_step != 0 && !parse_value(result, &value, &unexpected))) {
         finish(request, error != NULL ? error : unexpected);
         return;
     }
-    switch (request->step) {
-    case READ_ADDRESS:
-        request->saved = value;
-        run(request, WRITE_ADDRESS, "o/w 0xcf8 0x%x", request->selected);
-        return;
-    case WRITE_ADDRESS:
-        run(request, READ_COMMAND, "i/h 0xcfc");
-        return;
-    case READ_COMMAND:
-        run(request, WRITE_COMMAND, "o/h 0xcfc 0x%x", (value | PCI_COMMAND_MASTER) & 0xffff);
-        return;
-    case WRITE_COMMAND:
-        run(request, RESTORE_ADDRESS, "o/w 0xcf8 0x%x", request->saved);
-        return;
-    case RESTORE_ADDRESS:
+    if (for_step != 0)
+        request->values[for_step] = value | steps[request->step].set;
+    if (++request->step == G_N_ELEMENTS(steps))
         finish(request, NULL);
-        return;
-    }
-    g_assert_not_reached();
+    else
+        run(request);
 }
 
 void cvd_bus_master_enable(CvdQmp *qmp, guint slot, CvdQmpReply done, gpointer user_data)
@@ -111,9 +95,9 @@ void cvd_bus_master_enable(CvdQmp *qmp, guint slot, CvdQmpReply done, gpointer u
 
     *request = (Request){
         .qmp = qmp,
-        .selected = CONFIG_ENABLE | slot << 11 | PCI_COMMAND_OFFSET,
+        .values = {[1] = CONFIG_ENABLE | slot << 11 | PCI_COMMAND_OFFSET},
         .done = done,
         .user_data = user_data,
     };
-    run(request, READ_ADDRESS, "i/w 0xcf8");
+    run(request);
 }

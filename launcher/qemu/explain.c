@@ -12,6 +12,9 @@
 /* QEMU's status when it refuses. With another one the guest ended it (isa-debug-exit). */
 #define GAVE_UP 1
 
+#define NOT_BUILT(what, key, option)                                                               \
+    "this build of QEMU has no such " what ": compare qemu." key                                   \
+    " with `qemu-system-x86_64 -" option " help`"
 #define SAME_ID                                                                                    \
     "two entries in qemu.json have the same id, or one has an id of the launcher's own: "          \
     "choose another one"
@@ -34,9 +37,8 @@ static const struct {
     const char *advice;
 } failures[] = {
     {"is not a valid device model name", NULL,
-     "this build of QEMU has no such device: compare qemu.devices with "
-     "`qemu-system-x86_64 -device help`, or install the package that brings it "
-     "(qemu-system-gui, qemu-system-modules-…)"},
+     NOT_BUILT("device", "devices", "device") ", or install the package that brings it "
+                                              "(qemu-system-gui, qemu-system-modules-…)"},
     {"failed to initialize kvm", "Permission denied",
      "this user may not use KVM: add the user to the group kvm and log in again, "
      "or do without: --set qemu.accel=tcg"},
@@ -134,15 +136,10 @@ static const struct {
     {"Duplicate device ID", NULL, SAME_ID},
     {"Duplicate nodes", NULL, SAME_ID},
     {"attempt to add duplicate property", NULL, SAME_ID},
-    {"-display ", "Parameter 'type' does not accept",
-     "this build of QEMU has no such display: compare qemu.display with "
-     "`qemu-system-x86_64 -display help`"},
+    {"-display ", "Parameter 'type' does not accept", NOT_BUILT("display", "display", "display")},
     {"-netdev ", "Parameter 'type' does not accept",
-     "this build of QEMU has no such network back end: compare qemu.netdevs with "
-     "`qemu-system-x86_64 -netdev help`"},
-    {"Parameter 'qom-type' does not accept", NULL,
-     "this build of QEMU has no such object: compare qemu.objects with "
-     "`qemu-system-x86_64 -object help`"},
+     NOT_BUILT("network back end", "netdevs", "netdev")},
+    {"Parameter 'qom-type' does not accept", NULL, NOT_BUILT("object", "objects", "object")},
     {"-blockdev ", "Parameter 'driver' does not accept",
      "this build of QEMU has no such block driver: check \"driver\" in qemu.blockdevs "
      "(qemu-block-extra brings more)"},
@@ -173,18 +170,12 @@ static const struct {
     {"Parameter '", "is missing", "an entry of qemu.json lacks a key that QEMU needs"},
     {"Invalid parameter '", NULL,
      "an option in qemu.json has a key that this version of QEMU does not know"},
-    {"unsupported machine type", NULL,
-     "this build of QEMU has no such machine: compare qemu.machine with "
-     "`qemu-system-x86_64 -machine help`"},
+    {"unsupported machine type", NULL, NOT_BUILT("machine", "machine", "machine")},
     {"options are incompatible", "-machine accel=",
      "accelerators are named in qemu.accel alone: leave accel= out of qemu.machine, and "
      "-enable-kvm and -machine accel= out of qemu.extra_args"},
-    {"unable to find CPU model", NULL,
-     "this build of QEMU has no such processor: compare qemu.cpu with "
-     "`qemu-system-x86_64 -cpu help`"},
-    {"invalid accelerator", NULL,
-     "this build of QEMU has no such accelerator: compare qemu.accel with "
-     "`qemu-system-x86_64 -accel help`"},
+    {"unable to find CPU model", NULL, NOT_BUILT("processor", "cpu", "cpu")},
+    {"invalid accelerator", NULL, NOT_BUILT("accelerator", "accel", "accel")},
     {"PCI: slot", "in use by",
      "two devices want the same PCI slot: the window's is ivshmem.address (0x10 unless said "
      "otherwise); give another \"addr\" to the one in qemu.devices"},
@@ -225,9 +216,7 @@ static const struct {
      "there is no viewer for Spice here: install virt-viewer, or set qemu.display to none"},
     {"egl: ", NULL, NO_OPENGL},
     {"opengl is not available", NULL, NO_OPENGL},
-    {"is not a valid char driver", NULL,
-     "this build of QEMU has no such character device: compare qemu.extra_args with "
-     "`qemu-system-x86_64 -chardev help`"},
+    {"is not a valid char driver", NULL, NOT_BUILT("character device", "extra_args", "chardev")},
     {"invalid option", NULL, "this version of QEMU does not know an option in qemu.extra_args"},
     {"qemu_thread_create: ", NULL, TOO_FEW_THREADS},
     {"Error creating thread", NULL, TOO_FEW_THREADS},
@@ -237,8 +226,8 @@ static const struct {
      "QEMU may not open a file: check its mode, the user that QEMU runs as "
      "(qemu.run_as), and AppArmor"},
     {"No such file or directory", NULL,
-     "QEMU does not find a file; relative paths in blockdevs and devices are relative to "
-     "the current directory"},
+     "QEMU does not find a file; relative paths in qemu.json are relative to its own "
+     "directory"},
     {"Is a directory", NULL,
      "QEMU needs a file where a directory is named: check \"filename\" in qemu.blockdevs"},
 };

@@ -79,7 +79,9 @@ struct CvdQmp {
 
 static void set_state(CvdQmp *qmp, QmpState state)
 {
-    g_debug("QMP state %d -> %d", qmp->state, state);
+    static const char *const names[] = {"greeting", "negotiating", "ready", "closed"};
+
+    g_debug("QMP state %s -> %s", names[qmp->state], names[state]);
     qmp->state = state;
 }
 
@@ -424,18 +426,6 @@ static void flush(CvdQmp *qmp)
     }
 }
 
-static char *format_command(const char *command, gint64 id, JsonNode *take_arguments)
-{
-    g_autoptr(JsonObject) object = json_object_new();
-    g_autoptr(JsonNode) root = json_node_init_object(json_node_alloc(), object);
-
-    json_object_set_string_member(object, "execute", command);
-    json_object_set_int_member(object, "id", id);
-    if (take_arguments != NULL)
-        json_object_set_member(object, "arguments", take_arguments);
-    return cvd_json_to_string(root, FALSE);
-}
-
 /* What callers have under way, which is one command at a time, does not count. */
 static gboolean may_execute(const CvdQmp *qmp, const char *command, gsize size, GError **error)
 {
@@ -449,10 +439,12 @@ static gboolean may_execute(const CvdQmp *qmp, const char *command, gsize size, 
     return TRUE;
 }
 
-void cvd_qmp_execute(CvdQmp *qmp, const char *command, JsonNode *take_arguments, CvdQmpReply reply,
+void cvd_qmp_execute(CvdQmp *qmp, const char *command, const char *arguments, CvdQmpReply reply,
                      gpointer user_data)
 {
-    g_autofree char *text = format_command(command, ++qmp->last_id, take_arguments);
+    g_autofree char *text = g_strdup_printf(
+        "{\"execute\":\"%s\",\"id\":%" G_GINT64_FORMAT "%s%s}", command, ++qmp->last_id,
+        arguments != NULL ? ",\"arguments\":" : "", arguments != NULL ? arguments : "");
     g_autoptr(GError) error = NULL;
 
     if (!may_execute(qmp, command, strlen(text), &error)) {

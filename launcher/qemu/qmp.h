@@ -80,14 +80,14 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdQmp, cvd_qmp_free)
 /**
  * cvd_qmp_execute:
  * @command: its name
- * @take_arguments: (transfer full) (nullable): an object
+ * @arguments: (nullable): a JSON object
  * @reply: (nullable): called once; at once if the connection has ended or one of the limits above
  *   is reached
  *
  * A command of the launcher's own. Callers' commands have limits of their own, and at most one of
  * them is before it.
  */
-void cvd_qmp_execute(CvdQmp *qmp, const char *command, JsonNode *take_arguments, CvdQmpReply reply,
+void cvd_qmp_execute(CvdQmp *qmp, const char *command, const char *arguments, CvdQmpReply reply,
                      gpointer user_data);
 
 /**

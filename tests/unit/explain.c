@@ -261,7 +261,7 @@ static const struct {
     {"image-missing",
      {Q "-blockdev {\"driver\":\"file\",\"node-name\":\"n\",\"filename\":\"/nonexist\"}: Could not "
         "open '/nonexist': No such file or directory"},
-     "relative to the current directory"},
+     "relative to its own directory"},
     {"tap-denied",
      {Q
       "-netdev {\"type\":\"tap\",\"id\":\"n\",\"script\":\"no\",\"downscript\":\"no\"}: could not "

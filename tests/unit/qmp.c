@@ -183,8 +183,8 @@ static void test_replies_by_id(Fixture *f, gconstpointer data)
 static void test_arguments(Fixture *f, gconstpointer data)
 {
     negotiate(f);
-    JsonNode *arguments = json_from_string("{\"command-line\": \"o/w 1 \\\"2\\\"\"}", NULL);
-    cvd_qmp_execute(f->qmp, "human-monitor-command", arguments, NULL, NULL);
+    cvd_qmp_execute(f->qmp, "human-monitor-command", "{\"command-line\":\"o/w 1 \\\"2\\\"\"}", NULL,
+                    NULL);
     g_autofree char *heard = hear(f);
     g_assert_cmpstr(heard, ==,
                     "{\"execute\":\"human-monitor-command\",\"id\":2,\"arguments\":"
@@ -559,7 +559,7 @@ static void test_slow_reader(Fixture *f, gconstpointer data)
     negotiate(f);
     for (guint i = 0; i < CVD_QMP_MAX_PENDING; i++) {
         g_autofree char *text = g_strdup_printf("{\"n\": \"%s\"}", filler);
-        cvd_qmp_execute(f->qmp, "x", json_from_string(text, NULL), NULL, NULL);
+        cvd_qmp_execute(f->qmp, "x", text, NULL, NULL);
     }
     for (guint idle = 0; n_lines < CVD_QMP_MAX_PENDING && idle < 1000; idle++) {
         g_autofree char *heard = hear(f);
@@ -576,13 +576,12 @@ static void test_slow_reader(Fixture *f, gconstpointer data)
 static void test_answers_unread(Fixture *f, gconstpointer data)
 {
     g_autofree char *filler = g_strnfill(60000, 'x');
+    g_autofree char *arguments = g_strdup_printf("{\"filler\":\"%s\"}", filler);
     gsize n_bytes = 0;
     gint64 id = 1;
 
     negotiate(f);
     while (f->reply_code != CVD_ERROR_RESOURCES) {
-        JsonNode *arguments = json_from_string("{}", NULL);
-        json_object_set_string_member(json_node_get_object(arguments), "filler", filler);
         f->reply_code = -1;
         cvd_qmp_execute(f->qmp, "noise", arguments, on_reply, f);
         if (f->reply_code == -1) {
