@@ -169,7 +169,8 @@ static JsonNode *print_rule(const CvdAccessRule *rule)
         json_object_set_int_member(object, rule->subject == CVD_SUBJECT_USER ? "user" : "group",
                                    rule->id);
     if (rule->regions)
-        json_object_set_member(object, "regions", cvd_strings_print(NULL, &rule->regions));
+        json_object_set_member(object, "regions",
+                               cvd_strings_node((const char *const *)rule->regions));
     json_object_set_string_member(
         object, "mode", mode_words[rule->access == CVD_ACCESS_READ_ONLY ? MODE_RO : MODE_RW]);
     return node;

@@ -14,6 +14,7 @@
 #include "launcher/config/keys.h"
 #include "launcher/config/layout-advice.h"
 #include "launcher/config/layout-file.h"
+#include "launcher/config/layout-print.h"
 #include "launcher/config/overrides.h"
 #include "launcher/config/qemu.h"
 #include "server/listener.h"
@@ -237,6 +238,16 @@ static CvdConfig *read_all(CvdReader *reader, const CvdConfigSource *source, con
     read_trees(config, &layout, &qemu);
     check_access(&place, root, config);
     return config;
+}
+
+JsonNode *cvd_config_to_json(const CvdConfig *config)
+{
+    JsonNode *node = cvd_keys_print(cvd_keys, config);
+    g_autofree char *layout = cvd_layout_to_json(config->layout);
+
+    json_object_set_member(json_node_get_object(node), "layout",
+                           cvd_json_from_string(layout, NULL));
+    return node;
 }
 
 void cvd_config_free(CvdConfig *config)

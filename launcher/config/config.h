@@ -3,6 +3,8 @@
 
 #include "launcher/config/values.h"
 
+#include <json-glib/json-glib.h>
+
 G_BEGIN_DECLS
 
 /**
@@ -36,6 +38,14 @@ const char *cvd_config_default_path(void);
  * Returns: (transfer full) (nullable): the configuration, or %NULL after at least one problem
  */
 CvdConfig *cvd_config_load(const CvdConfigSource *source, GPtrArray *problems);
+/**
+ * cvd_config_to_json:
+ *
+ * Returns: (transfer full): the values of all keys, as cvd.json would have them; `layout` is what
+ * was computed, as `--print-layout=json` shows it
+ */
+JsonNode *cvd_config_to_json(const CvdConfig *config);
+
 void cvd_config_free(CvdConfig *config);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdConfig, cvd_config_free)
 

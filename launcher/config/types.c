@@ -201,15 +201,20 @@ static void read_strings(const CvdPlace *place, JsonNode *node, const CvdKey *ke
     cvd_strings_take(slot, builder);
 }
 
+JsonNode *cvd_strings_node(const char *const *strings)
+{
+    JsonNode *node = json_node_new(JSON_NODE_ARRAY);
+    JsonArray *array = json_array_new();
+
+    json_node_take_array(node, array);
+    for (; strings && *strings; strings++)
+        json_array_add_element(array, cvd_string_node(*strings));
+    return node;
+}
+
 JsonNode *cvd_strings_print(const CvdKey *key, gconstpointer slot)
 {
-    JsonArray *array = json_array_new();
-    JsonNode *node = json_node_init_array(json_node_alloc(), array);
-
-    for (char **string = *(char ***)slot; string && *string; string++)
-        json_array_add_element(array, cvd_string_node(*string));
-    json_array_unref(array);
-    return node;
+    return cvd_strings_node(*(const char *const *const *)slot);
 }
 
 void cvd_strings_clear(const CvdKey *key, gpointer slot)

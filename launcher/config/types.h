@@ -126,6 +126,8 @@ void cvd_string_take(gpointer slot, char *value);
 void cvd_strings_take(gpointer slot, GStrvBuilder *values);
 /** cvd_string_node: Returns: (transfer full): @text, as UTF-8 */
 JsonNode *cvd_string_node(const char *text);
+/** cvd_strings_node: Returns: (transfer full): a list of @strings, which may be %NULL */
+JsonNode *cvd_strings_node(const char *const *strings);
 
 /** cvd_found_number: Adds the problem that @key wants an integer, and which. */
 void cvd_found_number(const CvdPlace *place, JsonNode *node, const CvdKey *key);
