@@ -62,6 +62,9 @@ void cvd_launch_set_fault(CvdLaunch *launch, const char *text);
 /** cvd_launch_get_state: Returns: as cvd_lifecycle_get_state(), or failed */
 CvdState cvd_launch_get_state(const CvdLaunch *launch);
 
+/** cvd_launch_is_asked_restart: Returns: whether it restarts, and not because of a failure */
+gboolean cvd_launch_is_asked_restart(const CvdLaunch *launch);
+
 /** cvd_launch_hand_over: reports %CVD_EVENT_HANDED_OVER once QEMU has read all that was sent */
 void cvd_launch_hand_over(CvdLaunch *launch);
 

@@ -6,6 +6,8 @@
 #include "launcher/failure-record.h"
 #include "launcher/qemu/explain.h"
 
+#include <signal.h>
+
 /* How much of QEMU's output goes with the report of a failure. */
 #define TAIL_LINES 10
 
@@ -44,11 +46,12 @@ static void write_record(const CvdLaunch *launch)
     cvd_fd_hold_back(CVD_FD_RESERVE);
 }
 
-static void log_advice(CvdExit how, const char *const *lines)
+static void log_advice(const CvdLaunch *launch, const char *const *lines)
 {
-    g_autofree char *advice = cvd_explain_failure(how, lines);
+    g_autofree char *advice = cvd_explain_failure(launch->qemu_exit, lines);
+    gboolean is_killed = launch->qemu_exit.is_signal && launch->qemu_exit.value == SIGKILL;
 
-    if (advice != NULL)
+    if (advice != NULL && (!is_killed || launch->lifecycle.cause == CVD_CAUSE_QEMU_EXITED))
         g_message("what to do: %s", advice);
 }
 
@@ -60,7 +63,7 @@ static void report_failure(const CvdLaunch *launch)
         if (**line != '\0')
             g_message("QEMU: %s", *line);
     g_critical("%s", launch->verdict.text);
-    log_advice(launch->qemu_exit, (const char *const *)lines);
+    log_advice(launch, (const char *const *)lines);
     g_message("QEMU's output is in %s/qemu.log%s; 'cvd-ctl report -n %s' packs all of it",
               cvd_instance_dir_get_path(launch->host.dir),
               launch->console_log != NULL ? ", the guest's console in console.log beside it" : "",
@@ -74,8 +77,9 @@ void cvd_launch_report_end(CvdLaunch *launch)
     g_free(launch->reason);
     launch->reason = g_strdup(launch->verdict.text);
     if (launch->verdict.exit_status == 0) {
-        g_message("%s", launch->verdict.text);
-        log_advice(launch->qemu_exit, (const char *const[]){NULL}); /* a downscript, for one */
+        if (!cvd_launch_is_asked_restart(launch))
+            g_message("%s", launch->verdict.text);
+        log_advice(launch, (const char *const[]){NULL}); /* a downscript, for one */
         return;
     }
     report_failure(launch);

@@ -132,7 +132,7 @@ static void report_end(CvdLaunch *launch)
         g_message("restarting in %g s (failure %u of %u within 10 minutes)",
                   (double)(delay_us / 1000) / 1000, policy->restarts.n_failures,
                   policy->restarts.limit);
-    else
+    else if (!cvd_launch_is_asked_restart(launch)) /* which was told when it was asked for */
         g_message("restarting");
     launch->ready_time_us = 0;
     launch->qemu_exit = (CvdExit){.is_known = TRUE}; /* told, and nothing to tell of again */
@@ -225,6 +225,12 @@ CvdState cvd_launch_get_state(const CvdLaunch *launch)
                                                                           : state;
 }
 
+gboolean cvd_launch_is_asked_restart(const CvdLaunch *launch)
+{
+    return launch->lifecycle.cause == CVD_CAUSE_RESTART_REQUESTED &&
+           cvd_launch_get_state(launch) == CVD_STATE_RESTARTING;
+}
+
 void cvd_launch_set_fault(CvdLaunch *launch, const char *text)
 {
     g_free(launch->fault);
@@ -233,7 +239,9 @@ void cvd_launch_set_fault(CvdLaunch *launch, const char *text)
 
 static void log_way_down(const CvdLaunch *launch, guint actions, CvdLadderState before)
 {
-    const char *state = cvd_state_get_name(cvd_launch_get_state(launch));
+    const char *state = cvd_launch_is_asked_restart(launch)
+                            ? "restarting, as was asked"
+                            : cvd_state_get_name(cvd_launch_get_state(launch));
 
     if (launch->lifecycle.ladder.state == CVD_LADDER_POWERING_DOWN &&
         before != CVD_LADDER_POWERING_DOWN)

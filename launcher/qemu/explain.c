@@ -242,6 +242,8 @@ static const struct {
      "--set qemu.sandbox=on,spawn=allow permits programs"},
     {SIGBUS, "memory that lies in a file could not be had: the file system of window.path or of a "
              "mem-path in qemu.objects is full, or no huge page is left"},
+    {SIGKILL, "if it was the kernel that killed QEMU, for want of memory (`dmesg` tells), lower "
+              "qemu.memory or raise memory.max of the control group"},
 };
 
 static const char *find_advice(const char *line)

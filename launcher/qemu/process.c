@@ -103,9 +103,6 @@ static void note_exit(CvdQemuProcess *process, const siginfo_t *info)
         .value = info->si_status,
         .has_core = info->si_code == CLD_DUMPED,
     };
-    if (process->how.is_signal && info->si_status == SIGKILL && !process->is_killed)
-        g_warning("something else killed QEMU; if it was the kernel for want of memory (`dmesg` "
-                  "tells), lower qemu.memory or raise memory.max of the control group");
 }
 
 /* Before QEMU has greeted it may be any of those that a wrapper has left to us. */

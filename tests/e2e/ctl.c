@@ -186,6 +186,10 @@ static void test_steer(gconstpointer data)
     test_launcher_wait_guest(f->sandbox, NAME, 2);
     done(CTL(f, "restart"));
     test_launcher_wait_guest(f->sandbox, NAME, 3);
+    test_process_wait_err(f->launcher,
+                          NAME ": restarting, as was asked: asked the guest to power off\n" NAME
+                               ": running after",
+                          1);
     prints(CTL(f, "list", "--json"), "\"restarts\":1");
     done(CTL(f, "power-button"));
     done(CTL(f, "wait", "stopped"));

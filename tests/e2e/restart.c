@@ -88,6 +88,8 @@ static void test_crash(gconstpointer data)
     test_region_ring(before);
     kill_qemu(f);
     test_region_wait_closed(before);
+    test_process_wait_err(f->launcher, "was killed by signal 9\n" NAME ": what to do: if it was",
+                          1);
     wait_guest(f, 2);
     test_launcher_assert_err(f->launcher, "killed by signal 9");
     test_launcher_assert_err(f->launcher, "failure 1 of 5");
