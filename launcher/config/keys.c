@@ -123,7 +123,7 @@ static const CvdType type_socket = {read_socket, cvd_string_print, cvd_string_cl
 static const CvdType type_slot = {read_slot, print_slot, NULL,
     "{'type': 'string', 'pattern': '^0x(0?[1-9a-fA-F]|1[0-9a-fA-F])$'}"};
 static const CvdType type_hugepages = {read_hugepages, print_hugepages, NULL,
-    "{'enum': $words}"};
+    "{'enum': [$words]}"};
 /* clang-format on */
 
 static const char *const backing_words[] = {"memfd", "posix-shm", NULL};  /* CvdWindowBacking */

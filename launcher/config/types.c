@@ -359,7 +359,7 @@ const CvdType cvd_type_uint = {read_uint, print_uint, NULL,
 const CvdType cvd_type_size = {read_size, print_size, NULL,
                                "{'anyOf': [{'type': 'integer', 'minimum': $min, 'maximum': $max},"
                                " {'type': 'string', 'pattern': '^[0-9]{1,18}[KMGkmg]?$'}]}"};
-const CvdType cvd_type_word = {read_word, print_word, NULL, "{'enum': $words}"};
+const CvdType cvd_type_word = {read_word, print_word, NULL, "{'enum': [$words]}"};
 
 /* ---- Others ---- */
 
