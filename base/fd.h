@@ -93,7 +93,7 @@ int cvd_fd_fill_stdio(void);
  * The kernel makes a process's table of descriptors twice as large whenever it is full, and in a
  * process with threads waits each time until all processors have been through the scheduler, some
  * 10 ms. A descriptor with a high number, for a moment, has it grow but once. That there is no such
- * number is for whoever opens them to tell. May be called between fork and exec: the table stays.
+ * number is found by whoever opens them. May be called between fork and exec: the table stays.
  */
 void cvd_fd_reserve(int fd, guint n_fds);
 

@@ -13,7 +13,7 @@ G_BEGIN_DECLS
 #define CVD_JSON_MAX_DEPTH 64
 /** CVD_JSON_MAX_SYNTAX_DEPTH: of nested brackets in what is only handed on; QEMU takes 1024. */
 #define CVD_JSON_MAX_SYNTAX_DEPTH 1000
-/** CVD_JSON_MAX_DUPLICATES: how many members that stand twice are told of, in one text. */
+/** CVD_JSON_MAX_DUPLICATES: how many members that stand twice are reported, in one text. */
 #define CVD_JSON_MAX_DUPLICATES 20
 
 /**

@@ -34,7 +34,7 @@ int cvd_lock_file_take(int dir_fd, const char *name, pid_t *holder)
                 *holder = cvd_lock_file_read_pid(fd);
             return -1;
         }
-        /* Who lets go unlinks it first. */
+        /* The holder unlinks it before it unlocks it. */
         if (cvd_fd_is_at(fd, dir_fd, name))
             return g_steal_fd(&fd);
     }

@@ -54,7 +54,7 @@ typedef struct CvdPathLock CvdPathLock;
  */
 CvdPathLock *cvd_path_lock_new(const char *dir, const char *path, GError **error);
 
-/** cvd_path_lock_free: Lets go, and removes the lock file. */
+/** cvd_path_lock_free: Removes the lock file and unlocks it. */
 void cvd_path_lock_free(CvdPathLock *lock);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdPathLock, cvd_path_lock_free)
 

@@ -39,7 +39,7 @@ static struct {
     gboolean is_watched;   /* for room, by `context` */
     GQueue items;
     gsize n_queued; /* bytes */
-    guint n_lost;   /* lines, not yet told of */
+    guint n_lost;   /* lines, not yet reported */
 } log_state = {.fd = STDERR_FILENO};
 
 /* Of all of `log_state` that changes after the start. */

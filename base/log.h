@@ -36,7 +36,7 @@ gboolean cvd_log_is_verbose(void);
  * From now on a line that stderr or the journal does not take at once waits in a queue, which the
  * thread's default #GMainContext empties, and the next line; so a stopped terminal, a full pipe or
  * a journal that hangs cannot hold up the main loop. If the queue is full, too, lines are dropped,
- * and a line tells how many were.
+ * and a line says how many were.
  */
 void cvd_log_never_block(void);
 

@@ -23,7 +23,7 @@ void cvd_notify_init(void)
     g_unsetenv("NOTIFY_SOCKET");
 }
 
-/* Connected, since only then poll(2) tells when there is room in the other's queue. */
+/* Connected, since only then poll(2) reports when there is room in the other's queue. */
 static int connect_manager(void)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -49,7 +49,7 @@ static gboolean send_unsent(int fd, GIOCondition condition, gpointer data)
     if (send(fd, manager.unsent->str, manager.unsent->len, MSG_NOSIGNAL) < 0) {
         if (errno == EAGAIN)
             return G_SOURCE_CONTINUE;
-        g_warning("cannot tell %s to the service manager at %s: %s", manager.unsent->str,
+        g_warning("cannot send %s to the service manager at %s: %s", manager.unsent->str,
                   manager.path, g_strerror(errno));
     }
     g_string_free(g_steal_pointer(&manager.unsent), TRUE);
@@ -68,7 +68,7 @@ void cvd_notify(const char *state)
     }
     manager.fd = connect_manager();
     if (manager.fd < 0) {
-        g_warning("cannot tell %s to the service manager at %s: %s", state, manager.path,
+        g_warning("cannot send %s to the service manager at %s: %s", state, manager.path,
                   g_strerror(errno));
         return;
     }

@@ -10,7 +10,8 @@ G_BEGIN_DECLS
  * CVD_PRIVATE_DIR_MADE:
  *
  * The mode of a directory that cvd_private_dir_open() has made: the sticky bit, which says nothing
- * else of a directory that one user alone can write to, tells it from those that were there before.
+ * else of a directory that one user alone can write to, distinguishes it from those that were there
+ * before.
  */
 #define CVD_PRIVATE_DIR_MADE (S_ISVTX | 0700)
 

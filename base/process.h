@@ -43,7 +43,7 @@ gboolean cvd_process_end_all(const char *ids, GError **error);
  * cvd_children_watch:
  *
  * Blocks SIGCHLD, for all threads that are made from now on and for good; a child has to unblock
- * it. A pidfd would tell the same of one child, but old seccomp profiles refuse it.
+ * it. A pidfd would do for one child, but old seccomp profiles refuse it.
  *
  * Returns: (transfer full): a descriptor that is readable when a child has ended, of which
  *   cvd_children_forget() is to be called before they are looked at; −1 with `errno` set

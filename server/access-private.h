@@ -32,7 +32,7 @@ typedef struct {
  * @socket: a connection
  * @peer: (out caller-allocates): as far as the rules need to know it, and matched with them
  *
- * Returns: whether the kernel could tell
+ * Returns: whether the kernel knows
  */
 gboolean cvd_access_rules_get_peer(const CvdAccessRules *rules, int socket, CvdPeer *peer);
 void cvd_peer_clear(CvdPeer *peer);

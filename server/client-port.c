@@ -18,7 +18,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "server/places.h"
+#include "server/quota.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
@@ -72,7 +72,7 @@ struct CvdClientPort {
     guint n_listeners;
     ListenState listen_state;
     gint64 paused_until;
-    CvdPlaces *places;
+    CvdQuota *quota;
     guint *n_sharing; /* for each region: connections that have its doorbells */
     GQueue connections;
     GQueue deadlines;
@@ -274,7 +274,7 @@ static void session_closing(gpointer owner, CvdClientSession *session)
     let_go_of_doorbells(connection);
     g_queue_unlink(&port->connections, &connection->link);
     g_queue_push_tail_link(&port->closed, &connection->link);
-    cvd_places_release(port->places, connection->uid);
+    cvd_quota_release(port->quota, connection->uid);
     if (port->listen_state == LISTENING_FULL || port->listen_state == LISTENING_PAUSED)
         set_listening(port, LISTENING);
     if (pid >= 0)
@@ -294,7 +294,7 @@ static void clear_port(gpointer data)
     CvdClientPort *port = data;
 
     free_closed(port);
-    cvd_places_free(port->places);
+    cvd_quota_free(port->quota);
     g_free(port->n_sharing);
 }
 
@@ -315,14 +315,14 @@ static void leave(CvdClientPort *port)
 }
 
 /* Nobody else has to wait until such a one has gone by itself. */
-static gboolean take_place(CvdClientPort *port, int fd, uid_t *uid)
+static gboolean take_share(CvdClientPort *port, int fd, uid_t *uid)
 {
     struct ucred peer = {.uid = (uid_t)-1};
     socklen_t size = sizeof peer;
 
     getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
     *uid = peer.uid;
-    if (cvd_places_take(port->places, peer.uid))
+    if (cvd_quota_take(port->quota, peer.uid))
         return TRUE;
     if (cvd_log_limit_pass(&port->service.log_limit, g_get_monotonic_time()))
         g_message("client of pid %d, uid %u refused: its user has as many connections as is fair",
@@ -343,7 +343,7 @@ static void add_connection(CvdClientPort *port, int take_fd, CvdDialect dialect)
     cvd_autofd fd = take_fd;
     uid_t uid;
 
-    if (!take_place(port, fd, &uid))
+    if (!take_share(port, fd, &uid))
         return;
     Connection *connection = g_new0(Connection, 1);
     connection->uid = uid;
@@ -352,7 +352,7 @@ static void add_connection(CvdClientPort *port, int take_fd, CvdDialect dialect)
     connection->link.data = connection;
     connection->deadline_link.data = connection;
     g_queue_push_tail_link(&port->connections, &connection->link);
-    if (cvd_places_is_full(port->places))
+    if (cvd_quota_is_full(port->quota))
         now_full(port);
 
     watch(port, connection, EPOLL_CTL_ADD);
@@ -367,7 +367,7 @@ static void accept_failed(CvdClientPort *port, int saved_errno)
     set_listening(port, LISTENING_PAUSED);
 }
 
-/* Where little happens a second look is in vain: if somebody came meanwhile, epoll tells. */
+/* Where little happens a second look is in vain: if somebody came meanwhile, epoll reports it. */
 static void accept_some(CvdClientPort *port, const Listener *listener, gboolean is_busy)
 {
     guint max = is_busy ? MAX_ACCEPTS : 1;
@@ -489,7 +489,7 @@ CvdClientPort *cvd_client_port_new(GMainContext *context, const CvdClientPortOpt
         .closing = session_closing,
         .owner = port,
     };
-    port->places = cvd_places_new(options->max_clients, geteuid());
+    port->quota = cvd_quota_new(options->max_clients, geteuid());
     port->epoll_fd = g_steal_fd(&epoll_fd);
     port->timer_fd = g_steal_fd(&timer_fd);
     port->source = g_source_new(&funcs, sizeof(PortSource));

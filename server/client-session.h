@@ -15,7 +15,7 @@ typedef struct CvdClientSession CvdClientSession;
 
 typedef enum {
     CVD_DIALECT_TEXT,   /* docs/protocol.md, The client socket */
-    CVD_DIALECT_LEGACY, /* docs/protocol.md, The binary dialect: the server speaks first */
+    CVD_DIALECT_LEGACY, /* docs/protocol.md, The binary dialect: the server sends first */
 } CvdDialect;
 
 /**

@@ -59,12 +59,12 @@ static guint64 check_descriptor_block(CvdLayoutCheck *check, guint32 *desc_offse
 static guint64 place_in_order(CvdLayoutCheck *check, guint64 cursor)
 {
     for (guint i = 0; i < check->n_regions; i++) {
-        CvdRegionDraft *draft = &check->drafts[i];
-        if (!draft->extent_is_sound)
+        CvdCheckedRegion *region = &check->checked[i];
+        if (!region->extent_is_sound)
             return 0;
-        draft->begin = cursor;
-        draft->end = cursor + cvd_round_up(draft->size, check->spec->granule);
-        cursor = draft->end;
+        region->begin = cursor;
+        region->end = cursor + cvd_round_up(region->size, check->spec->granule);
+        cursor = region->end;
         if (cursor > CVD_MAX_WINDOW_SIZE) {
             cvd_layout_report_region(check, i, "region_size",
                                      "the region would end at %" G_GUINT64_FORMAT
@@ -79,12 +79,12 @@ static guint64 place_in_order(CvdLayoutCheck *check, guint64 cursor)
 
 static int compare_begins(gconstpointer a, gconstpointer b, gpointer data)
 {
-    const CvdRegionDraft *drafts = data;
+    const CvdCheckedRegion *checked = data;
     guint i = *(const guint *)a;
     guint k = *(const guint *)b;
 
-    if (drafts[i].begin != drafts[k].begin)
-        return drafts[i].begin < drafts[k].begin ? -1 : 1;
+    if (checked[i].begin != checked[k].begin)
+        return checked[i].begin < checked[k].begin ? -1 : 1;
     return (i > k) - (i < k);
 }
 
@@ -94,15 +94,15 @@ static GArray *sort_by_address(CvdLayoutCheck *check)
     GArray *order = g_array_sized_new(FALSE, FALSE, sizeof(guint), check->n_regions);
 
     for (guint i = 0; i < check->n_regions; i++)
-        if (check->drafts[i].form == CVD_FORM_OFFSETS && check->drafts[i].extent_is_sound)
+        if (check->checked[i].form == CVD_FORM_OFFSETS && check->checked[i].extent_is_sound)
             g_array_append_val(order, i);
-    g_array_sort_with_data(order, compare_begins, check->drafts);
+    g_array_sort_with_data(order, compare_begins, check->checked);
     return order;
 }
 
 static void report_overlap(CvdLayoutCheck *check, guint i, guint other)
 {
-    const CvdRegionDraft *drafts = check->drafts;
+    const CvdCheckedRegion *checked = check->checked;
     const char *name = cvd_layout_check_region(check, other)->name;
     g_autofree char *quoted =
         name != NULL ? cvd_layout_quote_name(name) : g_strdup_printf("%u", other);
@@ -111,7 +111,7 @@ static void report_overlap(CvdLayoutCheck *check, guint i, guint other)
         check, i, "region_begin_offset",
         "%" G_GUINT64_FORMAT " is inside region %s, which is at %" G_GUINT64_FORMAT
         " to %" G_GUINT64_FORMAT "; the next free offset after that is %" G_GUINT64_FORMAT,
-        drafts[i].begin, quoted, drafts[other].begin, drafts[other].end, drafts[other].end);
+        checked[i].begin, quoted, checked[other].begin, checked[other].end, checked[other].end);
 }
 
 /*
@@ -126,18 +126,18 @@ static guint64 check_explicit_placement(CvdLayoutCheck *check, guint64 block_end
 
     for (guint k = 0; k < order->len; k++) {
         guint i = g_array_index(order, guint, k);
-        const CvdRegionDraft *draft = &check->drafts[i];
-        if (draft->begin < block_end)
+        const CvdCheckedRegion *region = &check->checked[i];
+        if (region->begin < block_end)
             cvd_layout_report_region(
                 check, i, "region_begin_offset",
                 "%" G_GUINT64_FORMAT
                 " falls into the descriptors at the start of the window; the first free "
                 "offset is %" G_GUINT64_FORMAT,
-                draft->begin, block_end);
-        if (draft->begin < reach)
+                region->begin, block_end);
+        if (region->begin < reach)
             report_overlap(check, i, furthest);
-        if (draft->end > reach) {
-            reach = draft->end;
+        if (region->end > reach) {
+            reach = region->end;
             furthest = i;
         }
     }
@@ -151,12 +151,12 @@ static void check_inside_window(CvdLayoutCheck *check, guint64 asked)
         return;
     guint64 size = round_up_to_power_of_two(asked);
     for (guint i = 0; i < check->n_regions; i++) {
-        const CvdRegionDraft *draft = &check->drafts[i];
-        if (draft->form == CVD_FORM_OFFSETS && draft->extent_is_sound && draft->end > size)
+        const CvdCheckedRegion *region = &check->checked[i];
+        if (region->form == CVD_FORM_OFFSETS && region->extent_is_sound && region->end > size)
             cvd_layout_report_region(check, i, "region_end_offset",
                                      "%" G_GUINT64_FORMAT " leaves the window of %" G_GUINT64_FORMAT
                                      " bytes; ask for a size of %" G_GUINT64_FORMAT,
-                                     draft->end, size, round_up_to_power_of_two(draft->end));
+                                     region->end, size, round_up_to_power_of_two(region->end));
     }
 }
 
@@ -222,8 +222,8 @@ static CvdLayout check_layout(CvdLayoutCheck *check)
 static void finish_regions(CvdLayoutCheck *check)
 {
     for (guint i = 0; i < check->n_regions; i++) {
-        check->regions[i].begin = (guint32)check->drafts[i].begin;
-        check->regions[i].end = (guint32)check->drafts[i].end;
+        check->regions[i].begin = (guint32)check->checked[i].begin;
+        check->regions[i].end = (guint32)check->checked[i].end;
     }
 }
 
@@ -235,14 +235,14 @@ CvdLayout *cvd_layout_new(const CvdLayoutSpec *spec, GPtrArray *problems)
 
     guint n_before = problems->len;
     guint n_regions = spec->regions->len;
-    g_autofree CvdRegionDraft *drafts = g_new0(CvdRegionDraft, n_regions);
+    g_autofree CvdCheckedRegion *checked = g_new0(CvdCheckedRegion, n_regions);
     g_autofree CvdLayoutRegion *regions = g_new0(CvdLayoutRegion, n_regions);
     g_autoptr(GHashTable) first_by_name = g_hash_table_new(g_str_hash, g_str_equal);
     CvdLayoutCheck check = {
         .spec = spec,
         .problems = problems,
         .n_regions = n_regions,
-        .drafts = drafts,
+        .checked = checked,
         .regions = regions,
         .first_by_name = first_by_name,
     };

@@ -25,13 +25,13 @@ typedef struct {
     guint64 size;  /* as written, when the extent is sound; so are these: */
     guint64 begin; /* CVD_FORM_OFFSETS only, until placed */
     guint64 end;
-} CvdRegionDraft;
+} CvdCheckedRegion;
 
 typedef struct {
     const CvdLayoutSpec *spec;
     GPtrArray *problems;
     guint n_regions;
-    CvdRegionDraft *drafts;
+    CvdCheckedRegion *checked;
     CvdLayoutRegion *regions;
     GHashTable *first_by_name; /* name -> index of the first region that has it */
 } CvdLayoutCheck;

@@ -157,7 +157,7 @@ static void check_tables(CvdLayoutCheck *check, guint i)
         lay_out_table(&region->guest_to_host, number_or_zero(spec->guest_to_host_nodes_lg2), 0);
     region->data_offset = lay_out_table(&region->host_to_guest,
                                         number_or_zero(spec->host_to_guest_nodes_lg2), offset);
-    check->drafts[i].tables_are_sound = TRUE;
+    check->checked[i].tables_are_sound = TRUE;
 }
 
 static void check_managed_by(CvdLayoutCheck *check, guint i)
@@ -188,7 +188,7 @@ static void check_managed_by(CvdLayoutCheck *check, guint i)
         return;
     }
     check->regions[i].managed_by = index;
-    check->drafts[i].is_managed = TRUE;
+    check->checked[i].is_managed = TRUE;
 }
 
 static CvdRegionForm find_form(CvdLayoutCheck *check, guint i)
@@ -226,7 +226,7 @@ static CvdRegionForm check_forms(CvdLayoutCheck *check)
     gboolean is_mixed = FALSE;
 
     for (guint i = 0; i < check->n_regions; i++) {
-        CvdRegionForm form = check->drafts[i].form = find_form(check, i);
+        CvdRegionForm form = check->checked[i].form = find_form(check, i);
         if (form == CVD_FORM_UNKNOWN || is_mixed)
             continue;
         if (common == CVD_FORM_UNKNOWN) {
@@ -251,15 +251,15 @@ static CvdRegionForm check_forms(CvdLayoutCheck *check)
  */
 static guint64 least_size(const CvdLayoutCheck *check, guint i, const char **why)
 {
-    const CvdRegionDraft *draft = &check->drafts[i];
+    const CvdCheckedRegion *region = &check->checked[i];
     guint64 data_offset = check->regions[i].data_offset;
 
     *why = "its signal tables do not fit";
-    if (!draft->tables_are_sound)
+    if (!region->tables_are_sound)
         return 1;
-    if (draft->is_managed) {
+    if (region->is_managed) {
         guint64 least = cvd_round_up(data_offset, CVD_PAGE_SIZE) + CVD_PAGE_SIZE;
-        if (draft->size == 0 || draft->size >= data_offset)
+        if (region->size == 0 || region->size >= data_offset)
             *why = "a managed region needs a whole page of data after the page that its signal "
                    "tables end in";
         return least;
@@ -269,7 +269,7 @@ static guint64 least_size(const CvdLayoutCheck *check, guint i, const char **why
 
 static void check_size(CvdLayoutCheck *check, guint i)
 {
-    CvdRegionDraft *draft = &check->drafts[i];
+    CvdCheckedRegion *region = &check->checked[i];
     gint64 size = cvd_layout_check_region(check, i)->size;
     const char *why;
 
@@ -280,20 +280,20 @@ static void check_size(CvdLayoutCheck *check, guint i)
                                  size, CVD_PAGE_SIZE, (guint64)CVD_MAX_WINDOW_SIZE);
         return;
     }
-    draft->size = (guint64)size;
+    region->size = (guint64)size;
     guint64 least = cvd_round_up(least_size(check, i, &why), CVD_PAGE_SIZE);
-    if (draft->size % CVD_PAGE_SIZE != 0) {
+    if (region->size % CVD_PAGE_SIZE != 0) {
         cvd_layout_report_region(
             check, i, "region_size",
             "%" G_GINT64_FORMAT " is not a multiple of %d; the next is %" G_GUINT64_FORMAT, size,
-            CVD_PAGE_SIZE, MAX(cvd_round_up(draft->size, CVD_PAGE_SIZE), least));
-    } else if (draft->size < least) {
+            CVD_PAGE_SIZE, MAX(cvd_round_up(region->size, CVD_PAGE_SIZE), least));
+    } else if (region->size < least) {
         cvd_layout_report_region(check, i, "region_size",
                                  "%" G_GINT64_FORMAT
                                  " is too small: %s; the least is %" G_GUINT64_FORMAT,
                                  size, why, least);
     } else {
-        draft->extent_is_sound = TRUE;
+        region->extent_is_sound = TRUE;
     }
 }
 
@@ -322,37 +322,37 @@ static gboolean check_offset(CvdLayoutCheck *check, guint i, const char *field, 
 static void check_offsets(CvdLayoutCheck *check, guint i)
 {
     const CvdRegionSpec *spec = cvd_layout_check_region(check, i);
-    CvdRegionDraft *draft = &check->drafts[i];
+    CvdCheckedRegion *region = &check->checked[i];
     gboolean begin_is_sound = check_offset(check, i, "region_begin_offset", spec->begin);
     gboolean end_is_sound = check_offset(check, i, "region_end_offset", spec->end);
     const char *why;
 
     if (!begin_is_sound || !end_is_sound)
         return;
-    draft->begin = (guint64)spec->begin;
-    draft->end = (guint64)spec->end;
-    draft->size = draft->end > draft->begin ? draft->end - draft->begin : 0;
+    region->begin = (guint64)spec->begin;
+    region->end = (guint64)spec->end;
+    region->size = region->end > region->begin ? region->end - region->begin : 0;
     guint64 least = cvd_round_up(least_size(check, i, &why), check->spec->granule);
-    if (draft->size == 0)
+    if (region->size == 0)
         cvd_layout_report_region(check, i, "region_end_offset",
                                  "%" G_GINT64_FORMAT
                                  " is not above region_begin_offset %" G_GINT64_FORMAT
                                  "; the least is %" G_GUINT64_FORMAT,
-                                 spec->end, spec->begin, draft->begin + least);
-    else if (draft->size < least)
+                                 spec->end, spec->begin, region->begin + least);
+    else if (region->size < least)
         cvd_layout_report_region(
             check, i, "region_end_offset",
             "%" G_GINT64_FORMAT " leaves %" G_GUINT64_FORMAT
             " bytes, which are too few: %s; the least end is %" G_GUINT64_FORMAT,
-            spec->end, draft->size, why, draft->begin + least);
+            spec->end, region->size, why, region->begin + least);
     else
-        draft->extent_is_sound = TRUE;
+        region->extent_is_sound = TRUE;
 }
 
 static void check_extents(CvdLayoutCheck *check)
 {
     for (guint i = 0; i < check->n_regions; i++)
-        switch (check->drafts[i].form) {
+        switch (check->checked[i].form) {
         case CVD_FORM_SIZE:
             check_size(check, i);
             break;

@@ -93,7 +93,7 @@ static gboolean check_is_ours(const char *path, const struct stat *st, GError **
     return TRUE;
 }
 
-/* What tells a file from all others, also from one that gets its inode number later. */
+/* What distinguishes a file from all others, also from one that gets its inode number later. */
 static char *make_note(int fd)
 {
     struct statx stx;
@@ -262,8 +262,8 @@ CvdShmName *cvd_shm_name_new(const char *path, const char *lock_dir, int *fd, GE
         if (name->lock == NULL)
             return NULL;
     }
-    /* Early, so that a taken name is told rather than a lack of space; and a leftover found now is
-     * kept locked, so that of several launchers the first to find it has it. */
+    /* Early, so that a taken name is reported rather than a lack of space; and a leftover found now
+     * is kept locked, so that of several launchers the first to find it has it. */
     if (!lock_leftover(name, &leftover, error))
         return NULL;
     cvd_autofd unnamed = open_unnamed(path, error);

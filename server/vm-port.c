@@ -31,7 +31,7 @@
 #define MAX_MESSAGES   64
 #define MAX_ACCEPTS    16
 #define RETRY_DELAY_US (10 * G_TIME_SPAN_MILLISECOND)
-#define REST_US        (200 * G_TIME_SPAN_MILLISECOND)
+#define PAUSE_US       (200 * G_TIME_SPAN_MILLISECOND)
 
 /* The hand-over begins with the protocol's version, the VM's own ID and the window. */
 #define N_FIRST_MESSAGES 3
@@ -60,8 +60,8 @@ struct CvdVmPort {
     VmState state;
     GSource *source;
     gpointer listening_tag;
-    gint64 rest_until; /* the listening socket rests; 0: it does not */
-    gint64 retry_at;   /* with VM_RETRYING */
+    gint64 paused_until; /* the listening socket is not watched; 0: it is */
+    gint64 retry_at;     /* with VM_RETRYING */
     int fd;
     gpointer tag; /* of `fd`, or with VM_LEAVING of `pidfd` */
     int pidfd;
@@ -128,7 +128,7 @@ static void watch(CvdVmPort *port, int fd, VmState state)
 
 static void arm(CvdVmPort *port)
 {
-    gint64 earliest = port->rest_until != 0 ? port->rest_until : -1;
+    gint64 earliest = port->paused_until != 0 ? port->paused_until : -1;
 
     if (port->retry_at != 0 && (earliest < 0 || port->retry_at < earliest))
         earliest = port->retry_at;
@@ -270,7 +270,7 @@ static const char *check_peer(const CvdVmPort *port, const struct ucred *peer)
     return NULL;
 }
 
-/* A VM that has exited, of which the loop has yet to tell, must not keep the next one out. */
+/* A VM that has exited, which the loop has yet to see, must not keep the next one out. */
 static void look_for_exit(CvdVmPort *port)
 {
     struct pollfd poll_fd = {.fd = port->pidfd, .events = POLLIN};
@@ -322,9 +322,9 @@ static void let_in(CvdVmPort *port, int connection)
     port->options.attached(port->options.owner, peer.pid);
 }
 
-static void rest(CvdVmPort *port, gint64 until)
+static void pause_listening(CvdVmPort *port, gint64 until)
 {
-    port->rest_until = until;
+    port->paused_until = until;
     g_source_modify_unix_fd(port->source, port->listening_tag, until != 0 ? 0 : G_IO_IN);
 }
 
@@ -344,7 +344,7 @@ static gboolean accept_one(CvdVmPort *port)
     gint64 now_us = g_get_monotonic_time();
     if (cvd_log_limit_pass(&port->log_limit, now_us))
         g_warning("VM socket: accept: %s; trying again shortly", g_strerror(errno));
-    rest(port, now_us + REST_US);
+    pause_listening(port, now_us + PAUSE_US);
     return FALSE;
 }
 
@@ -412,8 +412,8 @@ static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer data)
     GIOCondition door_events = g_source_query_unix_fd(source, port->listening_tag);
 
     serve_vm(port, vm_events, now_us);
-    if (port->state != VM_STOPPED && port->rest_until != 0 && port->rest_until <= now_us)
-        rest(port, 0);
+    if (port->state != VM_STOPPED && port->paused_until != 0 && port->paused_until <= now_us)
+        pause_listening(port, 0);
     if (door_events != 0)
         accept_some(port);
     if (port->state != VM_STOPPED)

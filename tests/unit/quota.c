@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who gets a place: each case is a sequence of letters, one user each. */
-#include "server/places.h"
+/* Who gets a connection: each case is a sequence of letters, one user each. */
+#include "server/quota.h"
 
 #define OWN_UID 1000
 
@@ -20,65 +20,65 @@ static const struct {
     {"root-gets-all", 4, "rrorr", "++++-"},
     {"another-gets-half-and-one-is-kept", 9, "AAAAA BBB CC D E oo", "++++- ++- +- + - +-"},
     {"what-is-left-is-shared-again", 9, "AAAAA a A A BB", "++++- . + - ++"},
-    {"kept-places-are-used-by-the-own-user", 9, "ooooo AAA", "+++++ ++-"},
+    {"what-is-reserved-is-used-by-the-own-user", 9, "ooooo AAA", "+++++ ++-"},
     {"nothing-is-left-for-others", 3, "oo AA", "++ +-"},
-    {"a-single-place", 1, "A o a o", "+ - . +"},
-    {"a-single-place-of-the-own-user", 1, "o A", "+ -"},
-    {"two-places", 2, "AA o", "+- +"},
+    {"a-single-one", 1, "A o a o", "+ - . +"},
+    {"a-single-one-of-the-own-user", 1, "o A", "+ -"},
+    {"two", 2, "AA o", "+- +"},
 };
 
 static void test_case(gconstpointer data)
 {
     gsize i = GPOINTER_TO_SIZE(data);
-    CvdPlaces *places = cvd_places_new(cases[i].max, OWN_UID);
+    CvdQuota *quota = cvd_quota_new(cases[i].max, OWN_UID);
     g_autoptr(GString) given = g_string_new(NULL);
 
     for (const char *user = cases[i].tries; *user != '\0'; user++) {
         if (*user == ' ') {
             g_string_append_c(given, ' ');
         } else if (*user == 'a') {
-            cvd_places_release(places, uid_of('A'));
+            cvd_quota_release(quota, uid_of('A'));
             g_string_append_c(given, '.');
         } else {
-            g_string_append_c(given, cvd_places_take(places, uid_of(*user)) ? '+' : '-');
+            g_string_append_c(given, cvd_quota_take(quota, uid_of(*user)) ? '+' : '-');
         }
     }
     g_assert_cmpstr(given->str, ==, cases[i].given);
-    cvd_places_free(places);
+    cvd_quota_free(quota);
 }
 
 /* Whatever others do, the own user has its eighth, and nothing is counted wrong. */
 static void test_many_users(void)
 {
-    CvdPlaces *places = cvd_places_new(1024, OWN_UID);
+    CvdQuota *quota = cvd_quota_new(1024, OWN_UID);
     guint taken[1000] = {0}, n_own = 0;
 
     for (guint round = 0; round < 1024; round++)
         for (guint i = 0; i < G_N_ELEMENTS(taken); i++)
-            taken[i] += cvd_places_take(places, 2000 + i);
-    g_assert_false(cvd_places_is_full(places));
-    while (cvd_places_take(places, OWN_UID))
+            taken[i] += cvd_quota_take(quota, 2000 + i);
+    g_assert_false(cvd_quota_is_full(quota));
+    while (cvd_quota_take(quota, OWN_UID))
         n_own++;
     g_assert_cmpuint(n_own, ==, 128);
-    g_assert_true(cvd_places_is_full(places));
+    g_assert_true(cvd_quota_is_full(quota));
     for (guint i = 0; i < G_N_ELEMENTS(taken); i++)
         for (; taken[i] > 0; taken[i]--)
-            cvd_places_release(places, 2000 + i);
+            cvd_quota_release(quota, 2000 + i);
     for (; n_own > 0; n_own--)
-        cvd_places_release(places, OWN_UID);
-    while (cvd_places_take(places, OWN_UID))
+        cvd_quota_release(quota, OWN_UID);
+    while (cvd_quota_take(quota, OWN_UID))
         n_own++;
     g_assert_cmpuint(n_own, ==, 1024);
-    cvd_places_free(places);
+    cvd_quota_free(quota);
 }
 
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
-        g_autofree char *path = g_strconcat("/places/", cases[i].path, NULL);
+        g_autofree char *path = g_strconcat("/quota/", cases[i].path, NULL);
         g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_case);
     }
-    g_test_add_func("/places/many-users", test_many_users);
+    g_test_add_func("/quota/many-users", test_many_users);
     return g_test_run();
 }
