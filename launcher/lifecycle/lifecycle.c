@@ -14,6 +14,16 @@ static gboolean is_gone(const CvdLifecycle *lifecycle)
     return lifecycle->policy.follow != CVD_FOLLOW_UNDECIDED;
 }
 
+/* STOP may be a fault's, which is known once the question after it is answered. */
+static gboolean is_guest_paused(const CvdGuest *guest)
+{
+    gboolean is_known = !guest->must_ask && guest->command != CVD_COMMAND_STATUS;
+    guint pauses = CVD_HOLD_USER | (is_known ? CVD_HOLD_OUTSIDE : 0);
+
+    return guest->state == CVD_RUN_INCOMING ||
+           ((guest->holds & pauses) != 0 && guest->state != CVD_RUN_RUNNING);
+}
+
 CvdState cvd_lifecycle_get_state(const CvdLifecycle *lifecycle)
 {
     const CvdGuest *guest = &lifecycle->guest;
@@ -31,10 +41,7 @@ CvdState cvd_lifecycle_get_state(const CvdLifecycle *lifecycle)
         return CVD_STATE_FAULTED;
     if (guest->state == CVD_RUN_SUSPENDED)
         return CVD_STATE_SUSPENDED;
-    if (guest->state == CVD_RUN_INCOMING ||
-        ((guest->holds & (CVD_HOLD_USER | CVD_HOLD_OUTSIDE)) && guest->state != CVD_RUN_RUNNING))
-        return CVD_STATE_PAUSED;
-    return CVD_STATE_RUNNING;
+    return is_guest_paused(guest) ? CVD_STATE_PAUSED : CVD_STATE_RUNNING;
 }
 
 const char *cvd_state_get_name(CvdState state)
@@ -329,9 +336,10 @@ static guint runs_again(CvdLifecycle *lifecycle, CvdGuestInput input, gint64 now
 {
     guint actions = step_guest(lifecycle, input, CVD_RUN_UNKNOWN, now_us);
 
-    if (lifecycle->ladder.state == CVD_LADDER_POWERING_DOWN)
-        actions |= CVD_ACTION_POWERDOWN;
-    return actions;
+    if (lifecycle->ladder.state != CVD_LADDER_POWERING_DOWN || now_us < lifecycle->next_press_us)
+        return actions;
+    lifecycle->next_press_us = now_us + G_USEC_PER_SEC;
+    return actions | CVD_ACTION_POWERDOWN;
 }
 
 static guint vm_shutdown(CvdLifecycle *lifecycle, gint64 now_us)

@@ -69,6 +69,7 @@ typedef enum {
  * @start_timeout_ms: from exec to running
  * @stop: how a stop begins
  * @stop_timeout_ms: how long a power-down may take
+ * @next_press_us: until when a guest that runs again is not pressed the power button for once more
  * @last_us: when the last event was handled
  *
  * A launch: three machines, and what passes between them (docs/cvd-launch.1, SIGNALS and STATES).
@@ -87,6 +88,7 @@ typedef struct {
     guint start_timeout_ms;
     CvdStop stop;
     guint stop_timeout_ms;
+    gint64 next_press_us;
     gint64 last_us;
 } CvdLifecycle;
 

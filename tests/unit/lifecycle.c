@@ -47,7 +47,7 @@ static const Story stories[] = {
     {"start-paused-then-a-debugger-continues",
      LOADED "handed-over:prelaunch paused ready;"
             "RESUME running -;"
-            "STOP paused query-status;"
+            "STOP running query-status;"
             "status:paused paused -;",
      {.start_paused = TRUE}},
     {"start-hangs-before-the-greeting",
@@ -66,10 +66,10 @@ static const Story stories[] = {
      "done running -;",
      {0}},
     {"cont-is-taken-but-resumes-nothing",
-     UP "STOP paused query-status;"
+     UP "STOP running query-status;"
         "status:paused paused -;"
         "resume running cont;"
-        "done paused query-status;"
+        "done running query-status;"
         "status:postmigrate paused -;",
      {0}},
     {"bus-master-before-the-first-cont",
@@ -124,42 +124,42 @@ static const Story stories[] = {
         "done paused query-status; status:paused paused -;",
      {0}},
     {"somebody-else-stops-it",
-     UP "STOP paused query-status; status:paused paused -; RESUME running -;",
+     UP "STOP running query-status; status:paused paused -; RESUME running -;",
      {0}},
     {"somebody-resumes-a-pause",
      UP "pause running stop; STOP paused -; done paused query-status; status:paused paused -; "
         "RESUME running -;",
      {0}},
     {"disk-full-and-then-not",
-     UP "STOP paused query-status;"
+     UP "STOP running query-status;"
         "status:io-error faulted -;"
         "resume faulted cont;"
         "RESUME running -;"
         "done running -;",
      {0}},
     {"disk-full-still",
-     UP "STOP paused query-status;"
+     UP "STOP running query-status;"
         "status:io-error faulted -;"
         "resume faulted cont;"
         "RESUME running -;"
-        "STOP paused -;"
-        "done paused query-status;"
+        "STOP running -;"
+        "done running query-status;"
         "status:io-error faulted -;",
      {0}},
     {"resume-is-refused",
-     UP "STOP paused query-status;"
+     UP "STOP running query-status;"
         "status:paused paused -;"
         "resume running cont;"
         "refused faulted -;"
         "resume running cont;",
      {0}},
     {"internal-error-is-a-crash",
-     UP "STOP paused query-status;"
+     UP "STOP running query-status;"
         "status:internal-error restarting quit;"
         "exited restarting report,renew;",
      {RESTARTS}},
     {"panic-that-only-pauses",
-     UP "STOP paused query-status; status:guest-panicked faulted -;",
+     UP "STOP running query-status; status:guest-panicked faulted -;",
      {0}},
 
     /* Resets */
@@ -210,7 +210,7 @@ static const Story stories[] = {
      UP "SUSPEND suspended -; RESET running clear,hold,cont;",
      {0}},
     {"reset-of-a-faulted-guest-runs-it",
-     UP "STOP paused query-status;"
+     UP "STOP running query-status;"
         "status:guest-panicked faulted -;"
         "RESET running clear,hold,cont;",
      {0}},
@@ -279,8 +279,18 @@ static const Story stories[] = {
         "stop stopping cont,press;"
         "RESUME stopping press;",
      {0}},
+    {"stop-of-a-guest-that-stops-and-resumes-all-the-time",
+     UP "stop stopping press;"
+        "RESUME stopping press;"
+        "STOP stopping query-status;"
+        "RESUME stopping -;"
+        "WAKEUP stopping -;"
+        "due:1000 stopping press;"
+        "RESUME stopping press;"
+        "RESUME stopping -;",
+     {0}},
     {"stop-of-a-faulted-guest-resumes-it-again-and-again",
-     UP "STOP paused query-status;"
+     UP "STOP running query-status;"
         "status:io-error faulted -;"
         "stop stopping cont,press;"
         "RESUME stopping press;"
@@ -547,7 +557,8 @@ static const struct {
     {"resume-sent", CVD_CONTROL_RESUME, "pause starting -; resume starting -;" LOADED, PENDING},
     {"resumed", CVD_CONTROL_RESUME, UP, DONE},
     {"resume-refused", CVD_CONTROL_RESUME,
-     UP "STOP paused query-status; status:paused paused -; resume running cont; refused faulted -;",
+     UP
+     "STOP running query-status; status:paused paused -; resume running cont; refused faulted -;",
      FAILED},
     {"reset-sent", CVD_CONTROL_RESET, UP, PENDING},
     {"reset-runs", CVD_CONTROL_RESET,
@@ -614,16 +625,18 @@ static const struct {
     {UP, FALSE, NULL, ""},
     {LOADED "handed-over:prelaunch paused ready;", TRUE, NULL, "started with --paused"},
     {UP "pause running stop; STOP paused -;", FALSE, NULL, "a pause was asked for"},
-    {UP "STOP paused query-status;", FALSE, NULL, "somebody else stopped it over QMP"},
+    {UP "STOP running query-status;", FALSE, NULL, ""},
+    {UP "STOP running query-status; status:paused paused -;", FALSE, NULL,
+     "somebody else stopped it over QMP"},
     {"qmp-ready starting hand-over; handed-over:inmigrate paused ready;", FALSE, NULL,
      "it waits for an incoming migration"},
     {UP "SUSPEND suspended -;", FALSE, NULL, "the guest sleeps"},
     {UP "SUSPEND suspended -; pause suspended -;", FALSE, NULL,
      "the guest sleeps; paused when it wakes up"},
-    {UP "STOP paused query-status; status:io-error faulted -;", FALSE, "disk0: No space left",
+    {UP "STOP running query-status; status:io-error faulted -;", FALSE, "disk0: No space left",
      "disk0: No space left"},
-    {UP "STOP paused query-status; status:io-error faulted -;", FALSE, NULL, "a disk error"},
-    {UP "STOP paused query-status; status:guest-panicked faulted -;", FALSE, NULL,
+    {UP "STOP running query-status; status:io-error faulted -;", FALSE, NULL, "a disk error"},
+    {UP "STOP running query-status; status:guest-panicked faulted -;", FALSE, NULL,
      "the guest panicked"},
     {UP "stop stopping press;", FALSE, NULL, "a stop was asked for"},
     {UP "no-qmp stopping term;", FALSE, NULL, "what QEMU sends over QMP is no QMP"},
