@@ -19,6 +19,7 @@ static struct {
 
 void cvd_notify_init(void)
 {
+    g_free(manager.path);
     manager.path = g_strdup(g_getenv("NOTIFY_SOCKET"));
     g_unsetenv("NOTIFY_SOCKET");
 }

@@ -21,8 +21,7 @@ typedef gboolean (*Call)(CvdDBusInstance1 *instance, GCancellable *cancellable, 
 
 static gboolean check(gboolean is_done, GError **error)
 {
-    if (!is_done && error != NULL)
-        cvd_ctl_strip_error(*error);
+    cvd_ctl_strip_error(*error);
     return is_done;
 }
 

@@ -418,7 +418,7 @@ static void flush(CvdQmp *qmp)
         gssize n = cvd_socket_send(qmp->fd, qmp->outbox->data, qmp->outbox->len, NULL, 0);
         if (n < 0) {
             /* After an error the read side tells what happened, with the last events before it. */
-            if (errno == EAGAIN && qmp->writable == NULL)
+            if (errno == EAGAIN)
                 qmp->writable = cvd_source_watch_fd(qmp->fd, G_IO_OUT, on_writable, qmp);
             return;
         }

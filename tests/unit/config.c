@@ -720,6 +720,28 @@ static void test_runtime_directory_path(Files *files, gconstpointer data)
     assert_problem(files, 0, "107");
 }
 
+/* None of its sockets fits; those that have paths of their own are not there. */
+static void test_runtime_directory_of_few_sockets(Files *files, gconstpointer data)
+{
+    static const struct {
+        const char *overrides[3];
+        guint n_problems;
+    } rows[] = {
+        {{NULL}, 3},
+        {{"sockets.vm=/v", NULL}, 2},
+        {{"sockets.client=/c", NULL}, 2},
+        {{"sockets.vm=/v", "sockets.client=/c", NULL}, 1},
+    };
+    g_autofree char *directory = g_strnfill(107, 'x');
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(CvdConfig) config = load_good(files, rows[i].overrides);
+        g_assert_false(cvd_config_check_sockets(config, directory, files->problems));
+        g_assert_cmpuint(files->problems->len, ==, rows[i].n_problems);
+        g_ptr_array_set_size(files->problems, 0);
+    }
+}
+
 static gboolean probe(Files *files, const char *const *overrides, CvdQemuTools *tools)
 {
     g_autoptr(CvdConfig) config = load_good(files, overrides);
@@ -1047,6 +1069,7 @@ int main(int argc, char **argv)
     g_test_add_func("/config/vcpus", test_vcpus);
     add("/config/socket-paths", test_socket_paths);
     add("/config/runtime-directory-path", test_runtime_directory_path);
+    add("/config/runtime-directory-of-few-sockets", test_runtime_directory_of_few_sockets);
     add("/config/probe/binary", test_probe_binary);
     add("/config/probe/looks-in-path", test_probe_looks_in_path);
     add("/config/probe/files", test_probe_files);

@@ -81,8 +81,10 @@ static void test_bad_texts(void)
 static void test_good_texts(void)
 {
     static const char *const rows[] = {
-        "{}",  "[]",   "[[],{}]",    "null",  "-0", "0.5e-3", "1E+2", "\"\\ud83d\\ude00\"",
-        " 1 ", "true", "\"\\/\\b\"", "\"ä\"",
+        "{}",  "[]",     "[[],{}]",       "null",
+        "-0",  "0.5e-3", "1E+2",          "\"\\ud83d\\ude00\"",
+        " 1 ", "true",   "\"\\/\\b\"",    "\"ä\"",
+        "[ ]", "{ }",    "{ \"a\" : 1 }",
     };
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autoptr(GError) error = NULL;

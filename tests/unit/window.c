@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "server/shm-name.h"
 #include "tests/unit/talk.h"
 
 #include <errno.h>
@@ -24,6 +25,7 @@
 #define NR_HUGEPAGES   "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
 #define FREE_HUGEPAGES "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
 #define RACE_ROUNDS    100
+#define NOBODY         65534
 
 /*
  * By hand, from section 2: 16 + 3 × 60 = 196 bytes of descriptors, so the first region starts at
@@ -603,6 +605,46 @@ static void test_file_of_the_users(Fixture *f, gconstpointer data)
     g_assert_cmpint(rmdir(lock_dir), ==, 0);
 }
 
+/* It is no leftover; and only in a pid namespace the kernel does not show who is gone. */
+static void test_lock_of_the_dead(Fixture *f, gconstpointer data)
+{
+    kill_and_wait(start_owner(f, -1));
+    cvd_autofd fd = open(f->path, O_RDONLY | O_CLOEXEC);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(flock(fd, LOCK_EX | LOCK_NB) < 0 ? 1 : 0);
+    int status;
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_cmpint(status, ==, 0);
+    g_autofree char *who = g_strdup_printf("in use by process %d;", (int)pid);
+    g_autoptr(GError) error = NULL;
+    g_assert_null(cvd_window_new(f->layout, &f->named, &error));
+    g_assert_true(strstr(error->message, "in use by another process;") != NULL ||
+                  strstr(error->message, who) != NULL);
+    cvd_close_fd(&fd);
+    assert_replaces_leftover(f);
+}
+
+/* The directory is closed to us when all else is ready. */
+static void test_leftover_stays(Fixture *f, gconstpointer data)
+{
+    uid_t uid = geteuid();
+    g_autoptr(GError) error = NULL;
+    cvd_autofd fd = -1;
+
+    kill_and_wait(start_owner(f, -1));
+    g_assert_true(uid != 0 || (chown(f->directory, NOBODY, NOBODY) == 0 &&
+                               chown(f->path, NOBODY, NOBODY) == 0 && seteuid(NOBODY) == 0));
+    g_autoptr(CvdShmName) name = cvd_shm_name_new(f->path, NULL, &fd, &error);
+    g_assert_no_error(error);
+    g_assert_no_errno(chmod(f->directory, 0500));
+    g_assert_false(cvd_shm_name_link(name, fd, &error));
+    g_assert_no_errno(seteuid(uid));
+    g_assert_nonnull(strstr(error->message, "cannot remove the leftover"));
+    g_assert_no_errno(chmod(f->directory, 0700));
+    g_assert_no_errno(unlink(f->path));
+}
+
 static void test_twice_in_one_process(Fixture *f, gconstpointer data)
 {
     g_autoptr(CvdWindow) window = cvd_window_new(f->layout, &f->named, NULL);
@@ -950,6 +992,8 @@ int main(int argc, char **argv)
     ADD("descriptor-outlives-owner", test_descriptor_outlives_owner);
     ADD("reader-holds-a-lock", test_reader_holds_a_lock);
     ADD("file-of-the-users", test_file_of_the_users);
+    ADD("lock-of-the-dead", test_lock_of_the_dead);
+    ADD("leftover-that-stays", test_leftover_stays);
     ADD("twice-in-one-process", test_twice_in_one_process);
     ADD("foreign-owner", test_foreign_owner);
     ADD("not-a-regular-file", test_not_a_regular_file);
