@@ -56,5 +56,4 @@ void cvd_progress_clear(CvdProgress *progress)
 {
     if (progress->is_drawn)
         g_printerr("\r\033[K");
-    progress->is_drawn = FALSE;
 }

@@ -644,6 +644,19 @@ static void test_progress_on_a_terminal(gconstpointer data)
         g_regex_match_simple("^(\ranswered [0-9]+\033\\[K)+\r\033\\[K$", terminal.seen->str, 0, 0));
 }
 
+static void test_bench_on_a_terminal(gconstpointer data)
+{
+    g_autoptr(Fixture) f = set_up();
+    g_auto(Terminal) terminal;
+    terminal_open(&terminal, 24, 40);
+    g_autofree char *script =
+        g_strdup_printf("exec \"$1\" bench misc -t 0.2 2> %s", ttyname(terminal.slave));
+    g_autoptr(TestProcess) tool = shell(f->sandbox, script);
+    while (!g_regex_match_simple("\rround trips [0-9]+\033\\[K", terminal.seen->str, 0, 0))
+        g_assert_true(terminal_read(&terminal));
+    terminal_end(&terminal, tool);
+}
+
 /* Somebody who writes to a region, and thinks better of it. */
 static void test_interrupted_write(gconstpointer data)
 {
@@ -1092,6 +1105,7 @@ int main(int argc, char **argv)
     test_add("/client-tool/watch-on-a-narrow-terminal", &screens[1], test_watch_on_a_terminal);
     test_add("/client-tool/watch-on-a-low-terminal", &screens[2], test_watch_on_a_terminal);
     test_add("/client-tool/progress-on-a-terminal", NULL, test_progress_on_a_terminal);
+    test_add("/client-tool/bench-on-a-terminal", NULL, test_bench_on_a_terminal);
     test_add("/client-tool/interrupted-write", NULL, test_interrupted_write);
     test_add("/client-tool/write-from-a-terminal", NULL, test_write_from_a_terminal);
     test_add("/client-tool/dump-and-restore", NULL, test_dump_and_restore);

@@ -237,6 +237,7 @@ static void test_pause_during_a_start(gconstpointer data)
 
     f->launcher = test_launch(f->sandbox, NAME, "--verbose", NULL);
     test_process_wait_err(f->launcher, "QMP state 0 -> 1", 1);
+    g_assert_null(strstr(f->launcher->err->str, "query-status")); /* it would be refused so early */
     pid_t qemu = test_find_child(f->launcher->pid);
     g_assert_no_errno(kill(qemu, SIGSTOP));
     g_autoptr(TestProcess) pause = CTL(f, "pause");
@@ -445,7 +446,7 @@ static void test_panic_that_pauses(gconstpointer data)
     f->launcher = test_launch(f->sandbox, NAME, "--set", "qemu.append=panic", "--set",
                               "qemu.extra_args=[\"-action\",\"panic=pause\"]", "--set",
                               "lifecycle.on_panic=restart", "--set", "lifecycle.stop=quit", NULL);
-    test_process_wait_err(f->launcher, "faulted: the guest panicked", 1);
+    test_process_wait_err(f->launcher, "warning: faulted: the guest panicked; once that is", 1);
     prints(CTL(f, "status", "--json"), "\"state\":\"faulted\",\"reason\":\"the guest panicked\"");
     stop(f);
 }
@@ -1093,7 +1094,11 @@ static void test_serve_only(gconstpointer data)
     fails(CTL(f, "restart"), 1, "QEMU is somebody else's");
     fails(CTL(f, "qmp", "stop"), 1, "QEMU is somebody else's");
     fails(CTL(f, "console"), 1, "QEMU is somebody else's");
+    g_autoptr(TestProcess) events = CTL(f, "events");
+    test_process_wait_out(events, "starting", 1);
     stop(f);
+    test_process_wait_out(events, "stopping", 1);
+    g_assert_cmpint(test_process_wait_exit(events), ==, 0);
 }
 
 int main(int argc, char **argv)

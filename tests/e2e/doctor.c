@@ -165,8 +165,8 @@ static void test_bad_qemu(gconstpointer data)
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
 
     examine_with(sandbox, "#!/bin/sh\necho Hello\n", "problem: ");
-    examine_with(sandbox, "#!/bin/sh\necho QEMU emulator version 5.2.0\n", "has version 5.2");
-    examine_with(sandbox, "#!/bin/sh\necho QEMU emulator version 8.0.0\n",
+    examine_with(sandbox, "#!/bin/sh\necho QEMU emulator version 6.1.9\n", "has version 6.1");
+    examine_with(sandbox, "#!/bin/sh\necho QEMU emulator version 6.2.0\n",
                  "no device ivshmem-doorbell");
     examine_with(sandbox,
                  "#!/bin/sh\ncase $2 in \"\") echo QEMU emulator version 8.0.0;; "

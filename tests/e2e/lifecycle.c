@@ -242,7 +242,7 @@ static void test_powerdown_times_out(gconstpointer data)
     finish(fixture, 0, TEST_NOTHING_LEFT);
 }
 
-/* Somebody is to write the configuration into a pipe, and takes his time. */
+/* Somebody is to write the configuration into a pipe, and takes his time. @data: an option more. */
 static void test_interrupt_before_the_configuration(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
@@ -252,7 +252,7 @@ static void test_interrupt_before_the_configuration(gconstpointer data)
     cvd_autofd opened = inotify_init1(IN_CLOEXEC);
     g_assert_true(writer >= 0 && inotify_add_watch(opened, config, IN_OPEN) >= 0);
 
-    g_autoptr(TestProcess) launcher = test_launch_config(sandbox, config, NULL);
+    g_autoptr(TestProcess) launcher = test_launch_config(sandbox, config, data, NULL);
     test_wait_readable(opened, "the launcher opens its configuration");
     test_process_signal(launcher, SIGINT);
     test_launcher_assert_exit(launcher, 0);
@@ -460,6 +460,8 @@ int main(int argc, char **argv)
     test_add("/lifecycle/ctrl-c-before-the-guest-listens", NULL,
              test_interrupt_before_the_guest_listens);
     test_add("/lifecycle/ctrl-c-before-the-configuration", NULL,
+             test_interrupt_before_the_configuration);
+    test_add("/lifecycle/ctrl-c-before-the-configuration-without-a-vm", "--serve-only",
              test_interrupt_before_the_configuration);
     test_add("/lifecycle/ctrl-c-at-once", NULL, test_interrupt_during_start);
     test_add("/lifecycle/ctrl-c-after-the-first-line", ": ", test_interrupt_during_start);

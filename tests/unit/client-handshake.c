@@ -15,6 +15,7 @@
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -392,10 +393,14 @@ static void test_nobody(Fixture *fixture, gconstpointer data)
 static void test_silence(Fixture *fixture, gconstpointer data)
 {
     g_autoptr(GError) error = NULL;
+    struct rusage before, after;
 
     fixture->handshake = cvd_handshake_new(fixture->path, "a", 30);
+    g_assert_no_errno(getrusage(RUSAGE_THREAD, &before));
     g_assert_false(cvd_handshake_run(fixture->handshake, NULL, &error));
+    g_assert_no_errno(getrusage(RUSAGE_THREAD, &after));
     g_assert_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_PROTOCOL);
+    g_assert_cmpint(after.ru_nvcsw, >, before.ru_nvcsw); /* it has slept */
 }
 
 /* A full backlog refuses without a descriptor to wait for. */

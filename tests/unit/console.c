@@ -209,6 +209,19 @@ static void test_next_vm(Fixture *f, gconstpointer data)
     assert_got(f->guest, "to the next");
 }
 
+/* It has ended with something of ours unread: the next read fails. */
+static void test_vm_resets(Fixture *f, gconstpointer data)
+{
+    cvd_autofd viewer = open_viewer(f);
+
+    put(viewer, "unread");
+    cvd_close_fd(&f->guest);
+    test_settle();
+    connect_guest(f);
+    put(f->guest, "hello\n");
+    assert_got(viewer, "hello\n");
+}
+
 static void test_log(Fixture *f, gconstpointer data)
 {
     put(f->guest, "one\ntwo\n");
@@ -363,6 +376,7 @@ int main(int argc, char **argv)
     add("/console/flood-of-input", test_flood_of_input);
     add("/console/viewer-leaves", test_viewer_leaves);
     add("/console/next-vm", test_next_vm);
+    add("/console/vm-resets", test_vm_resets);
     add("/console/log", test_log);
     add("/console/last-words-without-end", test_rest_without_end);
     add("/console/stdio", test_stdio);

@@ -441,6 +441,22 @@ static void test_all_problems_at_once(void)
     g_assert_cmpuint(problems->len, ==, 6);
 }
 
+/* The first region has no form, so it is the second that the third differs from. */
+static void test_mixed_forms_after_none(void)
+{
+    g_autoptr(GPtrArray) problems =
+        g_ptr_array_new_with_free_func((GDestroyNotify)cvd_layout_problem_free);
+    g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
+
+    build_begin_only(spec);
+    add(spec, "sized", 4096);
+    add_at(spec, "placed", 16384, 20480);
+    g_assert_null(cvd_layout_new(spec, problems));
+    g_assert_cmpuint(problems->len, ==, 2);
+    const CvdLayoutProblem *mixed = problems->pdata[1];
+    g_assert_nonnull(strstr(mixed->message, "region 1 has region_size"));
+}
+
 static void test_names_are_escaped(void)
 {
     g_autoptr(GPtrArray) problems =
@@ -820,6 +836,7 @@ int main(int argc, char **argv)
         g_test_add_data_func(path, &cases[i], test_broken_rule);
     }
     g_test_add_func("/layout/all-problems-at-once", test_all_problems_at_once);
+    g_test_add_func("/layout/mixed-forms-after-none", test_mixed_forms_after_none);
     g_test_add_func("/layout/names-are-escaped", test_names_are_escaped);
     g_test_add_func("/layout/offsets-in-file-order", test_offsets_in_file_order);
     g_test_add_func("/layout/explicit-offsets-in-any-order", test_explicit_offsets_in_any_order);
