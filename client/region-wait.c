@@ -312,8 +312,8 @@ static gboolean sleep_on_link(CvdRegion *region, CvdRegionLink *link, Alarm *ala
     return present != link || cvd_region_set_closed_error(region, error);
 }
 
-gboolean cvd_region_wait_word_full(CvdRegion *region, guint offset, guint value, int timeout_ms,
-                                   GCancellable *cancellable, GError **error)
+gboolean cvd_region_wait_word(CvdRegion *region, guint offset, guint value, int timeout_ms,
+                              GCancellable *cancellable, GError **error)
 {
     g_return_val_if_fail(CVD_IS_REGION(region), FALSE);
     g_autoptr(CvdRegionLink) link = cvd_region_ref_link(region);
@@ -336,12 +336,6 @@ gboolean cvd_region_wait_word_full(CvdRegion *region, guint offset, guint value,
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
                     "region '%s': nobody signalled %u in time", region->name, offset);
     return !is_over;
-}
-
-gboolean cvd_region_wait_word(CvdRegion *region, guint offset, guint value, int timeout_ms,
-                              GError **error)
-{
-    return cvd_region_wait_word_full(region, offset, value, timeout_ms, NULL, error);
 }
 
 typedef struct {
@@ -442,6 +436,7 @@ GSource *cvd_region_source_new(CvdRegion *region)
 static gboolean tell(CvdRegion *region, GArray *offsets, const GError *error, gpointer data)
 {
     if (error != NULL) {
+        g_object_notify(G_OBJECT(region), "closed");
         g_signal_emit_by_name(region, "closed");
         return G_SOURCE_REMOVE;
     }

@@ -18,7 +18,27 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-G_DEFINE_FINAL_TYPE(CvdRegion, cvd_region, G_TYPE_OBJECT)
+enum {
+    PROP_SOCKET_PATH = 1,
+    PROP_NAME,
+    PROP_WANTED_VERSION,
+    PROP_VERSION,
+    PROP_MIN_COMPATIBLE_VERSION,
+    PROP_BEGIN,
+    PROP_SIZE,
+    PROP_DATA_OFFSET,
+    PROP_READ_ONLY,
+    PROP_CLOSED,
+    N_PROPERTIES,
+};
+
+static GParamSpec *properties[N_PROPERTIES];
+
+static void initable_init(GInitableIface *iface);
+static void async_initable_init(GAsyncInitableIface *iface);
+G_DEFINE_FINAL_TYPE_WITH_CODE(CvdRegion, cvd_region, G_TYPE_OBJECT,
+                              G_IMPLEMENT_INTERFACE(G_TYPE_INITABLE, initable_init)
+                                  G_IMPLEMENT_INTERFACE(G_TYPE_ASYNC_INITABLE, async_initable_init))
 
 static void link_clear(gpointer data)
 {
@@ -80,10 +100,84 @@ static void finalize(GObject *object)
     G_OBJECT_CLASS(cvd_region_parent_class)->finalize(object);
 }
 
+static void set_property(GObject *object, guint id, const GValue *value, GParamSpec *pspec)
+{
+    CvdRegion *region = CVD_REGION(object);
+
+    if (id == PROP_SOCKET_PATH)
+        region->socket_path = g_value_dup_string(value);
+    else if (id == PROP_NAME)
+        region->name = g_value_dup_string(value);
+    else
+        region->version = g_value_get_uint(value);
+}
+
+static guint get_number(CvdRegion *region, guint id)
+{
+    switch (id) {
+    case PROP_WANTED_VERSION:
+        return region->version;
+    case PROP_VERSION:
+        return cvd_region_get_version(region);
+    case PROP_MIN_COMPATIBLE_VERSION:
+        return cvd_region_get_min_compatible_version(region);
+    case PROP_BEGIN:
+        return cvd_region_get_begin(region);
+    case PROP_SIZE:
+        return cvd_region_get_size(region);
+    default:
+        return cvd_region_get_data_offset(region);
+    }
+}
+
+static void get_property(GObject *object, guint id, GValue *value, GParamSpec *pspec)
+{
+    CvdRegion *region = CVD_REGION(object);
+
+    if (G_VALUE_HOLDS_STRING(value))
+        g_value_set_string(value, id == PROP_NAME ? region->name : region->socket_path);
+    else if (G_VALUE_HOLDS_BOOLEAN(value))
+        g_value_set_boolean(value, id == PROP_READ_ONLY ? cvd_region_is_read_only(region)
+                                                        : cvd_region_is_closed(region));
+    else
+        g_value_set_uint(value, get_number(region, id));
+}
+
+static void install_properties(GObjectClass *class)
+{
+    static const char *const strings[] = {
+        [PROP_SOCKET_PATH] = "socket-path",
+        [PROP_NAME] = "name",
+    };
+    static const char *const numbers[] = {
+        [PROP_WANTED_VERSION] = "wanted-version",
+        [PROP_VERSION] = "version",
+        [PROP_MIN_COMPATIBLE_VERSION] = "min-compatible-version",
+        [PROP_BEGIN] = "begin",
+        [PROP_SIZE] = "size",
+        [PROP_DATA_OFFSET] = "data-offset",
+    };
+    const GParamFlags construct =
+        G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS;
+    const GParamFlags read = G_PARAM_READABLE | G_PARAM_STATIC_STRINGS;
+
+    for (guint id = PROP_SOCKET_PATH; id <= PROP_NAME; id++)
+        properties[id] = g_param_spec_string(strings[id], NULL, NULL, NULL, construct);
+    for (guint id = PROP_WANTED_VERSION; id <= PROP_DATA_OFFSET; id++)
+        properties[id] = g_param_spec_uint(numbers[id], NULL, NULL, 0, G_MAXUINT, 0,
+                                           id == PROP_WANTED_VERSION ? construct : read);
+    properties[PROP_READ_ONLY] = g_param_spec_boolean("read-only", NULL, NULL, FALSE, read);
+    properties[PROP_CLOSED] = g_param_spec_boolean("closed", NULL, NULL, TRUE, read);
+    g_object_class_install_properties(class, N_PROPERTIES, properties);
+}
+
 static void cvd_region_class_init(CvdRegionClass *class)
 {
+    G_OBJECT_CLASS(class)->set_property = set_property;
+    G_OBJECT_CLASS(class)->get_property = get_property;
     G_OBJECT_CLASS(class)->dispose = dispose;
     G_OBJECT_CLASS(class)->finalize = finalize;
+    install_properties(G_OBJECT_CLASS(class));
 
     g_signal_new("signalled", CVD_TYPE_REGION, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE,
                  1, G_TYPE_UINT);
@@ -166,40 +260,14 @@ static gboolean adopt(CvdRegion *region, CvdHandshake *handshake, GError **error
     cvd_region_link_unref(old);
     region->has_received = FALSE;
     region->retry_at = 0;
+    for (guint id = PROP_VERSION; id < N_PROPERTIES; id++)
+        g_object_notify_by_pspec(G_OBJECT(region), properties[id]);
     return TRUE;
-}
-
-static CvdRegion *region_new(const char *socket_path, const char *name, guint version)
-{
-    CvdRegion *region = g_object_new(CVD_TYPE_REGION, NULL);
-
-    region->socket_path = g_strdup(socket_path);
-    region->name = g_strdup(name);
-    region->version = version;
-    return region;
 }
 
 static CvdHandshake *handshake_of(CvdRegion *region)
 {
     return cvd_handshake_new(region->socket_path, region->name, CVD_HANDSHAKE_LIMIT_MS);
-}
-
-static gboolean open_blocking(CvdRegion *region, GCancellable *cancellable, GError **error)
-{
-    g_autoptr(CvdHandshake) handshake = handshake_of(region);
-
-    return cvd_handshake_run(handshake, cancellable, error) && adopt(region, handshake, error);
-}
-
-CvdRegion *cvd_region_open(const char *socket_path, const char *name, guint version,
-                           GCancellable *cancellable, GError **error)
-{
-    g_return_val_if_fail(socket_path != NULL && name != NULL, NULL);
-    g_autoptr(CvdRegion) region = region_new(socket_path, name, version);
-
-    if (!open_blocking(region, cancellable, error))
-        return NULL;
-    return g_steal_pointer(&region);
 }
 
 /* The old descriptors must not be polled any more when they are closed. */
@@ -221,9 +289,8 @@ static gboolean adopt_anew(CvdRegion *region, CvdHandshake *handshake, GError **
     return is_open;
 }
 
-gboolean cvd_region_reopen(CvdRegion *region, GCancellable *cancellable, GError **error)
+static gboolean open_blocking(CvdRegion *region, GCancellable *cancellable, GError **error)
 {
-    g_return_val_if_fail(CVD_IS_REGION(region) && region->name != NULL, FALSE);
     g_autoptr(CvdHandshake) handshake = handshake_of(region);
 
     return cvd_handshake_run(handshake, cancellable, error) && adopt_anew(region, handshake, error);
@@ -232,52 +299,82 @@ gboolean cvd_region_reopen(CvdRegion *region, GCancellable *cancellable, GError 
 /* They tell what a result is of. */
 static char open_tag, reopen_tag;
 
-/* What an opening in progress has. */
-typedef struct {
-    CvdRegion *region;
-    CvdHandshake *handshake;
-    gboolean is_first;
-} Opening;
-
-static void opening_free(Opening *opening)
-{
-    g_object_unref(opening->region);
-    cvd_handshake_free(opening->handshake);
-    g_free(opening);
-}
-
 static void on_handshake(CvdHandshake *handshake, const GError *error, gpointer data)
 {
     g_autoptr(GTask) task = g_object_ref(data);
-    Opening *opening = g_task_get_task_data(task);
     GError *problem = error != NULL ? g_error_copy(error) : NULL;
 
-    if (problem == NULL) {
-        if (opening->is_first)
-            adopt(opening->region, handshake, &problem);
-        else
-            adopt_anew(opening->region, handshake, &problem);
-    }
-    if (problem != NULL)
-        g_task_return_error(task, problem);
+    if (problem == NULL && adopt_anew(g_task_get_source_object(task), handshake, &problem))
+        g_task_return_boolean(task, TRUE);
     else
-        g_task_return_pointer(task, g_object_ref(opening->region), g_object_unref);
+        g_task_return_error(task, problem);
 }
 
-static void begin_opening(GTask *task, CvdRegion *region, gboolean is_first)
+static void open_async(CvdRegion *region, gpointer tag, GCancellable *cancellable,
+                       GAsyncReadyCallback callback, gpointer user_data)
 {
-    Opening *opening = g_new(Opening, 1);
+    g_autoptr(GTask) task = g_task_new(region, cancellable, callback, user_data);
+    CvdHandshake *handshake = handshake_of(region);
 
-    *opening = (Opening){
-        .region = g_object_ref(region), .handshake = handshake_of(region), .is_first = is_first};
-    g_task_set_task_data(task, opening, (GDestroyNotify)opening_free);
+    g_task_set_source_tag(task, tag);
+    g_task_set_task_data(task, handshake, (GDestroyNotify)cvd_handshake_free);
     /* The handshake looks after that: what is cancelled later is open all the same. */
     g_task_set_check_cancellable(task, FALSE);
 
-    g_autoptr(GSource) source =
-        cvd_handshake_source_new(opening->handshake, g_task_get_cancellable(task));
+    g_autoptr(GSource) source = cvd_handshake_source_new(handshake, cancellable);
     g_source_set_callback(source, G_SOURCE_FUNC(on_handshake), g_object_ref(task), g_object_unref);
     g_source_attach(source, g_task_get_context(task));
+}
+
+static gboolean has_names(CvdRegion *region, GError **error)
+{
+    if (region->socket_path != NULL && region->name != NULL)
+        return TRUE;
+    g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_FAILED,
+                "a region's socket-path and name must be set");
+    return FALSE;
+}
+
+static gboolean init(GInitable *initable, GCancellable *cancellable, GError **error)
+{
+    CvdRegion *region = CVD_REGION(initable);
+
+    return has_names(region, error) && open_blocking(region, cancellable, error);
+}
+
+static void initable_init(GInitableIface *iface)
+{
+    iface->init = init;
+}
+
+static void init_async(GAsyncInitable *initable, int priority, GCancellable *cancellable,
+                       GAsyncReadyCallback callback, gpointer user_data)
+{
+    GError *error = NULL;
+
+    if (has_names(CVD_REGION(initable), &error))
+        open_async(CVD_REGION(initable), &open_tag, cancellable, callback, user_data);
+    else
+        g_task_report_error(initable, callback, user_data, &open_tag, error);
+}
+
+static gboolean init_finish(GAsyncInitable *initable, GAsyncResult *result, GError **error)
+{
+    return g_task_propagate_boolean(G_TASK(result), error);
+}
+
+static void async_initable_init(GAsyncInitableIface *iface)
+{
+    iface->init_async = init_async;
+    iface->init_finish = init_finish;
+}
+
+CvdRegion *cvd_region_open(const char *socket_path, const char *name, guint version,
+                           GCancellable *cancellable, GError **error)
+{
+    g_return_val_if_fail(socket_path != NULL && name != NULL, NULL);
+    return g_initable_new(CVD_TYPE_REGION, cancellable, error, "socket-path", socket_path, "name",
+                          name, "wanted-version", version, NULL);
 }
 
 void cvd_region_open_async(const char *socket_path, const char *name, guint version,
@@ -285,70 +382,78 @@ void cvd_region_open_async(const char *socket_path, const char *name, guint vers
                            gpointer user_data)
 {
     g_return_if_fail(socket_path != NULL && name != NULL);
-    g_autoptr(GTask) task = g_task_new(NULL, cancellable, callback, user_data);
-    g_autoptr(CvdRegion) region = region_new(socket_path, name, version);
-
-    g_task_set_source_tag(task, &open_tag);
-    begin_opening(task, region, TRUE);
+    g_async_initable_new_async(CVD_TYPE_REGION, G_PRIORITY_DEFAULT, cancellable, callback,
+                               user_data, "socket-path", socket_path, "name", name,
+                               "wanted-version", version, NULL);
 }
 
 CvdRegion *cvd_region_open_finish(GAsyncResult *result, GError **error)
 {
     g_return_val_if_fail(g_async_result_is_tagged(result, &open_tag), NULL);
-    return g_task_propagate_pointer(G_TASK(result), error);
+    g_autoptr(GObject) source = g_async_result_get_source_object(result);
+
+    return (CvdRegion *)g_async_initable_new_finish(G_ASYNC_INITABLE(source), result, error);
+}
+
+gboolean cvd_region_reopen(CvdRegion *region, GCancellable *cancellable, GError **error)
+{
+    g_return_val_if_fail(CVD_IS_REGION(region) && region->name != NULL, FALSE);
+    return open_blocking(region, cancellable, error);
 }
 
 void cvd_region_reopen_async(CvdRegion *region, GCancellable *cancellable,
                              GAsyncReadyCallback callback, gpointer user_data)
 {
     g_return_if_fail(CVD_IS_REGION(region) && region->name != NULL);
-    g_autoptr(GTask) task = g_task_new(region, cancellable, callback, user_data);
-
-    g_task_set_source_tag(task, &reopen_tag);
-    begin_opening(task, region, FALSE);
+    open_async(region, &reopen_tag, cancellable, callback, user_data);
 }
 
 gboolean cvd_region_reopen_finish(CvdRegion *region, GAsyncResult *result, GError **error)
 {
     g_return_val_if_fail(g_task_is_valid(result, region), FALSE);
     g_return_val_if_fail(g_async_result_is_tagged(result, &reopen_tag), FALSE);
-    g_autoptr(CvdRegion) opened = g_task_propagate_pointer(G_TASK(result), error);
-
-    return opened != NULL;
+    return g_task_propagate_boolean(G_TASK(result), error);
 }
 
 const char *cvd_region_get_name(CvdRegion *region)
 {
+    g_return_val_if_fail(CVD_IS_REGION(region), NULL);
     return region->name;
 }
 
 guint cvd_region_get_version(CvdRegion *region)
 {
+    g_return_val_if_fail(CVD_IS_REGION(region), 0);
     return region->link->mapping->descriptor.current_version;
 }
 
 guint cvd_region_get_min_compatible_version(CvdRegion *region)
 {
+    g_return_val_if_fail(CVD_IS_REGION(region), 0);
     return region->link->mapping->descriptor.min_compatible_version;
 }
 
 guint cvd_region_get_begin(CvdRegion *region)
 {
+    g_return_val_if_fail(CVD_IS_REGION(region), 0);
     return region->link->mapping->descriptor.region_begin_offset;
 }
 
 guint cvd_region_get_size(CvdRegion *region)
 {
+    g_return_val_if_fail(CVD_IS_REGION(region), 0);
     return (guint)region->link->mapping->size;
 }
 
 guint cvd_region_get_data_offset(CvdRegion *region)
 {
+    g_return_val_if_fail(CVD_IS_REGION(region), 0);
     return region->link->mapping->descriptor.offset_of_region_data;
 }
 
 gboolean cvd_region_is_read_only(CvdRegion *region)
 {
+    g_return_val_if_fail(CVD_IS_REGION(region), FALSE);
     return region->link->mapping->is_read_only;
 }
 
@@ -365,6 +470,7 @@ gboolean cvd_region_check_writable(CvdRegion *region, const CvdRegionLink *link,
 
 gpointer cvd_region_get_data(CvdRegion *region, gsize *size)
 {
+    g_return_val_if_fail(CVD_IS_REGION(region), NULL);
     CvdMapping *mapping = region->link->mapping;
 
     if (size != NULL)
@@ -384,6 +490,7 @@ gboolean cvd_region_link_is_closed(CvdRegionLink *link)
 
 gboolean cvd_region_is_closed(CvdRegion *region)
 {
+    g_return_val_if_fail(CVD_IS_REGION(region), TRUE);
     return cvd_region_link_is_closed(region->link);
 }
 
@@ -419,6 +526,7 @@ guint32 *cvd_region_find_word(CvdRegion *region, const CvdRegionLink *link, guin
 
 gboolean cvd_region_load(CvdRegion *region, guint offset, guint *value, GError **error)
 {
+    g_return_val_if_fail(CVD_IS_REGION(region), FALSE);
     g_rw_lock_reader_lock(&region->lock);
     guint32 *word = cvd_region_find_word(region, region->link, offset, error);
     if (word != NULL)
@@ -429,6 +537,7 @@ gboolean cvd_region_load(CvdRegion *region, guint offset, guint *value, GError *
 
 gboolean cvd_region_store(CvdRegion *region, guint offset, guint value, GError **error)
 {
+    g_return_val_if_fail(CVD_IS_REGION(region), FALSE);
     g_rw_lock_reader_lock(&region->lock);
     guint32 *word = cvd_region_check_writable(region, region->link, error)
                         ? cvd_region_find_word(region, region->link, offset, error)
@@ -455,6 +564,7 @@ static gboolean check_bytes(CvdRegion *region, const CvdRegionLink *link, guint 
 
 gboolean cvd_region_allocate(CvdRegion *region, guint offset, gsize size, GError **error)
 {
+    g_return_val_if_fail(CVD_IS_REGION(region), FALSE);
     g_autoptr(CvdRegionLink) link = cvd_region_ref_link(region);
 
     return cvd_region_check_writable(region, link, error) &&
@@ -465,6 +575,7 @@ gboolean cvd_region_allocate(CvdRegion *region, guint offset, gsize size, GError
 /* By a system call, which takes what has no memory for zeros, and does not allocate any. */
 GBytes *cvd_region_read(CvdRegion *region, guint offset, gsize size, GError **error)
 {
+    g_return_val_if_fail(CVD_IS_REGION(region), NULL);
     g_autoptr(CvdRegionLink) link = cvd_region_ref_link(region);
     if (!check_bytes(region, link, offset, size, error))
         return NULL;
@@ -487,6 +598,7 @@ GBytes *cvd_region_read(CvdRegion *region, guint offset, gsize size, GError **er
 
 gboolean cvd_region_write(CvdRegion *region, guint offset, GBytes *bytes, GError **error)
 {
+    g_return_val_if_fail(CVD_IS_REGION(region), FALSE);
     g_autoptr(CvdRegionLink) link = cvd_region_ref_link(region);
     gsize size;
     const void *data = g_bytes_get_data(bytes, &size);
@@ -510,6 +622,7 @@ static gboolean check_reachable(CvdRegion *region, const CvdRegionLink *link, GE
 
 gboolean cvd_region_signal(CvdRegion *region, guint offset, GError **error)
 {
+    g_return_val_if_fail(CVD_IS_REGION(region), FALSE);
     g_autoptr(CvdRegionLink) link = cvd_region_ref_link(region);
     struct vsoc_end end = cvd_mapping_get_end(link->mapping);
 
@@ -536,6 +649,7 @@ gboolean cvd_region_signal(CvdRegion *region, guint offset, GError **error)
 
 gboolean cvd_region_interrupt(CvdRegion *region, GError **error)
 {
+    g_return_val_if_fail(CVD_IS_REGION(region), FALSE);
     g_autoptr(CvdRegionLink) link = cvd_region_ref_link(region);
 
     return check_reachable(region, link, error) &&

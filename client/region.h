@@ -14,8 +14,19 @@ G_BEGIN_DECLS
  * guest can write every word of it at any moment: what a call reads from it is read once and
  * checked before use, so that a hostile guest can make calls fail but not read or write elsewhere.
  * Use it from one thread; cvd_region_signal(), cvd_region_interrupt(), cvd_region_load(),
- * cvd_region_store(), cvd_region_read(), cvd_region_write() and cvd_region_wait_word_full() may be
+ * cvd_region_store(), cvd_region_read(), cvd_region_write() and cvd_region_wait_word() may be
  * used from any. A region that g_object_new() made is a closed one of no size.
+ *
+ * Properties to be set at construction, which opens the region where it is done by #GInitable or
+ * #GAsyncInitable:
+ * - `socket-path` (string): the client socket; required
+ * - `name` (string): the region's name; required
+ * - `wanted-version` (uint): see cvd_region_open()
+ *
+ * Properties to be read, with `notify` when the region is opened anew:
+ * - `version`, `min-compatible-version`, `begin`, `size`, `data-offset` (uint), `read-only`
+ *   (boolean): as their functions say
+ * - `closed` (boolean): as cvd_region_is_closed(); also notified of before the signal `closed`
  *
  * One receiver a region: only one program may wait on a region's incoming doorbell.
  *
@@ -185,7 +196,7 @@ gpointer cvd_region_get_data(CvdRegion *region, gsize *size);
  * Has memory allocated for these bytes, if there is none yet. Without `window.prealloc` a window
  * has memory where it was touched. Where there is none left, as /dev/shm is full or the huge pages
  * are used up, touching more of it raises SIGBUS: by cvd_region_load(), cvd_region_store(),
- * cvd_region_wait_word_full() and the pointer of cvd_region_get_data(). All other calls see to that
+ * cvd_region_wait_word() and the pointer of cvd_region_get_data(). All other calls see to that
  * themselves.
  */
 gboolean cvd_region_allocate(CvdRegion *region, guint offset, gsize size, GError **error);
@@ -281,19 +292,6 @@ GArray *cvd_region_wait(CvdRegion *region, int timeout_ms, GCancellable *cancell
  * @offset: of a 32-bit word, in the region, a multiple of 4
  * @value: what the word is thought to hold
  * @timeout_ms: how long; negative = for ever
- * @error: as for cvd_region_wait_word_full()
- *
- * cvd_region_wait_word_full() without a way to give up.
- */
-gboolean cvd_region_wait_word(CvdRegion *region, guint offset, guint value, int timeout_ms,
-                              GError **error);
-
-/**
- * cvd_region_wait_word_full:
- * @region: a region
- * @offset: of a 32-bit word, in the region, a multiple of 4
- * @value: what the word is thought to hold
- * @timeout_ms: how long; negative = for ever
  * @cancellable: (nullable): to give up
  * @error: %CVD_REGION_ERROR_BAD_OFFSET, %CVD_REGION_ERROR_CLOSED, %G_IO_ERROR_TIMED_OUT,
  *   %G_IO_ERROR_CANCELLED
@@ -304,8 +302,8 @@ gboolean cvd_region_wait_word(CvdRegion *region, guint offset, guint value, int 
  *
  * While it sleeps there is a thread that watches the connection and @cancellable.
  */
-gboolean cvd_region_wait_word_full(CvdRegion *region, guint offset, guint value, int timeout_ms,
-                                   GCancellable *cancellable, GError **error);
+gboolean cvd_region_wait_word(CvdRegion *region, guint offset, guint value, int timeout_ms,
+                              GCancellable *cancellable, GError **error);
 
 /**
  * cvd_region_start:

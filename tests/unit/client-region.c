@@ -316,7 +316,8 @@ static void test_words(Fixture *fixture, gconstpointer data)
         assert_fails(cvd_region_load(region, bad[i], &value, why), CVD_REGION_ERROR_BAD_OFFSET);
         assert_fails(cvd_region_store(region, bad[i], 0, why), CVD_REGION_ERROR_BAD_OFFSET);
         assert_fails(cvd_region_signal(region, bad[i], why), CVD_REGION_ERROR_BAD_OFFSET);
-        assert_fails(cvd_region_wait_word(region, bad[i], 0, 0, why), CVD_REGION_ERROR_BAD_OFFSET);
+        assert_fails(cvd_region_wait_word(region, bad[i], 0, 0, NULL, why),
+                     CVD_REGION_ERROR_BAD_OFFSET);
     }
     assert_fails(cvd_region_signal(region, 0, why), CVD_REGION_ERROR_BAD_OFFSET);
 }
@@ -802,10 +803,40 @@ static gpointer sleep_on_word(gpointer data)
     guint value = 0;
 
     while (value == 0) {
-        g_assert_true(cvd_region_wait_word(region, DATA, 0, -1, NULL));
+        g_assert_true(cvd_region_wait_word(region, DATA, 0, -1, NULL, NULL));
         g_assert_true(cvd_region_load(region, DATA, &value, NULL));
     }
     return GUINT_TO_POINTER(value);
+}
+
+static void count_notify(GObject *object, GParamSpec *property, guint *n)
+{
+    ++*n;
+}
+
+/* As a program in another language sees a region: an object that is made by its properties. */
+static void test_properties(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(CvdRegion) region =
+        g_initable_new(CVD_TYPE_REGION, NULL, &error, "socket-path", fixture->client_socket, "name",
+                       "first", "wanted-version", 4, NULL);
+    g_autoptr(CvdRegion) unnamed = g_initable_new(CVD_TYPE_REGION, NULL, &error, NULL);
+    g_autofree char *name = NULL;
+    guint version = 0, size = 0, n_closed = 0;
+    gboolean is_closed = TRUE;
+
+    g_assert_null(unnamed);
+    g_assert_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_FAILED);
+    g_object_get(region, "name", &name, "version", &version, "size", &size, "closed", &is_closed,
+                 NULL);
+    g_assert_cmpstr(name, ==, "first");
+    g_assert_cmpuint(version, ==, 5);
+    g_assert_cmpuint(size, ==, SIZE);
+    g_assert_false(is_closed);
+    g_signal_connect(region, "notify::closed", G_CALLBACK(count_notify), &n_closed);
+    g_assert_true(cvd_region_reopen(region, NULL, NULL));
+    g_assert_cmpuint(n_closed, ==, 1);
 }
 
 static void test_wait_word(Fixture *fixture, gconstpointer data)
@@ -815,9 +846,10 @@ static void test_wait_word(Fixture *fixture, gconstpointer data)
     g_autoptr(Guest) guest = guest_new(fixture);
     g_autoptr(GError) error = NULL;
 
-    g_assert_false(cvd_region_wait_word(region, DATA, 0, 0, &error));
+    g_assert_false(cvd_region_wait_word(region, DATA, 0, 0, NULL, &error));
     g_assert_error(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT);
-    g_assert_true(cvd_region_wait_word(region, DATA, 1, -1, NULL)); /* it holds another value */
+    g_assert_true(
+        cvd_region_wait_word(region, DATA, 1, -1, NULL, NULL)); /* it holds another value */
 
     GThread *thread = g_thread_new("sleeper", sleep_on_word, other);
     g_assert_true(cvd_region_store(region, DATA, 7, NULL));
@@ -837,8 +869,8 @@ static gpointer sleep_until_the_end(gpointer data)
 {
     Sleeper *sleeper = data;
 
-    while (cvd_region_wait_word_full(sleeper->region, DATA, 0, -1, sleeper->cancellable,
-                                     &sleeper->error))
+    while (
+        cvd_region_wait_word(sleeper->region, DATA, 0, -1, sleeper->cancellable, &sleeper->error))
         ;
     return NULL;
 }
@@ -871,7 +903,7 @@ static gpointer sleep_once(gpointer data)
 {
     Sleeper *sleeper = data;
 
-    g_assert_true(cvd_region_wait_word(sleeper->region, DATA, 0, -1, NULL));
+    g_assert_true(cvd_region_wait_word(sleeper->region, DATA, 0, -1, NULL, NULL));
     g_atomic_int_set(&sleeper->is_over, TRUE);
     return NULL;
 }
@@ -1096,6 +1128,7 @@ int main(int argc, char **argv)
     ADD("source-in-a-context", test_source);
     ADD("async", test_async);
     ADD("cancelled-when-open", test_cancelled_when_open);
+    ADD("properties", test_properties);
     ADD("wait-word", test_wait_word);
     ADD("wait-word-ends", test_wait_word_ends);
     ADD("wait-word-reopened", test_wait_word_reopened);
