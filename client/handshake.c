@@ -9,8 +9,9 @@
 
 #include "base/fd.h"
 #include "base/log.h"
-#include "base/wire-client.h"
 #include "client/types.h"
+#include "vsoc/window.h"
+#include "vsoc/wire.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -45,7 +46,7 @@ struct CvdHandshake {
     gint64 deadline_us;
     int socket;
     /* What is being sent, or what has come of the message that is awaited. */
-    char bytes[MAX(CVD_WIRE_MAX_REQUEST, CVD_WIRE_ENTRY_SIZE) + 1];
+    char bytes[MAX(VSOC_WIRE_MAX_REQUEST, VSOC_WIRE_ENTRY_SIZE) + 1];
     gsize n_bytes;
     gsize n_sent;
     int fd;
@@ -189,7 +190,7 @@ static void keep_fd(CvdHandshake *handshake, int *fd)
 /* Receives until @size bytes of the message are there. */
 static Io do_receive(CvdHandshake *handshake, gsize size, GError **error)
 {
-    gboolean wants_fd = size == CVD_WIRE_PASS_SIZE;
+    gboolean wants_fd = size == VSOC_WIRE_PASS_SIZE;
 
     g_assert(size < sizeof handshake->bytes);
     while (handshake->n_bytes < size) {
@@ -225,38 +226,38 @@ static Io malformed(CvdHandshake *handshake, const char *expected, GError **erro
 
 static Io receive_version(CvdHandshake *handshake, GError **error)
 {
-    gsize size = CVD_WIRE_NUMBER_SIZE; /* of the shorter form */
+    gsize size = VSOC_WIRE_NUMBER_SIZE; /* of the shorter form */
 
     for (;;) {
         Io io = do_receive(handshake, size, error);
         if (io != IO_ALL)
             return io;
-        switch (cvd_wire_parse_version(handshake->bytes, handshake->n_bytes)) {
-        case CVD_WIRE_VERSION_MORE:
-            size = CVD_WIRE_MAX_VERSION;
+        switch (vsoc_wire_parse_version(handshake->bytes, handshake->n_bytes)) {
+        case VSOC_WIRE_VERSION_MORE:
+            size = VSOC_WIRE_MAX_VERSION;
             break;
-        case CVD_WIRE_VERSION_0:
+        case VSOC_WIRE_VERSION_0:
             return IO_ALL;
-        case CVD_WIRE_VERSION_OTHER: {
+        case VSOC_WIRE_VERSION_OTHER: {
             g_autofree char *got = cvd_escape_bytes(handshake->bytes, handshake->n_bytes);
             g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_VERSION,
                         "%s: the server speaks another version of the protocol than 0: \"%s\"",
                         handshake->path, got);
             return IO_FAILED;
         }
-        case CVD_WIRE_VERSION_MALFORMED:
-            return malformed(handshake, "`" CVD_WIRE_VERSION_REPLY "`", error);
+        case VSOC_WIRE_VERSION_MALFORMED:
+            return malformed(handshake, "`" VSOC_WIRE_VERSION_REPLY "`", error);
         }
     }
 }
 
 static Io receive_number(CvdHandshake *handshake, guint32 *number, GError **error)
 {
-    Io io = do_receive(handshake, CVD_WIRE_NUMBER_SIZE, error);
+    Io io = do_receive(handshake, VSOC_WIRE_NUMBER_SIZE, error);
 
     if (io != IO_ALL)
         return io;
-    return cvd_wire_parse_number(handshake->bytes, number)
+    return vsoc_wire_parse_number(handshake->bytes, number)
                ? IO_ALL
                : malformed(handshake, "`0x` and 8 hexadecimal digits", error);
 }
@@ -265,7 +266,7 @@ static Io receive_begin(CvdHandshake *handshake, GError **error)
 {
     Io io = receive_number(handshake, &handshake->result.begin, error);
 
-    if (io == IO_ALL && handshake->result.begin == CVD_WIRE_UNKNOWN) {
+    if (io == IO_ALL && handshake->result.begin == VSOC_WIRE_UNKNOWN) {
         g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_UNKNOWN_REGION,
                     "%s: the server has no region '%s'; `cvd-client list` shows what there is",
                     handshake->path, handshake->region);
@@ -276,8 +277,8 @@ static Io receive_begin(CvdHandshake *handshake, GError **error)
 
 static Io receive_fd(CvdHandshake *handshake, int *out, const char *what, GError **error)
 {
-    static const char zeroes[CVD_WIRE_PASS_SIZE];
-    Io io = do_receive(handshake, CVD_WIRE_PASS_SIZE, error);
+    static const char zeroes[VSOC_WIRE_PASS_SIZE];
+    Io io = do_receive(handshake, VSOC_WIRE_PASS_SIZE, error);
 
     if (io != IO_ALL)
         return io;
@@ -291,7 +292,7 @@ static Io receive_count(CvdHandshake *handshake, GError **error)
 {
     Io io = receive_number(handshake, &handshake->n_listed, error);
 
-    if (io == IO_ALL && handshake->n_listed == CVD_WIRE_UNKNOWN) {
+    if (io == IO_ALL && handshake->n_listed == VSOC_WIRE_UNKNOWN) {
         g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_UNKNOWN_REGION,
                     "%s: this user may have none of the regions (`access` in the instance's "
                     "configuration)",
@@ -305,7 +306,7 @@ static Io receive_count(CvdHandshake *handshake, GError **error)
     return io;
 }
 
-static void add_entry(CvdHandshake *handshake, const CvdWireEntry *entry)
+static void add_entry(CvdHandshake *handshake, const struct vsoc_wire_entry *entry)
 {
     CvdRegionInfo info = {.begin = entry->begin, .end = entry->end};
 
@@ -317,19 +318,19 @@ static void add_entry(CvdHandshake *handshake, const CvdWireEntry *entry)
 static Io receive_entries(CvdHandshake *handshake, GError **error)
 {
     while (handshake->result.regions->len < handshake->n_listed) {
-        CvdWireEntry entry;
+        struct vsoc_wire_entry entry;
         gsize used;
         guint32 length = 0;
-        Io io = do_receive(handshake, 3 * (gsize)CVD_WIRE_NUMBER_SIZE, error);
+        Io io = do_receive(handshake, 3 * (gsize)VSOC_WIRE_NUMBER_SIZE, error);
         if (io != IO_ALL)
             return io;
-        if (cvd_wire_parse_number(handshake->bytes + 2 * (gsize)CVD_WIRE_NUMBER_SIZE, &length) &&
-            length <= CVD_WIRE_MAX_NAME)
-            io = do_receive(handshake, 3 * (gsize)CVD_WIRE_NUMBER_SIZE + length, error);
+        if (vsoc_wire_parse_number(handshake->bytes + 2 * (gsize)VSOC_WIRE_NUMBER_SIZE, &length) &&
+            length <= VSOC_MAX_DEVICE_NAME)
+            io = do_receive(handshake, 3 * (gsize)VSOC_WIRE_NUMBER_SIZE + length, error);
         if (io != IO_ALL)
             return io;
-        if (cvd_wire_parse_entry(handshake->bytes, handshake->n_bytes, &entry, &used) !=
-            CVD_WIRE_PARSED)
+        if (vsoc_wire_parse_entry(handshake->bytes, handshake->n_bytes, &entry, &used) !=
+            VSOC_WIRE_PARSED)
             return malformed(handshake, "the entry of a region", error);
         add_entry(handshake, &entry);
         handshake->n_bytes = 0;
@@ -340,11 +341,11 @@ static Io receive_entries(CvdHandshake *handshake, GError **error)
 static void after_version(CvdHandshake *handshake)
 {
     if (handshake->region == NULL) {
-        begin_sending(handshake, STATE_SENDING_LIST, CVD_WIRE_GET_REGIONS);
+        begin_sending(handshake, STATE_SENDING_LIST, VSOC_WIRE_GET_REGIONS);
         return;
     }
-    char request[CVD_WIRE_MAX_REQUEST + 1];
-    cvd_wire_format_request(request, handshake->region);
+    char request[VSOC_WIRE_MAX_REQUEST + 1];
+    vsoc_wire_format_request(request, handshake->region);
     begin_sending(handshake, STATE_SENDING_REQUEST, request);
 }
 
@@ -388,7 +389,7 @@ static void go_on(CvdHandshake *handshake)
 {
     switch (handshake->state) {
     case STATE_CONNECTING:
-        begin_sending(handshake, STATE_SENDING_VERSION, CVD_WIRE_GET_VERSION);
+        begin_sending(handshake, STATE_SENDING_VERSION, VSOC_WIRE_GET_VERSION);
         return;
     case STATE_SENDING_LIST:
         enter(handshake, STATE_COUNT);
@@ -423,9 +424,16 @@ static const char *silence_of(const CvdHandshake *handshake)
                : "the server does not answer in time";
 }
 
+static gboolean is_name(const char *name)
+{
+    guint32 n;
+
+    return vsoc_name_check(name, strlen(name), &n) == VSOC_NAME_GOOD;
+}
+
 CvdHandshakeStep cvd_handshake_step(CvdHandshake *handshake, GError **error)
 {
-    if (handshake->region != NULL && !cvd_wire_is_region_name(handshake->region)) {
+    if (handshake->region != NULL && !is_name(handshake->region)) {
         g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_UNKNOWN_REGION,
                     "'%s': no region can have that name: 1 to 15 of A-Z a-z 0-9 _ - .",
                     handshake->region);

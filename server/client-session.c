@@ -8,6 +8,7 @@
 #include "server/client-session.h"
 
 #include "base/fd.h"
+#include "vsoc/handover.h"
 
 #include <errno.h>
 #include <string.h>
@@ -136,7 +137,7 @@ static void linger(CvdClientSession *session, gint64 now_us)
 static void reject(CvdClientSession *session, const char *reason, gint64 now_us)
 {
     log_peer(session, now_us, "broke the protocol: %s; closing its connection", reason);
-    if (session->parser.expects == CVD_WIRE_EXPECTS_VERSION)
+    if (session->parser.expects == VSOC_WIRE_EXPECTS_VERSION)
         cvd_client_session_close(session);
     else
         linger(session, now_us);
@@ -187,17 +188,17 @@ static gboolean send_message(CvdClientSession *session, const char *message, gsi
 
 static gboolean send_offsets(CvdClientSession *session, const CvdLayoutRegion *region)
 {
-    char text[2 * CVD_WIRE_NUMBER_SIZE + 1];
-    gsize size = cvd_wire_format_number(text, region->begin);
+    char text[2 * VSOC_WIRE_NUMBER_SIZE + 1];
+    gsize size = vsoc_wire_format_number(text, region->begin);
 
-    size += cvd_wire_format_number(text + size, region->end);
+    size += vsoc_wire_format_number(text + size, region->end);
     return send_message(session, text, size, NULL, 0, CVD_SESSION_SENDING_GUEST_TO_HOST);
 }
 
 static gboolean pass_fds(CvdClientSession *session, const int *fds, guint n_fds,
                          CvdSessionState next)
 {
-    static const char zeros[CVD_WIRE_PASS_SIZE];
+    static const char zeros[VSOC_WIRE_PASS_SIZE];
 
     return send_message(session, zeros, sizeof zeros, fds, n_fds, next);
 }
@@ -270,19 +271,19 @@ static guint view_count(const View *view)
 }
 
 /* Item 0 of a listing is the number of regions, item i + 1 is region i, nothing if it is hidden. */
-static gsize format_item(const View *view, guint item, char out[CVD_WIRE_ENTRY_SIZE + 1])
+static gsize format_item(const View *view, guint item, char out[VSOC_WIRE_ENTRY_SIZE + 1])
 {
     if (item == 0)
-        return cvd_wire_format_number(out, view_count(view));
+        return vsoc_wire_format_number(out, view_count(view));
     if (view_check(view, item - 1) == CVD_ACCESS_NONE)
         return 0;
     const CvdLayoutRegion *region = &view->service->layout->regions[item - 1];
-    return cvd_wire_format_entry(out, region->begin, region->end, region->name);
+    return vsoc_wire_format_entry(out, region->begin, region->end, region->name);
 }
 
 static void advance_list(CvdClientSession *session, const View *view, gsize n_sent)
 {
-    char item[CVD_WIRE_ENTRY_SIZE + 1];
+    char item[VSOC_WIRE_ENTRY_SIZE + 1];
 
     n_sent += session->sent;
     for (;;) {
@@ -316,7 +317,7 @@ static gboolean send_list_piece(CvdClientSession *session)
         return FALSE;
     }
     for (guint i = session->list_item;
-         i <= layout->n_regions && size + CVD_WIRE_ENTRY_SIZE < sizeof piece; i++)
+         i <= layout->n_regions && size + VSOC_WIRE_ENTRY_SIZE < sizeof piece; i++)
         size += format_item(&view, i, piece + size);
 
     SendResult result =
@@ -344,7 +345,7 @@ static void attached(CvdClientSession *session)
                                session->service->layout->regions[session->region].name);
 }
 
-static int find_region(const CvdClientSession *session, const CvdWireName *name)
+static int find_region(const CvdClientSession *session, const struct vsoc_wire_name *name)
 {
     if (memchr(name->bytes, '\0', name->length) != NULL)
         return -1;
@@ -361,7 +362,7 @@ static CvdAccess check_access(CvdClientSession *session, int region)
     return view_check(&view, (guint)region);
 }
 
-static void look_up(CvdClientSession *session, const CvdWireName *name, gint64 now_us)
+static void look_up(CvdClientSession *session, const struct vsoc_wire_name *name, gint64 now_us)
 {
     gboolean is_legacy = session->dialect == CVD_DIALECT_LEGACY;
 
@@ -395,30 +396,41 @@ static void start_list(CvdClientSession *session, gint64 now_us)
     set_state(session, CVD_SESSION_SENDING_UNKNOWN);
 }
 
-static gboolean handle_event(CvdClientSession *session, CvdWireEvent event, const CvdWireName *name,
-                             const GError *error, gint64 now_us)
+static void reject_malformed(CvdClientSession *session, gint64 now_us)
+{
+    const struct vsoc_wire_parser *parser = &session->parser;
+    gsize wrong;
+    const char *wanted = vsoc_wire_get_wanted(parser, &wrong);
+    g_autofree char *got = cvd_escape_bytes(parser->bytes + wrong, parser->n_bytes - wrong);
+    g_autofree char *reason = g_strdup_printf("expected %s, got \"%s\"", wanted, got);
+
+    reject(session, reason, now_us);
+}
+
+static gboolean handle_event(CvdClientSession *session, enum vsoc_wire_event event,
+                             const struct vsoc_wire_name *name, gint64 now_us)
 {
     switch (event) {
-    case CVD_WIRE_MORE:
+    case VSOC_WIRE_MORE:
         session->wants = CVD_SESSION_WANTS_INPUT;
         return FALSE;
-    case CVD_WIRE_VERSION:
+    case VSOC_WIRE_VERSION:
         set_state(session, CVD_SESSION_SENDING_VERSION);
         return TRUE;
-    case CVD_WIRE_LIST:
+    case VSOC_WIRE_LIST:
         start_list(session, now_us);
         return TRUE;
-    case CVD_WIRE_REGION:
+    case VSOC_WIRE_REGION:
         look_up(session, name, now_us);
         return TRUE;
-    case CVD_WIRE_BAD_LENGTH:
+    case VSOC_WIRE_BAD_LENGTH:
         if (session->dialect == CVD_DIALECT_LEGACY)
             reject(session, "a region name has 1 to 15 bytes", now_us);
         else
             set_state(session, CVD_SESSION_SENDING_UNKNOWN);
         return TRUE;
-    case CVD_WIRE_MALFORMED:
-        reject(session, error->message, now_us);
+    case VSOC_WIRE_MALFORMED:
+        reject_malformed(session, now_us);
         return TRUE;
     }
     g_assert_not_reached();
@@ -426,16 +438,15 @@ static gboolean handle_event(CvdClientSession *session, CvdWireEvent event, cons
 
 static gboolean read_request(CvdClientSession *session, gint64 now_us)
 {
-    CvdWireName name;
-    g_autoptr(GError) error = NULL;
+    struct vsoc_wire_name name;
+    enum vsoc_wire_event event = vsoc_wire_next(&session->parser, &name);
 
-    CvdWireEvent event = cvd_wire_parser_next(&session->parser, &name, &error);
-    return handle_event(session, event, &name, error, now_us);
+    return handle_event(session, event, &name, now_us);
 }
 
 static gboolean wait_for_request(CvdClientSession *session, gint64 now_us)
 {
-    if (!cvd_wire_parser_has_begun(&session->parser)) {
+    if (!vsoc_wire_has_begun(&session->parser)) {
         session->wants = CVD_SESSION_WANTS_INPUT;
         return FALSE;
     }
@@ -453,8 +464,8 @@ static gboolean send_version(CvdClientSession *session)
 
 static gboolean send_unknown(CvdClientSession *session, gint64 now_us)
 {
-    char text[CVD_WIRE_NUMBER_SIZE + 1];
-    gsize size = cvd_wire_format_number(text, CVD_WIRE_UNKNOWN);
+    char text[VSOC_WIRE_NUMBER_SIZE + 1];
+    gsize size = vsoc_wire_format_number(text, VSOC_WIRE_UNKNOWN);
 
     if (!send_message(session, text, size, NULL, 0, CVD_SESSION_LINGERING))
         return FALSE;
@@ -543,11 +554,11 @@ static gboolean step(CvdClientSession *session, gint64 now_us)
 static void receive_input(CvdClientSession *session)
 {
     gsize room;
-    char *bytes = cvd_wire_parser_get_room(&session->parser, &room);
+    char *bytes = vsoc_wire_get_room(&session->parser, &room);
     gssize n = cvd_socket_receive(session->fd, bytes, room, NULL, 0);
 
     if (n > 0)
-        cvd_wire_parser_add(&session->parser, (gsize)n);
+        vsoc_wire_add(&session->parser, (gsize)n);
     else if (n == 0 || errno != EAGAIN)
         end(session); /* there is nothing left to read */
 }
@@ -572,12 +583,12 @@ void cvd_client_session_init(CvdClientSession *session, CvdClientService *servic
     case CVD_DIALECT_TEXT:
         session->state = CVD_SESSION_READING;
         session->wants = CVD_SESSION_WANTS_INPUT;
-        cvd_wire_parser_init(&session->parser, CVD_WIRE_EXPECTS_VERSION);
+        vsoc_wire_init(&session->parser, VSOC_WIRE_EXPECTS_VERSION);
         break;
     case CVD_DIALECT_LEGACY:
         session->state = CVD_SESSION_SENDING_LEGACY_HELLO;
         session->wants = CVD_SESSION_WANTS_OUTPUT;
-        cvd_wire_parser_init(&session->parser, CVD_WIRE_EXPECTS_LEGACY_LENGTH);
+        vsoc_wire_init(&session->parser, VSOC_WIRE_EXPECTS_LEGACY_LENGTH);
         break;
     }
 }
@@ -613,11 +624,12 @@ void cvd_client_session_restart_deadline(CvdClientSession *session, gint64 now_u
  * version that it does not know, ends it; at the end of the stream it would read for ever. */
 static void refuse_vm(const CvdClientSession *session)
 {
-    const gint64 version = GINT64_TO_LE(1);
-    gsize size = session->dialect == CVD_DIALECT_TEXT ? sizeof version : sizeof(guint32);
+    guint8 message[VSOC_HANDOVER_SIZE];
+    gsize size = session->dialect == CVD_DIALECT_TEXT ? sizeof message : sizeof(guint32);
 
-    if (session->state == CVD_SESSION_READING && cvd_wire_parser_is_untouched(&session->parser))
-        cvd_socket_send(session->fd, &version, size, NULL, 0);
+    vsoc_handover_encode(message, VSOC_HANDOVER_REFUSAL);
+    if (session->state == CVD_SESSION_READING && vsoc_wire_is_untouched(&session->parser))
+        cvd_socket_send(session->fd, message, size, NULL, 0);
 }
 
 void cvd_client_session_expire(CvdClientSession *session)

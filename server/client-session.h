@@ -2,10 +2,10 @@
 #pragma once
 
 #include "base/log.h"
-#include "base/wire.h"
 #include "server/access-private.h"
 #include "server/doorbells.h"
 #include "server/layout.h"
+#include "vsoc/wire.h"
 
 #include <glib.h>
 
@@ -100,7 +100,7 @@ struct CvdClientSession {
     guint8 state;
     guint8 wants;
     guint8 access; /* to `region` */
-    CvdWireParser parser;
+    struct vsoc_wire_parser parser;
 };
 
 /**

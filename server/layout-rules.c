@@ -10,14 +10,13 @@
 
 #include "base/log.h"
 #include "server/layout-private.h"
-#include "vsoc/abi.h"
+#include "vsoc/window.h"
 
 #include <string.h>
 
-#define MAX_NODES_LG2   16
-#define NAME_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-."
-
-G_STATIC_ASSERT(CVD_MAX_REGION_NAME + 1 == VSOC_DEVICE_NAME_SIZE);
+G_STATIC_ASSERT(CVD_MAX_REGION_NAME == VSOC_MAX_DEVICE_NAME);
+G_STATIC_ASSERT(CVD_MAX_REGIONS == VSOC_MAX_REGIONS);
+G_STATIC_ASSERT(CVD_PAGE_SIZE == VSOC_PAGE_SIZE);
 
 char *cvd_layout_quote_name(const char *name)
 {
@@ -84,17 +83,18 @@ static void check_name(CvdLayoutCheck *check, guint i)
         return;
     }
     gsize length = strlen(name);
-    gsize n_good = strspn(name, NAME_CHARACTERS);
-    if (length == 0) {
+    guint32 n_good;
+    enum vsoc_name problem = vsoc_name_check(name, length, &n_good);
+    if (problem == VSOC_NAME_EMPTY) {
         cvd_layout_report_region(check, i, field, "empty; give a name of 1 to %d characters",
                                  CVD_MAX_REGION_NAME);
         return;
     }
-    if (n_good < length) {
+    if (problem == VSOC_NAME_CHARACTER) {
         g_autofree char *bad = cvd_escape_bytes(name + n_good, 1);
         cvd_layout_report_region(check, i, field,
                                  "has the character '%s'; allowed are A-Z a-z 0-9 _ - .", bad);
-    } else if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
+    } else if (problem == VSOC_NAME_DOTS) {
         cvd_layout_report_region(check, i, field, "'%s' cannot be a device's name; choose another",
                                  name);
     }
@@ -147,9 +147,9 @@ static void check_tables(CvdLayoutCheck *check, guint i)
     const CvdRegionSpec *spec = cvd_layout_check_region(check, i);
     CvdLayoutRegion *region = &check->regions[i];
     gboolean to_host_is_sound = check_range(check, i, "guest_to_host_signal_table.num_nodes_lg2",
-                                            spec->guest_to_host_nodes_lg2, MAX_NODES_LG2);
+                                            spec->guest_to_host_nodes_lg2, VSOC_MAX_NODES_LG2);
     gboolean to_guest_is_sound = check_range(check, i, "host_to_guest_signal_table.num_nodes_lg2",
-                                             spec->host_to_guest_nodes_lg2, MAX_NODES_LG2);
+                                             spec->host_to_guest_nodes_lg2, VSOC_MAX_NODES_LG2);
 
     if (!to_host_is_sound || !to_guest_is_sound)
         return;

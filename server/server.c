@@ -7,12 +7,12 @@
 #include "server/server.h"
 
 #include "base/fd.h"
-#include "base/wire.h"
 #include "server/client-port.h"
 #include "server/doorbells.h"
 #include "server/listener.h"
 #include "server/vm-port.h"
 #include "server/window.h"
+#include "vsoc/wire.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -513,7 +513,7 @@ static void cvd_server_constructed(GObject *object)
     if (server->access == NULL)
         server->access = cvd_access_rules_new_default();
     if (server->version_reply == NULL)
-        server->version_reply = g_strdup(CVD_WIRE_VERSION_REPLY);
+        server->version_reply = g_strdup(VSOC_WIRE_VERSION_REPLY);
 }
 
 static void cvd_server_init(CvdServer *server)

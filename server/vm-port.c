@@ -15,6 +15,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "vsoc/handover.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
@@ -32,13 +33,6 @@
 #define MAX_ACCEPTS    16
 #define RETRY_DELAY_US (10 * G_TIME_SPAN_MILLISECOND)
 #define PAUSE_US       (200 * G_TIME_SPAN_MILLISECOND)
-
-/* The hand-over begins with the protocol's version, the VM's own ID and the window. */
-#define N_FIRST_MESSAGES 3
-#define VM_PEER_ID       1
-/* QEMU says "server sent version 1, expecting 0" and exits; at the end of the stream it would go on
- * reading for ever. */
-#define REFUSAL_VERSION 1
 
 typedef enum {
     VM_NONE,     /* the slot is free */
@@ -160,40 +154,37 @@ static void disconnect(CvdVmPort *port)
     cvd_close_fd(&port->fd);
 }
 
-static gint64 make_message(const CvdVmPort *port, guint index, int *fd)
+/* Returns: the descriptor that goes with a message, or −1 */
+static int fd_of(const CvdVmPort *port, const struct vsoc_handover_message *message)
 {
-    guint n_regions = port->options.n_regions;
-
-    *fd = -1;
-    if (index == 0)
-        return 0;
-    if (index == 1)
-        return VM_PEER_ID;
-    if (index == 2) {
-        *fd = port->options.window_fd;
+    switch (message->kind) {
+    case VSOC_HANDOVER_VERSION:
+    case VSOC_HANDOVER_ID:
         return -1;
+    case VSOC_HANDOVER_WINDOW:
+        return port->options.window_fd;
+    case VSOC_HANDOVER_GUEST_TO_HOST:
+        return cvd_doorbells_get_guest_to_host(port->options.doorbells, message->region);
+    case VSOC_HANDOVER_HOST_TO_GUEST:
+        return cvd_doorbells_get_host_to_guest(port->options.doorbells, message->region);
     }
-    index -= N_FIRST_MESSAGES;
-    if (index < n_regions) {
-        *fd = cvd_doorbells_get_guest_to_host(port->options.doorbells, index);
-        return 0;
-    }
-    *fd = cvd_doorbells_get_host_to_guest(port->options.doorbells, index - n_regions);
-    return VM_PEER_ID;
+    g_assert_not_reached();
 }
 
 static gssize send_one(CvdVmPort *port)
 {
-    int fd;
-    gint64 message = GINT64_TO_LE(make_message(port, port->n_sent, &fd));
+    struct vsoc_handover_message message = vsoc_handover_get(port->n_sent, port->options.n_regions);
+    int fd = fd_of(port, &message);
+    guint8 bytes[VSOC_HANDOVER_SIZE];
     gsize offset = port->n_bytes_sent;
-    gssize n = cvd_socket_send(port->fd, (const char *)&message + offset, sizeof message - offset,
-                               &fd, fd >= 0 && offset == 0 ? 1 : 0);
 
+    vsoc_handover_encode(bytes, message.value);
+    gssize n = cvd_socket_send(port->fd, bytes + offset, sizeof bytes - offset, &fd,
+                               fd >= 0 && offset == 0 ? 1 : 0);
     if (n <= 0)
         return n;
     port->n_bytes_sent += (gsize)n;
-    if (port->n_bytes_sent == sizeof message) {
+    if (port->n_bytes_sent == sizeof bytes) {
         port->n_bytes_sent = 0;
         port->n_sent++;
     }
@@ -215,7 +206,7 @@ static void send_failed(CvdVmPort *port, int saved_errno)
 
 static void hand_over(CvdVmPort *port)
 {
-    guint n_messages = N_FIRST_MESSAGES + 2 * port->options.n_regions;
+    guint n_messages = vsoc_handover_count(port->options.n_regions);
 
     for (guint i = 0; i < MAX_MESSAGES && port->n_sent < n_messages; i++)
         if (send_one(port) < 0) {
@@ -250,9 +241,10 @@ static gboolean has_hung_up(int fd)
 
 static void refuse(CvdVmPort *port, int fd, const struct ucred *peer, const char *reason)
 {
-    const gint64 version = GINT64_TO_LE(REFUSAL_VERSION);
+    guint8 message[VSOC_HANDOVER_SIZE];
 
-    cvd_socket_send(fd, &version, sizeof version, NULL, 0);
+    vsoc_handover_encode(message, VSOC_HANDOVER_REFUSAL);
+    cvd_socket_send(fd, message, sizeof message, NULL, 0);
     if (cvd_log_limit_pass(&port->log_limit, g_get_monotonic_time()))
         g_warning("VM socket: connection of pid %d, uid %u refused: %s", peer->pid, peer->uid,
                   reason);

@@ -1,27 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The hand-over is a sequence of numbered messages, each of which can be only one thing: the index
- * tells what. A stream has no borders, so a message may come in pieces; a read never asks for more
+ * A stream has no borders, so a message may come in pieces; a read never asks for more
  * than the rest of one, so that a descriptor always belongs to the message being read.
  */
 #include "guests/fake/handover.h"
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "vsoc/handover.h"
 
 #include <errno.h>
-#include <string.h>
-
-#define N_FIRST_MESSAGES 3
-#define VM_PEER_ID       1
-#define REFUSAL_VERSION  1
-
-/* What a message has to be, and where its descriptor goes. */
-typedef struct {
-    const char *what;
-    gint64 value;
-    int *fd; /* (nullable) */
-} Expected;
 
 void cvd_handover_init(CvdHandover *handover)
 {
@@ -30,7 +18,8 @@ void cvd_handover_init(CvdHandover *handover)
 
 void cvd_handover_set_regions(CvdHandover *handover, guint n_regions)
 {
-    g_assert(handover->n_messages == N_FIRST_MESSAGES && handover->n_regions == 0 && n_regions > 0);
+    g_assert(handover->n_messages == VSOC_HANDOVER_FIRST && handover->n_regions == 0 &&
+             n_regions > 0);
     handover->n_regions = n_regions;
     handover->guest_to_host = g_new(int, n_regions);
     handover->host_to_guest = g_new(int, n_regions);
@@ -38,26 +27,26 @@ void cvd_handover_set_regions(CvdHandover *handover, guint n_regions)
         handover->guest_to_host[i] = handover->host_to_guest[i] = -1;
 }
 
-static Expected expect(CvdHandover *handover)
+static struct vsoc_handover_message get_expected(const CvdHandover *handover)
 {
-    guint i = handover->n_messages;
+    return vsoc_handover_get(handover->n_messages, handover->n_regions);
+}
 
-    switch (i) {
-    case 0:
-        return (Expected){"the protocol's version", 0, NULL};
-    case 1:
-        return (Expected){"this VM's ID", VM_PEER_ID, NULL};
-    case 2:
-        return (Expected){"the window", -1, &handover->window_fd};
-    default:
-        break;
+/* Returns: (nullable): where the descriptor of a message goes */
+static int *fd_of(CvdHandover *handover, const struct vsoc_handover_message *message)
+{
+    switch (message->kind) {
+    case VSOC_HANDOVER_VERSION:
+    case VSOC_HANDOVER_ID:
+        return NULL;
+    case VSOC_HANDOVER_WINDOW:
+        return &handover->window_fd;
+    case VSOC_HANDOVER_GUEST_TO_HOST:
+        return &handover->guest_to_host[message->region];
+    case VSOC_HANDOVER_HOST_TO_GUEST:
+        return &handover->host_to_guest[message->region];
     }
-    i -= N_FIRST_MESSAGES;
-    g_assert(i < 2 * handover->n_regions);
-    if (i < handover->n_regions)
-        return (Expected){"a doorbell of the host", 0, &handover->guest_to_host[i]};
-    return (Expected){"a doorbell of the VM", VM_PEER_ID,
-                      &handover->host_to_guest[i - handover->n_regions]};
+    g_assert_not_reached();
 }
 
 static CvdHandoverEvent fail(CvdHandover *handover, GError **error, const char *format, ...)
@@ -65,14 +54,20 @@ static CvdHandoverEvent fail(CvdHandover *handover, GError **error, const char *
 
 static CvdHandoverEvent fail(CvdHandover *handover, GError **error, const char *format, ...)
 {
-    Expected expected = expect(handover);
+    static const char *const names[] = {
+        [VSOC_HANDOVER_VERSION] = "the protocol's version",
+        [VSOC_HANDOVER_ID] = "this VM's ID",
+        [VSOC_HANDOVER_WINDOW] = "the window",
+        [VSOC_HANDOVER_GUEST_TO_HOST] = "a doorbell of the host",
+        [VSOC_HANDOVER_HOST_TO_GUEST] = "a doorbell of the VM",
+    };
 
     va_list args;
     va_start(args, format);
     g_autofree char *what = g_strdup_vprintf(format, args);
     va_end(args);
     g_set_error(error, CVD_ERROR, CVD_ERROR_PROTOCOL, "bad hand-over: message %u, %s: %s",
-                handover->n_messages + 1, expected.what, what);
+                handover->n_messages + 1, names[get_expected(handover).kind], what);
     return CVD_HANDOVER_FAILED;
 }
 
@@ -86,30 +81,29 @@ static CvdHandoverEvent refused(GError **error)
 
 static CvdHandoverEvent take_message(CvdHandover *handover, GError **error)
 {
-    Expected expected = expect(handover);
-    gint64 value;
+    struct vsoc_handover_message expected = get_expected(handover);
+    int *fd = fd_of(handover, &expected);
+    gint64 value = vsoc_handover_decode(handover->bytes);
 
-    memcpy(&value, handover->bytes, sizeof value);
-    value = GINT64_FROM_LE(value);
-    if (handover->n_messages == 0 && value == REFUSAL_VERSION)
+    if (handover->n_messages == 0 && value == VSOC_HANDOVER_REFUSAL)
         return refused(error);
     if (value != expected.value)
         return fail(handover, error,
                     "the number is %" G_GINT64_FORMAT " instead of %" G_GINT64_FORMAT, value,
                     expected.value);
-    if (expected.fd == NULL && handover->fd >= 0)
+    if (fd == NULL && handover->fd >= 0)
         return fail(handover, error, "it has a descriptor, where none belongs");
-    if (expected.fd != NULL && handover->fd < 0)
+    if (fd != NULL && handover->fd < 0)
         return fail(handover, error,
                     "its descriptor is missing (or none was free here: see ulimit -n)");
-    if (expected.fd != NULL)
-        *expected.fd = g_steal_fd(&handover->fd);
+    if (fd != NULL)
+        *fd = g_steal_fd(&handover->fd);
     handover->n_bytes = 0;
     handover->n_messages++;
-    if (handover->n_messages == N_FIRST_MESSAGES)
+    if (handover->n_messages == VSOC_HANDOVER_FIRST)
         return CVD_HANDOVER_WINDOW;
-    return handover->n_messages == N_FIRST_MESSAGES + 2 * handover->n_regions &&
-                   handover->n_regions > 0
+    return handover->n_regions > 0 &&
+                   handover->n_messages == vsoc_handover_count(handover->n_regions)
                ? CVD_HANDOVER_DONE
                : CVD_HANDOVER_MORE;
 }

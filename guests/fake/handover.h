@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "vsoc/handover.h"
+
 #include <glib.h>
 
 G_BEGIN_DECLS
@@ -24,7 +26,7 @@ typedef struct {
     int *host_to_guest;
     /*< private >*/
     guint n_bytes;
-    char bytes[8];
+    guint8 bytes[VSOC_HANDOVER_SIZE];
     int fd; /* came with the bytes of the message that is not complete */
 } CvdHandover;
 

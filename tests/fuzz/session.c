@@ -51,7 +51,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
         .window_fd = memfd_create("window", MFD_CLOEXEC),
         .read_only_window_fd = -1,
         .access = cvd_access_rules_new_default(),
-        .version_reply = CVD_WIRE_VERSION_REPLY,
+        .version_reply = VSOC_WIRE_VERSION_REPLY,
         .timeout_us = G_USEC_PER_SEC,
         .attached = on_attached,
         .closing = on_closing,

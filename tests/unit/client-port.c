@@ -88,7 +88,7 @@ static Fixture *fixture_new(guint max_clients, guint timeout_ms)
         .window_fd = f->window_fd,
         .read_only_window_fd = -1,
         .access = f->access,
-        .version_reply = CVD_WIRE_VERSION_REPLY,
+        .version_reply = VSOC_WIRE_VERSION_REPLY,
         .max_clients = max_clients,
         .handshake_timeout_ms = timeout_ms,
         .attached = on_attached,

@@ -263,7 +263,7 @@ TestTalk *test_talk_new(CvdDialect dialect, guint n_regions)
         .window_fd = talk->window_fd,
         .read_only_window_fd = -1,
         .access = talk->access,
-        .version_reply = CVD_WIRE_VERSION_REPLY,
+        .version_reply = VSOC_WIRE_VERSION_REPLY,
         .timeout_us = TEST_TIMEOUT_US,
         .attached = on_attached,
         .closing = on_closing,

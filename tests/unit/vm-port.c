@@ -311,7 +311,7 @@ static void test_slow_vm_stalls_no_client(void)
         .window_fd = f->window_fd,
         .read_only_window_fd = -1,
         .access = access,
-        .version_reply = CVD_WIRE_VERSION_REPLY,
+        .version_reply = VSOC_WIRE_VERSION_REPLY,
         .max_clients = 4,
         .handshake_timeout_ms = 60000,
         .attached = client_attached,

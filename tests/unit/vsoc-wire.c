@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The client protocol as bytes: each conversation whole, split at every place, and byte by byte. */
-#include "base/wire.h"
-#include "base/error.h"
+/*
+ * The client protocol as bytes: the server's side, each conversation whole, split at every place,
+ * and byte by byte; then the client's, with what the server formats.
+ */
+#include "vsoc/wire.h"
+
+#include "base/log.h"
+#include "vsoc/window.h"
 
 #include <string.h>
 
@@ -9,7 +14,7 @@
 
 typedef struct {
     const char *name;
-    CvdWireExpects expects;
+    enum vsoc_wire_expects expects;
     const char *input;
     gsize size; /* 0: as long as the string */
     /* V: version, L: listing, B: bad length, R(name): region, E: malformed, m: waits inside a
@@ -18,11 +23,11 @@ typedef struct {
     const char *error; /* what the message says when all comes at once */
 } Case;
 
-#define TEXT   CVD_WIRE_EXPECTS_VERSION
-#define LEGACY CVD_WIRE_EXPECTS_LEGACY_LENGTH
+#define TEXT   VSOC_WIRE_EXPECTS_VERSION
+#define LEGACY VSOC_WIRE_EXPECTS_LEGACY_LENGTH
 
 /* Little-endian, as all platforms supported are. */
-static const Case cases[] = {
+static const Case conversations[] = {
     {"nothing", TEXT, "", 0, "", NULL},
     {"version", TEXT, "GET PROTOCOL_VER", 0, "V", NULL},
     {"version-incomplete", TEXT, "GET PROTOCOL_VE", 0, "m", NULL},
@@ -114,44 +119,46 @@ static const Case cases[] = {
      "expected nothing more, got \"b\""},
 };
 
-static gboolean collect(CvdWireParser *parser, GString *events, char **message)
+static gboolean collect(struct vsoc_wire_parser *parser, GString *events, char **message)
 {
     for (;;) {
-        CvdWireName name = {0};
-        g_autoptr(GError) error = NULL;
-        switch (cvd_wire_parser_next(parser, &name, &error)) {
-        case CVD_WIRE_MORE:
+        struct vsoc_wire_name name = {0};
+        gsize wrong;
+        switch (vsoc_wire_next(parser, &name)) {
+        case VSOC_WIRE_MORE:
             return TRUE;
-        case CVD_WIRE_VERSION:
+        case VSOC_WIRE_VERSION:
             g_string_append_c(events, 'V');
             break;
-        case CVD_WIRE_LIST:
+        case VSOC_WIRE_LIST:
             g_string_append_c(events, 'L');
             break;
-        case CVD_WIRE_BAD_LENGTH:
+        case VSOC_WIRE_BAD_LENGTH:
             g_string_append_c(events, 'B');
             return FALSE;
-        case CVD_WIRE_REGION:
+        case VSOC_WIRE_REGION:
             g_string_append_printf(events, "R(%.*s)", (int)name.length, name.bytes);
             break;
-        case CVD_WIRE_MALFORMED:
-            g_assert_error(error, CVD_ERROR, CVD_ERROR_PROTOCOL);
+        case VSOC_WIRE_MALFORMED: {
+            const char *wanted = vsoc_wire_get_wanted(parser, &wrong);
+            g_autofree char *got = cvd_escape_bytes(parser->bytes + wrong, parser->n_bytes - wrong);
             g_string_append_c(events, 'E');
-            *message = g_strdup(error->message);
+            *message = g_strdup_printf("expected %s, got \"%s\"", wanted, got);
             return FALSE;
+        }
         }
     }
 }
 
-static gboolean feed(CvdWireParser *parser, const char *bytes, gsize size, GString *events,
-                     char **message)
+static gboolean feed(struct vsoc_wire_parser *parser, const char *bytes, gsize size,
+                     GString *events, char **message)
 {
     while (size > 0) {
         gsize room;
-        char *to = cvd_wire_parser_get_room(parser, &room);
+        char *to = vsoc_wire_get_room(parser, &room);
         gsize n = MIN(room, size);
         memcpy(to, bytes, n);
-        cvd_wire_parser_add(parser, n);
+        vsoc_wire_add(parser, n);
         bytes += n;
         size -= n;
         if (!collect(parser, events, message))
@@ -164,12 +171,12 @@ static gboolean feed(CvdWireParser *parser, const char *bytes, gsize size, GStri
 static void run_case(const Case *c, gssize split)
 {
     gsize size = c->size != 0 ? c->size : strlen(c->input);
-    CvdWireParser parser;
+    struct vsoc_wire_parser parser;
     g_autoptr(GString) events = g_string_new(NULL);
     g_autofree char *message = NULL;
     gboolean is_alive = TRUE;
 
-    cvd_wire_parser_init(&parser, c->expects);
+    vsoc_wire_init(&parser, c->expects);
     if (split < 0) {
         for (gsize i = 0; i < size && is_alive; i++)
             is_alive = feed(&parser, c->input + i, 1, events, &message);
@@ -177,7 +184,7 @@ static void run_case(const Case *c, gssize split)
         is_alive = feed(&parser, c->input, (gsize)split, events, &message) &&
                    feed(&parser, c->input + split, size - (gsize)split, events, &message);
     }
-    if (is_alive && cvd_wire_parser_has_begun(&parser))
+    if (is_alive && vsoc_wire_has_begun(&parser))
         g_string_append_c(events, 'm');
     g_assert_cmpstr(events->str, ==, c->events);
     g_assert_cmpint(message != NULL, ==, c->error != NULL);
@@ -198,13 +205,13 @@ static void test_case(gconstpointer data)
 /* A buffer full of white space leaves room for the next byte, however much of it comes. */
 static void test_white_space_without_end(void)
 {
-    CvdWireParser parser;
+    struct vsoc_wire_parser parser;
     g_autoptr(GString) events = g_string_new(NULL);
     g_autofree char *message = NULL;
-    char spaces[CVD_WIRE_BUFFER_SIZE];
+    char spaces[VSOC_WIRE_BUFFER_SIZE];
 
     memset(spaces, ' ', sizeof spaces);
-    cvd_wire_parser_init(&parser, CVD_WIRE_EXPECTS_VERSION);
+    vsoc_wire_init(&parser, VSOC_WIRE_EXPECTS_VERSION);
     for (guint i = 0; i < 100; i++)
         g_assert_true(feed(&parser, spaces, sizeof spaces, events, &message));
     g_assert_true(feed(&parser, "GET PROTOCOL_VER", 16, events, &message));
@@ -216,52 +223,199 @@ static void test_room_inside_every_message(void)
 {
     const char conversation[] =
         "GET PROTOCOL_VER" LENGTH("0000000f") "GET REGION: abcdefghijklmno" LENGTH("0000000f");
-    CvdWireParser parser;
+    struct vsoc_wire_parser parser;
     g_autoptr(GString) events = g_string_new(NULL);
     g_autofree char *message = NULL;
 
-    cvd_wire_parser_init(&parser, CVD_WIRE_EXPECTS_VERSION);
+    vsoc_wire_init(&parser, VSOC_WIRE_EXPECTS_VERSION);
     for (gsize i = 0; i < sizeof conversation - 1; i++) {
         gsize room;
-        cvd_wire_parser_get_room(&parser, &room);
-        g_assert_cmpuint(room, >=, CVD_WIRE_BUFFER_SIZE - 34);
+        vsoc_wire_get_room(&parser, &room);
+        g_assert_cmpuint(room, >=, VSOC_WIRE_BUFFER_SIZE - 34);
         g_assert_true(feed(&parser, conversation + i, 1, events, &message));
+    }
+}
+
+static void test_format_numbers(void)
+{
+    char text[VSOC_WIRE_NUMBER_SIZE + 1];
+
+    g_assert_cmpuint(vsoc_wire_format_number(text, 0), ==, 10);
+    g_assert_cmpstr(text, ==, "0x00000000");
+    g_assert_cmpuint(vsoc_wire_format_number(text, 0xabcdef), ==, 10);
+    g_assert_cmpstr(text, ==, "0x00abcdef");
+    g_assert_cmpuint(vsoc_wire_format_number(text, VSOC_WIRE_UNKNOWN), ==, 10);
+    g_assert_cmpstr(text, ==, "0xffffffff");
+}
+
+static void test_format_entries(void)
+{
+    char text[VSOC_WIRE_ENTRY_SIZE + 1];
+
+    g_assert_cmpuint(vsoc_wire_format_entry(text, 4096, 20480, "misc"), ==, 34);
+    g_assert_cmpstr(text, ==, "0x000010000x000050000x00000004misc");
+    g_assert_cmpuint(vsoc_wire_format_entry(text, 0x7ffff000, 0x80000000, "abcdefghijklmno"), ==,
+                     45);
+    g_assert_cmpstr(text, ==, "0x7ffff0000x800000000x0000000fabcdefghijklmno");
+}
+
+static gboolean is_name(const char *name)
+{
+    guint32 n;
+
+    return vsoc_name_check(name, strlen(name), &n) == VSOC_NAME_GOOD;
+}
+
+static void test_names(void)
+{
+    g_assert_true(is_name("a"));
+    g_assert_true(is_name("AZaz09_-."));
+    g_assert_true(is_name("123456789012345"));
+    g_assert_false(is_name("1234567890123456"));
+    g_assert_false(is_name(""));
+    g_assert_false(is_name("a b"));
+    g_assert_false(is_name("a/b"));
+    g_assert_false(is_name("\xc3\xa4"));
+    g_assert_false(is_name("."));
+    g_assert_false(is_name(".."));
+    g_assert_true(is_name("..."));
+}
+
+static void test_request(void)
+{
+    char out[VSOC_WIRE_MAX_REQUEST + 1];
+
+    g_assert_cmpuint(vsoc_wire_format_request(out, "hwcomposer"), ==, 34 + 12 + 10);
+    g_assert_cmpstr(out, ==, "INFORM REGION_NAME_LEN: 0x0000000aGET REGION: hwcomposer");
+    g_assert_cmpuint(vsoc_wire_format_request(out, "123456789012345"), ==, VSOC_WIRE_MAX_REQUEST);
+    g_assert_cmpstr(out, ==, "INFORM REGION_NAME_LEN: 0x0000000fGET REGION: 123456789012345");
+}
+
+static void test_request_is_understood(void)
+{
+    struct vsoc_wire_parser parser;
+    struct vsoc_wire_name name;
+    char text[VSOC_WIRE_MAX_REQUEST + 1];
+    gsize room;
+
+    vsoc_wire_init(&parser, VSOC_WIRE_EXPECTS_VERSION);
+    memcpy(vsoc_wire_get_room(&parser, &room), VSOC_WIRE_GET_VERSION,
+           strlen(VSOC_WIRE_GET_VERSION));
+    vsoc_wire_add(&parser, strlen(VSOC_WIRE_GET_VERSION));
+    g_assert_cmpint(vsoc_wire_next(&parser, &name), ==, VSOC_WIRE_VERSION);
+
+    gsize size = vsoc_wire_format_request(text, "sensors");
+    memcpy(vsoc_wire_get_room(&parser, &room), text, size);
+    vsoc_wire_add(&parser, size);
+    g_assert_cmpint(vsoc_wire_next(&parser, &name), ==, VSOC_WIRE_REGION);
+    g_assert_cmpstr(name.bytes, ==, "sensors");
+
+    memcpy(vsoc_wire_get_room(&parser, &room), VSOC_WIRE_GET_REGIONS,
+           strlen(VSOC_WIRE_GET_REGIONS));
+    vsoc_wire_add(&parser, strlen(VSOC_WIRE_GET_REGIONS));
+    g_assert_cmpint(vsoc_wire_next(&parser, &name), ==, VSOC_WIRE_LIST);
+}
+
+static void test_versions(void)
+{
+    static const struct {
+        const char *text;
+        enum vsoc_wire_version expected;
+    } cases[] = {
+        {"PROTOCOL_VER 0", VSOC_WIRE_VERSION_0},
+        {"PROTOCOL_VER 1", VSOC_WIRE_VERSION_OTHER},
+        {"PROTOCOL_VER", VSOC_WIRE_VERSION_MORE},
+        {"PROTOCOL_VER ", VSOC_WIRE_VERSION_MORE},
+        {"P", VSOC_WIRE_VERSION_MORE},
+        {"0", VSOC_WIRE_VERSION_MORE},
+        {"0x0000000", VSOC_WIRE_VERSION_MORE},
+        {"0x00000000", VSOC_WIRE_VERSION_0},
+        {"0x00000000x", VSOC_WIRE_VERSION_MALFORMED},
+        {"0x00000001", VSOC_WIRE_VERSION_OTHER},
+        {"0x0000000g", VSOC_WIRE_VERSION_MALFORMED},
+        {"0x1", VSOC_WIRE_VERSION_MORE},
+        {"protocol_ver 0", VSOC_WIRE_VERSION_MALFORMED},
+        {"PROTOCOLS", VSOC_WIRE_VERSION_MALFORMED},
+        {" PROTOCOL_VER", VSOC_WIRE_VERSION_MALFORMED},
+        {"", VSOC_WIRE_VERSION_MORE},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_test_message("\"%s\"", cases[i].text);
+        g_assert_cmpint(vsoc_wire_parse_version(cases[i].text, strlen(cases[i].text)), ==,
+                        cases[i].expected);
     }
 }
 
 static void test_numbers(void)
 {
-    char text[CVD_WIRE_NUMBER_SIZE + 1];
+    guint32 number = 7;
 
-    g_assert_cmpuint(cvd_wire_format_number(text, 0), ==, 10);
-    g_assert_cmpstr(text, ==, "0x00000000");
-    g_assert_cmpuint(cvd_wire_format_number(text, 0xabcdef), ==, 10);
-    g_assert_cmpstr(text, ==, "0x00abcdef");
-    g_assert_cmpuint(cvd_wire_format_number(text, CVD_WIRE_UNKNOWN), ==, 10);
-    g_assert_cmpstr(text, ==, "0xffffffff");
+    g_assert_true(vsoc_wire_parse_number("0x00000000", &number));
+    g_assert_cmpuint(number, ==, 0);
+    g_assert_true(vsoc_wire_parse_number("0xfffFFFff", &number));
+    g_assert_cmpuint(number, ==, VSOC_WIRE_UNKNOWN);
+    g_assert_true(vsoc_wire_parse_number("0x0010aBcD", &number));
+    g_assert_cmpuint(number, ==, 0x10abcd);
+    g_assert_false(vsoc_wire_parse_number("0X00000000", &number));
+    g_assert_false(vsoc_wire_parse_number("0000000000", &number));
+    g_assert_false(vsoc_wire_parse_number("0x0000000 ", &number));
+    g_assert_false(vsoc_wire_parse_number("0x-0000001", &number));
+    g_assert_cmpuint(number, ==, 0x10abcd);
 }
 
-static void test_entries(void)
+/* What the server formats, at every length. */
+static void test_entry_in_pieces(void)
 {
-    char text[CVD_WIRE_ENTRY_SIZE + 1];
+    char text[VSOC_WIRE_ENTRY_SIZE + 1];
+    struct vsoc_wire_entry entry;
+    gsize used;
+    gsize size = vsoc_wire_format_entry(text, 0x1000, 0x5000, "123456789012345");
 
-    g_assert_cmpuint(cvd_wire_format_entry(text, 4096, 20480, "misc"), ==, 34);
-    g_assert_cmpstr(text, ==, "0x000010000x000050000x00000004misc");
-    g_assert_cmpuint(cvd_wire_format_entry(text, 0x7ffff000, 0x80000000, "abcdefghijklmno"), ==,
-                     45);
-    g_assert_cmpstr(text, ==, "0x7ffff0000x800000000x0000000fabcdefghijklmno");
+    for (gsize n = 0; n < size; n++)
+        g_assert_cmpint(vsoc_wire_parse_entry(text, n, &entry, &used), ==, VSOC_WIRE_INCOMPLETE);
+    g_assert_cmpint(vsoc_wire_parse_entry(text, size, &entry, &used), ==, VSOC_WIRE_PARSED);
+    g_assert_cmpuint(used, ==, size);
+    g_assert_cmpuint(entry.begin, ==, 0x1000);
+    g_assert_cmpuint(entry.end, ==, 0x5000);
+    g_assert_cmpstr(entry.name, ==, "123456789012345");
+}
+
+static void test_wrong_entries(void)
+{
+    static const char *const cases[] = {
+        "0x000010000x000020000x00000000",    "0x000010000x000020000x000000101234567890123456",
+        "0x000010000x000020000x00000003a b", "0x000010000x0000200g0x00000001a",
+        "garbage-garbage-garbage-garbage",
+    };
+    static const char with_nul[] = "0x000010000x000020000x00000003a\0b";
+    struct vsoc_wire_entry entry;
+    gsize used;
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++)
+        g_assert_cmpint(vsoc_wire_parse_entry(cases[i], strlen(cases[i]), &entry, &used), ==,
+                        VSOC_WIRE_WRONG);
+    g_assert_cmpint(vsoc_wire_parse_entry(with_nul, sizeof with_nul - 1, &entry, &used), ==,
+                    VSOC_WIRE_WRONG);
 }
 
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
-        g_autofree char *path = g_strconcat("/wire/", cases[i].name, NULL);
-        g_test_add_data_func(path, &cases[i], test_case);
+    for (gsize i = 0; i < G_N_ELEMENTS(conversations); i++) {
+        g_autofree char *path = g_strconcat("/vsoc-wire/", conversations[i].name, NULL);
+        g_test_add_data_func(path, &conversations[i], test_case);
     }
-    g_test_add_func("/wire/white-space-without-end", test_white_space_without_end);
-    g_test_add_func("/wire/room-inside-every-message", test_room_inside_every_message);
-    g_test_add_func("/wire/format/numbers", test_numbers);
-    g_test_add_func("/wire/format/entries", test_entries);
+    g_test_add_func("/vsoc-wire/white-space-without-end", test_white_space_without_end);
+    g_test_add_func("/vsoc-wire/room-inside-every-message", test_room_inside_every_message);
+    g_test_add_func("/vsoc-wire/format/numbers", test_format_numbers);
+    g_test_add_func("/vsoc-wire/format/entries", test_format_entries);
+    g_test_add_func("/vsoc-wire/client/names", test_names);
+    g_test_add_func("/vsoc-wire/client/request", test_request);
+    g_test_add_func("/vsoc-wire/client/request-is-understood", test_request_is_understood);
+    g_test_add_func("/vsoc-wire/client/versions", test_versions);
+    g_test_add_func("/vsoc-wire/client/numbers", test_numbers);
+    g_test_add_func("/vsoc-wire/client/entry-in-pieces", test_entry_in_pieces);
+    g_test_add_func("/vsoc-wire/client/wrong-entries", test_wrong_entries);
     return g_test_run();
 }

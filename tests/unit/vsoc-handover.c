@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The messages of the hand-over: docs/protocol.md, The VM socket. */
+#include "vsoc/handover.h"
+
+#include <glib.h>
+
+static void test_two_regions(void)
+{
+    static const struct vsoc_handover_message expected[] = {
+        {VSOC_HANDOVER_VERSION, 0, 0},       {VSOC_HANDOVER_ID, 0, 1},
+        {VSOC_HANDOVER_WINDOW, 0, -1},       {VSOC_HANDOVER_GUEST_TO_HOST, 0, 0},
+        {VSOC_HANDOVER_GUEST_TO_HOST, 1, 0}, {VSOC_HANDOVER_HOST_TO_GUEST, 0, 1},
+        {VSOC_HANDOVER_HOST_TO_GUEST, 1, 1},
+    };
+
+    g_assert_cmpuint(vsoc_handover_count(2), ==, G_N_ELEMENTS(expected));
+    for (guint i = 0; i < G_N_ELEMENTS(expected); i++) {
+        struct vsoc_handover_message message = vsoc_handover_get(i, 2);
+
+        g_assert_cmpint(message.kind, ==, expected[i].kind);
+        g_assert_cmpuint(message.region, ==, expected[i].region);
+        g_assert_cmpint(message.value, ==, expected[i].value);
+    }
+}
+
+static void test_bytes(void)
+{
+    static const struct {
+        gint64 value;
+        guint8 bytes[VSOC_HANDOVER_SIZE];
+    } cases[] = {
+        {0, {0}},
+        {1, {1}},
+        {-1, {255, 255, 255, 255, 255, 255, 255, 255}},
+        {0x0807060504030201, {1, 2, 3, 4, 5, 6, 7, 8}},
+        {G_MININT64, {0, 0, 0, 0, 0, 0, 0, 128}},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        guint8 bytes[VSOC_HANDOVER_SIZE];
+
+        vsoc_handover_encode(bytes, cases[i].value);
+        g_assert_cmpmem(bytes, sizeof bytes, cases[i].bytes, sizeof bytes);
+        g_assert_cmpint(vsoc_handover_decode(bytes), ==, cases[i].value);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/vsoc-handover/two-regions", test_two_regions);
+    g_test_add_func("/vsoc-handover/bytes", test_bytes);
+    return g_test_run();
+}
