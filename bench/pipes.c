@@ -26,7 +26,7 @@
 
 struct Pipe {
     int stream; /* −1: a ring */
-    struct cvd_agent_ring ring;
+    struct vsoc_ring ring;
     int ring_reader; /* eventfds */
     int rung;
     pid_t reader;         /* 0: somewhere else */
@@ -49,9 +49,9 @@ Pipe *pipe_new_region(const TestRegion *region)
 
     *pipe =
         (Pipe){.stream = -1, .ring_reader = region->host_to_guest, .rung = region->guest_to_host};
-    begin = (begin + CVD_AGENT_RING_ALIGN - 1) / CVD_AGENT_RING_ALIGN * CVD_AGENT_RING_ALIGN;
-    g_assert_true(cvd_agent_ring_open(&pipe->ring, region->map + begin, region->end - begin));
-    cvd_agent_ring_clear(&pipe->ring);
+    begin = (begin + VSOC_RING_ALIGN - 1) / VSOC_RING_ALIGN * VSOC_RING_ALIGN;
+    g_assert_true(vsoc_ring_open(&pipe->ring, region->map + begin, region->end - begin));
+    vsoc_ring_clear(&pipe->ring);
     return pipe;
 }
 
@@ -85,7 +85,7 @@ Pipe *pipe_new_host(void)
     pipe->memory =
         mmap(NULL, HOST_RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     g_assert_true(pipe->memory != MAP_FAILED);
-    g_assert_true(cvd_agent_ring_open(&pipe->ring, pipe->memory, HOST_RING_BYTES));
+    g_assert_true(vsoc_ring_open(&pipe->ring, pipe->memory, HOST_RING_BYTES));
     pipe->reader = fork();
     if (pipe->reader == 0)
         become_reader(pipe);
@@ -113,34 +113,34 @@ typedef struct {
     guint32 tag;
 } Message;
 
-typedef enum cvd_agent_ring_result (*RingStep)(Pipe *pipe, const Message *message);
+typedef enum vsoc_ring_result (*RingStep)(Pipe *pipe, const Message *message);
 
-static enum cvd_agent_ring_result put(Pipe *pipe, const Message *message)
+static enum vsoc_ring_result put(Pipe *pipe, const Message *message)
 {
-    return cvd_agent_ring_put(&pipe->ring, message->bytes, message->length, message->tag);
+    return vsoc_ring_put(&pipe->ring, message->bytes, message->length, message->tag);
 }
 
-static enum cvd_agent_ring_result flushed(Pipe *pipe, const Message *message)
+static enum vsoc_ring_result flushed(Pipe *pipe, const Message *message)
 {
-    return cvd_agent_ring_flushed(&pipe->ring);
+    return vsoc_ring_flushed(&pipe->ring);
 }
 
 /* Until it is done: looks for a while, then sleeps, as the reader does. */
 static void do_step(Pipe *pipe, RingStep step, const Message *message)
 {
-    enum cvd_agent_ring_result result;
+    enum vsoc_ring_result result;
 
-    for (guint n = 1; (result = step(pipe, message)) == CVD_AGENT_RING_NOT_YET; n++) {
+    for (guint n = 1; (result = step(pipe, message)) == VSOC_RING_NOT_YET; n++) {
         if (n % CVD_AGENT_RING_SPINS != 0)
             continue;
-        cvd_agent_ring_await_room(&pipe->ring);
+        vsoc_ring_await_room(&pipe->ring);
         result = step(pipe, message);
-        if (result != CVD_AGENT_RING_NOT_YET)
+        if (result != VSOC_RING_NOT_YET)
             break;
         test_wait_readable(pipe->rung, "the reader of the ring");
         g_assert_cmpint(cvd_agent_ring_wait_rung(pipe->rung), ==, 0);
     }
-    if (result == CVD_AGENT_RING_BROKEN)
+    if (result == VSOC_RING_BROKEN)
         g_error("the reader has broken the ring");
 }
 
@@ -168,19 +168,19 @@ static void send_message(Pipe *pipe, const Message *message)
         return;
     }
     do_step(pipe, put, message);
-    if (cvd_agent_ring_must_wake_reader(&pipe->ring))
+    if (vsoc_ring_must_wake_reader(&pipe->ring))
         ring(pipe->ring_reader);
 }
 
-static struct cvd_agent_ring_account end_series(Pipe *pipe)
+static struct vsoc_ring_account end_series(Pipe *pipe)
 {
     const Message end = {"", 0, 0};
-    struct cvd_agent_ring_account account;
+    struct vsoc_ring_account account;
 
     send_message(pipe, &end);
     if (pipe->stream < 0) {
         do_step(pipe, flushed, NULL);
-        return cvd_agent_ring_get_account(&pipe->ring);
+        return vsoc_ring_get_account(&pipe->ring);
     }
     for (gsize done = 0; done < sizeof account;) {
         test_wait_readable(pipe->stream, "the reader of the stream");
@@ -204,7 +204,7 @@ static void *make_bytes(guint size)
 double pipe_measure(Pipe *pipe, guint size, guint slice_ms)
 {
     g_autofree void *bytes = make_bytes(size);
-    const Message message = {bytes, size, cvd_agent_sum_tag(cvd_agent_sum(0, bytes, size))};
+    const Message message = {bytes, size, vsoc_ring_sum_tag(vsoc_ring_sum(0, bytes, size))};
     guint batch = MAX(BATCH_BYTES / size, 1);
     guint64 n = 0;
     double begin = now_us();
@@ -214,7 +214,7 @@ double pipe_measure(Pipe *pipe, guint size, guint slice_ms)
             send_message(pipe, &message);
         n += batch;
     } while (now_us() - begin < slice_ms * 1e3);
-    struct cvd_agent_ring_account account = end_series(pipe);
+    struct vsoc_ring_account account = end_series(pipe);
     double seconds = (now_us() - begin) / 1e6;
     if (account.messages != n || account.wrong != 0)
         g_error("of %" G_GUINT64_FORMAT " messages of %u bytes %" G_GUINT64_FORMAT

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "guests/linux/ring.h"
 #include "tests/support/region.h"
+#include "vsoc/ring.h"
 
 G_BEGIN_DECLS
 

@@ -9,7 +9,7 @@
 #include "guests/linux/serve.h"
 
 /* What the process to be started is about; it has a copy. */
-static struct cvd_agent_ring ring;
+static struct vsoc_ring ring;
 static uint32_t ring_region;
 static int rung;
 
@@ -31,9 +31,9 @@ void cvd_agent_ring_region(uint32_t region)
     const struct vsoc_device_region *r = &window->regions[region];
     uint32_t begin = r->region_begin_offset + r->offset_of_region_data;
 
-    begin = (begin + CVD_AGENT_RING_ALIGN - 1) / CVD_AGENT_RING_ALIGN * CVD_AGENT_RING_ALIGN;
+    begin = (begin + VSOC_RING_ALIGN - 1) / VSOC_RING_ALIGN * VSOC_RING_ALIGN;
     if (begin >= r->region_end_offset ||
-        !cvd_agent_ring_open(&ring, window->base + begin, r->region_end_offset - begin)) {
+        !vsoc_ring_open(&ring, window->base + begin, r->region_end_offset - begin)) {
         cvd_agent_say("ring-sink: %s has no room for a ring", r->device_name);
         return;
     }

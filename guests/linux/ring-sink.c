@@ -25,47 +25,45 @@ int cvd_agent_ring_wait_rung(int rung)
     }
 }
 
-static enum cvd_agent_ring_result look(struct cvd_agent_ring *ring,
-                                       struct cvd_agent_ring_message *message)
+static enum vsoc_ring_result look(struct vsoc_ring *ring, struct vsoc_ring_message *message)
 {
-    enum cvd_agent_ring_result result = CVD_AGENT_RING_NOT_YET;
+    enum vsoc_ring_result result = VSOC_RING_NOT_YET;
 
-    for (int i = 0; i < CVD_AGENT_RING_SPINS && result == CVD_AGENT_RING_NOT_YET; i++)
-        result = cvd_agent_ring_get(ring, message);
+    for (int i = 0; i < CVD_AGENT_RING_SPINS && result == VSOC_RING_NOT_YET; i++)
+        result = vsoc_ring_get(ring, message);
     return result;
 }
 
-static int wait_message(struct cvd_agent_ring *ring, int rung,
-                        struct cvd_agent_ring_message *message)
+static int wait_message(struct vsoc_ring *ring, int rung, struct vsoc_ring_message *message)
 {
     for (;;) {
-        enum cvd_agent_ring_result result = look(ring, message);
+        enum vsoc_ring_result result = look(ring, message);
 
-        if (result == CVD_AGENT_RING_NOT_YET) {
-            cvd_agent_ring_await_message(ring);
-            result = cvd_agent_ring_get(ring, message);
+        if (result == VSOC_RING_NOT_YET) {
+            vsoc_ring_await_message(ring);
+            result = vsoc_ring_get(ring, message);
         }
-        if (result != CVD_AGENT_RING_NOT_YET)
-            return result == CVD_AGENT_RING_DONE ? 0 : -1;
+        if (result != VSOC_RING_NOT_YET)
+            return result == VSOC_RING_DONE ? 0 : -1;
         if (cvd_agent_ring_wait_rung(rung))
             return -1;
     }
 }
 
-int cvd_agent_ring_sink(struct cvd_agent_ring *ring, int rung, void (*ring_writer)(void *data),
+int cvd_agent_ring_sink(struct vsoc_ring *ring, int rung, void (*ring_writer)(void *data),
                         void *data)
 {
-    struct cvd_agent_ring_account account = {0};
-    struct cvd_agent_ring_message message;
+    struct vsoc_ring_account account = {0};
+    struct vsoc_ring_message message;
 
     while (!wait_message(ring, rung, &message)) {
-        cvd_agent_ring_account_add(&account, &message);
+        vsoc_ring_account_add(&account, &message);
         if (message.length == 0) {
-            cvd_agent_ring_set_account(ring, &account);
-            account = (struct cvd_agent_ring_account){0};
+            vsoc_ring_set_account(ring, &account);
+            account = (struct vsoc_ring_account){0};
         }
-        cvd_agent_ring_release(ring, &message);
-        if (cvd_agent_ring_must_wake_writer(ring))
+        vsoc_ring_release(ring, &message);
+        if (vsoc_ring_must_wake_writer(ring))
             ring_writer(data);
     }
     return -1;

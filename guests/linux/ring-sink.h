@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "guests/linux/ring.h"
+#include "vsoc/ring.h"
 
 /** CVD_AGENT_RING_SPINS: how often an end that has nothing to do looks again before it sleeps */
 #define CVD_AGENT_RING_SPINS 4096
@@ -17,7 +17,7 @@
  *
  * Returns: -1 when the ring is broken or @rung cannot be waited for
  */
-int cvd_agent_ring_sink(struct cvd_agent_ring *ring, int rung, void (*ring_writer)(void *data),
+int cvd_agent_ring_sink(struct vsoc_ring *ring, int rung, void (*ring_writer)(void *data),
                         void *data);
 
 /** cvd_agent_ring_wait_rung: Returns: 0 once @rung was readable, and has been read, or −1 */

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "guests/linux/ring.h"
 #include "guests/linux/say.h"
+#include "vsoc/ring.h"
 
 #define BLOCK (64u << 10)
 
@@ -32,7 +32,7 @@ void cvd_agent_speed(uint32_t mib)
     memset(block, 1, sizeof block);
     uint64_t begin = now_us();
     for (uint32_t i = 0; i < mib * ((1u << 20) / BLOCK); i++)
-        sum = cvd_agent_sum(sum, block, sizeof block);
+        sum = vsoc_ring_sum(sum, block, sizeof block);
     cvd_agent_say("summed %" PRIu32 " MiB in %" PRIu64 " us, to %" PRIu64, mib, now_us() - begin,
                   sum);
 }

@@ -14,11 +14,11 @@
 #include <linux/vm_sockets.h>
 
 #include "guests/linux/job.h"
-#include "guests/linux/ring.h"
 #include "guests/linux/say.h"
+#include "vsoc/ring.h"
 
 #define PORTS        "/sys/class/virtio-ports"
-#define BUFFER_SIZE  (2 * (CVD_AGENT_STREAM_MAX + sizeof(struct cvd_agent_message_header)))
+#define BUFFER_SIZE  (2 * (CVD_AGENT_STREAM_MAX + sizeof(struct vsoc_ring_header)))
 #define NOT_YET_NS   10000000
 #define STATUS_ERROR 1
 
@@ -106,12 +106,12 @@ static int run_virtio_echo(void)
 }
 
 /* Of the messages that were taken; what is told at the end of a series. */
-static struct cvd_agent_ring_account account;
+static struct vsoc_ring_account account;
 
 /* Returns: how many bytes of @size at @at make whole messages, or −1 when none may follow */
 static ssize_t take_messages(int fd, const char *at, size_t size)
 {
-    struct cvd_agent_message_header header;
+    struct vsoc_ring_header header;
     size_t taken = 0;
 
     while (size - taken >= sizeof header) {
@@ -120,7 +120,7 @@ static ssize_t take_messages(int fd, const char *at, size_t size)
             return cvd_agent_fail("a message of %u bytes", header.length);
         if (size - taken - sizeof header < header.length)
             break;
-        cvd_agent_account_add(&account, &header, at + taken + sizeof header);
+        vsoc_ring_account_add_bytes(&account, &header, at + taken + sizeof header);
         taken += sizeof header + header.length;
         if (header.length > 0)
             continue;

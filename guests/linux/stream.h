@@ -16,8 +16,8 @@ void cvd_agent_virtio_echo(const char *name);
 
 /**
  * cvd_agent_virtio_sink: takes messages from the virtio serial port @name, as from a ring: each is
- * a struct cvd_agent_message_header and its bytes. After one without bytes it sends back a struct
- * cvd_agent_ring_account.
+ * a struct vsoc_ring_header and its bytes. After one without bytes it sends back a struct
+ * vsoc_ring_account.
  */
 void cvd_agent_virtio_sink(const char *name);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The ring in a region: both ends in turn, and each against another end that writes anything. */
-#include "guests/linux/ring.h"
+#include "vsoc/ring.h"
 
 #include <glib.h>
 #include <string.h>
@@ -12,16 +12,16 @@
 
 typedef struct {
     guint8 *place;
-    struct cvd_agent_ring writer;
-    struct cvd_agent_ring reader;
+    struct vsoc_ring writer;
+    struct vsoc_ring reader;
 } Ends;
 
 static void ends_init(Ends *ends)
 {
-    ends->place = g_aligned_alloc0(1, BYTES + CAPACITY, CVD_AGENT_RING_ALIGN);
-    g_assert_true(cvd_agent_ring_open(&ends->writer, ends->place, BYTES + CAPACITY));
-    g_assert_true(cvd_agent_ring_open(&ends->reader, ends->place, BYTES + CAPACITY));
-    cvd_agent_ring_clear(&ends->writer);
+    ends->place = g_aligned_alloc0(1, BYTES + CAPACITY, VSOC_RING_ALIGN);
+    g_assert_true(vsoc_ring_open(&ends->writer, ends->place, BYTES + CAPACITY));
+    g_assert_true(vsoc_ring_open(&ends->reader, ends->place, BYTES + CAPACITY));
+    vsoc_ring_clear(&ends->writer);
 }
 
 static void ends_clear(Ends *ends)
@@ -53,36 +53,36 @@ static void put(Ends *ends, guint32 length, guint seed)
     g_autofree guint8 *bytes = g_malloc(length + 1);
 
     fill(bytes, length, seed);
-    guint32 tag = cvd_agent_sum_tag(cvd_agent_sum(0, bytes, length));
-    g_assert_cmpint(cvd_agent_ring_put(&ends->writer, bytes, length, tag), ==, CVD_AGENT_RING_DONE);
+    guint32 tag = vsoc_ring_sum_tag(vsoc_ring_sum(0, bytes, length));
+    g_assert_cmpint(vsoc_ring_put(&ends->writer, bytes, length, tag), ==, VSOC_RING_DONE);
 }
 
 static void get(Ends *ends, guint32 length, guint seed)
 {
     g_autofree guint8 *expected = g_malloc(length + 1);
     g_autofree guint8 *got = g_malloc(length + 1);
-    struct cvd_agent_ring_message message;
+    struct vsoc_ring_message message;
 
     fill(expected, length, seed);
-    g_assert_cmpint(cvd_agent_ring_get(&ends->reader, &message), ==, CVD_AGENT_RING_DONE);
+    g_assert_cmpint(vsoc_ring_get(&ends->reader, &message), ==, VSOC_RING_DONE);
     g_assert_cmpuint(message.length, ==, length);
     g_assert_cmpuint(message.sizes[0] + message.sizes[1], ==, length);
     memcpy(got, message.pieces[0], message.sizes[0]);
     memcpy(got + message.sizes[0], message.pieces[1], message.sizes[1]);
     g_assert_cmpmem(got, length, expected, length);
-    struct cvd_agent_ring_account account = {0};
-    cvd_agent_ring_account_add(&account, &message);
+    struct vsoc_ring_account account = {0};
+    vsoc_ring_account_add(&account, &message);
     g_assert_cmpuint(account.messages, ==, length > 0);
     g_assert_cmpuint(account.wrong, ==, 0);
-    cvd_agent_ring_release(&ends->reader, &message);
+    vsoc_ring_release(&ends->reader, &message);
 }
 
 static void assert_empty(Ends *ends)
 {
-    struct cvd_agent_ring_message message;
+    struct vsoc_ring_message message;
 
-    g_assert_cmpint(cvd_agent_ring_get(&ends->reader, &message), ==, CVD_AGENT_RING_NOT_YET);
-    g_assert_cmpint(cvd_agent_ring_flushed(&ends->writer), ==, CVD_AGENT_RING_DONE);
+    g_assert_cmpint(vsoc_ring_get(&ends->reader, &message), ==, VSOC_RING_NOT_YET);
+    g_assert_cmpint(vsoc_ring_flushed(&ends->writer), ==, VSOC_RING_DONE);
 }
 
 static void test_lengths(void)
@@ -93,7 +93,7 @@ static void test_lengths(void)
     assert_empty(&ends);
     for (guint32 length = 0; length <= CAPACITY / 2 - 8; length += length < 32 ? 1 : 127) {
         put(&ends, length, length);
-        g_assert_cmpint(cvd_agent_ring_flushed(&ends.writer), ==, CVD_AGENT_RING_NOT_YET);
+        g_assert_cmpint(vsoc_ring_flushed(&ends.writer), ==, VSOC_RING_NOT_YET);
         get(&ends, length, length);
         assert_empty(&ends);
     }
@@ -126,10 +126,10 @@ static void test_full(void)
     begin_at(&ends, 0xfffffff8);
     for (guint i = 0; i < CAPACITY / 1024; i++)
         put(&ends, 1016, i);
-    g_assert_cmpint(cvd_agent_ring_put(&ends.writer, bytes, 0, 0), ==, CVD_AGENT_RING_NOT_YET);
+    g_assert_cmpint(vsoc_ring_put(&ends.writer, bytes, 0, 0), ==, VSOC_RING_NOT_YET);
     get(&ends, 1016, 0);
-    g_assert_cmpint(cvd_agent_ring_put(&ends.writer, bytes, 1016, 0), ==, CVD_AGENT_RING_DONE);
-    g_assert_cmpint(cvd_agent_ring_put(&ends.writer, bytes, 0, 0), ==, CVD_AGENT_RING_NOT_YET);
+    g_assert_cmpint(vsoc_ring_put(&ends.writer, bytes, 1016, 0), ==, VSOC_RING_DONE);
+    g_assert_cmpint(vsoc_ring_put(&ends.writer, bytes, 0, 0), ==, VSOC_RING_NOT_YET);
     for (guint i = 1; i < CAPACITY / 1024; i++)
         get(&ends, 1016, i);
     ends_clear(&ends);
@@ -139,17 +139,17 @@ static void test_sizes(void)
 {
     g_autofree guint8 *memory = g_malloc(8192);
     guint8 *place = memory + 64 - GPOINTER_TO_SIZE(memory) % 64;
-    struct cvd_agent_ring ring;
+    struct vsoc_ring ring;
 
-    g_assert_false(cvd_agent_ring_open(&ring, place, 0));
-    g_assert_false(cvd_agent_ring_open(&ring, place, BYTES + 1023));
-    g_assert_true(cvd_agent_ring_open(&ring, place, BYTES + 1024));
+    g_assert_false(vsoc_ring_open(&ring, place, 0));
+    g_assert_false(vsoc_ring_open(&ring, place, BYTES + 1023));
+    g_assert_true(vsoc_ring_open(&ring, place, BYTES + 1024));
     g_assert_cmpuint(ring.capacity, ==, 1024);
-    g_assert_true(cvd_agent_ring_open(&ring, place, BYTES + 4095));
+    g_assert_true(vsoc_ring_open(&ring, place, BYTES + 4095));
     g_assert_cmpuint(ring.capacity, ==, 2048);
-    g_assert_true(cvd_agent_ring_open(&ring, place, G_MAXSIZE));
+    g_assert_true(vsoc_ring_open(&ring, place, G_MAXSIZE));
     g_assert_cmpuint(ring.capacity, ==, 1u << 30);
-    g_assert_false(cvd_agent_ring_open(&ring, place + 8, 4096));
+    g_assert_false(vsoc_ring_open(&ring, place + 8, 4096));
 }
 
 static void test_waking(void)
@@ -158,34 +158,34 @@ static void test_waking(void)
 
     ends_init(&ends);
     put(&ends, 8, 0);
-    g_assert_false(cvd_agent_ring_must_wake_reader(&ends.writer));
+    g_assert_false(vsoc_ring_must_wake_reader(&ends.writer));
     get(&ends, 8, 0);
-    cvd_agent_ring_await_message(&ends.reader);
+    vsoc_ring_await_message(&ends.reader);
     put(&ends, 8, 0);
-    g_assert_true(cvd_agent_ring_must_wake_reader(&ends.writer));
-    g_assert_false(cvd_agent_ring_must_wake_reader(&ends.writer));
+    g_assert_true(vsoc_ring_must_wake_reader(&ends.writer));
+    g_assert_false(vsoc_ring_must_wake_reader(&ends.writer));
     get(&ends, 8, 0);
-    g_assert_false(cvd_agent_ring_must_wake_writer(&ends.reader));
+    g_assert_false(vsoc_ring_must_wake_writer(&ends.reader));
 
     for (guint i = 0; i < 4; i++)
         put(&ends, 1016, i);
-    cvd_agent_ring_await_room(&ends.writer);
+    vsoc_ring_await_room(&ends.writer);
     get(&ends, 1016, 0);
-    g_assert_false(cvd_agent_ring_must_wake_writer(&ends.reader)); /* not before half is free */
+    g_assert_false(vsoc_ring_must_wake_writer(&ends.reader)); /* not before half is free */
     get(&ends, 1016, 1);
-    g_assert_true(cvd_agent_ring_must_wake_writer(&ends.reader));
-    g_assert_false(cvd_agent_ring_must_wake_writer(&ends.reader));
+    g_assert_true(vsoc_ring_must_wake_writer(&ends.reader));
+    g_assert_false(vsoc_ring_must_wake_writer(&ends.reader));
     ends_clear(&ends);
 }
 
 static void test_account(void)
 {
-    const struct cvd_agent_ring_account account = {1ull << 40, 3};
+    const struct vsoc_ring_account account = {1ull << 40, 3};
     Ends ends;
 
     ends_init(&ends);
-    cvd_agent_ring_set_account(&ends.reader, &account);
-    struct cvd_agent_ring_account got = cvd_agent_ring_get_account(&ends.writer);
+    vsoc_ring_set_account(&ends.reader, &account);
+    struct vsoc_ring_account got = vsoc_ring_get_account(&ends.writer);
     g_assert_cmpuint(got.messages, ==, account.messages);
     g_assert_cmpuint(got.wrong, ==, 3);
     ends_clear(&ends);
@@ -202,14 +202,14 @@ static void test_hostile_reader(void)
         ends_init(&ends);
         put(&ends, 1016, 0);
         *word_at(&ends, READ) = good[i];
-        g_assert_cmpint(cvd_agent_ring_flushed(&ends.writer), !=, CVD_AGENT_RING_BROKEN);
+        g_assert_cmpint(vsoc_ring_flushed(&ends.writer), !=, VSOC_RING_BROKEN);
         ends_clear(&ends);
     }
     for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {
         ends_init(&ends);
         put(&ends, 1016, 0);
         *word_at(&ends, READ) = bad[i];
-        g_assert_cmpint(cvd_agent_ring_flushed(&ends.writer), ==, CVD_AGENT_RING_BROKEN);
+        g_assert_cmpint(vsoc_ring_flushed(&ends.writer), ==, VSOC_RING_BROKEN);
         ends_clear(&ends);
     }
 }
@@ -224,7 +224,7 @@ static void test_hostile_reader_of_a_full_ring(void)
         for (guint k = 0; k < 4; k++)
             put(&ends, 1016, 0);
         *word_at(&ends, READ) = bad[i];
-        g_assert_cmpint(cvd_agent_ring_put(&ends.writer, &ends, 8, 0), ==, CVD_AGENT_RING_BROKEN);
+        g_assert_cmpint(vsoc_ring_put(&ends.writer, &ends, 8, 0), ==, VSOC_RING_BROKEN);
         ends_clear(&ends);
     }
 }
@@ -237,18 +237,18 @@ static void test_reader_goes_back(void)
     ends_init(&ends);
     put(&ends, 1016, 0);
     get(&ends, 1016, 0);
-    g_assert_cmpint(cvd_agent_ring_flushed(&ends.writer), ==, CVD_AGENT_RING_DONE);
+    g_assert_cmpint(vsoc_ring_flushed(&ends.writer), ==, VSOC_RING_DONE);
     put(&ends, 1016, 0);
     *word_at(&ends, READ) = 0;
-    g_assert_cmpint(cvd_agent_ring_flushed(&ends.writer), ==, CVD_AGENT_RING_BROKEN);
+    g_assert_cmpint(vsoc_ring_flushed(&ends.writer), ==, VSOC_RING_BROKEN);
     ends_clear(&ends);
 }
 
 static void assert_get_broken(Ends *ends)
 {
-    struct cvd_agent_ring_message message;
+    struct vsoc_ring_message message;
 
-    g_assert_cmpint(cvd_agent_ring_get(&ends->reader, &message), ==, CVD_AGENT_RING_BROKEN);
+    g_assert_cmpint(vsoc_ring_get(&ends->reader, &message), ==, VSOC_RING_BROKEN);
 }
 
 static void test_hostile_writer(void)
@@ -276,15 +276,15 @@ static void test_hostile_writer(void)
 /* A message that is not what was sent is counted, and no more. */
 static void test_wrong_tag(void)
 {
-    struct cvd_agent_ring_account account = {0};
-    struct cvd_agent_ring_message message;
+    struct vsoc_ring_account account = {0};
+    struct vsoc_ring_message message;
     Ends ends;
 
     ends_init(&ends);
     put(&ends, 64, 0);
     ends.place[BYTES + 8]++;
-    g_assert_cmpint(cvd_agent_ring_get(&ends.reader, &message), ==, CVD_AGENT_RING_DONE);
-    cvd_agent_ring_account_add(&account, &message);
+    g_assert_cmpint(vsoc_ring_get(&ends.reader, &message), ==, VSOC_RING_DONE);
+    vsoc_ring_account_add(&account, &message);
     g_assert_cmpuint(account.messages, ==, 1);
     g_assert_cmpuint(account.wrong, ==, 1);
     ends_clear(&ends);
@@ -293,17 +293,16 @@ static void test_wrong_tag(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/agent-ring/lengths", test_lengths);
-    g_test_add_func("/agent-ring/wrap", test_wrap);
-    g_test_add_func("/agent-ring/full", test_full);
-    g_test_add_func("/agent-ring/sizes", test_sizes);
-    g_test_add_func("/agent-ring/waking", test_waking);
-    g_test_add_func("/agent-ring/account", test_account);
-    g_test_add_func("/agent-ring/hostile-reader", test_hostile_reader);
-    g_test_add_func("/agent-ring/hostile-reader-of-a-full-ring",
-                    test_hostile_reader_of_a_full_ring);
-    g_test_add_func("/agent-ring/reader-goes-back", test_reader_goes_back);
-    g_test_add_func("/agent-ring/hostile-writer", test_hostile_writer);
-    g_test_add_func("/agent-ring/wrong-tag", test_wrong_tag);
+    g_test_add_func("/vsoc-ring/lengths", test_lengths);
+    g_test_add_func("/vsoc-ring/wrap", test_wrap);
+    g_test_add_func("/vsoc-ring/full", test_full);
+    g_test_add_func("/vsoc-ring/sizes", test_sizes);
+    g_test_add_func("/vsoc-ring/waking", test_waking);
+    g_test_add_func("/vsoc-ring/account", test_account);
+    g_test_add_func("/vsoc-ring/hostile-reader", test_hostile_reader);
+    g_test_add_func("/vsoc-ring/hostile-reader-of-a-full-ring", test_hostile_reader_of_a_full_ring);
+    g_test_add_func("/vsoc-ring/reader-goes-back", test_reader_goes_back);
+    g_test_add_func("/vsoc-ring/hostile-writer", test_hostile_writer);
+    g_test_add_func("/vsoc-ring/wrong-tag", test_wrong_tag);
     return g_test_run();
 }
