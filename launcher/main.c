@@ -84,6 +84,7 @@ static int run(const CvdOptions *options)
         .path = options->config,
         .name = options->name,
         .overrides = (const char *const *)options->overrides,
+        .explain = options->mode == CVD_MODE_PRINT_CONFIG,
     };
     g_auto(CvdQemuTools) tools = {0};
     CvdLaunchOptions launch = {.paused = options->paused, .timeout_s = options->timeout_s};
@@ -98,6 +99,8 @@ static int run(const CvdOptions *options)
     if (config == NULL)
         return report(problems);
     cvd_log_init(config->name, options->verbose);
+    if (options->mode == CVD_MODE_PRINT_CONFIG)
+        return print(g_strdup(config->explanation));
     if (options->mode == CVD_MODE_PRINT_LAYOUT)
         return print_layout(config->layout, options->layout_format);
 
@@ -121,6 +124,7 @@ static int run(const CvdOptions *options)
     case CVD_MODE_PRINT_COMMAND:
         return print_command(config, &tools);
     case CVD_MODE_DOCTOR:
+    case CVD_MODE_PRINT_CONFIG:
     case CVD_MODE_PRINT_LAYOUT:
         break;
     }

@@ -32,6 +32,7 @@ static gboolean on_mode(const char *option, const char *value, gpointer data, GE
         {"--serve-only", CVD_MODE_SERVE_ONLY},
         {"--check", CVD_MODE_CHECK},
         {"--doctor", CVD_MODE_DOCTOR},
+        {"--print-config", CVD_MODE_PRINT_CONFIG},
         {"--print-command", CVD_MODE_PRINT_COMMAND},
         {"--print-layout", CVD_MODE_PRINT_LAYOUT},
     };
@@ -106,6 +107,8 @@ static GOptionContext *context_new(CvdOptions *options)
          "Report every problem of the configuration and touch nothing", NULL},
         {"doctor", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, mode,
          "Look at the machine: what is missing for a launch, and what to do about it", NULL},
+        {"print-config", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, mode,
+         "Print the values of all keys as JSON, and where each comes from", NULL},
         {"print-command", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, mode,
          "Print QEMU's command line and touch nothing", NULL},
         {"print-layout", 0, G_OPTION_FLAG_OPTIONAL_ARG, G_OPTION_ARG_CALLBACK, mode,

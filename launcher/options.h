@@ -13,6 +13,7 @@ typedef enum {
     CVD_MODE_SERVE_ONLY,    /* serve a VM that somebody else starts */
     CVD_MODE_CHECK,         /* look for problems */
     CVD_MODE_DOCTOR,        /* look at the machine */
+    CVD_MODE_PRINT_CONFIG,  /* show the configuration */
     CVD_MODE_PRINT_COMMAND, /* show QEMU's command line */
     CVD_MODE_PRINT_LAYOUT,  /* show the window */
 } CvdMode;

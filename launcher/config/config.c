@@ -15,6 +15,7 @@
 #include "launcher/config/layout-advice.h"
 #include "launcher/config/layout-file.h"
 #include "launcher/config/layout-print.h"
+#include "launcher/config/origins.h"
 #include "launcher/config/overrides.h"
 #include "launcher/config/qemu.h"
 #include "server/listener.h"
@@ -107,24 +108,61 @@ static gboolean has_member(JsonNode *node, const char *name)
     return JSON_NODE_HOLDS_OBJECT(node) && json_object_has_member(json_node_get_object(node), name);
 }
 
-/* What qemu.json leaves to a layout file of 2017, and what only shows in the whole. */
-static void finish_qemu(const Tree *tree, CvdQemuConfig *qemu, const CvdLayoutFile *file)
+/* Where the values come from. The paths of what stands in cvd.json itself are whole already. */
+static JsonObject *collect_origins(const CvdConfigSource *source, const CvdPlace *place,
+                                   JsonNode *root, const Tree *layout, const Tree *qemu)
 {
-    if (!qemu->kernel && (qemu->append || qemu->initrd))
-        cvd_place_problem(&tree->place, "\"%s\" needs \"kernel\"",
-                          qemu->append ? "append" : "initrd");
-    if (file && file->vmm_path && !has_member(tree->node, "binary"))
-        cvd_string_take(&qemu->binary, g_strdup(file->vmm_path));
-    if (file && qemu->kernel && !qemu->append)
-        qemu->append = g_strdup(file->kernel_command_line);
+    JsonObject *origins = json_object_new();
+
+    cvd_origins_add(origins, "", cvd_keys, place, root);
+    if (source->name)
+        json_object_set_string_member(origins, "name", "--name");
+    json_object_remove_member(origins, "qemu"); /* its members say it */
+    cvd_origins_add(origins, *qemu->place.path ? "" : "qemu.", cvd_qemu_keys, &qemu->place,
+                    qemu->node);
+    json_object_set_string_member(origins, "layout", layout->place.origin);
+    if (layout->node)
+        cvd_origins_add_overridden(origins, *layout->place.path ? "" : "layout.", &layout->place,
+                                   layout->node);
+    return origins;
 }
 
-/* QEMU's and the layout's trees, which need each other a little. */
-static void read_trees(CvdConfig *config, const Tree *layout, const Tree *qemu)
+/* The layout is as it was read, so that it can be read again. */
+static char *explain(const CvdConfig *config, const Tree *layout, JsonObject *origins)
+{
+    g_autoptr(JsonNode) root = json_node_new(JSON_NODE_OBJECT);
+    JsonNode *values = cvd_keys_print(cvd_keys, config);
+
+    json_object_set_member(json_node_get_object(values), "layout", json_node_ref(layout->node));
+    json_node_take_object(root, json_object_new());
+    json_object_set_member(json_node_get_object(root), "config", values);
+    json_object_set_object_member(json_node_get_object(root), "from", json_object_ref(origins));
+    g_autofree char *text = cvd_json_to_string(root, TRUE);
+    return g_strconcat(text, "\n", NULL);
+}
+
+/* What qemu.json leaves to a layout file of 2017. */
+static void inherit(const Tree *layout, const char *key, char **value, const char *inherited,
+                    JsonObject *origins)
+{
+    cvd_string_take(value, g_strdup(inherited));
+    if (origins)
+        json_object_set_string_member(origins, key, layout->place.origin);
+}
+
+/* QEMU's and the layout's trees, which need each other a little. @origins may be NULL. */
+static void read_trees(CvdConfig *config, const Tree *layout, const Tree *qemu, JsonObject *origins)
 {
     g_autoptr(CvdLayoutFile) file =
         layout->node ? cvd_layout_file_parse(&layout->place, layout->node) : NULL;
-    finish_qemu(qemu, &config->qemu, file);
+
+    if (!config->qemu.kernel && (config->qemu.append || config->qemu.initrd))
+        cvd_place_problem(&qemu->place, "\"%s\" needs \"kernel\"",
+                          config->qemu.append ? "append" : "initrd");
+    if (file && file->vmm_path && !has_member(qemu->node, "binary"))
+        inherit(layout, "qemu.binary", &config->qemu.binary, file->vmm_path, origins);
+    if (file && file->kernel_command_line && config->qemu.kernel && !config->qemu.append)
+        inherit(layout, "qemu.append", &config->qemu.append, file->kernel_command_line, origins);
     if (!file)
         return;
 
@@ -227,6 +265,8 @@ static CvdConfig *read_all(CvdReader *reader, const CvdConfigSource *source, con
     tree_find(&layout, &place, root, "layout");
     cvd_override_values(reader, &(CvdTrees){root, layout.node, qemu.node}, source->overrides);
 
+    g_autoptr(JsonObject) origins =
+        source->explain ? collect_origins(source, &place, root, &layout, &qemu) : NULL;
     CvdConfig *config = g_new0(CvdConfig, 1);
     cvd_keys_init(cvd_keys, config);
     config->window.prealloc = PREALLOC_UNSET;
@@ -235,8 +275,10 @@ static CvdConfig *read_all(CvdReader *reader, const CvdConfigSource *source, con
     override_name(source, config, reader->problems);
     if (qemu.node)
         cvd_keys_read(&qemu.place, qemu.node, cvd_qemu_keys, &config->qemu);
-    read_trees(config, &layout, &qemu);
+    read_trees(config, &layout, &qemu, origins);
     check_access(&place, root, config);
+    if (origins && layout.node)
+        config->explanation = explain(config, &layout, origins);
     return config;
 }
 

@@ -567,6 +567,7 @@ int main(int argc, char **argv)
     test_add("/bad-machine/stdout-is-full/help", "--help", test_stdout_is_full);
     test_add("/bad-machine/stdout-is-full/version", "--version", test_stdout_is_full);
     test_add("/bad-machine/stdout-is-full/layout", "--print-layout=c", test_stdout_is_full);
+    test_add("/bad-machine/stdout-is-full/config", "--print-config", test_stdout_is_full);
     test_add("/bad-machine/stdout-is-full/command", "--print-command", test_stdout_is_full);
     test_add("/bad-machine/no-kvm", NULL, test_no_kvm);
     test_add("/bad-machine/kvm-is-a-fifo", NULL, test_kvm_is_a_fifo);

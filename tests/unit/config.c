@@ -6,6 +6,7 @@
  */
 #include "launcher/config/config.h"
 
+#include "base/json.h"
 #include "launcher/config/probe.h"
 #include "launcher/config/qemu.h"
 
@@ -165,21 +166,23 @@ static void test_qemu_defaults(Files *files, gconstpointer data)
     g_assert_cmpuint(g_strv_length(qemu->extra_args), ==, 0);
 }
 
+static const char every_key[] =
+    "{\"name\": \"x\", \"layout\": " LAYOUT ", \"qemu\": \"qemu.json\","
+    " \"window\": {\"backing\": \"posix-shm\", \"path\": \"/dev/shm/x\","
+    "              \"size\": \"64K\", \"prealloc\": false},"
+    " \"sockets\": {\"vm\": \"v\", \"client\": \"./c\", \"legacy_client\": \"/l\","
+    "               \"version_reply\": \"0x00000000\", \"mode\": \"0660\"},"
+    " \"limits\": {\"clients\": 7, \"handshake_timeout_ms\": 8},"
+    " \"ivshmem\": {\"address\": \"0x1F\", \"force_bus_master\": true},"
+    " \"lifecycle\": {\"stop\": \"quit\", \"stop_timeout_s\": 1,"
+    "                 \"start_timeout_s\": 2, \"on_crash\": \"exit\","
+    "                 \"on_panic\": \"exit\", \"on_reboot\": \"exit\","
+    "                 \"restart_limit\": 0, \"restart_delay_ms\": 0,"
+    "                 \"qmp_timeout_s\": 7}}";
+
 static void test_every_key(Files *files, gconstpointer data)
 {
-    write_file("conf/cvd.json",
-               "{\"name\": \"x\", \"layout\": " LAYOUT ", \"qemu\": \"qemu.json\","
-               " \"window\": {\"backing\": \"posix-shm\", \"path\": \"/dev/shm/x\","
-               "              \"size\": \"64K\", \"prealloc\": false},"
-               " \"sockets\": {\"vm\": \"v\", \"client\": \"./c\", \"legacy_client\": \"/l\","
-               "               \"version_reply\": \"0x00000000\", \"mode\": \"0660\"},"
-               " \"limits\": {\"clients\": 7, \"handshake_timeout_ms\": 8},"
-               " \"ivshmem\": {\"address\": \"0x1F\", \"force_bus_master\": true},"
-               " \"lifecycle\": {\"stop\": \"quit\", \"stop_timeout_s\": 1,"
-               "                 \"start_timeout_s\": 2, \"on_crash\": \"exit\","
-               "                 \"on_panic\": \"exit\", \"on_reboot\": \"exit\","
-               "                 \"restart_limit\": 0, \"restart_delay_ms\": 0,"
-               "                 \"qmp_timeout_s\": 7}}");
+    write_file("conf/cvd.json", every_key);
     g_autoptr(CvdConfig) config = load_good(files, NULL);
     g_autofree char *conf = g_build_filename(files->directory, "conf", NULL);
     g_autofree char *vm = g_build_filename(conf, "v", NULL);
@@ -207,17 +210,19 @@ static void test_every_key(Files *files, gconstpointer data)
     g_assert_cmpuint(config->qmp_timeout_s, ==, 7);
 }
 
+static const char every_qemu_key[] =
+    "{\"binary\": \"../bin/q\", \"machine\": \"pc,usb=off\", \"accel\": \"tcg\","
+    " \"cpu\": \"max\", \"smp\": 3, \"memory\": 1048576, \"kernel\": \"k\","
+    " \"initrd\": \"/i\", \"append\": [\"a\", \"b=c\"], \"firmware\": \"bios.bin\","
+    " \"objects\": [{\"qom-type\": \"o\"}], \"blockdevs\": [{\"driver\": \"b\"}],"
+    " \"netdevs\": [{\"type\": \"n\"}], \"devices\": [{\"driver\": \"d\", \"x\": [1, "
+    "1e20, 0.1, 18446744073709551615]}],"
+    " \"serial\": \"stdio\", \"display\": \"gtk\", \"sandbox\": false,"
+    " \"extra_args\": [\"-d\", \"int\"]}";
+
 static void test_every_qemu_key(Files *files, gconstpointer data)
 {
-    write_file("conf/qemu.json",
-               "{\"binary\": \"../bin/q\", \"machine\": \"pc,usb=off\", \"accel\": \"tcg\","
-               " \"cpu\": \"max\", \"smp\": 3, \"memory\": 1048576, \"kernel\": \"k\","
-               " \"initrd\": \"/i\", \"append\": [\"a\", \"b=c\"], \"firmware\": \"bios.bin\","
-               " \"objects\": [{\"qom-type\": \"o\"}], \"blockdevs\": [{\"driver\": \"b\"}],"
-               " \"netdevs\": [{\"type\": \"n\"}], \"devices\": [{\"driver\": \"d\", \"x\": [1, "
-               "1e20, 0.1, 18446744073709551615]}],"
-               " \"serial\": \"stdio\", \"display\": \"gtk\", \"sandbox\": false,"
-               " \"extra_args\": [\"-d\", \"int\"]}");
+    write_file("conf/qemu.json", every_qemu_key);
     g_autoptr(CvdConfig) config = load_good(files, NULL);
     const CvdQemuConfig *qemu = &config->qemu;
     g_autofree char *binary = g_build_filename(files->directory, "conf", "../bin/q", NULL);
@@ -242,6 +247,126 @@ static void test_every_qemu_key(Files *files, gconstpointer data)
     g_assert_cmpstr(qemu->display, ==, "gtk");
     g_assert_null(qemu->sandbox);
     g_assert_cmpstr(qemu->extra_args[1], ==, "int");
+}
+
+/* Returns: what conf/cvd.json comes to, and where from */
+static JsonObject *explain(Files *files, const char *name, const char *const *overrides)
+{
+    const CvdConfigSource source = {
+        .path = "conf/cvd.json", .name = name, .overrides = overrides, .explain = TRUE};
+    g_autoptr(CvdConfig) config = cvd_config_load(&source, files->problems);
+    g_autoptr(GError) error = NULL;
+
+    g_assert_nonnull(config);
+    g_autoptr(JsonNode) root = cvd_json_from_string(config->explanation, &error);
+    g_assert_no_error(error);
+    return json_object_ref(json_node_get_object(root));
+}
+
+static void test_origins(Files *files, gconstpointer data)
+{
+    static const struct {
+        const char *path;
+        const char *origin;
+    } rows[] = {
+        {"name", "--name"},
+        {"layout", "conf/layout.json"},
+        {"layout.vsoc_device_regions[0].region_size",
+         "--set layout.vsoc_device_regions.0.region_size=8192"},
+        {"limits.clients", "conf/cvd.json"},
+        {"limits.handshake_timeout_ms", "default"},
+        {"lifecycle.stop", "--set lifecycle={\"stop\":\"quit\"}"},
+        {"access", "default"},
+        {"qemu.binary", "conf/layout.json"},
+        {"qemu.append", "conf/layout.json"},
+        {"qemu.memory", "--set qemu.memory=4G"},
+        {"qemu.smp", "default"},
+        {"qemu.devices", "conf/qemu.json"},
+        {"qemu.devices[0].driver", NULL},
+        {"qemu.devices[0].id", "--set qemu.devices.0.id=x"},
+    };
+    write_file("conf/cvd.json", "{\"layout\": \"layout.json\", \"qemu\": \"qemu.json\","
+                                " \"limits\": {\"clients\": 7}}");
+    write_file("conf/qemu.json", "{\"devices\": [{\"driver\": \"d\"}], \"kernel\": \"k\","
+                                 " \"smp\": 2}");
+    write_file("conf/layout.json", "{\"guest\": {\"vmm_path\": \"/q\", \"kernel_command_line\":"
+                                   " [\"a\"]}, \"vsoc_device_regions\": [{\"device_name\": \"a\","
+                                   " \"region_size\": 4096}]}");
+    g_autoptr(JsonObject) explanation =
+        explain(files, "other",
+                (const char *[]){"qemu.memory=4G", "qemu.devices.0.id=x", "qemu.smp=null",
+                                 "lifecycle={\"stop\":\"quit\"}",
+                                 "layout.vsoc_device_regions.0.region_size=8192", NULL});
+    JsonObject *from = json_object_get_object_member(explanation, "from");
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++)
+        g_assert_cmpstr(json_object_get_string_member_with_default(from, rows[i].path, NULL), ==,
+                        rows[i].origin);
+    g_assert_false(json_object_has_member(from, "qemu"));
+}
+
+/* What stands in cvd.json itself has whole paths as well. */
+static void test_origins_inline(Files *files, gconstpointer data)
+{
+    write_file("conf/cvd.json", "{\"layout\": " LAYOUT ", \"qemu\": {\"smp\": 2}}");
+    g_autoptr(JsonObject) explanation = explain(
+        files, NULL, (const char *[]){"layout.vsoc_device_regions.0.region_size=8192", NULL});
+    JsonObject *from = json_object_get_object_member(explanation, "from");
+
+    g_assert_cmpstr(json_object_get_string_member(from, "layout"), ==, "conf/cvd.json");
+    g_assert_cmpstr(
+        json_object_get_string_member(from, "layout.vsoc_device_regions[0].region_size"), ==,
+        "--set layout.vsoc_device_regions.0.region_size=8192");
+    g_assert_cmpstr(json_object_get_string_member(from, "qemu.smp"), ==, "conf/cvd.json");
+    g_assert_cmpstr(json_object_get_string_member(from, "qemu.cpu"), ==, "default");
+}
+
+static char *values_of(JsonObject *explanation)
+{
+    return cvd_json_to_string(json_object_get_member(explanation, "config"), FALSE);
+}
+
+/* Every value that was given is there. */
+static void assert_complete(JsonObject *explanation)
+{
+    JsonObjectIter iter;
+    const char *path;
+    JsonNode *origin;
+
+    json_object_iter_init(&iter, json_object_get_object_member(explanation, "from"));
+    while (json_object_iter_next(&iter, &path, &origin)) {
+        g_auto(GStrv) parts = g_strsplit(path, ".", -1);
+        JsonNode *value = json_object_get_member(explanation, "config");
+        if (strchr(path, '[') || strcmp(json_node_get_string(origin), "default") == 0)
+            continue;
+        for (char **part = parts; *part && value; part++)
+            value = json_object_get_member(json_node_get_object(value), *part);
+        if (!value)
+            g_error("%s is not printed", path);
+    }
+}
+
+/* What is printed is a configuration that comes to the same. */
+static void test_explanation_loads(Files *files, gconstpointer data)
+{
+    static const char *const overrides[][4] = {
+        {NULL},
+        {"window={\"hugepages\":\"2M\"}",
+         "access=[{\"group\":0,\"mode\":\"ro\"},{\"user\":\"*\",\"regions\":[\"a\"],\"mode\":"
+         "\"rw\"}]",
+         "qemu.run_as=nobody", NULL},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(overrides); i++) {
+        write_file("conf/cvd.json", every_key);
+        write_file("conf/qemu.json", every_qemu_key);
+        g_autoptr(JsonObject) first = explain(files, NULL, overrides[i]);
+        g_autofree char *values = values_of(first);
+        assert_complete(first);
+        write_file("conf/cvd.json", values);
+        g_autoptr(JsonObject) second = explain(files, NULL, NULL);
+        g_autofree char *again = values_of(second);
+        g_assert_cmpstr(values, ==, again);
+    }
 }
 
 /* Wherever one starts, and from the current directory in an option; but not what is no file. */
@@ -1046,6 +1171,9 @@ int main(int argc, char **argv)
     add("/config/qemu-defaults", test_qemu_defaults);
     add("/config/every-key", test_every_key);
     add("/config/every-qemu-key", test_every_qemu_key);
+    add("/config/origins", test_origins);
+    add("/config/origins-in-one-file", test_origins_inline);
+    add("/config/explanation-loads", test_explanation_loads);
     add("/config/relative-files", test_relative_files);
     add("/config/messages", test_messages);
     add("/config/all-problems-at-once", test_all_problems_at_once);

@@ -71,6 +71,7 @@ static void test_modes(void)
         {{"--serve-only", "--timeout=5"}, CVD_MODE_SERVE_ONLY, CVD_LAYOUT_FORMAT_TEXT},
         {{"--check"}, CVD_MODE_CHECK, CVD_LAYOUT_FORMAT_TEXT},
         {{"--print-command"}, CVD_MODE_PRINT_COMMAND, CVD_LAYOUT_FORMAT_TEXT},
+        {{"--print-config"}, CVD_MODE_PRINT_CONFIG, CVD_LAYOUT_FORMAT_TEXT},
         {{"--print-layout"}, CVD_MODE_PRINT_LAYOUT, CVD_LAYOUT_FORMAT_TEXT},
         {{"--print-layout", "-v"}, CVD_MODE_PRINT_LAYOUT, CVD_LAYOUT_FORMAT_TEXT},
         {{"--print-layout=text"}, CVD_MODE_PRINT_LAYOUT, CVD_LAYOUT_FORMAT_TEXT},
@@ -116,6 +117,7 @@ static void test_usage_errors(void)
         {{"--timeout=99999999999999999999"}, "to 31536000"},
         {{"--print-layout=yaml"}, "--print-layout=yaml: expected text, json or c"},
         {{"--check", "--print-command"}, "--check and --print-command exclude each other"},
+        {{"--print-config", "--check"}, "--print-config and --check exclude"},
         {{"--serve-only", "--print-layout"}, "--serve-only and --print-layout exclude"},
         {{"--serve-only", "--check"}, "--serve-only and --check exclude"},
         {{"--serve-only", "--paused"}, "but --serve-only starts none"},
@@ -149,8 +151,9 @@ static void test_help(void)
     g_test_trap_subprocess(NULL, 0, 0);
     g_test_trap_assert_passed();
     static const char *const words[] = {
-        "--config",        "--name",         "--set",     "--serve-only", "--paused",  "--check",
-        "--print-command", "--print-layout", "--timeout", "--verbose",    "--version",
+        "--config",       "--name",    "--set",          "--serve-only",
+        "--paused",       "--check",   "--print-config", "--print-command",
+        "--print-layout", "--timeout", "--verbose",      "--version",
     };
     for (guint i = 0; i < G_N_ELEMENTS(words); i++) {
         g_autofree char *pattern = g_strdup_printf("*%s*", words[i]);
