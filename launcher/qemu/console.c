@@ -319,9 +319,10 @@ int cvd_console_open_viewer(CvdConsole *console, GError **error)
         cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot make a socket pair");
         return -1;
     }
-    g_autoptr(GBytes) past = cvd_log_file_tail(console->log, CVD_CONSOLE_SCROLL_BACK);
+    gsize size;
+    const char *past = cvd_log_file_tail(console->log, CVD_CONSOLE_SCROLL_BACK, &size);
     Port *port = add_port(console, pair[0], pair[0], FALSE);
-    if (g_bytes_get_size(past) > 0)
-        enqueue(port, g_bytes_get_data(past, NULL), g_bytes_get_size(past));
+    if (size > 0)
+        enqueue(port, past, size);
     return pair[1];
 }

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What cvd_log_file_tail_lines() has. */
+/* What cvd_log_file_tail_lines() has at most. */
 #define TAIL_LINES_SIZE 8192
 
 struct CvdLogFile {
@@ -19,8 +19,6 @@ struct CvdLogFile {
     char *name;
     int fd;
     gsize size;
-    int older_fd; /* −1 = none */
-    gsize older_size;
     gboolean has_lost; /* and told so */
     GString *last;     /* of this part, whether there was room on the disk or not */
 };
@@ -35,7 +33,6 @@ CvdLogFile *cvd_log_file_new(CvdInstanceDir *dir, const char *name, GError **err
     log->dir = dir;
     log->name = g_strdup(name);
     log->fd = fd;
-    log->older_fd = -1;
     log->last = g_string_new(NULL);
     return log;
 }
@@ -43,7 +40,6 @@ CvdLogFile *cvd_log_file_new(CvdInstanceDir *dir, const char *name, GError **err
 void cvd_log_file_free(CvdLogFile *log)
 {
     cvd_close_fd(&log->fd);
-    cvd_close_fd(&log->older_fd);
     g_string_free(log->last, TRUE);
     g_free(log->name);
     g_free(log);
@@ -65,9 +61,7 @@ static gboolean rotate(CvdLogFile *log)
         lose(log, error->message);
         return FALSE;
     }
-    cvd_close_fd(&log->older_fd);
-    log->older_fd = log->fd;
-    log->older_size = log->size;
+    cvd_close_fd(&log->fd);
     log->fd = fd;
     log->size = 0;
     return TRUE;
@@ -101,40 +95,25 @@ void cvd_log_file_begin_part(CvdLogFile *log)
 void cvd_log_file_append(CvdLogFile *log, const char *bytes, gsize size)
 {
     g_string_append_len(log->last, bytes, (gssize)size);
-    if (log->last->len > 2 * TAIL_LINES_SIZE)
-        g_string_erase(log->last, 0, (gssize)(log->last->len - TAIL_LINES_SIZE));
+    if (log->last->len > 2 * CVD_LOG_FILE_TAIL_SIZE)
+        g_string_erase(log->last, 0, (gssize)(log->last->len - CVD_LOG_FILE_TAIL_SIZE));
     while (size > 0 && write_some(log, &bytes, &size))
         ;
 }
 
-/* Returns: how many bytes of the end of a file were read, at most @max_size */
-static gsize read_end(int fd, gsize size, char *out, gsize max_size)
+const char *cvd_log_file_tail(const CvdLogFile *log, gsize max_size, gsize *size)
 {
-    gsize wanted = MIN(size, max_size);
-
-    if (fd < 0 || wanted == 0)
-        return 0;
-    gssize n = pread(fd, out, wanted, (off_t)(size - wanted));
-    return n > 0 ? (gsize)n : 0;
+    *size = MIN(MIN(max_size, CVD_LOG_FILE_TAIL_SIZE), log->last->len);
+    return log->last->str + log->last->len - *size;
 }
 
-GBytes *cvd_log_file_tail(CvdLogFile *log, gsize max_size)
+char **cvd_log_file_tail_lines(const CvdLogFile *log, guint max_lines)
 {
-    gsize of_older = MIN(log->older_fd >= 0 ? log->older_size : 0,
-                         max_size > log->size ? max_size - log->size : 0);
-    gsize wanted = MIN(max_size, log->size + of_older);
-    char *bytes = g_malloc(wanted + 1);
+    gsize size;
+    const char *tail = cvd_log_file_tail(log, TAIL_LINES_SIZE, &size);
+    g_autofree char *text = g_memdup2(tail, size + 1);
 
-    gsize n = read_end(log->older_fd, log->older_size, bytes, of_older);
-    n += read_end(log->fd, log->size, bytes + n, wanted - of_older);
-    return g_bytes_new_take(bytes, n);
-}
-
-char **cvd_log_file_tail_lines(CvdLogFile *log, guint max_lines)
-{
-    g_autofree char *text = g_memdup2(log->last->str, log->last->len + 1);
-
-    for (gsize i = 0; i < log->last->len; i++)
+    for (gsize i = 0; i < size; i++)
         if (text[i] == '\0')
             text[i] = '?';
     g_strchomp(text);

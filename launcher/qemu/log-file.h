@@ -8,6 +8,9 @@ G_BEGIN_DECLS
 /** CVD_LOG_FILE_MAX_SIZE: of one file, in bytes; with the older one it is twice that at most. */
 #define CVD_LOG_FILE_MAX_SIZE (1024 * 1024)
 
+/** CVD_LOG_FILE_TAIL_SIZE: how much of the end is kept in memory, bytes */
+#define CVD_LOG_FILE_TAIL_SIZE (64 * 1024)
+
 /**
  * CvdLogFile:
  *
@@ -27,7 +30,7 @@ CvdLogFile *cvd_log_file_new(CvdInstanceDir *dir, const char *name, GError **err
 void cvd_log_file_free(CvdLogFile *log);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdLogFile, cvd_log_file_free)
 
-/** cvd_log_file_begin_part: cvd_log_file_tail_lines() knows nothing of what was there before. */
+/** cvd_log_file_begin_part: the tail knows nothing of what was there before. */
 void cvd_log_file_begin_part(CvdLogFile *log);
 
 /** cvd_log_file_append: What cannot be written is lost; the first loss is a line in the log. */
@@ -35,19 +38,19 @@ void cvd_log_file_append(CvdLogFile *log, const char *bytes, gsize size);
 
 /**
  * cvd_log_file_tail:
- * @max_size: how much is wanted, at most 2 × %CVD_LOG_FILE_MAX_SIZE
+ * @max_size: how much is wanted, at most %CVD_LOG_FILE_TAIL_SIZE
  *
- * Returns: (transfer full): the last bytes, from both files
+ * Returns: (transfer none) (array length=size): the last bytes of this part, also those that found
+ *   no room on the disk, until the next are appended; NUL is behind them
  */
-GBytes *cvd_log_file_tail(CvdLogFile *log, gsize max_size);
+const char *cvd_log_file_tail(const CvdLogFile *log, gsize max_size, gsize *size);
 
 /**
  * cvd_log_file_tail_lines:
  *
- * Returns: (transfer full) (array zero-terminated=1): the last lines of this part, also those that
- *   found no room on the disk, without their ends; of a line that is very long the end; NUL bytes
- *   are replaced
+ * Returns: (transfer full) (array zero-terminated=1): the last lines of the tail, without their
+ *   ends; of a line that is very long the end; NUL bytes are replaced
  */
-char **cvd_log_file_tail_lines(CvdLogFile *log, guint max_lines);
+char **cvd_log_file_tail_lines(const CvdLogFile *log, guint max_lines);
 
 G_END_DECLS
