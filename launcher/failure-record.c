@@ -81,7 +81,7 @@ static gboolean write_all(int fd, const char *bytes, gsize size, off_t offset)
     return TRUE;
 }
 
-/* Of huge pages the file system tells no holes: what nobody has written is zeros there. */
+/* Of huge pages the file system knows no holes: what nobody has written is zeros there. */
 static gboolean write_data(int fd, const char *bytes, gsize size, off_t offset)
 {
     static const char zeros[4096];
@@ -94,7 +94,7 @@ static gboolean write_data(int fd, const char *bytes, gsize size, off_t offset)
     return TRUE;
 }
 
-/* Holes stay holes, and are not read where the file system tells of them. A client can have made
+/* Holes stay holes, and are not read where the file system knows of them. A client can have made
  * the window larger than @size, which is its own. */
 static gboolean copy_sparse(int from, int to, off_t size)
 {

@@ -17,7 +17,7 @@ G_BEGIN_DECLS
  * CvdRecord:
  * @config: what was launched
  * @argv: (array zero-terminated=1) (nullable): QEMU's command line
- * @state: as cvd_state_name() has it
+ * @state: as cvd_state_get_name() has it
  * @reason: (nullable): how it ended, or why it is in that state
  * @qmp_tail: (array zero-terminated=1): the last lines of the QMP conversation, each with `> ` or
  *   `< ` before it

@@ -309,7 +309,7 @@ CvdInstanceDir *cvd_instance_dir_acquire(const char *name, GError **error)
         return NULL;
     if (lock(dir, error) && take_over(dir, error))
         return g_steal_pointer(&dir);
-    /* Made by us: the next start is no crash's heir. */
+    /* Made by us: the next start does not follow a crash. */
     if (dir->lock_fd >= 0 && cvd_lock_file_read_pid(dir->lock_fd) == 0)
         remove_lock(dir);
     if (dir->fd >= 0 && cvd_private_dir_get_mode(dir->fd) == CVD_PRIVATE_DIR_MADE)

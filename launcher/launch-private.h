@@ -36,12 +36,12 @@ typedef struct {
     gint64 start_time_us;
     gint64 ready_time_us;     /* 0 before */
     gboolean is_all_sent;     /* the hand-over has left the server */
-    GSource *hand_over_timer; /* until the next look at whether QEMU has read it */
-    guint look_ms;
-    CvdExit qemu_exit;     /* once it is gone */
-    CvdVerdict verdict;    /* likewise */
-    guint n_restarts;      /* VMs before it */
-    gboolean is_exit_told; /* systemd knows of the end */
+    GSource *hand_over_timer; /* until the next check whether QEMU has read it */
+    guint hand_over_ms;
+    CvdExit qemu_exit;        /* once it is gone */
+    CvdVerdict verdict;       /* likewise */
+    guint n_restarts;         /* VMs before it */
+    gboolean is_end_notified; /* to systemd */
 
     CvdLogLimit log_limit; /* of what a guest can provoke */
 } CvdLaunch;
@@ -74,7 +74,7 @@ extern const CvdVmHandlers cvd_launch_vm_handlers;
 /** cvd_launch_calls_new: Returns: (transfer full): no calls yet */
 GArray *cvd_launch_calls_new(void);
 
-/** cvd_launch_answer_calls: answers those whose wish has come true, or cannot any more */
+/** cvd_launch_answer_calls: answers those that are carried out, or cannot be any more */
 void cvd_launch_answer_calls(CvdLaunch *launch);
 
 /** cvd_launch_control_handlers: what the control interface can do to a launch */

@@ -7,10 +7,10 @@
 
 #include <string.h>
 
-/* Between two looks at whether QEMU has read the hand-over, in milliseconds. Nothing tells of that:
- * the first look is at once, and most often it has. */
-#define FIRST_LOOK_MS 1
-#define LAST_LOOK_MS  128
+/* Between two looks at whether QEMU has read the hand-over, in milliseconds. There is no event
+ * for that: the first look is at once, and most often it has. */
+#define FIRST_CHECK_MS 1
+#define LAST_CHECK_MS  128
 /* Of a text that QEMU gives, in bytes. */
 #define MAX_TEXT 128
 /* From here on a guest that has not printed anything looks broken. */
@@ -28,41 +28,41 @@ static void on_settled(JsonNode *result, const GError *error, gpointer data)
         cvd_launch_handle_status(data, CVD_EVENT_HANDED_OVER, result);
 }
 
-static void look(CvdLaunch *launch);
+static void check_hand_over(CvdLaunch *launch);
 
-static gboolean on_look(gpointer data)
+static gboolean on_hand_over_timer(gpointer data)
 {
     CvdLaunch *launch = data;
 
     cvd_source_clear(&launch->hand_over_timer);
-    look(launch);
+    check_hand_over(launch);
     return G_SOURCE_REMOVE;
 }
 
-static void look_later(CvdLaunch *launch)
+static void check_later(CvdLaunch *launch)
 {
     cvd_source_set_timer(&launch->hand_over_timer,
-                         g_get_monotonic_time() + launch->look_ms * G_TIME_SPAN_MILLISECOND,
-                         on_look, launch);
-    launch->look_ms = MIN(2 * launch->look_ms, LAST_LOOK_MS);
+                         g_get_monotonic_time() + launch->hand_over_ms * G_TIME_SPAN_MILLISECOND,
+                         on_hand_over_timer, launch);
+    launch->hand_over_ms = MIN(2 * launch->hand_over_ms, LAST_CHECK_MS);
 }
 
-static void look(CvdLaunch *launch)
+static void check_hand_over(CvdLaunch *launch)
 {
     if (launch->lifecycle.ladder.state != CVD_LADDER_LOADING)
         return;
     if (cvd_server_vm_has_read_all(launch->host.server))
         cvd_qmp_execute(launch->vm->qmp, "query-status", NULL, on_settled, launch);
     else
-        look_later(launch);
+        check_later(launch);
 }
 
 void cvd_launch_hand_over(CvdLaunch *launch)
 {
     if (!launch->is_all_sent || !launch->lifecycle.has_answered)
         return;
-    launch->look_ms = FIRST_LOOK_MS;
-    look(launch);
+    launch->hand_over_ms = FIRST_CHECK_MS;
+    check_hand_over(launch);
 }
 
 /* ---- Events ---- */
@@ -93,7 +93,7 @@ static void on_shutdown(CvdLaunch *launch, JsonObject *event_data)
     cvd_launch_handle(launch, CVD_EVENT_VM_SHUTDOWN);
 }
 
-/* SHUTDOWN follows if QEMU was told to exit at a panic, but it says `stop` first. */
+/* SHUTDOWN follows if QEMU is to exit at a panic, but STOP comes first. */
 static void on_panic(CvdLaunch *launch, JsonObject *event_data)
 {
     const char *action = get_text(event_data, "action");
@@ -106,7 +106,7 @@ static void on_panic(CvdLaunch *launch, JsonObject *event_data)
     cvd_launch_handle(launch, CVD_EVENT_VM_SHUTDOWN);
 }
 
-/* Whoever chose another action than ours, `pause`, has it. */
+/* Another action than `pause`, the launcher's, is a choice of the configuration. */
 static void on_watchdog(CvdLaunch *launch, JsonObject *event_data)
 {
     g_message("the guest's watchdog ran out");
@@ -165,7 +165,7 @@ static void on_ready(gpointer data)
     cvd_launch_handle(data, CVD_EVENT_QMP_READY);
 }
 
-/* A `stop` or `cont` through us is a wish like that of `pause` or `resume`: it outlives a reset. */
+/* A `stop` or `cont` through us is like `pause` or `resume`: it outlives a reset. */
 static void on_passed_on(const char *name, gpointer data)
 {
     if (strcmp(name, "\"stop\"") == 0)

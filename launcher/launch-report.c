@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a launch leaves behind when a VM fails: words for the user, a record for a report. */
+/* How a VM has ended: lines in the log, and after a failure a record for a report. */
 #include "launcher/launch-private.h"
 
 #include "base/fd.h"

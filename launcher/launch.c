@@ -135,7 +135,7 @@ static void report_end(CvdLaunch *launch)
     else if (!cvd_launch_is_asked_restart(launch)) /* which was told when it was asked for */
         g_message("restarting");
     launch->ready_time_us = 0;
-    launch->qemu_exit = (CvdExit){.is_known = TRUE}; /* told, and nothing to tell of again */
+    launch->qemu_exit = (CvdExit){.is_known = TRUE}; /* reported, and nothing to report again */
 }
 
 /* The next VM must not find what this one left in the window and the doorbells. */
@@ -215,7 +215,7 @@ static void carry_out(CvdLaunch *launch, guint actions)
         g_main_loop_quit(launch->host.loop);
 }
 
-/* ---- What others are told ---- */
+/* ---- State, in the log and for others ---- */
 
 CvdState cvd_launch_get_state(const CvdLaunch *launch)
 {
@@ -255,7 +255,7 @@ static void log_way_down(const CvdLaunch *launch, guint actions, CvdLadderState 
         g_message("%s: killed QEMU", state);
 }
 
-/* That the guest stands still, or runs again, by itself or by somebody's hand. */
+/* That the guest is stopped, or runs again, and why. */
 static void log_pause(CvdLaunch *launch, CvdState before)
 {
     CvdState state = cvd_lifecycle_get_state(&launch->lifecycle);
@@ -271,7 +271,7 @@ static void log_pause(CvdLaunch *launch, CvdState before)
         g_message("%s again", cvd_state_get_name(state));
 }
 
-/* A VM that is gone has a verdict, which is told then. */
+/* A VM that is gone has a verdict, which is reported elsewhere. */
 static void publish_state(CvdLaunch *launch, CvdState before)
 {
     CvdFollow follow = launch->lifecycle.policy.follow;
@@ -285,8 +285,8 @@ static void publish_state(CvdLaunch *launch, CvdState before)
             strcmp(old, launch->reason) != 0)
             log_pause(launch, before);
     }
-    if (launch->lifecycle.policy.is_stop_asked && !launch->is_exit_told) {
-        launch->is_exit_told = TRUE;
+    if (launch->lifecycle.policy.is_stop_asked && !launch->is_end_notified) {
+        launch->is_end_notified = TRUE;
         cvd_notify("STOPPING=1");
     }
     cvd_control_status_changed(launch->host.control);
@@ -299,7 +299,7 @@ static gboolean on_timer(gpointer data)
     CvdLaunch *launch = data;
 
     cvd_source_clear(&launch->timer);
-    /* Before a limit is judged: QEMU may have kept it, and only we were late. */
+    /* Before a limit is checked: QEMU may have kept it, and only we were late. */
     if (launch->vm != NULL)
         cvd_qmp_read_rest(launch->vm->qmp);
     cvd_launch_handle(launch, CVD_EVENT_TIMER);
@@ -444,7 +444,7 @@ static void clear(CvdLaunch *launch, gboolean has_failed)
 static int finish(CvdLaunch *launch)
 {
     cvd_launch_report_end(launch);
-    if (!launch->is_exit_told)
+    if (!launch->is_end_notified)
         cvd_notify("STOPPING=1");
     cvd_control_status_changed(launch->host.control);
     return launch->verdict.exit_status;

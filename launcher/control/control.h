@@ -40,7 +40,7 @@ typedef enum {
 
 /**
  * CvdControlStatus:
- * @state: (transfer none): as cvd_state_name() has it
+ * @state: (transfer none): as cvd_state_get_name() has it
  * @reason: (transfer none): why, in words; may be empty
  * @vm_pid: 0 while there is no QEMU
  * @uptime_us: microseconds since this VM was first running or paused

@@ -19,8 +19,8 @@ typedef enum {
     CVD_ACTION_QUIT = 1 << 9,          /* send `quit` */
     CVD_ACTION_TERMINATE = 1 << 10,    /* SIGHUP to QEMU */
     CVD_ACTION_KILL = 1 << 11,         /* SIGKILL to QEMU's process group */
-    CVD_ACTION_READY = 1 << 12,        /* the start is complete: tell the user and systemd */
+    CVD_ACTION_READY = 1 << 12,        /* the start is complete: notify user and systemd */
     CVD_ACTION_START = 1 << 13,        /* start another QEMU, unless the renewal failed */
-    CVD_ACTION_END = 1 << 14,          /* tear the rest down */
+    CVD_ACTION_END = 1 << 14,          /* tear everything else down */
     CVD_N_ACTIONS = 15,
 } CvdAction;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two questions are kept apart: whether the guest runs, which QEMU's events and replies tell, and
- * whether it may, which the holds tell. An input only changes what is known or what is wanted;
+ * Two questions are kept apart: whether the guest runs, which QEMU's events and replies say, and
+ * whether it may, which the holds say. An input only changes what is known or what is wanted;
  * what has to be sent follows from the difference, in one place, drive(). So a pause during a
  * reset, during a sleep or before the first `cont` needs no case of its own.
  */
@@ -52,7 +52,8 @@ static void runs(CvdGuest *guest)
     guest->has_run = TRUE;
 }
 
-/* What `query-status` says tells who stopped the guest when STOP came: QEMU itself, or somebody. */
+/* The reply to `query-status` shows who stopped the guest when STOP came: QEMU itself, or a user.
+ */
 static void take_status(CvdGuest *guest, CvdRunState state)
 {
     guest->state = state;

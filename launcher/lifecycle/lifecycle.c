@@ -108,7 +108,7 @@ CvdAnswer cvd_lifecycle_get_answer(const CvdLifecycle *lifecycle, CvdControlVerb
 
 /* ---- Ways down ---- */
 
-static void blame(CvdLifecycle *lifecycle, CvdCause cause)
+static void set_cause(CvdLifecycle *lifecycle, CvdCause cause)
 {
     if (lifecycle->cause == CVD_CAUSE_NONE)
         lifecycle->cause = cause;
@@ -124,7 +124,7 @@ static guint from_ladder(const CvdLifecycle *lifecycle, guint actions)
 
 static guint descend(CvdLifecycle *lifecycle, CvdCause cause, CvdLadderState to, gint64 now_us)
 {
-    blame(lifecycle, cause);
+    set_cause(lifecycle, cause);
     return from_ladder(
         lifecycle, cvd_ladder_descend(&lifecycle->ladder, to, lifecycle->stop_timeout_ms, now_us));
 }
@@ -151,13 +151,13 @@ static guint step_guest(CvdLifecycle *lifecycle, CvdGuestInput input, CvdRunStat
 /* As a user wants it taken down: through the guest if there is one that could listen. */
 static guint take_down(CvdLifecycle *lifecycle, CvdCause cause, gint64 now_us)
 {
-    gboolean is_polite = lifecycle->stop == CVD_STOP_POWERDOWN && lifecycle->guest.has_run;
+    gboolean can_power_down = lifecycle->stop == CVD_STOP_POWERDOWN && lifecycle->guest.has_run;
 
     switch (lifecycle->ladder.state) {
     case CVD_LADDER_LOADING: /* perhaps QMP takes no command yet, but SIGHUP ends every QEMU */
         return descend(lifecycle, cause, CVD_LADDER_TERMINATING, now_us);
     case CVD_LADDER_UP:
-        if (!is_polite)
+        if (!can_power_down)
             return descend(lifecycle, cause, CVD_LADDER_QUITTING, now_us);
         return descend(lifecycle, cause, CVD_LADDER_POWERING_DOWN, now_us) |
                step_guest(lifecycle, CVD_GUEST_RESUME, CVD_RUN_UNKNOWN, now_us);
@@ -248,7 +248,7 @@ static guint qemu_exited(CvdLifecycle *lifecycle, gint64 now_us)
     if (lifecycle->cause == CVD_CAUSE_CONNECTION_LOST &&
         lifecycle->ladder.state == CVD_LADDER_EXITING)
         lifecycle->cause = CVD_CAUSE_QEMU_EXITED; /* its connections merely closed first */
-    blame(lifecycle, CVD_CAUSE_QEMU_EXITED);
+    set_cause(lifecycle, CVD_CAUSE_QEMU_EXITED);
     cvd_ladder_gone(&lifecycle->ladder);
     guint actions = gone(lifecycle, now_us);
     if (lifecycle->policy.follow != CVD_FOLLOW_RESTART)
@@ -309,7 +309,7 @@ static guint time_passed(CvdLifecycle *lifecycle, gint64 now_us)
     if (lifecycle->ladder.due_us == 0 || now_us < lifecycle->ladder.due_us)
         return actions;
     if (lifecycle->ladder.state == CVD_LADDER_LOADING)
-        blame(lifecycle, CVD_CAUSE_START_TIMED_OUT);
+        set_cause(lifecycle, CVD_CAUSE_START_TIMED_OUT);
     actions |= from_ladder(lifecycle, cvd_ladder_time_passed(&lifecycle->ladder, now_us));
     if (lifecycle->ladder.state == CVD_LADDER_ABANDONED) /* and nobody else may have the window */
         return actions | end_launch(lifecycle);
@@ -386,7 +386,7 @@ static guint handle(CvdLifecycle *lifecycle, CvdEvent event, CvdRunState run_sta
         return fail(lifecycle, CVD_CAUSE_QMP_GIVEN_UP, CVD_LADDER_TERMINATING, now_us);
     case CVD_EVENT_CONNECTION_LOST:
         if (cvd_ladder_closed(&lifecycle->ladder, now_us))
-            blame(lifecycle, CVD_CAUSE_CONNECTION_LOST);
+            set_cause(lifecycle, CVD_CAUSE_CONNECTION_LOST);
         return 0;
     case CVD_EVENT_PAUSE_REQUESTED:
         return step_guest(lifecycle, CVD_GUEST_PAUSE, run_state, now_us);

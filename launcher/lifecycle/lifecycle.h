@@ -27,7 +27,7 @@ typedef enum {
 typedef enum {
     CVD_EVENT_STARTED,           /* QEMU is about to be spawned, for the first time or again */
     CVD_EVENT_QMP_READY,         /* QMP greeted and took `qmp_capabilities` */
-    CVD_EVENT_HANDED_OVER,       /* QEMU has read the whole hand-over, and told its run state */
+    CVD_EVENT_HANDED_OVER,       /* QEMU has read the whole hand-over; its run state */
     CVD_EVENT_STATUS,            /* the reply to %CVD_COMMAND_STATUS: QEMU's run state */
     CVD_EVENT_COMMAND_DONE,      /* the guest's command under way succeeded */
     CVD_EVENT_COMMAND_FAILED,    /* it was refused */
@@ -116,7 +116,7 @@ gint64 cvd_lifecycle_get_due_us(const CvdLifecycle *lifecycle);
 void cvd_lifecycle_note_shutdown(CvdLifecycle *lifecycle, const char *reason);
 
 /** cvd_lifecycle_get_state: Returns: the state that users see; never failed, which only the
- * verdict on a launch that has stopped tells */
+ * verdict on a launch that has stopped shows */
 CvdState cvd_lifecycle_get_state(const CvdLifecycle *lifecycle);
 
 /** cvd_state_get_name: Returns: (transfer none): one lower-case word */
@@ -136,7 +136,7 @@ typedef enum {
  * @verb: pause, resume or reset, which was asked for
  * @n_resets: @guest.n_resets when it was
  *
- * Returns: what to tell who asked
+ * Returns: the answer to the call
  */
 CvdAnswer cvd_lifecycle_get_answer(const CvdLifecycle *lifecycle, CvdControlVerb verb,
                                    guint n_resets);

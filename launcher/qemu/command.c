@@ -115,8 +115,8 @@ const char *cvd_qemu_pvpanic(const char *machine)
     return is_pc ? "pvpanic" : "pvpanic-pci";
 }
 
-/* Through which the guest tells that it has panicked, or shows that it hangs. */
-static void add_alarms(GStrvBuilder *argv, const CvdQemuConfig *qemu)
+/* Devices by which the guest reports a panic, or is found to hang. */
+static void add_fault_devices(GStrvBuilder *argv, const CvdQemuConfig *qemu)
 {
     g_autofree char *pvpanic =
         g_strdup_printf("{\"driver\":\"%s\"}", cvd_qemu_pvpanic(qemu->machine));
@@ -150,7 +150,7 @@ char **cvd_qemu_command(const CvdConfig *config, const CvdQemuTools *tools, cons
     /* Before the devices of the configuration, which take the slots that are left. */
     add_ivshmem(argv, config, vm_socket);
     add_devices(argv, qemu);
-    add_alarms(argv, qemu);
+    add_fault_devices(argv, qemu);
     add(argv, "-display", qemu->display);
     if (config->on_reboot != CVD_ON_EVENT_CONTINUE)
         add(argv, "-action", "reboot=shutdown");

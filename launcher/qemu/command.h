@@ -32,7 +32,7 @@ char **cvd_qemu_command(const CvdConfig *config, const CvdQemuTools *tools, cons
  */
 char **cvd_qemu_attach_args(const CvdConfig *config, const char *vm_socket);
 
-/** cvd_qemu_pvpanic: Returns: the device with which a guest of @machine tells that it panicked */
+/** cvd_qemu_pvpanic: Returns: the device with which a guest of @machine reports a panic */
 const char *cvd_qemu_pvpanic(const char *machine);
 
 /**

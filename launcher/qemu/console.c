@@ -2,9 +2,9 @@
 /*
  * A hub: bytes of the VM go to the log and to every port, bytes of the ports go to the VM. A port
  * is a viewer's socket, or the launcher's own stdin and stdout. Each has a queue of what it has not
- * taken yet; one that is full loses what comes, and is told so when there is room again. Input that
- * the guest does not take stays in `to_vm`, and as long as something is in there no port is read,
- * only whether its viewer has left.
+ * taken yet; one that is full loses what comes, and gets a line that says so when there is room
+ * again. Input that the guest does not take stays in `to_vm`, and as long as something is in there
+ * no port is read, only whether its viewer has left.
  */
 #include "launcher/qemu/console.h"
 
@@ -30,7 +30,7 @@ typedef struct {
     GSource *readable;
     GSource *writable; /* only while `queue` waits for room */
     GByteArray *queue; /* NULL while empty */
-    guint64 n_lost;    /* bytes, not yet told of */
+    guint64 n_lost;    /* bytes, not yet reported */
 } Port;
 
 struct CvdConsole {
@@ -75,7 +75,7 @@ static void enqueue(Port *port, const char *bytes, gsize size)
         port->writable = cvd_source_watch_fd(port->out_fd, G_IO_OUT, on_port_writable, port);
 }
 
-static void tell_loss(Port *port)
+static void report_loss(Port *port)
 {
     g_autofree char *text = g_strdup_printf(
         "\r\n[cvd: %" G_GUINT64_FORMAT " bytes of output are lost]\r\n", port->n_lost);
@@ -101,7 +101,7 @@ static gboolean flush(Port *port)
         g_clear_pointer(&port->queue, g_byte_array_unref);
         cvd_source_clear(&port->writable);
         if (port->n_lost > 0)
-            tell_loss(port);
+            report_loss(port);
     }
     return TRUE;
 }

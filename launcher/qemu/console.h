@@ -64,7 +64,7 @@ void cvd_console_relay_stdio(CvdConsole *console);
  * cvd_console_open_viewer:
  * @error: %CVD_ERROR_BUSY: there are %CVD_CONSOLE_MAX_VIEWERS already; %CVD_ERROR_FAILED
  *
- * A viewer that reads too slowly loses output, of which a line in it tells; it holds up nobody.
+ * A viewer that reads too slowly loses output, and gets a line that says so; it holds up nobody.
  * What the guest does not read makes viewers wait, not the launcher.
  *
  * Returns: (transfer full): the viewer's end of a stream socket: the scroll-back, then what comes;

@@ -165,7 +165,7 @@ static void ask_qemu(Doctor *doctor)
     check_devices(doctor);
 }
 
-/* A machine without anything, which quits when it is told to. */
+/* A machine without anything, which is sent `quit` at once. */
 static void check_sandbox(Doctor *doctor)
 {
     static const char input[] = "{\"execute\":\"qmp_capabilities\"}\n{\"execute\":\"quit\"}\n";

@@ -85,7 +85,7 @@ static const struct {
      "(`qemu-img create -b` makes a copy that shares what is unchanged)"},
     {"Image is not in ", NULL,
      "\"driver\" in qemu.blockdevs is not the format of that image: "
-     "`qemu-img info` tells which it is"},
+     "`qemu-img info` says which it is"},
     {"nor node-name=", NULL,
      "an entry of qemu.blockdevs refers to another that is not there: "
      "check \"file\" and \"backing\", and put what is referred to first"},
@@ -242,7 +242,7 @@ static const struct {
      "--set qemu.sandbox=on,spawn=allow permits programs"},
     {SIGBUS, "memory that lies in a file could not be had: the file system of window.path or of a "
              "mem-path in qemu.objects is full, or no huge page is left"},
-    {SIGKILL, "if it was the kernel that killed QEMU, for want of memory (`dmesg` tells), lower "
+    {SIGKILL, "if it was the kernel that killed QEMU, for want of memory (see `dmesg`), lower "
               "qemu.memory or raise memory.max of the control group"},
 };
 
@@ -269,7 +269,7 @@ static const char *explain_signal(int number)
     return NULL;
 }
 
-/* From the last line on: there it gave up, while an earlier one may tell of what it could do
+/* From the last line on: there it gave up, while an earlier one may be about what it could do
  * without, such as an accelerator before another one, or of the VM before a restart. One that
  * aborts (which GLib does by SIGTRAP) may have run for long, so that only its last words count. */
 char *cvd_explain_failure(CvdExit how, const char *const *lines)

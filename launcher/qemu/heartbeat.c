@@ -40,10 +40,10 @@ static gboolean were_we_stopped(const CvdHeartbeat *heartbeat)
 static gboolean on_timer(gpointer data)
 {
     CvdHeartbeat *heartbeat = data;
-    gboolean may_judge = !were_we_stopped(heartbeat);
+    gboolean is_on_time = !were_we_stopped(heartbeat);
 
     cvd_qmp_read_rest(heartbeat->qmp);
-    if (may_judge && cvd_qmp_is_overdue(heartbeat->qmp, heartbeat->timeout_ms)) {
+    if (is_on_time && cvd_qmp_is_overdue(heartbeat->qmp, heartbeat->timeout_ms)) {
         cvd_source_clear(&heartbeat->timer);
         heartbeat->unresponsive(heartbeat->user_data);
         return G_SOURCE_REMOVE;

@@ -19,7 +19,7 @@ struct CvdLogFile {
     char *name;
     int fd;
     gsize size;
-    gboolean has_lost; /* and told so */
+    gboolean has_lost; /* lines, and said so */
     GString *last;     /* of this part, whether there was room on the disk or not */
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Between QEMU and us there may be a wrapper: a script, setpriv, timeout. So several nets hold it:
+ * Between QEMU and us there may be a wrapper: a script, setpriv, timeout. So its end is ensured in
+ * several ways:
  *
  * - The death signal, which the kernel clears where ids change or a file has capabilities.
  * - A pseudo-terminal of whose master we have the only descriptor. It controls QEMU's session, so
@@ -8,7 +9,7 @@
  *   ids, and when a leader ends to its group. QEMU takes that for a request to quit.
  * - At an orderly end the process group is killed, and QEMU by its own number if it has left that.
  *
- * As a subreaper we become the parent of what a wrapper leaves behind, so SIGCHLD tells of its end
+ * As a subreaper we become the parent of what a wrapper leaves behind, so SIGCHLD comes at its end
  * too. Children are reaped here and by nobody else: until then their number is not another's.
  */
 #include "launcher/qemu/process.h"
@@ -125,7 +126,7 @@ static gboolean kill_orphans(CvdQemuProcess *process)
     return is_any;
 }
 
-/* Returns: whether QEMU has outlived its wrapper; its end will be told by SIGCHLD, too */
+/* Returns: whether QEMU has outlived its wrapper; SIGCHLD will come at its end, too */
 static gboolean kill_left_behind(CvdQemuProcess *process)
 {
     if (!process->is_known)
@@ -159,7 +160,7 @@ static gboolean on_children_ended(int fd, GIOCondition condition, gpointer data)
     return G_SOURCE_REMOVE;
 }
 
-/* Returns: the slave; −1 where there are no pseudo-terminals: the other nets have to do */
+/* Returns: the slave; −1 where there are no pseudo-terminals: the other ways have to do */
 static int open_terminal(CvdQemuProcess *process)
 {
     int unlock = 0;

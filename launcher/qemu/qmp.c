@@ -21,7 +21,7 @@
 #include <string.h>
 
 #define READ_SIZE 16384
-/* How much of a dead QEMU's last words is read. */
+/* How much is read of what a QEMU that is gone has sent. */
 #define MAX_REST (1024 * 1024)
 
 typedef enum {
@@ -210,7 +210,7 @@ static void answer_sent(CvdQmp *qmp, GList *link, CvdJsonSpan result, const GErr
     send_next_of_callers(qmp);
 }
 
-/* ---- What QEMU says ---- */
+/* ---- From QEMU ---- */
 
 static void violation(CvdQmp *qmp, const char *what)
 {
@@ -400,7 +400,7 @@ void cvd_qmp_read_rest(CvdQmp *qmp)
             break;
 }
 
-/* ---- What QEMU is told ---- */
+/* ---- To QEMU ---- */
 
 static gboolean on_writable(int fd, GIOCondition condition, gpointer data)
 {
@@ -417,7 +417,7 @@ static void flush(CvdQmp *qmp)
     while (qmp->outbox->len > 0) {
         gssize n = cvd_socket_send(qmp->fd, qmp->outbox->data, qmp->outbox->len, NULL, 0);
         if (n < 0) {
-            /* After an error the read side tells what happened, with the last events before it. */
+            /* An error is seen by the read side, too, after the last events before it. */
             if (errno == EAGAIN)
                 qmp->writable = cvd_source_watch_fd(qmp->fd, G_IO_OUT, on_writable, qmp);
             return;
@@ -465,7 +465,7 @@ static char *span_dup(CvdJsonSpan span)
     return span.text != NULL ? g_strndup(span.text, span.size) : NULL;
 }
 
-/* QEMU may judge what is in it, with the caller's `id` replaced by ours; but if it were not one
+/* QEMU checks what is in it, with the caller's `id` replaced by ours; but if it were not one
  * JSON object, QEMU would answer more than once. */
 static gboolean compose(Command *command, const char *given, GError **error)
 {

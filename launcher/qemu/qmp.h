@@ -58,7 +58,7 @@ typedef struct {
  * @result: (nullable): the `return` value as cvd_json_parse_leniently() has it, borrowed; %NULL
  *   after a failure
  * @error: (nullable): what QEMU answered instead, or why it never did; %CVD_ERROR_CLOSED: the
- *   connection has ended, of which `closed` tells too
+ *   connection has ended, for which `closed` is called, too
  */
 typedef void (*CvdQmpReply)(JsonNode *result, const GError *error, gpointer user_data);
 
@@ -134,7 +134,7 @@ gboolean cvd_qmp_is_overdue(const CvdQmp *qmp, guint limit_ms);
  * cvd_qmp_read_rest:
  *
  * Handles what is in the socket already, up to the end of the stream, when QEMU is known to be
- * gone: its last events tell why. A bounded amount, as somebody else may still be writing.
+ * gone: its last events say why. A bounded amount, as somebody else may still be writing.
  */
 void cvd_qmp_read_rest(CvdQmp *qmp);
 

@@ -54,7 +54,7 @@ static void watch_greeting(CvdVm *vm, int qmp)
     g_source_set_priority(vm->greeting, G_PRIORITY_HIGH);
 }
 
-/* Its last event and its last words tell why. */
+/* Its last event and its last output say why. */
 static void on_exited(CvdExit how, gpointer data)
 {
     CvdVm *vm = data;
