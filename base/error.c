@@ -16,6 +16,12 @@ gboolean cvd_fail(GError **error, CvdError code, const char *format, ...)
     return FALSE;
 }
 
+gboolean cvd_pass_error(GError **error, GError **reason)
+{
+    g_propagate_error(error, g_steal_pointer(reason));
+    return FALSE;
+}
+
 void cvd_error_add_help(GError **error, const char *command)
 {
     if (error == NULL || *error == NULL)

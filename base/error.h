@@ -48,6 +48,15 @@ GQuark cvd_error_quark(void);
 gboolean cvd_fail(GError **error, CvdError code, const char *format, ...) G_GNUC_PRINTF(3, 4);
 
 /**
+ * cvd_pass_error:
+ * @error: (out) (optional): where to put the error
+ * @reason: (inout): the error, which is moved
+ *
+ * Returns: %FALSE, for the caller to return
+ */
+gboolean cvd_pass_error(GError **error, GError **reason);
+
+/**
  * cvd_error_add_help:
  * @error: (inout) (optional): a usage error
  * @command: the program, and its verb if it has one

@@ -4,8 +4,8 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/instance.h"
-#include "base/nearest.h"
 #include "base/terminal-text.h"
+#include "base/tool-complete.h"
 
 #include <gio/gio.h>
 #include <locale.h>
@@ -15,24 +15,19 @@
 #include <unistd.h>
 
 #define EXIT_USAGE 2
+#define N_OPTIONS  5
 
 static const CvdToolVerb *find_verb(const CvdToolProgram *program, const char *name, GError **error)
 {
     g_autoptr(GPtrArray) names = g_ptr_array_new();
 
-    for (const CvdToolVerb *const *verb = program->verbs; *verb; verb++) {
-        if (strcmp((*verb)->name, name) == 0)
-            return *verb;
-        g_ptr_array_add(names, (char *)(*verb)->name);
+    for (const CvdToolVerb *verb = program->verbs; verb->name; verb++) {
+        if (strcmp(verb->name, name) == 0)
+            return verb;
+        g_ptr_array_add(names, (char *)verb->name);
     }
     g_ptr_array_add(names, NULL);
-    const char *nearest = cvd_nearest_name(name, (const char *const *)names->pdata);
-    g_autofree char *all = g_strjoinv(", ", (char **)names->pdata);
-    g_autofree char *escaped = g_strescape(name, NULL);
-    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                nearest ? "no verb '%s'; did you mean '%s'? there are: %s"
-                        : "no verb '%s'%s; there are: %s",
-                escaped, nearest ? nearest : "", all);
+    cvd_tool_check_choice("verb", name, (const char *const *)names->pdata, error);
     return NULL;
 }
 
@@ -76,9 +71,9 @@ static void catch_signals(GCancellable *cancellable)
 static char *describe_verbs(const CvdToolProgram *program)
 {
     GString *text = g_string_new("Verbs:\n");
-    for (const CvdToolVerb *const *verb = program->verbs; *verb; verb++) {
-        g_autofree char *usage = g_strdup_printf("%s %s", (*verb)->name, (*verb)->arguments);
-        g_string_append_printf(text, "  %-29s %s\n", usage, (*verb)->summary);
+    for (const CvdToolVerb *verb = program->verbs; verb->name; verb++) {
+        g_autofree char *usage = g_strdup_printf("%s %s", verb->name, verb->arguments);
+        g_string_append_printf(text, "  %-29s %s\n", usage, verb->summary);
     }
     g_string_append_printf(text,
                            "\n%s\n"
@@ -91,45 +86,62 @@ static char *describe_verbs(const CvdToolProgram *program)
     return g_string_free(text, FALSE);
 }
 
-static GOptionContext *context_new(const CvdToolProgram *program, const char *parameters,
-                                   CvdTool *tool, gboolean *version)
+/* Those of all verbs. */
+static void fill_options(const CvdToolProgram *program, CvdTool *tool, gboolean *version,
+                         GOptionEntry options[N_OPTIONS])
 {
-    const GOptionEntry entries[] = {
+    const GOptionEntry common[] = {
         {"name", 'n', 0, G_OPTION_ARG_FILENAME, &tool->name, "The instance", "NAME"},
         {"json", 0, 0, G_OPTION_ARG_NONE, &tool->json, "Print JSON", NULL},
         {"version", 0, version ? 0 : G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, version,
          "Print the version", NULL},
-        G_OPTION_ENTRY_NULL,
-    };
-    const GOptionEntry socket_entries[] = {
         {"socket", 's', 0, G_OPTION_ARG_FILENAME, &tool->socket,
          "Its client socket, in place of a name", "PATH"},
         G_OPTION_ENTRY_NULL,
     };
+
+    G_STATIC_ASSERT(sizeof common == N_OPTIONS * sizeof options[0]);
+    memcpy(options, common, sizeof common);
+    if (!program->has_socket)
+        options[N_OPTIONS - 2] = (GOptionEntry)G_OPTION_ENTRY_NULL;
+}
+
+static GOptionContext *context_new(const CvdToolProgram *program, const char *parameters,
+                                   CvdTool *tool, gboolean *version)
+{
     GOptionContext *context = g_option_context_new(parameters);
-    g_option_context_add_main_entries(context, entries, NULL);
-    if (program->has_socket)
-        g_option_context_add_main_entries(context, socket_entries, NULL);
+    GOptionEntry options[N_OPTIONS];
+
+    fill_options(program, tool, version, options);
+    g_option_context_add_main_entries(context, options, NULL);
     return context;
+}
+
+static gboolean complete(const CvdToolProgram *program, CvdTool *tool, char **words, GError **error)
+{
+    GOptionEntry options[N_OPTIONS];
+    gboolean version;
+
+    fill_options(program, tool, &version, options);
+    return cvd_tool_complete(program, tool, options, words, error);
 }
 
 static gboolean check_count(const CvdToolProgram *program, const CvdToolVerb *verb, guint n,
                             char **arguments, GError **error)
 {
-    if (n < verb->min_arguments) {
-        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "%s needs more arguments: %s %s %s", verb->name, program->name, verb->name,
-                    verb->arguments);
-        return FALSE;
-    }
-    if (n > verb->max_arguments) {
-        g_autofree char *escaped = g_strescape(arguments[verb->max_arguments], NULL);
-        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "unexpected argument '%s': %s %s%s%s", escaped, program->name, verb->name,
-                    *verb->arguments ? " " : "", verb->arguments);
-        return FALSE;
-    }
-    return TRUE;
+    g_auto(GStrv) kinds = g_strsplit(verb->arguments, " ", -1);
+    guint min = 0, max = g_strv_length(kinds);
+
+    while (kinds[min] && kinds[min][0] != '[')
+        min++;
+    if (n < min)
+        return cvd_tool_fail_usage(error, "%s needs more arguments: %s %s %s", verb->name,
+                                   program->name, verb->name, verb->arguments);
+    if (n <= max || (max > 0 && g_str_has_suffix(kinds[max - 1], "...]")))
+        return TRUE;
+    g_autofree char *escaped = g_strescape(arguments[max], NULL);
+    return cvd_tool_fail_usage(error, "unexpected argument '%s': %s %s%s%s", escaped, program->name,
+                               verb->name, *verb->arguments ? " " : "", verb->arguments);
 }
 
 static gboolean check_instance(const CvdTool *tool, GError **error)
@@ -137,13 +149,10 @@ static gboolean check_instance(const CvdTool *tool, GError **error)
     g_autoptr(GError) reason = NULL;
 
     if (tool->name && !cvd_instance_check_name(tool->name, &reason))
-        g_set_error_literal(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, reason->message);
-    else if (tool->name && tool->socket)
-        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "--name and --socket both say which instance; give one");
-    else
-        return TRUE;
-    return FALSE;
+        return cvd_tool_fail_usage(error, "%s", reason->message);
+    if (tool->name && tool->socket)
+        return cvd_tool_fail_usage(error, "--name and --socket both say which instance; give one");
+    return TRUE;
 }
 
 /* Takes the options off, and the `--` before arguments that look like some, which GOption keeps
@@ -173,14 +182,17 @@ static gboolean run_verb(const CvdToolProgram *program, const CvdToolVerb *verb,
     g_autoptr(GOptionContext) context = context_new(program, verb->arguments, tool, NULL);
     g_auto(GStrv) own_argv = g_strdupv(argv);
 
+    tool->verb = verb;
     g_set_prgname(command);
     g_free(own_argv[0]);
     own_argv[0] = g_strdup(command);
     g_option_context_set_summary(context, verb->summary);
-    if (verb->description)
-        g_option_context_set_description(context, verb->description);
-    if (verb->entries)
-        g_option_context_add_main_entries(context, verb->entries, NULL);
+    if (verb->description) {
+        g_autofree char *description = g_strconcat(verb->description, "\n", NULL);
+        g_option_context_set_description(context, description);
+    }
+    if (verb->options)
+        g_option_context_add_main_entries(context, verb->options, NULL);
     char **arguments = parse_arguments(context, &own_argv, error);
     if (!arguments || !check_count(program, verb, g_strv_length(arguments), arguments, error))
         return FALSE;
@@ -195,6 +207,8 @@ static gboolean run(const CvdToolProgram *program, CvdTool *tool, char **argv, G
     g_auto(GStrv) own_argv = g_strdupv(argv);
 
     g_set_prgname(program->name);
+    if (g_strcmp0(argv[1], "--complete") == 0)
+        return complete(program, tool, argv + 2, error);
     g_option_context_set_summary(context, program->summary);
     g_option_context_set_description(context, description);
     g_option_context_set_strict_posix(context, TRUE);
@@ -203,18 +217,17 @@ static gboolean run(const CvdToolProgram *program, CvdTool *tool, char **argv, G
         return FALSE;
     if (version)
         return cvd_tool_print(error, "%s %s\n", program->name, program->version);
-    if (!rest[0]) {
-        g_set_error_literal(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "which verb?");
-        return FALSE;
-    }
+    if (!rest[0])
+        return cvd_tool_fail_usage(error, "which verb?");
     const CvdToolVerb *verb = find_verb(program, rest[0], error);
     return verb && run_verb(program, verb, tool, rest, error);
 }
 
 static int report(const CvdToolProgram *program, GError **error)
 {
+    if (program->clarify)
+        program->clarify(*error);
     gboolean is_usage = (*error)->domain == G_OPTION_ERROR;
-
     /* Whoever closed the pipe has seen enough. */
     if (g_error_matches(*error, G_IO_ERROR, G_IO_ERROR_BROKEN_PIPE))
         return EXIT_FAILURE;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include <json-glib/json-glib.h>
+#include <gio/gio.h>
 
 G_BEGIN_DECLS
+
+typedef struct CvdToolVerb CvdToolVerb;
 
 /**
  * CvdTool:
@@ -11,6 +13,7 @@ G_BEGIN_DECLS
  * @socket: (nullable): path of its socket, as given, or found later
  * @json: whether the output is to be JSON
  * @cancellable: triggered by SIGINT, SIGTERM and SIGHUP
+ * @verb: what the program was told to do
  *
  * What all verbs of a program share.
  *
@@ -21,29 +24,46 @@ typedef struct {
     char *socket;
     gboolean json;
     GCancellable *cancellable;
+    const CvdToolVerb *verb;
 } CvdTool;
+
+/**
+ * CvdToolRun:
+ * @arguments: (array zero-terminated=1): as many as the verb takes
+ *
+ * Does what a verb says.
+ */
+typedef gboolean CvdToolRun(CvdTool *tool, char **arguments, GError **error);
 
 /**
  * CvdToolVerb:
  * @name: as on the command line
- * @arguments: as --help shows them
+ * @arguments: their kinds, as --help shows them: what is in brackets may be left out, what has dots
+ *   may be repeated
  * @summary: one line for the list of verbs
  * @description: (nullable): what --help says below the options
- * @entries: (nullable): its own options
- * @min_arguments: how many there have to be
- * @max_arguments: how many there may be
- * @run: does it; @arguments are as many as allowed, %NULL at the end
+ * @options: (nullable): its own options
+ * @run: does it
+ * @method: (nullable): for @run, if it does nothing but call one
+ *
+ * A row of a program's table of verbs, from which --help and the shell's completion follow.
  */
-typedef struct {
+struct CvdToolVerb {
     const char *name;
     const char *arguments;
     const char *summary;
     const char *description;
-    const GOptionEntry *entries;
-    guint min_arguments;
-    guint max_arguments;
-    gboolean (*run)(CvdTool *tool, char **arguments, GError **error);
-} CvdToolVerb;
+    const GOptionEntry *options;
+    CvdToolRun *run;
+    const char *method;
+};
+
+/** CVD_TOOL_OPTIONS: the @options of a verb */
+#define CVD_TOOL_OPTIONS(...)                                                                      \
+    (const GOptionEntry[])                                                                         \
+    {                                                                                              \
+        __VA_ARGS__, G_OPTION_ENTRY_NULL                                                           \
+    }
 
 /**
  * CvdToolProgram:
@@ -52,7 +72,9 @@ typedef struct {
  * @summary: what it is for, a sentence
  * @epilogue: what --help says below the verbs
  * @has_socket: whether there is an option --socket, in place of --name
- * @verbs: (array zero-terminated=1): what it can do
+ * @verbs: what it can do; the last has no name
+ * @complete: (nullable): adds what an argument of a kind may be, for the shell's completion
+ * @clarify: (nullable): makes what is to be told of a failure out of its error
  *
  * A program whose first argument says what to do. Options that all verbs have may stand before the
  * verb or after it.
@@ -63,7 +85,9 @@ typedef struct {
     const char *summary;
     const char *epilogue;
     gboolean has_socket;
-    const CvdToolVerb *const *verbs;
+    const CvdToolVerb *verbs;
+    void (*complete)(CvdTool *tool, const char *kind, GPtrArray *words);
+    void (*clarify)(GError *error);
 } CvdToolProgram;
 
 /**
@@ -74,22 +98,39 @@ typedef struct {
 int cvd_tool_main(const CvdToolProgram *program, char **argv);
 
 /**
+ * cvd_tool_fail_usage:
+ * @error: set to %G_OPTION_ERROR_BAD_VALUE
+ *
+ * Returns: %FALSE, for the caller to return
+ */
+gboolean cvd_tool_fail_usage(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+/**
+ * cvd_tool_check_choice:
+ * @what: what @text is, for the message
+ * @choices: (array zero-terminated=1): what it may be
+ * @error: a usage error: says which there are, and which may have been meant
+ */
+gboolean cvd_tool_check_choice(const char *what, const char *text, const char *const *choices,
+                               GError **error);
+
+/**
  * cvd_tool_parse_number:
- * @text: decimal, or hexadecimal with `0x`
+ * @text: (nullable): decimal, or hexadecimal with `0x`; %NULL leaves @value as it is
  * @what: what it is, for the message
  * @min: the least that is allowed
  * @max: the most
- * @value: (out): the number
+ * @value: (inout): the number
  */
 gboolean cvd_tool_parse_number(const char *text, const char *what, guint min, guint max,
                                guint *value, GError **error);
 
 /**
  * cvd_tool_parse_seconds:
- * @text: a decimal fraction
+ * @text: (nullable): a decimal fraction; %NULL leaves @ms as it is
  * @what: what it is, for the message
  * @max: the most seconds
- * @ms: (out): the time in milliseconds, rounded up
+ * @ms: (inout): the time in milliseconds, rounded up
  */
 gboolean cvd_tool_parse_seconds(const char *text, const char *what, guint max, guint *ms,
                                 GError **error);
@@ -103,17 +144,38 @@ gboolean cvd_tool_parse_seconds(const char *text, const char *what, guint max, g
 gboolean cvd_tool_print(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 /** cvd_tool_put: the same for bytes */
 gboolean cvd_tool_put(gconstpointer data, gsize size, GError **error);
-/** cvd_tool_print_json: the same for what @builder has built, as one line */
-gboolean cvd_tool_print_json(JsonBuilder *builder, GError **error);
 
-/** cvd_tool_json_string: adds a member to the object that is being built */
-void cvd_tool_json_string(JsonBuilder *builder, const char *name, const char *value);
-/** cvd_tool_json_int: the same */
-void cvd_tool_json_int(JsonBuilder *builder, const char *name, gint64 value);
-/** cvd_tool_json_time: adds `time`, now, in UTC, as ISO 8601 with microseconds */
-void cvd_tool_json_time(JsonBuilder *builder);
-/** cvd_tool_json_double: the same */
-void cvd_tool_json_double(JsonBuilder *builder, const char *name, double value);
+/**
+ * cvd_tool_print_json:
+ * @format: of a dictionary, as g_variant_new_parsed() has it: `{'name': <%s>, 'size': <%u>}`
+ *
+ * Prints an object as one line, its members in that order.
+ */
+gboolean cvd_tool_print_json(GError **error, const char *format, ...);
+/** cvd_tool_format_json: Returns: (transfer full): the same, without the end of the line */
+char *cvd_tool_format_json(const char *format, ...);
+/** cvd_tool_add_json: adds members to @builder, which is of %G_VARIANT_TYPE_VARDICT, that are given
+ * in the same way */
+void cvd_tool_add_json(GVariantBuilder *builder, const char *format, ...);
+
+/** cvd_tool_get_time: Returns: (transfer full): now, in UTC, as ISO 8601 with microseconds */
+char *cvd_tool_get_time(void);
+
+/**
+ * cvd_tool_poll:
+ * @fds: as of g_poll(), at most %CVD_TOOL_MAX_POLLED
+ * @interval_ms: how long to wait at most; −1: without end
+ * @deadline_us: monotonic time; 0: none
+ * @error: %G_IO_ERROR_CANCELLED: the user has interrupted; %G_IO_ERROR_TIMED_OUT: it is later than
+ *   @deadline_us
+ *
+ * Waits for any of @fds.
+ *
+ * Returns: whether to go on; also if nothing has come within @interval_ms
+ */
+gboolean cvd_tool_poll(CvdTool *tool, GPollFD *fds, guint n_fds, int interval_ms,
+                       gint64 deadline_us, GError **error);
+#define CVD_TOOL_MAX_POLLED 2
 
 /** cvd_tool_is_cancelled: Returns: whether @error says that the user has interrupted */
 gboolean cvd_tool_is_cancelled(const GError *error);

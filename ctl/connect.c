@@ -40,13 +40,13 @@ int cvd_ctl_open_launcher(CvdDBusInstance1 *instance)
     return peer.pid > 0 ? pidfd_open(peer.pid, 0) : -1;
 }
 
-gboolean cvd_ctl_strip_error(GError *error)
+void cvd_ctl_clarify(GError *error)
 {
-    g_autofree char *name = error != NULL ? g_dbus_error_get_remote_error(error) : NULL;
+    g_autofree char *name = g_dbus_error_get_remote_error(error);
 
+    g_dbus_error_strip_remote_error(error);
     if (g_strcmp0(name, "org.cvd.Error.Invalid") == 0)
         error->domain = G_OPTION_ERROR;
-    return error != NULL && g_dbus_error_strip_remote_error(error);
 }
 
 static void finish(Connecting *connecting, CvdDBusInstance1 *take_instance, GError *take_error)

@@ -115,10 +115,8 @@ static int open_console(CvdDBusInstance1 *instance, GError **error)
     g_autoptr(GVariant) handle = NULL;
     g_autoptr(GUnixFDList) list = NULL;
 
-    if (!cvd_dbus_instance1_call_open_console_sync(instance, NULL, &handle, &list, NULL, error)) {
-        cvd_ctl_strip_error(*error);
+    if (!cvd_dbus_instance1_call_open_console_sync(instance, NULL, &handle, &list, NULL, error))
         return -1;
-    }
     return g_unix_fd_list_get(list, g_variant_get_handle(handle), error);
 }
 
@@ -198,7 +196,7 @@ static ConsoleResult relay(int console, GError **error)
     return result;
 }
 
-static gboolean console(CvdTool *tool, char **arguments, GError **error)
+gboolean cvd_ctl_console(CvdTool *tool, char **arguments, GError **error)
 {
     catch_signals();
     g_autoptr(CvdDBusInstance1) instance = cvd_ctl_connect(tool, error);
@@ -218,12 +216,3 @@ static gboolean console(CvdTool *tool, char **arguments, GError **error)
     is_raw = FALSE;
     return result != CONSOLE_ERROR;
 }
-
-const CvdToolVerb cvd_ctl_console = {
-    .name = "console",
-    .arguments = "",
-    .summary = "Attach to the guest's serial console; ctrl-] detaches",
-    .description = "First what it has said so far. Several may be attached. With a pipe as stdin "
-                   "its end does not\nend this; the instance's does.",
-    .run = console,
-};

@@ -6,9 +6,31 @@
 
 G_BEGIN_DECLS
 
-extern const CvdToolVerb cvd_ctl_list, cvd_ctl_status, cvd_ctl_stop, cvd_ctl_restart, cvd_ctl_reset,
-    cvd_ctl_pause, cvd_ctl_resume, cvd_ctl_power_button, cvd_ctl_wait, cvd_ctl_events, cvd_ctl_qmp,
-    cvd_ctl_logs, cvd_ctl_console, cvd_ctl_report, cvd_ctl_clients, cvd_ctl_forget;
+/**
+ * CvdCtlOptions:
+ *
+ * What the options of the verbs say. The table of verbs, in ctl/main.c, says which verb has which.
+ */
+typedef struct {
+    gboolean now;
+    char *timeout;
+    gboolean follow;
+    gboolean qemu;
+    int lines;
+    char *output;
+    gboolean no_window;
+} CvdCtlOptions;
+
+extern CvdCtlOptions cvd_ctl_options;
+
+/** CVD_CTL_STATES: those that an instance can be in */
+#define CVD_CTL_STATES                                                                             \
+    "starting", "running", "paused", "suspended", "faulted", "stopping", "restarting", "stopped",  \
+        "failed"
+
+CvdToolRun cvd_ctl_list, cvd_ctl_status, cvd_ctl_clients, cvd_ctl_stop, cvd_ctl_restart,
+    cvd_ctl_call, cvd_ctl_wait, cvd_ctl_events, cvd_ctl_qmp, cvd_ctl_logs, cvd_ctl_console,
+    cvd_ctl_report, cvd_ctl_forget;
 
 /** CVD_CTL_ANSWER_MS: how long an instance may take to answer */
 #define CVD_CTL_ANSWER_MS 5000
@@ -50,8 +72,9 @@ int cvd_ctl_open_launcher(CvdDBusInstance1 *instance);
 /** cvd_ctl_get_connection: Returns: (transfer none): what connects to the instance */
 GDBusConnection *cvd_ctl_get_connection(CvdDBusInstance1 *instance);
 
-/** cvd_ctl_strip_error: leaves of a D-Bus error what the launcher said */
-gboolean cvd_ctl_strip_error(GError *error);
+/** cvd_ctl_clarify: leaves of a D-Bus error what the launcher said; what it calls invalid is an
+ * error of usage */
+void cvd_ctl_clarify(GError *error);
 
 /** cvd_ctl_printable: Returns: (transfer full): text of a guest or of QEMU, fit for a terminal */
 char *cvd_ctl_printable(const char *text);

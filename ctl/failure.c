@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <json-glib/json-glib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -95,29 +96,19 @@ static gboolean remove_files(const char *dir, GError **error)
     return TRUE;
 }
 
-static gboolean forget(CvdTool *tool, char **arguments, GError **error)
+gboolean cvd_ctl_forget(CvdTool *tool, char **arguments, GError **error)
 {
     g_autoptr(CvdCtlFailure) failure = cvd_ctl_failure_find(tool->name);
 
     if (failure != NULL)
         return remove_files(failure->dir, error);
-    g_autofree char *dir = tool->name != NULL ? cvd_instance_get_dir(tool->name, error) : NULL;
-    if (dir != NULL)
-        g_set_error(error, CVD_ERROR, CVD_ERROR_CLOSED, "instance '%s' %s", tool->name,
+    if (tool->name == NULL)
+        return cvd_fail(
+            error, CVD_ERROR_CLOSED,
+            "no instance has failed, or several have; see list, and choose with --name");
+    g_autofree char *dir = cvd_instance_get_dir(tool->name, error);
+    return dir != NULL &&
+           cvd_fail(error, CVD_ERROR_CLOSED, "instance '%s' %s", tool->name,
                     cvd_instance_is_running(dir) ? "runs; stop it first"
                                                  : "does not run, and no failure of it is known");
-    else if (tool->name == NULL)
-        g_set_error_literal(
-            error, CVD_ERROR, CVD_ERROR_CLOSED,
-            "no instance has failed, or several have; see list, and choose with --name");
-    return FALSE;
 }
-
-const CvdToolVerb cvd_ctl_forget = {
-    .name = "forget",
-    .arguments = "",
-    .summary = "Remove what an instance that failed has left",
-    .description = "Its logs, the record of the failure and the window's copy; report packs them "
-                   "first.",
-    .run = forget,
-};

@@ -126,36 +126,6 @@ static gboolean watch_way(int inotify_fd, const char *path)
     return TRUE;
 }
 
-/* Where nothing can be watched, or what is awaited is no change of a directory, it is looked again
- * after @interval_ms; −1: never. */
-static gboolean wait_for_change(int inotify_fd, int interval_ms, GCancellable *cancellable,
-                                gint64 deadline_us, GError **error)
-{
-    GPollFD fds[2] = {{.fd = inotify_fd, .events = G_IO_IN}};
-    guint n_fds = g_cancellable_make_pollfd(cancellable, &fds[1]) ? 2 : 1;
-    gint64 left_ms = deadline_us > 0 ? (deadline_us - g_get_monotonic_time()) / 1000 + 1 : -1;
-    gboolean is_over = deadline_us > 0 && left_ms <= 0;
-    char events[4096];
-
-    if (interval_ms >= 0 && (left_ms < 0 || left_ms > interval_ms))
-        left_ms = interval_ms;
-    if (!is_over)
-        g_poll(fds, n_fds, (int)left_ms);
-    if (n_fds == 2)
-        g_cancellable_release_fd(cancellable);
-    if (g_cancellable_set_error_if_cancelled(cancellable, error))
-        return FALSE;
-    if (is_over) {
-        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
-                            "the time of --timeout is over");
-        return FALSE;
-    }
-    /* What happened does not matter: all is looked at again. */
-    while (read(inotify_fd, events, sizeof events) > 0)
-        ;
-    return TRUE;
-}
-
 static gboolean watch_places(int inotify_fd, const char *name)
 {
     g_auto(GStrv) places = cvd_instance_get_places();
@@ -172,6 +142,7 @@ char *cvd_ctl_wait_for_instance(CvdTool *tool, const char *name, gint64 deadline
 {
     for (;;) {
         cvd_autofd inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+        GPollFD change = {.fd = inotify_fd, .events = G_IO_IN};
         gboolean is_watched = watch_places(inotify_fd, name);
         g_autofree char *dir = cvd_instance_get_dir(name, error);
         struct stat st;
@@ -182,8 +153,7 @@ char *cvd_ctl_wait_for_instance(CvdTool *tool, const char *name, gint64 deadline
             return g_steal_pointer(&socket);
         /* A socket that nobody listens on yet shows no change when somebody does. */
         gboolean is_event = is_watched && lstat(socket, &st) < 0;
-        if (!wait_for_change(inotify_fd, is_event ? -1 : LOOK_AGAIN_MS, tool->cancellable,
-                             deadline_us, error))
+        if (!cvd_tool_poll(tool, &change, 1, is_event ? -1 : LOOK_AGAIN_MS, deadline_us, error))
             return NULL;
     }
 }

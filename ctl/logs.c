@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The logs are files in the runtime directory, which stay there after a failure. NAME.log becomes
- * NAME.log.1 when it is full; whoever follows reads the old one to its end and goes on with the new
- * one.
+ * NAME.log.1 when it is full; whoever cvd_ctl_options.follow reads the old one to its end and goes
+ * on with the new one.
  */
 #include "ctl/ctl.h"
 
@@ -21,12 +21,10 @@
 
 #define READ_SIZE     16384
 #define LOOK_AGAIN_MS 200 /* where nothing can be watched */
-#define DEFAULT_LINES 200
 
 #define MAX_LINE 65536 /* of JSON; a longer one is cut into pieces */
 
-static gboolean follows, wants_qemu, wants_json;
-static int max_lines = DEFAULT_LINES;
+static gboolean wants_json;
 
 char *cvd_ctl_find_dir(CvdTool *tool, char **name, GError **error)
 {
@@ -57,14 +55,10 @@ static gboolean put_json_line(const char *bytes, gsize size, GError **error)
 {
     gboolean has_cr = size > 0 && bytes[size - 1] == '\r';
     g_autofree char *text = g_utf8_make_valid(bytes, (gssize)(has_cr ? size - 1 : size));
-    g_autoptr(JsonBuilder) builder = json_builder_new();
+    g_autofree char *time = cvd_tool_get_time();
 
-    json_builder_begin_object(builder);
-    cvd_tool_json_time(builder);
-    cvd_tool_json_string(builder, "log", wants_qemu ? "qemu" : "console");
-    cvd_tool_json_string(builder, "line", text);
-    json_builder_end_object(builder);
-    return cvd_tool_print_json(builder, error);
+    return cvd_tool_print_json(error, "{'time': <%s>, 'log': <%s>, 'line': <%s>}", time,
+                               cvd_ctl_options.qemu ? "qemu" : "console", text);
 }
 
 /* The time is that of reading, as the logs have none. */
@@ -118,10 +112,10 @@ static gsize find_tail(const GString *text)
 {
     int n_lines = 0;
 
-    if (max_lines == 0)
+    if (cvd_ctl_options.lines == 0)
         return text->len;
     for (gsize at = text->len; at > 0; at--)
-        if (text->str[at - 1] == '\n' && at < text->len && ++n_lines == max_lines)
+        if (text->str[at - 1] == '\n' && at < text->len && ++n_lines == cvd_ctl_options.lines)
             return at;
     return 0;
 }
@@ -139,7 +133,7 @@ static gboolean put_tail(int dir_fd, const char *older, int fd, GError **error)
         while (fds[i] >= 0 && (n = read(fds[i], bytes, sizeof bytes)) > 0)
             g_string_append_len(text, bytes, n);
     gsize at = find_tail(text);
-    return put(text->str + at, text->len - at, !follows, error);
+    return put(text->str + at, text->len - at, !cvd_ctl_options.follow, error);
 }
 
 static gboolean is_at(int dir_fd, const char *name, int fd)
@@ -159,19 +153,16 @@ static int open_launcher(const char *dir)
     return pid > 0 ? pidfd_open(pid, 0) : -1;
 }
 
-static gboolean wait_for_change(int inotify_fd, int launcher_fd, GCancellable *cancellable)
+static gboolean wait_for_change(CvdTool *tool, int inotify_fd, int launcher_fd)
 {
-    GPollFD fds[3] = {{.fd = inotify_fd, .events = G_IO_IN},
-                      {.fd = launcher_fd, .events = G_IO_IN}};
-    guint n_fds = g_cancellable_make_pollfd(cancellable, &fds[2]) ? 3 : 2;
+    GPollFD fds[] = {{.fd = inotify_fd, .events = G_IO_IN}, {.fd = launcher_fd, .events = G_IO_IN}};
     char events[4096];
+    gboolean goes_on =
+        cvd_tool_poll(tool, fds, G_N_ELEMENTS(fds), inotify_fd >= 0 ? -1 : LOOK_AGAIN_MS, 0, NULL);
 
-    g_poll(fds, n_fds, inotify_fd >= 0 ? -1 : LOOK_AGAIN_MS);
-    if (n_fds == 3)
-        g_cancellable_release_fd(cancellable);
     while (read(inotify_fd, events, sizeof events) > 0)
         ;
-    return !g_cancellable_is_cancelled(cancellable);
+    return goes_on;
 }
 
 static int open_log(int dir_fd, const char *dir, const char *name, GError **error)
@@ -226,51 +217,31 @@ static gboolean follow(CvdTool *tool, const char *dir, int dir_fd, const char *n
                 continue;
             }
         }
-        if (!wait_for_change(inotify_fd, launcher_fd, tool->cancellable))
+        if (!wait_for_change(tool, inotify_fd, launcher_fd))
             return TRUE;
     }
 }
 
-static gboolean logs(CvdTool *tool, char **arguments, GError **error)
+gboolean cvd_ctl_logs(CvdTool *tool, char **arguments, GError **error)
 {
     g_autofree char *name = NULL;
 
-    if (max_lines < 0) {
-        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "--lines '%d': expected a number from 0", max_lines);
-        return FALSE;
-    }
+    if (cvd_ctl_options.lines < 0)
+        return cvd_tool_fail_usage(error, "--lines '%d': expected a number from 0",
+                                   cvd_ctl_options.lines);
     wants_json = tool->json;
     g_autofree char *dir = cvd_ctl_find_dir(tool, &name, error);
-    const char *file = wants_qemu ? "qemu.log" : "console.log";
-    const char *older = wants_qemu ? "qemu.log.1" : "console.log.1";
+    const char *file = cvd_ctl_options.qemu ? "qemu.log" : "console.log";
+    const char *older = cvd_ctl_options.qemu ? "qemu.log.1" : "console.log.1";
 
     if (dir == NULL)
         return FALSE;
     cvd_autofd dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (dir_fd < 0) {
-        g_set_error(error, CVD_ERROR, CVD_ERROR_CLOSED,
-                    "instance '%s' does not run, and has left no logs (looked in %s)", name, dir);
-        return FALSE;
-    }
+    if (dir_fd < 0)
+        return cvd_fail(error, CVD_ERROR_CLOSED,
+                        "instance '%s' does not run, and has left no logs (looked in %s)", name,
+                        dir);
     cvd_autofd fd = open_log(dir_fd, dir, file, error);
     return fd >= 0 && put_tail(dir_fd, older, fd, error) &&
-           (!follows || follow(tool, dir, dir_fd, file, &fd, error));
+           (!cvd_ctl_options.follow || follow(tool, dir, dir_fd, file, &fd, error));
 }
-
-static const GOptionEntry log_entries[] = {
-    {"follow", 'f', 0, G_OPTION_ARG_NONE, &follows, "Go on until the instance ends", NULL},
-    {"qemu", 0, 0, G_OPTION_ARG_NONE, &wants_qemu, "What QEMU printed, not the guest", NULL},
-    {"lines", 0, 0, G_OPTION_ARG_INT, &max_lines, "How many to begin with (200)", "N"},
-    G_OPTION_ENTRY_NULL,
-};
-const CvdToolVerb cvd_ctl_logs = {
-    .name = "logs",
-    .arguments = "",
-    .summary = "Show the guest's console, or what QEMU printed",
-    .description =
-        "Also of an instance that failed. On a terminal, control characters are shown as "
-        "\\xNN.",
-    .entries = log_entries,
-    .run = logs,
-};

@@ -1,37 +1,100 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cvd-ctl: looks after instances of cvd-launch through their control sockets. A verb is a
- * CvdToolVerb; each lives in a file of its own or of its group.
+ * cvd-ctl: looks after instances of cvd-launch through their control sockets. A verb is a row of
+ * this table; one that calls a method without arguments needs nothing else here. In which states
+ * a verb may be used is for the launcher to say (launcher/control/verbs.c).
  */
 #include "ctl/ctl.h"
 
+#include "base/instance.h"
+
+#include <string.h>
+
+CvdCtlOptions cvd_ctl_options = {.lines = 200};
+
+static const CvdToolVerb verbs[] = {
+    {"list", "", "Show all instances",
+     "One that runs but does not answer within a second is shown as such; one that failed, as\n"
+     "long as its logs are there: see status, logs, report and forget.",
+     .run = cvd_ctl_list},
+    {"status", "", "Show an instance's state and regions, or how it failed", .run = cvd_ctl_status},
+    {"stop", "", "Take the instance down, and wait until it is",
+     "As ctrl-c does in cvd-launch's terminal. An interrupt ends the wait, not the stop.",
+     CVD_TOOL_OPTIONS({"now", 0, 0, G_OPTION_ARG_NONE, &cvd_ctl_options.now,
+                       "Without waiting for the guest to power off", NULL}),
+     .run = cvd_ctl_stop},
+    {"restart", "", "Start another VM in its place, and wait until it runs",
+     "The window and the doorbells stay; host programs are told by the end of their connections.",
+     .run = cvd_ctl_restart},
+    {"reset", "", "Reset the guest, in the same QEMU", .run = cvd_ctl_call, .method = "Reset"},
+    {"pause", "", "Stop the guest's processors", .run = cvd_ctl_call, .method = "Pause"},
+    {"resume", "", "Let them go on", .run = cvd_ctl_call, .method = "Resume"},
+    {"power-button", "", "Press the guest's power button, once", .run = cvd_ctl_call,
+     .method = "PowerButton"},
+    {"wait", "STATE", "Wait until the instance is in a state",
+     "The states are starting, running, paused, suspended, faulted, stopping,\n"
+     "restarting, stopped and failed. With --name the instance need not be there yet.",
+     CVD_TOOL_OPTIONS({"timeout", 0, 0, G_OPTION_ARG_STRING, &cvd_ctl_options.timeout,
+                       "How long to wait at most", "SECONDS"}),
+     .run = cvd_ctl_wait},
+    {"events", "", "Follow what happens, until the instance ends",
+     "One line each: states with their reason, and the events of QEMU with their data.",
+     .run = cvd_ctl_events},
+    {"qmp", "CMD [ARGUMENTS]", "Send QEMU a command",
+     "CMD is its name, and ARGUMENTS a JSON object; or CMD is all of it as JSON. What QEMU returns "
+     "is\nprinted, with --json on one line; if CMD has an id, in an object with it.",
+     CVD_TOOL_OPTIONS({"timeout", 0, 0, G_OPTION_ARG_STRING, &cvd_ctl_options.timeout,
+                       "How long to wait for QEMU at most", "SECONDS"}),
+     .run = cvd_ctl_qmp},
+    {"logs", "", "Show the guest's console, or what QEMU printed",
+     "Also of an instance that failed. On a terminal, control characters are shown as \\xNN.",
+     CVD_TOOL_OPTIONS({"follow", 'f', 0, G_OPTION_ARG_NONE, &cvd_ctl_options.follow,
+                       "Go on until the instance ends", NULL},
+                      {"qemu", 0, 0, G_OPTION_ARG_NONE, &cvd_ctl_options.qemu,
+                       "What QEMU printed, not the guest", NULL},
+                      {"lines", 0, 0, G_OPTION_ARG_INT, &cvd_ctl_options.lines,
+                       "How many to begin with (200)", "N"}),
+     .run = cvd_ctl_logs},
+    {"console", "", "Attach to the guest's serial console; ctrl-] detaches",
+     "First what it has said so far. Several may be attached. With a pipe as stdin its end does "
+     "not\nend this; the instance's does.",
+     .run = cvd_ctl_console},
+    {"report", "", "Pack all about an instance, or a failed one, into a file",
+     "Configuration, command line, the end of the conversation with QEMU, logs, and the window,\n"
+     "as cvd-report-NAME-TIME.tar.gz in the current directory.",
+     CVD_TOOL_OPTIONS(
+         {"output", 'o', 0, G_OPTION_ARG_FILENAME, &cvd_ctl_options.output, "Where to", "FILE"},
+         {"no-window", 0, 0, G_OPTION_ARG_NONE, &cvd_ctl_options.no_window, "Leave the window out",
+          NULL}),
+     .run = cvd_ctl_report},
+    {"clients", "", "Show the clients and their regions",
+     "Whether a client waits for signals nobody can see. Where several have one region's "
+     "doorbells,\nthose that do take each other's signals.",
+     .run = cvd_ctl_clients},
+    {"forget", "", "Remove what an instance that failed has left",
+     "Its logs, the record of the failure and the window's copy; report packs them first.",
+     .run = cvd_ctl_forget},
+    {0},
+};
+
+static void complete(CvdTool *tool, const char *kind, GPtrArray *words)
+{
+    static const char *const states[] = {CVD_CTL_STATES, NULL};
+
+    for (guint i = 0; strcmp(kind, "STATE") == 0 && states[i] != NULL; i++)
+        g_ptr_array_add(words, g_strdup(states[i]));
+}
+
 int main(int argc, char **argv)
 {
-    static const CvdToolVerb *const verbs[] = {
-        &cvd_ctl_list,
-        &cvd_ctl_status,
-        &cvd_ctl_stop,
-        &cvd_ctl_restart,
-        &cvd_ctl_reset,
-        &cvd_ctl_pause,
-        &cvd_ctl_resume,
-        &cvd_ctl_power_button,
-        &cvd_ctl_wait,
-        &cvd_ctl_events,
-        &cvd_ctl_qmp,
-        &cvd_ctl_logs,
-        &cvd_ctl_console,
-        &cvd_ctl_report,
-        &cvd_ctl_clients,
-        &cvd_ctl_forget,
-        NULL,
-    };
     static const CvdToolProgram program = {
         .name = "cvd-ctl",
         .version = CVD_VERSION,
         .summary = "Looks after instances of cvd-launch.",
         .epilogue = "Each has --help. With one instance running, --name is not needed.",
         .verbs = verbs,
+        .complete = complete,
+        .clarify = cvd_ctl_clarify,
     };
 
     return cvd_tool_main(&program, argv);

@@ -21,9 +21,6 @@
 
 #define COPY_SIZE (64 * 1024)
 
-static char *output;
-static gboolean no_window;
-
 typedef struct {
     struct archive *archive;
     const char *path;
@@ -33,9 +30,8 @@ typedef struct {
 
 static gboolean fail(Report *report, GError **error)
 {
-    g_set_error(error, CVD_ERROR, CVD_ERROR_FAILED, "%s: %s", report->path,
-                archive_error_string(report->archive));
-    return FALSE;
+    return cvd_fail(error, CVD_ERROR_FAILED, "%s: %s", report->path,
+                    archive_error_string(report->archive));
 }
 
 static struct archive_entry *entry_new(const Report *report, const char *name, gint64 size,
@@ -160,41 +156,36 @@ static gboolean add_live(Report *report, CvdTool *tool, GError **error)
     g_autoptr(GVariant) handle = NULL;
     g_autoptr(GUnixFDList) list = NULL;
 
-    if (instance == NULL)
+    if (instance == NULL || !cvd_dbus_instance1_call_report_sync(instance, NULL, &record, &handle,
+                                                                 &list, tool->cancellable, error))
         return FALSE;
-    if (!cvd_dbus_instance1_call_report_sync(instance, NULL, &record, &handle, &list,
-                                             tool->cancellable, error)) {
-        cvd_ctl_strip_error(*error);
-        return FALSE;
-    }
     cvd_autofd window = g_unix_fd_list_get(list, g_variant_get_handle(handle), error);
     return window >= 0 && add_text(report, "record.json", record, error) &&
-           (no_window || add_fd(report, "window.img", window, get_window_size(record), error));
+           (cvd_ctl_options.no_window ||
+            add_fd(report, "window.img", window, get_window_size(record), error));
 }
 
 /* What the last failure left, also of an instance that was restarted since. */
 static gboolean add_failure(Report *report, int dir_fd, GError **error)
 {
     return add_file(report, dir_fd, "failure.json", error) &&
-           (no_window || add_file(report, dir_fd, "window.img", error));
+           (cvd_ctl_options.no_window || add_file(report, dir_fd, "window.img", error));
 }
 
 static gboolean add_failed_window_as(Report *report, int dir_fd, const char *name, GError **error)
 {
     cvd_autofd fd = openat(dir_fd, "window.img", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
-    return fd < 0 || no_window || add_fd(report, name, fd, G_MAXOFFSET, error);
+    return fd < 0 || cvd_ctl_options.no_window || add_fd(report, name, fd, G_MAXOFFSET, error);
 }
 
 static gboolean add_all(Report *report, CvdTool *tool, const char *dir, GError **error)
 {
     cvd_autofd dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-    if (dir_fd < 0) {
-        g_set_error(error, CVD_ERROR, CVD_ERROR_CLOSED,
-                    "%s: no instance runs there, and none has left anything", dir);
-        return FALSE;
-    }
+    if (dir_fd < 0)
+        return cvd_fail(error, CVD_ERROR_CLOSED,
+                        "%s: no instance runs there, and none has left anything", dir);
     if (!cvd_instance_is_running(dir))
         return add_failure(report, dir_fd, error) && add_logs(report, dir_fd, error);
     return add_live(report, tool, error) && add_file(report, dir_fd, "failure.json", error) &&
@@ -234,25 +225,7 @@ static gboolean write_report(CvdTool *tool, const char *path, const char *name, 
     return is_written;
 }
 
-static gboolean print_json(const char *name, const char *path, const char *contents, GError **error)
-{
-    g_autoptr(JsonBuilder) builder = json_builder_new();
-    g_auto(GStrv) names = g_strsplit(contents, ", ", -1);
-
-    json_builder_begin_object(builder);
-    cvd_tool_json_time(builder);
-    cvd_tool_json_string(builder, "name", name);
-    cvd_tool_json_string(builder, "file", path);
-    json_builder_set_member_name(builder, "contents");
-    json_builder_begin_array(builder);
-    for (char **entry = names; *entry != NULL; entry++)
-        json_builder_add_string_value(builder, *entry);
-    json_builder_end_array(builder);
-    json_builder_end_object(builder);
-    return cvd_tool_print_json(builder, error);
-}
-
-static gboolean report(CvdTool *tool, char **arguments, GError **error)
+gboolean cvd_ctl_report(CvdTool *tool, char **arguments, GError **error)
 {
     g_autofree char *name = NULL;
     g_autofree char *dir = cvd_ctl_find_dir(tool, &name, error);
@@ -264,28 +237,20 @@ static gboolean report(CvdTool *tool, char **arguments, GError **error)
     if (tool->name == NULL)
         tool->name = g_strdup(name);
     g_autofree char *time = g_date_time_format(now, "%Y%m%d-%H%M%S");
-    g_autofree char *path =
-        output != NULL ? g_strdup(output) : g_strdup_printf("cvd-report-%s-%s.tar.gz", name, time);
+    g_autofree char *path = cvd_ctl_options.output != NULL
+                                ? g_strdup(cvd_ctl_options.output)
+                                : g_strdup_printf("cvd-report-%s-%s.tar.gz", name, time);
     if (!write_report(tool, path, name, dir, contents, error))
         return FALSE;
-    if (tool->json)
-        return print_json(name, path, contents->str, error);
+    if (tool->json) {
+        g_autofree char *written = cvd_tool_get_time();
+        g_autofree char *file = g_filename_display_name(path);
+        g_auto(GStrv) names = g_strsplit(contents->str, ", ", -1);
+        return cvd_tool_print_json(error,
+                                   "{'time': <%s>, 'name': <%s>, 'file': <%s>, 'contents': <%^as>}",
+                                   written, name, file, names);
+    }
     g_printerr("%s: %s; look through it before you pass it on, as it has what the guest said%s\n",
-               path, contents->str, no_window ? "" : " and the window");
+               path, contents->str, cvd_ctl_options.no_window ? "" : " and the window");
     return TRUE;
 }
-
-static const GOptionEntry report_entries[] = {
-    {"output", 'o', 0, G_OPTION_ARG_FILENAME, &output, "Where to", "FILE"},
-    {"no-window", 0, 0, G_OPTION_ARG_NONE, &no_window, "Leave the window out", NULL},
-    G_OPTION_ENTRY_NULL,
-};
-const CvdToolVerb cvd_ctl_report = {
-    .name = "report",
-    .arguments = "",
-    .summary = "Pack all about an instance, or a failed one, into a file",
-    .description = "Configuration, command line, the end of the conversation with QEMU, logs, and "
-                   "the window,\nas cvd-report-NAME-TIME.tar.gz in the current directory.",
-    .entries = report_entries,
-    .run = report,
-};

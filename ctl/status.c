@@ -37,42 +37,33 @@ static void ask_all(CvdTool *tool, GPtrArray *dirs, Asked *asked)
         g_main_context_iteration(NULL, TRUE);
 }
 
-static void add_status(JsonBuilder *builder, CvdDBusInstance1 *i)
+static void add_status(GVariantBuilder *builder, CvdDBusInstance1 *i)
 {
-    cvd_tool_json_string(builder, "state", cvd_dbus_instance1_get_state(i));
-    cvd_tool_json_string(builder, "reason", cvd_dbus_instance1_get_reason(i));
-    cvd_tool_json_int(builder, "launcher_pid", cvd_dbus_instance1_get_launcher_pid(i));
-    cvd_tool_json_int(builder, "vm_pid", cvd_dbus_instance1_get_vm_pid(i));
-    cvd_tool_json_double(builder, "uptime_s",
-                         (double)cvd_dbus_instance1_get_uptime_us(i) / G_USEC_PER_SEC);
-    cvd_tool_json_int(builder, "restarts", cvd_dbus_instance1_get_restarts(i));
-    cvd_tool_json_int(builder, "clients", cvd_dbus_instance1_get_clients(i));
-    cvd_tool_json_string(builder, "version", cvd_dbus_instance1_get_version(i));
-}
-
-static void add_failure(JsonBuilder *builder, const CvdCtlFailure *failure)
-{
-    cvd_tool_json_string(builder, "state", "failed");
-    cvd_tool_json_string(builder, "reason", failure->reason);
-    cvd_tool_json_string(builder, "time", failure->time);
+    cvd_tool_add_json(builder,
+                      "{'state': <%s>, 'reason': <%s>, 'launcher_pid': <%u>, 'vm_pid': <%u>,"
+                      " 'uptime_s': <%d>, 'restarts': <%u>, 'clients': <%u>, 'version': <%s>}",
+                      cvd_dbus_instance1_get_state(i), cvd_dbus_instance1_get_reason(i),
+                      cvd_dbus_instance1_get_launcher_pid(i), cvd_dbus_instance1_get_vm_pid(i),
+                      (double)cvd_dbus_instance1_get_uptime_us(i) / G_USEC_PER_SEC,
+                      cvd_dbus_instance1_get_restarts(i), cvd_dbus_instance1_get_clients(i),
+                      cvd_dbus_instance1_get_version(i));
 }
 
 static gboolean print_json_line(const char *dir, CvdDBusInstance1 *instance,
                                 const CvdCtlFailure *failure, GError **error)
 {
-    g_autoptr(JsonBuilder) builder = json_builder_new();
+    GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE_VARDICT);
+    g_autofree char *path = g_filename_display_name(dir);
 
-    json_builder_begin_object(builder);
-    cvd_tool_json_string(builder, "name", strrchr(dir, '/') + 1);
-    cvd_tool_json_string(builder, "directory", dir);
+    cvd_tool_add_json(&builder, "{'name': <%s>, 'directory': <%s>}", strrchr(path, '/') + 1, path);
     if (instance != NULL)
-        add_status(builder, instance);
+        add_status(&builder, instance);
     else if (failure != NULL)
-        add_failure(builder, failure);
+        cvd_tool_add_json(&builder, "{'state': <'failed'>, 'reason': <%s>, 'time': <%s>}",
+                          failure->reason, failure->time);
     else
-        cvd_tool_json_string(builder, "state", "no answer");
-    json_builder_end_object(builder);
-    return cvd_tool_print_json(builder, error);
+        cvd_tool_add_json(&builder, "{'state': <'no answer'>}");
+    return cvd_tool_print_json(error, "%@a{sv}", g_variant_builder_end(&builder));
 }
 
 #define ROW "%-20s %-11s %8s %8s %9s %8s %7s\n"
@@ -121,7 +112,7 @@ static gboolean print_failed(CvdTool *tool, GPtrArray *dirs, GError **error)
     return TRUE;
 }
 
-static gboolean list(CvdTool *tool, char **arguments, GError **error)
+gboolean cvd_ctl_list(CvdTool *tool, char **arguments, GError **error)
 {
     g_autoptr(GPtrArray) running = cvd_instance_list(CVD_INSTANCES_RUNNING, error);
     g_autoptr(GPtrArray) failed =
@@ -140,15 +131,6 @@ static gboolean list(CvdTool *tool, char **arguments, GError **error)
     return TRUE;
 }
 
-const CvdToolVerb cvd_ctl_list = {
-    .name = "list",
-    .arguments = "",
-    .summary = "Show all instances",
-    .description = "One that runs but does not answer within a second is shown as such; one that "
-                   "failed, as\nlong as its logs are there: see status, logs, report and forget.",
-    .run = list,
-};
-
 static gboolean print_regions(GVariant *regions, GError **error)
 {
     GVariantIter iter;
@@ -162,23 +144,21 @@ static gboolean print_regions(GVariant *regions, GError **error)
     return TRUE;
 }
 
-static void add_regions(JsonBuilder *builder, GVariant *regions)
+/* In the words of a layout file. */
+static GVariant *describe_regions(GVariant *regions)
 {
+    GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("aa{sv}"));
     GVariantIter iter;
     const char *name;
     guint begin, end;
 
-    json_builder_set_member_name(builder, "regions");
-    json_builder_begin_array(builder);
     g_variant_iter_init(&iter, regions);
-    while (g_variant_iter_next(&iter, "(&suu)", &name, &begin, &end)) {
-        json_builder_begin_object(builder);
-        cvd_tool_json_string(builder, "device_name", name);
-        cvd_tool_json_int(builder, "region_begin_offset", begin);
-        cvd_tool_json_int(builder, "region_end_offset", end);
-        json_builder_end_object(builder);
-    }
-    json_builder_end_array(builder);
+    while (g_variant_iter_next(&iter, "(&suu)", &name, &begin, &end))
+        g_variant_builder_add_parsed(&builder,
+                                     "{'device_name': <%s>, 'region_begin_offset': <%u>,"
+                                     " 'region_end_offset': <%u>}",
+                                     name, begin, end);
+    return g_variant_builder_end(&builder);
 }
 
 static gboolean print_failure(CvdTool *tool, const CvdCtlFailure *failure, GError **error)
@@ -192,7 +172,7 @@ static gboolean print_failure(CvdTool *tool, const CvdCtlFailure *failure, GErro
                           failure->name, reason, failure->time, failure->dir);
 }
 
-static gboolean status(CvdTool *tool, char **arguments, GError **error)
+gboolean cvd_ctl_status(CvdTool *tool, char **arguments, GError **error)
 {
     g_autoptr(GError) local_error = NULL;
     g_autoptr(CvdDBusInstance1) i = cvd_ctl_connect(tool, &local_error);
@@ -201,18 +181,16 @@ static gboolean status(CvdTool *tool, char **arguments, GError **error)
         g_autoptr(CvdCtlFailure) failure = is_down ? cvd_ctl_failure_find(tool->name) : NULL;
         if (failure != NULL)
             return print_failure(tool, failure, error);
-        g_propagate_error(error, g_steal_pointer(&local_error));
-        return FALSE;
+        return cvd_pass_error(error, &local_error);
     }
 
     if (tool->json) {
-        g_autoptr(JsonBuilder) builder = json_builder_new();
-        json_builder_begin_object(builder);
-        cvd_tool_json_string(builder, "name", cvd_dbus_instance1_get_name(i));
-        add_status(builder, i);
-        add_regions(builder, cvd_dbus_instance1_get_regions(i));
-        json_builder_end_object(builder);
-        return cvd_tool_print_json(builder, error);
+        GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE_VARDICT);
+        cvd_tool_add_json(&builder, "{'name': <%s>}", cvd_dbus_instance1_get_name(i));
+        add_status(&builder, i);
+        cvd_tool_add_json(&builder, "{'regions': <%@aa{sv}>}",
+                          describe_regions(cvd_dbus_instance1_get_regions(i)));
+        return cvd_tool_print_json(error, "%@a{sv}", g_variant_builder_end(&builder));
     }
     g_autofree char *uptime = cvd_ctl_format_uptime(cvd_dbus_instance1_get_uptime_us(i));
     g_autofree char *reason = cvd_ctl_printable(cvd_dbus_instance1_get_reason(i));
@@ -226,10 +204,3 @@ static gboolean status(CvdTool *tool, char **arguments, GError **error)
                           cvd_dbus_instance1_get_restarts(i), cvd_dbus_instance1_get_clients(i)) &&
            print_regions(cvd_dbus_instance1_get_regions(i), error);
 }
-
-const CvdToolVerb cvd_ctl_status = {
-    .name = "status",
-    .arguments = "",
-    .summary = "Show an instance's state and regions, or how it failed",
-    .run = status,
-};

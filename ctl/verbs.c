@@ -5,8 +5,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/instance.h"
-#include "base/json.h"
-#include "base/nearest.h"
+#include "base/json-text.h"
 
 #include <errno.h>
 #include <string.h>
@@ -14,97 +13,30 @@
 
 #define MAX_TIMEOUT_S (24 * 60 * 60)
 
-static const char *const states[] = {"starting", "running",    "paused",  "suspended", "faulted",
-                                     "stopping", "restarting", "stopped", "failed",    NULL};
-
-typedef gboolean (*Call)(CvdDBusInstance1 *instance, GCancellable *cancellable, GError **error);
-
-static gboolean check(gboolean is_done, GError **error)
-{
-    cvd_ctl_strip_error(*error);
-    return is_done;
-}
-
-static gboolean call_one(CvdTool *tool, Call call, GError **error)
+/* The method is answered when the guest is as it says, which may take as long as a start. */
+gboolean cvd_ctl_call(CvdTool *tool, char **arguments, GError **error)
 {
     g_autoptr(CvdDBusInstance1) instance = cvd_ctl_connect(tool, error);
+    g_autoptr(GVariant) nothing = NULL;
 
-    if (instance == NULL)
-        return FALSE;
-    /* It is answered when the guest is so, which may take as long as a start. */
-    g_dbus_proxy_set_default_timeout(G_DBUS_PROXY(instance), G_MAXINT);
-    return check(call(instance, tool->cancellable, error), error);
+    if (instance != NULL)
+        nothing =
+            g_dbus_proxy_call_sync(G_DBUS_PROXY(instance), tool->verb->method, NULL,
+                                   G_DBUS_CALL_FLAGS_NONE, G_MAXINT, tool->cancellable, error);
+    return nothing != NULL;
 }
-
-static gboolean reset(CvdTool *tool, char **arguments, GError **error)
-{
-    return call_one(tool, cvd_dbus_instance1_call_reset_sync, error);
-}
-
-static gboolean pause_vm(CvdTool *tool, char **arguments, GError **error)
-{
-    return call_one(tool, cvd_dbus_instance1_call_pause_sync, error);
-}
-
-static gboolean resume(CvdTool *tool, char **arguments, GError **error)
-{
-    return call_one(tool, cvd_dbus_instance1_call_resume_sync, error);
-}
-
-static gboolean power_button(CvdTool *tool, char **arguments, GError **error)
-{
-    return call_one(tool, cvd_dbus_instance1_call_power_button_sync, error);
-}
-
-const CvdToolVerb cvd_ctl_reset = {
-    .name = "reset",
-    .arguments = "",
-    .summary = "Reset the guest, in the same QEMU",
-    .run = reset,
-};
-const CvdToolVerb cvd_ctl_pause = {
-    .name = "pause",
-    .arguments = "",
-    .summary = "Stop the guest's processors",
-    .run = pause_vm,
-};
-const CvdToolVerb cvd_ctl_resume = {
-    .name = "resume",
-    .arguments = "",
-    .summary = "Let them go on",
-    .run = resume,
-};
-const CvdToolVerb cvd_ctl_power_button = {
-    .name = "power-button",
-    .arguments = "",
-    .summary = "Press the guest's power button, once",
-    .run = power_button,
-};
 
 /* ---- stop ---- */
 
-static gboolean stop_now;
-
 /* @deadline_us: monotonic; 0 = none */
-static gboolean wait_for_exit(int pidfd, GCancellable *cancellable, gint64 deadline_us,
-                              GError **error)
+static gboolean wait_for_exit(CvdTool *tool, int pidfd, gint64 deadline_us, GError **error)
 {
-    GPollFD fds[2] = {{.fd = pidfd, .events = G_IO_IN}};
-    guint n_fds = g_cancellable_make_pollfd(cancellable, &fds[1]) ? 2 : 1;
-    int n;
+    GPollFD exit = {.fd = pidfd, .events = G_IO_IN};
 
-    do {
-        gint64 left_us = MAX(deadline_us - g_get_monotonic_time(), 0);
-        n = g_poll(fds, n_fds, deadline_us == 0 ? -1 : (int)(left_us / 1000) + 1);
-    } while (n < 0);
-    if (n_fds == 2)
-        g_cancellable_release_fd(cancellable);
-    if (fds[0].revents != 0)
-        return TRUE;
-    if (!g_cancellable_set_error_if_cancelled(cancellable, error))
-        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
-                            "the time of --timeout is over");
-    return FALSE;
+    while (exit.revents == 0)
+        if (!cvd_tool_poll(tool, &exit, 1, -1, deadline_us, error))
+            return FALSE;
+    return TRUE;
 }
 
 static gboolean go_on(const char *state, const char *reason, gpointer data)
@@ -121,23 +53,22 @@ static gboolean wait_for_launcher(CvdTool *tool, CvdDBusInstance1 *instance, int
     g_autoptr(GError) local_error = NULL;
 
     if (pidfd >= 0)
-        return wait_for_exit(pidfd, tool->cancellable, 0, error);
+        return wait_for_exit(tool, pidfd, 0, error);
     if (cvd_ctl_follow(tool, instance, &follower, NULL, 0, &local_error) ||
         g_error_matches(local_error, G_IO_ERROR, G_IO_ERROR_CLOSED))
         return TRUE;
-    g_propagate_error(error, g_steal_pointer(&local_error));
-    return FALSE;
+    return cvd_pass_error(error, &local_error);
 }
 
-static gboolean stop(CvdTool *tool, char **arguments, GError **error)
+gboolean cvd_ctl_stop(CvdTool *tool, char **arguments, GError **error)
 {
     g_autoptr(CvdDBusInstance1) instance = cvd_ctl_connect(tool, error);
     if (instance == NULL)
         return FALSE;
 
     cvd_autofd pidfd = cvd_ctl_open_launcher(instance);
-    for (guint i = 0; i < (stop_now ? 2 : 1); i++)
-        if (!check(cvd_dbus_instance1_call_stop_sync(instance, tool->cancellable, error), error)) {
+    for (guint i = 0; i < (cvd_ctl_options.now ? 2 : 1); i++)
+        if (!cvd_dbus_instance1_call_stop_sync(instance, tool->cancellable, error)) {
             /* It may have ended with the first call's answer, or between the two. */
             if (!g_dbus_connection_is_closed(cvd_ctl_get_connection(instance)))
                 return FALSE;
@@ -145,20 +76,6 @@ static gboolean stop(CvdTool *tool, char **arguments, GError **error)
         }
     return wait_for_launcher(tool, instance, pidfd, error);
 }
-
-static const GOptionEntry stop_entries[] = {
-    {"now", 0, 0, G_OPTION_ARG_NONE, &stop_now, "Without waiting for the guest to power off", NULL},
-    G_OPTION_ENTRY_NULL,
-};
-const CvdToolVerb cvd_ctl_stop = {
-    .name = "stop",
-    .arguments = "",
-    .summary = "Take the instance down, and wait until it is",
-    .description = "As ctrl-c does in cvd-launch's terminal. An interrupt ends the wait, not the "
-                   "stop.",
-    .entries = stop_entries,
-    .run = stop,
-};
 
 /* ---- restart ---- */
 
@@ -179,35 +96,23 @@ static gboolean on_restart_state(const char *state, const char *reason, gpointer
     return !restart->has_failed && !(is_up && restart->has_begun);
 }
 
-static gboolean restart(CvdTool *tool, char **arguments, GError **error)
+gboolean cvd_ctl_restart(CvdTool *tool, char **arguments, GError **error)
 {
     static const CvdCtlFollower follower = {.state = on_restart_state};
     g_autoptr(CvdDBusInstance1) instance = cvd_ctl_connect(tool, error);
     Restart restart = {0};
 
     if (instance == NULL ||
-        !check(cvd_dbus_instance1_call_restart_sync(instance, tool->cancellable, error), error) ||
+        !cvd_dbus_instance1_call_restart_sync(instance, tool->cancellable, error) ||
         !cvd_ctl_follow(tool, instance, &follower, &restart, 0, error))
         return FALSE;
     if (!restart.has_failed)
         return TRUE;
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "the instance has ended: %s",
-                cvd_dbus_instance1_get_reason(instance));
-    return FALSE;
+    return cvd_fail(error, CVD_ERROR_CLOSED, "the instance has ended: %s",
+                    cvd_dbus_instance1_get_reason(instance));
 }
 
-const CvdToolVerb cvd_ctl_restart = {
-    .name = "restart",
-    .arguments = "",
-    .summary = "Start another VM in its place, and wait until it runs",
-    .description = "The window and the doorbells stay; host programs are told by the end of their "
-                   "connections.",
-    .run = restart,
-};
-
 /* ---- wait ---- */
-
-static char *wait_timeout;
 
 static gboolean on_waited_state(const char *state, const char *reason, gpointer data)
 {
@@ -217,19 +122,6 @@ static gboolean on_waited_state(const char *state, const char *reason, gpointer 
 static gboolean is_end(const char *state)
 {
     return strcmp(state, "stopped") == 0;
-}
-
-static gboolean check_state(const char *state, GError **error)
-{
-    if (g_strv_contains(states, state))
-        return TRUE;
-    const char *nearest = cvd_nearest_name(state, states);
-    g_autofree char *all = g_strjoinv(", ", (char **)states);
-    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                nearest != NULL ? "no state '%s'; did you mean '%s'? there are: %s"
-                                : "no state '%s'%s; there are: %s",
-                state, nearest != NULL ? nearest : "", all);
-    return FALSE;
 }
 
 /* An instance that ends just now may still be found, and then not be reached. */
@@ -245,18 +137,16 @@ static gboolean wait_for_end(CvdTool *tool, gint64 deadline_us, GError **error)
     pid_t pid = cvd_instance_get_pid(dir);
     cvd_autofd pidfd = pid > 0 ? pidfd_open(pid, 0) : -1;
 
-    if (pid < 0) {
-        g_set_error_literal(error, CVD_ERROR, CVD_ERROR_FAILED,
-                            "cannot wait for a launcher whose process is out of sight");
-        return FALSE;
-    }
+    if (pid < 0)
+        return cvd_fail(error, CVD_ERROR_FAILED,
+                        "cannot wait for a launcher whose process is out of sight");
     if (pid == 0 || (pidfd < 0 && errno == ESRCH) || cvd_instance_get_pid(dir) != pid)
         return TRUE;
     if (pidfd < 0) {
         cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot wait for process %d", pid);
         return FALSE;
     }
-    return wait_for_exit(pidfd, tool->cancellable, deadline_us, error);
+    return wait_for_exit(tool, pidfd, deadline_us, error);
 }
 
 /* One that does not run is stopped, and of one that is to come the socket is waited for. */
@@ -275,21 +165,22 @@ static gboolean wait_connect(CvdTool *tool, const char *state, gint64 deadline_u
         return TRUE;
     if (is_end(state) && is_unreachable(local_error))
         return wait_for_end(tool, deadline_us, error);
-    g_propagate_error(error, g_steal_pointer(&local_error));
-    return FALSE;
+    return cvd_pass_error(error, &local_error);
 }
 
-static gboolean wait(CvdTool *tool, char **arguments, GError **error)
+gboolean cvd_ctl_wait(CvdTool *tool, char **arguments, GError **error)
 {
     static const CvdCtlFollower follower = {.state = on_waited_state};
+    static const char *const states[] = {CVD_CTL_STATES, NULL};
     const char *state = arguments[0];
     guint timeout_ms = 0;
     g_autoptr(CvdDBusInstance1) instance = NULL;
     g_autoptr(GError) local_error = NULL;
 
-    if (!check_state(state, error) ||
-        (wait_timeout != NULL &&
-         !cvd_tool_parse_seconds(wait_timeout, "--timeout", MAX_TIMEOUT_S, &timeout_ms, error)))
+    if (!cvd_tool_check_choice("state", state, states, error) ||
+        (cvd_ctl_options.timeout != NULL &&
+         !cvd_tool_parse_seconds(cvd_ctl_options.timeout, "--timeout", MAX_TIMEOUT_S, &timeout_ms,
+                                 error)))
         return FALSE;
     g_autoptr(CvdCtlFailure) failure =
         strcmp(state, "failed") == 0 ? cvd_ctl_failure_find(tool->name) : NULL;
@@ -311,23 +202,6 @@ static gboolean wait(CvdTool *tool, char **arguments, GError **error)
     return FALSE;
 }
 
-static const GOptionEntry wait_entries[] = {
-    {"timeout", 0, 0, G_OPTION_ARG_STRING, &wait_timeout, "How long to wait at most", "SECONDS"},
-    G_OPTION_ENTRY_NULL,
-};
-const CvdToolVerb cvd_ctl_wait = {
-    .name = "wait",
-    .arguments = "STATE",
-    .summary = "Wait until the instance is in a state",
-    .description =
-        "The states are starting, running, paused, suspended, faulted, stopping,\n"
-        "restarting, stopped and failed. With --name the instance need not be there yet.",
-    .entries = wait_entries,
-    .min_arguments = 1,
-    .max_arguments = 1,
-    .run = wait,
-};
-
 /* ---- events ---- */
 
 typedef struct {
@@ -346,20 +220,14 @@ static gboolean print_event(Printer *printer, const char *event, const char *fir
         return cvd_tool_print(&printer->error, "%.12s %-6s %s%s%s\n", time, event, a, *b ? " " : "",
                               b);
     }
-    g_autoptr(JsonBuilder) builder = json_builder_new();
-    gboolean is_state = strcmp(event, "state") == 0;
-    json_builder_begin_object(builder);
-    cvd_tool_json_time(builder);
-    cvd_tool_json_string(builder, "event", event);
-    cvd_tool_json_string(builder, is_state ? "state" : "name", first);
-    if (is_state)
-        cvd_tool_json_string(builder, "reason", second);
-    json_builder_end_object(builder);
-    if (is_state)
-        return cvd_tool_print_json(builder, &printer->error);
+    g_autofree char *time = cvd_tool_get_time();
+    if (strcmp(event, "state") == 0)
+        return cvd_tool_print_json(&printer->error,
+                                   "{'time': <%s>, 'event': <%s>, 'state': <%s>, 'reason': <%s>}",
+                                   time, event, first, second);
     /* The data goes through as QEMU wrote it. */
-    g_autoptr(JsonNode) root = json_builder_get_root(builder);
-    g_autofree char *text = cvd_json_to_string(root, FALSE);
+    g_autofree char *text =
+        cvd_tool_format_json("{'time': <%s>, 'event': <%s>, 'name': <%s>}", time, event, first);
     g_autofree char *data = cvd_json_text_format(second, strlen(second), FALSE);
     return cvd_tool_print(&printer->error, "%.*s,\"data\":%s}\n", (int)strlen(text) - 1, text,
                           data);
@@ -378,7 +246,7 @@ static gboolean print_guest_event(const char *name, const char *details, gpointe
     return print_event(data, "guest", name, is_empty ? "" : details);
 }
 
-static gboolean events(CvdTool *tool, char **arguments, GError **error)
+gboolean cvd_ctl_events(CvdTool *tool, char **arguments, GError **error)
 {
     static const CvdCtlFollower follower = {print_state, print_guest_event};
     g_autoptr(CvdDBusInstance1) instance = cvd_ctl_connect(tool, error);
@@ -395,42 +263,34 @@ static gboolean events(CvdTool *tool, char **arguments, GError **error)
     if (is_done || g_error_matches(local_error, G_IO_ERROR, G_IO_ERROR_CLOSED) ||
         cvd_tool_is_cancelled(local_error))
         return TRUE;
-    g_propagate_error(error, g_steal_pointer(&local_error));
-    return FALSE;
+    return cvd_pass_error(error, &local_error);
 }
-
-const CvdToolVerb cvd_ctl_events = {
-    .name = "events",
-    .arguments = "",
-    .summary = "Follow what happens, until the instance ends",
-    .description = "One line each: states with their reason, and the events of QEMU with their "
-                   "data.",
-    .run = events,
-};
 
 /* ---- qmp ---- */
 
-static char *qmp_timeout;
+static char *compose_command(const char *name, const char *arguments)
+{
+    g_autofree char *valid = g_utf8_make_valid(name, -1);
+    g_autofree char *text = cvd_tool_format_json("{'execute': <%s>}", valid);
+
+    return arguments == NULL
+               ? g_steal_pointer(&text)
+               : g_strdup_printf("%.*s,\"arguments\":%s}", (int)strlen(text) - 1, text, arguments);
+}
 
 /* Returns: (transfer full): the command as one JSON text */
 static char *make_command(char **arguments, GError **error)
 {
-    if (arguments[0][0] == '{') {
-        if (arguments[1] == NULL)
-            return g_strdup(arguments[0]);
-        g_set_error_literal(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                            "a command that is JSON has its arguments inside");
-        return NULL;
-    }
-    g_autoptr(JsonNode) name = json_node_init_string(json_node_alloc(), arguments[0]);
-    g_autofree char *quoted = cvd_json_to_string(name, FALSE);
-    if (arguments[1] == NULL)
-        return g_strdup_printf("{\"execute\":%s}", quoted);
-    if (g_strchug(arguments[1])[0] == '{')
-        return g_strdup_printf("{\"execute\":%s,\"arguments\":%s}", quoted, arguments[1]);
-    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                "'%s': expected the arguments as a JSON object, such as '{\"id\": 1}'",
-                arguments[1]);
+    if (arguments[0][0] == '{' && arguments[1] == NULL)
+        return g_strdup(arguments[0]);
+    if (arguments[0][0] == '{')
+        cvd_tool_fail_usage(error, "a command that is JSON has its arguments inside");
+    else if (arguments[1] != NULL && g_strchug(arguments[1])[0] != '{')
+        cvd_tool_fail_usage(error,
+                            "'%s': expected the arguments as a JSON object, such as '{\"id\": 1}'",
+                            arguments[1]);
+    else
+        return compose_command(arguments[0], arguments[1]);
     return NULL;
 }
 
@@ -447,18 +307,18 @@ static GMappedFile *call_qmp(CvdTool *tool, CvdDBusInstance1 *instance, const ch
                                 "QEMU has not answered, and the time of --timeout is over");
         else
             g_propagate_error(error, g_steal_pointer(&local_error));
-        check(FALSE, error);
         return NULL;
     }
     cvd_autofd fd = g_unix_fd_list_get(fds, 0, error);
     return fd >= 0 ? g_mapped_file_new_from_fd(fd, FALSE, error) : NULL;
 }
 
-static gboolean qmp(CvdTool *tool, char **arguments, GError **error)
+gboolean cvd_ctl_qmp(CvdTool *tool, char **arguments, GError **error)
 {
     guint timeout_ms = G_MAXINT; /* which means none */
-    if (qmp_timeout != NULL &&
-        !cvd_tool_parse_seconds(qmp_timeout, "--timeout", MAX_TIMEOUT_S, &timeout_ms, error))
+    if (cvd_ctl_options.timeout != NULL &&
+        !cvd_tool_parse_seconds(cvd_ctl_options.timeout, "--timeout", MAX_TIMEOUT_S, &timeout_ms,
+                                error))
         return FALSE;
     g_autofree char *command = make_command(arguments, error);
     g_autoptr(CvdDBusInstance1) instance = command != NULL ? cvd_ctl_connect(tool, error) : NULL;
@@ -473,22 +333,3 @@ static gboolean qmp(CvdTool *tool, char **arguments, GError **error)
                                                  g_mapped_file_get_length(reply), !tool->json);
     return cvd_tool_put(text, strlen(text), error) && cvd_tool_put("\n", 1, error);
 }
-
-static const GOptionEntry qmp_entries[] = {
-    {"timeout", 0, 0, G_OPTION_ARG_STRING, &qmp_timeout, "How long to wait for QEMU at most",
-     "SECONDS"},
-    G_OPTION_ENTRY_NULL,
-};
-const CvdToolVerb cvd_ctl_qmp = {
-    .name = "qmp",
-    .arguments = "CMD [ARGUMENTS]",
-    .summary = "Send QEMU a command",
-    .description =
-        "CMD is its name, and ARGUMENTS a JSON object; or CMD is all of it as JSON. What "
-        "QEMU returns is\nprinted, with --json on one line; if CMD has an id, in an object with "
-        "it.",
-    .entries = qmp_entries,
-    .min_arguments = 1,
-    .max_arguments = 2,
-    .run = qmp,
-};

@@ -4,6 +4,8 @@
 #include "launcher/launch-private.h"
 
 #include "base/error.h"
+#include "base/fd.h"
+#include "launcher/control/verbs.h"
 
 #include <string.h>
 
@@ -24,16 +26,10 @@ static void get_status(CvdControlStatus *status, gpointer data)
 
 /* ---- Verbs ---- */
 
-static const char *const verb_names[] = {
-    [CVD_CONTROL_STOP] = "stop",     [CVD_CONTROL_RESTART] = "restart",
-    [CVD_CONTROL_RESET] = "reset",   [CVD_CONTROL_PAUSE] = "pause",
-    [CVD_CONTROL_RESUME] = "resume", [CVD_CONTROL_POWER_BUTTON] = "power-button",
-};
-
 /* A call that is answered when the guest is as its caller wants it. */
 typedef struct {
     CvdControlCall *call;
-    CvdControlVerb verb;
+    const CvdVerb *verb;
     guint n_resets; /* of the guest, when it came */
 } WaitingCall;
 
@@ -42,19 +38,14 @@ GArray *cvd_launch_calls_new(void)
     return g_array_new(FALSE, FALSE, sizeof(WaitingCall));
 }
 
-static void refuse(CvdControlCall *take_call, const CvdLaunch *launch, CvdControlVerb verb,
+static void refuse(CvdControlCall *take_call, const CvdLaunch *launch, const CvdVerb *verb,
                    const char *why)
 {
     g_autoptr(GError) error = g_error_new(
-        CVD_ERROR, CVD_ERROR_BUSY, "%s: the instance is %s%s%s", verb_names[verb],
+        CVD_ERROR, CVD_ERROR_BUSY, "%s: the instance is %s%s%s", verb->name,
         cvd_state_get_name(cvd_launch_get_state(launch)), why[0] != '\0' ? "; " : "", why);
 
-    cvd_control_call_finish(take_call, NULL, error);
-}
-
-static void finish(CvdControlCall *take_call)
-{
-    cvd_control_call_finish(take_call, NULL, NULL);
+    cvd_control_call_finish(take_call, error);
 }
 
 void cvd_launch_answer_calls(CvdLaunch *launch)
@@ -62,78 +53,50 @@ void cvd_launch_answer_calls(CvdLaunch *launch)
     for (guint i = launch->calls->len; i-- > 0;) {
         WaitingCall waiting = g_array_index(launch->calls, WaitingCall, i);
         CvdAnswer answer =
-            cvd_lifecycle_get_answer(&launch->lifecycle, waiting.verb, waiting.n_resets);
+            cvd_lifecycle_get_answer(&launch->lifecycle, waiting.verb->awaited, waiting.n_resets);
 
         if (answer == CVD_ANSWER_PENDING)
             continue;
         g_array_remove_index(launch->calls, i);
         if (answer == CVD_ANSWER_DONE)
-            finish(waiting.call);
+            cvd_control_call_finish(waiting.call, NULL);
         else
             refuse(waiting.call, launch, waiting.verb, launch->reason);
     }
 }
 
-static void await(CvdLaunch *launch, CvdControlVerb verb, CvdControlCall *take_call)
-{
-    WaitingCall waiting = {take_call, verb, launch->lifecycle.guest.n_resets};
-
-    g_array_append_val(launch->calls, waiting);
-}
-
 static void on_done(JsonNode *result, const GError *error, gpointer data)
 {
-    cvd_control_call_finish(data, NULL, error);
+    cvd_control_call_finish(data, error);
 }
 
-/* QEMU refuses no reset. */
-static void on_reset(JsonNode *result, const GError *error, gpointer data)
+/* It is the guest that is awaited, and QEMU refuses none of these commands. */
+static void on_begun(JsonNode *result, const GError *error, gpointer data)
 {
     if (error != NULL)
         g_warning("%s", error->message);
 }
 
-static void execute(CvdControlVerb verb, CvdControlCall *take_call, gpointer data)
+static void execute(CvdLaunch *launch, const CvdVerb *verb, CvdControlCall *take_call)
 {
-    CvdLaunch *launch = data;
+    const char *obstacle = cvd_verb_get_obstacle(verb, cvd_launch_get_state(launch));
+    gboolean is_awaited = verb->awaited != CVD_AWAITED_NOTHING;
+    WaitingCall waiting = {take_call, verb, launch->lifecycle.guest.n_resets};
 
-    CvdState state = cvd_launch_get_state(launch);
-
-    if (!cvd_lifecycle_may(verb, state)) {
-        refuse(take_call, launch, verb,
-               state < CVD_STATE_STOPPING || state == CVD_STATE_RESTARTING
-                   ? state == CVD_STATE_STARTING || state == CVD_STATE_RESTARTING
-                         ? "wait until it has started"
-                         : "wait until it is running"
-                   : "start it again when it has ended");
+    if (obstacle != NULL) {
+        refuse(take_call, launch, verb, obstacle);
         return;
     }
-    switch (verb) {
-    case CVD_CONTROL_STOP:
-        cvd_launch_handle(launch, CVD_EVENT_STOP_REQUESTED);
-        finish(take_call);
-        return;
-    case CVD_CONTROL_RESTART:
-        cvd_launch_handle(launch, CVD_EVENT_RESTART_REQUESTED);
-        finish(take_call);
-        return;
-    case CVD_CONTROL_RESET:
-        await(launch, verb, take_call);
-        cvd_qmp_execute(launch->vm->qmp, "system_reset", NULL, on_reset, launch);
-        return;
-    case CVD_CONTROL_PAUSE:
-        await(launch, verb, take_call);
-        cvd_launch_handle(launch, CVD_EVENT_PAUSE_REQUESTED);
-        return;
-    case CVD_CONTROL_RESUME:
-        await(launch, verb, take_call);
-        cvd_launch_handle(launch, CVD_EVENT_RESUME_REQUESTED);
-        return;
-    case CVD_CONTROL_POWER_BUTTON:
-        cvd_qmp_execute(launch->vm->qmp, "system_powerdown", NULL, on_done, take_call);
+    if (is_awaited)
+        g_array_append_val(launch->calls, waiting);
+    if (verb->command != NULL) {
+        cvd_qmp_execute(launch->vm->qmp, verb->command, NULL, is_awaited ? on_begun : on_done,
+                        take_call);
         return;
     }
-    g_assert_not_reached();
+    cvd_launch_handle(launch, verb->event);
+    if (!is_awaited)
+        cvd_control_call_finish(take_call, NULL);
 }
 
 typedef struct {
@@ -144,9 +107,16 @@ typedef struct {
 static void on_answer(const char *reply, gsize size, const GError *error, gpointer data)
 {
     g_autofree Passed *passed = data;
-    g_autoptr(GBytes) bytes = reply != NULL ? g_bytes_new_static(reply, size) : NULL;
+    g_autoptr(GError) failure = error != NULL ? g_error_copy(error) : NULL;
+    int fd = reply != NULL ? cvd_fd_new_sealed("cvd-qmp-reply", reply, size) : -1;
 
-    cvd_control_call_finish(passed->call, bytes, error);
+    if (fd >= 0) {
+        cvd_control_call_reply(passed->call, g_variant_new("(h)", 0), fd);
+        return;
+    }
+    if (failure == NULL)
+        cvd_fail(&failure, CVD_ERROR_RESOURCES, "no memory or descriptor for QEMU's reply");
+    cvd_control_call_finish(passed->call, failure);
 }
 
 static void on_caller_gone(gpointer data)
@@ -157,14 +127,15 @@ static void on_caller_gone(gpointer data)
     on_answer(NULL, 0, NULL, passed);
 }
 
-static void qmp(const char *command, CvdControlCall *take_call, gpointer data)
+static void qmp(CvdLaunch *launch, GVariant *arguments, CvdControlCall *take_call)
 {
-    CvdLaunch *launch = data;
+    const char *command;
 
+    g_variant_get(arguments, "(&s)", &command);
     if (launch->vm == NULL || !launch->lifecycle.has_answered) {
         g_autoptr(GError) error = g_error_new_literal(
             CVD_ERROR, CVD_ERROR_BUSY, "QEMU does not take commands yet; wait until it runs");
-        cvd_control_call_finish(take_call, NULL, error);
+        cvd_control_call_finish(take_call, error);
         return;
     }
     Passed *passed = g_new(Passed, 1);
@@ -173,32 +144,57 @@ static void qmp(const char *command, CvdControlCall *take_call, gpointer data)
     cvd_qmp_pass_on(launch->vm->qmp, command, on_answer, passed);
 }
 
-static int open_console(GError **error, gpointer data)
+static void open_console(CvdLaunch *launch, GVariant *arguments, CvdControlCall *take_call)
 {
-    CvdLaunch *launch = data;
+    g_autoptr(GError) error = NULL;
+    int fd = -1;
 
     if (launch->console != NULL)
-        return cvd_console_open_viewer(launch->console, error);
-    g_set_error_literal(error, CVD_ERROR, CVD_ERROR_FAILED,
-                        "the VM has no serial console, as qemu.serial is \"none\"");
-    return -1;
+        fd = cvd_console_open_viewer(launch->console, &error);
+    else
+        cvd_fail(&error, CVD_ERROR_FAILED,
+                 "the VM has no serial console, as qemu.serial is \"none\"");
+    if (fd >= 0)
+        cvd_control_call_reply(take_call, g_variant_new("(h)", 0), fd);
+    else
+        cvd_control_call_finish(take_call, error);
 }
 
-static char *report(int *window_fd, GError **error, gpointer data)
+static void report(CvdLaunch *launch, GVariant *arguments, CvdControlCall *take_call)
 {
-    const CvdLaunch *launch = data;
+    g_autoptr(GError) error = NULL;
+    g_autofree char *record = cvd_launch_describe(launch);
+    int fd = cvd_server_open_window_read_only(launch->host.server, &error);
 
-    *window_fd = cvd_server_open_window_read_only(launch->host.server, error);
-    if (*window_fd < 0)
-        return NULL;
-    return cvd_launch_describe(launch);
+    if (fd >= 0)
+        cvd_control_call_reply(take_call, g_variant_new("(sh)", record, 0), fd);
+    else
+        cvd_control_call_finish(take_call, error);
 }
 
-const CvdControlHandlers cvd_launch_control_handlers = {
-    .get_status = get_status,
-    .execute = execute,
-    .qmp = qmp,
-    .open_console = open_console,
-    .report = report,
-    .list_clients = cvd_host_list_clients,
-};
+static void list_clients(CvdLaunch *launch, GVariant *arguments, CvdControlCall *take_call)
+{
+    cvd_host_list_clients(&launch->host, take_call);
+}
+
+static void call(const char *method, GVariant *arguments, CvdControlCall *take_call, gpointer data)
+{
+    static const struct {
+        const char *method;
+        void (*run)(CvdLaunch *launch, GVariant *arguments, CvdControlCall *take_call);
+    } others[] = {
+        {"Qmp", qmp},
+        {"OpenConsole", open_console},
+        {"Report", report},
+        {"ListClients", list_clients},
+    };
+    const CvdVerb *verb = cvd_verb_find(method);
+
+    if (verb != NULL)
+        execute(data, verb, take_call);
+    for (gsize i = 0; verb == NULL && i < G_N_ELEMENTS(others); i++)
+        if (strcmp(method, others[i].method) == 0)
+            others[i].run(data, arguments, take_call);
+}
+
+const CvdControlHandlers cvd_launch_control_handlers = {.get_status = get_status, .call = call};

@@ -55,9 +55,12 @@ static void add_client(const CvdServerClient *client, gpointer data)
                           client->is_read_only, client->is_shared);
 }
 
-void cvd_host_list_clients(GVariantBuilder *clients, gpointer host)
+void cvd_host_list_clients(CvdHost *host, CvdControlCall *take_call)
 {
-    cvd_server_foreach_client(((CvdHost *)host)->server, add_client, clients);
+    GVariantBuilder clients = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("a(uustbb)"));
+
+    cvd_server_foreach_client(host->server, add_client, &clients);
+    cvd_control_call_reply(take_call, g_variant_new("(a(uustbb))", &clients), -1);
 }
 
 /* ---- Asking for a stop ---- */

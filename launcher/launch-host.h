@@ -65,8 +65,8 @@ gboolean cvd_host_open(CvdHost *host, const CvdConfig *config, CvdVmAccess vm_ac
 gboolean cvd_host_open_control(CvdHost *host, const CvdConfig *config,
                                const CvdControlHandlers *handlers, GError **error);
 
-/** cvd_host_list_clients: as @list_clients of #CvdControlHandlers; @host: a #CvdHost */
-void cvd_host_list_clients(GVariantBuilder *clients, gpointer host);
+/** cvd_host_list_clients: answers a call of the method ListClients */
+void cvd_host_list_clients(CvdHost *host, CvdControlCall *take_call);
 
 /**
  * cvd_host_close:

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 typedef struct {
     CvdHost host;
@@ -40,12 +41,6 @@ static void get_status(CvdControlStatus *status, gpointer data)
     };
 }
 
-static GError *not_here(void)
-{
-    return g_error_new_literal(CVD_ERROR, CVD_ERROR_BUSY,
-                               "the instance runs with --serve-only: QEMU is somebody else's");
-}
-
 static void stop(CvdEvent event, gpointer data)
 {
     ServeOnly *serve = data;
@@ -61,42 +56,24 @@ static void stop(CvdEvent event, gpointer data)
     g_main_loop_quit(serve->host.loop);
 }
 
-static void execute(CvdControlVerb verb, CvdControlCall *take_call, gpointer data)
+static void call(const char *method, GVariant *arguments, CvdControlCall *take_call, gpointer data)
 {
-    g_autoptr(GError) error = verb == CVD_CONTROL_STOP ? NULL : not_here();
+    ServeOnly *serve = data;
+    g_autoptr(GError) error = NULL;
 
-    if (error == NULL)
-        stop(CVD_EVENT_STOP_REQUESTED, data);
-    cvd_control_call_finish(take_call, NULL, error);
+    if (strcmp(method, "ListClients") == 0) {
+        cvd_host_list_clients(&serve->host, take_call);
+        return;
+    }
+    if (strcmp(method, "Stop") == 0)
+        stop(CVD_EVENT_STOP_REQUESTED, serve);
+    else
+        cvd_fail(&error, CVD_ERROR_BUSY,
+                 "the instance runs with --serve-only: QEMU is somebody else's");
+    cvd_control_call_finish(take_call, error);
 }
 
-static void qmp(const char *command, CvdControlCall *take_call, gpointer data)
-{
-    g_autoptr(GError) error = not_here();
-
-    cvd_control_call_finish(take_call, NULL, error);
-}
-
-static int open_console(GError **error, gpointer data)
-{
-    g_propagate_error(error, not_here());
-    return -1;
-}
-
-static char *report(int *window_fd, GError **error, gpointer data)
-{
-    g_propagate_error(error, not_here());
-    return NULL;
-}
-
-static const CvdControlHandlers handlers = {
-    .get_status = get_status,
-    .execute = execute,
-    .qmp = qmp,
-    .open_console = open_console,
-    .report = report,
-    .list_clients = cvd_host_list_clients,
-};
+static const CvdControlHandlers handlers = {.get_status = get_status, .call = call};
 
 /* ---- Events ---- */
 

@@ -15,14 +15,6 @@
 #define MAX_CHUNK   (1u << 20)
 #define ANSWER_MS   1000
 
-static char *seconds_text;
-
-static const GOptionEntry entries[] = {
-    {"seconds", 't', 0, G_OPTION_ARG_FILENAME, &seconds_text,
-     "How long each of the four parts takes; default 1", "SECONDS"},
-    G_OPTION_ENTRY_NULL,
-};
-
 typedef struct {
     CvdTool *tool;
     CvdRegion *region;
@@ -83,9 +75,8 @@ static gboolean time_round_trips(Bench *bench, GError **error)
     }
     if (pong == CVD_PONG_RIGHT)
         return TRUE;
-    g_set_error(error, CVD_ERROR, CVD_ERROR_TIMED_OUT,
-                "region '%s': the guest does not answer; is it running?", bench->name);
-    return FALSE;
+    return cvd_fail(error, CVD_ERROR_TIMED_OUT,
+                    "region '%s': the guest does not answer; is it running?", bench->name);
 }
 
 /* Writes back what was read, so that the data stay as they are unless the guest writes, too. */
@@ -142,28 +133,23 @@ static gboolean print_text(const Bench *bench, GError **error)
                           bench->read_mib_s, "write", bench->write_mib_s);
 }
 
-static void build_stats(JsonBuilder *builder, const char *name, const CvdStats *stats)
+static GVariant *describe_stats(const CvdStats *stats)
 {
-    json_builder_set_member_name(builder, name);
-    json_builder_begin_object(builder);
-    cvd_tool_json_int(builder, "count", (gint64)cvd_stats_get_count(stats));
-    cvd_tool_json_double(builder, "per_second", rate_of(stats));
-    cvd_tool_json_double(builder, "p50_us", (double)cvd_stats_get_percentile(stats, 50) / 1000);
-    cvd_tool_json_double(builder, "p99_us", (double)cvd_stats_get_percentile(stats, 99) / 1000);
-    json_builder_end_object(builder);
+    return g_variant_new_parsed(
+        "{'count': <%t>, 'per_second': <%d>, 'p50_us': <%d>, 'p99_us': <%d>}",
+        cvd_stats_get_count(stats), rate_of(stats),
+        (double)cvd_stats_get_percentile(stats, 50) / 1000,
+        (double)cvd_stats_get_percentile(stats, 99) / 1000);
 }
 
 static gboolean print_json(const Bench *bench, GError **error)
 {
-    g_autoptr(JsonBuilder) builder = json_builder_new();
-    json_builder_begin_object(builder);
-    cvd_tool_json_string(builder, "region", bench->name);
-    build_stats(builder, "handshakes", bench->handshakes);
-    build_stats(builder, "round_trips", bench->round_trips);
-    cvd_tool_json_double(builder, "read_mib_per_second", bench->read_mib_s);
-    cvd_tool_json_double(builder, "write_mib_per_second", bench->write_mib_s);
-    json_builder_end_object(builder);
-    return cvd_tool_print_json(builder, error);
+    return cvd_tool_print_json(error,
+                               "{'region': <%s>, 'handshakes': <%@a{sv}>, 'round_trips': <%@a{sv}>,"
+                               " 'read_mib_per_second': <%d>, 'write_mib_per_second': <%d>}",
+                               bench->name, describe_stats(bench->handshakes),
+                               describe_stats(bench->round_trips), bench->read_mib_s,
+                               bench->write_mib_s);
 }
 
 /* A guest that does not answer spoils one part; the others are told before it is reported. */
@@ -173,24 +159,20 @@ static gboolean run_parts(Bench *bench, GError **error)
     if (!time_handshakes(bench, error) || !time_copies(bench, FALSE, &bench->read_mib_s, error) ||
         !time_copies(bench, TRUE, &bench->write_mib_s, error))
         return FALSE;
-    if (!time_round_trips(bench, &mute) && !g_error_matches(mute, CVD_ERROR, CVD_ERROR_TIMED_OUT)) {
-        g_propagate_error(error, g_steal_pointer(&mute));
-        return FALSE;
-    }
+    if (!time_round_trips(bench, &mute) && !g_error_matches(mute, CVD_ERROR, CVD_ERROR_TIMED_OUT))
+        return cvd_pass_error(error, &mute);
     if (!(bench->tool->json ? print_json(bench, error) : print_text(bench, error)))
         return FALSE;
-    if (mute) {
-        g_propagate_error(error, g_steal_pointer(&mute));
-        return FALSE;
-    }
+    if (mute)
+        return cvd_pass_error(error, &mute);
     return TRUE;
 }
 
-static gboolean run_bench(CvdTool *tool, char **arguments, GError **error)
+gboolean cvd_tool_bench(CvdTool *tool, char **arguments, GError **error)
 {
     guint part_ms = 1000;
-    if (seconds_text &&
-        !cvd_tool_parse_seconds(seconds_text, "--seconds", MAX_SECONDS, &part_ms, error))
+    if (cvd_tool_options.seconds && !cvd_tool_parse_seconds(cvd_tool_options.seconds, "--seconds",
+                                                            MAX_SECONDS, &part_ms, error))
         return FALSE;
     g_auto(Bench) bench = {
         .tool = tool,
@@ -202,16 +184,3 @@ static gboolean run_bench(CvdTool *tool, char **arguments, GError **error)
     bench.region = cvd_tool_open(tool, arguments[0], error);
     return bench.region && run_parts(&bench, error);
 }
-
-const CvdToolVerb cvd_tool_bench = {
-    .name = "bench",
-    .arguments = "REGION",
-    .summary = "Measure handshakes, round trips and copies",
-    .description =
-        "Writes to the region's data what it has read there: not for a region that is in use.\n"
-        "Four parts: handshakes, reading, writing, round trips as in cvd-client ping.\n",
-    .entries = entries,
-    .min_arguments = 1,
-    .max_arguments = 1,
-    .run = run_bench,
-};

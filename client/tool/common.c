@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/tool/tool.h"
 
+#include "base/error.h"
 #include "base/nearest.h"
 
 #include <string.h>
 
 /* More names than these are not for a message. */
 #define MAX_NAMES 16
+
+CvdToolOptions cvd_tool_options;
 
 const char *cvd_tool_get_socket(CvdTool *tool, GError **error)
 {
@@ -72,24 +75,20 @@ gboolean cvd_tool_check_range(CvdRegion *region, guint offset, guint64 size, GEr
     if (offset <= region_size && size <= region_size - offset)
         return TRUE;
     if (offset >= region_size)
-        g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_BAD_OFFSET,
-                    "region '%s' has %u bytes: the last offset is 0x%x, not 0x%x",
-                    cvd_region_get_name(region), region_size, region_size - 1, offset);
-    else
-        g_set_error(
-            error, CVD_REGION_ERROR, CVD_REGION_ERROR_BAD_OFFSET,
-            "region '%s' has %u bytes: from offset 0x%x on there are %u, not %" G_GUINT64_FORMAT,
-            cvd_region_get_name(region), region_size, offset, region_size - offset, size);
-    return FALSE;
+        return cvd_fail(error, CVD_ERROR_INVALID,
+                        "region '%s' has %u bytes: the last offset is 0x%x, not 0x%x",
+                        cvd_region_get_name(region), region_size, region_size - 1, offset);
+    return cvd_fail(
+        error, CVD_ERROR_INVALID,
+        "region '%s' has %u bytes: from offset 0x%x on there are %u, not %" G_GUINT64_FORMAT,
+        cvd_region_get_name(region), region_size, offset, region_size - offset, size);
 }
 
 gboolean cvd_tool_check_word(CvdRegion *region, guint offset, GError **error)
 {
-    if (offset % 4 != 0) {
-        g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_BAD_OFFSET,
-                    "offset 0x%x is not a multiple of 4; the word it is in has 0x%x", offset,
-                    offset - offset % 4);
-        return FALSE;
-    }
+    if (offset % 4 != 0)
+        return cvd_fail(error, CVD_ERROR_INVALID,
+                        "offset 0x%x is not a multiple of 4; the word it is in has 0x%x", offset,
+                        offset - offset % 4);
     return cvd_tool_check_range(region, offset, 4, error);
 }

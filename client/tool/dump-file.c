@@ -79,15 +79,11 @@ static void pack(const CvdDumpHeader *header, guint8 raw[CVD_DUMP_HEADER_SIZE])
 static gboolean unpack(const guint8 raw[CVD_DUMP_HEADER_SIZE], CvdDumpHeader *header,
                        GError **error)
 {
-    if (memcmp(raw, magic, sizeof magic) != 0) {
-        g_set_error(error, CVD_ERROR, CVD_ERROR_INVALID, "not a dump of a region");
-        return FALSE;
-    }
-    if (get32(raw + 8) != FORMAT_VERSION) {
-        g_set_error(error, CVD_ERROR, CVD_ERROR_INVALID,
-                    "has format %u; this program reads format %d", get32(raw + 8), FORMAT_VERSION);
-        return FALSE;
-    }
+    if (memcmp(raw, magic, sizeof magic) != 0)
+        return cvd_fail(error, CVD_ERROR_INVALID, "not a dump of a region");
+    if (get32(raw + 8) != FORMAT_VERSION)
+        return cvd_fail(error, CVD_ERROR_INVALID, "has format %u; this program reads format %d",
+                        get32(raw + 8), FORMAT_VERSION);
     *header = (CvdDumpHeader){
         .version = get16(raw + 12),
         .min_compatible_version = get16(raw + 14),
@@ -125,11 +121,10 @@ static gboolean append(CvdDumpWriter *writer, gconstpointer data, gsize size, GE
 static gboolean check_place(const char *path, GError **error)
 {
     struct stat info;
-    if (lstat(path, &info) == 0 && !S_ISREG(info.st_mode)) {
-        g_set_error(error, CVD_ERROR, CVD_ERROR_FOREIGN,
-                    "%s: is not a regular file; name a file, or one that does not exist yet", path);
-        return FALSE;
-    }
+    if (lstat(path, &info) == 0 && !S_ISREG(info.st_mode))
+        return cvd_fail(error, CVD_ERROR_FOREIGN,
+                        "%s: is not a regular file; name a file, or one that does not exist yet",
+                        path);
     return TRUE;
 }
 
@@ -239,11 +234,10 @@ static gboolean read_all(int fd, gpointer buffer, gsize size)
 
 static gboolean fail_read(const CvdDumpReader *reader, GError **error)
 {
-    if (errno != 0)
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: read", reader->path);
-    else
-        g_set_error(error, CVD_ERROR, CVD_ERROR_INVALID, "%s: ends too early; it was cut off",
-                    reader->path);
+    if (errno == 0)
+        return cvd_fail(error, CVD_ERROR_INVALID, "%s: ends too early; it was cut off",
+                        reader->path);
+    cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: read", reader->path);
     return FALSE;
 }
 
@@ -251,13 +245,12 @@ static gboolean check_size(const CvdDumpReader *reader, guint64 size, GError **e
 {
     guint64 expected =
         (guint64)CVD_DUMP_HEADER_SIZE + reader->header.data_size + CVD_DUMP_CHECKSUM_SIZE;
-    if (size != expected) {
-        g_set_error(error, CVD_ERROR, CVD_ERROR_INVALID,
-                    "%s: has %" G_GUINT64_FORMAT " bytes, but its header says %" G_GUINT64_FORMAT
-                    "; it was cut off or altered",
-                    reader->path, size, expected);
-        return FALSE;
-    }
+    if (size != expected)
+        return cvd_fail(error, CVD_ERROR_INVALID,
+                        "%s: has %" G_GUINT64_FORMAT
+                        " bytes, but its header says %" G_GUINT64_FORMAT
+                        "; it was cut off or altered",
+                        reader->path, size, expected);
     return TRUE;
 }
 
@@ -269,11 +262,9 @@ static gboolean open_dump(CvdDumpReader *reader, GError **error)
         cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s", reader->path);
         return FALSE;
     }
-    if (!S_ISREG(info.st_mode)) {
-        g_set_error(error, CVD_ERROR, CVD_ERROR_INVALID,
-                    "%s: is not a regular file; a dump is read twice", reader->path);
-        return FALSE;
-    }
+    if (!S_ISREG(info.st_mode))
+        return cvd_fail(error, CVD_ERROR_INVALID, "%s: is not a regular file; a dump is read twice",
+                        reader->path);
     if (!read_all(reader->fd, reader->raw_header, sizeof reader->raw_header))
         return fail_read(reader, error);
     if (!unpack(reader->raw_header, &reader->header, error)) {
@@ -320,11 +311,9 @@ static gboolean check_sum(CvdDumpReader *reader, GError **error)
         return fail_read(reader, error);
     g_autoptr(GChecksum) copy = g_checksum_copy(reader->checksum);
     g_checksum_get_digest(copy, found, &size);
-    if (memcmp(expected, found, sizeof found) != 0) {
-        g_set_error(error, CVD_ERROR, CVD_ERROR_INVALID,
-                    "%s: the checksum is wrong; the file was altered", reader->path);
-        return FALSE;
-    }
+    if (memcmp(expected, found, sizeof found) != 0)
+        return cvd_fail(error, CVD_ERROR_INVALID, "%s: the checksum is wrong; the file was altered",
+                        reader->path);
     return TRUE;
 }
 

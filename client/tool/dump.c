@@ -13,31 +13,18 @@
 
 #define CHUNK (256u * 1024)
 
-static gboolean is_forced;
-
-static const GOptionEntry restore_entries[] = {
-    {"force", 'f', 0, G_OPTION_ARG_NONE, &is_forced,
-     "Also what was dumped from a region of another name or version", NULL},
-    G_OPTION_ENTRY_NULL,
-};
-
 static gboolean print_result(CvdTool *tool, const char *file, const CvdDumpHeader *header,
                              const char *checksum, GError **error)
 {
     if (!tool->json)
         return cvd_tool_print(error, "%s: %u bytes, SHA-256 %s\n", header->name, header->data_size,
                               checksum);
-    g_autoptr(JsonBuilder) builder = json_builder_new();
     g_autofree char *display = g_filename_display_name(file);
-    json_builder_begin_object(builder);
-    cvd_tool_json_string(builder, "region", header->name);
-    cvd_tool_json_string(builder, "file", display);
-    cvd_tool_json_int(builder, "current_version", header->version);
-    cvd_tool_json_int(builder, "min_compatible_version", header->min_compatible_version);
-    cvd_tool_json_int(builder, "size", header->data_size);
-    cvd_tool_json_string(builder, "sha256", checksum);
-    json_builder_end_object(builder);
-    return cvd_tool_print_json(builder, error);
+    return cvd_tool_print_json(error,
+                               "{'region': <%s>, 'file': <%s>, 'current_version': <%u>,"
+                               " 'min_compatible_version': <%u>, 'size': <%u>, 'sha256': <%s>}",
+                               header->name, display, header->version,
+                               header->min_compatible_version, header->data_size, checksum);
 }
 
 static CvdDumpHeader describe(CvdRegion *region)
@@ -71,7 +58,7 @@ static gboolean copy_to_file(CvdTool *tool, CvdRegion *region, const CvdDumpHead
     return TRUE;
 }
 
-static gboolean run_dump(CvdTool *tool, char **arguments, GError **error)
+gboolean cvd_tool_dump(CvdTool *tool, char **arguments, GError **error)
 {
     g_autoptr(CvdRegion) region = cvd_tool_open(tool, arguments[0], error);
     if (!region)
@@ -86,30 +73,26 @@ static gboolean run_dump(CvdTool *tool, char **arguments, GError **error)
 static gboolean check_header(const char *file, const CvdDumpHeader *dump,
                              const CvdDumpHeader *region, GError **error)
 {
-    if (dump->data_size != region->data_size) {
-        g_set_error(error, CVD_ERROR, CVD_ERROR_INVALID,
-                    "%s: has %u bytes of data, but those of region '%s' are %u; the sizes have to "
-                    "be the same",
-                    file, dump->data_size, region->name, region->data_size);
-        return FALSE;
-    }
-    if (is_forced)
+    if (dump->data_size != region->data_size)
+        return cvd_fail(
+            error, CVD_ERROR_INVALID,
+            "%s: has %u bytes of data, but those of region '%s' are %u; the sizes have to "
+            "be the same",
+            file, dump->data_size, region->name, region->data_size);
+    if (cvd_tool_options.force)
         return TRUE;
     if (strcmp(dump->name, region->name) != 0) {
         g_autofree char *escaped = g_strescape(dump->name, NULL);
-        g_set_error(error, CVD_ERROR, CVD_ERROR_INVALID,
-                    "%s: is of region '%s', not '%s'; --force takes it all the same", file, escaped,
-                    region->name);
-        return FALSE;
+        return cvd_fail(error, CVD_ERROR_INVALID,
+                        "%s: is of region '%s', not '%s'; --force takes it all the same", file,
+                        escaped, region->name);
     }
-    if (dump->version < region->min_compatible_version || dump->version > region->version) {
-        g_set_error(error, CVD_ERROR, CVD_ERROR_INVALID,
-                    "%s: is of version %u, but region '%s' is of version %u, compatible with %u "
-                    "and later; --force takes it all the same",
-                    file, dump->version, region->name, region->version,
-                    region->min_compatible_version);
-        return FALSE;
-    }
+    if (dump->version < region->min_compatible_version || dump->version > region->version)
+        return cvd_fail(
+            error, CVD_ERROR_INVALID,
+            "%s: is of version %u, but region '%s' is of version %u, compatible with %u "
+            "and later; --force takes it all the same",
+            file, dump->version, region->name, region->version, region->min_compatible_version);
     return TRUE;
 }
 
@@ -137,7 +120,7 @@ static gboolean pass(CvdTool *tool, CvdDumpReader *reader, CvdRegion *region, co
     }
 }
 
-static gboolean run_restore(CvdTool *tool, char **arguments, GError **error)
+gboolean cvd_tool_restore(CvdTool *tool, char **arguments, GError **error)
 {
     const char *file = arguments[1];
     g_autoptr(CvdDumpReader) reader = cvd_dump_reader_new(file, error);
@@ -158,24 +141,3 @@ static gboolean run_restore(CvdTool *tool, char **arguments, GError **error)
     memcpy(restored.name, wanted.name, sizeof restored.name);
     return print_result(tool, file, &restored, cvd_dump_reader_get_checksum(reader), error);
 }
-
-const CvdToolVerb cvd_tool_dump = {
-    .name = "dump",
-    .arguments = "REGION FILE",
-    .summary = "Save the region's data",
-    .description = "FILE is complete, with a checksum, or it is not there.\n",
-    .min_arguments = 2,
-    .max_arguments = 2,
-    .run = run_dump,
-};
-
-const CvdToolVerb cvd_tool_restore = {
-    .name = "restore",
-    .arguments = "REGION FILE",
-    .summary = "Put back what dump has saved",
-    .description = "Writes nothing unless the whole of FILE is as it was dumped and fits.\n",
-    .entries = restore_entries,
-    .min_arguments = 2,
-    .max_arguments = 2,
-    .run = run_restore,
-};

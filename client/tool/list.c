@@ -3,6 +3,7 @@
  * `list` and `info`: where the regions are is the server's word; the rest is read from the
  * descriptors, where the guest can write, too, and is left out when they contradict the server.
  */
+#include "base/error.h"
 #include "client/tool/tool.h"
 #include "client/tool/view.h"
 
@@ -28,71 +29,64 @@ static void append_line(GString *text, const CvdRegionInfo *info, const Descript
         g_string_append_printf(text, "  %-10s  %7s  %10s\n", "?", "?", "?");
 }
 
-static void build_table(JsonBuilder *builder, const char *name, const Table *table)
+static GVariant *describe_table(const Table *table)
 {
-    json_builder_set_member_name(builder, name);
-    json_builder_begin_object(builder);
-    cvd_tool_json_int(builder, "num_nodes_lg2", table->num_nodes_lg2);
-    cvd_tool_json_int(builder, "futex_uaddr_table_offset", table->futex_uaddr_table_offset);
-    cvd_tool_json_int(builder, "interrupt_signalled_offset", table->interrupt_signalled_offset);
-    json_builder_end_object(builder);
+    return g_variant_new_parsed("{'num_nodes_lg2': <%u>, 'futex_uaddr_table_offset': <%u>,"
+                                " 'interrupt_signalled_offset': <%u>}",
+                                table->num_nodes_lg2, table->futex_uaddr_table_offset,
+                                table->interrupt_signalled_offset);
 }
 
 /* In the words of a layout file. @descriptor: NULL for one that cannot be believed. */
-static void build_region(JsonBuilder *builder, GArray *regions, guint index,
-                         const Descriptor *descriptor)
+static GVariant *describe_region(GArray *regions, guint index, const Descriptor *descriptor)
 {
+    GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE_VARDICT);
     const CvdRegionInfo *info = &g_array_index(regions, CvdRegionInfo, index);
-    json_builder_begin_object(builder);
-    cvd_tool_json_string(builder, "device_name", info->name);
-    cvd_tool_json_int(builder, "index", index);
-    cvd_tool_json_int(builder, "region_begin_offset", info->begin);
-    cvd_tool_json_int(builder, "region_end_offset", info->end);
-    cvd_tool_json_int(builder, "region_size", info->end - info->begin);
-    if (descriptor) {
-        cvd_tool_json_int(builder, "offset_of_region_data", descriptor->offset_of_region_data);
-        cvd_tool_json_int(builder, "current_version", descriptor->current_version);
-        cvd_tool_json_int(builder, "min_compatible_version", descriptor->min_compatible_version);
-        build_table(builder, "guest_to_host_signal_table", &descriptor->guest_to_host_signal_table);
-        build_table(builder, "host_to_guest_signal_table", &descriptor->host_to_guest_signal_table);
-        if (descriptor->managed_by > 0 && descriptor->managed_by < regions->len)
-            cvd_tool_json_string(
-                builder, "managed_by",
-                g_array_index(regions, CvdRegionInfo, descriptor->managed_by).name);
-    }
-    json_builder_end_object(builder);
+
+    cvd_tool_add_json(&builder,
+                      "{'device_name': <%s>, 'index': <%u>, 'region_begin_offset': <%u>,"
+                      " 'region_end_offset': <%u>, 'region_size': <%u>}",
+                      info->name, index, info->begin, info->end, info->end - info->begin);
+    if (descriptor)
+        cvd_tool_add_json(
+            &builder,
+            "{'offset_of_region_data': <%u>, 'current_version': <%u>,"
+            " 'min_compatible_version': <%u>, 'guest_to_host_signal_table': <%@a{sv}>,"
+            " 'host_to_guest_signal_table': <%@a{sv}>}",
+            descriptor->offset_of_region_data, descriptor->current_version,
+            descriptor->min_compatible_version,
+            describe_table(&descriptor->guest_to_host_signal_table),
+            describe_table(&descriptor->host_to_guest_signal_table));
+    if (descriptor && descriptor->managed_by > 0 && descriptor->managed_by < regions->len)
+        cvd_tool_add_json(&builder, "{'managed_by': <%s>}",
+                          g_array_index(regions, CvdRegionInfo, descriptor->managed_by).name);
+    return g_variant_builder_end(&builder);
 }
 
-static gboolean run_list(CvdTool *tool, char **arguments, GError **error)
+gboolean cvd_tool_list(CvdTool *tool, char **arguments, GError **error)
 {
     g_autoptr(CvdView) view = open_view(tool, error);
     if (!view)
         return FALSE;
     GArray *regions = cvd_view_get_regions(view);
-    g_autoptr(JsonBuilder) builder = json_builder_new();
+    GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("aa{sv}"));
     g_autoptr(GString) text =
         g_string_new("NAME             BEGIN             SIZE  DATA        VERSION  COMPATIBLE\n");
     g_autoptr(GError) bad = NULL;
 
-    json_builder_begin_object(builder);
-    cvd_tool_json_int(builder, "window_size", (gint64)cvd_view_get_window_size(view));
-    json_builder_set_member_name(builder, "regions");
-    json_builder_begin_array(builder);
     for (guint i = 0; i < regions->len; i++) {
         Descriptor descriptor;
         gboolean is_good = cvd_view_get_descriptor(view, i, &descriptor, bad ? NULL : &bad);
         append_line(text, &g_array_index(regions, CvdRegionInfo, i), is_good ? &descriptor : NULL);
-        build_region(builder, regions, i, is_good ? &descriptor : NULL);
+        g_variant_builder_add_value(&builder,
+                                    describe_region(regions, i, is_good ? &descriptor : NULL));
     }
-    json_builder_end_array(builder);
-    json_builder_end_object(builder);
-    if (!(tool->json ? cvd_tool_print_json(builder, error)
+    g_autoptr(GVariant) all = g_variant_ref_sink(g_variant_builder_end(&builder));
+    if (!(tool->json ? cvd_tool_print_json(error, "{'window_size': <%t>, 'regions': <%@aa{sv}>}",
+                                           cvd_view_get_window_size(view), all)
                      : cvd_tool_put(text->str, text->len, error)))
         return FALSE;
-    if (!bad)
-        return TRUE;
-    g_propagate_error(error, g_steal_pointer(&bad));
-    return FALSE;
+    return !bad || cvd_pass_error(error, &bad);
 }
 
 static void append_table(GString *text, const char *label, const Table *table)
@@ -125,7 +119,7 @@ static char *describe(GArray *regions, guint index, const Descriptor *descriptor
     return g_string_free(text, FALSE);
 }
 
-static gboolean run_info(CvdTool *tool, char **arguments, GError **error)
+gboolean cvd_tool_info(CvdTool *tool, char **arguments, GError **error)
 {
     g_autoptr(CvdView) view = open_view(tool, error);
     Descriptor descriptor;
@@ -137,23 +131,6 @@ static gboolean run_info(CvdTool *tool, char **arguments, GError **error)
         g_autofree char *text = describe(cvd_view_get_regions(view), index, &descriptor);
         return cvd_tool_put(text, strlen(text), error);
     }
-    g_autoptr(JsonBuilder) builder = json_builder_new();
-    build_region(builder, cvd_view_get_regions(view), index, &descriptor);
-    return cvd_tool_print_json(builder, error);
+    return cvd_tool_print_json(error, "%@a{sv}",
+                               describe_region(cvd_view_get_regions(view), index, &descriptor));
 }
-
-const CvdToolVerb cvd_tool_list = {
-    .name = "list",
-    .arguments = "",
-    .summary = "List the regions",
-    .run = run_list,
-};
-
-const CvdToolVerb cvd_tool_info = {
-    .name = "info",
-    .arguments = "REGION",
-    .summary = "Describe a region",
-    .min_arguments = 1,
-    .max_arguments = 1,
-    .run = run_info,
-};

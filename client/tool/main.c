@@ -1,17 +1,90 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cvd-client: looks at the regions of a VM's window and talks through them. A verb is a
- * CvdToolVerb; each lives in a file of its own or of its group.
+ * cvd-client: looks at the regions of a VM's window and talks through them. A verb is a row of this
+ * table and a function in a file of its own or of its group.
  */
 #include "client/tool/tool.h"
 
+#include <string.h>
+
+#define TEXT_OPTION(name, letter, member, description, value)                                      \
+    {                                                                                              \
+        name, letter, 0, G_OPTION_ARG_FILENAME, &cvd_tool_options.member, description, value       \
+    }
+#define FLAG_OPTION(name, letter, member, description)                                             \
+    {                                                                                              \
+        name, letter, 0, G_OPTION_ARG_NONE, &cvd_tool_options.member, description, NULL            \
+    }
+
+static const CvdToolVerb verbs[] = {
+    {"list", "", "List the regions", .run = cvd_tool_list},
+    {"info", "REGION", "Describe a region", .run = cvd_tool_info},
+    {"read", "REGION OFFSET [COUNT]", "Show bytes, up to the end or COUNT", NULL,
+     CVD_TOOL_OPTIONS(FLAG_OPTION("raw", 'r', raw, "Write the bytes as they are")),
+     .run = cvd_tool_read},
+    {"write", "REGION OFFSET [WORD...]", "Store 32-bit words, or bytes from stdin",
+     "A WORD is decimal, or hexadecimal with 0x. All are stored in their order, or\n"
+     "none. Nobody is told: see cvd-client signal.",
+     CVD_TOOL_OPTIONS(FLAG_OPTION("raw", 'r', raw, "Take bytes from stdin, up to its end"),
+                      FLAG_OPTION("force", 'f', force, "Write to the signal tables, too")),
+     .run = cvd_tool_write},
+    {"signal", "REGION OFFSET", "Signal the word at OFFSET to the guest", .run = cvd_tool_signal},
+    {"ring", "REGION", "Ring the guest without signalling anything",
+     "A plain interrupt. The built-in guest rings back, see cvd-client wait.",
+     .run = cvd_tool_ring},
+    {"wait", "REGION", "Wait for the guest's next signal or interrupt",
+     "Takes what the guest has signalled already, if anything.\n"
+     "A region has one receiver: do not use it beside a program that waits there.",
+     CVD_TOOL_OPTIONS(TEXT_OPTION("timeout", 't', timeout, "Fail after so long", "SECONDS")),
+     .run = cvd_tool_wait},
+    {"ping", "REGION", "Time round trips to the guest and back",
+     "Signals a word of the region's data; the guest answers in the word after it, as the\n"
+     "built-in guest does. The first answer may take 10 seconds, as the guest may be booting.\n"
+     "Both words get back what they had. A region has one receiver: do not use it beside a\n"
+     "program that waits there.",
+     CVD_TOOL_OPTIONS(
+         TEXT_OPTION("count", 'c', count, "End after so many; default: never", "N"),
+         TEXT_OPTION("interval", 'i', interval, "Time from one to the next; default: back to back",
+                     "SECONDS"),
+         TEXT_OPTION("time-limit", 'W', time_limit,
+                     "How long an answer may take once there was one; default 1", "SECONDS"),
+         TEXT_OPTION("offset", 'o', offset,
+                     "Of the two words to use; default: the last 8 bytes of the region", "OFFSET")),
+     .run = cvd_tool_ping},
+    {"watch", "REGION", "Show the signal tables live",
+     "Only looks: signals are left to whom they are for. Changes back and forth\n"
+     "between two looks are missed. On a terminal the tables are drawn in place, in\n"
+     "a pipe each change is a line, with --json an object.",
+     CVD_TOOL_OPTIONS(TEXT_OPTION("interval", 'i', interval,
+                                  "Time from one look to the next; default 0.1", "SECONDS")),
+     .run = cvd_tool_watch},
+    {"dump", "REGION FILE", "Save the region's data",
+     "FILE is complete, with a checksum, or it is not there.", .run = cvd_tool_dump},
+    {"restore", "REGION FILE", "Put back what dump has saved",
+     "Writes nothing unless the whole of FILE is as it was dumped and fits.",
+     CVD_TOOL_OPTIONS(FLAG_OPTION("force", 'f', force,
+                                  "Also what was dumped from a region of another name or version")),
+     .run = cvd_tool_restore},
+    {"bench", "REGION", "Measure handshakes, round trips and copies",
+     "Writes to the region's data what it has read there: not for a region that is in use.\n"
+     "Four parts: handshakes, reading, writing, round trips as in cvd-client ping.",
+     CVD_TOOL_OPTIONS(TEXT_OPTION("seconds", 't', seconds,
+                                  "How long each of the four parts takes; default 1", "SECONDS")),
+     .run = cvd_tool_bench},
+    {0},
+};
+
+static void complete(CvdTool *tool, const char *kind, GPtrArray *words)
+{
+    const char *socket = strcmp(kind, "REGION") == 0 ? cvd_tool_get_socket(tool, NULL) : NULL;
+    g_autoptr(GArray) regions = socket ? cvd_list_regions(socket, tool->cancellable, NULL) : NULL;
+
+    for (guint i = 0; regions && i < regions->len; i++)
+        g_ptr_array_add(words, g_strdup(g_array_index(regions, CvdRegionInfo, i).name));
+}
+
 int main(int argc, char **argv)
 {
-    static const CvdToolVerb *const verbs[] = {
-        &cvd_tool_list,    &cvd_tool_info,  &cvd_tool_read, &cvd_tool_write, &cvd_tool_signal,
-        &cvd_tool_ring,    &cvd_tool_wait,  &cvd_tool_ping, &cvd_tool_watch, &cvd_tool_dump,
-        &cvd_tool_restore, &cvd_tool_bench, NULL,
-    };
     static const CvdToolProgram program = {
         .name = "cvd-client",
         .version = CVD_VERSION,
@@ -20,6 +93,7 @@ int main(int argc, char **argv)
                     "needed.\nOffsets are in the region, in bytes.",
         .has_socket = TRUE,
         .verbs = verbs,
+        .complete = complete,
     };
 
     return cvd_tool_main(&program, argv);

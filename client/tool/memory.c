@@ -16,25 +16,11 @@
 
 G_STATIC_ASSERT(CHUNK % CVD_HEXDUMP_WIDTH == 0);
 
-static gboolean is_raw;
-static gboolean is_forced;
-
-static const GOptionEntry read_entries[] = {
-    {"raw", 'r', 0, G_OPTION_ARG_NONE, &is_raw, "Write the bytes as they are", NULL},
-    G_OPTION_ENTRY_NULL,
-};
-
-static const GOptionEntry write_entries[] = {
-    {"raw", 'r', 0, G_OPTION_ARG_NONE, &is_raw, "Take bytes from stdin, up to its end", NULL},
-    {"force", 'f', 0, G_OPTION_ARG_NONE, &is_forced, "Write to the signal tables, too", NULL},
-    G_OPTION_ENTRY_NULL,
-};
-
 static gboolean print_chunk(CvdHexdump *dump, guint offset, GBytes *bytes, GError **error)
 {
     gsize size;
     const guint8 *data = g_bytes_get_data(bytes, &size);
-    if (is_raw)
+    if (cvd_tool_options.raw)
         return cvd_tool_put(data, size, error);
     g_autoptr(GString) text = g_string_new(NULL);
     cvd_hexdump_add(dump, text, offset, data, size);
@@ -53,7 +39,7 @@ static gboolean print_bytes(CvdTool *tool, CvdRegion *region, guint offset, guin
         if (!bytes || !print_chunk(&dump, offset + at, bytes, error))
             return FALSE;
     }
-    if (is_raw)
+    if (cvd_tool_options.raw)
         return TRUE;
     g_autoptr(GString) end = g_string_new(NULL);
     cvd_hexdump_end(end, offset + count);
@@ -62,12 +48,10 @@ static gboolean print_bytes(CvdTool *tool, CvdRegion *region, guint offset, guin
 
 static gboolean print_json(CvdRegion *region, guint offset, guint count, GError **error)
 {
-    if (count > MAX_JSON_SIZE) {
-        g_set_error(error, CVD_ERROR, CVD_ERROR_RESOURCES,
-                    "%u bytes are too many for JSON, at most %u; read fewer, or with --raw", count,
-                    MAX_JSON_SIZE);
-        return FALSE;
-    }
+    if (count > MAX_JSON_SIZE)
+        return cvd_fail(error, CVD_ERROR_RESOURCES,
+                        "%u bytes are too many for JSON, at most %u; read fewer, or with --raw",
+                        count, MAX_JSON_SIZE);
     g_autoptr(GBytes) bytes = cvd_region_read(region, offset, count, error);
     if (!bytes)
         return FALSE;
@@ -75,27 +59,18 @@ static gboolean print_json(CvdRegion *region, guint offset, guint count, GError 
     g_autoptr(GString) hex = g_string_sized_new(2 * count);
     for (guint i = 0; i < count; i++)
         g_string_append_printf(hex, "%02x", data[i]);
-    g_autoptr(JsonBuilder) builder = json_builder_new();
-    json_builder_begin_object(builder);
-    cvd_tool_json_string(builder, "region", cvd_region_get_name(region));
-    cvd_tool_json_int(builder, "offset", offset);
-    cvd_tool_json_int(builder, "count", count);
-    cvd_tool_json_string(builder, "bytes", hex->str);
-    json_builder_end_object(builder);
-    return cvd_tool_print_json(builder, error);
+    return cvd_tool_print_json(error,
+                               "{'region': <%s>, 'offset': <%u>, 'count': <%u>, 'bytes': <%s>}",
+                               cvd_region_get_name(region), offset, count, hex->str);
 }
 
-static gboolean run_read(CvdTool *tool, char **arguments, GError **error)
+gboolean cvd_tool_read(CvdTool *tool, char **arguments, GError **error)
 {
     guint offset, count = 0;
-    if (is_raw && tool->json) {
-        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "--raw and --json exclude each other; give one");
-        return FALSE;
-    }
+    if (cvd_tool_options.raw && tool->json)
+        return cvd_tool_fail_usage(error, "--raw and --json exclude each other; give one");
     if (!cvd_tool_parse_number(arguments[1], "OFFSET", 0, G_MAXUINT32, &offset, error) ||
-        (arguments[2] &&
-         !cvd_tool_parse_number(arguments[2], "COUNT", 1, G_MAXUINT32, &count, error)))
+        !cvd_tool_parse_number(arguments[2], "COUNT", 1, G_MAXUINT32, &count, error))
         return FALSE;
     g_autoptr(CvdRegion) region = cvd_tool_open(tool, arguments[0], error);
     if (!region || !cvd_tool_check_range(region, offset, MAX(count, 1), error))
@@ -106,14 +81,13 @@ static gboolean run_read(CvdTool *tool, char **arguments, GError **error)
                       : print_bytes(tool, region, offset, count, error);
 }
 
-/* A terminal or a pipe may take for ever, so ctrl-c is waited for, too; @cancel: readable then */
-static gssize read_some(CvdTool *tool, int cancel, guint8 *chunk, gsize size, GError **error)
+/* A terminal or a pipe may take for ever, so ctrl-c is waited for, too. */
+static gssize read_some(CvdTool *tool, guint8 *chunk, gsize size, GError **error)
 {
-    GPollFD wait[] = {{.fd = STDIN_FILENO, .events = G_IO_IN}, {.fd = cancel, .events = G_IO_IN}};
+    GPollFD input = {.fd = STDIN_FILENO, .events = G_IO_IN};
     gssize n;
     do {
-        g_poll(wait, G_N_ELEMENTS(wait), -1);
-        if (g_cancellable_set_error_if_cancelled(tool->cancellable, error))
+        if (!cvd_tool_poll(tool, &input, 1, -1, 0, error))
             return -1;
         n = read(STDIN_FILENO, chunk, size);
     } while (n < 0 && (errno == EAGAIN || errno == EINTR));
@@ -127,19 +101,18 @@ static GBytes *read_stdin(CvdTool *tool, gsize limit, GError **error)
 {
     g_autoptr(GByteArray) input = g_byte_array_new();
     g_autofree guint8 *chunk = g_malloc(CHUNK);
-    int cancel = g_cancellable_get_fd(tool->cancellable); /* which closes it in the end */
     while (input->len <= limit) {
-        gssize n = read_some(tool, cancel, chunk, MIN(CHUNK, limit + 1 - input->len), error);
+        gssize n = read_some(tool, chunk, MIN(CHUNK, limit + 1 - input->len), error);
         if (n < 0)
             return NULL;
         if (n == 0)
             return g_byte_array_free_to_bytes(g_steal_pointer(&input));
         g_byte_array_append(input, chunk, (guint)n);
     }
-    g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_BAD_OFFSET,
-                "stdin has more than the %" G_GSIZE_FORMAT
-                " bytes that the region has from that offset on; nothing was written",
-                limit);
+    cvd_fail(error, CVD_ERROR_INVALID,
+             "stdin has more than the %" G_GSIZE_FORMAT
+             " bytes that the region has from that offset on; nothing was written",
+             limit);
     return NULL;
 }
 
@@ -148,13 +121,12 @@ static gboolean check_write(CvdRegion *region, guint offset, guint64 size, GErro
 {
     if (!cvd_tool_check_range(region, offset, size, error))
         return FALSE;
-    if (offset < cvd_region_get_data_offset(region) && !is_forced) {
-        g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_BAD_OFFSET,
-                    "offset 0x%x of region '%s' is in its signal tables; its data starts at 0x%x; "
-                    "--force writes there all the same",
-                    offset, cvd_region_get_name(region), cvd_region_get_data_offset(region));
-        return FALSE;
-    }
+    if (offset < cvd_region_get_data_offset(region) && !cvd_tool_options.force)
+        return cvd_fail(
+            error, CVD_ERROR_INVALID,
+            "offset 0x%x of region '%s' is in its signal tables; its data starts at 0x%x; "
+            "--force writes there all the same",
+            offset, cvd_region_get_name(region), cvd_region_get_data_offset(region));
     return TRUE;
 }
 
@@ -189,44 +161,20 @@ static gboolean write_words(CvdRegion *region, guint offset, GArray *words, GErr
     return TRUE;
 }
 
-static gboolean run_write(CvdTool *tool, char **arguments, GError **error)
+gboolean cvd_tool_write(CvdTool *tool, char **arguments, GError **error)
 {
     guint offset;
     g_autoptr(GArray) words = g_array_new(FALSE, FALSE, sizeof(guint32));
     if (!cvd_tool_parse_number(arguments[1], "OFFSET", 0, G_MAXUINT32, &offset, error) ||
         !parse_words(arguments + 2, words, error))
         return FALSE;
-    if ((words->len > 0) == is_raw) {
-        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    is_raw ? "--raw takes the bytes from stdin; give no words"
-                           : "write what? give words, or --raw for bytes from stdin");
-        return FALSE;
-    }
+    if ((words->len > 0) == cvd_tool_options.raw)
+        return cvd_tool_fail_usage(
+            error, cvd_tool_options.raw ? "--raw takes the bytes from stdin; give no words"
+                                        : "write what? give words, or --raw for bytes from stdin");
     g_autoptr(CvdRegion) region = cvd_tool_open(tool, arguments[0], error);
     if (!region)
         return FALSE;
-    return is_raw ? write_raw(tool, region, offset, error)
-                  : write_words(region, offset, words, error);
+    return cvd_tool_options.raw ? write_raw(tool, region, offset, error)
+                                : write_words(region, offset, words, error);
 }
-
-const CvdToolVerb cvd_tool_read = {
-    .name = "read",
-    .arguments = "REGION OFFSET [COUNT]",
-    .summary = "Show bytes, up to the end or COUNT",
-    .entries = read_entries,
-    .min_arguments = 2,
-    .max_arguments = 3,
-    .run = run_read,
-};
-
-const CvdToolVerb cvd_tool_write = {
-    .name = "write",
-    .arguments = "REGION OFFSET [WORD...]",
-    .summary = "Store 32-bit words, or bytes from stdin",
-    .description = "A WORD is decimal, or hexadecimal with 0x. All are stored in their order, or\n"
-                   "none. Nobody is told: see cvd-client signal.\n",
-    .entries = write_entries,
-    .min_arguments = 2,
-    .max_arguments = 2 + MAX_WORDS,
-    .run = run_write,
-};

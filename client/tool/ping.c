@@ -13,19 +13,6 @@
 #define MAX_SECONDS      3600
 #define MAX_LINES        20
 
-static char *count_text, *interval_text, *limit_text, *offset_text;
-
-static const GOptionEntry entries[] = {
-    {"count", 'c', 0, G_OPTION_ARG_FILENAME, &count_text, "End after so many; default: never", "N"},
-    {"interval", 'i', 0, G_OPTION_ARG_FILENAME, &interval_text,
-     "Time from one to the next; default: back to back", "SECONDS"},
-    {"time-limit", 'W', 0, G_OPTION_ARG_FILENAME, &limit_text,
-     "How long an answer may take once there was one; default 1", "SECONDS"},
-    {"offset", 'o', 0, G_OPTION_ARG_FILENAME, &offset_text,
-     "Of the two words to use; default: the last 8 bytes of the region", "OFFSET"},
-    G_OPTION_ENTRY_NULL,
-};
-
 typedef struct {
     guint count; /* 0: no end */
     guint interval_ms;
@@ -52,25 +39,23 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Ping, ping_clear)
 
 static gboolean parse_options(Options *options, GError **error)
 {
+    const CvdToolOptions *given = &cvd_tool_options;
+
     *options = (Options){.limit_ms = DEFAULT_LIMIT_MS};
-    if (count_text &&
-        !cvd_tool_parse_number(count_text, "--count", 1, G_MAXUINT32, &options->count, error))
-        return FALSE;
-    if (interval_text && !cvd_tool_parse_seconds(interval_text, "--interval", MAX_SECONDS,
-                                                 &options->interval_ms, error))
-        return FALSE;
-    if (limit_text &&
-        !cvd_tool_parse_seconds(limit_text, "--time-limit", MAX_SECONDS, &options->limit_ms, error))
-        return FALSE;
-    return !offset_text ||
-           cvd_tool_parse_number(offset_text, "--offset", 4, G_MAXUINT32, &options->offset, error);
+    return cvd_tool_parse_number(given->count, "--count", 1, G_MAXUINT32, &options->count, error) &&
+           cvd_tool_parse_seconds(given->interval, "--interval", MAX_SECONDS, &options->interval_ms,
+                                  error) &&
+           cvd_tool_parse_seconds(given->time_limit, "--time-limit", MAX_SECONDS,
+                                  &options->limit_ms, error) &&
+           cvd_tool_parse_number(given->offset, "--offset", 4, G_MAXUINT32, &options->offset,
+                                 error);
 }
 
 static gboolean has_lines(const Ping *ping)
 {
     const Options *options = ping->options;
     return !ping->tool->json &&
-           (interval_text || (options->count > 0 && options->count <= MAX_LINES));
+           (cvd_tool_options.interval || (options->count > 0 && options->count <= MAX_LINES));
 }
 
 static gboolean print_pong(const Ping *ping, CvdPong pong, guint64 rtt_ns, GError **error)
@@ -105,12 +90,11 @@ static gboolean ping_once(Ping *ping, GError **error)
         ping->n_wrong++;
     if (!print_pong(ping, pong, rtt_ns, error))
         return FALSE;
-    if (is_first && pong != CVD_PONG_RIGHT) {
-        g_set_error(error, CVD_ERROR, CVD_ERROR_TIMED_OUT,
-                    "region '%s': no answer within %u s; is the guest running, and does it answer?",
-                    cvd_region_get_name(ping->pinger.region), limit_ms / 1000);
-        return FALSE;
-    }
+    if (is_first && pong != CVD_PONG_RIGHT)
+        return cvd_fail(
+            error, CVD_ERROR_TIMED_OUT,
+            "region '%s': no answer within %u s; is the guest running, and does it answer?",
+            cvd_region_get_name(ping->pinger.region), limit_ms / 1000);
     return TRUE;
 }
 
@@ -122,10 +106,8 @@ static gboolean pause_until(Ping *ping, guint64 due_ns, GError **error)
         g_autoptr(GArray) offsets =
             cvd_region_wait(ping->pinger.region, (int)((due_ns - now + 999999) / 1000000),
                             ping->tool->cancellable, &local_error);
-        if (!offsets && !g_error_matches(local_error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT)) {
-            g_propagate_error(error, g_steal_pointer(&local_error));
-            return FALSE;
-        }
+        if (!offsets && !g_error_matches(local_error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT))
+            return cvd_pass_error(error, &local_error);
     }
     return TRUE;
 }
@@ -162,26 +144,22 @@ static guint64 n_unfinished(const Ping *ping)
 static gboolean print_json(const Ping *ping, GError **error)
 {
     const CvdStats *stats = ping->stats;
-    g_autoptr(JsonBuilder) builder = json_builder_new();
-    json_builder_begin_object(builder);
-    cvd_tool_json_string(builder, "region", cvd_region_get_name(ping->pinger.region));
-    cvd_tool_json_int(builder, "offset", ping->pinger.offset);
-    cvd_tool_json_int(builder, "sent", (gint64)ping->pinger.n_sent);
-    cvd_tool_json_int(builder, "answered", (gint64)cvd_stats_get_count(stats));
-    cvd_tool_json_int(builder, "wrong", (gint64)ping->n_wrong);
-    cvd_tool_json_int(builder, "unfinished", (gint64)n_unfinished(ping));
-    if (cvd_stats_get_count(stats) > 0) {
-        json_builder_set_member_name(builder, "rtt_us");
-        json_builder_begin_object(builder);
-        cvd_tool_json_double(builder, "min", us((double)cvd_stats_get_min(stats)));
-        cvd_tool_json_double(builder, "avg", us(cvd_stats_get_mean(stats)));
-        cvd_tool_json_double(builder, "p50", us((double)cvd_stats_get_percentile(stats, 50)));
-        cvd_tool_json_double(builder, "p99", us((double)cvd_stats_get_percentile(stats, 99)));
-        cvd_tool_json_double(builder, "max", us((double)cvd_stats_get_max(stats)));
-        json_builder_end_object(builder);
-    }
-    json_builder_end_object(builder);
-    return cvd_tool_print_json(builder, error);
+    GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE_VARDICT);
+    guint64 n_answered = cvd_stats_get_count(stats);
+
+    cvd_tool_add_json(&builder,
+                      "{'region': <%s>, 'offset': <%u>, 'sent': <%t>, 'answered': <%t>,"
+                      " 'wrong': <%t>, 'unfinished': <%t>}",
+                      cvd_region_get_name(ping->pinger.region), ping->pinger.offset,
+                      ping->pinger.n_sent, n_answered, ping->n_wrong, n_unfinished(ping));
+    if (n_answered > 0)
+        cvd_tool_add_json(
+            &builder,
+            "{'rtt_us': <{'min': <%d>, 'avg': <%d>, 'p50': <%d>, 'p99': <%d>, 'max': <%d>}>}",
+            us((double)cvd_stats_get_min(stats)), us(cvd_stats_get_mean(stats)),
+            us((double)cvd_stats_get_percentile(stats, 50)),
+            us((double)cvd_stats_get_percentile(stats, 99)), us((double)cvd_stats_get_max(stats)));
+    return cvd_tool_print_json(error, "%@a{sv}", g_variant_builder_end(&builder));
 }
 
 static gboolean print_summary(const Ping *ping, GError **error)
@@ -216,27 +194,21 @@ static gboolean ping_and_sum_up(Ping *ping, GError **error)
                                              ping->pinger.offset, ping->pinger.offset + 4))
         return FALSE;
     ping_all(ping, &local_error);
-    if (g_error_matches(local_error, G_IO_ERROR, G_IO_ERROR_BROKEN_PIPE)) {
-        g_propagate_error(error, g_steal_pointer(&local_error));
-        return FALSE;
-    }
+    if (g_error_matches(local_error, G_IO_ERROR, G_IO_ERROR_BROKEN_PIPE))
+        return cvd_pass_error(error, &local_error);
     if (!print_summary(ping, error))
         return FALSE;
-    if (local_error && !cvd_tool_is_cancelled(local_error)) {
-        g_propagate_error(error, g_steal_pointer(&local_error));
-        return FALSE;
-    }
+    if (local_error && !cvd_tool_is_cancelled(local_error))
+        return cvd_pass_error(error, &local_error);
     guint64 n_answered = cvd_stats_get_count(ping->stats);
-    if (n_answered == 0 || n_answered < ping->n_over) {
-        g_set_error(error, CVD_ERROR, CVD_ERROR_TIMED_OUT,
-                    "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " pings were answered",
-                    n_answered, ping->pinger.n_sent);
-        return FALSE;
-    }
+    if (n_answered == 0 || n_answered < ping->n_over)
+        return cvd_fail(error, CVD_ERROR_TIMED_OUT,
+                        "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " pings were answered",
+                        n_answered, ping->pinger.n_sent);
     return TRUE;
 }
 
-static gboolean run_ping(CvdTool *tool, char **arguments, GError **error)
+gboolean cvd_tool_ping(CvdTool *tool, char **arguments, GError **error)
 {
     Options options;
     if (!parse_options(&options, error))
@@ -253,18 +225,3 @@ static gboolean run_ping(CvdTool *tool, char **arguments, GError **error)
     return cvd_pinger_init(&ping.pinger, region, options.offset, error) &&
            ping_and_sum_up(&ping, error);
 }
-
-const CvdToolVerb cvd_tool_ping = {
-    .name = "ping",
-    .arguments = "REGION",
-    .summary = "Time round trips to the guest and back",
-    .description =
-        "Signals a word of the region's data; the guest answers in the word after it, as the\n"
-        "built-in guest does. The first answer may take 10 seconds, as the guest may be booting.\n"
-        "Both words get back what they had. A region has one receiver: do not use it beside a\n"
-        "program that waits there.\n",
-    .entries = entries,
-    .min_arguments = 1,
-    .max_arguments = 1,
-    .run = run_ping,
-};

@@ -7,6 +7,8 @@
  */
 #include "client/tool/pinger.h"
 
+#include "base/error.h"
+
 #include <time.h>
 
 #define PAIR_SIZE 8u
@@ -23,11 +25,11 @@ static gboolean check_place(CvdRegion *region, guint offset, GError **error)
     guint data = cvd_region_get_data_offset(region), size = cvd_region_get_size(region);
     if (offset % 4 == 0 && offset >= data && size >= PAIR_SIZE && offset <= size - PAIR_SIZE)
         return TRUE;
-    g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_BAD_OFFSET,
-                "region '%s' has no pair of words at offset 0x%x of its data, which is from 0x%x "
-                "to 0x%x",
-                cvd_region_get_name(region), offset, data, size);
-    return FALSE;
+    return cvd_fail(
+        error, CVD_ERROR_INVALID,
+        "region '%s' has no pair of words at offset 0x%x of its data, which is from 0x%x "
+        "to 0x%x",
+        cvd_region_get_name(region), offset, data, size);
 }
 
 static gboolean take_signals(CvdRegion *region, GError **error)
@@ -36,8 +38,7 @@ static gboolean take_signals(CvdRegion *region, GError **error)
     g_autoptr(GArray) offsets = cvd_region_wait(region, 0, NULL, &local_error);
     if (offsets || g_error_matches(local_error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT))
         return TRUE;
-    g_propagate_error(error, g_steal_pointer(&local_error));
-    return FALSE;
+    return cvd_pass_error(error, &local_error);
 }
 
 gboolean cvd_pinger_init(CvdPinger *pinger, CvdRegion *region, guint offset, GError **error)
@@ -96,10 +97,8 @@ gboolean cvd_pinger_ping(CvdPinger *pinger, guint timeout_ms, GCancellable *canc
         g_autoptr(GArray) offsets =
             cvd_region_wait(pinger->region, left_ms, cancellable, &local_error);
         elapsed = cvd_monotonic_ns() - start;
-        if (!offsets && !g_error_matches(local_error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT)) {
-            g_propagate_error(error, g_steal_pointer(&local_error));
-            return FALSE;
-        }
+        if (!offsets && !g_error_matches(local_error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT))
+            return cvd_pass_error(error, &local_error);
         *pong = look(pinger);
         *rtt_ns = elapsed;
         if (*pong == CVD_PONG_RIGHT)

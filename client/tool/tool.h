@@ -6,9 +6,28 @@
 
 G_BEGIN_DECLS
 
-extern const CvdToolVerb cvd_tool_list, cvd_tool_info, cvd_tool_read, cvd_tool_write,
-    cvd_tool_signal, cvd_tool_ring, cvd_tool_wait, cvd_tool_ping, cvd_tool_watch, cvd_tool_dump,
-    cvd_tool_restore, cvd_tool_bench;
+/**
+ * CvdToolOptions:
+ *
+ * What the options of the verbs say. The table of verbs, in client/tool/main.c, says which verb has
+ * which.
+ */
+typedef struct {
+    gboolean raw;
+    gboolean force;
+    char *count;
+    char *interval;
+    char *time_limit;
+    char *offset;
+    char *timeout;
+    char *seconds;
+} CvdToolOptions;
+
+extern CvdToolOptions cvd_tool_options;
+
+CvdToolRun cvd_tool_list, cvd_tool_info, cvd_tool_read, cvd_tool_write, cvd_tool_signal,
+    cvd_tool_ring, cvd_tool_wait, cvd_tool_ping, cvd_tool_watch, cvd_tool_dump, cvd_tool_restore,
+    cvd_tool_bench;
 
 /** cvd_tool_get_socket: Returns: (transfer none): the path of the instance's client socket */
 const char *cvd_tool_get_socket(CvdTool *tool, GError **error);

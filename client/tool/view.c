@@ -6,6 +6,7 @@
  */
 #include "client/tool/view.h"
 
+#include "base/error.h"
 #include "client/handshake.h"
 #include "client/mapping.h"
 
@@ -56,10 +57,9 @@ gboolean cvd_view_read(CvdView *view, guint64 offset, gpointer data, gsize size,
     gssize n = TEMP_FAILURE_RETRY(pread(view->window, data, size, (off_t)offset));
     if (n == (gssize)size)
         return TRUE;
-    g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_FAILED,
-                "cannot read the window at 0x%" G_GINT64_MODIFIER "x: %s", offset,
-                n < 0 ? g_strerror(errno) : "it ends there");
-    return FALSE;
+    return cvd_fail(error, CVD_ERROR_FAILED,
+                    "cannot read the window at 0x%" G_GINT64_MODIFIER "x: %s", offset,
+                    n < 0 ? g_strerror(errno) : "it ends there");
 }
 
 static gboolean list(CvdView *view, const char *socket_path, GCancellable *cancellable,
@@ -71,9 +71,8 @@ static gboolean list(CvdView *view, const char *socket_path, GCancellable *cance
     view->regions = cvd_handshake_get_result(view->listing)->regions;
     if (view->regions->len > 0)
         return TRUE;
-    g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_PROTOCOL,
-                "%s: the server lists no regions; a window has at least one", socket_path);
-    return FALSE;
+    return cvd_fail(error, CVD_ERROR_PROTOCOL,
+                    "%s: the server lists no regions; a window has at least one", socket_path);
 }
 
 static gboolean get_window(CvdView *view, const char *socket_path, GCancellable *cancellable,
@@ -87,22 +86,19 @@ static gboolean get_window(CvdView *view, const char *socket_path, GCancellable 
     CvdHandshakeResult *result = cvd_handshake_get_result(view->handshake);
     view->window = result->window;
     view->socket = result->connection;
-    if (fstat(view->window, &info) < 0) {
-        g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_FAILED,
-                    "cannot look at the window: %s", g_strerror(errno));
-        return FALSE;
-    }
+    if (fstat(view->window, &info) < 0)
+        return cvd_fail(error, CVD_ERROR_FAILED, "cannot look at the window: %s",
+                        g_strerror(errno));
     view->window_size = (guint64)info.st_size;
     return TRUE;
 }
 
 static gboolean fail_header(GError **error, const char *what, guint value)
 {
-    g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_BAD_DESCRIPTOR,
-                "the window's descriptor is wrong: %s %u; the guest may have overwritten it, "
-                "restart the VM",
-                what, value);
-    return FALSE;
+    return cvd_fail(error, CVD_ERROR_PROTOCOL,
+                    "the window's descriptor is wrong: %s %u; the guest may have overwritten it, "
+                    "restart the VM",
+                    what, value);
 }
 
 /* There are as many as were listed, or more, where this user may not have all of them. */

@@ -16,14 +16,6 @@
 #define MAX_INTERVAL_S      3600
 #define N_TABLES            2
 
-static char *interval_text;
-
-static const GOptionEntry entries[] = {
-    {"interval", 'i', 0, G_OPTION_ARG_FILENAME, &interval_text,
-     "Time from one look to the next; default 0.1", "SECONDS"},
-    G_OPTION_ENTRY_NULL,
-};
-
 /* A table and its word, as they were at the last look. */
 typedef struct {
     const char *label;
@@ -90,16 +82,12 @@ static gboolean print_change(Watch *watch, const Table *table, int slot, guint32
     double seconds = (double)(g_get_monotonic_time() - watch->start_us) / G_USEC_PER_SEC;
     watch->n_changes++;
     if (watch->tool->json) {
-        g_autoptr(JsonBuilder) builder = json_builder_new();
-        json_builder_begin_object(builder);
-        cvd_tool_json_double(builder, "time", seconds);
-        cvd_tool_json_string(builder, "table", table->json_name);
+        GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE_VARDICT);
+        cvd_tool_add_json(&builder, "{'time': <%d>, 'table': <%s>}", seconds, table->json_name);
         if (slot >= 0)
-            cvd_tool_json_int(builder, "slot", slot);
-        cvd_tool_json_int(builder, "old", old_value);
-        cvd_tool_json_int(builder, "new", new_value);
-        json_builder_end_object(builder);
-        return cvd_tool_print_json(builder, error);
+            cvd_tool_add_json(&builder, "{'slot': <%i>}", slot);
+        cvd_tool_add_json(&builder, "{'old': <%u>, 'new': <%u>}", old_value, new_value);
+        return cvd_tool_print_json(error, "%@a{sv}", g_variant_builder_end(&builder));
     }
     if (watch->is_terminal)
         return TRUE;
@@ -180,29 +168,21 @@ static gboolean draw(Watch *watch, GError **error)
     return cvd_tool_put(text->str, text->len, error);
 }
 
-/* Returns: FALSE at the end, with @error set unless the user wanted it */
+/* Returns: FALSE at the end, with @error set */
 static gboolean pause_or_end(Watch *watch, GError **error)
 {
-    GPollFD wait[3] = {{.fd = cvd_view_get_socket(watch->view), .events = G_IO_IN | G_IO_HUP},
-                       {.fd = STDOUT_FILENO, .events = G_IO_ERR}};
-    guint n_waits = g_cancellable_make_pollfd(watch->tool->cancellable, &wait[2]) ? 3 : 2;
-    g_poll(wait, n_waits, (int)watch->interval_ms);
-    if (n_waits == 3)
-        g_cancellable_release_fd(watch->tool->cancellable);
-    if (g_cancellable_is_cancelled(watch->tool->cancellable))
+    GPollFD wait[] = {{.fd = cvd_view_get_socket(watch->view), .events = G_IO_IN | G_IO_HUP},
+                      {.fd = STDOUT_FILENO, .events = G_IO_ERR}};
+    if (!cvd_tool_poll(watch->tool, wait, G_N_ELEMENTS(wait), (int)watch->interval_ms, 0, error))
         return FALSE;
-    if (wait[0].revents != 0) {
-        g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_CLOSED,
-                    "the server has closed the connection: the window is gone, or has another "
-                    "guest");
-        return FALSE;
-    }
+    if (wait[0].revents != 0)
+        return cvd_fail(error, CVD_ERROR_CLOSED,
+                        "the server has closed the connection: the window is gone, or has another "
+                        "guest");
     /* Nobody reads a pipe that has an error, even if there is nothing to write. */
-    if (wait[1].revents & G_IO_ERR) {
+    if (wait[1].revents & G_IO_ERR)
         g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_BROKEN_PIPE, "stdout has no reader");
-        return FALSE;
-    }
-    return TRUE;
+    return wait[1].revents == 0;
 }
 
 static gboolean watch_on(Watch *watch, GError **error)
@@ -213,13 +193,10 @@ static gboolean watch_on(Watch *watch, GError **error)
             (watch->is_terminal && !draw(watch, error)))
             return FALSE;
     } while (pause_or_end(watch, &local_error));
-    if (!local_error)
-        return TRUE;
-    g_propagate_error(error, g_steal_pointer(&local_error));
-    return FALSE;
+    return cvd_tool_is_cancelled(local_error) || cvd_pass_error(error, &local_error);
 }
 
-static gboolean run_watch(CvdTool *tool, char **arguments, GError **error)
+gboolean cvd_tool_watch(CvdTool *tool, char **arguments, GError **error)
 {
     g_auto(Watch) watch = {
         .tool = tool,
@@ -229,8 +206,8 @@ static gboolean run_watch(CvdTool *tool, char **arguments, GError **error)
     };
     struct vsoc_device_region descriptor;
     guint index;
-    if (interval_text && !cvd_tool_parse_seconds(interval_text, "--interval", MAX_INTERVAL_S,
-                                                 &watch.interval_ms, error))
+    if (!cvd_tool_parse_seconds(cvd_tool_options.interval, "--interval", MAX_INTERVAL_S,
+                                &watch.interval_ms, error))
         return FALSE;
     watch.interval_ms = MAX(watch.interval_ms, 1);
     const char *socket = cvd_tool_get_socket(tool, error);
@@ -246,16 +223,3 @@ static gboolean run_watch(CvdTool *tool, char **arguments, GError **error)
                &descriptor.host_to_guest_signal_table);
     return watch_on(&watch, error);
 }
-
-const CvdToolVerb cvd_tool_watch = {
-    .name = "watch",
-    .arguments = "REGION",
-    .summary = "Show the signal tables live",
-    .description = "Only looks: signals are left to whom they are for. Changes back and forth\n"
-                   "between two looks are missed. On a terminal the tables are drawn in place, in\n"
-                   "a pipe each change is a line, with --json an object.\n",
-    .entries = entries,
-    .min_arguments = 1,
-    .max_arguments = 1,
-    .run = run_watch,
-};

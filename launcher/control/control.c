@@ -6,7 +6,6 @@
 #include "launcher/control/control.h"
 
 #include "base/error.h"
-#include "base/fd.h"
 #include "base/log.h"
 #include "base/source.h"
 #include "launcher/control/control-interface.h"
@@ -26,7 +25,7 @@
 #define PEER           "org.freedesktop.DBus.Peer"
 #define ERROR(name)    "org.freedesktop.DBus.Error." name
 /* How long no connection is accepted when no descriptor is to be had. */
-#define RETRY_MS 200
+#define RETRY_US (200 * G_TIME_SPAN_MILLISECOND)
 /* How long the end waits until the last messages are written. */
 #define FLUSH_US (200 * G_TIME_SPAN_MILLISECOND)
 
@@ -42,7 +41,7 @@ struct CvdControl {
     GPtrArray *peers;    /* of CvdControlPeer, in the order in which they came */
     GQueue calls;        /* of CvdControlCall, not answered yet */
     CvdLogLimit log_limit;
-    GVariant *announced; /* a{sv}: the properties whose changes are signalled, as signalled last */
+    GVariant *told; /* a{sv}: the properties when changes were signalled last */
 };
 
 struct CvdControlCall {
@@ -85,8 +84,7 @@ static void finish(CvdControlCall *take_call, GDBusMessage *take_reply)
     cvd_control_peer_unref(call->peer);
 }
 
-/* @body may be NULL and is consumed if it is floating; @take_fd may be −1. */
-static void reply(CvdControlCall *take_call, GVariant *body, int take_fd)
+void cvd_control_call_reply(CvdControlCall *take_call, GVariant *body, int take_fd)
 {
     GDBusMessage *message = g_dbus_message_new_method_reply(take_call->message);
 
@@ -106,32 +104,18 @@ static void reply_error(CvdControlCall *take_call, const char *name, const char 
     finish(take_call, g_dbus_message_new_method_error_literal(take_call->message, name, valid));
 }
 
-static void reply_bytes(CvdControlCall *take_call, GBytes *bytes)
-{
-    gsize size;
-    const void *data = g_bytes_get_data(bytes, &size);
-    int fd = cvd_fd_new_sealed("cvd-qmp-reply", data, size);
-
-    if (fd < 0)
-        reply_error(take_call, "org.cvd.Error.Failed", "no memory or descriptor for QEMU's reply");
-    else
-        reply(take_call, g_variant_new("(h)", 0), fd);
-}
-
-void cvd_control_call_finish(CvdControlCall *take_call, GBytes *bytes, const GError *error)
+void cvd_control_call_finish(CvdControlCall *take_call, const GError *error)
 {
     gboolean is_of_qmp = strcmp(g_dbus_message_get_member(take_call->message), "Qmp") == 0;
 
-    if (g_error_matches(error, CVD_ERROR, CVD_ERROR_INVALID))
+    if (error == NULL)
+        cvd_control_call_reply(take_call, NULL, -1);
+    else if (g_error_matches(error, CVD_ERROR, CVD_ERROR_INVALID))
         reply_error(take_call, "org.cvd.Error.Invalid", error->message);
     else if (is_of_qmp && g_error_matches(error, CVD_ERROR, CVD_ERROR_FAILED))
         reply_error(take_call, "org.cvd.Error.Qmp", error->message);
-    else if (error != NULL)
-        reply_error(take_call, "org.cvd.Error.Failed", error->message);
-    else if (bytes != NULL)
-        reply_bytes(take_call, bytes);
     else
-        reply(take_call, NULL, -1);
+        reply_error(take_call, "org.cvd.Error.Failed", error->message);
 }
 
 void cvd_control_call_set_cancelled(CvdControlCall *call, void (*cancelled)(gpointer data),
@@ -177,44 +161,36 @@ static GVariant *list_regions(const CvdLayout *layout)
     return g_variant_builder_end(&builder);
 }
 
-static void add_announced(GVariantBuilder *builder, const CvdControlStatus *status)
-{
-    g_variant_builder_add(builder, "{sv}", "State", g_variant_new_string(status->state));
-    g_variant_builder_add(builder, "{sv}", "Reason", g_variant_new_string(status->reason));
-    g_variant_builder_add(builder, "{sv}", "VmPid", g_variant_new_uint32(status->vm_pid));
-    g_variant_builder_add(builder, "{sv}", "Restarts", g_variant_new_uint32(status->restarts));
-}
-
 static GVariant *get_properties(const CvdControl *control)
 {
-    GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE_VARDICT);
     CvdControlStatus status;
 
     control->handlers.get_status(&status, control->user_data);
-    add_announced(&builder, &status);
-    g_variant_builder_add(&builder, "{sv}", "Name", g_variant_new_string(control->name));
-    g_variant_builder_add(&builder, "{sv}", "Version", g_variant_new_string(CVD_VERSION));
-    g_variant_builder_add(&builder, "{sv}", "LauncherPid", g_variant_new_uint32((guint32)getpid()));
-    g_variant_builder_add(&builder, "{sv}", "UptimeUs", g_variant_new_uint64(status.uptime_us));
-    g_variant_builder_add(&builder, "{sv}", "Clients", g_variant_new_uint32(status.n_clients));
-    g_variant_builder_add(&builder, "{sv}", "Regions", list_regions(control->layout));
-    return g_variant_builder_end(&builder);
+    return g_variant_ref_sink(g_variant_new_parsed(
+        "{'State': <%s>, 'Reason': <%s>, 'VmPid': <%u>, 'Restarts': <%u>, 'UptimeUs': <%t>,"
+        " 'Clients': <%u>, 'Name': <%s>, 'Version': <%s>, 'LauncherPid': <%u>,"
+        " 'Regions': <%@a(suu)>}",
+        status.state, status.reason, status.vm_pid, status.restarts, status.uptime_us,
+        status.n_clients, control->name, CVD_VERSION, (guint)getpid(),
+        list_regions(control->layout)));
 }
 
 static void get_all(CvdControl *control, CvdControlCall *take_call, GVariant *body)
 {
-    reply(take_call, g_variant_new("(@a{sv})", get_properties(control)), -1);
+    g_autoptr(GVariant) all = get_properties(control);
+
+    cvd_control_call_reply(take_call, g_variant_new("(@a{sv})", all), -1);
 }
 
 static void get(CvdControl *control, CvdControlCall *take_call, GVariant *body)
 {
-    g_autoptr(GVariant) all = g_variant_ref_sink(get_properties(control));
+    g_autoptr(GVariant) all = get_properties(control);
     const char *name;
 
     g_variant_get(body, "(&s&s)", NULL, &name);
     g_autoptr(GVariant) value = g_variant_lookup_value(all, name, NULL);
     if (value != NULL)
-        reply(take_call, g_variant_new("(v)", value), -1);
+        cvd_control_call_reply(take_call, g_variant_new("(v)", value), -1);
     else
         reply_error(take_call, ERROR("UnknownProperty"), "there is no such property");
 }
@@ -226,45 +202,6 @@ static void set(CvdControl *control, CvdControlCall *take_call, GVariant *body)
 
 /* ---- Methods ---- */
 
-static void qmp(CvdControl *control, CvdControlCall *take_call, GVariant *body)
-{
-    const char *command;
-
-    g_variant_get(body, "(&s)", &command);
-    control->handlers.qmp(command, take_call, control->user_data);
-}
-
-static void open_console(CvdControl *control, CvdControlCall *take_call, GVariant *body)
-{
-    g_autoptr(GError) error = NULL;
-    int fd = control->handlers.open_console(&error, control->user_data);
-
-    if (fd < 0)
-        cvd_control_call_finish(take_call, NULL, error);
-    else
-        reply(take_call, g_variant_new("(h)", 0), fd);
-}
-
-static void report(CvdControl *control, CvdControlCall *take_call, GVariant *body)
-{
-    g_autoptr(GError) error = NULL;
-    int fd = -1;
-    g_autofree char *record = control->handlers.report(&fd, &error, control->user_data);
-
-    if (record == NULL)
-        cvd_control_call_finish(take_call, NULL, error);
-    else
-        reply(take_call, g_variant_new("(sh)", record, 0), fd);
-}
-
-static void list_clients(CvdControl *control, CvdControlCall *take_call, GVariant *body)
-{
-    GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("a(uustbb)"));
-
-    control->handlers.list_clients(&builder, control->user_data);
-    reply(take_call, g_variant_new("(a(uustbb))", &builder), -1);
-}
-
 static void introspect(CvdControl *control, CvdControlCall *take_call, GVariant *body)
 {
     const char *path = g_dbus_message_get_path(take_call->message);
@@ -275,48 +212,52 @@ static void introspect(CvdControl *control, CvdControlCall *take_call, GVariant 
     else if (strcmp(path, "/") == 0)
         g_string_append(xml, "  <node name=\"org/cvd/Instance1\"/>\n");
     g_string_append(xml, "</node>\n");
-    reply(take_call, g_variant_new("(s)", xml->str), -1);
+    cvd_control_call_reply(take_call, g_variant_new("(s)", xml->str), -1);
 }
 
 static void ping(CvdControl *control, CvdControlCall *take_call, GVariant *body)
 {
-    reply(take_call, NULL, -1);
+    cvd_control_call_reply(take_call, NULL, -1);
 }
 
-typedef void (*Method)(CvdControl *control, CvdControlCall *take_call, GVariant *body);
-
-static const struct {
+typedef struct {
     const char *interface;
     const char *name;
     const char *parameters;
-    Method run; /* NULL: carries out `verb` */
-    CvdControlVerb verb;
-} methods[] = {
-    {INTERFACE, "Stop", "()", NULL, CVD_CONTROL_STOP},
-    {INTERFACE, "Restart", "()", NULL, CVD_CONTROL_RESTART},
-    {INTERFACE, "Reset", "()", NULL, CVD_CONTROL_RESET},
-    {INTERFACE, "Pause", "()", NULL, CVD_CONTROL_PAUSE},
-    {INTERFACE, "Resume", "()", NULL, CVD_CONTROL_RESUME},
-    {INTERFACE, "PowerButton", "()", NULL, CVD_CONTROL_POWER_BUTTON},
-    {INTERFACE, "Qmp", "(s)", qmp, 0},
-    {INTERFACE, "OpenConsole", "()", open_console, 0},
-    {INTERFACE, "Report", "()", report, 0},
-    {INTERFACE, "ListClients", "()", list_clients, 0},
-    {PROPERTIES, "Get", "(ss)", get, 0},
-    {PROPERTIES, "GetAll", "(s)", get_all, 0},
-    {PROPERTIES, "Set", "(ssv)", set, 0},
-    {INTROSPECTABLE, "Introspect", "()", introspect, 0},
-    {PEER, "Ping", "()", ping, 0},
-};
+    void (*run)(CvdControl *control, CvdControlCall *take_call, GVariant *body);
+} Method;
 
-/* A call may leave the interface out. */
-static gssize find_method(const char *interface, const char *name)
+/* A call may leave the interface out. Returns: (nullable): one that is D-Bus's own */
+static const Method *find_method(const char *interface, const char *name)
 {
+    static const Method methods[] = {
+        {PROPERTIES, "Get", "(ss)", get},  {PROPERTIES, "GetAll", "(s)", get_all},
+        {PROPERTIES, "Set", "(ssv)", set}, {INTROSPECTABLE, "Introspect", "()", introspect},
+        {PEER, "Ping", "()", ping},
+    };
+
     for (gsize i = 0; i < G_N_ELEMENTS(methods); i++)
         if (strcmp(name, methods[i].name) == 0 &&
             (interface == NULL || strcmp(interface, methods[i].interface) == 0))
-            return (gssize)i;
-    return -1;
+            return &methods[i];
+    return NULL;
+}
+
+/* Returns: (nullable) (transfer full): the type that a method's arguments have */
+static char *find_parameters(const char *interface, const char *name)
+{
+    GDBusInterfaceInfo *ours = cvd_dbus_instance1_interface_info();
+    GDBusMethodInfo *info = interface == NULL || strcmp(interface, INTERFACE) == 0
+                                ? g_dbus_interface_info_lookup_method(ours, name)
+                                : NULL;
+    g_autoptr(GString) parameters = g_string_new("(");
+
+    if (info == NULL)
+        return NULL;
+    for (GDBusArgInfo **arg = info->in_args; arg != NULL && *arg != NULL; arg++)
+        g_string_append(parameters, (*arg)->signature);
+    g_string_append_c(parameters, ')');
+    return g_string_free(g_steal_pointer(&parameters), FALSE);
 }
 
 static void run_call(CvdControl *control, CvdControlCall *take_call)
@@ -324,21 +265,23 @@ static void run_call(CvdControl *control, CvdControlCall *take_call)
     GDBusMessage *message = take_call->message;
     GVariant *body = g_dbus_message_get_body(message);
     const char *type = body != NULL ? g_variant_get_type_string(body) : "()";
-    gssize i =
-        find_method(g_dbus_message_get_interface(message), g_dbus_message_get_member(message));
-    Method run = i >= 0 ? methods[i].run : NULL;
+    const char *name = g_dbus_message_get_member(message);
+    const char *interface = g_dbus_message_get_interface(message);
+    const Method *method = find_method(interface, name);
+    g_autofree char *parameters =
+        method != NULL ? g_strdup(method->parameters) : find_parameters(interface, name);
 
-    if (i < 0)
+    if (parameters == NULL)
         reply_error(take_call, ERROR("UnknownMethod"), "there is no such method");
-    else if (run != introspect && run != ping &&
-             strcmp(g_dbus_message_get_path(message), OBJECT_PATH) != 0)
+    else if (strcmp(g_dbus_message_get_path(message), OBJECT_PATH) != 0 &&
+             (method == NULL || (method->run != introspect && method->run != ping)))
         reply_error(take_call, ERROR("UnknownObject"), "there is only " OBJECT_PATH);
-    else if (strcmp(type, methods[i].parameters) != 0)
+    else if (strcmp(type, parameters) != 0)
         reply_error(take_call, ERROR("InvalidArgs"), "the method has other parameters");
-    else if (run != NULL)
-        run(control, take_call, body);
+    else if (method != NULL)
+        method->run(control, take_call, body);
     else
-        control->handlers.execute(methods[i].verb, take_call, control->user_data);
+        control->handlers.call(name, body, take_call, control->user_data);
 }
 
 static void on_message(gpointer owner, CvdControlPeer *peer, GDBusMessage *message)
@@ -379,40 +322,36 @@ static void emit(CvdControl *control, const char *interface, const char *name, G
 /* Returns: (transfer full): those of @now that are not so in @before */
 static GVariant *find_changes(GVariant *before, GVariant *now)
 {
-    g_autoptr(GVariantDict) changes = g_variant_dict_new(NULL);
-    GVariantIter iter;
-    GVariant *value;
-    char *name;
+    static const char *const announced[] = {"State", "Reason", "VmPid", "Restarts"};
+    g_auto(GVariantDict) changes = G_VARIANT_DICT_INIT(NULL);
 
-    g_variant_iter_init(&iter, now);
-    while (g_variant_iter_loop(&iter, "{sv}", &name, &value)) {
+    for (gsize i = 0; i < G_N_ELEMENTS(announced); i++) {
+        g_autoptr(GVariant) value = g_variant_lookup_value(now, announced[i], NULL);
         g_autoptr(GVariant) old =
-            before != NULL ? g_variant_lookup_value(before, name, NULL) : NULL;
+            before != NULL ? g_variant_lookup_value(before, announced[i], NULL) : NULL;
         if (old == NULL || !g_variant_equal(old, value))
-            g_variant_dict_insert_value(changes, name, value);
+            g_variant_dict_insert_value(&changes, announced[i], value);
     }
-    return g_variant_ref_sink(g_variant_dict_end(changes));
+    return g_variant_ref_sink(g_variant_dict_end(&changes));
 }
 
 void cvd_control_status_changed(CvdControl *control)
 {
-    GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE_VARDICT);
-    CvdControlStatus status;
+    g_autoptr(GVariant) before = g_steal_pointer(&control->told);
+    g_autoptr(GVariant) changes = NULL;
+    const char *state, *reason;
 
-    control->handlers.get_status(&status, control->user_data);
-    add_announced(&builder, &status);
-    g_autoptr(GVariant) now = g_variant_ref_sink(g_variant_builder_end(&builder));
-    g_autoptr(GVariant) changes = find_changes(control->announced, now);
-    g_clear_pointer(&control->announced, g_variant_unref);
-    control->announced = g_steal_pointer(&now);
+    control->told = get_properties(control);
+    changes = find_changes(before, control->told);
     if (g_variant_n_children(changes) == 0)
         return;
     emit(control, PROPERTIES, "PropertiesChanged",
          g_variant_new("(s@a{sv}as)", INTERFACE, changes, NULL));
+    g_variant_lookup(control->told, "State", "&s", &state);
+    g_variant_lookup(control->told, "Reason", "&s", &reason);
     if (g_variant_lookup(changes, "State", "&s", NULL) ||
         g_variant_lookup(changes, "Reason", "&s", NULL))
-        emit(control, INTERFACE, "StateChanged",
-             g_variant_new("(ss)", status.state, status.reason));
+        emit(control, INTERFACE, "StateChanged", g_variant_new("(ss)", state, reason));
 }
 
 void cvd_control_guest_event(CvdControl *control, const char *name, const char *data)
@@ -452,6 +391,8 @@ static void close_idle_peer(CvdControl *control, CvdControlPeer *peer)
     remove_peer(control, peer);
 }
 
+static void watch_idle_peers(CvdControl *control);
+
 static gboolean on_idle_limit(gpointer data)
 {
     CvdControl *control = data;
@@ -462,19 +403,19 @@ static gboolean on_idle_limit(gpointer data)
         if (cvd_control_peer_get_idle_since(peer) <= limit_us)
             close_idle_peer(control, peer);
     }
-    if (control->peers->len <= CVD_CONTROL_MAX_HELD)
-        cvd_source_clear(&control->idle_limit);
-    return G_SOURCE_CONTINUE;
+    watch_idle_peers(control);
+    return G_SOURCE_REMOVE;
 }
 
-static GSource *start_timer(guint ms, GSourceFunc callback, CvdControl *control)
+static void watch_idle_peers(CvdControl *control)
 {
-    g_autoptr(GMainContext) context = g_main_context_ref_thread_default();
-    GSource *timer = g_timeout_source_new(ms);
-
-    g_source_set_callback(timer, callback, control, NULL);
-    g_source_attach(timer, context);
-    return timer;
+    if (control->peers->len > CVD_CONTROL_MAX_HELD)
+        cvd_source_set_timer(&control->idle_limit,
+                             g_get_monotonic_time() +
+                                 CVD_CONTROL_MAX_IDLE_MS * G_TIME_SPAN_MILLISECOND,
+                             on_idle_limit, control);
+    else
+        cvd_source_clear(&control->idle_limit);
 }
 
 /* Returns: (nullable): why not */
@@ -509,8 +450,8 @@ static void add_peer(CvdControl *control, int take_fd)
         return;
     }
     g_ptr_array_add(control->peers, cvd_control_peer_new(take_fd, &options));
-    if (control->peers->len > CVD_CONTROL_MAX_HELD && control->idle_limit == NULL)
-        control->idle_limit = start_timer(CVD_CONTROL_MAX_IDLE_MS, on_idle_limit, control);
+    if (control->idle_limit == NULL)
+        watch_idle_peers(control);
 }
 
 static void start_accepting(CvdControl *control);
@@ -536,7 +477,7 @@ static gboolean on_connection(int fd, GIOCondition condition, gpointer data)
         if (may_log(control))
             g_warning("control: accept: %s; trying again shortly", g_strerror(saved_errno));
         cvd_source_clear(&control->accepting);
-        control->retry = start_timer(RETRY_MS, on_retry, control);
+        cvd_source_set_timer(&control->retry, g_get_monotonic_time() + RETRY_US, on_retry, control);
     }
     return G_SOURCE_CONTINUE;
 }
@@ -590,7 +531,7 @@ void cvd_control_free(CvdControl *control)
     cancel_calls(control, NULL);
     g_ptr_array_unref(control->peers);
     cvd_layout_unref(control->layout);
-    g_clear_pointer(&control->announced, g_variant_unref);
+    g_clear_pointer(&control->told, g_variant_unref);
     g_free(control->name);
     g_free(control);
 }

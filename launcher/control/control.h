@@ -29,15 +29,6 @@ typedef struct CvdControl CvdControl;
 #define CVD_CONTROL_MAX_CONNECTIONS 32
 #define CVD_CONTROL_MAX_IDLE_MS     5000
 
-typedef enum {
-    CVD_CONTROL_STOP,
-    CVD_CONTROL_RESTART,
-    CVD_CONTROL_RESET,
-    CVD_CONTROL_PAUSE,
-    CVD_CONTROL_RESUME,
-    CVD_CONTROL_POWER_BUTTON,
-} CvdControlVerb;
-
 /**
  * CvdControlStatus:
  * @state: (transfer none): as cvd_state_get_name() has it
@@ -62,24 +53,16 @@ typedef struct CvdControlCall CvdControlCall;
 /**
  * CvdControlHandlers:
  * @get_status: fills @status; the strings live until the next call
- * @execute: carries out @verb, then calls cvd_control_call_finish()
- * @qmp: sends @command, the text of a QMP command that was not looked at yet, then the same, with
- *   QEMU's answer
- * @open_console: Returns: (transfer full): a descriptor for a viewer; −1 with @error
- * @report: Returns: (transfer full): the record, JSON; also sets @window_fd to a read-only
- *   descriptor of the window, which the caller closes; %NULL with @error
- * @list_clients: adds to an array as the method ListClients returns it
+ * @call: carries out a method of the interface, whose @arguments, a tuple or %NULL, have the right
+ *   type
  *
  * What the owner does on behalf of those who call. Each call must be finished, once, at any time;
  * one whose connection has ended meanwhile too.
  */
 typedef struct {
     void (*get_status)(CvdControlStatus *status, gpointer user_data);
-    void (*execute)(CvdControlVerb verb, CvdControlCall *take_call, gpointer user_data);
-    void (*qmp)(const char *command, CvdControlCall *take_call, gpointer user_data);
-    int (*open_console)(GError **error, gpointer user_data);
-    char *(*report)(int *window_fd, GError **error, gpointer user_data);
-    void (*list_clients)(GVariantBuilder *clients, gpointer user_data);
+    void (*call)(const char *method, GVariant *arguments, CvdControlCall *take_call,
+                 gpointer user_data);
 } CvdControlHandlers;
 
 /**
@@ -120,13 +103,20 @@ void cvd_control_guest_event(CvdControl *control, const char *name, const char *
 gboolean cvd_control_has_connections(const CvdControl *control);
 
 /**
- * cvd_control_call_finish:
+ * cvd_control_call_reply:
  * @take_call: (transfer full): a call
- * @reply: (nullable): the answer to a QMP command, JSON, which goes by descriptor
+ * @body: (nullable): a tuple of what it returns; consumed if it is floating
+ * @take_fd: a descriptor for the handle 0 in it; −1: none
+ */
+void cvd_control_call_reply(CvdControlCall *take_call, GVariant *body, int take_fd);
+
+/**
+ * cvd_control_call_finish:
+ * @take_call: (transfer full): a call that returns nothing, or has failed
  * @error: (nullable): the call's failure; %CVD_ERROR_INVALID becomes org.cvd.Error.Invalid,
  *   %CVD_ERROR_FAILED of a QMP command org.cvd.Error.Qmp, anything else org.cvd.Error.Failed
  */
-void cvd_control_call_finish(CvdControlCall *take_call, GBytes *reply, const GError *error);
+void cvd_control_call_finish(CvdControlCall *take_call, const GError *error);
 
 /**
  * cvd_control_call_set_cancelled:

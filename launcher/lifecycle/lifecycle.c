@@ -57,23 +57,6 @@ const char *cvd_state_get_name(CvdState state)
     return names[state];
 }
 
-#define IN(state)  (1U << CVD_STATE_##state)
-#define WITH_GUEST (IN(RUNNING) | IN(PAUSED) | IN(SUSPENDED) | IN(FAULTED))
-
-gboolean cvd_lifecycle_may(CvdControlVerb verb, CvdState state)
-{
-    static const guint states[] = {
-        [CVD_CONTROL_STOP] = ~0U,
-        [CVD_CONTROL_RESTART] = WITH_GUEST | IN(STARTING) | IN(RESTARTING),
-        [CVD_CONTROL_RESET] = WITH_GUEST,
-        [CVD_CONTROL_PAUSE] = WITH_GUEST | IN(STARTING),
-        [CVD_CONTROL_RESUME] = WITH_GUEST | IN(STARTING),
-        [CVD_CONTROL_POWER_BUTTON] = IN(RUNNING),
-    };
-
-    return (states[verb] & (1U << state)) != 0;
-}
-
 /* A reset is over when clients may come again, or when the guest is not to run anyway. */
 static gboolean is_reset_done(const CvdLifecycle *lifecycle, guint n_resets)
 {
@@ -83,25 +66,25 @@ static gboolean is_reset_done(const CvdLifecycle *lifecycle, guint n_resets)
            (!guest->are_clients_held || guest->holds != 0);
 }
 
-CvdAnswer cvd_lifecycle_get_answer(const CvdLifecycle *lifecycle, CvdControlVerb verb,
+CvdAnswer cvd_lifecycle_get_answer(const CvdLifecycle *lifecycle, CvdAwaited awaited,
                                    guint n_resets)
 {
     const CvdGuest *guest = &lifecycle->guest;
     gboolean is_paused = (guest->holds & CVD_HOLD_USER) != 0;
-    gboolean is_done = verb == CVD_CONTROL_RESET ? is_reset_done(lifecycle, n_resets)
-                       : verb == CVD_CONTROL_PAUSE
+    gboolean is_done = awaited == CVD_AWAITED_RESET ? is_reset_done(lifecycle, n_resets)
+                       : awaited == CVD_AWAITED_PAUSE
                            ? cvd_guest_is_settled(guest) && is_paused
                            : cvd_guest_is_settled(guest) && guest->holds == 0;
 
     if (is_done)
         return CVD_ANSWER_DONE;
     if (cvd_ladder_is_going_down(&lifecycle->ladder)) /* a reboot may be configured to end it */
-        return verb == CVD_CONTROL_RESET && lifecycle->shutdown == CVD_SHUTDOWN_REBOOT
+        return awaited == CVD_AWAITED_RESET && lifecycle->shutdown == CVD_SHUTDOWN_REBOOT
                    ? CVD_ANSWER_DONE
                    : CVD_ANSWER_FAILED;
-    if (verb == CVD_CONTROL_PAUSE && !is_paused)
+    if (awaited == CVD_AWAITED_PAUSE && !is_paused)
         return CVD_ANSWER_FAILED;
-    if (verb == CVD_CONTROL_RESUME && cvd_guest_is_settled(guest))
+    if (awaited == CVD_AWAITED_RESUME && cvd_guest_is_settled(guest))
         return CVD_ANSWER_FAILED;
     return CVD_ANSWER_PENDING;
 }

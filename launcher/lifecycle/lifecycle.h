@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "launcher/control/control.h"
 #include "launcher/lifecycle/guest.h"
 #include "launcher/lifecycle/ladder.h"
 #include "launcher/lifecycle/policy.h"
@@ -122,8 +121,13 @@ CvdState cvd_lifecycle_get_state(const CvdLifecycle *lifecycle);
 /** cvd_state_get_name: Returns: (transfer none): one lower-case word */
 const char *cvd_state_get_name(CvdState state);
 
-/** cvd_lifecycle_may: Returns: whether a verb may be used in a state */
-gboolean cvd_lifecycle_may(CvdControlVerb verb, CvdState state);
+/** CvdAwaited: when what was asked for is done */
+typedef enum {
+    CVD_AWAITED_NOTHING, /* as soon as it was asked for */
+    CVD_AWAITED_PAUSE,   /* when the guest is paused */
+    CVD_AWAITED_RESUME,  /* when nothing keeps it from running */
+    CVD_AWAITED_RESET,   /* when it was reset, and clients may come */
+} CvdAwaited;
 
 typedef enum {
     CVD_ANSWER_PENDING, /* it is being carried out */
@@ -133,12 +137,12 @@ typedef enum {
 
 /**
  * cvd_lifecycle_get_answer:
- * @verb: pause, resume or reset, which was asked for
+ * @awaited: what was asked for, which is not nothing
  * @n_resets: @guest.n_resets when it was
  *
  * Returns: the answer to the call
  */
-CvdAnswer cvd_lifecycle_get_answer(const CvdLifecycle *lifecycle, CvdControlVerb verb,
+CvdAnswer cvd_lifecycle_get_answer(const CvdLifecycle *lifecycle, CvdAwaited awaited,
                                    guint n_resets);
 
 G_END_DECLS

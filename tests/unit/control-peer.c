@@ -33,26 +33,21 @@ static void get_status(CvdControlStatus *status, gpointer data)
     *status = (CvdControlStatus){.state = "running", .reason = ""};
 }
 
-static void execute(CvdControlVerb verb, CvdControlCall *take_call, gpointer data)
+static void handle_call(const char *method, GVariant *arguments, CvdControlCall *take_call,
+                        gpointer data)
 {
     Fixture *f = data;
 
     f->n_asked++;
-    if (verb == CVD_CONTROL_RESET)
+    if (strcmp(method, "Reset") == 0)
         g_queue_push_tail(&f->unanswered, take_call);
     else
-        cvd_control_call_finish(take_call, NULL, NULL);
-}
-
-static void qmp(const char *command, CvdControlCall *take_call, gpointer data)
-{
-    cvd_control_call_finish(take_call, NULL, NULL);
+        cvd_control_call_finish(take_call, NULL);
 }
 
 static void set_up(Fixture *f, gconstpointer data)
 {
-    static const CvdControlHandlers handlers = {
-        .get_status = get_status, .execute = execute, .qmp = qmp};
+    static const CvdControlHandlers handlers = {.get_status = get_status, .call = handle_call};
     g_autoptr(GError) error = NULL;
 
     test_log_forget();
@@ -466,7 +461,7 @@ static void test_calls_at_once(Fixture *f, gconstpointer data)
     run_until_idle();
     g_assert_cmpuint(f->unanswered.length, ==, CVD_CONTROL_MAX_CALLS);
     for (guint i = 0; i < CVD_CONTROL_MAX_CALLS + 2; i++) {
-        cvd_control_call_finish(g_queue_pop_head(&f->unanswered), NULL, NULL);
+        cvd_control_call_finish(g_queue_pop_head(&f->unanswered), NULL);
         run_until_idle();
         assert_answer(peer, G_DBUS_MESSAGE_TYPE_METHOD_RETURN);
     }
@@ -482,7 +477,7 @@ static void test_calls_at_once_without_reply(Fixture *f, gconstpointer data)
         call(peer, OBJECT_PATH, "Reset", G_DBUS_MESSAGE_FLAGS_NO_REPLY_EXPECTED);
     run_until_idle();
     for (guint i = 0; i < CVD_CONTROL_MAX_CALLS + 2; i++) {
-        cvd_control_call_finish(g_queue_pop_head(&f->unanswered), NULL, NULL);
+        cvd_control_call_finish(g_queue_pop_head(&f->unanswered), NULL);
         run_until_idle();
     }
     g_assert_cmpuint(f->n_asked, ==, CVD_CONTROL_MAX_CALLS + 2);
@@ -524,7 +519,7 @@ static void test_end_during_a_call(Fixture *f, gconstpointer data)
                                    &n_cancelled);
     g_clear_pointer(&f->control, cvd_control_free);
     g_assert_cmpuint(n_cancelled, ==, 1);
-    cvd_control_call_finish(g_queue_pop_head(&f->unanswered), NULL, NULL);
+    cvd_control_call_finish(g_queue_pop_head(&f->unanswered), NULL);
 }
 
 /* Such calls are carried out; the only answer is that to the call behind them. */

@@ -47,23 +47,23 @@ static void count_cancelled(gpointer data)
     ((Fixture *)data)->n_cancelled++;
 }
 
-static void execute(CvdControlVerb verb, CvdControlCall *take_call, gpointer data)
+static void execute(const char *method, CvdControlCall *take_call, gpointer data)
 {
     Fixture *f = data;
     g_autoptr(GError) error = NULL;
 
-    g_string_append_printf(f->asked, "%d ", verb);
-    if (verb == CVD_CONTROL_RESET) {
+    g_string_append_printf(f->asked, "%s ", method);
+    if (strcmp(method, "Reset") == 0) {
         f->unanswered = take_call;
         cvd_control_call_set_cancelled(take_call, count_cancelled, f);
         return;
     }
-    if (verb == CVD_CONTROL_PAUSE)
+    if (strcmp(method, "Pause") == 0)
         error = g_error_new(CVD_ERROR, CVD_ERROR_BUSY, "not now: \xff");
-    cvd_control_call_finish(take_call, NULL, error);
+    cvd_control_call_finish(take_call, error);
 }
 
-static void qmp(const char *command, CvdControlCall *take_call, gpointer data)
+static void qmp(const char *command, CvdControlCall *take_call)
 {
     g_autoptr(GError) error = NULL;
 
@@ -71,41 +71,60 @@ static void qmp(const char *command, CvdControlCall *take_call, gpointer data)
         error = g_error_new(CVD_ERROR, CVD_ERROR_FAILED, "QEMU: no");
     if (strcmp(command, "no") == 0)
         error = g_error_new(CVD_ERROR, CVD_ERROR_INVALID, "no command");
-    g_autoptr(GBytes) reply = g_bytes_new_static(command, strlen(command));
-    cvd_control_call_finish(take_call, error == NULL ? reply : NULL, error);
+    if (error != NULL)
+        cvd_control_call_finish(take_call, error);
+    else
+        cvd_control_call_reply(take_call, g_variant_new("(h)", 0),
+                               cvd_fd_new_sealed("reply", command, strlen(command)));
 }
 
-static int open_console(GError **error, gpointer data)
+static void open_console(const Fixture *f, CvdControlCall *take_call)
 {
+    g_autoptr(GError) error = NULL;
     int pair[2];
 
-    if (((Fixture *)data)->has_no_console) {
-        g_set_error_literal(error, CVD_ERROR, CVD_ERROR_FAILED, "no console here");
-        return -1;
+    if (f->has_no_console) {
+        error = g_error_new_literal(CVD_ERROR, CVD_ERROR_FAILED, "no console here");
+        cvd_control_call_finish(take_call, error);
+        return;
     }
     g_assert_no_errno(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
     g_assert_cmpint(write(pair[0], "hello", 5), ==, 5);
     close(pair[0]);
-    return pair[1];
+    cvd_control_call_reply(take_call, g_variant_new("(h)", 0), pair[1]);
 }
 
-static char *report(int *window_fd, GError **error, gpointer data)
+static void report(CvdControlCall *take_call)
 {
-    *window_fd = memfd_create("window", MFD_CLOEXEC);
-    g_assert_cmpint(write(*window_fd, "memory", 6), ==, 6);
-    return g_strdup("{}");
+    int window = memfd_create("window", MFD_CLOEXEC);
+
+    g_assert_cmpint(write(window, "memory", 6), ==, 6);
+    cvd_control_call_reply(take_call, g_variant_new("(sh)", "{}", 0), window);
 }
 
-static void list_clients(GVariantBuilder *clients, gpointer data)
+static void call(const char *method, GVariant *arguments, CvdControlCall *take_call, gpointer data)
 {
-    g_variant_builder_add(clients, "(uustbb)", 1234, 1000, "sensors", (guint64)5000000, FALSE,
-                          TRUE);
+    const char *command;
+
+    if (strcmp(method, "Qmp") == 0) {
+        g_variant_get(arguments, "(&s)", &command);
+        qmp(command, take_call);
+    } else if (strcmp(method, "OpenConsole") == 0)
+        open_console(data, take_call);
+    else if (strcmp(method, "Report") == 0)
+        report(take_call);
+    else if (strcmp(method, "ListClients") == 0)
+        cvd_control_call_reply(take_call,
+                               g_variant_new_parsed("([(%u, %u, 'sensors', %t, false, true)],)",
+                                                    1234, 1000, (guint64)5000000),
+                               -1);
+    else
+        execute(method, take_call, data);
 }
 
 static void set_up(Fixture *f, gconstpointer data)
 {
-    static const CvdControlHandlers handlers = {get_status,   execute, qmp,
-                                                open_console, report,  list_clients};
+    static const CvdControlHandlers handlers = {get_status, call};
     g_autoptr(GError) error = NULL;
 
     test_log_forget();
@@ -253,7 +272,7 @@ static gpointer steer(gpointer data)
 static void test_methods(Fixture *f, gconstpointer data)
 {
     with_client(f, steer);
-    g_assert_cmpstr(f->asked->str, ==, "0 1 4 5 3 ");
+    g_assert_cmpstr(f->asked->str, ==, "Stop Restart Resume PowerButton Pause ");
 }
 
 static gpointer get_descriptors(gpointer data)
@@ -730,13 +749,13 @@ static void test_late_answer(Fixture *f, gconstpointer data)
 {
     with_client(f, call_and_leave);
     test_iterate_until(NULL, f->n_cancelled == 1);
-    cvd_control_call_finish(g_steal_pointer(&f->unanswered), NULL, NULL);
+    cvd_control_call_finish(g_steal_pointer(&f->unanswered), NULL);
     with_client(f, call_and_leave);
     while (f->unanswered == NULL)
         g_main_context_iteration(NULL, TRUE);
     g_clear_pointer(&f->control, cvd_control_free);
     g_assert_cmpuint(f->n_cancelled, ==, 2);
-    cvd_control_call_finish(g_steal_pointer(&f->unanswered), NULL, NULL);
+    cvd_control_call_finish(g_steal_pointer(&f->unanswered), NULL);
 }
 
 /* Somebody who never says a word has a place until the time limit, and is no reason to wait. */

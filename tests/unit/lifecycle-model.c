@@ -7,6 +7,7 @@
  * Promises are checked against what the model knows, not against what the machines believe.
  * CVD_MODEL_SECONDS says how long to go on; by default as long as the unit tests can spare.
  */
+#include "launcher/control/verbs.h"
 #include "tests/unit/lifecycle-words.h"
 
 #include <stdlib.h>
@@ -340,17 +341,19 @@ static void step_qemu(Model *m)
 
 /* ---- What users do, and time ---- */
 
-static void ask(Model *m, CvdControlVerb verb, CvdEvent event)
+static void ask(Model *m, const char *method)
 {
-    if (!cvd_lifecycle_may(verb, cvd_lifecycle_get_state(&m->lifecycle)))
+    const CvdVerb *verb = cvd_verb_find(method);
+
+    if (cvd_verb_get_obstacle(verb, cvd_lifecycle_get_state(&m->lifecycle)) != NULL)
         return;
-    if (verb == CVD_CONTROL_PAUSE)
+    if (verb->event == CVD_EVENT_PAUSE_REQUESTED)
         m->is_pause_accepted = TRUE;
-    if (verb == CVD_CONTROL_RESUME)
+    if (verb->event == CVD_EVENT_RESUME_REQUESTED)
         m->is_pause_accepted = FALSE;
-    if (verb == CVD_CONTROL_RESTART)
+    if (verb->event == CVD_EVENT_RESTART_REQUESTED)
         m->is_restart_accepted = TRUE;
-    happen(m, event, CVD_RUN_UNKNOWN);
+    happen(m, verb->event, CVD_RUN_UNKNOWN);
 }
 
 static void step_user(Model *m)
@@ -360,17 +363,17 @@ static void step_user(Model *m)
     case 1:
     case 2:
     case 3:
-        ask(m, CVD_CONTROL_PAUSE, CVD_EVENT_PAUSE_REQUESTED);
+        ask(m, "Pause");
         return;
     case 4:
     case 5:
     case 6:
     case 7:
-        ask(m, CVD_CONTROL_RESUME, CVD_EVENT_RESUME_REQUESTED);
+        ask(m, "Resume");
         return;
     case 8:
     case 9:
-        ask(m, CVD_CONTROL_RESTART, CVD_EVENT_RESTART_REQUESTED);
+        ask(m, "Restart");
         return;
     case 10:
         if (m->is_alive && m->is_qmp_ready)

@@ -5,6 +5,8 @@
  * `status:`, `SHUTDOWN:` and `late:` have what QEMU says, or how many ms late the timer is. Every
  * story begins with a QEMU that was just spawned; UP brings the guest to run.
  */
+#include "launcher/control/control-interface.h"
+#include "launcher/control/verbs.h"
 #include "launcher/verdict.h"
 #include "tests/unit/lifecycle-words.h"
 
@@ -543,40 +545,40 @@ static void test_story(gconstpointer data)
 /* After which steps somebody who asked for a pause, a resume or a reset is told what. */
 static const struct {
     const char *title;
-    CvdControlVerb verb;
+    CvdAwaited awaited;
     const char *steps;
     CvdAnswer answer;
 } answers[] = {
-    {"pause-sent", CVD_CONTROL_PAUSE, UP "pause running stop; STOP paused -;", PENDING},
-    {"paused", CVD_CONTROL_PAUSE,
+    {"pause-sent", CVD_AWAITED_PAUSE, UP "pause running stop; STOP paused -;", PENDING},
+    {"paused", CVD_AWAITED_PAUSE,
      UP "pause running stop; STOP paused -; done paused query-status; status:paused paused -;",
      DONE},
-    {"pause-in-a-sleep", CVD_CONTROL_PAUSE, UP "SUSPEND suspended -; pause suspended -;", DONE},
-    {"pause-undone", CVD_CONTROL_PAUSE, UP "pause running stop; resume running -;", FAILED},
-    {"pause-too-late", CVD_CONTROL_PAUSE, UP "pause running stop; closed stopping -;", FAILED},
-    {"resume-sent", CVD_CONTROL_RESUME, "pause starting -; resume starting -;" LOADED, PENDING},
-    {"resumed", CVD_CONTROL_RESUME, UP, DONE},
-    {"resume-refused", CVD_CONTROL_RESUME,
+    {"pause-in-a-sleep", CVD_AWAITED_PAUSE, UP "SUSPEND suspended -; pause suspended -;", DONE},
+    {"pause-undone", CVD_AWAITED_PAUSE, UP "pause running stop; resume running -;", FAILED},
+    {"pause-too-late", CVD_AWAITED_PAUSE, UP "pause running stop; closed stopping -;", FAILED},
+    {"resume-sent", CVD_AWAITED_RESUME, "pause starting -; resume starting -;" LOADED, PENDING},
+    {"resumed", CVD_AWAITED_RESUME, UP, DONE},
+    {"resume-refused", CVD_AWAITED_RESUME,
      UP
      "STOP running query-status; status:paused paused -; resume running cont; refused faulted -;",
      FAILED},
-    {"reset-sent", CVD_CONTROL_RESET, UP, PENDING},
-    {"reset-runs", CVD_CONTROL_RESET,
+    {"reset-sent", CVD_AWAITED_RESET, UP, PENDING},
+    {"reset-runs", CVD_AWAITED_RESET,
      UP "RESET running stop; STOP running -; done running query-status; status:paused running "
         "clear,hold,cont; RESUME running -; "
         "done running -;",
      PENDING},
-    {"reset", CVD_CONTROL_RESET,
+    {"reset", CVD_AWAITED_RESET,
      UP "RESET running stop; STOP running -; done running query-status; status:paused running "
         "clear,hold,cont; RESUME running -; "
         "done running -; due:500 running admit;",
      DONE},
-    {"reset-of-a-paused-one", CVD_CONTROL_RESET,
+    {"reset-of-a-paused-one", CVD_AWAITED_RESET,
      UP "pause running stop; STOP paused -; done paused query-status; status:paused paused -; "
         "RESET paused clear,hold;",
      DONE},
-    {"reset-is-its-end", CVD_CONTROL_RESET, UP "SHUTDOWN:host-qmp-system-reset stopping -;", DONE},
-    {"reset-and-then-a-crash", CVD_CONTROL_RESET, UP "RESET running stop; closed stopping -;",
+    {"reset-is-its-end", CVD_AWAITED_RESET, UP "SHUTDOWN:host-qmp-system-reset stopping -;", DONE},
+    {"reset-and-then-a-crash", CVD_AWAITED_RESET, UP "RESET running stop; closed stopping -;",
      FAILED},
 };
 
@@ -585,7 +587,7 @@ static void test_answer(gconstpointer data)
     guint i = GPOINTER_TO_UINT(data);
     Play play = play_all(answers[i].steps, &(Settings){0});
 
-    g_assert_cmpint(cvd_lifecycle_get_answer(&play.lifecycle, answers[i].verb, 0), ==,
+    g_assert_cmpint(cvd_lifecycle_get_answer(&play.lifecycle, answers[i].awaited, 0), ==,
                     answers[i].answer);
 }
 
@@ -593,25 +595,51 @@ static void test_answer(gconstpointer data)
 static void test_verbs(void)
 {
     static const struct {
-        CvdControlVerb verb;
+        const char *method;
         const char *refused;
-    } verbs[] = {
-        {CVD_CONTROL_STOP, ""},
-        {CVD_CONTROL_RESTART, "stopping stopped failed "},
-        {CVD_CONTROL_RESET, "starting stopping restarting stopped failed "},
-        {CVD_CONTROL_PAUSE, "stopping restarting stopped failed "},
-        {CVD_CONTROL_RESUME, "stopping restarting stopped failed "},
-        {CVD_CONTROL_POWER_BUTTON,
-         "starting paused suspended faulted stopping restarting stopped failed "},
+    } rows[] = {
+        {"Stop", ""},
+        {"Restart", "stopping stopped failed "},
+        {"Reset", "starting stopping restarting stopped failed "},
+        {"Pause", "stopping restarting stopped failed "},
+        {"Resume", "stopping restarting stopped failed "},
+        {"PowerButton", "starting paused suspended faulted stopping restarting stopped failed "},
     };
 
-    for (gsize i = 0; i < G_N_ELEMENTS(verbs); i++) {
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        const CvdVerb *verb = cvd_verb_find(rows[i].method);
         g_autoptr(GString) refused = g_string_new(NULL);
         for (CvdState state = CVD_STATE_STARTING; state <= CVD_STATE_FAILED; state++)
-            if (!cvd_lifecycle_may(verbs[i].verb, state))
+            if (cvd_verb_get_obstacle(verb, state) != NULL)
                 g_string_append_printf(refused, "%s ", cvd_state_get_name(state));
-        g_assert_cmpstr(refused->str, ==, verbs[i].refused);
+        g_assert_cmpstr(refused->str, ==, rows[i].refused);
     }
+}
+
+/* What to do before is a matter of the state. */
+static void test_obstacles(void)
+{
+    const CvdVerb *reset = cvd_verb_find("Reset"), *button = cvd_verb_find("PowerButton");
+
+    g_assert_cmpstr(cvd_verb_get_obstacle(reset, CVD_STATE_STARTING), ==,
+                    "wait until it has started");
+    g_assert_cmpstr(cvd_verb_get_obstacle(reset, CVD_STATE_RESTARTING), ==,
+                    "wait until it has started");
+    g_assert_cmpstr(cvd_verb_get_obstacle(button, CVD_STATE_PAUSED), ==,
+                    "wait until it is running");
+    g_assert_cmpstr(cvd_verb_get_obstacle(button, CVD_STATE_STOPPING), ==,
+                    "start it again when it has ended");
+}
+
+/* Each method that neither takes nor returns anything is a verb. */
+static void test_methods(void)
+{
+    GDBusInterfaceInfo *info = cvd_dbus_instance1_interface_info();
+
+    for (GDBusMethodInfo **method = info->methods; *method != NULL; method++)
+        if ((*method)->in_args == NULL && (*method)->out_args == NULL &&
+            cvd_verb_find((*method)->name) == NULL)
+            g_error("%s is not in the table of verbs", (*method)->name);
 }
 
 /* ---- Words ---- */
@@ -862,6 +890,8 @@ int main(int argc, char **argv)
     }
     g_test_add_func("/lifecycle/verdict/gives-up", test_gives_up_in_words);
     g_test_add_func("/lifecycle/verbs", test_verbs);
+    g_test_add_func("/lifecycle/obstacles", test_obstacles);
+    g_test_add_func("/lifecycle/methods", test_methods);
     g_test_add_func("/lifecycle/reasons", test_reasons);
     g_test_add_func("/lifecycle/policy/forgets", test_policy_forgets);
     g_test_add_func("/lifecycle/policy/delays", test_policy_delays);

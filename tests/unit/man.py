@@ -14,9 +14,8 @@ import subprocess
 import sys
 
 SKIP = 77
-# Manual page -> where the program's options stand.
-PROGRAMS = {"cvd-launch.1": "launcher/options.c", "cvd-vm.1": "guests/fake/options.c",
-            "cvd-client.1": "client/tool/*.c", "cvd-ctl.1": "ctl/*.c"}
+# Manual page -> where the program's options stand; those of programs with verbs are verbs.py's.
+PROGRAMS = {"cvd-launch.1": "launcher/options.c", "cvd-vm.1": "guests/fake/options.c"}
 
 
 def warnings_of(page):
