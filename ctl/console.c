@@ -31,9 +31,8 @@ typedef enum {
 /* What was typed and the instance has not taken: a guest may be deaf for a while, or for ever. */
 typedef struct {
     int console;
-    char bytes[READ_SIZE];
-    gsize size;
-    gboolean is_over; /* stdin has ended */
+    GByteArray *unsent; /* at most READ_SIZE bytes */
+    gboolean is_over;   /* stdin has ended */
 } Typed;
 
 static volatile sig_atomic_t is_raw;
@@ -136,22 +135,22 @@ static ConsoleResult from_guest(int console, GError **error)
 
 static ConsoleResult flush(Typed *typed)
 {
-    gssize n = send(typed->console, typed->bytes, typed->size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    GByteArray *unsent = typed->unsent;
+    gssize n = send(typed->console, unsent->data, unsent->len, MSG_NOSIGNAL | MSG_DONTWAIT);
 
     if (n < 0)
         return errno == EAGAIN || errno == EINTR ? CONSOLE_GOES_ON : CONSOLE_ENDED;
-    typed->size -= (gsize)n;
-    memmove(typed->bytes, typed->bytes + n, typed->size);
+    g_byte_array_remove_range(unsent, 0, (guint)n);
     return CONSOLE_GOES_ON;
 }
 
 /* The end of a pipe ends nothing: what the guest says to it may be what is wanted. */
 static ConsoleResult from_user(Typed *typed)
 {
-    char bytes[READ_SIZE];
-    gsize room = sizeof typed->bytes - typed->size;
+    guint8 bytes[READ_SIZE];
+    gsize room = READ_SIZE - typed->unsent->len;
     gssize n = read(STDIN_FILENO, bytes, is_raw ? sizeof bytes : room);
-    const char *detach = n > 0 && is_raw ? memchr(bytes, DETACH, (gsize)n) : NULL;
+    const guint8 *detach = n > 0 && is_raw ? memchr(bytes, DETACH, (gsize)n) : NULL;
 
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
         return CONSOLE_GOES_ON;
@@ -160,8 +159,7 @@ static ConsoleResult from_user(Typed *typed)
         return is_raw ? CONSOLE_DETACHED : CONSOLE_GOES_ON;
     }
     gsize size = MIN(room, detach != NULL ? (gsize)(detach - bytes) : (gsize)n);
-    memcpy(typed->bytes + typed->size, bytes, size);
-    typed->size += size;
+    g_byte_array_append(typed->unsent, bytes, (guint)size);
     ConsoleResult result = flush(typed);
     return detach != NULL ? CONSOLE_DETACHED : result;
 }
@@ -169,16 +167,17 @@ static ConsoleResult from_user(Typed *typed)
 /* A pipe waits until there is room; a terminal is read all the same, for its ctrl-]. */
 static void choose_events(GPollFD *console, GPollFD *input, const Typed *typed)
 {
-    gboolean has_room = typed->size < sizeof typed->bytes;
+    gboolean has_room = typed->unsent->len < READ_SIZE;
 
-    console->events = (gushort)(G_IO_IN | (typed->size > 0 ? G_IO_OUT : 0));
+    console->events = (gushort)(G_IO_IN | (typed->unsent->len > 0 ? G_IO_OUT : 0));
     input->fd = !typed->is_over && (is_raw || has_room) ? STDIN_FILENO : -1;
     input->revents = 0;
 }
 
 static ConsoleResult relay(int console, GError **error)
 {
-    Typed typed = {.console = console};
+    g_autoptr(GByteArray) unsent = g_byte_array_new();
+    Typed typed = {.console = console, .unsent = unsent};
     GPollFD fds[] = {{.fd = console}, {.events = G_IO_IN}};
     ConsoleResult result = CONSOLE_GOES_ON;
 

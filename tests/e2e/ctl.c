@@ -94,6 +94,7 @@ static void fails(TestProcess *take_ctl, int status, const char *text)
 
     if (got != status || strstr(ctl->err->str, text) == NULL)
         test_process_fail(ctl, "exit status %d, and stderr should have '%s'", got, text);
+    g_assert_null(strstr(ctl->err->str, "GDBus.Error"));
     g_assert_cmpstr(ctl->out->str, ==, "");
 }
 
@@ -862,6 +863,8 @@ static void test_console(gconstpointer data)
     test_terminal_see(two, "cvd-guest: ready", 3);
     stop(f);
     test_terminal_see(two, "the instance has ended", 1);
+    const char *reboot = strstr(two->seen->str, "cvd-guest: reboot");
+    g_assert_null(strstr(reboot + 1, "cvd-guest: reboot"));
     close_terminal(two);
 }
 
@@ -1094,11 +1097,13 @@ static void test_serve_only(gconstpointer data)
     fails(CTL(f, "restart"), 1, "QEMU is somebody else's");
     fails(CTL(f, "qmp", "stop"), 1, "QEMU is somebody else's");
     fails(CTL(f, "console"), 1, "QEMU is somebody else's");
-    g_autoptr(TestProcess) events = CTL(f, "events");
+    fails(CTL(f, "report"), 1, "QEMU is somebody else's");
+    TestProcess *events = CTL(f, "events");
     test_process_wait_out(events, "starting", 1);
-    stop(f);
-    test_process_wait_out(events, "stopping", 1);
-    g_assert_cmpint(test_process_wait_exit(events), ==, 0);
+    done(CTL(f, "stop"));
+    g_autofree char *seen = finish(events, 0);
+    g_assert_nonnull(strstr(seen, "stopping "));
+    assert_stopped(f);
 }
 
 int main(int argc, char **argv)

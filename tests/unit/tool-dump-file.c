@@ -211,6 +211,14 @@ static void test_no_such_place(Files *files, gconstpointer data)
     g_assert_error(read_error, CVD_ERROR, CVD_ERROR_FAILED);
 }
 
+/* It can be opened, and is even a regular file. */
+static void test_unreadable(Files *files, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    g_assert_null(cvd_dump_reader_new("/proc/self/mem", &error));
+    g_assert_error(error, CVD_ERROR, CVD_ERROR_FAILED);
+}
+
 static void add(const char *path, void (*test)(Files *, gconstpointer))
 {
     g_test_add(path, Files, NULL, set_up, test, tear_down);
@@ -221,6 +229,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     add("/tool-dump-file/there-and-back", test_there_and_back);
     add("/tool-dump-file/rewind", test_rewind);
+    add("/tool-dump-file/unreadable", test_unreadable);
     add("/tool-dump-file/format", test_format);
     add("/tool-dump-file/every-byte-altered", test_every_byte_altered);
     add("/tool-dump-file/every-length", test_every_length);
