@@ -10,17 +10,31 @@
 #include "client/tool/pinger.h"
 #include "server/server.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define SIZE 8192U
 /* Tables of 4 slots and their words come first. */
 #define DATA 40U
+
+/* Before 5.8 an eventfd does not know RWF_NOWAIT. */
+static gboolean is_old_kernel;
+
+ssize_t preadv2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
+{
+    if (!is_old_kernel)
+        return syscall(SYS_preadv2, fd, iov, n, offset, offset, flags);
+    errno = EOPNOTSUPP;
+    return -1;
+}
 
 typedef struct {
     char *dir;
@@ -420,6 +434,13 @@ static void test_rings_at_the_end(Fixture *fixture, gconstpointer data)
     guest_ring(guest);
     assert_wait(region, 0, 0);
     g_assert_null(cvd_region_wait(region, 0, cancellable, NULL));
+}
+
+static void test_rings_on_an_old_kernel(Fixture *fixture, gconstpointer data)
+{
+    is_old_kernel = TRUE;
+    test_rings_at_the_end(fixture, data);
+    is_old_kernel = FALSE;
 }
 
 static void test_opener(Fixture *fixture, gconstpointer data)
@@ -1114,6 +1135,7 @@ int main(int argc, char **argv)
     ADD("signal", test_signal);
     ADD("wait", test_wait);
     ADD("rings-at-the-end", test_rings_at_the_end);
+    ADD("rings-on-an-old-kernel", test_rings_on_an_old_kernel);
     ADD("opener-rings-and-receives", test_opener);
     ADD("round-trip", test_round_trip);
     ADD("each-offset-once-and-in-order", test_each_once);
