@@ -30,8 +30,12 @@ int cvd_lock_file_take(int dir_fd, const char *name, pid_t *holder)
             return -1;
         fchmod(fd, 0600); /* whatever the umask is */
         if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+            int saved_errno = errno;
             if (errno == EWOULDBLOCK)
                 *holder = cvd_lock_file_read_pid(fd);
+            else
+                unlinkat(dir_fd, name, 0); /* nobody can hold it here */
+            errno = saved_errno;
             return -1;
         }
         /* The holder unlinks it before it unlocks it. */

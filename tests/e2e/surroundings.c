@@ -107,7 +107,31 @@ static void hide_devices(gconstpointer data)
     hide("/dev");
 }
 
+/* As profiles do that are older than the calls. */
+static void refuse(guint one, guint other, guint error)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, one, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, other, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog program = {.len = G_N_ELEMENTS(filter), .filter = filter};
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+        _exit(124);
+}
+
+/* As file systems do that have none. */
+static void refuse_locks(gconstpointer data)
+{
+    refuse(SYS_flock, SYS_flock, ENOLCK);
+}
+
 static const Lack lacks[] = {
+    {"file-locks", refuse_locks, FALSE, {"cannot lock", "whose file system has locks"}},
     {"processes", limit_processes, TRUE, {"Failed to fork", "ulimit -u"}},
     {"file-size", limit_files, FALSE, {"File too large", "ulimit -f"}},
     {"dev-null", hide_devices, TRUE, {"/dev/null", "stdin"}},
@@ -136,21 +160,11 @@ static void test_lack(gconstpointer data)
 
 /* ---- What a start can do without ---- */
 
-/* As profiles do that are older than the calls. */
 static void refuse_new_calls(gconstpointer data)
 {
-    struct sock_filter filter[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_close_range, 1, 0),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pidfd_open, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    const struct sock_fprog program = {.len = G_N_ELEMENTS(filter), .filter = filter};
-
-    if (dup2(STDERR_FILENO, STRAY_FD) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+    if (dup2(STDERR_FILENO, STRAY_FD) < 0)
         _exit(124);
+    refuse(SYS_close_range, SYS_pidfd_open, EPERM);
 }
 
 static void assert_not_inherited(pid_t qemu)
@@ -187,6 +201,38 @@ static void test_bearable(gconstpointer data)
     test_launcher_wait_guest(sandbox, NAME, 1);
     test_ping(socket, "sensors");
     assert_not_inherited(test_launcher_find_qemu(launcher));
+    finish(sandbox, launcher, SIGTERM);
+}
+
+static void mask_locks(gconstpointer data)
+{
+    test_enter_mount_namespace();
+    if (mount("/dev/null", "/proc/locks", NULL, MS_BIND, NULL) < 0)
+        _exit(124);
+}
+
+/* As in containers. Who has the instance or the window is known without it. */
+static void test_masked_locks(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *path = g_strdup_printf("window.path=/dev/shm/%s", sandbox->token);
+    const char *args[] = {"--set", "window.backing=posix-shm", "--set", path,
+                          "--set", "lifecycle.stop=quit",      NULL};
+
+    if (!test_may_mount()) {
+        test_skip("needs the right to mount in a namespace");
+        return;
+    }
+    g_autoptr(TestProcess) launcher = test_launch_with(sandbox, NAME, args, mask_locks, NULL);
+    g_autofree char *pid = g_strdup_printf("is already running (pid %d)", launcher->pid);
+    g_autofree char *in_use = g_strdup_printf("in use by process %d; stop it", launcher->pid);
+    test_launcher_wait_running(launcher);
+    g_autoptr(TestProcess) same = test_launch_with(sandbox, NAME, args, mask_locks, NULL);
+    test_launcher_assert_exit(same, 1);
+    test_launcher_assert_err(same, pid);
+    g_autoptr(TestProcess) other = test_launch_with(sandbox, "other", args, mask_locks, NULL);
+    test_launcher_assert_exit(other, 1);
+    test_launcher_assert_err(other, in_use);
     finish(sandbox, launcher, SIGTERM);
 }
 
@@ -342,6 +388,7 @@ int main(int argc, char **argv)
         g_autofree char *path = g_strdup_printf("/surroundings/%s", bearable[i].title);
         test_add(path, GSIZE_TO_POINTER(i), test_bearable);
     }
+    test_add("/surroundings/masked-locks", NULL, test_masked_locks);
     test_add("/surroundings/close-range-and-pidfd-open-refused/doctor", NULL,
              test_doctor_without_new_calls);
     test_add("/surroundings/clients-have-all-descriptors/restart", "lifecycle.on_crash=restart",
