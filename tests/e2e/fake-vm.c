@@ -9,6 +9,7 @@
 #include "tests/support/vm.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -178,6 +179,23 @@ static void test_doorbell_at_its_limit(gconstpointer data)
     test_region_wait_ring(region);
     for (guint i = 0; i < 3; i++)
         test_region_echo(region);
+    stop(vm);
+    fixture_finish(&f);
+}
+
+/* Whoever shares the doorbell can make it one that blocks, and leave no room in it. */
+static void test_doorbell_that_blocks(gconstpointer data)
+{
+    g_auto(Fixture) f;
+    guint64 limit = G_MAXUINT64 - 1;
+
+    fixture_init(&f);
+    g_autoptr(TestProcess) vm = start_vm(&f);
+    g_autoptr(TestRegion) full = test_region_attach(f.client_socket, "misc");
+    g_assert_cmpint(write(full->guest_to_host, &limit, sizeof limit), ==, sizeof limit);
+    g_assert_no_errno(fcntl(full->guest_to_host, F_SETFL, 0));
+    test_region_signal(full, full->data_offset);
+    test_ping(f.client_socket, "sensors");
     stop(vm);
     fixture_finish(&f);
 }
@@ -435,6 +453,7 @@ int main(int argc, char **argv)
     test_add("/fake-vm/no-room-for-answers", NULL, test_no_room_for_answers);
     test_add("/fake-vm/signalled-before-it-came", NULL, test_signalled_before_it_came);
     test_add("/fake-vm/doorbell-at-its-limit", NULL, test_doorbell_at_its_limit);
+    test_add("/fake-vm/doorbell-that-blocks", NULL, test_doorbell_that_blocks);
     test_add("/fake-vm/second-is-refused", NULL, test_second_is_refused);
     test_add("/fake-vm/next-finds-a-fresh-window", NULL, test_next_finds_a_fresh_window);
     test_add("/fake-vm/mute", NULL, test_mute);
