@@ -73,7 +73,7 @@ static void on_done(JsonNode *result, const GError *error, gpointer data)
 /* It is the guest that is awaited, and QEMU refuses none of these commands. */
 static void on_begun(JsonNode *result, const GError *error, gpointer data)
 {
-    if (error != NULL)
+    if (error != NULL && cvd_launch_may_log(data))
         g_warning("%s", error->message);
 }
 

@@ -43,8 +43,12 @@ typedef struct {
     guint n_restarts;         /* VMs before it */
     gboolean is_end_notified; /* to systemd */
 
-    CvdLogLimit log_limit; /* of what a guest can provoke */
+    gboolean is_pressing;  /* the power button: QEMU has not answered yet */
+    CvdLogLimit log_limit; /* of what QEMU or a guest can provoke */
 } CvdLaunch;
+
+/** cvd_launch_may_log: Returns: whether a line that QEMU or its guest provokes may be written */
+gboolean cvd_launch_may_log(CvdLaunch *launch);
 
 /** cvd_launch_handle: takes a step of the lifecycle and carries it out */
 void cvd_launch_handle(CvdLaunch *launch, CvdEvent event);

@@ -98,7 +98,8 @@ static void on_panic(CvdLaunch *launch, JsonObject *event_data)
 {
     const char *action = get_text(event_data, "action");
 
-    g_message("guest panicked");
+    if (cvd_launch_may_log(launch))
+        g_message("guest panicked");
     cvd_launch_set_fault(launch, NULL);
     if (action[0] != '\0' && strcmp(action, "poweroff") != 0)
         return;
@@ -109,7 +110,8 @@ static void on_panic(CvdLaunch *launch, JsonObject *event_data)
 /* Another action than `pause`, the launcher's, is a choice of the configuration. */
 static void on_watchdog(CvdLaunch *launch, JsonObject *event_data)
 {
-    g_message("the guest's watchdog ran out");
+    if (cvd_launch_may_log(launch))
+        g_message("the guest's watchdog ran out");
     if (strcmp(get_text(event_data, "action"), "pause") == 0)
         cvd_launch_handle(launch, CVD_EVENT_WATCHDOG);
 }

@@ -30,6 +30,11 @@ static const char *const command_names[] = {
     [CVD_COMMAND_STOP] = "stop",
 };
 
+gboolean cvd_launch_may_log(CvdLaunch *launch)
+{
+    return cvd_log_limit_pass(&launch->log_limit, g_get_monotonic_time());
+}
+
 /* A connection that has ended refuses nothing; that it has ended is an event of its own. */
 static void on_command(JsonNode *result, const GError *error, gpointer data)
 {
@@ -38,7 +43,8 @@ static void on_command(JsonNode *result, const GError *error, gpointer data)
     if (error == NULL) {
         cvd_launch_handle(launch, CVD_EVENT_COMMAND_DONE);
     } else if (!g_error_matches(error, CVD_ERROR, CVD_ERROR_CLOSED)) {
-        g_warning("%s: %s", command_names[launch->lifecycle.guest.command], error->message);
+        if (cvd_launch_may_log(launch))
+            g_warning("%s: %s", command_names[launch->lifecycle.guest.command], error->message);
         cvd_launch_set_fault(launch, error->message);
         cvd_launch_handle(launch, CVD_EVENT_COMMAND_FAILED);
     }
@@ -66,18 +72,31 @@ static void send_command(CvdLaunch *launch)
 /* What does not come true is seen by its time limit. */
 static void on_way_down(JsonNode *result, const GError *error, gpointer data)
 {
-    if (error != NULL && !g_error_matches(error, CVD_ERROR, CVD_ERROR_CLOSED))
+    CvdLaunch *launch = data;
+
+    if (error != NULL && !g_error_matches(error, CVD_ERROR, CVD_ERROR_CLOSED) &&
+        cvd_launch_may_log(launch))
         g_warning("%s", error->message);
 }
 
-static void send(CvdLaunch *launch, const char *command)
+static void on_pressed(JsonNode *result, const GError *error, gpointer data)
 {
-    cvd_qmp_execute(launch->vm->qmp, command, NULL, on_way_down, launch);
+    ((CvdLaunch *)data)->is_pressing = FALSE;
+    on_way_down(result, error, data);
+}
+
+/* Again and again, but not once more while QEMU has yet to answer. */
+static void press(CvdLaunch *launch, const char *command)
+{
+    if (launch->is_pressing)
+        return;
+    launch->is_pressing = TRUE;
+    cvd_qmp_execute(launch->vm->qmp, command, NULL, on_pressed, launch);
 }
 
 static void hold_clients(CvdLaunch *launch)
 {
-    if (cvd_log_limit_pass(&launch->log_limit, g_get_monotonic_time()))
+    if (cvd_launch_may_log(launch))
         g_message("guest was reset");
     cvd_server_hold_clients(launch->host.server);
 }
@@ -86,7 +105,7 @@ static void clear_signals(CvdLaunch *launch)
 {
     g_autoptr(GError) error = NULL;
 
-    if (!cvd_server_clear_signals(launch->host.server, &error))
+    if (!cvd_server_clear_signals(launch->host.server, &error) && cvd_launch_may_log(launch))
         g_warning("%s", error->message);
 }
 
@@ -198,11 +217,11 @@ static void carry_out(CvdLaunch *launch, guint actions)
     if (actions & CVD_ACTION_SEND)
         send_command(launch);
     if (actions & CVD_ACTION_WAKE)
-        send(launch, "system_wakeup");
+        press(launch, "system_wakeup");
     if (actions & CVD_ACTION_POWERDOWN)
-        send(launch, "system_powerdown");
+        press(launch, "system_powerdown");
     if (actions & CVD_ACTION_QUIT)
-        send(launch, "quit");
+        cvd_qmp_execute(launch->vm->qmp, "quit", NULL, on_way_down, launch);
     if (actions & CVD_ACTION_TERMINATE)
         cvd_qemu_process_terminate(launch->vm->process);
     if (actions & CVD_ACTION_KILL)
@@ -261,7 +280,7 @@ static void log_pause(CvdLaunch *launch, CvdState before)
     CvdState state = cvd_lifecycle_get_state(&launch->lifecycle);
 
     if (before == CVD_STATE_STARTING || state == CVD_STATE_STARTING || state > CVD_STATE_FAULTED ||
-        !cvd_log_limit_pass(&launch->log_limit, g_get_monotonic_time()))
+        !cvd_launch_may_log(launch))
         return;
     if (state == CVD_STATE_FAULTED)
         g_warning("faulted: %s; once that is mended, 'cvd-ctl resume' goes on", launch->reason);

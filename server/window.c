@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "server/cgroup.h"
 #include "server/hugepages.h"
 #include "server/shm-name.h"
@@ -41,6 +42,7 @@ struct CvdWindow {
     guint64 size;
     guint64 hugepage_size;
     gboolean prealloc;
+    CvdLogLimit log_limit;
 };
 
 static struct vsoc_signal_table_layout table_descriptor(const CvdSignalTable *table)
@@ -292,7 +294,7 @@ static gboolean zero(const CvdWindow *window, guint64 offset, guint64 size, GErr
 }
 
 /* A window with a name has no seals: whoever may open it can truncate it. */
-static gboolean mend_size(const CvdWindow *window, GError **error)
+static gboolean mend_size(CvdWindow *window, GError **error)
 {
     struct stat st;
 
@@ -302,9 +304,10 @@ static gboolean mend_size(const CvdWindow *window, GError **error)
         return fail(window, "fstat", error);
     if ((guint64)st.st_size == window->size)
         return TRUE;
-    g_warning("%s: somebody changed its size to %" G_GOFFSET_FORMAT " bytes; set back to "
-              "%" G_GUINT64_FORMAT,
-              window->path, (goffset)st.st_size, window->size);
+    if (cvd_log_limit_pass(&window->log_limit, g_get_monotonic_time()))
+        g_warning("%s: somebody changed its size to %" G_GOFFSET_FORMAT " bytes; set back to "
+                  "%" G_GUINT64_FORMAT,
+                  window->path, (goffset)st.st_size, window->size);
     if (ftruncate(window->fd, (off_t)window->size) < 0)
         return fail(window, "ftruncate", error);
     return TRUE;

@@ -318,6 +318,33 @@ static void test_said(gconstpointer data)
     test_sandbox_assert_clean(f->sandbox, TEST_LOGS_LEFT);
 }
 
+/* Panics that change nothing while the guest runs; stops and resumes when the button is pressed. */
+static void test_flood(gconstpointer data)
+{
+    static const char *const edits[] = {
+        "(?s)\\A.*\"RESUME\".*",
+        "m[0] + 4000 * '{\"event\": \"GUEST_PANICKED\", \"data\": {\"action\": \"run\"}}\\n'",
+        "(?s)\\A.*\"POWERDOWN\".*",
+        "m[0] + 1000 * '{\"event\": \"STOP\"}\\n{\"event\": \"RESUME\"}\\n'",
+        NULL,
+    };
+    g_autoptr(Fixture) f = g_new0(Fixture, 1);
+    f->sandbox = test_sandbox_new();
+    g_autofree char *binary = write_filter(f->sandbox, edits);
+    guint n_lines = 0;
+
+    f->launcher = test_launch(f->sandbox, NAME, "--set", binary, NULL);
+    test_process_wait_err(f->launcher, ": running after ", 1);
+    test_process_wait_err(f->launcher, ": guest panicked", 1);
+    test_process_signal(f->launcher, SIGINT);
+    test_launcher_assert_exit(f->launcher, 0);
+    for (const char *at = f->launcher->err->str; (at = strchr(at, '\n')) != NULL; at++)
+        n_lines++;
+    g_assert_cmpuint(n_lines, <, 1000);
+    g_assert_false(test_process_has_err(f->launcher, "commands wait for replies already"));
+    test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
+}
+
 static void test_stuck_qemu(gconstpointer data)
 {
     const char *args[] = {"--set", "lifecycle.on_crash=restart",
@@ -378,6 +405,7 @@ int main(int argc, char **argv)
         g_autofree char *path = g_strdup_printf("/restart/%s", said[i].title);
         test_add(path, &said[i], test_said);
     }
+    test_add("/restart/flood-of-events", NULL, test_flood);
     test_add("/restart/stuck-qemu", NULL, test_stuck_qemu);
     test_add("/restart/stop-while-waiting", NULL, test_stop_while_waiting);
     test_add("/restart/record-goes", NULL, test_record_goes);

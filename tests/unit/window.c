@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "server/shm-name.h"
 #include "tests/unit/talk.h"
 
@@ -462,6 +463,12 @@ static void test_truncated_by_another(Fixture *f, gconstpointer data)
     g_assert_cmpint(truncate(f->path, 1), ==, 0);
     g_assert_true(cvd_window_renew(window, NULL));
     assert_contents(window, fresh);
+    /* Again and again, whoever does it: that is not for the log. */
+    for (guint i = 0; i < 10 * CVD_LOG_LINES_PER_SECOND; i++) {
+        g_assert_cmpint(truncate(f->path, 0), ==, 0);
+        g_assert_true(cvd_window_reset_signals(window, NULL));
+    }
+    g_assert_cmpuint(test_log_count(f->path), <=, 3 * CVD_LOG_LINES_PER_SECOND);
 }
 
 static void assert_refused(const Fixture *f, CvdError code, const char *part)
