@@ -3,7 +3,8 @@
 """The manual pages format without a warning, every option of the programs is in theirs,
 cvd-launch(1) has every key, and libcvd-client(3) every error and no function that there is not.
 
-Argument: the source directory. Options are taken from the option table, keys from the schemas.
+Arguments: the source directory, and cvd-launch(1) as it is built. Options are taken from the option
+table, keys from the schemas.
 """
 import json
 import os
@@ -80,11 +81,12 @@ def main():
     pages = sorted((root / "docs").glob("*.[1-8]"))
     failures = [failure for name, source in PROGRAMS.items()
                 for failure in missing_options_of(root, root / "docs" / name, source)]
-    failures += missing_keys_of(root, root / "docs/cvd-launch.1")
+    built = pathlib.Path(sys.argv[2])
+    failures += missing_keys_of(root, built)
     failures += library_differences_of(root, root / "docs/libcvd-client.3")
     has_man = shutil.which("man") is not None and shutil.which("groff") is not None
     if has_man:
-        for page in pages:
+        for page in [*pages, built]:
             failures += warnings_of(page)
     for failure in failures:
         print(failure)
