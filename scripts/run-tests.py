@@ -5,7 +5,8 @@ Used by scripts/test: run-tests.py MODE BUILD [NAME…], in CI with CVD_STRICT_S
 own summary counts programs, so the cases are taken from the JUnit file that it writes. A program
 that fails without a failed case (it crashed, or timed out) counts as one failure. What the tests of
 hostile peers and of faults say they survived is told with the result. In CI a test that is skipped
-for a reason that is not in scripts/allowed-skips counts as a failure.
+for a reason that is not in scripts/allowed-skips counts as a failure. What a test that crashed left
+in its TMPDIR is removed.
 """
 
 import fnmatch
@@ -13,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import xml.etree.ElementTree as ElementTree
 
 VALGRIND = ("valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite"
@@ -47,7 +49,10 @@ def run(mode, build, names):
         names = unit_programs(build, names)
     elif mode == "sanitize":
         command += ["--timeout-multiplier", "4"]
-    return subprocess.run(command + names, check=False).returncode
+    with tempfile.TemporaryDirectory(prefix="cvd-test-", ignore_cleanup_errors=True) as scratch:
+        os.chmod(scratch, 0o1777)  # some tests become another user
+        return subprocess.run(command + names, check=False,
+                              env=dict(os.environ, TMPDIR=scratch)).returncode
 
 
 def describe_skip(case):

@@ -198,9 +198,8 @@ static int write_to_full_disk(CvdRecord *record)
     TestLogDir logs;
 
     test_enter_mount_namespace();
-    if (mount("tmpfs", "/tmp", "tmpfs", 0, "size=8k,mode=1777") < 0)
+    if (mount("tmpfs", g_get_tmp_dir(), "tmpfs", 0, "size=8k,mode=1777") < 0)
         return 1;
-    g_setenv("TMPDIR", "/tmp", TRUE);
     test_log_dir_open(&logs);
     g_autofree char *filler = g_strnfill(8192, 'x');
     record->reason = filler;

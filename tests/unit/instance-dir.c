@@ -477,10 +477,12 @@ static void test_race(void)
 
 int main(int argc, char **argv)
 {
+    const char *outer = g_getenv("TMPDIR");
+
     g_test_init(&argc, &argv, NULL);
     test_log_capture();
     /* The places that all look in are this test's own, too; GLib looks at the variable once. */
-    root = g_mkdtemp(g_strdup("/tmp/cvd-dir-XXXXXX"));
+    root = g_mkdtemp(g_build_filename(outer != NULL ? outer : "/tmp", "cvd-XXXXXX", NULL));
     g_setenv("XDG_RUNTIME_DIR", root, TRUE);
     g_setenv("TMPDIR", root, TRUE);
 

@@ -406,9 +406,10 @@ static void test_unreadable(void)
 
 int main(int argc, char **argv)
 {
-    char tmp[] = "/tmp/unit-XXXXXX";
+    const char *outer = g_getenv("TMPDIR");
+    g_autofree char *tmp = g_build_filename(outer != NULL ? outer : "/tmp", "unit-XXXXXX", NULL);
 
-    g_setenv("TMPDIR", mkdtemp(tmp), TRUE); /* before GLib has looked */
+    g_setenv("TMPDIR", g_mkdtemp(tmp), TRUE); /* before GLib has looked */
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/instance/places", test_places);
     g_test_add_func("/instance/runtime-dir-of-another-user", test_runtime_dir_of_another);

@@ -149,9 +149,8 @@ static int fill_disk(void)
     Fixture f;
 
     test_enter_mount_namespace();
-    if (mount("tmpfs", "/tmp", "tmpfs", 0, "size=64k,mode=1777") < 0)
+    if (mount("tmpfs", g_get_tmp_dir(), "tmpfs", 0, "size=64k,mode=1777") < 0)
         return 1;
-    g_setenv("TMPDIR", "/tmp", TRUE);
     set_up(&f, NULL);
     g_log_set_always_fatal(G_LOG_FATAL_MASK);
     g_log_set_writer_func(count_warning, NULL, NULL);

@@ -21,7 +21,7 @@ echo "$@" >>"$CALLS"
     printf '{{"error": false, "directories": {{"source": "%s", "build": "%s"}}}}' "{root}" "$BUILD" \\
         >"$BUILD/meson-info/meson-info.json"; }}
 [ "$1" != test ] || {{ mkdir -p "$BUILD/meson-logs"; cp "$JUNIT" "$BUILD/meson-logs/testlog.junit.xml"
-    : >"$BUILD/meson-logs/testlog.json"; }}
+    : >"$BUILD/meson-logs/testlog.json"; mktemp -d >"$BUILD/left"; }}
 """
 
 
@@ -70,6 +70,13 @@ def check_configure(stage):
     assert stage.configure() == ""
 
 
+def check_scratch(stage):
+    """What a test leaves in its TMPDIR is removed."""
+    stage.run_tests("none")
+    left = pathlib.Path((stage.build / "left").read_text(encoding="utf-8").strip())
+    assert left.parent.name.startswith("cvd-test-") and not left.parent.exists(), left
+
+
 def check_skips(stage):
     """What CI does not allow to be skipped is a failure there, and is named everywhere."""
     strict = {"CVD_STRICT_SKIPS": "1"}
@@ -85,7 +92,7 @@ def check_skips(stage):
 
 def main():
     root = pathlib.Path(sys.argv[1]).resolve()
-    for check in (check_configure, check_skips):
+    for check in (check_configure, check_scratch, check_skips):
         with tempfile.TemporaryDirectory() as work:
             check(Stage(root, pathlib.Path(work)))
     return 0
