@@ -17,6 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define MAX_NAME  32
 #define MAX_NAMED 16 /* instances in a message */
 
 /* Returns: (nullable): where all instances are, if somebody has said so */
@@ -115,6 +116,15 @@ gboolean cvd_instance_is_running(const char *dir)
     return cvd_instance_get_pid(dir) != 0;
 }
 
+/* As docs/cvd-launch.1 has it. */
+static gboolean is_name(const char *name)
+{
+    gsize size = strlen(name);
+
+    return g_ascii_isalnum(name[0]) && size <= MAX_NAME &&
+           strspn(name, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "_.-") == size;
+}
+
 static gboolean is_one(const char *dir, CvdInstances which)
 {
     g_autofree char *record = g_build_filename(dir, "failure.json", NULL);
@@ -158,7 +168,7 @@ static void add_found(GPtrArray *dirs, const char *place, uid_t owner, const cha
         g_set_error_literal(error, CVD_ERROR, CVD_ERROR_FAILED, local_error->message);
     while (dir != NULL && (entry = g_dir_read_name(dir)) != NULL) {
         g_autofree char *path = g_build_filename(place, entry, NULL);
-        if ((name == NULL || strcmp(entry, name) == 0) && is_one(path, which))
+        if ((name == NULL ? is_name(entry) : strcmp(entry, name) == 0) && is_one(path, which))
             g_ptr_array_add(dirs, g_steal_pointer(&path));
     }
 }
@@ -260,7 +270,7 @@ static char *find_running(const char *name, GError **error)
 
 gboolean cvd_instance_check_name(const char *name, GError **error)
 {
-    if (*name && name[0] != '.' && strchr(name, '/') == NULL)
+    if (is_name(name))
         return TRUE;
     return cvd_fail(error, CVD_ERROR_INVALID, "'%s' is no instance's name", name);
 }

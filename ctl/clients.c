@@ -21,8 +21,8 @@ static gboolean print_client(CvdTool *tool, GVariant *client, GError **error)
     g_autofree char *pid_text = g_strdup_printf("%u", pid);
     g_autofree char *uid_text = g_strdup_printf("%u", uid);
     g_autofree char *age = cvd_ctl_format_uptime(age_us);
-    return cvd_tool_print(error, ROW, pid_text, uid_text, region, age, access,
-                          is_shared ? "shared: clients may take each other's signals" : "");
+    return cvd_ctl_print(error, ROW, pid_text, uid_text, region, age, access,
+                         is_shared ? "shared: clients may take each other's signals" : "");
 }
 
 gboolean cvd_ctl_clients(CvdTool *tool, char **arguments, GError **error)

@@ -45,6 +45,8 @@ void cvd_ctl_clarify(GError *error)
     g_autofree char *name = g_dbus_error_get_remote_error(error);
 
     g_dbus_error_strip_remote_error(error);
+    g_autofree char *text = g_steal_pointer(&error->message);
+    error->message = cvd_ctl_printable(text);
     if (g_strcmp0(name, "org.cvd.Error.Invalid") == 0)
         error->domain = G_OPTION_ERROR;
 }
@@ -67,13 +69,22 @@ static void finish(Connecting *connecting, CvdDBusInstance1 *take_instance, GErr
     g_free(connecting);
 }
 
+static gboolean has_properties(CvdDBusInstance1 *instance)
+{
+    return cvd_dbus_instance1_get_state(instance) != NULL &&
+           cvd_dbus_instance1_get_reason(instance) != NULL &&
+           cvd_dbus_instance1_get_name(instance) != NULL &&
+           cvd_dbus_instance1_get_version(instance) != NULL &&
+           cvd_dbus_instance1_get_regions(instance) != NULL;
+}
+
 static void on_proxy(GObject *object, GAsyncResult *result, gpointer data)
 {
     GError *error = NULL;
     CvdDBusInstance1 *instance = cvd_dbus_instance1_proxy_new_finish(result, &error);
 
     /* A proxy whose properties could not be loaded is one that does not answer. */
-    if (instance != NULL && cvd_dbus_instance1_get_state(instance) == NULL) {
+    if (instance != NULL && !has_properties(instance)) {
         g_clear_object(&instance);
         error = g_error_new_literal(G_IO_ERROR, G_IO_ERROR_FAILED,
                                     "cvd-launch has ended the connection");
@@ -174,36 +185,4 @@ CvdDBusInstance1 *cvd_ctl_connect(CvdTool *tool, GError **error)
     if (wait.error != NULL)
         g_propagate_error(error, wait.error);
     return wait.instance;
-}
-
-char *cvd_ctl_printable(const char *text)
-{
-    g_autoptr(GString) out = g_string_new(NULL);
-    g_autofree char *valid = g_utf8_make_valid(text, -1);
-
-    for (const char *at = valid; *at; at = g_utf8_next_char(at)) {
-        gunichar c = g_utf8_get_char(at);
-        if (g_unichar_isprint(c))
-            g_string_append_unichar(out, c);
-        else
-            g_string_append_printf(out, "\\u%04x", c);
-    }
-    return g_string_free(g_steal_pointer(&out), FALSE);
-}
-
-char *cvd_ctl_format_uptime(guint64 us)
-{
-    guint64 s = us / G_USEC_PER_SEC;
-
-    if (us == 0)
-        return g_strdup("-");
-    if (s < 10)
-        return g_strdup_printf("%.1fs", (double)us / G_USEC_PER_SEC);
-    if (s < 60)
-        return g_strdup_printf("%us", (guint)s);
-    if (s < 3600)
-        return g_strdup_printf("%um %us", (guint)(s / 60), (guint)(s % 60));
-    if (s < 86400)
-        return g_strdup_printf("%uh %um", (guint)(s / 3600), (guint)(s / 60 % 60));
-    return g_strdup_printf("%ud %uh", (guint)(s / 86400), (guint)(s / 3600 % 24));
 }

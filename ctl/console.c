@@ -205,7 +205,8 @@ gboolean cvd_ctl_console(CvdTool *tool, char **arguments, GError **error)
 
     g_unix_set_fd_nonblocking(fd, FALSE, NULL);
     if (isatty(STDIN_FILENO)) {
-        g_printerr("console of %s; ctrl-] detaches\n", cvd_dbus_instance1_get_name(instance));
+        g_autofree char *name = cvd_ctl_printable(cvd_dbus_instance1_get_name(instance));
+        g_printerr("console of %s; ctrl-] detaches\n", name);
         make_raw();
     }
     ConsoleResult result = relay(fd, error);

@@ -76,8 +76,18 @@ GDBusConnection *cvd_ctl_get_connection(CvdDBusInstance1 *instance);
  * error of usage */
 void cvd_ctl_clarify(GError *error);
 
-/** cvd_ctl_printable: Returns: (transfer full): text of a guest or of QEMU, fit for a terminal */
+/** cvd_ctl_printable: Returns: (transfer full): text of a guest, of QEMU or of another user, fit
+ * for one line of a terminal: what cannot be printed, line feeds too, is `\\uNNNN` */
 char *cvd_ctl_printable(const char *text);
+
+/**
+ * cvd_ctl_print:
+ * @format: as of printf(), but with `%s` and `%u` alone, which may have a width: `%-20s`
+ *
+ * As cvd_tool_print(), each string as cvd_ctl_printable() has it: for whatever an instance, its
+ * directory or its record says.
+ */
+gboolean cvd_ctl_print(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 /** cvd_ctl_format_uptime: Returns: (transfer full): `3d 4h`, `5m 6s`, `0.7s`, `-` for none */
 char *cvd_ctl_format_uptime(guint64 us);

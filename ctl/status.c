@@ -74,15 +74,15 @@ static gboolean print_row(const char *dir, CvdDBusInstance1 *instance, const Cvd
     const char *name = strrchr(dir, '/') + 1;
 
     if (instance == NULL)
-        return cvd_tool_print(error, ROW, name, failure != NULL ? "failed" : "no answer", "-", "-",
-                              "-", "-", "-");
+        return cvd_ctl_print(error, ROW, name, failure != NULL ? "failed" : "no answer", "-", "-",
+                             "-", "-", "-");
     g_autofree char *pid = g_strdup_printf("%u", cvd_dbus_instance1_get_launcher_pid(instance));
     g_autofree char *vm = g_strdup_printf("%u", cvd_dbus_instance1_get_vm_pid(instance));
     g_autofree char *uptime = cvd_ctl_format_uptime(cvd_dbus_instance1_get_uptime_us(instance));
     g_autofree char *restarts = g_strdup_printf("%u", cvd_dbus_instance1_get_restarts(instance));
     g_autofree char *clients = g_strdup_printf("%u", cvd_dbus_instance1_get_clients(instance));
-    return cvd_tool_print(error, ROW, name, cvd_dbus_instance1_get_state(instance), pid, vm, uptime,
-                          restarts, clients);
+    return cvd_ctl_print(error, ROW, name, cvd_dbus_instance1_get_state(instance), pid, vm, uptime,
+                         restarts, clients);
 }
 
 static gboolean print_running(CvdTool *tool, GPtrArray *dirs, GError **error)
@@ -138,9 +138,11 @@ static gboolean print_regions(GVariant *regions, GError **error)
     guint begin, end;
 
     g_variant_iter_init(&iter, regions);
-    while (g_variant_iter_next(&iter, "(&suu)", &name, &begin, &end))
-        if (!cvd_tool_print(error, "%-14s 0x%08x-0x%08x\n", name, begin, end))
+    while (g_variant_iter_next(&iter, "(&suu)", &name, &begin, &end)) {
+        g_autofree char *range = g_strdup_printf("0x%08x-0x%08x", begin, end);
+        if (!cvd_ctl_print(error, "%-14s %s\n", name, range))
             return FALSE;
+    }
     return TRUE;
 }
 
@@ -163,13 +165,10 @@ static GVariant *describe_regions(GVariant *regions)
 
 static gboolean print_failure(CvdTool *tool, const CvdCtlFailure *failure, GError **error)
 {
-    g_autofree char *reason = cvd_ctl_printable(failure->reason);
-
     if (tool->json)
         return print_json_line(failure->dir, NULL, failure, error);
-    return cvd_tool_print(error,
-                          "instance  %s\nstate     failed (%s)\nsince     %s\nleft in   %s\n",
-                          failure->name, reason, failure->time, failure->dir);
+    return cvd_ctl_print(error, "instance  %s\nstate     failed (%s)\nsince     %s\nleft in   %s\n",
+                         failure->name, failure->reason, failure->time, failure->dir);
 }
 
 gboolean cvd_ctl_status(CvdTool *tool, char **arguments, GError **error)
@@ -193,14 +192,14 @@ gboolean cvd_ctl_status(CvdTool *tool, char **arguments, GError **error)
         return cvd_tool_print_json(error, "%@a{sv}", g_variant_builder_end(&builder));
     }
     g_autofree char *uptime = cvd_ctl_format_uptime(cvd_dbus_instance1_get_uptime_us(i));
-    g_autofree char *reason = cvd_ctl_printable(cvd_dbus_instance1_get_reason(i));
-    return cvd_tool_print(error,
-                          "instance  %s\nstate     %s%s%s%s\nlauncher  pid %u, version %s\n"
-                          "VM        pid %u, up %s, restarts %u\nclients   %u\nregions\n",
-                          cvd_dbus_instance1_get_name(i), cvd_dbus_instance1_get_state(i),
-                          *reason ? " (" : "", reason, *reason ? ")" : "",
-                          cvd_dbus_instance1_get_launcher_pid(i), cvd_dbus_instance1_get_version(i),
-                          cvd_dbus_instance1_get_vm_pid(i), uptime,
-                          cvd_dbus_instance1_get_restarts(i), cvd_dbus_instance1_get_clients(i)) &&
+    const char *reason = cvd_dbus_instance1_get_reason(i);
+    return cvd_ctl_print(error,
+                         "instance  %s\nstate     %s%s%s%s\nlauncher  pid %u, version %s\n"
+                         "VM        pid %u, up %s, restarts %u\nclients   %u\nregions\n",
+                         cvd_dbus_instance1_get_name(i), cvd_dbus_instance1_get_state(i),
+                         *reason ? " (" : "", reason, *reason ? ")" : "",
+                         cvd_dbus_instance1_get_launcher_pid(i), cvd_dbus_instance1_get_version(i),
+                         cvd_dbus_instance1_get_vm_pid(i), uptime,
+                         cvd_dbus_instance1_get_restarts(i), cvd_dbus_instance1_get_clients(i)) &&
            print_regions(cvd_dbus_instance1_get_regions(i), error);
 }

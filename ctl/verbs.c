@@ -215,10 +215,9 @@ static gboolean print_event(Printer *printer, const char *event, const char *fir
     if (!printer->json) {
         g_autoptr(GDateTime) now = g_date_time_new_now_local();
         g_autofree char *time = g_date_time_format(now, "%H:%M:%S.%f");
-        g_autofree char *a = cvd_ctl_printable(first);
-        g_autofree char *b = cvd_ctl_printable(second);
-        return cvd_tool_print(&printer->error, "%.12s %-6s %s%s%s\n", time, event, a, *b ? " " : "",
-                              b);
+        time[strlen("HH:MM:SS.mmm")] = '\0';
+        return cvd_ctl_print(&printer->error, "%s %-6s %s%s%s\n", time, event, first,
+                             *second ? " " : "", second);
     }
     g_autofree char *time = cvd_tool_get_time();
     if (strcmp(event, "state") == 0)

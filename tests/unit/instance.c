@@ -242,6 +242,24 @@ static void test_socket_elsewhere(void)
 }
 
 /* Not a path into some other directory. */
+/* Whoever owns the place can make any directory there. */
+static void test_other_names(void)
+{
+    static const char *const names[] = {
+        "\033[31mred", "line\nline", "a b", "-x", ".x", "ü", "n123456789012345678901234567890123",
+    };
+    g_autoptr(Runtime) runtime = runtime_new();
+
+    for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+        add(runtime, names[i], i % 2 == 0 ? RUNNING : FAILED);
+        assert_not_found(names[i], "vm.sock", CVD_ERROR_INVALID, "no instance's name");
+    }
+    add(runtime, "n1234567890123456789012345678901", RUNNING);
+    add(runtime, "0_.-", FAILED);
+    assert_listed(CVD_INSTANCES_RUNNING, "n1234567890123456789012345678901 ");
+    assert_listed(CVD_INSTANCES_FAILED, "0_.- ");
+}
+
 static void test_no_names(void)
 {
     g_autoptr(Runtime) runtime = runtime_new();
@@ -420,6 +438,7 @@ int main(int argc, char **argv)
     g_test_add_func("/instance/many", test_many);
     g_test_add_func("/instance/socket-elsewhere", test_socket_elsewhere);
     g_test_add_func("/instance/no-names", test_no_names);
+    g_test_add_func("/instance/other-names", test_other_names);
     g_test_add_func("/instance/bad-place", test_bad_place);
     g_test_add_func("/instance/another-owner", test_another_owner);
     g_test_add_func("/instance/list", test_list);
