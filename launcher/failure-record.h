@@ -19,8 +19,8 @@ G_BEGIN_DECLS
  * @argv: (array zero-terminated=1) (nullable): QEMU's command line
  * @state: as cvd_state_get_name() has it
  * @reason: (nullable): how it ended, or why it is in that state
- * @qmp_tail: (array zero-terminated=1): the last lines of the QMP conversation, each with `> ` or
- *   `< ` before it
+ * @qmp_tail: (array zero-terminated=1) (nullable): the last lines of the QMP conversation, each
+ *   with `> ` or `< ` before it
  * @restarts: VMs started after the first
  *
  * What a failure leaves for `cvd-ctl report`. Everything is borrowed.

@@ -11,35 +11,30 @@
 /* How much of QEMU's output goes with the report of a failure. */
 #define TAIL_LINES 10
 
-static CvdRecord make_record(const CvdLaunch *launch, const char *const *qmp_tail)
+static CvdRecord make_record(const CvdLaunch *launch, char **qmp_tail)
 {
     return (CvdRecord){
         .config = launch->config,
         .argv = launch->vm != NULL ? (const char *const *)launch->vm->argv : NULL,
         .state = cvd_state_get_name(cvd_launch_get_state(launch)),
         .reason = launch->reason,
-        .qmp_tail = qmp_tail,
+        .qmp_tail = (const char *const *)qmp_tail,
         .restarts = launch->n_restarts,
     };
 }
 
-static char **get_qmp_tail(const CvdLaunch *launch)
-{
-    return launch->vm != NULL ? cvd_qmp_get_tail(launch->vm->qmp) : g_new0(char *, 1);
-}
-
 char *cvd_launch_describe(const CvdLaunch *launch)
 {
-    g_auto(GStrv) qmp_tail = get_qmp_tail(launch);
-    CvdRecord record = make_record(launch, (const char *const *)qmp_tail);
+    g_auto(GStrv) qmp_tail = launch->vm != NULL ? cvd_qmp_get_tail(launch->vm->qmp) : NULL;
+    CvdRecord record = make_record(launch, qmp_tail);
 
     return cvd_record_to_json(&record);
 }
 
 static void write_record(const CvdLaunch *launch)
 {
-    g_auto(GStrv) qmp_tail = get_qmp_tail(launch);
-    CvdRecord record = make_record(launch, (const char *const *)qmp_tail);
+    g_auto(GStrv) qmp_tail = launch->vm != NULL ? cvd_qmp_get_tail(launch->vm->qmp) : NULL;
+    CvdRecord record = make_record(launch, qmp_tail);
 
     cvd_fd_hold_back(0);
     cvd_record_write(launch->host.dir, &record, cvd_server_get_window_fd(launch->host.server));

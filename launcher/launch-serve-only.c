@@ -126,7 +126,7 @@ static gboolean start(ServeOnly *serve, const CvdConfig *config, guint timeout_s
     return TRUE;
 }
 
-int cvd_launch_serve_only(const CvdConfig *config, const CvdLaunchOptions *options)
+int cvd_launch_serve_only(const CvdConfig *config, const CvdOptions *options)
 {
     ServeOnly serve = {0};
     g_autoptr(GError) error = NULL;

@@ -469,7 +469,7 @@ static int finish(CvdLaunch *launch)
     return launch->verdict.exit_status;
 }
 
-int cvd_launch(const CvdConfig *config, const CvdQemuTools *tools, const CvdLaunchOptions *options)
+int cvd_launch(const CvdConfig *config, const CvdQemuTools *tools, const CvdOptions *options)
 {
     g_autoptr(GError) error = NULL;
     CvdLaunch launch = {

@@ -2,23 +2,15 @@
 #pragma once
 
 #include "launcher/config/probe.h"
+#include "launcher/options.h"
 
 G_BEGIN_DECLS
-
-/**
- * CvdLaunchOptions:
- * @paused: start, but leave the guest stopped
- * @timeout_s: tear down after so many seconds; 0 = never
- */
-typedef struct {
-    gboolean paused;
-    guint timeout_s;
-} CvdLaunchOptions;
 
 /**
  * cvd_launch:
  * @config: a configuration that was probed
  * @tools: what the probe found
+ * @options: of which @paused and @timeout_s count
  *
  * docs/lifecycle.md: starts the VM with its window and sockets, runs
  * the thread's default #GMainContext until it has ended, and tears everything down. Must be called
@@ -26,7 +18,7 @@ typedef struct {
  *
  * Returns: the exit status, 0 or 1; what went wrong is in the log by then
  */
-int cvd_launch(const CvdConfig *config, const CvdQemuTools *tools, const CvdLaunchOptions *options);
+int cvd_launch(const CvdConfig *config, const CvdQemuTools *tools, const CvdOptions *options);
 
 /**
  * cvd_launch_serve_only:
@@ -37,6 +29,6 @@ int cvd_launch(const CvdConfig *config, const CvdQemuTools *tools, const CvdLaun
  *
  * Returns: the exit status, 0 or 1
  */
-int cvd_launch_serve_only(const CvdConfig *config, const CvdLaunchOptions *options);
+int cvd_launch_serve_only(const CvdConfig *config, const CvdOptions *options);
 
 G_END_DECLS

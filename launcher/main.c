@@ -20,6 +20,12 @@
 
 #define EXIT_USAGE 2
 
+static char *(*const layout_formats[])(const CvdLayout *layout) = {
+    [CVD_LAYOUT_FORMAT_TEXT] = cvd_layout_to_text,
+    [CVD_LAYOUT_FORMAT_JSON] = cvd_layout_to_json,
+    [CVD_LAYOUT_FORMAT_C] = cvd_layout_to_c_header,
+};
+
 static int report(GPtrArray *problems)
 {
     for (guint i = 0; i < problems->len; i++)
@@ -45,19 +51,6 @@ static void print_help(const char *text)
 {
     if (print(g_strdup(text)) != EXIT_SUCCESS)
         exit(EXIT_FAILURE);
-}
-
-static int print_layout(const CvdLayout *layout, CvdLayoutFormat format)
-{
-    switch (format) {
-    case CVD_LAYOUT_FORMAT_TEXT:
-        return print(cvd_layout_to_text(layout));
-    case CVD_LAYOUT_FORMAT_JSON:
-        return print(cvd_layout_to_json(layout));
-    case CVD_LAYOUT_FORMAT_C:
-        return print(cvd_layout_to_c_header(layout));
-    }
-    g_assert_not_reached();
 }
 
 /* Descriptors mean nothing in another shell: what is printed attaches to `--serve-only` by path. */
@@ -87,7 +80,6 @@ static int run(const CvdOptions *options)
         .explain = options->mode == CVD_MODE_PRINT_CONFIG,
     };
     g_auto(CvdQemuTools) tools = {0};
-    CvdLaunchOptions launch = {.paused = options->paused, .timeout_s = options->timeout_s};
 
     /* Until the launch has its own handlers: a stop that was asked for is no failure. */
     if (options->mode == CVD_MODE_LAUNCH || options->mode == CVD_MODE_SERVE_ONLY)
@@ -102,7 +94,7 @@ static int run(const CvdOptions *options)
     if (options->mode == CVD_MODE_PRINT_CONFIG)
         return print(g_strdup(config->explanation));
     if (options->mode == CVD_MODE_PRINT_LAYOUT)
-        return print_layout(config->layout, options->layout_format);
+        return print(layout_formats[options->layout_format](config->layout));
 
     g_autofree char *dir = cvd_instance_dir_path(config->name);
     cvd_config_check_sockets(config, dir, problems);
@@ -115,9 +107,9 @@ static int run(const CvdOptions *options)
 
     switch (options->mode) {
     case CVD_MODE_LAUNCH:
-        return cvd_launch(config, &tools, &launch);
+        return cvd_launch(config, &tools, options);
     case CVD_MODE_SERVE_ONLY:
-        return cvd_launch_serve_only(config, &launch);
+        return cvd_launch_serve_only(config, options);
     case CVD_MODE_CHECK:
         g_message("the configuration is fine");
         return EXIT_SUCCESS;

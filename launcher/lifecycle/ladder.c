@@ -10,6 +10,22 @@
 /* A process in uninterruptible sleep does not even die of SIGKILL. */
 #define KILL_US (800 * MS)
 
+/* docs/lifecycle.md, Ladder. */
+static const struct {
+    guint action; /* on entry */
+    gint64 limit_us;
+    CvdLadderState next; /* when that is over */
+} states[] = {
+    [CVD_LADDER_LOADING] = {0, 0, CVD_LADDER_TERMINATING},
+    [CVD_LADDER_POWERING_DOWN] = {CVD_ACTION_POWERDOWN, PRESS_US, CVD_LADDER_QUITTING},
+    [CVD_LADDER_QUITTING] = {CVD_ACTION_QUIT, STEP_US, CVD_LADDER_TERMINATING},
+    [CVD_LADDER_EXITING] = {0, STEP_US, CVD_LADDER_TERMINATING},
+    [CVD_LADDER_TERMINATING] = {CVD_ACTION_TERMINATE, STEP_US, CVD_LADDER_KILLING},
+    [CVD_LADDER_KILLING] = {CVD_ACTION_KILL, KILL_US, CVD_LADDER_ABANDONED},
+    [CVD_LADDER_ABANDONED] = {0, 0, 0},
+    [CVD_LADDER_GONE] = {0, 0, 0},
+};
+
 CvdLadder cvd_ladder_start(guint start_timeout_ms, gint64 now_us)
 {
     return (CvdLadder){.due_us = now_us + MS * (gint64)start_timeout_ms};
@@ -23,41 +39,13 @@ void cvd_ladder_ready(CvdLadder *ladder)
     ladder->due_us = 0;
 }
 
-static guint go(CvdLadder *ladder, CvdLadderState state, gint64 due_us, guint actions)
-{
-    ladder->state = state;
-    ladder->due_us = due_us;
-    return actions;
-}
-
-static guint press(CvdLadder *ladder, gint64 now_us)
-{
-    return go(ladder, CVD_LADDER_POWERING_DOWN, MIN(now_us + PRESS_US, ladder->power_down_until_us),
-              CVD_ACTION_POWERDOWN);
-}
-
-/* A further state, whichever: what is entered is what counts. */
 static guint enter(CvdLadder *ladder, CvdLadderState state, gint64 now_us)
 {
-    switch (state) {
-    case CVD_LADDER_POWERING_DOWN:
-        return press(ladder, now_us);
-    case CVD_LADDER_QUITTING:
-        return go(ladder, state, now_us + STEP_US, CVD_ACTION_QUIT);
-    case CVD_LADDER_EXITING:
-        return go(ladder, state, now_us + STEP_US, 0);
-    case CVD_LADDER_TERMINATING:
-        return go(ladder, state, now_us + STEP_US, CVD_ACTION_TERMINATE);
-    case CVD_LADDER_KILLING:
-        return go(ladder, state, now_us + KILL_US, CVD_ACTION_KILL);
-    case CVD_LADDER_ABANDONED:
-    case CVD_LADDER_GONE:
-        return go(ladder, state, 0, 0);
-    case CVD_LADDER_LOADING:
-    case CVD_LADDER_UP:
-        break;
-    }
-    g_assert_not_reached();
+    ladder->state = state;
+    ladder->due_us = states[state].limit_us != 0 ? now_us + states[state].limit_us : 0;
+    if (state == CVD_LADDER_POWERING_DOWN)
+        ladder->due_us = MIN(ladder->due_us, ladder->power_down_until_us);
+    return states[state].action;
 }
 
 guint cvd_ladder_descend(CvdLadder *ladder, CvdLadderState to, guint stop_timeout_ms, gint64 now_us)
@@ -78,35 +66,17 @@ gboolean cvd_ladder_closed(CvdLadder *ladder, gint64 now_us)
     return TRUE;
 }
 
-/* What follows a state whose time is over. */
-static CvdLadderState next(const CvdLadder *ladder, gint64 now_us)
-{
-    switch (ladder->state) {
-    case CVD_LADDER_LOADING:
-    case CVD_LADDER_QUITTING:
-        return CVD_LADDER_TERMINATING;
-    case CVD_LADDER_POWERING_DOWN:
-        return now_us < ladder->power_down_until_us ? CVD_LADDER_POWERING_DOWN
-                                                    : CVD_LADDER_QUITTING;
-    case CVD_LADDER_EXITING:
-        return ladder->has_closed ? CVD_LADDER_KILLING : CVD_LADDER_TERMINATING;
-    case CVD_LADDER_TERMINATING:
-        return CVD_LADDER_KILLING;
-    case CVD_LADDER_KILLING:
-        return CVD_LADDER_ABANDONED;
-    case CVD_LADDER_UP:
-    case CVD_LADDER_ABANDONED:
-    case CVD_LADDER_GONE:
-        break;
-    }
-    g_assert_not_reached();
-}
-
 guint cvd_ladder_time_passed(CvdLadder *ladder, gint64 now_us)
 {
+    CvdLadderState next = states[ladder->state].next;
+
     if (ladder->due_us == 0 || now_us < ladder->due_us)
         return 0;
-    return enter(ladder, next(ladder, now_us), now_us);
+    if (ladder->state == CVD_LADDER_POWERING_DOWN && now_us < ladder->power_down_until_us)
+        next = CVD_LADDER_POWERING_DOWN;
+    if (ladder->state == CVD_LADDER_EXITING && ladder->has_closed)
+        next = CVD_LADDER_KILLING;
+    return enter(ladder, next, now_us);
 }
 
 void cvd_ladder_gone(CvdLadder *ladder)

@@ -237,7 +237,7 @@ static void test_pause_during_a_start(gconstpointer data)
     g_autoptr(Fixture) f = without_instance();
 
     f->launcher = test_launch(f->sandbox, NAME, "--verbose", NULL);
-    test_process_wait_err(f->launcher, "QMP state 0 -> 1", 1);
+    test_process_wait_err(f->launcher, "QMP state greeting -> negotiating", 1);
     g_assert_null(strstr(f->launcher->err->str, "query-status")); /* it would be refused so early */
     pid_t qemu = test_find_child(f->launcher->pid);
     g_assert_no_errno(kill(qemu, SIGSTOP));

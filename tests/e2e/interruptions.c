@@ -22,9 +22,9 @@ static char *client_socket(const TestSandbox *sandbox)
 /* ---- QEMU goes at each step ---- */
 
 /* What --verbose says when QEMU was spawned, greets, has negotiated, has all, goes on. */
-static const char *const steps[] = {"QMP state 0 -> 1", "QMP state 1 -> 2",
-                                    "VM: sending -> attached", "\"execute\":\"cont\"",
-                                    ": running after"};
+static const char *const steps[] = {"QMP state greeting -> negotiating",
+                                    "QMP state negotiating -> ready", "VM: sending -> attached",
+                                    "\"execute\":\"cont\"", ": running after"};
 
 static void interrupt_start(int number, const char *const *settings, const char *said)
 {
@@ -96,7 +96,7 @@ static void test_launcher_is_stopped_during_the_start(gconstpointer data)
     g_autoptr(TestProcess) launcher =
         test_launch(sandbox, NAME, "--verbose", "--set", "lifecycle.start_timeout_s=2", NULL);
 
-    test_process_wait_err(launcher, "QMP state 0 -> 1", 1);
+    test_process_wait_err(launcher, "QMP state greeting -> negotiating", 1);
     test_process_signal(launcher, SIGSTOP);
     /* Longer than the start's limit: the passing of time is what is wanted. */
     g_usleep(3000000);
