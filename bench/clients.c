@@ -47,8 +47,7 @@ static void served_start(Served *served, guint n_regions, guint64 window_size, g
 
 static void served_stop(Served *served)
 {
-    test_process_signal(served->process, SIGINT);
-    test_launcher_assert_exit(served->process, 0);
+    test_launcher_stop(served->process, SIGINT);
     test_process_free(served->process);
     subject_free(served->subject);
     g_free(served->socket_path);

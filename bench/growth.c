@@ -29,8 +29,7 @@ static double read_pss(const Subject *subject)
     g_autoptr(TestProcess) launcher = start_launch(subject, &start_ms);
     double kib = proc_read_pss_kib(launcher->pid);
 
-    test_process_signal(launcher, SIGINT);
-    test_launcher_assert_exit(launcher, 0);
+    test_launcher_stop(launcher, SIGINT);
     return kib;
 }
 

@@ -175,8 +175,7 @@ static void servers_stop(Servers *servers)
     kill(servers->minimal, SIGKILL);
     waitpid(servers->minimal, NULL, 0);
     unlink(servers->minimal_socket);
-    test_process_signal(servers->launcher, SIGINT);
-    test_launcher_assert_exit(servers->launcher, 0);
+    test_launcher_stop(servers->launcher, SIGINT);
     test_process_free(servers->launcher);
     subject_free(servers->subject);
     g_free(servers->vm_socket);

@@ -109,8 +109,7 @@ LaunchTimes time_launch(const Subject *subject)
 
     times.attached_ms = times.start_ms;
     double begin_ms = now_ms();
-    test_process_signal(launcher, SIGINT);
-    test_launcher_assert_exit(launcher, 0);
+    test_launcher_stop(launcher, SIGINT);
     times.stop_ms = now_ms() - begin_ms;
     return times;
 }
@@ -125,7 +124,6 @@ RestartTimes time_restart(const Subject *subject)
     g_assert_no_errno(kill(qemu, SIGKILL));
     test_process_wait_err(launcher, ": running after ", 2);
     times.restart_ms = now_ms() - begin_ms;
-    test_process_signal(launcher, SIGINT);
-    test_launcher_assert_exit(launcher, 0);
+    test_launcher_stop(launcher, SIGINT);
     return times;
 }

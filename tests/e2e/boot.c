@@ -36,8 +36,7 @@ static Fixture *boot(const char *first_arg, const char *second_arg)
 
 static void shut_down(Fixture *fixture)
 {
-    test_process_signal(fixture->launcher, SIGINT);
-    test_launcher_assert_exit(fixture->launcher, 0);
+    test_launcher_stop(fixture->launcher, SIGINT);
     g_assert_cmpstr(fixture->launcher->out->str, ==, "");
     test_sandbox_assert_clean(fixture->sandbox, TEST_NOTHING_LEFT);
     test_process_free(fixture->launcher);
@@ -111,8 +110,7 @@ static void test_unfit_processor(gconstpointer data)
 
     test_launcher_wait_running(launcher);
     test_wait_file(console, row[2], 1);
-    test_process_signal(launcher, SIGINT);
-    test_launcher_assert_exit(launcher, 0);
+    test_launcher_stop(launcher, SIGINT);
     g_assert_false(test_process_has_err(launcher, "reset"));
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
@@ -239,9 +237,7 @@ static void test_many_regions(gconstpointer data)
         g_autofree char *region = g_strdup_printf("region%u", samples[i]);
         test_ping(client_socket, region);
     }
-    test_process_signal(launcher, SIGINT);
-    test_launcher_assert_exit(launcher, 0);
-    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+    test_launcher_stop_clean(launcher, SIGINT, sandbox);
 }
 
 /* A driver that leaves the bus-master bit off gets its interrupts all the same, if asked for. */
@@ -276,9 +272,7 @@ static void test_bus_master_left_alone(gconstpointer data)
     for (guint i = 0; i < 20; i++)
         g_free(test_monitor_execute(monitor, "query-status"));
     g_assert_false(test_region_is_rung(region));
-    test_process_signal(launcher, SIGINT);
-    test_launcher_assert_exit(launcher, 0);
-    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+    test_launcher_stop_clean(launcher, SIGINT, sandbox);
 }
 
 static void test_serial_on_the_terminal(gconstpointer data)
@@ -289,8 +283,7 @@ static void test_serial_on_the_terminal(gconstpointer data)
 
     test_launcher_wait_running(launcher);
     test_launcher_wait_guest(sandbox, "serial", 1);
-    test_process_signal(launcher, SIGINT);
-    test_launcher_assert_exit(launcher, 0);
+    test_launcher_stop(launcher, SIGINT);
     g_assert_true(strstr(launcher->out->str, "cvd-guest: ready") != NULL ||
                   strstr(launcher->err->str, "cvd-guest: ready") != NULL);
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
@@ -336,9 +329,7 @@ static void test_posix_shm(gconstpointer data)
     g_autofree char *pid = g_strdup_printf("%d", launcher->pid);
     test_launcher_assert_err(second, pid);
 
-    test_process_signal(launcher, SIGINT);
-    test_launcher_assert_exit(launcher, 0);
-    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+    test_launcher_stop_clean(launcher, SIGINT, sandbox);
 }
 
 #define OTHER_UID "65534"
@@ -387,8 +378,7 @@ static void test_run_as(gconstpointer data)
         if (strstr(status, lines[i]) == NULL)
             g_error("QEMU's status does not have '%s': %s", lines[i], status);
 
-    test_process_signal(launcher, SIGINT);
-    test_launcher_assert_exit(launcher, 0);
+    test_launcher_stop(launcher, SIGINT);
     unlink(guest);
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
@@ -468,8 +458,7 @@ static void test_kvm_that_is_not_used(gconstpointer data)
     g_autoptr(TestProcess) launcher = test_launch(sandbox, "no-kvm", "--set", binary, "--set",
                                                   "qemu.accel=[\"kvm\",\"tcg\"]", NULL);
     test_process_wait_err(launcher, "QEMU could not use kvm and runs the guest with the next", 1);
-    test_process_signal(launcher, SIGINT);
-    test_launcher_assert_exit(launcher, 0);
+    test_launcher_stop(launcher, SIGINT);
 }
 
 static void test_resets_without_a_word(gconstpointer data)
@@ -480,8 +469,7 @@ static void test_resets_without_a_word(gconstpointer data)
         test_launch(sandbox, "again", "--set", qemu, "--set", "lifecycle.stop=quit", NULL);
 
     test_process_wait_err(launcher, "the guest was reset 10 times and has printed nothing", 1);
-    test_process_signal(launcher, SIGINT);
-    test_launcher_assert_exit(launcher, 0);
+    test_launcher_stop(launcher, SIGINT);
 }
 
 /* QEMU hands the bytes on one by one; the launcher must not be woken for each of them. */
@@ -503,8 +491,7 @@ static void test_console_flood(gconstpointer data)
     time_us = g_get_monotonic_time() - time_us;
     g_assert_cmpuint(cpu_us, <, (guint64)time_us / 10);
     test_region_free(test_region_attach(client_socket, "misc"));
-    test_process_signal(launcher, SIGINT);
-    test_launcher_assert_exit(launcher, 0);
+    test_launcher_stop(launcher, SIGINT);
     g_autofree char *disk = test_sandbox_path(sandbox, "disk");
     unlink(disk);
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);

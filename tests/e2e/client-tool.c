@@ -147,8 +147,7 @@ static void tear_down(Fixture *f)
         test_process_wait_end(f->vm);
     }
     if (!f->launcher->has_ended) {
-        test_process_signal(f->launcher, SIGTERM);
-        test_launcher_assert_exit(f->launcher, 0);
+        test_launcher_stop(f->launcher, SIGTERM);
     }
     test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
     test_process_free(f->vm);
@@ -450,8 +449,7 @@ static void test_ping_until_interrupted(gconstpointer data)
     g_autoptr(Fixture) f = set_up();
     g_autoptr(TestProcess) tool = start_tool(f->sandbox, "ping", "misc", "-i", "0.001", NULL);
     test_process_wait_out(tool, ": time ", 3);
-    test_process_signal(tool, SIGINT);
-    test_launcher_assert_exit(tool, 0);
+    test_launcher_stop(tool, SIGINT);
     g_assert_nonnull(strstr(tool->out->str, "0 wrong, 0% lost"));
 }
 
@@ -490,8 +488,7 @@ static void test_ping_before_the_guest(gconstpointer data)
     assert_summary(tool->out->str, "2");
     test_process_signal(vm, SIGTERM);
     test_process_wait_end(vm);
-    test_process_signal(other, SIGTERM);
-    test_launcher_assert_exit(other, 0);
+    test_launcher_stop(other, SIGTERM);
 }
 
 /* The server's end ends what waits, and says so. */
@@ -836,8 +833,7 @@ static void test_scribbling_guest(gconstpointer data)
     }
     test_process_signal(vm, SIGTERM);
     test_process_wait_end(vm);
-    test_process_signal(launcher, SIGTERM);
-    test_launcher_assert_exit(launcher, 0);
+    test_launcher_stop(launcher, SIGTERM);
     g_assert_true(g_unlink(file) == 0 || access(file, F_OK) < 0);
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
@@ -939,8 +935,7 @@ static void test_two_instances(gconstpointer data)
     fail_tool(f->sandbox, 1, "--name", "list", NULL);
     g_free(run_tool(f->sandbox, "list", "--name", NAME, NULL));
     g_free(run_tool(f->sandbox, "-n", "other", "list", NULL));
-    test_process_signal(other, SIGTERM);
-    test_launcher_assert_exit(other, 0);
+    test_launcher_stop(other, SIGTERM);
     g_free(run_tool(f->sandbox, "list", NULL));
 }
 
@@ -1005,9 +1000,7 @@ static void test_many_regions(gconstpointer data)
         g_assert_cmpint(json_object_get_int_member(region, "current_version"), ==, i);
     }
     fail_tool(sandbox, 1, "and 2032 more", "info", "nothing", NULL);
-    test_process_signal(launcher, SIGTERM);
-    test_launcher_assert_exit(launcher, 0);
-    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+    test_launcher_stop_clean(launcher, SIGTERM, sandbox);
 }
 
 static void mount_small_shm(gconstpointer data)
@@ -1050,8 +1043,7 @@ static void test_full_shm(gconstpointer data)
     g_autofree char *there = run_tool(s, "read", "framebuffer", "4096", "4", "--raw", NULL);
     g_assert_cmpstr(there, ==, "\001");
     g_free(run_tool(s, "dump", "framebuffer", file, NULL));
-    test_process_signal(launcher, SIGTERM);
-    test_launcher_assert_exit(launcher, 0);
+    test_launcher_stop(launcher, SIGTERM);
     g_unlink(file);
     test_sandbox_assert_clean(s, TEST_NOTHING_LEFT);
 }
@@ -1069,9 +1061,7 @@ static void test_qemu(gconstpointer data)
     g_autofree char *text = run_tool(sandbox, "ping", "sensors", "-c", "20", NULL);
     assert_summary(text, "20");
     g_free(run_tool(sandbox, "list", NULL));
-    test_process_signal(launcher, SIGINT);
-    test_launcher_assert_exit(launcher, 0);
-    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+    test_launcher_stop_clean(launcher, SIGINT, sandbox);
 }
 
 int main(int argc, char **argv)

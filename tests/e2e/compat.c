@@ -32,12 +32,6 @@ static void assert_answered(TestProcess *program)
     g_assert_cmpstr(program->err->str, ==, "");
 }
 
-static void stop(TestProcess *process)
-{
-    test_process_signal(process, SIGTERM);
-    test_launcher_assert_exit(process, 0);
-}
-
 static gboolean has_guest(void)
 {
     if (g_getenv("CVD_GUEST") != NULL)
@@ -63,8 +57,8 @@ static void test_2017_without_a_vm(gconstpointer mode)
     assert_answered(other);
     g_autoptr(TestProcess) late = start_2017(sandbox, path, "sensors", mode);
     assert_answered(late);
-    stop(vm);
-    stop(launcher);
+    test_launcher_stop(vm, SIGTERM);
+    test_launcher_stop(launcher, SIGTERM);
     g_assert_cmpint(access(path, F_OK), ==, -1);
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
@@ -120,7 +114,7 @@ static void test_2017_before_qemu(gconstpointer mode)
     assert_answered(first);
     assert_answered(second);
     test_launcher_wait_running(launcher);
-    stop(launcher);
+    test_launcher_stop(launcher, SIGTERM);
     g_assert_cmpint(access(path, F_OK), ==, -1);
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
@@ -158,8 +152,8 @@ static void test_text(gconstpointer setting)
     g_autoptr(TestProcess) vm = test_vm_start(sandbox, "--name", NAME, NULL);
     test_vm_wait_ready(vm);
     run_all_texts(sandbox, version);
-    stop(vm);
-    stop(launcher);
+    test_launcher_stop(vm, SIGTERM);
+    test_launcher_stop(launcher, SIGTERM);
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 
@@ -174,7 +168,7 @@ static void test_text_with_qemu(gconstpointer data)
     test_launcher_wait_running(launcher);
     test_launcher_wait_guest(sandbox, NAME, 1);
     run_all_texts(sandbox, "0x00000000");
-    stop(launcher);
+    test_launcher_stop(launcher, SIGTERM);
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 

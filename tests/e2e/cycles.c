@@ -48,9 +48,7 @@ static void test_crashes(gconstpointer data)
     guint n_fds_after = test_count_fds(launcher);
     TestMemory after = test_get_memory(launcher);
     test_visit(socket, "misc");
-    test_process_signal(launcher, SIGTERM);
-    test_launcher_assert_exit(launcher, 0);
-    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+    test_launcher_stop_clean(launcher, SIGTERM, sandbox);
     g_test_message("survived %u crashes of QEMU with a client attached; descriptors %u, then %u; "
                    "memory of its own %u kB, then %u kB; PSS %u kB, then %u kB",
                    n_cycles, n_fds, n_fds_after, before.anonymous_kb, after.anonymous_kb,

@@ -204,9 +204,7 @@ static void test_endurance(gconstpointer data)
     g_autoptr(GPtrArray) names = test_list_regions(shared.socket);
     g_assert_cmpuint(names->len, ==, 5);
     g_assert_cmpuint(test_count_fds(launcher), <=, n_fds + 1);
-    test_process_signal(launcher, SIGTERM);
-    test_launcher_assert_exit(launcher, 0);
-    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+    test_launcher_stop_clean(launcher, SIGTERM, sandbox);
     g_free(shared.socket);
 }
 

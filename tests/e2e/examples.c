@@ -76,8 +76,7 @@ static void stop(TestProcess **process)
 {
     if (*process == NULL)
         return;
-    test_process_signal(*process, SIGTERM);
-    test_launcher_assert_exit(*process, 0);
+    test_launcher_stop(*process, SIGTERM);
     g_clear_pointer(process, test_process_free);
 }
 
@@ -178,8 +177,7 @@ static void test_a_million_signals(gconstpointer data)
 static void stop_program(TestProcess *program, guint n_vms)
 {
     wait_answers(program, n_vms);
-    test_process_signal(program, SIGINT);
-    test_launcher_assert_exit(program, 0);
+    test_launcher_stop(program, SIGINT);
     g_assert_cmpstr(program->err->str, ==, "");
     for (guint i = 0; i < G_N_ELEMENTS(region_names); i++) {
         g_autofree char *line = g_strdup_printf("%s: 0 answers\n", region_names[i]);

@@ -52,20 +52,14 @@ static void ping_all(const Fixture *f)
         test_ping(f->client_socket, region_names[i]);
 }
 
-static void stop(TestProcess *process)
-{
-    test_process_signal(process, SIGTERM);
-    test_launcher_assert_exit(process, 0);
-}
-
 /* The server still serves: whoever comes next as a VM, and its clients. */
 static void fixture_finish(Fixture *f)
 {
     g_autoptr(TestProcess) vm = start_vm(f);
 
     ping_all(f);
-    stop(vm);
-    stop(f->launcher);
+    test_launcher_stop(vm, SIGTERM);
+    test_launcher_stop(f->launcher, SIGTERM);
     test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
 }
 
@@ -98,7 +92,7 @@ static void test_serves_every_region(gconstpointer data)
         g_assert_true(test_region_signals_are_zero(region));
     }
     g_assert_cmpstr(vm->out->str, ==, "");
-    stop(vm);
+    test_launcher_stop(vm, SIGTERM);
     test_launcher_assert_err(vm, "cvd-vm: stopped\n");
     fixture_finish(&f);
 }
@@ -117,7 +111,7 @@ static void test_no_room_for_answers(gconstpointer data)
     g_autoptr(TestRegion) region = test_region_attach(f.client_socket, "sensors");
     test_region_wait_room(region, f.client_socket, "misc");
     test_region_echo(region);
-    stop(vm);
+    test_launcher_stop(vm, SIGTERM);
 }
 
 /* As many at once as the table has room for. */
@@ -146,7 +140,7 @@ static void test_pipelined(gconstpointer data)
             n_answered++;
         }
     }
-    stop(vm);
+    test_launcher_stop(vm, SIGTERM);
     fixture_finish(&f);
 }
 
@@ -162,7 +156,7 @@ static void test_signalled_before_it_came(gconstpointer data)
     g_autoptr(TestProcess) vm = start_vm(&f);
     test_region_wait_signal(region, region->data_offset + 4);
     g_assert_cmpuint(*test_region_word(region, region->data_offset + 4), ==, 7);
-    stop(vm);
+    test_launcher_stop(vm, SIGTERM);
     fixture_finish(&f);
 }
 
@@ -179,7 +173,7 @@ static void test_doorbell_at_its_limit(gconstpointer data)
     test_region_wait_ring(region);
     for (guint i = 0; i < 3; i++)
         test_region_echo(region);
-    stop(vm);
+    test_launcher_stop(vm, SIGTERM);
     fixture_finish(&f);
 }
 
@@ -196,7 +190,7 @@ static void test_doorbell_that_blocks(gconstpointer data)
     g_assert_no_errno(fcntl(full->guest_to_host, F_SETFL, 0));
     test_region_signal(full, full->data_offset);
     test_ping(f.client_socket, "sensors");
-    stop(vm);
+    test_launcher_stop(vm, SIGTERM);
     fixture_finish(&f);
 }
 
@@ -211,7 +205,7 @@ static void test_second_is_refused(gconstpointer data)
     test_launcher_assert_err(second, f.vm_socket);
     test_launcher_assert_err(second, "refused: another VM is attached");
     ping_all(&f);
-    stop(first);
+    test_launcher_stop(first, SIGTERM);
     fixture_finish(&f);
 }
 
@@ -224,7 +218,7 @@ static void test_next_finds_a_fresh_window(gconstpointer data)
     g_autoptr(TestRegion) old = test_region_attach(f.client_socket, "misc");
     *test_region_word(old, old->data_offset) = 0x1234;
     *test_region_word(old, old->in.word) = 1;
-    stop(first);
+    test_launcher_stop(first, SIGTERM);
     test_region_wait_closed(old);
 
     g_autoptr(TestProcess) second = start_vm(&f);
@@ -232,7 +226,7 @@ static void test_next_finds_a_fresh_window(gconstpointer data)
     g_assert_cmpuint(*test_region_word(region, region->data_offset), ==, 0);
     g_assert_true(test_region_signals_are_zero(region));
     test_region_echo(region);
-    stop(second);
+    test_launcher_stop(second, SIGTERM);
     fixture_finish(&f);
 }
 
@@ -246,7 +240,7 @@ static void test_mute(gconstpointer data)
     g_autoptr(TestRegion) region = test_region_attach(f.client_socket, "misc");
     test_region_signal(region, region->data_offset);
     test_region_ring(region);
-    stop(vm);
+    test_launcher_stop(vm, SIGTERM);
     test_region_wait_closed(region);
     g_assert_false(test_region_is_rung(region));
     fixture_finish(&f);
@@ -305,7 +299,7 @@ static void test_slow(gconstpointer data)
     test_region_echo(region);
     test_region_ping(region, region->data_offset, 1);
     g_assert_cmpint(g_get_monotonic_time() - start_us, >=, 2 * slow_us);
-    stop(vm);
+    test_launcher_stop(vm, SIGTERM);
     fixture_finish(&f);
 }
 
@@ -330,12 +324,12 @@ static void test_scribbles(gconstpointer data)
         for (guint j = 0; j < N_REGIONS; j++)
             g_assert_cmpstr(g_ptr_array_index(names, j), ==, region_names[j]);
     }
-    stop(vm);
+    test_launcher_stop(vm, SIGTERM);
     test_region_wait_closed(region);
 
     g_autoptr(TestProcess) next = start_vm(&f);
     g_assert_cmpmem(before, 4096, region->map, 4096);
-    stop(next);
+    test_launcher_stop(next, SIGTERM);
     fixture_finish(&f);
 }
 
@@ -371,9 +365,9 @@ static void test_finds_the_instance(gconstpointer data)
     test_vm_wait_ready(named);
     g_autofree char *path = test_sandbox_instance_path(f.sandbox, "other", "client.sock");
     test_ping(path, "misc");
-    stop(named);
-    stop(only);
-    stop(other);
+    test_launcher_stop(named, SIGTERM);
+    test_launcher_stop(only, SIGTERM);
+    test_launcher_stop(other, SIGTERM);
     fixture_finish(&f);
 }
 
@@ -395,7 +389,7 @@ static void test_refused_beside_qemu(gconstpointer data)
     test_launcher_assert_exit(vm, 1);
     test_launcher_assert_err(vm, "without --serve-only");
     test_ping(socket, "misc");
-    stop(launcher);
+    test_launcher_stop(launcher, SIGTERM);
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 
@@ -440,8 +434,8 @@ static void test_many_regions(gconstpointer data)
         g_assert_false(test_region_is_rung(first));
         test_region_ping(region, region->data_offset, i);
     }
-    stop(vm);
-    stop(launcher);
+    test_launcher_stop(vm, SIGTERM);
+    test_launcher_stop(launcher, SIGTERM);
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 

@@ -85,9 +85,7 @@ static void fixture_finish(Fixture *f)
                               test_count_fds(f->launcher), f->n_fds);
         test_visit(f->socket, f->witness.region);
     }
-    test_process_signal(f->launcher, SIGTERM);
-    test_launcher_assert_exit(f->launcher, 0);
-    test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
+    test_launcher_stop_clean(f->launcher, SIGTERM, f->sandbox);
 }
 
 static void fixture_clear(Fixture *f)

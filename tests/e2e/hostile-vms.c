@@ -63,20 +63,14 @@ static TestProcess *start_vm(const Fixture *f)
     return vm;
 }
 
-static void stop(TestProcess *process)
-{
-    test_process_signal(process, SIGTERM);
-    test_launcher_assert_exit(process, 0);
-}
-
 /* A VM that behaves is served still. */
 static void fixture_finish(Fixture *f)
 {
     g_autoptr(TestProcess) vm = start_vm(f);
 
     test_ping(f->client_socket, f->witness.region);
-    stop(vm);
-    stop(f->launcher);
+    test_launcher_stop(vm, SIGTERM);
+    test_launcher_stop(f->launcher, SIGTERM);
     test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
 }
 
@@ -241,7 +235,7 @@ static void test_many_at_once(gconstpointer data)
     guint n = test_witness_attack(&f.witness, attack_in_crowds, &f, 5000);
     test_region_echo(region);
     test_region_ping(region, region->data_offset, n);
-    stop(vm);
+    test_launcher_stop(vm, SIGTERM);
     test_witness_report(&f.witness, "%u VMs beside the one that is attached", n);
     fixture_finish(&f);
 }
@@ -268,7 +262,7 @@ static void test_scribbles(gconstpointer data)
     g_assert_cmpuint(names->len, ==, N_REGIONS);
     for (guint i = 0; i < N_REGIONS; i++)
         g_assert_cmpstr(g_ptr_array_index(names, i), ==, region_names[i]);
-    stop(vm);
+    test_launcher_stop(vm, SIGTERM);
     for (guint i = 0; i < N_REGIONS; i++)
         test_region_wait_closed(g_ptr_array_index(regions, i));
     test_witness_report(&f.witness, "a guest that scribbled, for %u rings from each of %d regions",
@@ -290,7 +284,7 @@ static void test_stopped(gconstpointer data)
     }
     test_process_signal(vm, SIGCONT);
     test_region_wait_ring(region);
-    stop(vm);
+    test_launcher_stop(vm, SIGTERM);
     test_witness_report(&f.witness, "a VM stopped by SIGSTOP, which then went on");
     fixture_finish(&f);
 }

@@ -39,14 +39,11 @@ static void test_side_by_side(gconstpointer data)
 
     ping_all(sandbox, "first");
     ping_all(sandbox, "second");
-    test_process_signal(first, SIGINT);
-    test_launcher_assert_exit(first, 0);
+    test_launcher_stop(first, SIGINT);
     g_autofree char *gone = test_sandbox_instance_path(sandbox, "first", "");
     g_assert_cmpint(access(gone, F_OK), ==, -1);
     ping_all(sandbox, "second");
-    test_process_signal(second, SIGINT);
-    test_launcher_assert_exit(second, 0);
-    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+    test_launcher_stop_clean(second, SIGINT, sandbox);
 }
 
 static void test_same_instance_twice(gconstpointer data)
@@ -60,9 +57,7 @@ static void test_same_instance_twice(gconstpointer data)
     test_launcher_assert_exit(second, 1);
     test_launcher_assert_err(second, message);
     ping_all(sandbox, "same");
-    test_process_signal(first, SIGINT);
-    test_launcher_assert_exit(first, 0);
-    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+    test_launcher_stop_clean(first, SIGINT, sandbox);
 }
 
 /* Everything private, whatever the umask was. */
@@ -89,9 +84,7 @@ static void test_modes(gconstpointer data)
         g_assert_cmpint(lstat(path, &st), ==, 0);
         g_assert_cmpuint(st.st_mode & 07777, ==, entries[i].mode);
     }
-    test_process_signal(launcher, SIGINT);
-    test_launcher_assert_exit(launcher, 0);
-    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+    test_launcher_stop_clean(launcher, SIGINT, sandbox);
 }
 
 static void test_explicit_socket_paths(gconstpointer data)
@@ -114,13 +107,10 @@ static void test_explicit_socket_paths(gconstpointer data)
     g_autoptr(TestProcess) third = test_launch(sandbox, "third", "--set", argument, NULL);
     test_launcher_wait_running(third);
     test_ping(path, g_ptr_array_index(names, 0));
-    test_process_signal(third, SIGINT);
-    test_launcher_assert_exit(third, 0);
+    test_launcher_stop(third, SIGINT);
     g_assert_cmpint(access(path, F_OK), ==, -1);
     g_autoptr(TestProcess) fourth = boot(sandbox, "first");
-    test_process_signal(fourth, SIGINT);
-    test_launcher_assert_exit(fourth, 0);
-    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+    test_launcher_stop_clean(fourth, SIGINT, sandbox);
 }
 
 /* What a logout or a cleaner of /tmp does; a launch needs no path to reach its own server. */
@@ -138,9 +128,7 @@ static void test_runtime_dir_is_removed(gconstpointer data)
     test_launcher_assert_exit(rm, 0);
     kill(test_find_child(launcher->pid), SIGKILL);
     test_process_wait_err(launcher, ": running after", 2);
-    test_process_signal(launcher, SIGINT);
-    test_launcher_assert_exit(launcher, 0);
-    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+    test_launcher_stop_clean(launcher, SIGINT, sandbox);
 }
 
 /* Files that the configuration names are looked for beside it, whoever opens them. */
@@ -161,8 +149,7 @@ static void test_relative_disks(gconstpointer data)
     test_launcher_assert_exit(check, 0);
     g_autoptr(TestProcess) launcher = test_launch_config(sandbox, config, NULL);
     test_launcher_wait_running(launcher);
-    test_process_signal(launcher, SIGINT);
-    test_launcher_assert_exit(launcher, 0);
+    test_launcher_stop(launcher, SIGINT);
     g_assert_cmpint(unlink(disk), ==, 0);
     g_autoptr(TestProcess) without = test_launch_config(sandbox, config, "--check", NULL);
     test_launcher_assert_exit(without, 2);
@@ -254,9 +241,7 @@ static void test_own_qemu(gconstpointer data)
         test_process_signal(qemu, SIGKILL);
         test_process_wait_end(qemu);
     }
-    test_process_signal(launcher, SIGINT);
-    test_launcher_assert_exit(launcher, 0);
-    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+    test_launcher_stop_clean(launcher, SIGINT, sandbox);
 }
 
 /* The hand-over, message by message; the slot is free once the VM's process has ended. */
@@ -280,9 +265,7 @@ static void test_raw_vm(gconstpointer data)
         g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
         g_assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     }
-    test_process_signal(launcher, SIGTERM);
-    test_launcher_assert_exit(launcher, 0);
-    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+    test_launcher_stop_clean(launcher, SIGTERM, sandbox);
 }
 
 /* A stop while a VM is attached, which nobody has to renew the window for. */
@@ -297,9 +280,7 @@ static void test_stop_with_a_vm(gconstpointer data)
 
     cvd_autofd vm = test_connect(vm_socket);
     test_vm_receive(vm, names->len);
-    test_process_signal(launcher, SIGINT);
-    test_launcher_assert_exit(launcher, 0);
-    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+    test_launcher_stop_clean(launcher, SIGINT, sandbox);
 }
 
 int main(int argc, char **argv)

@@ -84,9 +84,7 @@ static void test_launcher_is_stopped(gconstpointer data)
     test_process_signal(launcher, SIGCONT);
     test_ping(socket, "hwcomposer");
     test_region_ping(region, region->data_offset, 5);
-    test_process_signal(launcher, SIGINT);
-    test_launcher_assert_exit(launcher, 0);
-    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+    test_launcher_stop_clean(launcher, SIGINT, sandbox);
 }
 
 /* Time in which the launcher did not run is not QEMU's. */
@@ -102,9 +100,7 @@ static void test_launcher_is_stopped_during_the_start(gconstpointer data)
     g_usleep(3000000);
     test_process_signal(launcher, SIGCONT);
     test_launcher_wait_running(launcher);
-    test_process_signal(launcher, SIGINT);
-    test_launcher_assert_exit(launcher, 0);
-    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+    test_launcher_stop_clean(launcher, SIGINT, sandbox);
 }
 
 /* It answers QMP, but has no devices yet that could read the hand-over. */
@@ -135,9 +131,7 @@ static void test_qemu_is_stopped_for_a_while(gconstpointer data)
     test_region_signal(region, region->data_offset);
     g_assert_no_errno(kill(qemu, SIGCONT));
     test_region_wait_signal(region, region->data_offset + 4);
-    test_process_signal(launcher, SIGINT);
-    test_launcher_assert_exit(launcher, 0);
-    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+    test_launcher_stop_clean(launcher, SIGINT, sandbox);
 }
 
 /* ---- Nothing left on the disk ---- */
@@ -169,8 +163,7 @@ static void test_full_disk(gconstpointer data)
     test_process_wait_err(launcher, "console.log: lines are lost: No space left", 1);
     /* Nothing but the log has suffered. */
     g_free(test_monitor_execute(monitor, "query-status"));
-    test_process_signal(launcher, SIGINT);
-    test_launcher_assert_exit(launcher, 0);
+    test_launcher_stop(launcher, SIGINT);
 }
 
 /* ---- Time ---- */
@@ -198,9 +191,7 @@ static void test_clock_jumps(gconstpointer data)
     test_process_wait_err(launcher, "restarting in 1 s (failure 1 of 5", 1);
     test_launcher_wait_guest(sandbox, NAME, 2);
     test_ping(socket, "sensors");
-    test_process_signal(launcher, SIGINT);
-    test_launcher_assert_exit(launcher, 0);
-    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+    test_launcher_stop_clean(launcher, SIGINT, sandbox);
 }
 
 /* ---- Again and again ---- */
@@ -223,8 +214,7 @@ static void test_starts_and_stops(gconstpointer data)
             test_launch(sandbox, NAME, "--set", "lifecycle.stop=quit", NULL);
         test_launcher_wait_running(launcher);
         g_autoptr(TestRegion) region = test_region_attach(socket, "sensors");
-        test_process_signal(launcher, SIGTERM);
-        test_launcher_assert_exit(launcher, 0);
+        test_launcher_stop(launcher, SIGTERM);
         test_region_wait_closed(region);
         test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
     }

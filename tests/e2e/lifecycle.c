@@ -188,9 +188,7 @@ static void test_parent_ignores_children(gconstpointer data)
         test_launch_with(sandbox, "childless", args, ignore_children, NULL);
 
     test_launcher_wait_running(launcher);
-    test_process_signal(launcher, SIGINT);
-    test_launcher_assert_exit(launcher, 0);
-    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+    test_launcher_stop_clean(launcher, SIGINT, sandbox);
 }
 
 /* As a service manager does that sends it to all processes of a service at once. */
@@ -254,8 +252,7 @@ static void test_interrupt_before_the_configuration(gconstpointer data)
 
     g_autoptr(TestProcess) launcher = test_launch_config(sandbox, config, data, NULL);
     test_wait_readable(opened, "the launcher opens its configuration");
-    test_process_signal(launcher, SIGINT);
-    test_launcher_assert_exit(launcher, 0);
+    test_launcher_stop(launcher, SIGINT);
     g_assert_no_errno(unlink(config));
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
@@ -291,9 +288,7 @@ static void test_interrupt_while_qemu_loads(gconstpointer data)
     g_autoptr(TestProcess) launcher = test_launch(sandbox, NAME, "--set", argument, NULL);
 
     test_wait_file(started, "yes", 1);
-    test_process_signal(launcher, SIGINT);
-    test_launcher_assert_exit(launcher, 0);
-    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+    test_launcher_stop_clean(launcher, SIGINT, sandbox);
 }
 
 static void test_timeout(gconstpointer data)
@@ -342,9 +337,7 @@ static void test_launcher_is_killed(gconstpointer data)
     test_launcher_wait_guest(fixture->sandbox, NAME, 1);
     g_autofree char *name = first_region(fixture);
     test_ping(fixture->client_socket, name);
-    test_process_signal(next, SIGINT);
-    test_launcher_assert_exit(next, 0);
-    test_sandbox_assert_clean(fixture->sandbox, TEST_NOTHING_LEFT);
+    test_launcher_stop_clean(next, SIGINT, fixture->sandbox);
 }
 
 static void test_qemu_is_killed(gconstpointer data)

@@ -40,9 +40,7 @@ static void test_example(gconstpointer data)
     g_autoptr(TestProcess) python = test_process_start(sandbox, argv, NULL, NULL);
     test_launcher_assert_exit(python, 0);
     g_assert_nonnull(strstr(python->out->str, "41 + 1 = 42"));
-    test_process_signal(launcher, SIGINT);
-    test_launcher_assert_exit(launcher, 0);
-    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+    test_launcher_stop_clean(launcher, SIGINT, sandbox);
 }
 
 /* The system's Python has the bindings, whichever one builds. */
@@ -71,9 +69,7 @@ static void test_control(gconstpointer data)
     g_autoptr(TestProcess) python = test_process_start(sandbox, argv, NULL, NULL);
     test_launcher_assert_exit(python, 0);
     g_assert_cmpstr(python->out->str, ==, "protocol running\nnow paused\n");
-    test_process_signal(launcher, SIGINT);
-    test_launcher_assert_exit(launcher, 0);
-    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+    test_launcher_stop_clean(launcher, SIGINT, sandbox);
 }
 
 int main(int argc, char **argv)

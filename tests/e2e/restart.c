@@ -49,9 +49,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Fixture, fixture_free)
 
 static void stop(Fixture *f)
 {
-    test_process_signal(f->launcher, SIGINT);
-    test_launcher_assert_exit(f->launcher, 0);
-    test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
+    test_launcher_stop_clean(f->launcher, SIGINT, f->sandbox);
 }
 
 static void wait_guest(Fixture *f, guint n)

@@ -86,12 +86,6 @@ static void soak(const char *client_socket, guint64 n)
                    n, n_received, seconds, seconds / (double)n * 1e6, n_empty);
 }
 
-static void stop(TestProcess *process)
-{
-    test_process_signal(process, SIGTERM);
-    test_launcher_assert_exit(process, 0);
-}
-
 static void test_with_vm(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
@@ -101,8 +95,8 @@ static void test_with_vm(gconstpointer data)
 
     test_vm_wait_ready(vm);
     soak(socket, count_or(N_WITH_VM));
-    stop(vm);
-    stop(launcher);
+    test_launcher_stop(vm, SIGTERM);
+    test_launcher_stop(launcher, SIGTERM);
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 
@@ -116,7 +110,7 @@ static void test_with_qemu(gconstpointer data)
     test_launcher_wait_running(launcher);
     test_launcher_wait_guest(sandbox, "soak", 1);
     soak(socket, count_or(N_WITH_QEMU));
-    stop(launcher);
+    test_launcher_stop(launcher, SIGTERM);
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 

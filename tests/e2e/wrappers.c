@@ -145,9 +145,7 @@ static void test_killed(gconstpointer data)
     g_autofree char *said = g_strdup_printf("ended a QEMU (pid %d)", pid);
     if (test_process_has_err(next, said) != fixture->wrapper->escapes)
         test_process_fail(next, "it does not say what became of the other QEMU");
-    test_process_signal(next, SIGTERM);
-    test_launcher_assert_exit(next, 0);
-    test_sandbox_assert_clean(fixture->sandbox, TEST_NOTHING_LEFT);
+    test_launcher_stop_clean(next, SIGTERM, fixture->sandbox);
 }
 
 static void test_stopped(gconstpointer data)
@@ -158,8 +156,7 @@ static void test_stopped(gconstpointer data)
         return;
     g_autoptr(TestProcess) launcher = start(fixture, NULL);
     cvd_autofd qemu = test_open_pid(find_qemu(launcher));
-    test_process_signal(launcher, SIGTERM);
-    test_launcher_assert_exit(launcher, 0);
+    test_launcher_stop(launcher, SIGTERM);
     test_wait_readable(qemu, "QEMU's end");
     test_sandbox_assert_clean(fixture->sandbox, TEST_NOTHING_LEFT);
 }
@@ -176,9 +173,7 @@ static void test_restarted(gconstpointer data)
     g_assert_no_errno(kill(test_launcher_find_qemu(launcher), SIGKILL));
     test_process_wait_err(launcher, ": running after ", 2);
     test_wait_readable(qemu, "QEMU's end");
-    test_process_signal(launcher, SIGTERM);
-    test_launcher_assert_exit(launcher, 0);
-    test_sandbox_assert_clean(fixture->sandbox, TEST_NOTHING_LEFT);
+    test_launcher_stop_clean(launcher, SIGTERM, fixture->sandbox);
 }
 
 /* It has ended before QEMU could say who it is. */

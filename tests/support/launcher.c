@@ -130,6 +130,18 @@ void test_launcher_assert_exit(TestProcess *launcher, int expected)
         test_process_fail(launcher, "exit status %d instead of %d", status, expected);
 }
 
+void test_launcher_stop(TestProcess *launcher, int number)
+{
+    test_process_signal(launcher, number);
+    test_launcher_assert_exit(launcher, 0);
+}
+
+void test_launcher_stop_clean(TestProcess *launcher, int number, const TestSandbox *sandbox)
+{
+    test_launcher_stop(launcher, number);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
 void test_launcher_assert_err(const TestProcess *launcher, const char *text)
 {
     if (strcasestr(launcher->err->str, text) == NULL)

@@ -53,6 +53,10 @@ void test_launcher_wait_guest(const TestSandbox *sandbox, const char *name, guin
 pid_t test_launcher_find_qemu(const TestProcess *launcher);
 /** test_launcher_assert_exit: waits for the end and compares the exit status */
 void test_launcher_assert_exit(TestProcess *launcher, int expected);
+/** test_launcher_stop: sends @number and waits for the end, with exit status 0 */
+void test_launcher_stop(TestProcess *launcher, int number);
+/** test_launcher_stop_clean: the same; and nothing is left in the sandbox */
+void test_launcher_stop_clean(TestProcess *launcher, int number, const TestSandbox *sandbox);
 /** test_launcher_assert_err: fails the test unless stderr has @text in it (case-insensitively) */
 void test_launcher_assert_err(const TestProcess *launcher, const char *text);
 

@@ -6,6 +6,7 @@
 #include "server/access-private.h"
 #include "server/server.h"
 #include "server/window.h"
+#include "tests/unit/child.h"
 #include "tests/unit/talk.h"
 
 #include <errno.h>
@@ -355,13 +356,7 @@ static void test_window(gconstpointer data)
     test_assert_read_only(fd);
 }
 
-enum {
-    PROC_FINE,
-    PROC_WRONG_ERROR,
-    PROC_NO_MOUNT,
-};
-
-static int start_without_proc(const char *vm_socket)
+static int start_without_proc(gconstpointer vm_socket)
 {
     const CvdAccessRule rule = {ALL, 0, NULL, RO};
     g_autoptr(CvdAccessRules) rules = cvd_access_rules_new(&rule, 1);
@@ -372,14 +367,12 @@ static int start_without_proc(const char *vm_socket)
     g_autoptr(GError) error = NULL;
 
     if (!cvd_server_listen(server, &error))
-        return PROC_WRONG_ERROR;
+        return 1;
     if (!test_mount_tmpfs("/proc", NULL))
-        return PROC_NO_MOUNT;
-    if (cvd_server_start(server, &error) ||
-        strstr(error->message, "an access rule lets somebody only read") == NULL ||
-        strstr(error->message, "is /proc mounted?") == NULL)
-        return PROC_WRONG_ERROR;
-    return PROC_FINE;
+        return TEST_CHILD_SKIPS;
+    return cvd_server_start(server, &error) ||
+           strstr(error->message, "an access rule lets somebody only read") == NULL ||
+           strstr(error->message, "is /proc mounted?") == NULL;
 }
 
 /* The error says what needs it. */
@@ -387,18 +380,9 @@ static void test_without_proc(void)
 {
     g_autofree char *dir = g_dir_make_tmp("cvd-XXXXXX", NULL);
     g_autofree char *vm_socket = g_build_filename(dir, "vm.sock", NULL);
-    int status;
 
-    pid_t pid = fork();
-    if (pid == 0)
-        _exit(start_without_proc(vm_socket));
-    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    test_in_child(start_without_proc, vm_socket, "cannot mount anything here");
     g_assert_cmpint(rmdir(dir), ==, 0); /* the socket went, too */
-    g_assert_true(WIFEXITED(status));
-    if (WEXITSTATUS(status) == PROC_NO_MOUNT)
-        g_test_skip("cannot mount anything here");
-    else
-        g_assert_cmpint(WEXITSTATUS(status), ==, PROC_FINE);
 }
 
 int main(int argc, char **argv)

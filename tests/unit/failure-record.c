@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "launcher/failure-record.h"
 #include "tests/support/sandbox.h"
+#include "tests/unit/child.h"
 #include "tests/unit/log-dir.h"
 
 #include "base/fd.h"
@@ -193,18 +194,21 @@ static void test_too_much_data(Fixture *f, gconstpointer data)
 }
 
 /* Runs in a process of its own, whose disk has two pages: the lock has one of them. */
-static int write_to_full_disk(CvdRecord *record)
+static int write_to_full_disk(gconstpointer data)
 {
+    CvdRecord record = *(const CvdRecord *)data;
     TestLogDir logs;
 
+    if (!test_may_mount())
+        return TEST_CHILD_SKIPS;
     test_enter_mount_namespace();
     if (mount("tmpfs", g_get_tmp_dir(), "tmpfs", 0, "size=8k,mode=1777") < 0)
         return 1;
     test_log_dir_open(&logs);
     g_autofree char *filler = g_strnfill(8192, 'x');
-    record->reason = filler;
+    record.reason = filler;
     g_log_set_always_fatal(G_LOG_FATAL_MASK);
-    cvd_record_write(logs.dir, record, -1);
+    cvd_record_write(logs.dir, &record, -1);
     g_autoptr(GBytes) left = test_log_dir_read(&logs, CVD_RECORD_FILE);
     gboolean is_empty = left != NULL && g_bytes_get_size(left) == 0;
     test_log_dir_close(&logs);
@@ -214,17 +218,8 @@ static int write_to_full_disk(CvdRecord *record)
 static void test_full_disk(Fixture *f, gconstpointer data)
 {
     CvdRecord record = make_record(f);
-    int status;
 
-    if (!test_may_mount()) {
-        g_test_skip("no mount namespace to be had here");
-        return;
-    }
-    pid_t pid = fork();
-    if (pid == 0)
-        _exit(write_to_full_disk(&record));
-    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
-    g_assert_cmpint(status, ==, 0);
+    test_in_child(write_to_full_disk, &record, "no mount namespace to be had here");
 }
 
 static void add(const char *path, void (*test)(Fixture *f, gconstpointer data))

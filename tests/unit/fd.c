@@ -2,6 +2,7 @@
 #include "base/fd.h"
 
 #include "base/error.h"
+#include "tests/unit/child.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -142,15 +143,18 @@ static rlim_t get_limit(void)
 }
 
 /* Ten regions need 2 × 10 + 64 = 84 descriptors; eleven do not fit. */
-static int raise_limit(void)
+static int raise_limit(gconstpointer data)
 {
     static const struct {
         guint n_needed;
         rlim_t limit;
     } restored[] = {{32, 32}, {33, 33}, {85, 84}, {0, 32}};
     struct rlimit limit = {.rlim_cur = 32, .rlim_max = 84};
+    const char *preload = g_getenv("LD_PRELOAD");
     g_autoptr(GError) error = NULL;
 
+    if (preload != NULL && strstr(preload, "vgpreload") != NULL)
+        return TEST_CHILD_SKIPS;
     g_assert_no_errno(setrlimit(RLIMIT_NOFILE, &limit));
     if (cvd_raise_fd_limit(11, &error) || !g_error_matches(error, CVD_ERROR, CVD_ERROR_RESOURCES))
         return LIMIT_NOT_REFUSED;
@@ -177,19 +181,7 @@ static int raise_limit(void)
 
 static void test_limit(void)
 {
-    const char *preload = g_getenv("LD_PRELOAD");
-
-    if (preload != NULL && strstr(preload, "vgpreload") != NULL) {
-        g_test_skip("valgrind keeps RLIMIT_NOFILE to itself");
-        return;
-    }
-    pid_t pid = fork();
-    if (pid == 0)
-        _exit(raise_limit());
-    int status;
-    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
-    g_assert_true(WIFEXITED(status));
-    g_assert_cmpint(WEXITSTATUS(status), ==, LIMIT_FINE);
+    test_in_child(raise_limit, NULL, "valgrind keeps RLIMIT_NOFILE to itself");
 }
 
 int main(int argc, char **argv)

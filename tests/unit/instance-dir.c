@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "tests/unit/child.h"
 #include "tests/unit/talk.h"
 
 #include <fcntl.h>
@@ -290,10 +291,10 @@ static void test_directory_in_one_of_others(void)
 }
 
 /* In a child that has a /run of its own. Returns: an exit status */
-static int acquire_beside(const char *theirs)
+static int acquire_beside(gconstpointer theirs)
 {
     if (!test_mount_tmpfs("/run", NULL))
-        return 77;
+        return TEST_CHILD_SKIPS;
     g_setenv("XDG_RUNTIME_DIR", theirs, TRUE);
     CvdInstanceDir *dir = cvd_instance_dir_acquire("t", NULL);
     if (dir == NULL || strcmp(cvd_instance_dir_get_path(dir), "/run/cvd/t") != 0)
@@ -306,7 +307,6 @@ static int acquire_beside(const char *theirs)
 static void test_runtime_dir_of_another_user(void)
 {
     g_autofree char *theirs = g_build_filename(root, "theirs", NULL);
-    int status;
 
     if (geteuid() != 0) {
         g_test_skip("needs root, to give a directory away");
@@ -314,16 +314,8 @@ static void test_runtime_dir_of_another_user(void)
     }
     g_assert_no_errno(mkdir(theirs, 0700));
     g_assert_no_errno(chown(theirs, 65534, 65534));
-    pid_t pid = fork();
-    if (pid == 0)
-        _exit(acquire_beside(theirs));
-    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
-    g_assert_true(WIFEXITED(status));
+    test_in_child(acquire_beside, theirs, "cannot mount anything here");
     g_assert_no_errno(rmdir(theirs)); /* it is still empty */
-    if (WEXITSTATUS(status) == 77)
-        g_test_skip("cannot mount anything here");
-    else
-        g_assert_cmpint(WEXITSTATUS(status), ==, 0);
 }
 
 /* Whoever may open an administrator's directory may lock it; the lock file he cannot open. */

@@ -6,44 +6,26 @@
 #include "launcher/config/layout-print.h"
 
 #include "base/json.h"
+#include "tests/unit/layout-spec.h"
 
 #include <glib/gstdio.h>
 #include <string.h>
-
-static CvdRegionSpec *add(CvdLayoutSpec *spec, const char *name, gint64 size)
-{
-    CvdRegionSpec *region = cvd_layout_spec_add_region(spec);
-
-    region->name = g_strdup(name);
-    region->size = size;
-    return region;
-}
-
-static CvdLayout *compute(const CvdLayoutSpec *spec)
-{
-    g_autoptr(GPtrArray) problems =
-        g_ptr_array_new_with_free_func((GDestroyNotify)cvd_layout_problem_free);
-    CvdLayout *layout = cvd_layout_new(spec, problems);
-
-    g_assert_nonnull(layout);
-    return layout;
-}
 
 /* Names that come out alike as identifiers, among them one that looks like another's way out. */
 static CvdLayout *make_layout(void)
 {
     g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
 
-    add(spec, "a-b", 4096);
-    CvdRegionSpec *region = add(spec, "a.b", 16384);
+    test_add_region(spec, "a-b", 4096);
+    CvdRegionSpec *region = test_add_region(spec, "a.b", 16384);
     region->current_version = 65535;
     region->min_compatible_version = 3;
     region->guest_to_host_nodes_lg2 = 2;
     region->host_to_guest_nodes_lg2 = 3;
-    add(spec, "A_B_1", 8192)->managed_by = g_strdup("a.b");
-    add(spec, "9-", 4096);
-    add(spec, "int", 4096);
-    return compute(spec);
+    test_add_region(spec, "A_B_1", 8192)->managed_by = g_strdup("a.b");
+    test_add_region(spec, "9-", 4096);
+    test_add_region(spec, "int", 4096);
+    return test_compute_layout(spec);
 }
 
 static CvdLayout *make_large_layout(guint n)
@@ -52,9 +34,9 @@ static CvdLayout *make_large_layout(guint n)
 
     for (guint i = 0; i < n; i++) {
         g_autofree char *name = g_strdup_printf("fifteen-of_%04u", i);
-        add(spec, name, 4096);
+        test_add_region(spec, name, 4096);
     }
-    return compute(spec);
+    return test_compute_layout(spec);
 }
 
 static void check_width(const char *text)

@@ -5,44 +5,25 @@
  */
 #include "server/layout.h"
 
+#include "tests/unit/layout-spec.h"
+
 #include <string.h>
 
 #define GIB (G_GINT64_CONSTANT(1) << 30)
 #define MIB (G_GINT64_CONSTANT(1) << 20)
 
-static CvdRegionSpec *add(CvdLayoutSpec *spec, const char *name, gint64 size)
-{
-    CvdRegionSpec *region = cvd_layout_spec_add_region(spec);
-
-    region->name = g_strdup(name);
-    region->size = size;
-    return region;
-}
-
 static CvdRegionSpec *add_at(CvdLayoutSpec *spec, const char *name, gint64 begin, gint64 end)
 {
-    CvdRegionSpec *region = add(spec, name, CVD_UNSET);
+    CvdRegionSpec *region = test_add_region(spec, name, CVD_UNSET);
 
     region->begin = begin;
     region->end = end;
     return region;
 }
 
-static CvdLayout *compute(const CvdLayoutSpec *spec)
-{
-    g_autoptr(GPtrArray) problems =
-        g_ptr_array_new_with_free_func((GDestroyNotify)cvd_layout_problem_free);
-    CvdLayout *layout = cvd_layout_new(spec, problems);
-
-    for (guint i = 0; i < problems->len; i++)
-        g_test_message("%s", ((CvdLayoutProblem *)problems->pdata[i])->message);
-    g_assert_true((layout == NULL) == (problems->len > 0));
-    return layout;
-}
-
 static gboolean is_accepted(const CvdLayoutSpec *spec)
 {
-    g_autoptr(CvdLayout) layout = compute(spec);
+    g_autoptr(CvdLayout) layout = test_compute_layout(spec);
 
     return layout != NULL;
 }
@@ -63,112 +44,112 @@ static void build_empty(CvdLayoutSpec *spec)
 
 static void build_no_name(CvdLayoutSpec *spec)
 {
-    add(spec, "first", 4096);
-    add(spec, NULL, 4096);
+    test_add_region(spec, "first", 4096);
+    test_add_region(spec, NULL, 4096);
 }
 
 static void build_empty_name(CvdLayoutSpec *spec)
 {
-    add(spec, "", 4096);
+    test_add_region(spec, "", 4096);
 }
 
 static void build_long_name(CvdLayoutSpec *spec)
 {
-    add(spec, "abcdefghijklmnop", 4096);
+    test_add_region(spec, "abcdefghijklmnop", 4096);
 }
 
 static void build_bad_name(CvdLayoutSpec *spec)
 {
-    add(spec, "a/b", 4096);
+    test_add_region(spec, "a/b", 4096);
 }
 
 static void build_dot(CvdLayoutSpec *spec)
 {
-    add(spec, ".", 4096);
+    test_add_region(spec, ".", 4096);
 }
 
 static void build_dots(CvdLayoutSpec *spec)
 {
-    add(spec, "..", 4096);
+    test_add_region(spec, "..", 4096);
 }
 
 static void build_duplicate(CvdLayoutSpec *spec)
 {
-    add(spec, "misc", 4096);
-    add(spec, "b", 4096);
-    add(spec, "misc", 4096);
+    test_add_region(spec, "misc", 4096);
+    test_add_region(spec, "b", 4096);
+    test_add_region(spec, "misc", 4096);
 }
 
 static void build_5000(CvdLayoutSpec *spec)
 {
-    add(spec, "misc", 5000);
+    test_add_region(spec, "misc", 5000);
 }
 
 /* 16384 slots are 65536 bytes; with words and the other table's one slot 65548. */
 static void build_5000_with_tables(CvdLayoutSpec *spec)
 {
-    add(spec, "misc", 5000)->guest_to_host_nodes_lg2 = 14;
+    test_add_region(spec, "misc", 5000)->guest_to_host_nodes_lg2 = 14;
 }
 
 static void build_small(CvdLayoutSpec *spec)
 {
-    add(spec, "misc", 65536)->guest_to_host_nodes_lg2 = 14;
+    test_add_region(spec, "misc", 65536)->guest_to_host_nodes_lg2 = 14;
 }
 
 static void build_no_size(CvdLayoutSpec *spec)
 {
-    add(spec, "misc", CVD_UNSET);
+    test_add_region(spec, "misc", CVD_UNSET);
 }
 
 static void build_size_zero(CvdLayoutSpec *spec)
 {
-    add(spec, "misc", 0);
+    test_add_region(spec, "misc", 0);
 }
 
 static void build_size_negative(CvdLayoutSpec *spec)
 {
-    add(spec, "misc", -4096);
+    test_add_region(spec, "misc", -4096);
 }
 
 static void build_size_huge(CvdLayoutSpec *spec)
 {
-    add(spec, "misc", G_MAXINT64);
+    test_add_region(spec, "misc", G_MAXINT64);
 }
 
 static void build_sum_over_limit(CvdLayoutSpec *spec)
 {
-    add(spec, "a", GIB);
-    add(spec, "b", GIB);
+    test_add_region(spec, "a", GIB);
+    test_add_region(spec, "b", GIB);
 }
 
 static void build_lg2_17(CvdLayoutSpec *spec)
 {
-    add(spec, "misc", 4096)->host_to_guest_nodes_lg2 = 17;
+    test_add_region(spec, "misc", 4096)->host_to_guest_nodes_lg2 = 17;
 }
 
 static void build_lg2_negative(CvdLayoutSpec *spec)
 {
-    add(spec, "misc", 4096)->guest_to_host_nodes_lg2 = -1;
+    test_add_region(spec, "misc", 4096)->guest_to_host_nodes_lg2 = -1;
 }
 
 static void build_lg2_huge(CvdLayoutSpec *spec)
 {
-    add(spec, "misc", 4096)->guest_to_host_nodes_lg2 = G_MAXINT64;
+    test_add_region(spec, "misc", 4096)->guest_to_host_nodes_lg2 = G_MAXINT64;
 }
 
 static void build_version(CvdLayoutSpec *spec)
 {
-    add(spec, "misc", 4096)->current_version = 65536;
+    test_add_region(spec, "misc", 4096)->current_version = 65536;
 }
 
 static void build_min_version(CvdLayoutSpec *spec)
 {
-    add(spec, "misc", 4096)->min_compatible_version = -1;
+    test_add_region(spec, "misc", 4096)->min_compatible_version = -1;
 }
 
 static void build_min_above_current(CvdLayoutSpec *spec)
 {
-    CvdRegionSpec *region = add(spec, "misc", 4096);
+    CvdRegionSpec *region = test_add_region(spec, "misc", 4096);
 
     region->current_version = 3;
     region->min_compatible_version = 4;
@@ -176,27 +157,27 @@ static void build_min_above_current(CvdLayoutSpec *spec)
 
 static void build_manager_unknown(CvdLayoutSpec *spec)
 {
-    add(spec, "a", 8192)->managed_by = g_strdup("nobody");
+    test_add_region(spec, "a", 8192)->managed_by = g_strdup("nobody");
 }
 
 static void build_manager_itself(CvdLayoutSpec *spec)
 {
-    add(spec, "a", 8192);
-    add(spec, "misc", 8192)->managed_by = g_strdup("misc");
+    test_add_region(spec, "a", 8192);
+    test_add_region(spec, "misc", 8192)->managed_by = g_strdup("misc");
 }
 
 static void build_manager_first(CvdLayoutSpec *spec)
 {
-    add(spec, "a", 8192);
-    add(spec, "misc", 8192)->managed_by = g_strdup("a");
+    test_add_region(spec, "a", 8192);
+    test_add_region(spec, "misc", 8192)->managed_by = g_strdup("a");
 }
 
 /* Tables of 16 bytes end in the first page; the next page is the one of data that is needed. */
 static void build_managed_small(CvdLayoutSpec *spec)
 {
-    add(spec, "a", 4096);
-    add(spec, "manager", 4096);
-    add(spec, "misc", 4096)->managed_by = g_strdup("manager");
+    test_add_region(spec, "a", 4096);
+    test_add_region(spec, "manager", 4096);
+    test_add_region(spec, "misc", 4096)->managed_by = g_strdup("manager");
 }
 
 static void build_offset_unaligned(CvdLayoutSpec *spec)
@@ -271,56 +252,56 @@ static void build_end_only(CvdLayoutSpec *spec)
 
 static void build_mixed(CvdLayoutSpec *spec)
 {
-    add(spec, "a", 4096);
+    test_add_region(spec, "a", 4096);
     add_at(spec, "misc", 16384, 20480);
 }
 
 static void build_desc_low(CvdLayoutSpec *spec)
 {
     spec->region_desc_offset = 12;
-    add(spec, "misc", 4096);
+    test_add_region(spec, "misc", 4096);
 }
 
 static void build_desc_odd(CvdLayoutSpec *spec)
 {
     spec->region_desc_offset = 18;
-    add(spec, "misc", 4096);
+    test_add_region(spec, "misc", 4096);
 }
 
 static void build_desc_huge(CvdLayoutSpec *spec)
 {
     spec->region_desc_offset = G_MAXINT64 - 3;
-    add(spec, "misc", 4096);
+    test_add_region(spec, "misc", 4096);
 }
 
 static void build_desc_high(CvdLayoutSpec *spec)
 {
     spec->region_desc_offset = 2 * GIB - 60;
-    add(spec, "misc", 4096);
+    test_add_region(spec, "misc", 4096);
 }
 
 static void build_count(CvdLayoutSpec *spec)
 {
     spec->region_count = 2;
-    add(spec, "misc", 4096);
+    test_add_region(spec, "misc", 4096);
 }
 
 static void build_declared_negative(CvdLayoutSpec *spec)
 {
     spec->declared_size = -1;
-    add(spec, "misc", 4096);
+    test_add_region(spec, "misc", 4096);
 }
 
 static void build_declared_huge(CvdLayoutSpec *spec)
 {
     spec->declared_size = 2 * GIB + 1;
-    add(spec, "misc", 4096);
+    test_add_region(spec, "misc", 4096);
 }
 
 static void build_window_huge(CvdLayoutSpec *spec)
 {
     spec->min_window_size = G_MAXINT64;
-    add(spec, "misc", 4096);
+    test_add_region(spec, "misc", 4096);
 }
 
 static void build_huge_page_offset(CvdLayoutSpec *spec)
@@ -333,7 +314,7 @@ static void build_too_many(CvdLayoutSpec *spec)
 {
     for (int i = 0; i < 2049; i++) {
         g_autofree char *name = g_strdup_printf("r%d", i);
-        add(spec, name, 4096);
+        test_add_region(spec, name, 4096);
     }
 }
 
@@ -434,9 +415,9 @@ static void test_all_problems_at_once(void)
     g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
 
     spec->region_count = 9;
-    add(spec, "a b", 5000)->current_version = -1;
-    add(spec, "c", 4096)->guest_to_host_nodes_lg2 = 99;
-    add(spec, "d", 4096)->managed_by = g_strdup("x");
+    test_add_region(spec, "a b", 5000)->current_version = -1;
+    test_add_region(spec, "c", 4096)->guest_to_host_nodes_lg2 = 99;
+    test_add_region(spec, "d", 4096)->managed_by = g_strdup("x");
     g_assert_null(cvd_layout_new(spec, problems));
     g_assert_cmpuint(problems->len, ==, 6);
 }
@@ -449,7 +430,7 @@ static void test_mixed_forms_after_none(void)
     g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
 
     build_begin_only(spec);
-    add(spec, "sized", 4096);
+    test_add_region(spec, "sized", 4096);
     add_at(spec, "placed", 16384, 20480);
     g_assert_null(cvd_layout_new(spec, problems));
     g_assert_cmpuint(problems->len, ==, 2);
@@ -463,7 +444,7 @@ static void test_names_are_escaped(void)
         g_ptr_array_new_with_free_func((GDestroyNotify)cvd_layout_problem_free);
     g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
 
-    add(spec, "a\033[2Jb", 4096);
+    test_add_region(spec, "a\033[2Jb", 4096);
     g_assert_null(cvd_layout_new(spec, problems));
     g_assert_cmpuint(problems->len, ==, 1);
     const char *message = ((CvdLayoutProblem *)problems->pdata[0])->message;
@@ -474,16 +455,16 @@ static void test_names_are_escaped(void)
 static void test_offsets_in_file_order(void)
 {
     g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
-    CvdRegionSpec *region = add(spec, "hwcomposer", 16384);
+    CvdRegionSpec *region = test_add_region(spec, "hwcomposer", 16384);
 
     region->current_version = 3;
     region->min_compatible_version = 2;
     region->guest_to_host_nodes_lg2 = 2;
     region->host_to_guest_nodes_lg2 = 3;
-    add(spec, "manager", 4096);
-    add(spec, "memory", 8192)->managed_by = g_strdup("manager");
+    test_add_region(spec, "manager", 4096);
+    test_add_region(spec, "memory", 8192)->managed_by = g_strdup("manager");
 
-    g_autoptr(CvdLayout) layout = compute(spec);
+    g_autoptr(CvdLayout) layout = test_compute_layout(spec);
     g_assert_nonnull(layout);
     g_assert_cmpuint(layout->n_regions, ==, 3);
     g_assert_cmpuint(layout->region_desc_offset, ==, 16);
@@ -526,7 +507,7 @@ static void test_explicit_offsets_in_any_order(void)
     add_at(spec, "a", 4096, 8192);
     add_at(spec, "b", 8192, 12288); /* touches a, and leaves a hole before c */
 
-    g_autoptr(CvdLayout) layout = compute(spec);
+    g_autoptr(CvdLayout) layout = test_compute_layout(spec);
     g_assert_nonnull(layout);
     g_assert_cmpuint(layout->region_desc_offset, ==, 48);
     g_assert_cmpuint(layout->window_size, ==, 65536);
@@ -554,10 +535,10 @@ static void test_window_size(void)
 
     for (guint i = 0; i < G_N_ELEMENTS(sizes); i++) {
         g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
-        add(spec, "a", sizes[i].region);
+        test_add_region(spec, "a", sizes[i].region);
         spec->declared_size = sizes[i].declared;
         spec->min_window_size = sizes[i].wanted;
-        g_autoptr(CvdLayout) layout = compute(spec);
+        g_autoptr(CvdLayout) layout = test_compute_layout(spec);
         g_assert_nonnull(layout);
         g_assert_cmpuint(layout->window_size, ==, sizes[i].window);
     }
@@ -579,10 +560,10 @@ static void test_largest_tables(void)
 {
     g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
     /* 2 * (65536 + 1) words are 524296 bytes: 128 pages and 8 bytes. */
-    CvdRegionSpec *region = add(spec, "a", 129 * 4096);
+    CvdRegionSpec *region = test_add_region(spec, "a", 129 * 4096);
 
     region->guest_to_host_nodes_lg2 = region->host_to_guest_nodes_lg2 = 16;
-    g_autoptr(CvdLayout) layout = compute(spec);
+    g_autoptr(CvdLayout) layout = test_compute_layout(spec);
     g_assert_nonnull(layout);
     g_assert_cmpuint(layout->regions[0].data_offset, ==, 524296);
     region->size = 128 * 4096;
@@ -595,9 +576,9 @@ static void test_most_regions(void)
 
     for (int i = 0; i < 2048; i++) {
         g_autofree char *name = g_strdup_printf("region-%d", i);
-        add(spec, name, 4096);
+        test_add_region(spec, name, 4096);
     }
-    g_autoptr(CvdLayout) layout = compute(spec);
+    g_autoptr(CvdLayout) layout = test_compute_layout(spec);
     g_assert_nonnull(layout);
     /* 16 + 2048 * 60 = 122896: 31 pages. 2079 pages in all, so a window of 4096. */
     g_assert_cmpuint(layout->regions[0].begin, ==, 31 * 4096);
@@ -615,7 +596,7 @@ static void test_explicit_up_to_the_limit(void)
     g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
 
     add_at(spec, "a", 4096, 2 * GIB);
-    g_autoptr(CvdLayout) layout = compute(spec);
+    g_autoptr(CvdLayout) layout = test_compute_layout(spec);
     g_assert_nonnull(layout);
     g_assert_cmpuint(layout->window_size, ==, 2147483648u);
     g_assert_cmpuint(layout->regions[0].end, ==, 2147483648u);
@@ -626,12 +607,12 @@ static void test_descriptor_block_pushes_regions(void)
     g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
 
     spec->region_desc_offset = 4096 - 60; /* ends at the page's end: nothing is pushed */
-    add(spec, "a", 4096);
-    g_autoptr(CvdLayout) fits = compute(spec);
+    test_add_region(spec, "a", 4096);
+    g_autoptr(CvdLayout) fits = test_compute_layout(spec);
     g_assert_nonnull(fits);
     g_assert_cmpuint(fits->regions[0].begin, ==, 4096);
     spec->region_desc_offset += 4;
-    g_autoptr(CvdLayout) pushed = compute(spec);
+    g_autoptr(CvdLayout) pushed = test_compute_layout(spec);
     g_assert_nonnull(pushed);
     g_assert_cmpuint(pushed->regions[0].begin, ==, 8192);
 }
@@ -640,9 +621,9 @@ static void test_managed_region_at_its_least(void)
 {
     g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
 
-    add(spec, "first", 4096);
-    add(spec, "manager", 4096);
-    CvdRegionSpec *region = add(spec, "managed", 8192);
+    test_add_region(spec, "first", 4096);
+    test_add_region(spec, "manager", 4096);
+    CvdRegionSpec *region = test_add_region(spec, "managed", 8192);
     region->managed_by = g_strdup("manager");
     region->guest_to_host_nodes_lg2 = 9; /* 513 words */
     region->host_to_guest_nodes_lg2 = 8; /* 257 words: 3080 bytes, in the first page */
@@ -663,12 +644,13 @@ static void test_manager_always_has_data(void)
         for (int to_guest = 0; to_guest <= 16; to_guest++) {
             g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
             guint64 tables = (4ull << to_host) + 4 + (4ull << to_guest) + 4;
-            add(spec, "first", 4096);
-            CvdRegionSpec *manager = add(spec, "manager", (gint64)((tables + 4095) & ~4095ull));
+            test_add_region(spec, "first", 4096);
+            CvdRegionSpec *manager =
+                test_add_region(spec, "manager", (gint64)((tables + 4095) & ~4095ull));
             manager->guest_to_host_nodes_lg2 = to_host;
             manager->host_to_guest_nodes_lg2 = to_guest;
-            add(spec, "managed", 8192)->managed_by = g_strdup("manager");
-            g_autoptr(CvdLayout) layout = compute(spec);
+            test_add_region(spec, "managed", 8192)->managed_by = g_strdup("manager");
+            g_autoptr(CvdLayout) layout = test_compute_layout(spec);
             g_assert_nonnull(layout);
             const CvdLayoutRegion *region = &layout->regions[1];
             g_assert_cmpuint(region->end - region->begin, >=, region->data_offset + 4);
@@ -680,10 +662,10 @@ static void test_manager_after_managed(void)
 {
     g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
 
-    add(spec, "memory", 8192)->managed_by = g_strdup("manager");
-    add(spec, "middle", 8192)->managed_by = g_strdup("manager");
-    add(spec, "manager", 4096);
-    g_autoptr(CvdLayout) layout = compute(spec);
+    test_add_region(spec, "memory", 8192)->managed_by = g_strdup("manager");
+    test_add_region(spec, "middle", 8192)->managed_by = g_strdup("manager");
+    test_add_region(spec, "manager", 4096);
+    g_autoptr(CvdLayout) layout = test_compute_layout(spec);
     g_assert_nonnull(layout);
     g_assert_cmpuint(layout->regions[0].managed_by, ==, 2);
     g_assert_cmpuint(layout->regions[1].managed_by, ==, 2);
@@ -694,9 +676,9 @@ static void test_huge_pages(void)
     g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
 
     spec->granule = 2 * MIB;
-    add(spec, "a", 4096);
-    add(spec, "b", 2 * MIB + 4096);
-    g_autoptr(CvdLayout) layout = compute(spec);
+    test_add_region(spec, "a", 4096);
+    test_add_region(spec, "b", 2 * MIB + 4096);
+    g_autoptr(CvdLayout) layout = test_compute_layout(spec);
     g_assert_nonnull(layout);
     g_assert_cmpuint(layout->granule, ==, 2 * MIB);
     g_assert_cmpuint(layout->regions[0].begin, ==, 2 * MIB);
@@ -714,9 +696,9 @@ static void test_find(void)
 {
     g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
 
-    add(spec, "abc", 4096);
-    add(spec, "abcdefghijklmno", 4096);
-    g_autoptr(CvdLayout) layout = compute(spec);
+    test_add_region(spec, "abc", 4096);
+    test_add_region(spec, "abcdefghijklmno", 4096);
+    g_autoptr(CvdLayout) layout = test_compute_layout(spec);
     g_assert_nonnull(layout);
     g_assert_cmpint(cvd_layout_find(layout, "abcx", 3), ==, 0);
     g_assert_cmpint(cvd_layout_find(layout, "abcdefghijklmnop", 15), ==, 1);
@@ -732,8 +714,8 @@ static void test_references(void)
 {
     g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
 
-    add(spec, "abc", 4096);
-    CvdLayout *layout = compute(spec);
+    test_add_region(spec, "abc", 4096);
+    CvdLayout *layout = test_compute_layout(spec);
     g_assert_true(cvd_layout_ref(layout) == layout);
     cvd_layout_unref(layout);
     g_assert_cmpstr(layout->regions[0].name, ==, "abc");

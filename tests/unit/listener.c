@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "tests/unit/child.h"
 #include "tests/unit/talk.h"
 
 #include <errno.h>
@@ -342,37 +343,20 @@ static void test_locked_directory(Fixture *f, gconstpointer data)
 
 #define ADD(name, test) g_test_add("/listener/" name, Fixture, NULL, set_up, test, tear_down)
 
-enum {
-    PROC_FINE,
-    PROC_WRONG_ERROR,
-    PROC_NO_MOUNT,
-};
-
-static int listen_without_proc(const char *path)
+static int listen_without_proc(gconstpointer path)
 {
     g_autoptr(GError) error = NULL;
 
     if (!test_mount_tmpfs("/proc", NULL))
-        return PROC_NO_MOUNT;
-    if (cvd_listener_new(path, 0600, NULL, &error) != NULL ||
-        strstr(error->message, path) == NULL || strstr(error->message, "is /proc mounted?") == NULL)
-        return PROC_WRONG_ERROR;
-    return PROC_FINE;
+        return TEST_CHILD_SKIPS;
+    return cvd_listener_new(path, 0600, NULL, &error) != NULL ||
+           strstr(error->message, path) == NULL ||
+           strstr(error->message, "is /proc mounted?") == NULL;
 }
 
 static void test_without_proc(Fixture *f, gconstpointer data)
 {
-    int status;
-
-    pid_t pid = fork();
-    if (pid == 0)
-        _exit(listen_without_proc(f->path));
-    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
-    g_assert_true(WIFEXITED(status));
-    if (WEXITSTATUS(status) == PROC_NO_MOUNT)
-        g_test_skip("cannot mount anything here");
-    else
-        g_assert_cmpint(WEXITSTATUS(status), ==, PROC_FINE);
+    test_in_child(listen_without_proc, f->path, "cannot mount anything here");
 }
 
 int main(int argc, char **argv)

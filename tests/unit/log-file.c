@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "launcher/qemu/log-file.h"
 #include "tests/support/sandbox.h"
+#include "tests/unit/child.h"
 #include "tests/unit/log-dir.h"
 
 #include <string.h>
@@ -143,11 +144,13 @@ static GLogWriterOutput count_warning(GLogLevelFlags level, const GLogField *fie
 }
 
 /* Runs in a process of its own, which has a file system of 64 KiB for its temporary files. */
-static int fill_disk(void)
+static int fill_disk(gconstpointer data)
 {
     g_autofree char *bytes = make_bytes(128 * 1024);
     Fixture f;
 
+    if (!test_may_mount())
+        return TEST_CHILD_SKIPS;
     test_enter_mount_namespace();
     if (mount("tmpfs", g_get_tmp_dir(), "tmpfs", 0, "size=64k,mode=1777") < 0)
         return 1;
@@ -174,17 +177,7 @@ static int fill_disk(void)
 
 static void test_full_disk(void)
 {
-    int status;
-
-    if (!test_may_mount()) {
-        g_test_skip("no mount namespace to be had here");
-        return;
-    }
-    pid_t pid = fork();
-    if (pid == 0)
-        _exit(fill_disk());
-    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
-    g_assert_cmpint(status, ==, 0);
+    test_in_child(fill_disk, NULL, "no mount namespace to be had here");
 }
 
 static void add(const char *path, void (*test)(Fixture *f, gconstpointer data))

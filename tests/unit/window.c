@@ -6,6 +6,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "server/shm-name.h"
+#include "tests/unit/child.h"
+#include "tests/unit/layout-spec.h"
 #include "tests/unit/talk.h"
 
 #include <errno.h>
@@ -236,45 +238,28 @@ static const guchar expected[] = {
     0,
 };
 
-static CvdRegionSpec *add_region(CvdLayoutSpec *spec, const char *name, gint64 size)
-{
-    CvdRegionSpec *region = cvd_layout_spec_add_region(spec);
-    region->name = g_strdup(name);
-    region->size = size;
-    return region;
-}
-
-static CvdLayout *compute(const CvdLayoutSpec *spec)
-{
-    g_autoptr(GPtrArray) problems =
-        g_ptr_array_new_with_free_func((GDestroyNotify)cvd_layout_problem_free);
-    CvdLayout *layout = cvd_layout_new(spec, problems);
-    g_assert_cmpuint(problems->len, ==, 0);
-    return layout;
-}
-
 static CvdLayout *small_layout(void)
 {
     g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
-    CvdRegionSpec *alpha = add_region(spec, "alpha", 8192);
+    CvdRegionSpec *alpha = test_add_region(spec, "alpha", 8192);
     alpha->current_version = 3;
     alpha->min_compatible_version = 2;
     alpha->guest_to_host_nodes_lg2 = 2;
     alpha->host_to_guest_nodes_lg2 = 1;
-    add_region(spec, "beta-1234567890", 4096);
-    CvdRegionSpec *gamma = add_region(spec, "gamma", 8192);
+    test_add_region(spec, "beta-1234567890", 4096);
+    CvdRegionSpec *gamma = test_add_region(spec, "gamma", 8192);
     gamma->current_version = 0xffff;
     gamma->managed_by = g_strdup("beta-1234567890");
-    return compute(spec);
+    return test_compute_layout(spec);
 }
 
 static CvdLayout *layout_of_size(gint64 size, guint64 granule)
 {
     g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
-    add_region(spec, "region", (gint64)granule);
+    test_add_region(spec, "region", (gint64)granule);
     spec->granule = granule;
     spec->min_window_size = size;
-    return compute(spec);
+    return test_compute_layout(spec);
 }
 
 typedef struct {
@@ -329,9 +314,9 @@ static void test_descriptors(void)
 static void test_descriptors_elsewhere(void)
 {
     g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
-    add_region(spec, "x", 4096);
+    test_add_region(spec, "x", 4096);
     spec->region_desc_offset = 20;
-    g_autoptr(CvdLayout) layout = compute(spec);
+    g_autoptr(CvdLayout) layout = test_compute_layout(spec);
     g_autoptr(GBytes) bytes = cvd_window_descriptors(layout);
     gsize size;
     const guchar *data = g_bytes_get_data(bytes, &size);
@@ -415,10 +400,10 @@ static void test_reset_of_large_tables(void)
 {
     for (int prealloc = 0; prealloc < 2; prealloc++) {
         g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
-        CvdRegionSpec *region = add_region(spec, "large", MIB);
+        CvdRegionSpec *region = test_add_region(spec, "large", MIB);
         region->guest_to_host_nodes_lg2 = 16;
         region->host_to_guest_nodes_lg2 = 16;
-        g_autoptr(CvdLayout) layout = compute(spec);
+        g_autoptr(CvdLayout) layout = test_compute_layout(spec);
         CvdWindowOptions options = {.prealloc = prealloc};
         g_autoptr(CvdWindow) window = cvd_window_new(layout, &options, NULL);
         const gsize tables = 2 * (65536 * 4 + 4);
@@ -772,11 +757,13 @@ enum {
     FULL_WRONG_ERROR,
     FULL_WRONG_TEXT,
     FULL_LEFT,
-    FULL_NO_MOUNT = 77
+    FULL_NO_MOUNT = TEST_CHILD_SKIPS
 };
 
-static int fill_small_tmpfs(const Fixture *f)
+static int fill_small_tmpfs(gconstpointer data)
 {
+    const Fixture *f = data;
+
     if (!test_mount_tmpfs(f->directory, "size=65536"))
         return FULL_NO_MOUNT;
     g_autoptr(GError) error = NULL;
@@ -793,8 +780,10 @@ static int fill_small_tmpfs(const Fixture *f)
 }
 
 /* Its pages come when they are touched, which is too late for an error. */
-static int promise_too_much(const Fixture *f)
+static int promise_too_much(gconstpointer data)
 {
+    const Fixture *f = data;
+
     if (!test_mount_tmpfs(f->directory, "size=65536"))
         return FULL_NO_MOUNT;
     g_autoptr(CvdLayout) small = layout_of_size(32768, 4096);
@@ -817,7 +806,7 @@ static gboolean put_number(const char *dir, const char *file, gint64 number)
 }
 
 /* A control group of its own, with less memory than the window is to have. */
-static int exceed_cgroup(const Fixture *f)
+static int exceed_cgroup(gconstpointer data)
 {
     static const struct {
         const char *mount;
@@ -845,34 +834,19 @@ static int exceed_cgroup(const Fixture *f)
     return result;
 }
 
-static void run_apart(const Fixture *f, int (*attempt)(const Fixture *f), const char *why_not)
-{
-    int status;
-
-    pid_t pid = fork();
-    if (pid == 0)
-        _exit(attempt(f));
-    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
-    g_assert_true(WIFEXITED(status));
-    if (WEXITSTATUS(status) == FULL_NO_MOUNT)
-        g_test_skip(why_not);
-    else
-        g_assert_cmpint(WEXITSTATUS(status), ==, FULL_FINE);
-}
-
 static void test_full_tmpfs(Fixture *f, gconstpointer data)
 {
-    run_apart(f, fill_small_tmpfs, "cannot mount a tmpfs here");
+    test_in_child(fill_small_tmpfs, f, "cannot mount a tmpfs here");
 }
 
 static void test_small_tmpfs(Fixture *f, gconstpointer data)
 {
-    run_apart(f, promise_too_much, "cannot mount a tmpfs here");
+    test_in_child(promise_too_much, f, "cannot mount a tmpfs here");
 }
 
 static void test_small_cgroup(Fixture *f, gconstpointer data)
 {
-    run_apart(f, exceed_cgroup, "cannot make a control group here");
+    test_in_child(exceed_cgroup, f, "cannot make a control group here");
 }
 
 static gint64 read_number(const char *path)
