@@ -126,24 +126,16 @@ void cvd_control_call_set_cancelled(CvdControlCall *call, void (*cancelled)(gpoi
 }
 
 /* @peer: NULL: any */
-static CvdControlCall *find_call(const CvdControl *control, const CvdControlPeer *peer)
-{
-    for (const GList *link = control->calls.head; link != NULL; link = link->next) {
-        CvdControlCall *call = link->data;
-        if (peer == NULL || call->peer == peer)
-            return call;
-    }
-    return NULL;
-}
-
 static void cancel_calls(CvdControl *control, const CvdControlPeer *peer)
 {
-    CvdControlCall *call;
-
-    while ((call = find_call(control, peer)) != NULL) {
-        g_queue_unlink(&control->calls, &call->link);
+    for (GList *link = control->calls.head, *next; link != NULL; link = next) {
+        CvdControlCall *call = link->data;
+        next = link->next;
+        if (peer != NULL && call->peer != peer)
+            continue;
+        g_queue_unlink(&control->calls, link);
         call->control = NULL;
-        if (call->cancelled != NULL)
+        if (call->cancelled != NULL) /* which may finish it */
             call->cancelled(call->cancelled_data);
     }
 }
@@ -363,15 +355,12 @@ void cvd_control_guest_event(CvdControl *control, const char *name, const char *
 
 /* ---- Connections ---- */
 
-static void remove_peer(CvdControl *control, CvdControlPeer *peer)
+static void remove_peer(gpointer owner, CvdControlPeer *peer)
 {
+    CvdControl *control = owner;
+
     cancel_calls(control, peer);
     g_ptr_array_remove(control->peers, peer);
-}
-
-static void on_peer_closed(gpointer owner, CvdControlPeer *peer)
-{
-    remove_peer(owner, peer);
 }
 
 static gboolean may_log(CvdControl *control)
@@ -432,7 +421,7 @@ static void add_peer(CvdControl *control, int take_fd)
 {
     const CvdControlPeerOptions options = {
         .message = on_message,
-        .closed = on_peer_closed,
+        .closed = remove_peer,
         .owner = control,
         .log_limit = &control->log_limit,
     };
@@ -515,10 +504,10 @@ static void close_peers(CvdControl *control)
 
     for (guint i = 0; i < control->peers->len; i++)
         cvd_control_peer_flush(g_ptr_array_index(control->peers, i), 0);
-    for (guint i = 0; i < control->peers->len; i++)
+    for (guint i = 0; i < control->peers->len; i++) {
         cvd_control_peer_flush(g_ptr_array_index(control->peers, i), deadline_us);
-    for (guint i = 0; i < control->peers->len; i++)
         cvd_control_peer_close(g_ptr_array_index(control->peers, i));
+    }
 }
 
 void cvd_control_free(CvdControl *control)

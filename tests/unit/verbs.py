@@ -60,6 +60,18 @@ def check_program(program, page):
         assert option in page.read_text(encoding="utf-8").replace("\\-", "-"), option
 
 
+def check_states(root, ctl):
+    """The launcher's names of them, the interface's description, the tool, and its help."""
+    source = pathlib.Path(root, "launcher/lifecycle/lifecycle.c").read_text(encoding="utf-8")
+    states = re.findall(r'\[CVD_STATE_[A-Z]+\] = "([a-z]+)"', source)
+    xml = pathlib.Path(root, "launcher/control/org.cvd.Instance1.xml").read_text(encoding="utf-8")
+    described = re.split(r",\s+|\s+or\s+", re.search(r"State: ([^>]*?)\s+-->", xml).group(1))
+    told = complete(ctl, "wait", "")
+    assert len(states) == 9 and states == described == told, (states, described, told)
+    text = run(ctl, "wait", "--help")
+    assert all(re.search(rf"\b{state}\b", text) for state in states), text
+
+
 def check_shell(root, ctl, client):
     assert shell_complete(root, ctl, "w") == ["wait"]
     assert shell_complete(root, ctl, "wait", "su") == ["suspended"]
@@ -76,6 +88,7 @@ def check_shell(root, ctl, client):
 def main(ctl, client, launch, root):
     ctl, client = (os.path.abspath(program) for program in (ctl, client))
     check_program(ctl, pathlib.Path(root, "docs/cvd-ctl.1"))
+    check_states(root, ctl)
     check_program(client, pathlib.Path(root, "docs/cvd-client.1"))
     with tempfile.TemporaryDirectory(prefix="cvd-") as work:
         os.environ["CVD_RUNTIME_DIR"] = work
