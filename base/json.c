@@ -452,16 +452,6 @@ JsonNode *cvd_json_parse_leniently(CvdJsonSpan span)
 
 /* ---- Output ---- */
 
-void cvd_json_builder_add_text(JsonBuilder *builder, const char *text)
-{
-    JsonNode *node = cvd_json_from_string(text, NULL);
-
-    if (node != NULL)
-        json_builder_add_value(builder, node);
-    else
-        json_builder_add_string_value(builder, text);
-}
-
 char *cvd_json_to_string(JsonNode *node, gboolean is_pretty)
 {
     return cvd_json_text_fix_numbers(json_to_string(node, is_pretty));

@@ -55,9 +55,6 @@ JsonNode *cvd_json_from_string(const char *text, GError **error);
  */
 JsonNode *cvd_json_parse_leniently(CvdJsonSpan span);
 
-/** cvd_json_builder_add_text: adds @text as the value that it is, or else as a string */
-void cvd_json_builder_add_text(JsonBuilder *builder, const char *text);
-
 /** cvd_json_to_string: Returns: (transfer full): as json_to_string(), with numbers that are JSON */
 char *cvd_json_to_string(JsonNode *node, gboolean is_pretty);
 

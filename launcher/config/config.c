@@ -116,11 +116,11 @@ static JsonObject *collect_origins(const CvdConfigSource *source, const CvdPlace
 
     cvd_origins_add(origins, "", cvd_keys, place, root);
     if (source->name)
-        json_object_set_string_member(origins, "name", "--name");
+        cvd_origins_set(origins, "", "name", "--name");
     json_object_remove_member(origins, "qemu"); /* its members say it */
     cvd_origins_add(origins, *qemu->place.path ? "" : "qemu.", cvd_qemu_keys, &qemu->place,
                     qemu->node);
-    json_object_set_string_member(origins, "layout", layout->place.origin);
+    cvd_origins_set(origins, "", "layout", layout->place.origin);
     if (layout->node)
         cvd_origins_add_overridden(origins, *layout->place.path ? "" : "layout.", &layout->place,
                                    layout->node);
@@ -147,7 +147,7 @@ static void inherit(const Tree *layout, const char *key, char **value, const cha
 {
     cvd_string_take(value, g_strdup(inherited));
     if (origins)
-        json_object_set_string_member(origins, key, layout->place.origin);
+        cvd_origins_set(origins, "qemu.", key, layout->place.origin);
 }
 
 /* QEMU's and the layout's trees, which need each other a little. @origins may be NULL. */
@@ -160,9 +160,9 @@ static void read_trees(CvdConfig *config, const Tree *layout, const Tree *qemu, 
         cvd_place_problem(&qemu->place, "\"%s\" needs \"kernel\"",
                           config->qemu.append ? "append" : "initrd");
     if (file && file->vmm_path && !has_member(qemu->node, "binary"))
-        inherit(layout, "qemu.binary", &config->qemu.binary, file->vmm_path, origins);
+        inherit(layout, "binary", &config->qemu.binary, file->vmm_path, origins);
     if (file && file->kernel_command_line && config->qemu.kernel && !config->qemu.append)
-        inherit(layout, "qemu.append", &config->qemu.append, file->kernel_command_line, origins);
+        inherit(layout, "append", &config->qemu.append, file->kernel_command_line, origins);
     if (!file)
         return;
 

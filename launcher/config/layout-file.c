@@ -116,7 +116,7 @@ static void read_words(const CvdPlace *place, JsonNode *node, const CvdKey *key,
         cvd_string_take(slot, g_strjoinv(" ", words));
 }
 
-/* The rules tell of the empty one. */
+/* An empty one is refused by the rules. */
 static void read_name(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
 {
     if (cvd_node_get_string(node))

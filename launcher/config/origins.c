@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "launcher/config/origins.h"
 
-static void set_origin(JsonObject *origins, const char *prefix, const char *path,
-                       const char *origin)
+void cvd_origins_set(JsonObject *origins, const char *prefix, const char *path, const char *origin)
 {
     g_autofree char *name = g_strconcat(prefix, path, NULL);
     g_autofree char *valid = g_utf8_make_valid(origin, -1);
@@ -14,7 +13,7 @@ static void add_if_overridden(JsonObject *origins, const char *prefix, const Cvd
                               const CvdPlace *child, JsonNode *node)
 {
     if (child->origin != place->origin)
-        set_origin(origins, prefix, child->path, child->origin);
+        cvd_origins_set(origins, prefix, child->path, child->origin);
     cvd_origins_add_overridden(origins, prefix, child, node);
 }
 
@@ -51,7 +50,7 @@ void cvd_origins_add(JsonObject *origins, const char *prefix, const CvdKey *keys
         if (keys->type == &cvd_type_object) {
             cvd_origins_add(origins, prefix, keys->members, &child, value);
         } else {
-            set_origin(origins, prefix, path, value ? child.origin : "default");
+            cvd_origins_set(origins, prefix, path, value ? child.origin : "default");
             if (value)
                 cvd_origins_add_overridden(origins, prefix, &child, value);
         }

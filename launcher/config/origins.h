@@ -18,6 +18,9 @@ G_BEGIN_DECLS
 void cvd_origins_add(JsonObject *origins, const char *prefix, const CvdKey *keys,
                      const CvdPlace *place, JsonNode *node);
 
+/** cvd_origins_set: Notes that the value at @path, with @prefix before it, is from @origin. */
+void cvd_origins_set(JsonObject *origins, const char *prefix, const char *path, const char *origin);
+
 /** cvd_origins_add_overridden: Adds what options have put into @node, a value at @place. */
 void cvd_origins_add_overridden(JsonObject *origins, const char *prefix, const CvdPlace *place,
                                 JsonNode *node);
