@@ -166,6 +166,7 @@ static void test_bad_qemu(gconstpointer data)
 
     examine_with(sandbox, "#!/bin/sh\necho Hello\n", "problem: ");
     examine_with(sandbox, "#!/bin/sh\necho QEMU emulator version 6.1.9\n", "has version 6.1");
+    examine_with(sandbox, "#!/bin/sh\necho QEMU emulator version 6.2.0\n", "has version 6.2\n");
     examine_with(sandbox, "#!/bin/sh\necho QEMU emulator version 6.2.0\n",
                  "no device ivshmem-doorbell");
     examine_with(sandbox,

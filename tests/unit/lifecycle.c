@@ -666,6 +666,9 @@ static const struct {
     {UP "STOP running query-status; status:io-error faulted -;", FALSE, NULL, "a disk error"},
     {UP "STOP running query-status; status:guest-panicked faulted -;", FALSE, NULL,
      "the guest panicked"},
+    {UP "STOP running query-status; status:io-error faulted -; resume faulted cont;"
+        "refused faulted -;",
+     FALSE, NULL, "QEMU refuses to resume it"},
     {UP "stop stopping press;", FALSE, NULL, "a stop was asked for"},
     {UP "no-qmp stopping term;", FALSE, NULL, "what QEMU sends over QMP is no QMP"},
     {UP "SHUTDOWN:guest-panic stopping -;", FALSE, NULL, "guest panicked"},

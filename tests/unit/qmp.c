@@ -6,6 +6,7 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "launcher/qemu/bus-master.h"
 #include "tests/unit/talk.h"
 
 #include <string.h>
@@ -133,6 +134,18 @@ static void negotiate(Fixture *f)
     g_assert_cmpstr(heard, ==, "{\"execute\":\"qmp_capabilities\",\"id\":1}\n");
     say(f, "{\"return\": {}, \"id\": 1}\r\n");
     g_assert_cmpuint(f->n_ready, ==, 1);
+}
+
+/* By a monitor that has no such command, and by a QEMU that is not to have any. */
+static void test_bus_master_is_refused(Fixture *f, gconstpointer data)
+{
+    negotiate(f);
+    cvd_bus_master_enable(f->qmp, 4, on_reply, f);
+    say(f, "{\"return\": \"unknown command\", \"id\": 2}\n");
+    cvd_bus_master_enable(f->qmp, 4, on_reply, f);
+    say(f, "{\"return\": \"portl[0x0cf8] = 0x0\", \"id\": 3}\n");
+    say(f, "{\"error\": {\"desc\": \"no\"}, \"id\": 4}\n");
+    g_assert_cmpstr(f->replies->str, ==, "QEMU's monitor answered \"unknown command\" QEMU: no ");
 }
 
 static void test_greeting(Fixture *f, gconstpointer data)
@@ -639,6 +652,7 @@ int main(int argc, char **argv)
         {"/qmp/qemu-reads-slowly", test_slow_reader},
         {"/qmp/qemu-answers-what-it-has-not-read", test_answers_unread},
         {"/qmp/description-of-512-bytes-and-one-more", test_long_description},
+        {"/qmp/bus-master-is-refused", test_bus_master_is_refused},
     };
 
     g_test_init(&argc, &argv, NULL);
