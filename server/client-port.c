@@ -476,14 +476,9 @@ CvdClientPort *cvd_client_port_new(GMainContext *context, const CvdClientPortOpt
 
     CvdClientPort *port = g_rc_box_new0(CvdClientPort);
     port->options = *options;
-    port->n_sharing = g_new0(guint, options->layout->n_regions);
+    port->n_sharing = g_new0(guint, options->served.layout->n_regions);
     port->service = (CvdClientService){
-        .layout = options->layout,
-        .doorbells = options->doorbells,
-        .window_fd = options->window_fd,
-        .read_only_window_fd = options->read_only_window_fd,
-        .access = options->access,
-        .version_reply = options->version_reply,
+        .served = options->served,
         .timeout_us = options->handshake_timeout_ms * G_TIME_SPAN_MILLISECOND,
         .attached = session_attached,
         .closing = session_closing,

@@ -17,11 +17,7 @@ typedef struct CvdClientPort CvdClientPort;
 
 /**
  * CvdClientPortOptions:
- * @layout: borrowed, as all pointers here
- * @read_only_window_fd: the window for those who may only read; −1 = nobody
- * @access: who may have which region
- * @version_reply: message 2 of the client protocol
- * @max_clients: connections kept at once, shared as #CvdPlaces says; with that many nobody is
+ * @max_clients: connections kept at once, shared as #CvdQuota says; with that many nobody is
  *   accepted
  * @handshake_timeout_ms: from accept, or a request's first byte, to the end of the answer
  * @attached: a client has been given a region
@@ -29,12 +25,7 @@ typedef struct CvdClientPort CvdClientPort;
  * @owner: for the callbacks, which may do anything, even free the port
  */
 typedef struct {
-    const CvdLayout *layout;
-    const CvdDoorbells *doorbells;
-    int window_fd;
-    int read_only_window_fd;
-    const CvdAccessRules *access;
-    const char *version_reply;
+    CvdServed served;
     guint max_clients;
     guint handshake_timeout_ms;
     void (*attached)(gpointer owner, int pid, const char *region);

@@ -233,8 +233,8 @@ static gboolean pass_doorbell(CvdClientSession *session, int doorbell, CvdSessio
 
 static int get_window(const CvdClientSession *session)
 {
-    return is_read_only(session) ? session->service->read_only_window_fd
-                                 : session->service->window_fd;
+    return is_read_only(session) ? session->service->served.read_only_window_fd
+                                 : session->service->served.window_fd;
 }
 
 /* What a client may see of the layout, looked up once for each piece of a listing. */
@@ -246,7 +246,7 @@ typedef struct {
 static gboolean view_open(View *view, const CvdClientSession *session)
 {
     *view = (View){.service = session->service};
-    return cvd_access_rules_get_peer(session->service->access, session->fd, &view->peer);
+    return cvd_access_rules_get_peer(session->service->served.access, session->fd, &view->peer);
 }
 
 static void view_close(View *view)
@@ -257,15 +257,15 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(View, view_close)
 
 static CvdAccess view_check(const View *view, guint region)
 {
-    return cvd_access_rules_check(view->service->access, &view->peer,
-                                  view->service->layout->regions[region].name);
+    return cvd_access_rules_check(view->service->served.access, &view->peer,
+                                  view->service->served.layout->regions[region].name);
 }
 
 static guint view_count(const View *view)
 {
     guint n = 0;
 
-    for (guint i = 0; i < view->service->layout->n_regions; i++)
+    for (guint i = 0; i < view->service->served.layout->n_regions; i++)
         n += view_check(view, i) != CVD_ACCESS_NONE;
     return n;
 }
@@ -277,7 +277,7 @@ static gsize format_item(const View *view, guint item, char out[VSOC_WIRE_ENTRY_
         return vsoc_wire_format_number(out, view_count(view));
     if (view_check(view, item - 1) == CVD_ACCESS_NONE)
         return 0;
-    const CvdLayoutRegion *region = &view->service->layout->regions[item - 1];
+    const CvdLayoutRegion *region = &view->service->served.layout->regions[item - 1];
     return vsoc_wire_format_entry(out, region->begin, region->end, region->name);
 }
 
@@ -292,7 +292,7 @@ static void advance_list(CvdClientSession *session, const View *view, gsize n_se
             break;
         n_sent -= size;
         session->list_item++;
-        if (session->list_item > session->service->layout->n_regions)
+        if (session->list_item > session->service->served.layout->n_regions)
             break;
     }
     session->sent = (guint16)n_sent;
@@ -307,7 +307,7 @@ static void finish_request(CvdClientSession *session)
 /* One piece a run: a long listing holds up nobody else. */
 static gboolean send_list_piece(CvdClientSession *session)
 {
-    const CvdLayout *layout = session->service->layout;
+    const CvdLayout *layout = session->service->served.layout;
     g_auto(View) view = {0};
     char piece[CHUNK_SIZE];
     gsize size = 0, n_sent;
@@ -342,14 +342,14 @@ static void attached(CvdClientSession *session)
     session->pid = session->peer_pid;
     finish_request(session);
     session->service->attached(session->service->owner, session,
-                               session->service->layout->regions[session->region].name);
+                               session->service->served.layout->regions[session->region].name);
 }
 
 static int find_region(const CvdClientSession *session, const struct vsoc_wire_name *name)
 {
     if (memchr(name->bytes, '\0', name->length) != NULL)
         return -1;
-    return cvd_layout_find(session->service->layout, name->bytes, name->length);
+    return cvd_layout_find(session->service->served.layout, name->bytes, name->length);
 }
 
 static CvdAccess check_access(CvdClientSession *session, int region)
@@ -457,7 +457,7 @@ static gboolean wait_for_request(CvdClientSession *session, gint64 now_us)
 
 static gboolean send_version(CvdClientSession *session)
 {
-    const char *reply = session->service->version_reply;
+    const char *reply = session->service->served.version_reply;
 
     return send_message(session, reply, strlen(reply), NULL, 0, CVD_SESSION_READING);
 }
@@ -491,7 +491,7 @@ static gboolean send_window(CvdClientSession *session)
 
 static gboolean send_legacy_answer(CvdClientSession *session, guint region)
 {
-    const CvdDoorbells *doorbells = session->service->doorbells;
+    const CvdDoorbells *doorbells = session->service->served.doorbells;
     cvd_autofd first_dummy = is_read_only(session) ? make_dummy() : -1;
     cvd_autofd second_dummy = is_read_only(session) ? make_dummy() : -1;
     int fds[] = {cvd_doorbells_get_guest_to_host(doorbells, region),
@@ -529,12 +529,14 @@ static gboolean step(CvdClientSession *session, gint64 now_us)
     case CVD_SESSION_SENDING_UNKNOWN:
         return send_unknown(session, now_us);
     case CVD_SESSION_SENDING_OFFSETS:
-        return send_offsets(session, &service->layout->regions[region]);
+        return send_offsets(session, &service->served.layout->regions[region]);
     case CVD_SESSION_SENDING_GUEST_TO_HOST:
-        return pass_doorbell(session, cvd_doorbells_get_guest_to_host(service->doorbells, region),
+        return pass_doorbell(session,
+                             cvd_doorbells_get_guest_to_host(service->served.doorbells, region),
                              CVD_SESSION_SENDING_HOST_TO_GUEST);
     case CVD_SESSION_SENDING_HOST_TO_GUEST:
-        return pass_doorbell(session, cvd_doorbells_get_host_to_guest(service->doorbells, region),
+        return pass_doorbell(session,
+                             cvd_doorbells_get_host_to_guest(service->served.doorbells, region),
                              CVD_SESSION_SENDING_WINDOW);
     case CVD_SESSION_SENDING_WINDOW:
         return send_window(session);

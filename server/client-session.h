@@ -19,21 +19,15 @@ typedef enum {
 } CvdDialect;
 
 /**
- * CvdClientService:
+ * CvdServed:
  * @layout: where offsets come from
  * @doorbells: handed out
  * @window_fd: handed out
  * @read_only_window_fd: handed out where only reading is allowed; −1 where no rule says so
  * @access: who may have which region
- * @version_reply: message 2
- * @timeout_us: how long a request may take from its first byte to the last of its answer, in
- *   microseconds; a connection's first one begins when it is made
- * @attached: a client has been given a region
- * @closing: called once for each session, while its descriptor is still open
- * @owner: for the callbacks
- * @log_limit: for the lines that clients provoke
+ * @version_reply: message 2 of the client protocol
  *
- * What all sessions of a server share. Everything is borrowed and outlives them.
+ * What clients are served. Everything is borrowed and outlives them.
  */
 typedef struct {
     const CvdLayout *layout;
@@ -42,6 +36,21 @@ typedef struct {
     int read_only_window_fd;
     const CvdAccessRules *access;
     const char *version_reply;
+} CvdServed;
+
+/**
+ * CvdClientService:
+ * @timeout_us: how long a request may take from its first byte to the last of its answer, in
+ *   microseconds; a connection's first one begins when it is made
+ * @attached: a client has been given a region
+ * @closing: called once for each session, while its descriptor is still open
+ * @owner: for the callbacks
+ * @log_limit: for the lines that clients provoke
+ *
+ * What all sessions of a server share.
+ */
+typedef struct {
+    CvdServed served;
     gint64 timeout_us;
     void (*attached)(gpointer owner, CvdClientSession *session, const char *region);
     void (*closing)(gpointer owner, CvdClientSession *session);

@@ -166,12 +166,15 @@ static gboolean listen_for_clients(CvdServer *server, CvdListener **listener, co
 static gboolean open_client_port(CvdServer *server, GError **error)
 {
     const CvdClientPortOptions options = {
-        .layout = server->layout,
-        .doorbells = server->doorbells,
-        .window_fd = cvd_window_get_fd(server->window),
-        .read_only_window_fd = server->read_only_window_fd,
-        .access = server->access,
-        .version_reply = server->version_reply,
+        .served =
+            {
+                .layout = server->layout,
+                .doorbells = server->doorbells,
+                .window_fd = cvd_window_get_fd(server->window),
+                .read_only_window_fd = server->read_only_window_fd,
+                .access = server->access,
+                .version_reply = server->version_reply,
+            },
         .max_clients = server->max_clients,
         .handshake_timeout_ms = server->handshake_timeout_ms,
         .attached = client_attached,

@@ -18,7 +18,7 @@ static guint n_closed;
 
 static void on_attached(gpointer owner, CvdClientSession *session, const char *region)
 {
-    if (cvd_layout_find(service.layout, region, strlen(region)) < 0)
+    if (cvd_layout_find(service.served.layout, region, strlen(region)) < 0)
         abort();
 }
 
@@ -46,12 +46,15 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     fuzz_init();
     service = (CvdClientService){
-        .layout = make_layout(),
-        .doorbells = cvd_doorbells_new(4, NULL),
-        .window_fd = memfd_create("window", MFD_CLOEXEC),
-        .read_only_window_fd = -1,
-        .access = cvd_access_rules_new_default(),
-        .version_reply = VSOC_WIRE_VERSION_REPLY,
+        .served =
+            {
+                .layout = make_layout(),
+                .doorbells = cvd_doorbells_new(4, NULL),
+                .window_fd = memfd_create("window", MFD_CLOEXEC),
+                .read_only_window_fd = -1,
+                .access = cvd_access_rules_new_default(),
+                .version_reply = VSOC_WIRE_VERSION_REPLY,
+            },
         .timeout_us = G_USEC_PER_SEC,
         .attached = on_attached,
         .closing = on_closing,

@@ -173,8 +173,8 @@ static Guarded *talk_to_guarded(CvdDialect dialect)
     g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", g->talk->window_fd);
     g->read_only = open(path, O_RDONLY | O_CLOEXEC);
     g_assert_cmpint(g->read_only, >=, 0);
-    g->talk->service.access = g->rules;
-    g->talk->service.read_only_window_fd = g->read_only;
+    g->talk->service.served.access = g->rules;
+    g->talk->service.served.read_only_window_fd = g->read_only;
     return g;
 }
 
@@ -296,7 +296,7 @@ static void test_denied_all(void)
     g_autoptr(Guarded) g = talk_to_guarded(CVD_DIALECT_TEXT);
     g_autoptr(CvdAccessRules) nobody = cvd_access_rules_new(NULL, 0);
 
-    g->talk->service.access = nobody;
+    g->talk->service.served.access = nobody;
     say(g, "GET PROTOCOL_VER");
     test_talk_hear(g->talk, "PROTOCOL_VER 0");
     say(g, "GET REGIONS");

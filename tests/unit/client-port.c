@@ -83,12 +83,7 @@ static Fixture *fixture_new(guint max_clients, guint timeout_ms)
     f->listening_fd = test_listen(f->path);
     f->legacy_fd = test_listen(f->legacy_path);
     const CvdClientPortOptions options = {
-        .layout = f->layout,
-        .doorbells = f->doorbells,
-        .window_fd = f->window_fd,
-        .read_only_window_fd = -1,
-        .access = f->access,
-        .version_reply = VSOC_WIRE_VERSION_REPLY,
+        .served = test_served(f->layout, f->doorbells, f->window_fd, f->access),
         .max_clients = max_clients,
         .handshake_timeout_ms = timeout_ms,
         .attached = on_attached,

@@ -93,7 +93,7 @@ static void test_version_reply(void)
 {
     g_autoptr(TestTalk) talk = talk_new();
 
-    talk->service.version_reply = "0x00000000";
+    talk->service.served.version_reply = "0x00000000";
     say(talk, LONG_FORM);
     test_talk_hear(talk, "0x00000000");
     test_talk_hear_region(talk, 1);

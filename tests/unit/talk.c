@@ -44,6 +44,19 @@ int test_window_new(const CvdLayout *layout)
     return fd;
 }
 
+CvdServed test_served(const CvdLayout *layout, const CvdDoorbells *doorbells, int window_fd,
+                      const CvdAccessRules *access)
+{
+    return (CvdServed){
+        .layout = layout,
+        .doorbells = doorbells,
+        .window_fd = window_fd,
+        .read_only_window_fd = -1,
+        .access = access,
+        .version_reply = VSOC_WIRE_VERSION_REPLY,
+    };
+}
+
 static GLogWriterOutput keep_line(GLogLevelFlags level, const GLogField *fields, gsize n_fields,
                                   gpointer data)
 {
@@ -258,12 +271,7 @@ TestTalk *test_talk_new(CvdDialect dialect, guint n_regions)
     talk->events = g_string_new(NULL);
     talk->now_us = 1000;
     talk->service = (CvdClientService){
-        .layout = talk->layout,
-        .doorbells = talk->doorbells,
-        .window_fd = talk->window_fd,
-        .read_only_window_fd = -1,
-        .access = talk->access,
-        .version_reply = VSOC_WIRE_VERSION_REPLY,
+        .served = test_served(talk->layout, talk->doorbells, talk->window_fd, talk->access),
         .timeout_us = TEST_TIMEOUT_US,
         .attached = on_attached,
         .closing = on_closing,

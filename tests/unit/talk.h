@@ -19,6 +19,10 @@ CvdLayout *test_layout_new(guint n);
 /** test_window_new: Returns: a descriptor of memory as large as @layout's window */
 int test_window_new(const CvdLayout *layout);
 
+/** test_served: Returns: all of it, for whomever @access lets have it */
+CvdServed test_served(const CvdLayout *layout, const CvdDoorbells *doorbells, int window_fd,
+                      const CvdAccessRules *access);
+
 /** test_log_capture: From now on the log's lines are kept, and no warning is fatal. */
 void test_log_capture(void);
 /** test_log_count: Returns: how many lines since the last test_log_forget() contain @part */

@@ -306,12 +306,7 @@ static void test_slow_vm_stalls_no_client(void)
     cvd_autofd listening_fd = test_listen(path);
     g_autoptr(CvdAccessRules) access = cvd_access_rules_new_default();
     const CvdClientPortOptions options = {
-        .layout = f->layout,
-        .doorbells = f->doorbells,
-        .window_fd = f->window_fd,
-        .read_only_window_fd = -1,
-        .access = access,
-        .version_reply = VSOC_WIRE_VERSION_REPLY,
+        .served = test_served(f->layout, f->doorbells, f->window_fd, access),
         .max_clients = 4,
         .handshake_timeout_ms = 60000,
         .attached = client_attached,
