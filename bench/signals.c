@@ -7,6 +7,7 @@
 
 #include "base/fd.h"
 #include "bench/subjects.h"
+#include "bench/trips.h"
 #include "bench/values.h"
 #include "client/cvd-client.h"
 #include "tests/support/launcher.h"
@@ -79,21 +80,8 @@ static double time_ping_pong(const PingPong *pair, guint n)
 static double time_signals(CvdRegion *region, guint n)
 {
     g_autoptr(GArray) times_us = figure_values();
-    g_autoptr(GError) error = NULL;
-    guint word = cvd_region_get_data_offset(region);
 
-    for (guint i = 0; i < n; i++) {
-        double begin = now_us();
-        if (!cvd_region_store(region, word, i, &error) || !cvd_region_signal(region, word, &error))
-            g_error("%s", error->message);
-        for (guint answer = i; answer != i + 1;) {
-            g_autoptr(GArray) offsets = cvd_region_wait(region, 10000, NULL, &error);
-            if (offsets == NULL || !cvd_region_load(region, word + 4, &answer, &error))
-                g_error("%s", error->message);
-        }
-        double us = now_us() - begin;
-        g_array_append_val(times_us, us);
-    }
+    trips_region(region, n, times_us);
     return figure_quantile(times_us, 0.5);
 }
 

@@ -10,21 +10,6 @@
 
 #define NAME "bench"
 
-static char *make_layout(guint n_regions)
-{
-    GString *text = g_string_new("{\"vsoc_device_regions\":[");
-
-    for (guint i = 0; i < n_regions; i++)
-        g_string_append_printf(text,
-                               "%s{\"device_name\":\"region%u\",\"current_version\":1,"
-                               "\"min_compatible_version\":1,\"region_size\":4096,"
-                               "\"guest_to_host_signal_table\":{\"num_nodes_lg2\":1},"
-                               "\"host_to_guest_signal_table\":{\"num_nodes_lg2\":1}}",
-                               i > 0 ? "," : "", i);
-    g_string_append(text, "]}");
-    return g_string_free(text, FALSE);
-}
-
 static void add_settings(Subject *subject, const char *accel, GStrv extra)
 {
     g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
@@ -63,12 +48,10 @@ static char **print_command(const Subject *subject)
 Subject *subject_new(guint n_regions, guint64 window_size, const char *accel, gboolean is_huge)
 {
     Subject *subject = g_new0(Subject, 1);
-    g_autofree char *text = make_layout(n_regions);
     char *huge[] = {(char *)"window.hugepages=2M", NULL};
 
     subject->sandbox = test_sandbox_new();
-    g_autofree char *path = test_sandbox_write(subject->sandbox, "layout.json", text);
-    subject->layout = g_strdup_printf("layout=%s", path);
+    subject->layout = test_write_layout(subject->sandbox, n_regions);
     subject->accelerator = g_strdup_printf("accelerator %s", accel);
     subject->n_regions = n_regions;
     subject->window_size = window_size;

@@ -192,23 +192,6 @@ static void test_clients_that_die(gconstpointer data)
     test_ping(fixture->client_socket, name);
 }
 
-/* In a file, as the kernel limits the length of an argument. */
-static char *write_layout(const TestSandbox *sandbox, guint n_regions)
-{
-    g_autoptr(GString) text = g_string_new("{\"vsoc_device_regions\":[");
-
-    for (guint i = 0; i < n_regions; i++)
-        g_string_append_printf(text,
-                               "%s{\"device_name\":\"region%u\",\"current_version\":1,"
-                               "\"min_compatible_version\":1,\"region_size\":4096,"
-                               "\"guest_to_host_signal_table\":{\"num_nodes_lg2\":1},"
-                               "\"host_to_guest_signal_table\":{\"num_nodes_lg2\":1}}",
-                               i > 0 ? "," : "", i);
-    g_string_append(text, "]}");
-    g_autofree char *path = test_sandbox_write(sandbox, "layout.json", text->str);
-    return g_strdup_printf("layout=%s", path);
-}
-
 static gboolean may_open_files(guint n)
 {
     struct rlimit limit;
@@ -226,7 +209,7 @@ static void test_many_regions(gconstpointer data)
         test_skip("RLIMIT_NOFILE is too low for so many regions");
         return;
     }
-    g_autofree char *layout = write_layout(sandbox, n_regions);
+    g_autofree char *layout = test_write_layout(sandbox, n_regions);
     g_autofree char *name = g_strdup_printf("n%u", n_regions);
     g_autoptr(TestProcess) launcher = test_launch(sandbox, name, "--set", layout, NULL);
     g_autofree char *client_socket = test_sandbox_instance_path(sandbox, name, "client.sock");

@@ -963,21 +963,6 @@ static void test_closed_pipe(gconstpointer data)
 
 #define MANY 2048
 
-static char *write_layout(const TestSandbox *sandbox)
-{
-    g_autoptr(GString) text = g_string_new("{\"vsoc_device_regions\":[");
-    for (guint i = 0; i < MANY; i++)
-        g_string_append_printf(text,
-                               "%s{\"device_name\":\"region%u\",\"current_version\":%u,"
-                               "\"min_compatible_version\":0,\"region_size\":4096,"
-                               "\"guest_to_host_signal_table\":{\"num_nodes_lg2\":1},"
-                               "\"host_to_guest_signal_table\":{\"num_nodes_lg2\":1}}",
-                               i > 0 ? "," : "", i, i);
-    g_string_append(text, "]}");
-    g_autofree char *path = test_sandbox_write(sandbox, "layout.json", text->str);
-    return g_strdup_printf("layout=%s", path);
-}
-
 /* As many as there can be, with the versions that each has. */
 static void test_many_regions(gconstpointer data)
 {
@@ -988,7 +973,7 @@ static void test_many_regions(gconstpointer data)
         return;
     }
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
-    g_autofree char *layout = write_layout(sandbox);
+    g_autofree char *layout = test_write_layout(sandbox, MANY);
     g_autoptr(TestProcess) launcher =
         test_launch(sandbox, "many", "--serve-only", "--set", layout, NULL);
     test_process_wait_err(launcher, ": serving without a VM", 1);

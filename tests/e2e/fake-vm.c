@@ -423,9 +423,9 @@ static void test_many_regions(gconstpointer data)
     test_process_wait_err(launcher, ": serving without a VM", 1);
     g_autoptr(TestProcess) vm = test_vm_start(sandbox, "--name", "cvd-1", NULL);
     test_vm_wait_ready(vm);
-    g_autoptr(TestRegion) first = test_region_attach(socket, "r0");
+    g_autoptr(TestRegion) first = test_region_attach(socket, "region0");
     for (guint i = 1; i < MANY; i++) {
-        g_autofree char *name = g_strdup_printf("r%u", i);
+        g_autofree char *name = g_strdup_printf("region%u", i);
         g_autoptr(TestRegion) region = test_region_attach(socket, name);
 
         test_region_echo(region);

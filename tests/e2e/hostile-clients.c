@@ -381,7 +381,7 @@ static void test_never_reads(gconstpointer data)
         sandbox, config, "--serve-only", "--set", "limits.handshake_timeout_ms=" TIMEOUT_MS, NULL);
     test_process_wait_err(launcher, ": serving without a VM", 1);
     f.launcher = launcher;
-    test_witness_init(&f.witness, launcher, socket, "r0");
+    test_witness_init(&f.witness, launcher, socket, "region0");
     test_witness_visit(&f.witness);
     f.n_fds = test_count_fds(launcher);
     TestMemory before = test_get_memory(launcher);

@@ -147,7 +147,7 @@ static void test_never_reads(gconstpointer data)
     TestSandbox *sandbox = test_sandbox_new();
     g_autofree char *config = test_write_config(sandbox, MANY_REGIONS);
     fixture_init_with(&f, sandbox, test_launch_config(sandbox, config, "--serve-only", NULL),
-                      "cvd-1", "r0");
+                      "cvd-1", "region0");
     pid_t pid = fork();
     g_assert_cmpint(pid, >=, 0);
     if (pid == 0) {

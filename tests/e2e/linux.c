@@ -233,8 +233,8 @@ static void test_too_many_regions(gconstpointer data)
     g_assert_cmpuint(n_regions, ==, MANY);
     g_assert_cmpuint(n_interrupts, >=, 190);
     g_assert_cmpuint(n_interrupts, <, MANY);
-    g_autofree char *last = g_strdup_printf("r%u", n_interrupts - 1);
-    test_linux_ping(vm, "r0");
+    g_autofree char *last = g_strdup_printf("region%u", n_interrupts - 1);
+    test_linux_ping(vm, "region0");
     test_linux_ping(vm, last);
     test_linux_stop(vm);
 }
@@ -250,7 +250,7 @@ static void test_two_processors(gconstpointer data)
 
     g_assert_false(test_process_has_err(vm->launcher, "a Linux guest takes"));
     for (guint i = 0; i < MANY; i++) {
-        g_autofree char *name = g_strdup_printf("r%u", i);
+        g_autofree char *name = g_strdup_printf("region%u", i);
         test_linux_ping(vm, name);
     }
     test_linux_stop(vm);

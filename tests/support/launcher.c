@@ -77,17 +77,19 @@ TestProcess *test_launch_config(const TestSandbox *sandbox, const char *config, 
 
 char *test_write_config(const TestSandbox *sandbox, guint n_regions)
 {
-    g_autoptr(GString) text = g_string_new("{\"layout\":{\"vsoc_device_regions\":[");
+    g_autofree char *layout = test_layout_text(n_regions);
+    g_autofree char *text =
+        g_strdup_printf("{\"layout\":%s,\"qemu\":{\"kernel\":\"builtin\"}}", layout);
 
-    for (guint i = 0; i < n_regions; i++)
-        g_string_append_printf(text,
-                               "%s{\"device_name\":\"r%u\",\"current_version\":1,"
-                               "\"min_compatible_version\":1,\"region_size\":4096,"
-                               "\"guest_to_host_signal_table\":{\"num_nodes_lg2\":2},"
-                               "\"host_to_guest_signal_table\":{\"num_nodes_lg2\":2}}",
-                               i > 0 ? "," : "", i);
-    g_string_append(text, "]},\"qemu\":{\"kernel\":\"builtin\"}}");
-    return test_sandbox_write(sandbox, "cvd.json", text->str);
+    return test_sandbox_write(sandbox, "cvd.json", text);
+}
+
+char *test_write_layout(const TestSandbox *sandbox, guint n_regions)
+{
+    g_autofree char *text = test_layout_text(n_regions);
+    g_autofree char *path = test_sandbox_write(sandbox, "layout.json", text);
+
+    return g_strdup_printf("layout=%s", path);
 }
 
 gboolean test_skip_without_fds(guint n_regions)

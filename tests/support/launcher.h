@@ -32,11 +32,14 @@ TestProcess *test_launch_config(const TestSandbox *sandbox, const char *config,
 
 /**
  * test_write_config:
- * @n_regions: how many regions it has: r0, r1, …
+ * @n_regions: how many regions it has, as test_layout_text() has them
  *
  * Returns: (transfer full): the path of a new configuration file, of an instance `cvd-1`
  */
 char *test_write_config(const TestSandbox *sandbox, guint n_regions);
+/** test_write_layout: Returns: (transfer full): the --set value for test_layout_text() in a file,
+ * as the kernel limits the length of an argument */
+char *test_write_layout(const TestSandbox *sandbox, guint n_regions);
 
 /**
  * test_skip_without_fds:

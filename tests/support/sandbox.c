@@ -59,6 +59,21 @@ char *test_sandbox_write(const TestSandbox *sandbox, const char *name, const cha
     return path;
 }
 
+char *test_layout_text(guint n_regions)
+{
+    GString *text = g_string_new("{\"vsoc_device_regions\":[");
+
+    for (guint i = 0; i < n_regions; i++)
+        g_string_append_printf(text,
+                               "%s{\"device_name\":\"region%u\",\"current_version\":%u,"
+                               "\"min_compatible_version\":0,\"region_size\":4096,"
+                               "\"guest_to_host_signal_table\":{\"num_nodes_lg2\":1},"
+                               "\"host_to_guest_signal_table\":{\"num_nodes_lg2\":1}}",
+                               i > 0 ? "," : "", i, i);
+    g_string_append(text, "]}");
+    return g_string_free(text, FALSE);
+}
+
 char *test_sandbox_write_script(const TestSandbox *sandbox, const char *name, const char *content)
 {
     char *path = test_sandbox_write(sandbox, name, content);

@@ -47,6 +47,10 @@ char *test_sandbox_write(const TestSandbox *sandbox, const char *name, const cha
 /** test_sandbox_write_script: the same, executable */
 char *test_sandbox_write_script(const TestSandbox *sandbox, const char *name, const char *content);
 
+/** test_layout_text: Returns: (transfer full): a layout of small regions, `region0` of version 0
+ * and so on */
+char *test_layout_text(guint n_regions);
+
 /** test_sandbox_find_processes: Returns: (transfer full): pids of living processes of the sandbox
  */
 GArray *test_sandbox_find_processes(const TestSandbox *sandbox);
