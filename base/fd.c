@@ -224,11 +224,7 @@ gssize cvd_socket_send(int socket, const void *data, gsize size, const int *fds,
         memcpy(CMSG_DATA(header), fds, n_fds * sizeof(int));
     }
 
-    gssize n;
-    do
-        n = sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-    while (n < 0 && errno == EINTR);
-    return n;
+    return TEMP_FAILURE_RETRY(sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 
 static void take_fds(struct msghdr *message, int *fds, guint max_fds)
@@ -251,29 +247,36 @@ static void take_fds(struct msghdr *message, int *fds, guint max_fds)
     }
 }
 
+static gssize receive(int socket, void *data, gsize size, int flags, void *control,
+                      gsize control_size, struct msghdr *message)
+{
+    struct iovec iov = {.iov_base = data, .iov_len = size};
+
+    *message = (struct msghdr){
+        .msg_iov = &iov,
+        .msg_iovlen = 1,
+        .msg_control = control,
+        .msg_controllen = control_size,
+    };
+    gssize n =
+        TEMP_FAILURE_RETRY(recvmsg(socket, message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | flags));
+    message->msg_iov = NULL;
+    return n;
+}
+
 gssize cvd_socket_receive(int socket, void *data, gsize size, int *fds, guint max_fds)
 {
     g_assert(size > 0 && max_fds <= CVD_MAX_PASSED_FDS);
 
-    struct iovec iov = {.iov_base = data, .iov_len = size};
     union {
         struct cmsghdr header;
         char bytes[CMSG_SPACE(CONTROL_FDS * sizeof(int))];
     } control = {0};
-    struct msghdr message = {
-        .msg_iov = &iov,
-        .msg_iovlen = 1,
-        .msg_control = control.bytes,
-        .msg_controllen = sizeof control.bytes,
-    };
+    struct msghdr message;
 
     for (guint i = 0; i < max_fds; i++)
         fds[i] = -1;
-
-    gssize n;
-    do
-        n = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
+    gssize n = receive(socket, data, size, 0, control.bytes, sizeof control.bytes, &message);
     if (n >= 0)
         take_fds(&message, fds, max_fds);
     return n;
@@ -289,23 +292,18 @@ void cvd_socket_watch_sender(int socket)
     set_passcred(socket, TRUE);
 }
 
+/* Without room for descriptors, which a look would receive, too. */
 pid_t cvd_socket_peek_sender(int socket)
 {
     char byte;
-    struct iovec iov = {.iov_base = &byte, .iov_len = 1};
     union {
         struct cmsghdr header;
         char bytes[CMSG_SPACE(sizeof(struct ucred))];
     } control = {0};
-    struct msghdr message = {
-        .msg_iov = &iov,
-        .msg_iovlen = 1,
-        .msg_control = control.bytes,
-        .msg_controllen = sizeof control.bytes,
-    };
     struct ucred sender = {0};
+    struct msghdr message;
 
-    if (recvmsg(socket, &message, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC) > 0 &&
+    if (receive(socket, &byte, 1, MSG_PEEK, control.bytes, sizeof control.bytes, &message) > 0 &&
         control.header.cmsg_type == SCM_CREDENTIALS)
         memcpy(&sender, CMSG_DATA(&control.header), sizeof sender);
     set_passcred(socket, FALSE);
