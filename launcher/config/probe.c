@@ -326,6 +326,31 @@ static gboolean netdev_starts_program(const char *text)
            strstr(text, "-cmd:") != NULL;
 }
 
+static gboolean is_net_option(const char *arg)
+{
+    return g_str_has_suffix(arg, "-netdev") || g_str_has_suffix(arg, "-nic") ||
+           g_str_has_suffix(arg, "-net");
+}
+
+/* @value: of -netdev, -nic or -net, in QEMU's own notation */
+static gboolean net_option_starts_program(const char *value)
+{
+    g_auto(GStrv) parts = g_strsplit(value, ",", -1);
+    const char *const *list = (const char *const *)parts;
+    const char *type = g_str_has_prefix(value, "type=") ? parts[0] + strlen("type=") : parts[0];
+
+    if (g_strcmp0(type, "tap") == 0)
+        return strstr(value, ",fd") == NULL &&
+               !(g_strv_contains(list, "script=no") && g_strv_contains(list, "downscript=no"));
+    return g_strcmp0(type, "bridge") == 0 || strstr(value, ",smb=") != NULL;
+}
+
+static gboolean arg_starts_program(const char *before, const char *arg)
+{
+    return g_str_has_prefix(arg, "exec:") || strstr(arg, "-cmd:") != NULL ||
+           (is_net_option(before) && net_option_starts_program(arg));
+}
+
 /* The sandbox kills a QEMU that starts a program, perhaps not before the VM stops. */
 static void warn_of_programs(const CvdQemuConfig *qemu)
 {
@@ -338,9 +363,9 @@ static void warn_of_programs(const CvdQemuConfig *qemu)
     for (char **netdev = qemu->netdevs; *netdev; netdev++)
         if (netdev_starts_program(*netdev))
             g_warning("qemu.netdevs: %s: %s", *netdev, remedy);
-    for (char **arg = qemu->extra_args; *arg; arg++)
-        if (g_str_has_prefix(*arg, "exec:") || strstr(*arg, "-cmd:") != NULL)
-            g_warning("qemu.extra_args: %s: %s", *arg, remedy);
+    for (guint i = 0; qemu->extra_args[i] != NULL; i++)
+        if (arg_starts_program(i > 0 ? qemu->extra_args[i - 1] : "", qemu->extra_args[i]))
+            g_warning("qemu.extra_args: %s: %s", qemu->extra_args[i], remedy);
 }
 
 static void check_run_as(const CvdQemuConfig *qemu, GPtrArray *problems)

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `--doctor` on this machine and on worse ones, and what a launch says of failures that are known.
  */
+#include "base/fd.h"
 #include "tests/support/launcher.h"
 
+#include <fcntl.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -250,9 +255,59 @@ static void test_explained(gconstpointer data)
     fails("qemu.devices=[{\"driver\":\"virtio-net-pci\",\"romfile\":\"nosuch.rom\"}]",
           "failed to find romfile", "option ROM");
     fails("qemu.extra_args=[\"-nosuch\"]", "invalid option", "qemu.extra_args");
-    fails("qemu.extra_args=[\"-incoming\",\"exec:cat\"]", "killed by its sandbox (signal 31",
-          "qemu.sandbox=on,spawn=allow");
     fails(kernel, "invalid kernel header", "check qemu.kernel");
+}
+
+#define ADVICE  "--set qemu.sandbox=on,spawn=allow"
+#define WARNING "makes QEMU start a program, and its sandbox kills it then"
+
+#define TAP "qemu.netdevs=[{\"type\":\"tap\",\"id\":\"n\","
+
+static gboolean may_make_tap(void)
+{
+    struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI};
+    cvd_autofd fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+    return fd >= 0 && ioctl(fd, TUNSETIFF, &request) == 0;
+}
+
+/* What the sandbox will not let pass is told before the start, and after it. */
+static void test_program_at_the_start(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    const char *setting = data;
+
+    if (g_str_has_prefix(setting, TAP) && !may_make_tap()) {
+        test_skip("cannot make a tap here");
+        return;
+    }
+    g_autoptr(TestProcess) check =
+        test_launch(sandbox, "programs", "--check", "--set", setting, NULL);
+    test_launcher_assert_exit(check, 0);
+    test_launcher_assert_err(check, WARNING);
+    fails(setting, "was killed by its sandbox (signal 31, qemu.sandbox) before the VM was running",
+          ADVICE);
+}
+
+static void test_program_at_the_stop(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    const char *setting = TAP "\"script\":\"no\",\"downscript\":\"/bin/true\"}]";
+
+    if (!may_make_tap()) {
+        test_skip("cannot make a tap here");
+        return;
+    }
+    g_autoptr(TestProcess) launcher =
+        test_launch(sandbox, "programs", "--set", "lifecycle.stop=quit", "--set", setting, NULL);
+    test_launcher_wait_running(launcher);
+    test_launcher_assert_err(launcher, WARNING);
+    test_process_signal(launcher, SIGTERM);
+    test_launcher_assert_exit(launcher, 0);
+    test_launcher_assert_err(launcher,
+                             "stopped, though qemu-system-x86_64 was killed by its sandbox");
+    test_launcher_assert_err(launcher, ADVICE);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 
 static void test_port_in_use(gconstpointer data)
@@ -306,6 +361,15 @@ int main(int argc, char **argv)
     test_add("/doctor/bad-qemu", NULL, test_bad_qemu);
     test_add("/doctor/descriptors", NULL, test_descriptors);
     test_add("/doctor/explained", NULL, test_explained);
+    test_add("/doctor/program/bridge", "qemu.netdevs=[{\"type\":\"bridge\",\"id\":\"n\"}]",
+             test_program_at_the_start);
+    test_add("/doctor/program/bridge-argument", "qemu.extra_args=[\"-netdev\",\"bridge,id=n\"]",
+             test_program_at_the_start);
+    test_add("/doctor/program/incoming", "qemu.extra_args=[\"-incoming\",\"exec:cat\"]",
+             test_program_at_the_start);
+    test_add("/doctor/program/tap-script", TAP "\"script\":\"/bin/true\"}]",
+             test_program_at_the_start);
+    test_add("/doctor/program/tap-downscript", NULL, test_program_at_the_stop);
     test_add("/doctor/port-in-use", NULL, test_port_in_use);
     test_add("/doctor/locked-image", NULL, test_locked_image);
     return g_test_run();

@@ -107,6 +107,26 @@ static void test_network(gconstpointer data)
     test_linux_stop(vm);
 }
 
+/* Only the guest's first connection starts the program, and the sandbox does not let QEMU. */
+static void test_program_of_the_network(gconstpointer data)
+{
+    if (test_linux_skip())
+        return;
+    g_autoptr(TestLinux) vm =
+        test_linux_boot("qemu.netdevs=[{\"id\":\"net\",\"type\":\"user\",\"guestfwd\":"
+                        "[{\"str\":\"tcp:10.0.2.9:7-cmd:cat\"}]}]",
+                        DEVICES "{\"driver\":\"virtio-net-pci\",\"netdev\":\"net\"}]", NULL);
+
+    test_launcher_assert_err(vm->launcher, "its sandbox kills it then");
+    test_linux_shell(vm, "ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up");
+    test_linux_type(vm, "sh nc 10.0.2.9 7");
+    test_linux_end(vm, 1);
+    test_launcher_assert_err(vm->launcher,
+                             "qemu-system-x86_64 was killed by its sandbox (signal 31, "
+                             "qemu.sandbox)\n");
+    test_launcher_assert_err(vm->launcher, "--set qemu.sandbox=on,spawn=allow");
+}
+
 /* A virtio serial port whose other end is an abstract socket, which vanishes with QEMU. */
 static TestLinux *boot_with_channel(const TestSandbox *files)
 {
@@ -318,6 +338,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     test_add("/linux-devices/disk", NULL, test_disk);
     test_add("/linux-devices/network", NULL, test_network);
+    test_add("/linux-devices/program-of-the-network", NULL, test_program_of_the_network);
     test_add("/linux-devices/channel", NULL, test_channel);
     test_add("/linux-devices/ring", NULL, test_ring);
     return g_test_run();

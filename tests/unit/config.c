@@ -1142,6 +1142,14 @@ static void test_probe_programs(Files *files, gconstpointer data)
         {"qemu.netdevs.0={\"type\":\"user\",\"id\":\"bridge\"}", 0},
         {"qemu.extra_args=[\"-incoming\", \"exec:cat state\"]", 1},
         {"qemu.extra_args=[\"-incoming\", \"defer\"]", 0},
+        {"qemu.extra_args=[\"-netdev\", \"bridge,id=n\"]", 1},
+        {"qemu.extra_args=[\"--nic\", \"tap,model=e1000\"]", 1},
+        {"qemu.extra_args=[\"-net\", \"type=tap,script=no\"]", 1},
+        {"qemu.extra_args=[\"-net\", \"tap,script=no,downscript=no\"]", 0},
+        {"qemu.extra_args=[\"-netdev\", \"tap,id=n,fd=3\"]", 0},
+        {"qemu.extra_args=[\"-netdev\", \"user,id=n,smb=/srv\"]", 1},
+        {"qemu.extra_args=[\"-nic\", \"user\", \"-name\", \"tap\"]", 0},
+        {"qemu.extra_args=[\"-nic\", \"\"]", 0},
     };
     static const char *const sandboxes[] = {"true", "on,spawn=allow", "false"};
 
