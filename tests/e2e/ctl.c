@@ -861,11 +861,12 @@ static void test_console(gconstpointer data)
     close_terminal(one);
     done(CTL(f, "restart"));
     test_terminal_see(two, "cvd-guest: ready", 3);
-    stop(f);
+    done(CTL(f, "stop"));
     test_terminal_see(two, "the instance has ended", 1);
     const char *reboot = strstr(two->seen->str, "cvd-guest: reboot");
     g_assert_null(strstr(reboot + 1, "cvd-guest: reboot"));
     close_terminal(two);
+    assert_stopped(f);
 }
 
 /* Meanwhile the terminal is raw, and then as before, though two signals come at once. */
