@@ -73,4 +73,15 @@ CvdRegionForm cvd_layout_check_regions(CvdLayoutCheck *check);
  */
 CvdLayout *cvd_layout_assemble(const CvdLayout *header, const CvdLayoutRegion *regions);
 
+/*
+ * cvd_layout_get_descriptors:
+ * @layout: a layout
+ *
+ * The bytes that the window starts with: the layout descriptor and the region descriptors, as
+ * docs/window.md has them under Binary format. Pure.
+ *
+ * Returns: (transfer full): the bytes from offset 0 to the end of the descriptor array
+ */
+GBytes *cvd_layout_get_descriptors(const CvdLayout *layout);
+
 G_END_DECLS

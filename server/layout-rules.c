@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The rules (docs/window.md, Rules) that a region can be asked by itself, and
- * the offsets inside it. The regions' places in the window are layout-place.c's.
+ * The rules (docs/window.md, Rules) that a region can be asked by itself, the offsets inside it,
+ * and what the window says of it. The regions' places in the window are layout-place.c's.
  *
  * All problems are reported, but a number that is wrong takes part in no further rule: each problem
  * is one that its author can mend by itself.
@@ -381,4 +381,52 @@ CvdRegionForm cvd_layout_check_regions(CvdLayoutCheck *check)
     CvdRegionForm form = check_forms(check);
     check_extents(check);
     return form;
+}
+
+static struct vsoc_signal_table_layout table_descriptor(const CvdSignalTable *table)
+{
+    return (struct vsoc_signal_table_layout){
+        .num_nodes_lg2 = GUINT32_TO_LE(table->num_nodes_lg2),
+        .futex_uaddr_table_offset = GUINT32_TO_LE(table->table_offset),
+        .interrupt_signalled_offset = GUINT32_TO_LE(table->interrupt_signalled_offset),
+    };
+}
+
+static struct vsoc_device_region region_descriptor(const CvdLayoutRegion *region)
+{
+    struct vsoc_device_region descriptor = {
+        .current_version = GUINT16_TO_LE(region->current_version),
+        .min_compatible_version = GUINT16_TO_LE(region->min_compatible_version),
+        .region_begin_offset = GUINT32_TO_LE(region->begin),
+        .region_end_offset = GUINT32_TO_LE(region->end),
+        .offset_of_region_data = GUINT32_TO_LE(region->data_offset),
+        .guest_to_host_signal_table = table_descriptor(&region->guest_to_host),
+        .host_to_guest_signal_table = table_descriptor(&region->host_to_guest),
+        .managed_by = GUINT32_TO_LE(region->managed_by),
+    };
+    G_STATIC_ASSERT(sizeof descriptor.device_name == CVD_MAX_REGION_NAME + 1);
+    g_strlcpy(descriptor.device_name, region->name, sizeof descriptor.device_name);
+    return descriptor;
+}
+
+GBytes *cvd_layout_get_descriptors(const CvdLayout *layout)
+{
+    gsize size =
+        layout->region_desc_offset + (gsize)layout->n_regions * sizeof(struct vsoc_device_region);
+    guchar *bytes = g_malloc0(size);
+    struct vsoc_shm_layout_descriptor header = {
+        .major_version = GUINT16_TO_LE(VSOC_LAYOUT_MAJOR_VERSION),
+        .minor_version = GUINT16_TO_LE(VSOC_LAYOUT_MINOR_VERSION),
+        .size = GUINT32_TO_LE(layout->window_size),
+        .region_count = GUINT32_TO_LE(layout->n_regions),
+        .vsoc_region_desc_offset = GUINT32_TO_LE(layout->region_desc_offset),
+    };
+
+    memcpy(bytes, &header, sizeof header);
+    for (guint i = 0; i < layout->n_regions; i++) {
+        struct vsoc_device_region descriptor = region_descriptor(&layout->regions[i]);
+        memcpy(bytes + layout->region_desc_offset + i * sizeof descriptor, &descriptor,
+               sizeof descriptor);
+    }
+    return g_bytes_new_take(bytes, size);
 }

@@ -32,17 +32,6 @@ typedef struct {
 typedef struct CvdWindow CvdWindow;
 
 /**
- * cvd_window_descriptors:
- * @layout: a layout
- *
- * The bytes that the window starts with: the layout descriptor and the region descriptors, as
- * docs/window.md has them under Binary format. Pure.
- *
- * Returns: (transfer full): the bytes from offset 0 to the end of the descriptor array
- */
-GBytes *cvd_window_descriptors(const CvdLayout *layout);
-
-/**
  * cvd_window_new:
  * @layout: what goes into it
  * @options: how it is made

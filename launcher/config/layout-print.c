@@ -187,73 +187,10 @@ static GPtrArray *make_identifiers(const CvdLayout *layout)
     return identifiers;
 }
 
+/* vsoc/abi.h, as text. */
 static const char c_structures[] =
-    "#include <stddef.h>\n"
-    "#include <stdint.h>\n"
-    "\n"
-    "#ifdef __cplusplus\n"
-    "#define CVD_STATIC_ASSERT(condition, text) static_assert(condition, text)\n"
-    "#else\n"
-    "#define CVD_STATIC_ASSERT(condition, text) _Static_assert(condition, text)\n"
-    "#endif\n"
-    "\n"
-    "/* The structures in the window: vSoC layout version 2.0. */\n"
-    "#ifndef CVD_LAYOUT_NO_STRUCTURES\n"
-    "struct vsoc_shm_layout_descriptor {\n"
-    "    uint16_t major_version;\n"
-    "    uint16_t minor_version;\n"
-    "    uint32_t size;\n"
-    "    uint32_t region_count;\n"
-    "    uint32_t vsoc_region_desc_offset;\n"
-    "};\n"
-    "\n"
-    "struct vsoc_signal_table_layout {\n"
-    "    uint32_t num_nodes_lg2;\n"
-    "    uint32_t futex_uaddr_table_offset;\n"
-    "    uint32_t interrupt_signalled_offset;\n"
-    "};\n"
-    "\n"
-    "struct vsoc_device_region {\n"
-    "    uint16_t current_version;\n"
-    "    uint16_t min_compatible_version;\n"
-    "    uint32_t region_begin_offset;\n"
-    "    uint32_t region_end_offset;\n"
-    "    uint32_t offset_of_region_data;\n"
-    "    struct vsoc_signal_table_layout guest_to_host_signal_table;\n"
-    "    struct vsoc_signal_table_layout host_to_guest_signal_table;\n"
-    "    char device_name[16];\n"
-    "    uint32_t managed_by;\n"
-    "};\n"
-    "#endif\n"
-    "\n";
-
-#define C_ASSERT_SIZE(STRUCTURE)                                                                   \
-    g_string_append_printf(text, "CVD_STATIC_ASSERT(sizeof(struct %s) == %zu, \"ABI\");\n",        \
-                           #STRUCTURE, sizeof(struct STRUCTURE))
-#define C_ASSERT_OFFSET(STRUCTURE, FIELD)                                                          \
-    g_string_append_printf(text, "CVD_STATIC_ASSERT(offsetof(struct %s, %s) == %zu, \"ABI\");\n",  \
-                           #STRUCTURE, #FIELD, offsetof(struct STRUCTURE, FIELD))
-
-static void append_c_assertions(GString *text)
-{
-    C_ASSERT_SIZE(vsoc_shm_layout_descriptor);
-    C_ASSERT_OFFSET(vsoc_shm_layout_descriptor, minor_version);
-    C_ASSERT_OFFSET(vsoc_shm_layout_descriptor, size);
-    C_ASSERT_OFFSET(vsoc_shm_layout_descriptor, region_count);
-    C_ASSERT_OFFSET(vsoc_shm_layout_descriptor, vsoc_region_desc_offset);
-    C_ASSERT_SIZE(vsoc_signal_table_layout);
-    C_ASSERT_OFFSET(vsoc_signal_table_layout, futex_uaddr_table_offset);
-    C_ASSERT_OFFSET(vsoc_signal_table_layout, interrupt_signalled_offset);
-    C_ASSERT_SIZE(vsoc_device_region);
-    C_ASSERT_OFFSET(vsoc_device_region, min_compatible_version);
-    C_ASSERT_OFFSET(vsoc_device_region, region_begin_offset);
-    C_ASSERT_OFFSET(vsoc_device_region, region_end_offset);
-    C_ASSERT_OFFSET(vsoc_device_region, offset_of_region_data);
-    C_ASSERT_OFFSET(vsoc_device_region, guest_to_host_signal_table);
-    C_ASSERT_OFFSET(vsoc_device_region, host_to_guest_signal_table);
-    C_ASSERT_OFFSET(vsoc_device_region, device_name);
-    C_ASSERT_OFFSET(vsoc_device_region, managed_by);
-}
+#include "launcher/abi-text.h"
+    ;
 
 /*
  * The property comes before the region (CVD_INDEX_…, CVD_BEGIN_…), so that no region's name can
@@ -303,7 +240,6 @@ char *cvd_layout_to_c_header(const CvdLayout *layout)
                           "#ifndef CVD_LAYOUT_H\n"
                           "#define CVD_LAYOUT_H\n\n");
     g_string_append(text, c_structures);
-    append_c_assertions(text);
     g_string_append_printf(
         text,
         "\n"

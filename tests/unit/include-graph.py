@@ -26,8 +26,8 @@ ROOMS = {
     "guests/linux": {"vsoc"},
     "guests/fake": {"base", "vsoc"},
 }
-# What the build makes from an interface's description, for both of its ends.
-GENERATED = {"launcher/control/control-interface.h"}
+# What the build makes: from an interface's description, for both of its ends, and texts.
+GENERATED = {"launcher/abi-text.h", "launcher/control/control-interface.h"}
 
 # Files that take values and return values: nothing of the system in them.
 PURE = ["vsoc/", "server/layout", "server/layout-rules", "launcher/lifecycle/",

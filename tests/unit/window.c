@@ -5,10 +5,12 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "server/layout-private.h"
 #include "server/shm-name.h"
 #include "tests/unit/child.h"
 #include "tests/unit/layout-spec.h"
 #include "tests/unit/talk.h"
+#include "vsoc/window.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -302,13 +304,28 @@ static guchar *fresh_contents(void)
     return contents;
 }
 
+/* The rules that a layout is made by and those that its readers have are the same. */
+static void assert_is_believed(const CvdLayout *layout, const void *descriptors, gsize size)
+{
+    static struct vsoc_window opened;
+    g_autofree guint8 *window = g_malloc0(layout->window_size);
+    struct vsoc_fault fault = {.rule = ""};
+
+    memcpy(window, descriptors, size);
+    vsoc_window_open(&opened, window, layout->window_size, layout->n_regions, &fault);
+    g_assert_cmpstr(fault.rule, ==, "");
+    for (guint i = 0; i < layout->n_regions; i++)
+        g_assert_cmpint(vsoc_window_find(&opened, layout->regions[i].name), ==, i);
+}
+
 static void test_descriptors(void)
 {
     g_autoptr(CvdLayout) layout = small_layout();
-    g_autoptr(GBytes) bytes = cvd_window_descriptors(layout);
+    g_autoptr(GBytes) bytes = cvd_layout_get_descriptors(layout);
     gsize size;
     const void *data = g_bytes_get_data(bytes, &size);
     g_assert_cmpmem(data, size, expected, sizeof expected);
+    assert_is_believed(layout, data, size);
 }
 
 static void test_descriptors_elsewhere(void)
@@ -317,13 +334,14 @@ static void test_descriptors_elsewhere(void)
     test_add_region(spec, "x", 4096);
     spec->region_desc_offset = 20;
     g_autoptr(CvdLayout) layout = test_compute_layout(spec);
-    g_autoptr(GBytes) bytes = cvd_window_descriptors(layout);
+    g_autoptr(GBytes) bytes = cvd_layout_get_descriptors(layout);
     gsize size;
     const guchar *data = g_bytes_get_data(bytes, &size);
 
     g_assert_cmpuint(size, ==, 20 + 60);
     g_assert_cmpmem(data + 12, 8, "\x14\0\0\0\0\0\0\0", 8);
     g_assert_cmpuint(data[20 + 40], ==, 'x');
+    assert_is_believed(layout, data, size);
 }
 
 static void test_seals(void)
@@ -913,7 +931,7 @@ static void use_two_huge_pages(gboolean prealloc)
     g_assert_no_error(error);
     test_assert_read_only(read_only);
 
-    g_autoptr(GBytes) descriptors = cvd_window_descriptors(layout);
+    g_autoptr(GBytes) descriptors = cvd_layout_get_descriptors(layout);
     gsize size;
     const void *bytes = g_bytes_get_data(descriptors, &size);
     guchar *memory =
