@@ -22,23 +22,14 @@
 static const char *const region_names[N_REGIONS] = {"hwcomposer", "sensors", "misc", "fb_manager",
                                                     "framebuffer"};
 
-/* A launcher that serves, and what is asked of it in every test. */
-typedef struct {
-    TestSandbox *sandbox;
-    TestProcess *launcher;
-    char *client_socket;
-    char *vm_socket;
-} Fixture;
-
-static void fixture_init(Fixture *f)
+static void fixture_init(TestInstance *f)
 {
-    f->sandbox = test_sandbox_new();
-    f->launcher = test_serve_only(f->sandbox, NAME);
-    f->client_socket = test_sandbox_instance_path(f->sandbox, NAME, "client.sock");
-    f->vm_socket = test_sandbox_instance_path(f->sandbox, NAME, "vm.sock");
+    TestSandbox *sandbox = test_sandbox_new();
+
+    test_instance_init(f, sandbox, test_serve_only(sandbox, NAME), NAME);
 }
 
-static TestProcess *start_vm(const Fixture *f)
+static TestProcess *start_vm(const TestInstance *f)
 {
     TestProcess *vm = test_vm_start(f->sandbox, "--socket", f->vm_socket, NULL);
 
@@ -46,14 +37,14 @@ static TestProcess *start_vm(const Fixture *f)
     return vm;
 }
 
-static void ping_all(const Fixture *f)
+static void ping_all(const TestInstance *f)
 {
     for (guint i = 0; i < N_REGIONS; i++)
         test_ping(f->client_socket, region_names[i]);
 }
 
 /* The server still serves: whoever comes next as a VM, and its clients. */
-static void fixture_finish(Fixture *f)
+static void fixture_finish(TestInstance *f)
 {
     g_autoptr(TestProcess) vm = start_vm(f);
 
@@ -63,18 +54,9 @@ static void fixture_finish(Fixture *f)
     test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
 }
 
-static void fixture_clear(Fixture *f)
-{
-    g_clear_pointer(&f->launcher, test_process_free);
-    g_clear_pointer(&f->sandbox, test_sandbox_free);
-    g_clear_pointer(&f->client_socket, g_free);
-    g_clear_pointer(&f->vm_socket, g_free);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Fixture, fixture_clear)
-
 static void test_serves_every_region(gconstpointer data)
 {
-    g_auto(Fixture) f;
+    g_auto(TestInstance) f;
 
     fixture_init(&f);
     g_autoptr(TestProcess) vm = start_vm(&f);
@@ -104,7 +86,7 @@ static guint32 exchange(const TestRegion *region, guint32 offset)
 
 static void test_no_room_for_answers(gconstpointer data)
 {
-    g_auto(Fixture) f;
+    g_auto(TestInstance) f;
 
     fixture_init(&f);
     g_autoptr(TestProcess) vm = start_vm(&f);
@@ -117,7 +99,7 @@ static void test_no_room_for_answers(gconstpointer data)
 /* As many at once as the table has room for. */
 static void test_pipelined(gconstpointer data)
 {
-    g_auto(Fixture) f;
+    g_auto(TestInstance) f;
     guint n_answered = 0;
 
     fixture_init(&f);
@@ -147,7 +129,7 @@ static void test_pipelined(gconstpointer data)
 /* What a client did before a VM was there is found by the one that comes. */
 static void test_signalled_before_it_came(gconstpointer data)
 {
-    g_auto(Fixture) f;
+    g_auto(TestInstance) f;
 
     fixture_init(&f);
     g_autoptr(TestRegion) region = test_region_attach(f.client_socket, "misc");
@@ -163,7 +145,7 @@ static void test_signalled_before_it_came(gconstpointer data)
 /* A counter at its limit takes no further ring, so it has to be read. */
 static void test_doorbell_at_its_limit(gconstpointer data)
 {
-    g_auto(Fixture) f;
+    g_auto(TestInstance) f;
     guint64 limit = G_MAXUINT64 - 1;
 
     fixture_init(&f);
@@ -180,7 +162,7 @@ static void test_doorbell_at_its_limit(gconstpointer data)
 /* Whoever shares the doorbell can make it one that blocks, and leave no room in it. */
 static void test_doorbell_that_blocks(gconstpointer data)
 {
-    g_auto(Fixture) f;
+    g_auto(TestInstance) f;
     guint64 limit = G_MAXUINT64 - 1;
 
     fixture_init(&f);
@@ -196,7 +178,7 @@ static void test_doorbell_that_blocks(gconstpointer data)
 
 static void test_second_is_refused(gconstpointer data)
 {
-    g_auto(Fixture) f;
+    g_auto(TestInstance) f;
 
     fixture_init(&f);
     g_autoptr(TestProcess) first = start_vm(&f);
@@ -211,7 +193,7 @@ static void test_second_is_refused(gconstpointer data)
 
 static void test_next_finds_a_fresh_window(gconstpointer data)
 {
-    g_auto(Fixture) f;
+    g_auto(TestInstance) f;
 
     fixture_init(&f);
     g_autoptr(TestProcess) first = start_vm(&f);
@@ -232,7 +214,7 @@ static void test_next_finds_a_fresh_window(gconstpointer data)
 
 static void test_mute(gconstpointer data)
 {
-    g_auto(Fixture) f;
+    g_auto(TestInstance) f;
 
     fixture_init(&f);
     g_autoptr(TestProcess) vm = test_vm_start(f.sandbox, "--socket", f.vm_socket, "--mute", NULL);
@@ -248,7 +230,7 @@ static void test_mute(gconstpointer data)
 
 static void test_dies(gconstpointer data)
 {
-    g_auto(Fixture) f;
+    g_auto(TestInstance) f;
 
     fixture_init(&f);
     g_autoptr(TestProcess) vm =
@@ -267,7 +249,7 @@ static void test_dies(gconstpointer data)
 
 static void test_dies_before_the_hand_over(gconstpointer data)
 {
-    g_auto(Fixture) f;
+    g_auto(TestInstance) f;
 
     fixture_init(&f);
     for (guint i = 0; i < 20; i++) {
@@ -283,7 +265,7 @@ static void test_dies_before_the_hand_over(gconstpointer data)
 static void test_slow(gconstpointer data)
 {
     const gint64 slow_us = 30 * G_TIME_SPAN_MILLISECOND;
-    g_auto(Fixture) f;
+    g_auto(TestInstance) f;
 
     fixture_init(&f);
     gint64 start_us = g_get_monotonic_time();
@@ -306,7 +288,7 @@ static void test_slow(gconstpointer data)
 /* The window is the guest's to ruin; the server's answers do not come from there. */
 static void test_scribbles(gconstpointer data)
 {
-    g_auto(Fixture) f;
+    g_auto(TestInstance) f;
 
     fixture_init(&f);
     g_autoptr(TestRegion) region = test_region_attach(f.client_socket, "misc");
@@ -336,7 +318,7 @@ static void test_scribbles(gconstpointer data)
 static void test_server_goes(gconstpointer data)
 {
     int signal = GPOINTER_TO_INT(data);
-    g_auto(Fixture) f;
+    g_auto(TestInstance) f;
 
     fixture_init(&f);
     g_autoptr(TestProcess) vm = start_vm(&f);
@@ -352,7 +334,7 @@ static void test_server_goes(gconstpointer data)
 
 static void test_finds_the_instance(gconstpointer data)
 {
-    g_auto(Fixture) f;
+    g_auto(TestInstance) f;
 
     fixture_init(&f);
     g_autoptr(TestProcess) only = test_vm_start(f.sandbox, NULL);

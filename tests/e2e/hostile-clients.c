@@ -215,16 +215,6 @@ static void attack_garbage(gconstpointer data, guint *count)
     }
 }
 
-static void test_garbage(gconstpointer data)
-{
-    g_auto(Fixture) f;
-
-    fixture_start(&f);
-    guint n = test_witness_attack(&f.witness, attack_garbage, &f, 2000);
-    test_witness_report(&f.witness, "%u connections with random bytes", n);
-    fixture_finish(&f);
-}
-
 /* Megabytes: of a name, of white space, and after an end. Counts them. */
 static void attack_megabytes(gconstpointer data, guint *count)
 {
@@ -324,16 +314,6 @@ static void attack_without_reading(gconstpointer data, guint *count)
     }
 }
 
-static void test_closes_before_reading(gconstpointer data)
-{
-    g_auto(Fixture) f;
-
-    fixture_start(&f);
-    guint n = test_witness_attack(&f.witness, attack_without_reading, &f, 5000);
-    test_witness_report(&f.witness, "%u clients that left before the answer", n);
-    fixture_finish(&f);
-}
-
 static void attack_connecting(gconstpointer data, guint *count)
 {
     const Fixture *f = data;
@@ -344,13 +324,29 @@ static void attack_connecting(gconstpointer data, guint *count)
     }
 }
 
-static void test_ten_thousand(gconstpointer data)
+/* What leaves nothing to look at but the witness. */
+typedef struct {
+    const char *path;
+    TestAttack attack;
+    guint n;
+    const char *what; /* they were */
+} Attack;
+
+static const Attack attacks[] = {
+    {"/hostile-clients/garbage", attack_garbage, 2000, "connections with random bytes"},
+    {"/hostile-clients/close-before-reading", attack_without_reading, 5000,
+     "clients that left before the answer"},
+    {"/hostile-clients/ten-thousand-connects", attack_connecting, 10000, "connects"},
+};
+
+static void test_attack(gconstpointer data)
 {
+    const Attack *attack = data;
     g_auto(Fixture) f;
 
     fixture_start(&f);
-    guint n = test_witness_attack(&f.witness, attack_connecting, &f, 10000);
-    test_witness_report(&f.witness, "%u connects", n);
+    guint n = test_witness_attack(&f.witness, attack->attack, &f, attack->n);
+    test_witness_report(&f.witness, "%u %s", n, attack->what);
     fixture_finish(&f);
 }
 
@@ -630,12 +626,11 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     test_add("/hostile-clients/silent", NULL, test_silent);
     test_add("/hostile-clients/a-byte-now-and-then", NULL, test_trickle);
-    test_add("/hostile-clients/garbage", NULL, test_garbage);
+    for (gsize i = 0; i < G_N_ELEMENTS(attacks); i++)
+        test_add(attacks[i].path, &attacks[i], test_attack);
     test_add("/hostile-clients/megabytes", NULL, test_megabytes);
     test_add("/hostile-clients/every-truncation", NULL, test_truncations);
-    test_add("/hostile-clients/close-before-reading", NULL, test_closes_before_reading);
     test_add("/hostile-clients/never-read", NULL, test_never_reads);
-    test_add("/hostile-clients/ten-thousand-connects", NULL, test_ten_thousand);
     test_add("/hostile-clients/exhaust-descriptors", NULL, test_exhausts_descriptors);
     test_add("/hostile-clients/pass-descriptors", NULL, test_passes_descriptors);
     test_add("/hostile-clients/pass-a-socket-that-lingers", NULL, test_passes_what_lingers);
