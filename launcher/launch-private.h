@@ -92,6 +92,9 @@ extern const CvdControlHandlers cvd_launch_control_handlers;
  */
 void cvd_launch_report_end(CvdLaunch *launch);
 
+/** cvd_launch_report_failed_start: says why there is no first VM, and leaves a record of it */
+void cvd_launch_report_failed_start(CvdLaunch *launch, const GError *error);
+
 /** cvd_launch_describe: Returns: (transfer full): the record of the launch as it is, JSON */
 char *cvd_launch_describe(const CvdLaunch *launch);
 

@@ -31,14 +31,24 @@ char *cvd_launch_describe(const CvdLaunch *launch)
     return cvd_record_to_json(&record);
 }
 
-static void write_record(const CvdLaunch *launch)
+static void write_record(const CvdLaunch *launch, CvdState state)
 {
     g_auto(GStrv) qmp_tail = launch->vm != NULL ? cvd_qmp_get_tail(launch->vm->qmp) : NULL;
     CvdRecord record = make_record(launch, qmp_tail);
 
+    record.state = cvd_state_get_name(state);
     cvd_fd_hold_back(0);
     cvd_record_write(launch->host.dir, &record, cvd_server_get_window_fd(launch->host.server));
     cvd_fd_hold_back(CVD_FD_RESERVE);
+}
+
+/* As with -help in qemu.extra_args, or as what is no QEMU does. */
+static gboolean has_done_nothing(const CvdLaunch *launch)
+{
+    const CvdExit *qemu = &launch->qemu_exit;
+
+    return launch->lifecycle.cause == CVD_CAUSE_QEMU_EXITED && !launch->lifecycle.has_answered &&
+           qemu->is_known && !qemu->is_signal && qemu->value == 0;
 }
 
 static void log_advice(const CvdLaunch *launch, const char *const *lines)
@@ -48,6 +58,9 @@ static void log_advice(const CvdLaunch *launch, const char *const *lines)
 
     if (advice != NULL && (!is_killed || launch->lifecycle.cause == CVD_CAUSE_QEMU_EXITED))
         g_message("what to do: %s", advice);
+    else if (has_done_nothing(launch))
+        g_message("what to do: qemu.binary is no QEMU, which 'cvd-launch --check' tells, or "
+                  "qemu.extra_args asks QEMU for its help");
 }
 
 static void report_failure(const CvdLaunch *launch)
@@ -78,5 +91,17 @@ void cvd_launch_report_end(CvdLaunch *launch)
         return;
     }
     report_failure(launch);
-    write_record(launch);
+    write_record(launch, cvd_launch_get_state(launch));
+}
+
+void cvd_launch_report_failed_start(CvdLaunch *launch, const GError *error)
+{
+    g_critical("%s", error->message);
+    if (launch->host.dir == NULL)
+        return;
+    if (launch->qemu_log == NULL)
+        cvd_instance_dir_remove_records(launch->host.dir);
+    g_free(launch->reason);
+    launch->reason = g_strdup(error->message);
+    write_record(launch, CVD_STATE_FAILED);
 }

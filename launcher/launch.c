@@ -494,8 +494,8 @@ int cvd_launch(const CvdConfig *config, const CvdQemuTools *tools, const CvdOpti
 
     cvd_lifecycle_step(&launch.lifecycle, CVD_EVENT_STARTED, CVD_RUN_UNKNOWN, launch.start_time_us);
     if (!start(&launch, options->timeout_s, &error)) {
-        g_critical("%s", error->message);
-        clear(&launch, launch.qemu_log == NULL); /* those of an earlier failure stay */
+        cvd_launch_report_failed_start(&launch, error);
+        clear(&launch, TRUE);
         return 1;
     }
     cvd_log_never_block();

@@ -25,6 +25,7 @@
 #define NO_OPENGL                                                                                  \
     "there is no OpenGL here: set qemu.display to none, and choose a device without -gl"
 
+#define NO_QEMU "qemu.binary is no QEMU; name an emulator, such as qemu-system-x86_64"
 #define TOO_FEW_THREADS                                                                            \
     "QEMU may not start as many threads as it needs: raise the limit of this user's processes "    \
     "(ulimit -u), or pids.max of the control group (TasksMax=)"
@@ -217,6 +218,8 @@ static const struct {
     {"egl: ", NULL, NO_OPENGL},
     {"opengl is not available", NULL, NO_OPENGL},
     {"is not a valid char driver", NULL, NOT_BUILT("character device", "extra_args", "chardev")},
+    {"invalid option -- '", NULL, NO_QEMU},   /* as getopt() has it */
+    {"unrecognized option '", NULL, NO_QEMU}, /* likewise */
     {"invalid option", NULL, "this version of QEMU does not know an option in qemu.extra_args"},
     {"qemu_thread_create: ", NULL, TOO_FEW_THREADS},
     {"Error creating thread", NULL, TOO_FEW_THREADS},

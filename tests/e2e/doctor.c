@@ -255,6 +255,8 @@ static void test_explained(gconstpointer data)
     fails("qemu.devices=[{\"driver\":\"virtio-net-pci\",\"romfile\":\"nosuch.rom\"}]",
           "failed to find romfile", "option ROM");
     fails("qemu.extra_args=[\"-nosuch\"]", "invalid option", "qemu.extra_args");
+    fails("qemu.binary=/bin/cat", "exited with status 1", "qemu.binary is no QEMU");
+    fails("qemu.binary=/bin/true", "exited with status 0", "qemu.binary is no QEMU");
     fails(kernel, "invalid kernel header", "check qemu.kernel");
 }
 

@@ -286,6 +286,10 @@ static const struct {
      {Q "-device vhost-vsock-pci,guest-cid=3: vhost-vsock: failed to open vhost device: No such "
         "file or directory"},
      "vhost_vsock"},
+    {"no-qemu",
+     {"/bin/cat: invalid option -- 'o'", "Try '/bin/cat --help' for more information."},
+     "qemu.binary is no QEMU"},
+    {"no-qemu-long", {"qemu: unrecognized option '-chardev'"}, "qemu.binary is no QEMU"},
     {"option", {Q "-nosuch: invalid option"}, "qemu.extra_args"},
     {"option-key", {Q "-vnc :99,foo: Invalid parameter 'foo'"}, "does not know"},
     /* An accelerator that it could do without is not why it gave up, the last line is. */
