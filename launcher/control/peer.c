@@ -295,11 +295,16 @@ static const char *check_header(const guchar *header, gssize *size)
     return NULL;
 }
 
-/* Fields of the header that are of another type than they ought to be GLib lets pass. */
+/*
+ * GLib lets fields of the header pass that are of another type than they ought to be, and a sender
+ * that is no name of a bus: without a bus there is none, and a reply would be sent to it.
+ */
 static GDBusMessage *parse(const GByteArray *input, gssize size, GError **error)
 {
     GDBusMessage *message = g_dbus_message_new_from_blob(input->data, (gsize)size, 0, error);
 
+    if (message != NULL)
+        g_dbus_message_set_sender(message, NULL);
     if (message == NULL ||
         g_dbus_message_get_message_type(message) != G_DBUS_MESSAGE_TYPE_METHOD_CALL ||
         (g_dbus_message_get_path(message) != NULL && g_dbus_message_get_member(message) != NULL))

@@ -365,6 +365,22 @@ static void test_longest_message(Fixture *f, gconstpointer data)
     assert_answer(peer, G_DBUS_MESSAGE_TYPE_METHOD_RETURN);
 }
 
+/* It would be the destination of the reply. */
+static void test_sender_that_is_no_name(Fixture *f, gconstpointer data)
+{
+    cvd_autofd peer = join(f);
+    g_autoptr(GDBusMessage) message =
+        g_dbus_message_new_method_call(NULL, OBJECT_PATH, INTERFACE, "Stop");
+    gsize size;
+
+    g_dbus_message_set_serial(message, 1);
+    g_dbus_message_set_header(message, G_DBUS_MESSAGE_HEADER_FIELD_SENDER,
+                              g_variant_new_string("no name"));
+    g_autofree guchar *blob = g_dbus_message_to_blob(message, &size, 0, NULL);
+    test_send(peer, blob, size, -1);
+    assert_answer(peer, G_DBUS_MESSAGE_TYPE_METHOD_RETURN);
+}
+
 /* Whatever the bytes of a message are, GLib says so in an error, or it is answered. */
 static void test_scrambled_messages(Fixture *f, gconstpointer data)
 {
@@ -613,6 +629,7 @@ int main(int argc, char **argv)
     add("/control-peer/end-right-after-authentication", test_end_after_authentication);
     add("/control-peer/bad-header", test_bad_header);
     add("/control-peer/message-of-1-mib", test_longest_message);
+    add("/control-peer/sender-that-is-no-name", test_sender_that_is_no_name);
     add("/control-peer/scrambled-messages", test_scrambled_messages);
     g_test_add("/control-peer/2-mib-unread", Fixture, NULL, set_up, test_byte_limit, tear_down);
     g_test_add("/control-peer/2-mib-unread-and-one-more", Fixture, GSIZE_TO_POINTER(1), set_up,
