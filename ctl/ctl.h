@@ -89,6 +89,27 @@ char *cvd_ctl_printable(const char *text);
  */
 gboolean cvd_ctl_print(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
+/** CVD_CTL_MAX_LOG: how long a log file can be, in bytes: docs/cvd-launch.1 */
+#define CVD_CTL_MAX_LOG (1024 * 1024)
+
+/**
+ * cvd_ctl_open_file:
+ * @name: of a file in the directory @dir_fd, or a path
+ *
+ * Returns: a descriptor for reading of a regular file, no link is followed; −1 with @error set
+ */
+int cvd_ctl_open_file(int dir_fd, const char *name, GError **error);
+
+/**
+ * cvd_ctl_read:
+ * @fd: of a regular file, borrowed
+ * @max_size: how many bytes it may have
+ * @size: (out): how many it has
+ *
+ * Returns: (transfer full) (nullable): all of it, and a zero after it
+ */
+char *cvd_ctl_read(int fd, gsize max_size, gsize *size, GError **error);
+
 /** cvd_ctl_format_uptime: Returns: (transfer full): `3d 4h`, `5m 6s`, `0.7s`, `-` for none */
 char *cvd_ctl_format_uptime(guint64 us);
 

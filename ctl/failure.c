@@ -36,11 +36,13 @@ static char *get_text(JsonNode *root, const char *member)
 CvdCtlFailure *cvd_ctl_failure_load(const char *dir)
 {
     g_autofree char *path = g_build_filename(dir, "failure.json", NULL);
-    g_autofree char *text = NULL;
+    cvd_autofd fd = cvd_ctl_open_file(AT_FDCWD, path, NULL);
+    gsize size;
 
-    if (!g_file_get_contents(path, &text, NULL, NULL))
+    if (fd < 0)
         return NULL;
-    g_autoptr(JsonNode) root = cvd_json_from_string(text, NULL);
+    g_autofree char *text = cvd_ctl_read(fd, CVD_JSON_MAX_SIZE, &size, NULL);
+    g_autoptr(JsonNode) root = text != NULL ? cvd_json_from_string(text, NULL) : NULL;
     CvdCtlFailure *failure = g_new0(CvdCtlFailure, 1);
     failure->name = g_path_get_basename(dir);
     failure->dir = g_strdup(dir);

@@ -97,12 +97,13 @@ static gboolean put(const char *bytes, gsize size, gboolean is_last, GError **er
 }
 
 /* Returns: whether all there is was put out */
-static gboolean put_rest(int fd, GError **error)
+static gboolean put_rest(CvdTool *tool, int fd, GError **error)
 {
     char bytes[READ_SIZE];
     gssize n;
 
-    while ((n = read(fd, bytes, sizeof bytes)) > 0)
+    while (!g_cancellable_is_cancelled(tool->cancellable) &&
+           (n = read(fd, bytes, sizeof bytes)) > 0)
         if (!put(bytes, (gsize)n, FALSE, error))
             return FALSE;
     return TRUE;
@@ -120,18 +121,29 @@ static gsize find_tail(const GString *text)
     return 0;
 }
 
+/* Of what is longer than a log can be only the last is of interest. */
+static void append_last(GString *text, int fd)
+{
+    char bytes[READ_SIZE];
+    struct stat st;
+    gssize n;
+
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return;
+    off_t left = MIN(st.st_size, CVD_CTL_MAX_LOG);
+    lseek(fd, st.st_size - left, SEEK_SET);
+    for (; left > 0 && (n = read(fd, bytes, MIN((gsize)left, sizeof bytes))) > 0; left -= n)
+        g_string_append_len(text, bytes, n);
+}
+
 /* Puts out the last lines of both files; leaves @fd at its end. */
 static gboolean put_tail(int dir_fd, const char *older, int fd, GError **error)
 {
     g_autoptr(GString) text = g_string_new(NULL);
-    char bytes[READ_SIZE];
-    cvd_autofd older_fd = openat(dir_fd, older, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    const int fds[] = {older_fd, fd};
-    gssize n;
+    cvd_autofd older_fd = cvd_ctl_open_file(dir_fd, older, NULL);
 
-    for (guint i = 0; i < G_N_ELEMENTS(fds); i++)
-        while (fds[i] >= 0 && (n = read(fds[i], bytes, sizeof bytes)) > 0)
-            g_string_append_len(text, bytes, n);
+    append_last(text, older_fd);
+    append_last(text, fd);
     gsize at = find_tail(text);
     return put(text->str + at, text->len - at, !cvd_ctl_options.follow, error);
 }
@@ -160,17 +172,17 @@ static gboolean wait_for_change(CvdTool *tool, int inotify_fd, int launcher_fd)
     gboolean goes_on =
         cvd_tool_poll(tool, fds, G_N_ELEMENTS(fds), inotify_fd >= 0 ? -1 : LOOK_AGAIN_MS, 0, NULL);
 
-    while (read(inotify_fd, events, sizeof events) > 0)
-        ;
+    /* Once: what is left, or comes meanwhile, wakes us again. */
+    G_GNUC_UNUSED gssize n = read(inotify_fd, events, sizeof events);
     return goes_on;
 }
 
 static int open_log(int dir_fd, const char *dir, const char *name, GError **error)
 {
-    int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = cvd_ctl_open_file(dir_fd, name, error);
 
     if (fd < 0)
-        cvd_set_error_errno(error, CVD_ERROR_CLOSED, errno, "%s/%s", dir, name);
+        g_prefix_error(error, "%s/", dir);
     return fd;
 }
 
@@ -202,15 +214,15 @@ static gboolean follow(CvdTool *tool, const char *dir, int dir_fd, const char *n
     cvd_autofd inotify_fd = watch_dir(dir);
     cvd_autofd launcher_fd = open_launcher(dir);
 
-    for (;;) {
+    while (!g_cancellable_is_cancelled(tool->cancellable)) {
         gboolean is_last = has_ended(dir, launcher_fd);
         gboolean is_rotated = !is_at(dir_fd, name, *fd);
-        if (!put_rest(*fd, error))
+        if (!put_rest(tool, *fd, error))
             return FALSE;
         if (is_last)
             return put("", 0, TRUE, error);
         if (is_rotated) {
-            int newer = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+            int newer = cvd_ctl_open_file(dir_fd, name, NULL);
             if (newer >= 0) {
                 cvd_close_fd(fd);
                 *fd = newer;
@@ -220,6 +232,7 @@ static gboolean follow(CvdTool *tool, const char *dir, int dir_fd, const char *n
         if (!wait_for_change(tool, inotify_fd, launcher_fd))
             return TRUE;
     }
+    return TRUE;
 }
 
 gboolean cvd_ctl_logs(CvdTool *tool, char **arguments, GError **error)

@@ -20,9 +20,13 @@
 #include <unistd.h>
 
 #define COPY_SIZE (64 * 1024)
+/* Of the record of a failure, and of a window: docs/window.md. */
+#define MAX_RECORD (16 * 1024 * 1024)
+#define MAX_WINDOW ((off_t)1 << 31)
 
 typedef struct {
     struct archive *archive;
+    GCancellable *cancellable;
     const char *path;
     char *top; /* the directory that everything is in */
     GString *contents;
@@ -91,6 +95,8 @@ static gboolean write_content(Report *report, int fd, off_t size, GError **error
     g_autofree char *bytes = g_malloc(COPY_SIZE);
 
     for (off_t at = 0; at < size;) {
+        if (g_cancellable_set_error_if_cancelled(report->cancellable, error))
+            return FALSE;
         gssize n = pread(fd, bytes, (gsize)MIN(size - at, COPY_SIZE), at);
         if (n < 0 && errno == EINTR)
             continue;
@@ -103,7 +109,9 @@ static gboolean write_content(Report *report, int fd, off_t size, GError **error
     return TRUE;
 }
 
-/* A client can make a window with a name larger than it is: @max_size of it are looked at. */
+/* A client can make a window with a name larger than it is, and the owner of the directory any
+ * file:
+ * @max_size of it are looked at. */
 static gboolean add_fd(Report *report, const char *name, int fd, off_t max_size, GError **error)
 {
     struct stat st;
@@ -120,11 +128,23 @@ static gboolean add_fd(Report *report, const char *name, int fd, off_t max_size,
     return is_added ? write_content(report, fd, size, error) : fail(report, error);
 }
 
-static gboolean add_file(Report *report, int dir_fd, const char *name, GError **error)
+static gboolean add_file_as(Report *report, int dir_fd, const char *name, const char *as,
+                            off_t max_size, GError **error)
 {
-    cvd_autofd fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    cvd_autofd fd = cvd_ctl_open_file(dir_fd, name, NULL);
 
-    return fd < 0 || add_fd(report, name, fd, G_MAXOFFSET, error);
+    return fd < 0 || add_fd(report, as, fd, max_size, error);
+}
+
+static gboolean add_record(Report *report, int dir_fd, GError **error)
+{
+    return add_file_as(report, dir_fd, "failure.json", "failure.json", MAX_RECORD, error);
+}
+
+static gboolean add_window(Report *report, int dir_fd, const char *as, GError **error)
+{
+    return cvd_ctl_options.no_window ||
+           add_file_as(report, dir_fd, "window.img", as, MAX_WINDOW, error);
 }
 
 static gboolean add_logs(Report *report, int dir_fd, GError **error)
@@ -132,7 +152,7 @@ static gboolean add_logs(Report *report, int dir_fd, GError **error)
     static const char *const names[] = {"qemu.log", "qemu.log.1", "console.log", "console.log.1"};
 
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
-        if (!add_file(report, dir_fd, names[i], error))
+        if (!add_file_as(report, dir_fd, names[i], names[i], CVD_CTL_MAX_LOG, error))
             return FALSE;
     return TRUE;
 }
@@ -162,21 +182,7 @@ static gboolean add_live(Report *report, CvdTool *tool, GError **error)
     cvd_autofd window = g_unix_fd_list_get(list, g_variant_get_handle(handle), error);
     return window >= 0 && add_text(report, "record.json", record, error) &&
            (cvd_ctl_options.no_window ||
-            add_fd(report, "window.img", window, get_window_size(record), error));
-}
-
-/* What the last failure left, also of an instance that was restarted since. */
-static gboolean add_failure(Report *report, int dir_fd, GError **error)
-{
-    return add_file(report, dir_fd, "failure.json", error) &&
-           (cvd_ctl_options.no_window || add_file(report, dir_fd, "window.img", error));
-}
-
-static gboolean add_failed_window_as(Report *report, int dir_fd, const char *name, GError **error)
-{
-    cvd_autofd fd = openat(dir_fd, "window.img", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-
-    return fd < 0 || cvd_ctl_options.no_window || add_fd(report, name, fd, G_MAXOFFSET, error);
+            add_fd(report, "window.img", window, MIN(get_window_size(record), MAX_WINDOW), error));
 }
 
 static gboolean add_all(Report *report, CvdTool *tool, const char *dir, GError **error)
@@ -187,9 +193,11 @@ static gboolean add_all(Report *report, CvdTool *tool, const char *dir, GError *
         return cvd_fail(error, CVD_ERROR_CLOSED,
                         "%s: no instance runs there, and none has left anything", dir);
     if (!cvd_instance_is_running(dir))
-        return add_failure(report, dir_fd, error) && add_logs(report, dir_fd, error);
-    return add_live(report, tool, error) && add_file(report, dir_fd, "failure.json", error) &&
-           add_failed_window_as(report, dir_fd, "failure-window.img", error) &&
+        return add_record(report, dir_fd, error) &&
+               add_window(report, dir_fd, "window.img", error) && add_logs(report, dir_fd, error);
+    /* The last failure's, of an instance that was restarted since. */
+    return add_live(report, tool, error) && add_record(report, dir_fd, error) &&
+           add_window(report, dir_fd, "failure-window.img", error) &&
            add_logs(report, dir_fd, error);
 }
 
@@ -206,7 +214,7 @@ static gboolean open_archive(Report *report, int fd, GError **error)
 static gboolean write_report(CvdTool *tool, const char *path, const char *name, const char *dir,
                              GString *contents, GError **error)
 {
-    Report report = {.path = path, .contents = contents};
+    Report report = {.cancellable = tool->cancellable, .path = path, .contents = contents};
     cvd_autofd fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 
     if (fd < 0) {

@@ -12,6 +12,8 @@
 #include <sys/pidfd.h>
 
 #define MAX_TIMEOUT_S (24 * 60 * 60)
+/* Of a reply of QEMU's, as docs/cvd-ctl.1 has it, and what its `id` adds. */
+#define MAX_REPLY (66 * 1024 * 1024)
 
 /* The method is answered when the guest is as it says, which may take as long as a start. */
 gboolean cvd_ctl_call(CvdTool *tool, char **arguments, GError **error)
@@ -293,8 +295,9 @@ static char *make_command(char **arguments, GError **error)
     return NULL;
 }
 
-static GMappedFile *call_qmp(CvdTool *tool, CvdDBusInstance1 *instance, const char *command,
-                             GError **error)
+/* Returns: (transfer full) (nullable): the reply */
+static char *call_qmp(CvdTool *tool, CvdDBusInstance1 *instance, const char *command, gsize *size,
+                      GError **error)
 {
     g_autoptr(GUnixFDList) fds = NULL;
     g_autoptr(GError) local_error = NULL;
@@ -309,7 +312,10 @@ static GMappedFile *call_qmp(CvdTool *tool, CvdDBusInstance1 *instance, const ch
         return NULL;
     }
     cvd_autofd fd = g_unix_fd_list_get(fds, 0, error);
-    return fd >= 0 ? g_mapped_file_new_from_fd(fd, FALSE, error) : NULL;
+    char *reply = fd >= 0 ? cvd_ctl_read(fd, MAX_REPLY, size, error) : NULL;
+    if (reply == NULL)
+        g_prefix_error(error, "QEMU's reply: ");
+    return reply;
 }
 
 gboolean cvd_ctl_qmp(CvdTool *tool, char **arguments, GError **error)
@@ -325,10 +331,10 @@ gboolean cvd_ctl_qmp(CvdTool *tool, char **arguments, GError **error)
         return FALSE;
 
     g_dbus_proxy_set_default_timeout(G_DBUS_PROXY(instance), (gint)timeout_ms);
-    g_autoptr(GMappedFile) reply = call_qmp(tool, instance, command, error);
+    gsize size;
+    g_autofree char *reply = call_qmp(tool, instance, command, &size, error);
     if (reply == NULL)
         return FALSE;
-    g_autofree char *text = cvd_json_text_format(g_mapped_file_get_contents(reply),
-                                                 g_mapped_file_get_length(reply), !tool->json);
+    g_autofree char *text = cvd_json_text_format(reply, size, !tool->json);
     return cvd_tool_put(text, strlen(text), error) && cvd_tool_put("\n", 1, error);
 }

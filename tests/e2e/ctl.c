@@ -10,6 +10,7 @@
 #include <grp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -981,6 +982,40 @@ static char *list_archive(const char *path)
     return out;
 }
 
+static void make_sparse(const Fixture *f, const char *name, const char *end)
+{
+    g_autofree char *path = test_sandbox_instance_path(f->sandbox, NAME, name);
+
+    write_log(f, name, "", 0);
+    g_assert_no_errno(truncate(path, ((off_t)1 << 40)));
+    FILE *file = fopen(path, "a");
+    g_assert_cmpint(fputs(end, file), >=, 0);
+    g_assert_cmpint(fclose(file), ==, 0);
+}
+
+/* Root may be asked for the logs of an instance whose owner has made these. */
+static void test_files_of_a_hostile_user(gconstpointer data)
+{
+    static const char *const names[] = {"console.log", "qemu.log", "failure.json", "window.img"};
+    g_autoptr(Fixture) f = without_instance();
+    g_autofree char *path = test_sandbox_path(f->sandbox, "report.tar.gz");
+    g_autofree char *fifo = test_sandbox_instance_path(f->sandbox, NAME, "qemu.log");
+
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
+        make_sparse(f, names[i], "\none\ntwo\n");
+    prints(CTL(f, "-n", NAME, "logs", "--lines", "2"), "one\ntwo\n");
+    prints(CTL(f, "list"), "failed");
+    done(CTL(f, "-n", NAME, "report", "-o", path));
+    g_autofree char *list = list_archive(path);
+    g_assert_nonnull(strstr(list, " 1048576 "));    /* the logs */
+    g_assert_nonnull(strstr(list, " 2147483648 ")); /* the window */
+    unlink(path);
+
+    g_assert_no_errno(unlink(fifo));
+    g_assert_no_errno(mkfifo(fifo, 0600));
+    fails(CTL(f, "-n", NAME, "logs", "--qemu"), 1, "qemu.log: is not a regular file");
+}
+
 static void test_report(gconstpointer data)
 {
     g_autoptr(Fixture) f = boot();
@@ -1144,6 +1179,7 @@ int main(int argc, char **argv)
     test_add("/ctl/several", NULL, test_several);
     test_add("/ctl/no-answer", NULL, test_no_answer);
     test_add("/ctl/follow-logs", NULL, test_follow_logs);
+    test_add("/ctl/files-of-a-hostile-user", NULL, test_files_of_a_hostile_user);
     test_add("/ctl/report-of-empty-record", NULL, test_report_of_empty_record);
     test_add("/ctl/logs-on-a-terminal", NULL, test_logs_on_a_terminal);
     test_add("/ctl/lines-of-logs", NULL, test_lines_of_logs);

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Files of an instance's directory, which another user may have made, and descriptors that an
+ * instance passes. Nothing is mapped: who made a file can truncate it. */
+#include "ctl/ctl.h"
+
+#include "base/error.h"
+#include "base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int cvd_ctl_open_file(int dir_fd, const char *name, GError **error)
+{
+    cvd_autofd fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        cvd_set_error_errno(error, CVD_ERROR_CLOSED, errno, "%s", name);
+        return -1;
+    }
+    if (S_ISREG(st.st_mode))
+        return g_steal_fd(&fd);
+    g_set_error(error, CVD_ERROR, CVD_ERROR_FOREIGN, "%s: is not a regular file", name);
+    return -1;
+}
+
+/* Bytes that are not there any more become zeros. */
+char *cvd_ctl_read(int fd, gsize max_size, gsize *size, GError **error)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (guint64)st.st_size > max_size) {
+        cvd_fail(error, CVD_ERROR_PROTOCOL, "it is no file of at most %" G_GSIZE_FORMAT " bytes",
+                 max_size);
+        return NULL;
+    }
+    g_autofree char *bytes = g_malloc0((gsize)st.st_size + 1);
+    *size = (gsize)st.st_size;
+    for (gsize at = 0; at < *size;) {
+        gssize n = pread(fd, bytes + at, *size - at, (off_t)at);
+        if (n == 0)
+            break;
+        if (n < 0 && errno != EINTR) {
+            cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot read");
+            return NULL;
+        }
+        at += (gsize)MAX(n, 0);
+    }
+    return g_steal_pointer(&bytes);
+}
