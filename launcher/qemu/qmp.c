@@ -18,9 +18,13 @@
 #include "base/source.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #define READ_SIZE 16384
+/* The kernel counts a piece as unread until all of it was read. */
+#define WRITE_SIZE 16384
 /* How much is read of what a QEMU that is gone has sent. */
 #define MAX_REST (1024 * 1024)
 
@@ -71,7 +75,8 @@ struct CvdQmp {
     gsize n_waiting_bytes;   /* of their texts */
     Command *callers;        /* the one in `sent`, if any */
     guint n_own;             /* others in `sent` */
-    gint64 last_answered_us; /* when QEMU last went on to another command */
+    gint64 last_answered_us; /* when QEMU last went on to another command, or was seen to read */
+    gsize n_unread;          /* bytes, when that was looked at last */
     gint64 last_id;
     GQueue tail; /* of char *: the last messages of both directions */
     CvdLogLimit log_limit;
@@ -167,12 +172,26 @@ static void close_connection(CvdQmp *qmp, const GError *error)
     qmp->handlers.closed(error, qmp->user_data);
 }
 
+/* QEMU reads some 0.3 MB a second, so a long command takes it time before it has all of it. */
+static void note_reading(CvdQmp *qmp)
+{
+    gsize n_before = qmp->n_unread;
+    int n_in_socket = 0;
+
+    if (qmp->state != QMP_CLOSED)
+        ioctl(qmp->fd, SIOCOUTQ, &n_in_socket);
+    qmp->n_unread = qmp->outbox->len + (gsize)n_in_socket;
+    if (qmp->n_unread < n_before)
+        qmp->last_answered_us = g_get_monotonic_time();
+}
+
 static void flush(CvdQmp *qmp);
 
 static void send_command(CvdQmp *qmp, Command *take_command, const char *text)
 {
     gsize size = strlen(text);
 
+    note_reading(qmp);
     take_command->sent_us = g_get_monotonic_time();
     g_queue_push_tail(&qmp->sent, take_command);
     g_debug("QMP > %.*s", CVD_QMP_TAIL_LINE_SIZE, text);
@@ -181,6 +200,7 @@ static void send_command(CvdQmp *qmp, Command *take_command, const char *text)
     g_byte_array_append(qmp->outbox, (const guint8 *)"\n", 1);
     if (qmp->writable == NULL)
         flush(qmp);
+    note_reading(qmp); /* from here on */
 }
 
 /* A QEMU that answers what it has not read gets no more until it does. */
@@ -415,7 +435,8 @@ static gboolean on_writable(int fd, GIOCondition condition, gpointer data)
 static void flush(CvdQmp *qmp)
 {
     while (qmp->outbox->len > 0) {
-        gssize n = cvd_socket_send(qmp->fd, qmp->outbox->data, qmp->outbox->len, NULL, 0);
+        gssize n =
+            cvd_socket_send(qmp->fd, qmp->outbox->data, MIN(qmp->outbox->len, WRITE_SIZE), NULL, 0);
         if (n < 0) {
             /* An error is seen by the read side, too, after the last events before it. */
             if (errno == EAGAIN)
@@ -546,11 +567,12 @@ static gboolean only_reads(const Command *command)
     return g_str_has_prefix(command->name, "\"query-") || strcmp(command->name, "\"qom-get\"") == 0;
 }
 
-gboolean cvd_qmp_is_overdue(const CvdQmp *qmp, guint limit_ms)
+gboolean cvd_qmp_is_overdue(CvdQmp *qmp, guint limit_ms)
 {
-    const Command *oldest = g_queue_peek_head((GQueue *)&qmp->sent);
+    const Command *oldest = g_queue_peek_head(&qmp->sent);
     gint64 limit_us = 1000 * (gint64)limit_ms;
 
+    note_reading(qmp);
     if (oldest == NULL)
         return FALSE;
     if (oldest->is_callers && !only_reads(oldest)) {

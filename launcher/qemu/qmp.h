@@ -126,9 +126,11 @@ void cvd_qmp_forget(CvdQmp *qmp, gpointer user_data);
  * Any other command of a caller may take as long as its caller waits for it, and
  * %CVD_QMP_FORGOTTEN_LIMITS times @limit_ms if nobody does any more.
  *
+ * The time does not run while QEMU is seen to read what it was sent, from one call to the next.
+ *
  * Returns: whether the command that QEMU is at has taken longer
  */
-gboolean cvd_qmp_is_overdue(const CvdQmp *qmp, guint limit_ms);
+gboolean cvd_qmp_is_overdue(CvdQmp *qmp, guint limit_ms);
 
 /**
  * cvd_qmp_read_rest:

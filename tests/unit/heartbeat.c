@@ -7,7 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define TIMEOUT_MS 20
+#define TIMEOUT_MS      20
+#define SLOW_TIMEOUT_MS 200
 
 typedef struct {
     CvdQmp *qmp;
@@ -183,6 +184,33 @@ static void test_long_command(Fixture *f, gconstpointer data)
     cvd_heartbeat_free(heartbeat);
 }
 
+/* QEMU reads 1 MB of a caller's question in many times the limit: it is busy with that. One that
+ * stops in the middle hangs. */
+static void test_slow_reader(Fixture *f, gconstpointer data)
+{
+    gboolean stops = data != NULL;
+    g_autofree char *argument = g_strnfill(1000 * 1000, 'x');
+    g_autofree char *command =
+        g_strdup_printf("{\"execute\":\"query-status\",\"arguments\":{\"x\":\"%s\"}}", argument);
+    CvdHeartbeat *heartbeat = cvd_heartbeat_new(f->qmp, SLOW_TIMEOUT_MS, on_unresponsive, f);
+    char bytes[16384];
+    gsize n_read = 0;
+
+    cvd_qmp_pass_on(f->qmp, command, on_answer, f);
+    while (n_read < (stops ? strlen(command) / 2 : strlen(command))) {
+        gssize n = recv(f->qemu, bytes, sizeof bytes, MSG_DONTWAIT);
+        n_read += (gsize)MAX(n, 0);
+        wait_ms(SLOW_TIMEOUT_MS / 10);
+        g_assert_cmpuint(f->n_unresponsive, ==, 0);
+    }
+    if (!stops)
+        say(f, "{\"return\":{},\"id\":2}\n");
+    iterate_until_unresponsive(f);
+    g_assert_cmpuint(f->n_answers, ==, stops ? 0 : 1);
+    g_clear_pointer(&f->qmp, cvd_qmp_free);
+    cvd_heartbeat_free(heartbeat);
+}
+
 /* One whose caller has gone has ten times the limit, and no more. */
 static void test_forgotten_command(Fixture *f, gconstpointer data)
 {
@@ -240,6 +268,8 @@ int main(int argc, char **argv)
     add("/heartbeat/long-command", test_long_command);
     add("/heartbeat/forgotten-command", test_forgotten_command);
     add("/heartbeat/own-places-full", test_own_places_full);
+    g_test_add("/heartbeat/slow-reader", Fixture, NULL, set_up, test_slow_reader, tear_down);
+    g_test_add("/heartbeat/slow-reader-stops", Fixture, "", set_up, test_slow_reader, tear_down);
     g_test_add("/heartbeat/polled/query", Fixture, "{\"execute\":\"query-block\"}", set_up,
                test_polled, tear_down);
     g_test_add("/heartbeat/polled/qom-get", Fixture, "{\"execute\":\"qom-get\"}", set_up,
