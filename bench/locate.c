@@ -41,7 +41,7 @@ static gboolean locate(const char *variable, const char *path, GFileTest test)
 gboolean locate_programs(void)
 {
     g_autofree char *build = find_build();
-    g_autofree char *agent = g_build_filename(build, "agent", "cvd-agent", NULL);
+    g_autofree char *agent = g_build_filename(build, "guests", "linux", "cvd-agent", NULL);
     g_autofree char *linux_guest = g_build_filename(build, "linux-guest", NULL);
 
     for (gsize i = 0; i < G_N_ELEMENTS(programs); i++) {
