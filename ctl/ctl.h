@@ -173,14 +173,15 @@ gboolean cvd_ctl_follow(CvdTool *tool, CvdDBusInstance1 *instance, const CvdCtlF
 /**
  * cvd_ctl_wait_for_instance:
  * @name: of an instance
+ * @or_failure: whether a failure of it ends the wait, too
  * @deadline_us: monotonic time; 0 = none
  *
  * Waits until the instance's control socket is there.
  *
  * Returns: (transfer full) (nullable): its path
  */
-char *cvd_ctl_wait_for_instance(CvdTool *tool, const char *name, gint64 deadline_us,
-                                GError **error);
+char *cvd_ctl_wait_for_instance(CvdTool *tool, const char *name, gboolean or_failure,
+                                gint64 deadline_us, GError **error);
 
 /**
  * cvd_ctl_find_dir:

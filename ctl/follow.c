@@ -138,7 +138,8 @@ static gboolean watch_places(int inotify_fd, const char *name)
     return is_watched;
 }
 
-char *cvd_ctl_wait_for_instance(CvdTool *tool, const char *name, gint64 deadline_us, GError **error)
+char *cvd_ctl_wait_for_instance(CvdTool *tool, const char *name, gboolean or_failure,
+                                gint64 deadline_us, GError **error)
 {
     for (;;) {
         cvd_autofd inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
@@ -149,7 +150,8 @@ char *cvd_ctl_wait_for_instance(CvdTool *tool, const char *name, gint64 deadline
         if (dir == NULL)
             return NULL;
         g_autofree char *socket = g_build_filename(dir, "control.sock", NULL);
-        if (cvd_instance_is_running(dir))
+        g_autoptr(CvdCtlFailure) failure = or_failure ? cvd_ctl_failure_find(name) : NULL;
+        if (failure != NULL || cvd_instance_is_running(dir))
             return g_steal_pointer(&socket);
         /* A socket that nobody listens on yet shows no change when somebody does. */
         gboolean is_event = is_watched && lstat(socket, &st) < 0;

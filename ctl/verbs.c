@@ -151,19 +151,31 @@ static gboolean wait_for_end(CvdTool *tool, gint64 deadline_us, GError **error)
     return wait_for_exit(tool, pidfd, deadline_us, error);
 }
 
-/* One that does not run is stopped, and of one that is to come the socket is waited for. */
+static gboolean has_failed(const char *name)
+{
+    g_autoptr(CvdCtlFailure) failure = cvd_ctl_failure_find(name);
+
+    return failure != NULL;
+}
+
+/* One that does not run is stopped, and of one that is to come the socket is waited for, or what a
+ * start that failed before leaves. */
 static gboolean wait_connect(CvdTool *tool, const char *state, gint64 deadline_us,
                              CvdDBusInstance1 **instance, GError **error)
 {
     g_autoptr(GError) local_error = NULL;
+    gboolean is_failure = strcmp(state, "failed") == 0;
 
     if (tool->name != NULL && !is_end(state)) {
-        tool->socket = cvd_ctl_wait_for_instance(tool, tool->name, deadline_us, error);
+        tool->socket = cvd_ctl_wait_for_instance(tool, tool->name, is_failure, deadline_us, error);
         if (tool->socket == NULL)
             return FALSE;
     }
+    if (is_failure && has_failed(tool->name))
+        return TRUE;
     *instance = cvd_ctl_connect(tool, &local_error);
-    if (*instance != NULL || (is_end(state) && local_error->domain != G_IO_ERROR))
+    if (*instance != NULL || (is_end(state) && local_error->domain != G_IO_ERROR) ||
+        (is_failure && has_failed(tool->name)))
         return TRUE;
     if (is_end(state) && is_unreachable(local_error))
         return wait_for_end(tool, deadline_us, error);
@@ -184,10 +196,6 @@ gboolean cvd_ctl_wait(CvdTool *tool, char **arguments, GError **error)
          !cvd_tool_parse_seconds(cvd_ctl_options.timeout, "--timeout", MAX_TIMEOUT_S, &timeout_ms,
                                  error)))
         return FALSE;
-    g_autoptr(CvdCtlFailure) failure =
-        strcmp(state, "failed") == 0 ? cvd_ctl_failure_find(tool->name) : NULL;
-    if (failure != NULL)
-        return TRUE;
     gint64 start_us = g_get_monotonic_time();
     gint64 deadline_us = timeout_ms > 0 ? start_us + 1000 * (gint64)timeout_ms : 0;
     if (!wait_connect(tool, state, deadline_us, &instance, error))

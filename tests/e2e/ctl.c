@@ -681,6 +681,24 @@ static void test_wait_for_one_to_come(gconstpointer data)
     stop(f);
 }
 
+/* Nor need it ever be there: a start that fails before it has a control socket leaves a record. */
+static void test_wait_for_a_failure_to_come(gconstpointer data)
+{
+    g_autoptr(Fixture) f = without_instance();
+    g_autofree char *report = test_sandbox_path(f->sandbox, "r.tar.gz");
+    TestProcess *waiting = CTL(f, "-n", NAME, "wait", "failed");
+
+    f->launcher = test_launch(f->sandbox, NAME, "--set", "sockets.vm=/nosuch/vm.sock", NULL);
+    test_launcher_assert_exit(f->launcher, 1);
+    done(waiting);
+    prints(CTL(f, "status"), "state     failed (");
+    prints(CTL(f, "status"), "/nosuch/vm.sock");
+    prints(CTL(f, "list"), NAME "                  failed");
+    done(CTL(f, "report", "-o", report));
+    done(CTL(f, "forget"));
+    test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
+}
+
 /* Turned away at the door, as by one that is about to end, it waits outside until it has ended. */
 static void test_wait_for_the_end_outside(gconstpointer data)
 {
@@ -1163,6 +1181,7 @@ int main(int argc, char **argv)
     test_add("/ctl/qmp-of-a-hang", NULL, test_qmp_of_a_hang);
     test_add("/ctl/wait-for-the-end-outside", NULL, test_wait_for_the_end_outside);
     test_add("/ctl/wait-for-one-to-come", NULL, test_wait_for_one_to_come);
+    test_add("/ctl/wait-for-a-failure-to-come", NULL, test_wait_for_a_failure_to_come);
     test_add("/ctl/qmp-takes-long", NULL, test_qmp_takes_long);
     test_add("/ctl/panic-that-pauses", NULL, test_panic_that_pauses);
     test_add("/ctl/watchdog-that-pauses", NULL, test_watchdog_that_pauses);
