@@ -5,6 +5,7 @@
  * themselves have their tables in the unit tests.
  */
 #include "tests/support/launcher.h"
+#include "tests/support/rows.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -176,10 +177,7 @@ static void test_good(gconstpointer data)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
-        g_autofree char *path = g_strdup_printf("/bad-config/%s", cases[i].name);
-        test_add(path, &cases[i], test_case);
-    }
+    test_add_rows(test_add, "/bad-config/", cases, test_case);
     test_add("/bad-config/missing-file", NULL, test_missing_file);
     test_add("/bad-config/a-directory", NULL, test_directory);
     test_add("/bad-config/100-megabytes", NULL, test_100_megabytes);

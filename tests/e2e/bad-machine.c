@@ -7,6 +7,7 @@
 #include "base/fd.h"
 #include "tests/support/launcher.h"
 #include "tests/support/region.h"
+#include "tests/support/rows.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -567,10 +568,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     test_add("/bad-machine/last-failure-is-on-record", NULL, test_last_failure_is_on_record);
-    for (guint i = 0; i < G_N_ELEMENTS(fakes); i++) {
-        g_autofree char *path = g_strdup_printf("/bad-machine/qemu-%s", fakes[i].name);
-        test_add(path, &fakes[i], test_fake_qemu);
-    }
+    test_add_rows(test_add, "/bad-machine/qemu-", fakes, test_fake_qemu);
     test_add("/bad-machine/last-words-on-the-console", NULL, test_last_words_on_the_console);
     test_add("/bad-machine/qemu-rejects-arguments", NULL, test_qemu_rejects_arguments);
     test_add("/bad-machine/runtime-directory-of-another-owner", NULL,

@@ -41,8 +41,6 @@ static TestLinux *boot_with_disk(const char *disk)
 /* Through a reboot, and then by another VM on the same file. */
 static void test_disk(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     g_autoptr(TestSandbox) files = test_sandbox_new();
     g_autofree char *disk = make_disk(files);
     g_autofree char *content = NULL;
@@ -82,8 +80,6 @@ static int listen_on_host(guint16 *port)
 /* The host's loopback is 10.0.2.2 in QEMU's user-mode network. */
 static void test_network(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     guint16 port;
     cvd_autofd listener = listen_on_host(&port);
     g_autoptr(TestLinux) vm =
@@ -110,8 +106,6 @@ static void test_network(gconstpointer data)
 /* Only the guest's first connection starts the program, and the sandbox does not let QEMU. */
 static void test_program_of_the_network(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     g_autoptr(TestLinux) vm =
         test_linux_boot("qemu.netdevs=[{\"id\":\"net\",\"type\":\"user\",\"guestfwd\":"
                         "[{\"str\":\"tcp:10.0.2.9:7-cmd:cat\"}]}]",
@@ -208,8 +202,6 @@ static void send_series(int fd)
 /* What the agent has for comparisons. */
 static void test_channel(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     g_autoptr(TestSandbox) files = test_sandbox_new();
     g_autoptr(TestLinux) vm = boot_with_channel(files);
     cvd_autofd fd = connect_channel(files);
@@ -313,8 +305,6 @@ static void put_series(Ring *ring, guint n, guint n_wrong)
 
 static void test_ring(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     g_autoptr(TestLinux) vm = test_linux_boot(NULL, NULL);
     g_autoptr(TestRegion) region = test_linux_attach(vm, "framebuffer");
     Ring ring = {.region = region, .start = (region->data_offset + 63) / 64 * 64};
@@ -336,10 +326,10 @@ static void test_ring(gconstpointer data)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    test_add("/linux-devices/disk", NULL, test_disk);
-    test_add("/linux-devices/network", NULL, test_network);
-    test_add("/linux-devices/program-of-the-network", NULL, test_program_of_the_network);
-    test_add("/linux-devices/channel", NULL, test_channel);
-    test_add("/linux-devices/ring", NULL, test_ring);
+    test_linux_add("/linux-devices/disk", NULL, test_disk);
+    test_linux_add("/linux-devices/network", NULL, test_network);
+    test_linux_add("/linux-devices/program-of-the-network", NULL, test_program_of_the_network);
+    test_linux_add("/linux-devices/channel", NULL, test_channel);
+    test_linux_add("/linux-devices/ring", NULL, test_ring);
     return g_test_run();
 }

@@ -22,8 +22,6 @@ static void wait_rebooted(TestLinux *vm, TestRegion *stayed)
 /* Inside of QEMU: the data stays, what the old kernel left in the signal tables does not. */
 static void test_reboot_continues(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     g_autoptr(TestLinux) vm = test_linux_boot("lifecycle.on_reboot=continue", NULL);
     g_autoptr(TestRegion) stayed = test_linux_attach(vm, "misc");
     pid_t qemu = test_launcher_find_qemu(vm->launcher);
@@ -41,8 +39,6 @@ static void test_reboot_continues(gconstpointer data)
 
 static void test_reboot_restarts(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     g_autoptr(TestLinux) vm =
         test_linux_boot("lifecycle.on_reboot=restart", TEST_LINUX_NO_DELAY, NULL);
     g_autoptr(TestRegion) stayed = test_linux_attach(vm, "misc");
@@ -57,8 +53,6 @@ static void test_reboot_restarts(gconstpointer data)
 
 static void test_reboot_exits(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     g_autoptr(TestLinux) vm = test_linux_boot("lifecycle.on_reboot=exit", NULL);
 
     test_linux_type(vm, "reboot");
@@ -68,8 +62,6 @@ static void test_reboot_exits(gconstpointer data)
 
 static void test_panic_exits(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     g_autoptr(TestLinux) vm = test_linux_boot("lifecycle.on_panic=exit", NULL);
 
     test_linux_type(vm, "panic");
@@ -81,8 +73,6 @@ static void test_panic_exits(gconstpointer data)
 /* Region data are zero again: the next kernel faces what the first one did. */
 static void test_panic_restarts(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     g_autoptr(TestLinux) vm =
         test_linux_boot("lifecycle.on_panic=restart", TEST_LINUX_NO_DELAY, NULL);
     g_autoptr(TestRegion) stayed = test_linux_attach(vm, "misc");
@@ -98,8 +88,6 @@ static void test_panic_restarts(gconstpointer data)
 /* A kernel that is told to reboot after a panic has panicked all the same. */
 static void test_panic_with_reboot(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     g_autoptr(TestLinux) vm =
         test_linux_boot("lifecycle.on_panic=exit", "lifecycle.on_reboot=continue",
                         "qemu.append=console=ttyS0 quiet intel_iommu=on panic=-1", NULL);
@@ -111,8 +99,6 @@ static void test_panic_with_reboot(gconstpointer data)
 
 static void test_panics_are_counted(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     g_autoptr(TestLinux) vm = test_linux_boot(
         "lifecycle.on_panic=restart", "lifecycle.restart_limit=1", TEST_LINUX_NO_DELAY, NULL);
 
@@ -129,8 +115,6 @@ static void test_panics_are_counted(gconstpointer data)
  */
 static void test_client_stays(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     g_autoptr(TestLinux) vm =
         test_linux_boot("lifecycle.on_crash=restart", TEST_LINUX_NO_DELAY, NULL);
     g_autoptr(TestRegion) stayed = test_linux_attach(vm, "framebuffer");
@@ -160,8 +144,6 @@ static void test_client_stays(gconstpointer data)
 
 static void test_crash_exits(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     g_autoptr(TestLinux) vm = test_linux_boot("lifecycle.on_crash=exit", NULL);
 
     g_assert_no_errno(kill(test_launcher_find_qemu(vm->launcher), SIGKILL));
@@ -171,8 +153,6 @@ static void test_crash_exits(gconstpointer data)
 
 static void test_guest_powers_off(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     g_autoptr(TestLinux) vm = test_linux_boot(NULL, NULL);
 
     test_linux_type(vm, "poweroff");
@@ -182,8 +162,6 @@ static void test_guest_powers_off(gconstpointer data)
 
 static void test_stop_by_quit(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     g_autoptr(TestLinux) vm = test_linux_boot("lifecycle.stop=quit", NULL);
 
     test_process_signal(vm->launcher, SIGINT);
@@ -194,8 +172,6 @@ static void test_stop_by_quit(gconstpointer data)
 /* A kernel that nobody tells of the button. */
 static void test_powerdown_times_out(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     g_autoptr(TestLinux) vm = test_linux_boot("lifecycle.stop_timeout_s=1", NULL);
 
     test_linux_shell(vm, "rmmod button");
@@ -220,8 +196,6 @@ static TestLinux *boot_asleep(void)
 /* It could not see the power button. */
 static void test_stop_wakes(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     g_autoptr(TestLinux) vm = boot_asleep();
 
     test_linux_stop(vm);
@@ -230,8 +204,6 @@ static void test_stop_wakes(gconstpointer data)
 
 static void test_pause_of_a_sleeping_guest(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     g_autoptr(TestLinux) vm = boot_asleep();
 
     test_linux_ctl(vm, "pause", NULL);
@@ -281,8 +253,6 @@ static void assert_not_lost(const char *disk)
 
 static void test_full_disk(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     g_autoptr(TestSandbox) files = test_sandbox_new();
     g_autofree char *disk = make_disk(files);
     g_autoptr(TestLinux) vm = boot_with_full_disk(disk);
@@ -295,8 +265,6 @@ static void test_full_disk(gconstpointer data)
 
 static void test_stop_with_full_disk(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     g_autoptr(TestSandbox) files = test_sandbox_new();
     g_autofree char *disk = make_disk(files);
     g_autoptr(TestLinux) vm = boot_with_full_disk(disk);
@@ -308,21 +276,22 @@ static void test_stop_with_full_disk(gconstpointer data)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    test_add("/linux-lifecycle/reboot-continues", NULL, test_reboot_continues);
-    test_add("/linux-lifecycle/reboot-restarts", NULL, test_reboot_restarts);
-    test_add("/linux-lifecycle/reboot-exits", NULL, test_reboot_exits);
-    test_add("/linux-lifecycle/panic-exits", NULL, test_panic_exits);
-    test_add("/linux-lifecycle/panic-restarts", NULL, test_panic_restarts);
-    test_add("/linux-lifecycle/panic-with-reboot", NULL, test_panic_with_reboot);
-    test_add("/linux-lifecycle/panics-are-counted", NULL, test_panics_are_counted);
-    test_add("/linux-lifecycle/client-stays", NULL, test_client_stays);
-    test_add("/linux-lifecycle/crash-exits", NULL, test_crash_exits);
-    test_add("/linux-lifecycle/guest-powers-off", NULL, test_guest_powers_off);
-    test_add("/linux-lifecycle/stop-by-quit", NULL, test_stop_by_quit);
-    test_add("/linux-lifecycle/powerdown-times-out", NULL, test_powerdown_times_out);
-    test_add("/linux-lifecycle/stop-wakes", NULL, test_stop_wakes);
-    test_add("/linux-lifecycle/pause-of-a-sleeping-guest", NULL, test_pause_of_a_sleeping_guest);
-    test_add("/linux-lifecycle/full-disk", NULL, test_full_disk);
-    test_add("/linux-lifecycle/stop-with-full-disk", NULL, test_stop_with_full_disk);
+    test_linux_add("/linux-lifecycle/reboot-continues", NULL, test_reboot_continues);
+    test_linux_add("/linux-lifecycle/reboot-restarts", NULL, test_reboot_restarts);
+    test_linux_add("/linux-lifecycle/reboot-exits", NULL, test_reboot_exits);
+    test_linux_add("/linux-lifecycle/panic-exits", NULL, test_panic_exits);
+    test_linux_add("/linux-lifecycle/panic-restarts", NULL, test_panic_restarts);
+    test_linux_add("/linux-lifecycle/panic-with-reboot", NULL, test_panic_with_reboot);
+    test_linux_add("/linux-lifecycle/panics-are-counted", NULL, test_panics_are_counted);
+    test_linux_add("/linux-lifecycle/client-stays", NULL, test_client_stays);
+    test_linux_add("/linux-lifecycle/crash-exits", NULL, test_crash_exits);
+    test_linux_add("/linux-lifecycle/guest-powers-off", NULL, test_guest_powers_off);
+    test_linux_add("/linux-lifecycle/stop-by-quit", NULL, test_stop_by_quit);
+    test_linux_add("/linux-lifecycle/powerdown-times-out", NULL, test_powerdown_times_out);
+    test_linux_add("/linux-lifecycle/stop-wakes", NULL, test_stop_wakes);
+    test_linux_add("/linux-lifecycle/pause-of-a-sleeping-guest", NULL,
+                   test_pause_of_a_sleeping_guest);
+    test_linux_add("/linux-lifecycle/full-disk", NULL, test_full_disk);
+    test_linux_add("/linux-lifecycle/stop-with-full-disk", NULL, test_stop_with_full_disk);
     return g_test_run();
 }

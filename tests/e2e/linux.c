@@ -20,8 +20,6 @@
 /* What the kernel has counted shows that each region has an interrupt of its own. */
 static void test_regions(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     g_autoptr(TestLinux) vm = test_linux_boot(NULL, NULL);
     g_autoptr(GPtrArray) names = test_list_regions(vm->client_socket);
 
@@ -44,8 +42,6 @@ static void test_regions(gconstpointer data)
 
 static void test_round_trips(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     g_autoptr(TestLinux) vm = test_linux_boot(NULL, NULL);
     g_autoptr(GPtrArray) names = test_list_regions(vm->client_socket);
 
@@ -67,8 +63,6 @@ static void test_round_trips(gconstpointer data)
 /* Unasked, and while the guest does not look. */
 static void test_signals(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     g_autoptr(TestLinux) vm = test_linux_boot(NULL, NULL);
     g_autoptr(TestRegion) region = test_linux_attach(vm, "sensors");
     guint32 offset = region->data_offset;
@@ -103,8 +97,6 @@ static void test_signals(gconstpointer data)
 /* What can be typed has its limits. */
 static void test_bounds(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     g_autoptr(TestLinux) vm = test_linux_boot(NULL, NULL);
     g_autofree char *padding = g_strnfill(LONGEST_LINE - strlen("sh true"), ' ');
     g_autofree char *longest = g_strconcat("sh true", padding, NULL);
@@ -124,8 +116,6 @@ static void test_bounds(gconstpointer data)
 /* Without a driver and without interrupts; a guest without an IOMMU can do no better. */
 static void test_polling(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     g_autoptr(TestLinux) vm =
         test_linux_boot("qemu.append=console=ttyS0 quiet -- --poll", "qemu.devices=[]", NULL);
     g_autoptr(GPtrArray) names = test_list_regions(vm->client_socket);
@@ -174,8 +164,6 @@ static void expect_checksum(TestLinux *vm, const TestRegion *region)
 
 static void test_large_region(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     g_autoptr(TestSandbox) files = test_sandbox_new();
     g_autofree char *layout = write_large_layout(files);
     g_autofree char *set = g_strconcat("layout=", layout, NULL);
@@ -217,8 +205,6 @@ static char *write_many_layout(const TestSandbox *sandbox)
 /* Said clearly, on both sides; what has an interrupt works. */
 static void test_too_many_regions(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     g_autoptr(TestSandbox) files = test_sandbox_new();
     g_autofree char *layout = write_many_layout(files);
     g_autofree char *set = g_strconcat("layout=", layout, NULL);
@@ -241,8 +227,6 @@ static void test_too_many_regions(gconstpointer data)
 
 static void test_two_processors(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     g_autoptr(TestSandbox) files = test_sandbox_new();
     g_autofree char *layout = write_many_layout(files);
     g_autofree char *set = g_strconcat("layout=", layout, NULL);
@@ -259,8 +243,6 @@ static void test_two_processors(gconstpointer data)
 /* The bit is lost at a reset, and the launcher's to set again. */
 static void test_forced_bus_master(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     g_autoptr(TestLinux) vm =
         test_linux_boot("ivshmem.force_bus_master=true", LEAVE_BUS_MASTER, NULL);
 
@@ -274,8 +256,6 @@ static void test_forced_bus_master(gconstpointer data)
 /* The counterpart: QEMU takes the ring and drops the interrupt. */
 static void test_bus_master_left_alone(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     g_autoptr(TestLinux) vm = test_linux_boot(LEAVE_BUS_MASTER, NULL);
     g_autoptr(TestRegion) region = test_linux_attach(vm, "hwcomposer");
 
@@ -291,8 +271,6 @@ static void test_bus_master_left_alone(gconstpointer data)
  */
 static void test_scribble(gconstpointer data)
 {
-    if (test_linux_skip())
-        return;
     g_autoptr(TestLinux) vm = test_linux_boot(NULL, NULL);
 
     test_linux_command(vm, "scribble sensors", "cvd-agent: scribble: started");
@@ -311,16 +289,16 @@ static void test_scribble(gconstpointer data)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    test_add("/linux/regions", NULL, test_regions);
-    test_add("/linux/round-trips", NULL, test_round_trips);
-    test_add("/linux/signals", NULL, test_signals);
-    test_add("/linux/bounds", NULL, test_bounds);
-    test_add("/linux/polling", NULL, test_polling);
-    test_add("/linux/large-region", NULL, test_large_region);
-    test_add("/linux/too-many-regions", NULL, test_too_many_regions);
-    test_add("/linux/two-processors", NULL, test_two_processors);
-    test_add("/linux/forced-bus-master", NULL, test_forced_bus_master);
-    test_add("/linux/bus-master-left-alone", NULL, test_bus_master_left_alone);
-    test_add("/linux/scribble", NULL, test_scribble);
+    test_linux_add("/linux/regions", NULL, test_regions);
+    test_linux_add("/linux/round-trips", NULL, test_round_trips);
+    test_linux_add("/linux/signals", NULL, test_signals);
+    test_linux_add("/linux/bounds", NULL, test_bounds);
+    test_linux_add("/linux/polling", NULL, test_polling);
+    test_linux_add("/linux/large-region", NULL, test_large_region);
+    test_linux_add("/linux/too-many-regions", NULL, test_too_many_regions);
+    test_linux_add("/linux/two-processors", NULL, test_two_processors);
+    test_linux_add("/linux/forced-bus-master", NULL, test_forced_bus_master);
+    test_linux_add("/linux/bus-master-left-alone", NULL, test_bus_master_left_alone);
+    test_linux_add("/linux/scribble", NULL, test_scribble);
     return g_test_run();
 }

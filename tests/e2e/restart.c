@@ -5,6 +5,7 @@
  */
 #include "tests/support/launcher.h"
 #include "tests/support/region.h"
+#include "tests/support/rows.h"
 
 #include <signal.h>
 #include <string.h>
@@ -174,30 +175,30 @@ static void test_first_crash_ends_it(gconstpointer data)
 
 /* What the guest does itself, with as many starts of QEMU as that allows. */
 typedef struct {
-    const char *path;
+    const char *name;
     const char *args[12];
     guint n_starts;
     const char *words[3]; /* of stderr */
 } End;
 
 static const End ends[] = {
-    {"/restart/panic",
+    {"panic",
      {"--set", "qemu.append=panic", "--set", "lifecycle.on_panic=restart", "--set",
       "lifecycle.restart_limit=2", "--set", NO_WAIT},
      3,
      {"failure 2 of 2", "guest panicked; given up"}},
-    {"/restart/panic-ends-it",
+    {"panic-ends-it",
      {"--set", "qemu.append=panic", "--set", "lifecycle.on_crash=restart"},
      1,
      {"guest panicked"}},
     /* The built-in guest starts the watchdog, whatever its time, with one second. */
-    {"/restart/watchdog",
+    {"watchdog",
      {"--set", "qemu.append=hang", "--set", "qemu.watchdog_s=5", "--set",
       "lifecycle.on_panic=restart", "--set", "lifecycle.restart_limit=1", "--set", NO_WAIT},
      2,
      {"the guest's watchdog ran out"}},
     /* A guest that reboots at once would do so for ever. */
-    {"/restart/reboot",
+    {"reboot",
      {"--set", "lifecycle.on_reboot=restart", "--set", "lifecycle.restart_limit=2", "--set",
       "qemu.append=reboot", "--set", NO_WAIT},
      3,
@@ -382,12 +383,8 @@ int main(int argc, char **argv)
     test_add("/restart/again-and-again", NULL, test_again_and_again);
     test_add("/restart/gives-up", NULL, test_gives_up);
     test_add("/restart/first-crash-ends-it", NULL, test_first_crash_ends_it);
-    for (gsize i = 0; i < G_N_ELEMENTS(ends); i++)
-        test_add(ends[i].path, &ends[i], test_end);
-    for (gsize i = 0; i < G_N_ELEMENTS(said); i++) {
-        g_autofree char *path = g_strdup_printf("/restart/%s", said[i].title);
-        test_add(path, &said[i], test_said);
-    }
+    test_add_rows(test_add, "/restart/", ends, test_end);
+    test_add_rows(test_add, "/restart/", said, test_said);
     test_add("/restart/flood-of-events", NULL, test_flood);
     test_add("/restart/stuck-qemu", NULL, test_stuck_qemu);
     test_add("/restart/stop-while-waiting", NULL, test_stop_while_waiting);

@@ -6,6 +6,7 @@
 #include "base/fd.h"
 #include "tests/support/launcher.h"
 #include "tests/support/region.h"
+#include "tests/support/rows.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -176,27 +177,28 @@ static void assert_not_inherited(pid_t qemu)
     g_assert_cmpint(errno, ==, ENOENT);
 }
 
-static const struct {
+typedef struct {
     const char *title;
     TestProcessSetup setup;
     gboolean needs_root;
-} bearable[] = {
+} Bearable;
+
+static const Bearable bearable[] = {
     {"close-range-and-pidfd-open-refused", refuse_new_calls, FALSE},
 };
 
 static void test_bearable(gconstpointer data)
 {
-    gsize i = GPOINTER_TO_SIZE(data);
+    const Bearable *row = data;
     const char *args[] = {"--set", "lifecycle.stop=quit", NULL};
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     g_autofree char *socket = test_sandbox_instance_path(sandbox, NAME, "client.sock");
 
-    if (bearable[i].needs_root && !test_may_mount()) {
+    if (row->needs_root && !test_may_mount()) {
         test_skip("needs the right to mount in a namespace");
         return;
     }
-    g_autoptr(TestProcess) launcher =
-        test_launch_with(sandbox, NAME, args, bearable[i].setup, NULL);
+    g_autoptr(TestProcess) launcher = test_launch_with(sandbox, NAME, args, row->setup, NULL);
     test_launcher_wait_running(launcher);
     test_launcher_wait_guest(sandbox, NAME, 1);
     test_ping(socket, "sensors");
@@ -380,14 +382,8 @@ int main(int argc, char **argv)
     test_add("/surroundings/ignored/sigterm", GINT_TO_POINTER(SIGTERM), test_ignored_signal);
     test_add("/surroundings/ignored/sighup", GINT_TO_POINTER(SIGHUP), test_ignored_signal);
     test_add("/surroundings/ignored/sighup-but-not-by-qemu", NULL, test_nohup);
-    for (gsize i = 0; i < G_N_ELEMENTS(lacks); i++) {
-        g_autofree char *path = g_strdup_printf("/surroundings/lack-of/%s", lacks[i].title);
-        test_add(path, &lacks[i], test_lack);
-    }
-    for (gsize i = 0; i < G_N_ELEMENTS(bearable); i++) {
-        g_autofree char *path = g_strdup_printf("/surroundings/%s", bearable[i].title);
-        test_add(path, GSIZE_TO_POINTER(i), test_bearable);
-    }
+    test_add_rows(test_add, "/surroundings/lack-of/", lacks, test_lack);
+    test_add_rows(test_add, "/surroundings/", bearable, test_bearable);
     test_add("/surroundings/masked-locks", NULL, test_masked_locks);
     test_add("/surroundings/close-range-and-pidfd-open-refused/doctor", NULL,
              test_doctor_without_new_calls);

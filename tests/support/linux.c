@@ -37,15 +37,16 @@ char *test_linux_why_not(void)
     return NULL;
 }
 
-gboolean test_linux_skip(void)
+static char *explain_skip(void)
 {
     g_autofree char *why = test_linux_why_not();
 
-    if (why == NULL)
-        return FALSE;
-    g_autofree char *reason = g_strconcat("no Linux guest: ", why, NULL);
-    test_skip(reason);
-    return TRUE;
+    return why != NULL ? g_strconcat("no Linux guest: ", why, NULL) : NULL;
+}
+
+void test_linux_add(const char *path, gconstpointer data, GTestDataFunc test)
+{
+    test_add_unless(path, data, test, explain_skip);
 }
 
 static void take_input(gconstpointer data)

@@ -33,8 +33,8 @@ typedef struct {
 /** test_linux_why_not: Returns: (transfer full) (nullable): why there is no guest with the agent as
  * it was built */
 char *test_linux_why_not(void);
-/** test_linux_skip: Returns: whether the test was skipped, as there is no Linux guest */
-gboolean test_linux_skip(void);
+/** test_linux_add: as test_add(), of a test that is skipped where there is no Linux guest */
+void test_linux_add(const char *path, gconstpointer data, GTestDataFunc test);
 
 /** test_linux_start: @...: values for `--set`, %NULL at the end; returns once the VM runs */
 TestLinux *test_linux_start(const char *set, ...) G_GNUC_NULL_TERMINATED;

@@ -294,6 +294,7 @@ void test_wait_file(const char *path, const char *text, guint n)
 typedef struct {
     GTestDataFunc test;
     gconstpointer data;
+    char *(*why_not)(void);
 } Isolated;
 
 static int skip_pipe = -1;
@@ -310,6 +311,11 @@ static void run_isolated(gconstpointer data)
     int skip[2];
     int status;
 
+    g_autofree char *why_not = isolated->why_not != NULL ? isolated->why_not() : NULL;
+    if (why_not != NULL) {
+        g_test_skip(why_not);
+        return;
+    }
     g_assert_cmpint(pipe2(skip, O_CLOEXEC), ==, 0);
     pid_t pid = fork();
     g_assert_cmpint(pid, >=, 0);
@@ -331,10 +337,16 @@ static void run_isolated(gconstpointer data)
         g_test_skip(reason);
 }
 
-void test_add(const char *path, gconstpointer data, GTestDataFunc test)
+void test_add_unless(const char *path, gconstpointer data, GTestDataFunc test,
+                     char *(*why_not)(void))
 {
     Isolated *isolated = g_new(Isolated, 1);
 
-    *isolated = (Isolated){.test = test, .data = data};
+    *isolated = (Isolated){.test = test, .data = data, .why_not = why_not};
     g_test_add_data_func_full(path, isolated, run_isolated, g_free);
+}
+
+void test_add(const char *path, gconstpointer data, GTestDataFunc test)
+{
+    test_add_unless(path, data, test, NULL);
 }

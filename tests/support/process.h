@@ -82,6 +82,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(TestProcess, test_process_free)
  * does not take the rest of its program with it.
  */
 void test_add(const char *path, gconstpointer data, GTestDataFunc test);
+/** test_add_unless: the same, skipped if @why_not returns a reason, (transfer full) */
+void test_add_unless(const char *path, gconstpointer data, GTestDataFunc test,
+                     char *(*why_not)(void));
 /** test_skip: as g_test_skip(), for tests that were added with test_add() */
 void test_skip(const char *reason);
 

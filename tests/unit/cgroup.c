@@ -2,6 +2,8 @@
 /* What is left of the memory of a control group, by the files that the kernel has for it. */
 #include "server/cgroup.h"
 
+#include "tests/support/rows.h"
+
 #include <glib/gstdio.h>
 #include <stdlib.h>
 
@@ -87,9 +89,6 @@ static void test_case(gconstpointer data)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
-        g_autofree char *path = g_strconcat("/cgroup/", cases[i].name, NULL);
-        g_test_add_data_func(path, &cases[i], test_case);
-    }
+    test_add_rows(g_test_add_data_func, "/cgroup/", cases, test_case);
     return g_test_run();
 }

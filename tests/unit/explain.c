@@ -2,16 +2,20 @@
 /* What QEMU 7.2 of Debian 12 prints when it refuses, and a word of what the user is told to do. */
 #include "launcher/qemu/explain.h"
 
+#include "tests/support/rows.h"
+
 #include <signal.h>
 #include <string.h>
 
 #define Q "qemu-system-x86_64: "
 
-static const struct {
+typedef struct {
     const char *name;
     const char *lines[5];
     const char *wanted;
-} cases[] = {
+} Known;
+
+static const Known cases[] = {
     {"device",
      {Q "-device {\"driver\":\"nosuch\"}: 'nosuch' is not a valid device model name"},
      "-device help"},
@@ -308,12 +312,12 @@ static const CvdExit gave_up = {.is_known = TRUE, .value = 1};
 
 static void test_known(gconstpointer data)
 {
-    gsize i = GPOINTER_TO_SIZE(data);
-    g_autofree char *advice = cvd_explain_failure(gave_up, cases[i].lines);
+    const Known *row = data;
+    g_autofree char *advice = cvd_explain_failure(gave_up, row->lines);
 
     g_assert_nonnull(advice);
-    if (strstr(advice, cases[i].wanted) == NULL)
-        g_error("%s: no '%s' in '%s'", cases[i].lines[0], cases[i].wanted, advice);
+    if (strstr(advice, row->wanted) == NULL)
+        g_error("%s: no '%s' in '%s'", row->lines[0], row->wanted, advice);
 }
 
 static void test_unknown(void)
@@ -386,10 +390,7 @@ static void test_signals(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
-        g_autofree char *path = g_strdup_printf("/explain/%s", cases[i].name);
-        g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_known);
-    }
+    test_add_rows(g_test_add_data_func, "/explain/", cases, test_known);
     g_test_add_func("/explain/unknown", test_unknown);
     g_test_add_func("/explain/remark", test_remark);
     g_test_add_func("/explain/killed", test_killed);

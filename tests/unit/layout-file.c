@@ -6,6 +6,8 @@
 
 #include "launcher/config/json-file.h"
 
+#include "tests/support/rows.h"
+
 #include <string.h>
 
 #define ORIGIN "mem.json"
@@ -165,13 +167,15 @@ static void test_2017_guest(void)
 }
 
 /* One bad file: the whole of what is said, so that nothing follows that is nonsense. */
-static const struct {
+typedef struct {
     const char *name;
     const char *text;
     const char *path;
     const char *found;
     const char *allowed;
-} bad[] = {
+} BadFile;
+
+static const BadFile bad[] = {
 #define ONE(MEMBERS)                                                                               \
     "{\"vsoc_device_regions\": [{\"device_name\": \"misc\", \"region_size\": 4096, " MEMBERS "}]}"
 #define WITH(MEMBERS)                                                                              \
@@ -250,18 +254,18 @@ static const struct {
 
 static void test_bad_file(gconstpointer data)
 {
-    guint i = GPOINTER_TO_UINT(data);
-    g_autoptr(JsonNode) root = parse_json(bad[i].text);
+    const BadFile *row = data;
+    g_autoptr(JsonNode) root = parse_json(row->text);
     g_autoptr(GPtrArray) problems = problems_new();
-    g_autofree char *start = g_strdup_printf("%s: %s", ORIGIN, bad[i].path);
+    g_autofree char *start = g_strdup_printf("%s: %s", ORIGIN, row->path);
 
     g_assert_null(parse_at(ORIGIN, root, problems));
     show(problems);
     g_assert_cmpuint(problems->len, ==, 1);
     const char *problem = problems->pdata[0];
     g_assert_true(g_str_has_prefix(problem, start));
-    g_assert_nonnull(strstr(problem + strlen(start), bad[i].found));
-    g_assert_nonnull(strstr(problem + strlen(start), bad[i].allowed));
+    g_assert_nonnull(strstr(problem + strlen(start), row->found));
+    g_assert_nonnull(strstr(problem + strlen(start), row->allowed));
 }
 
 /* Problems of the reading and of the rules come together. */
@@ -454,10 +458,7 @@ int main(int argc, char **argv)
     g_test_add_func("/layout-file/2017-top-level", test_2017_top_level);
     g_test_add_func("/layout-file/2017-size-as-prose", test_2017_size_as_prose);
     g_test_add_func("/layout-file/2017-guest", test_2017_guest);
-    for (guint i = 0; i < G_N_ELEMENTS(bad); i++) {
-        g_autofree char *path = g_strdup_printf("/layout-file/bad/%s", bad[i].name);
-        g_test_add_data_func(path, GUINT_TO_POINTER(i), test_bad_file);
-    }
+    test_add_rows(g_test_add_data_func, "/layout-file/bad/", bad, test_bad_file);
     g_test_add_func("/layout-file/all-problems-at-once", test_all_problems_at_once);
     g_test_add_func("/layout-file/paths-of-rules", test_paths_of_rules);
     g_test_add_func("/layout-file/window-size-and-granule-of-the-configuration",

@@ -5,6 +5,7 @@
  */
 #include "server/layout.h"
 
+#include "tests/support/rows.h"
 #include "tests/unit/layout-spec.h"
 
 #include <string.h>
@@ -813,10 +814,7 @@ static void test_random_specifications(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
-        g_autofree char *path = g_strdup_printf("/layout/rule/%s", cases[i].name);
-        g_test_add_data_func(path, &cases[i], test_broken_rule);
-    }
+    test_add_rows(g_test_add_data_func, "/layout/rule/", cases, test_broken_rule);
     g_test_add_func("/layout/all-problems-at-once", test_all_problems_at_once);
     g_test_add_func("/layout/mixed-forms-after-none", test_mixed_forms_after_none);
     g_test_add_func("/layout/names-are-escaped", test_names_are_escaped);

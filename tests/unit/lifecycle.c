@@ -8,6 +8,7 @@
 #include "launcher/control/control-interface.h"
 #include "launcher/control/verbs.h"
 #include "launcher/verdict.h"
+#include "tests/support/rows.h"
 #include "tests/unit/lifecycle-words.h"
 
 #include <signal.h>
@@ -543,12 +544,14 @@ static void test_story(gconstpointer data)
 #define FAILED  CVD_ANSWER_FAILED
 
 /* After which steps somebody who asked for a pause, a resume or a reset is told what. */
-static const struct {
+typedef struct {
     const char *title;
     CvdAwaited awaited;
     const char *steps;
     CvdAnswer answer;
-} answers[] = {
+} Answer;
+
+static const Answer answers[] = {
     {"pause-sent", CVD_AWAITED_PAUSE, UP "pause running stop; STOP paused -;", PENDING},
     {"paused", CVD_AWAITED_PAUSE,
      UP "pause running stop; STOP paused -; done paused query-status; status:paused paused -;",
@@ -584,11 +587,10 @@ static const struct {
 
 static void test_answer(gconstpointer data)
 {
-    guint i = GPOINTER_TO_UINT(data);
-    Play play = play_all(answers[i].steps, &(Settings){0});
+    const Answer *row = data;
+    Play play = play_all(row->steps, &(Settings){0});
 
-    g_assert_cmpint(cvd_lifecycle_get_answer(&play.lifecycle, answers[i].awaited, 0), ==,
-                    answers[i].answer);
+    g_assert_cmpint(cvd_lifecycle_get_answer(&play.lifecycle, row->awaited, 0), ==, row->answer);
 }
 
 /* Each verb with the states in which it is refused. */
@@ -684,7 +686,7 @@ static void test_reasons(void)
     }
 }
 
-static const struct {
+typedef struct {
     const char *title;
     CvdCause cause;
     gboolean is_ready;
@@ -692,7 +694,9 @@ static const struct {
     CvdExit qemu;
     int exit_status;
     const char *words;
-} verdicts[] = {
+} Verdict;
+
+static const Verdict verdicts[] = {
     {"power-off",
      CVD_CAUSE_VM_SHUTDOWN,
      TRUE,
@@ -797,16 +801,15 @@ static const struct {
 
 static void test_verdict(gconstpointer data)
 {
-    gsize i = GPOINTER_TO_SIZE(data);
-    CvdLifecycle lifecycle = {.policy.follow = CVD_FOLLOW_END,
-                              .cause = verdicts[i].cause,
-                              .is_ready = verdicts[i].is_ready};
+    const Verdict *row = data;
+    CvdLifecycle lifecycle = {
+        .policy.follow = CVD_FOLLOW_END, .cause = row->cause, .is_ready = row->is_ready};
 
-    if (verdicts[i].reason != NULL)
-        cvd_lifecycle_note_shutdown(&lifecycle, verdicts[i].reason);
-    CvdVerdict verdict = cvd_verdict(&lifecycle, "qemu", verdicts[i].qemu);
-    g_assert_cmpint(verdict.exit_status, ==, verdicts[i].exit_status);
-    g_assert_nonnull(strstr(verdict.text, verdicts[i].words));
+    if (row->reason != NULL)
+        cvd_lifecycle_note_shutdown(&lifecycle, row->reason);
+    CvdVerdict verdict = cvd_verdict(&lifecycle, "qemu", row->qemu);
+    g_assert_cmpint(verdict.exit_status, ==, row->exit_status);
+    g_assert_nonnull(strstr(verdict.text, row->words));
     g_free(verdict.text);
 }
 
@@ -879,18 +882,9 @@ static void test_policy_never(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    for (gsize i = 0; i < G_N_ELEMENTS(stories); i++) {
-        g_autofree char *path = g_strdup_printf("/lifecycle/%s", stories[i].title);
-        g_test_add_data_func(path, &stories[i], test_story);
-    }
-    for (guint i = 0; i < G_N_ELEMENTS(answers); i++) {
-        g_autofree char *path = g_strdup_printf("/lifecycle/answer/%s", answers[i].title);
-        g_test_add_data_func(path, GUINT_TO_POINTER(i), test_answer);
-    }
-    for (gsize i = 0; i < G_N_ELEMENTS(verdicts); i++) {
-        g_autofree char *path = g_strdup_printf("/lifecycle/verdict/%s", verdicts[i].title);
-        g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_verdict);
-    }
+    test_add_rows(g_test_add_data_func, "/lifecycle/", stories, test_story);
+    test_add_rows(g_test_add_data_func, "/lifecycle/answer/", answers, test_answer);
+    test_add_rows(g_test_add_data_func, "/lifecycle/verdict/", verdicts, test_verdict);
     g_test_add_func("/lifecycle/verdict/gives-up", test_gives_up_in_words);
     g_test_add_func("/lifecycle/verbs", test_verbs);
     g_test_add_func("/lifecycle/obstacles", test_obstacles);

@@ -5,6 +5,8 @@
 #include "base/error.h"
 #include "base/fd.h"
 
+#include "tests/support/rows.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -117,12 +119,14 @@ static void test_room_for_descriptors(void)
         close(ends[i]);
 }
 
-static const struct {
+typedef struct {
     const char *title;
     const char *script;
     gboolean is_signal;
     int value;
-} exits[] = {
+} Exit;
+
+static const Exit exits[] = {
     {"status-0", "exit 0", FALSE, 0},
     {"status-3", "exit 3", FALSE, 3},
     {"sigpipe-is-not-ignored", "kill -PIPE $$", TRUE, SIGPIPE},
@@ -131,18 +135,18 @@ static const struct {
 
 static void test_exit(gconstpointer data)
 {
-    gsize i = GPOINTER_TO_SIZE(data);
+    const Exit *row = data;
     g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
     Result result = {.loop = loop};
     int ends[4];
     CvdQemuFds fds = open_fds(ends);
 
-    g_autoptr(CvdQemuProcess) process = spawn(exits[i].script, &fds, &result);
+    g_autoptr(CvdQemuProcess) process = spawn(row->script, &fds, &result);
     close_fds(&fds);
     g_main_loop_run(loop);
     g_assert_true(result.how.is_known);
-    g_assert_cmpint(result.how.is_signal, ==, exits[i].is_signal);
-    g_assert_cmpint(result.how.value, ==, exits[i].value);
+    g_assert_cmpint(result.how.is_signal, ==, row->is_signal);
+    g_assert_cmpint(result.how.value, ==, row->value);
     g_assert_cmpint(cvd_qemu_process_get_pid(process), ==, 0);
     cvd_qemu_process_terminate(process); /* of one that is gone: nothing */
     cvd_qemu_process_kill(process);
@@ -214,11 +218,13 @@ static void test_exit_without_children(void)
 #define QEMU     "sh -c 'echo; exec tail -f /dev/null'"
 
 /* The launcher dies by SIGKILL: so does its QEMU, whatever stands between. */
-static const struct {
+typedef struct {
     const char *title;
     const char *script;
     gboolean needs_root;
-} wrappers[] = {
+} Wrapper;
+
+static const Wrapper wrappers[] = {
     {"none", QEMU, FALSE},
     {"no-exec", QEMU "; echo done", FALSE},
     {"ignores-hangup", "trap '' HUP; exec " QEMU, FALSE},
@@ -228,10 +234,10 @@ static const struct {
 
 static void test_dies_with_launcher(gconstpointer data)
 {
-    gsize i = GPOINTER_TO_SIZE(data);
+    const Wrapper *row = data;
     int ends[4];
 
-    if (wrappers[i].needs_root && geteuid() != 0) {
+    if (row->needs_root && geteuid() != 0) {
         g_test_skip("only root can start a program as another user");
         return;
     }
@@ -240,7 +246,7 @@ static void test_dies_with_launcher(gconstpointer data)
     g_assert_no_errno(launcher);
     if (launcher == 0) {
         Result result = {0};
-        spawn(wrappers[i].script, &fds, &result);
+        spawn(row->script, &fds, &result);
         pause();
         _exit(0);
     }
@@ -311,25 +317,27 @@ static void test_orphans(void)
 }
 
 /* Signals are for QEMU, and it has ended when both have. */
-static const struct {
+typedef struct {
     const char *title;
     const char *script;
     int number; /* that the wrapper gets; 0: QEMU is asked to terminate */
     gboolean is_signal;
     int value;
-} behind[] = {
+} Behind;
+
+static const Behind behind[] = {
     {"terminate", QEMU_PID "; exit 7", 0, FALSE, 7},
     {"wrapper-is-killed", "setsid -w " QEMU_PID "; exit 7", SIGKILL, TRUE, SIGKILL},
 };
 
 static void test_behind_a_wrapper(gconstpointer data)
 {
-    gsize i = GPOINTER_TO_SIZE(data);
+    const Behind *row = data;
     g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
     Result result = {.loop = loop};
     int ends[4];
     CvdQemuFds fds = open_fds(ends);
-    g_autoptr(CvdQemuProcess) process = spawn(behind[i].script, &fds, &result);
+    g_autoptr(CvdQemuProcess) process = spawn(row->script, &fds, &result);
 
     close_fds(&fds);
     g_autofree char *line = read_line(ends[0]);
@@ -338,13 +346,13 @@ static void test_behind_a_wrapper(gconstpointer data)
     GLogLevelFlags fatal = g_log_set_always_fatal(G_LOG_FATAL_MASK); /* it warns */
     cvd_qemu_process_set_qemu(process, qemu);
     g_assert_cmpint(cvd_qemu_process_get_pid(process), ==, qemu);
-    if (behind[i].number != 0)
-        g_assert_no_errno(kill(wrapper, behind[i].number));
+    if (row->number != 0)
+        g_assert_no_errno(kill(wrapper, row->number));
     else
         cvd_qemu_process_terminate(process);
     g_main_loop_run(loop);
-    g_assert_cmpint(result.how.is_signal, ==, behind[i].is_signal);
-    g_assert_cmpint(result.how.value, ==, behind[i].value);
+    g_assert_cmpint(result.how.is_signal, ==, row->is_signal);
+    g_assert_cmpint(result.how.value, ==, row->value);
     g_assert_cmpint(kill(qemu, 0), ==, -1);
     g_assert_cmpint(errno, ==, ESRCH);
     g_log_set_always_fatal(fatal);
@@ -446,25 +454,16 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN); /* as the launcher does */
     g_test_add_func("/qemu-process/inherits-its-descriptors-only", test_descriptors);
     g_test_add_func("/qemu-process/room-for-descriptors", test_room_for_descriptors);
-    for (gsize i = 0; i < G_N_ELEMENTS(exits); i++) {
-        g_autofree char *path = g_strdup_printf("/qemu-process/exit/%s", exits[i].title);
-        g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_exit);
-    }
+    test_add_rows(g_test_add_data_func, "/qemu-process/exit/", exits, test_exit);
     g_test_add_func("/qemu-process/terminate", test_terminate);
     g_test_add_func("/qemu-process/kill-the-group", test_kill_group);
     g_test_add_func("/qemu-process/exit-takes-the-group", test_exit_without_children);
-    for (gsize i = 0; i < G_N_ELEMENTS(wrappers); i++) {
-        g_autofree char *path =
-            g_strdup_printf("/qemu-process/dies-with-the-launcher/%s", wrappers[i].title);
-        g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_dies_with_launcher);
-    }
+    test_add_rows(g_test_add_data_func, "/qemu-process/dies-with-the-launcher/", wrappers,
+                  test_dies_with_launcher);
     g_test_add_func("/qemu-process/limit-of-descriptors", test_limit_of_descriptors);
     g_test_add_func("/qemu-process/orphans-are-reaped", test_orphans);
-    for (gsize i = 0; i < G_N_ELEMENTS(behind); i++) {
-        g_autofree char *path =
-            g_strdup_printf("/qemu-process/behind-a-wrapper/%s", behind[i].title);
-        g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_behind_a_wrapper);
-    }
+    test_add_rows(g_test_add_data_func, "/qemu-process/behind-a-wrapper/", behind,
+                  test_behind_a_wrapper);
     g_test_add_func("/qemu-process/missing-program", test_missing_program);
     g_test_add_func("/qemu-process/run-as", test_run_as);
     g_test_add_func("/qemu-process/run-as/dies-with-us", test_run_as_dies_with_us);

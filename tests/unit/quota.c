@@ -2,6 +2,8 @@
 /* Who gets a connection: each case is a sequence of letters, one user each. */
 #include "server/quota.h"
 
+#include "tests/support/rows.h"
+
 #define OWN_UID 1000
 
 static uid_t uid_of(char user)
@@ -9,13 +11,15 @@ static uid_t uid_of(char user)
     return user == 'o' ? OWN_UID : user == 'r' ? 0 : (uid_t)user;
 }
 
-static const struct {
+typedef struct {
     const char *path;
     guint max;
     const char
         *tries; /* o the server's own user, r root, A to Z others; in lower case one leaves */
     const char *given;
-} cases[] = {
+} Case;
+
+static const Case cases[] = {
     {"own-user-gets-all", 4, "oooo o", "++++ -"},
     {"root-gets-all", 4, "rrorr", "++++-"},
     {"another-gets-half-and-one-is-kept", 9, "AAAAA BBB CC D E oo", "++++- ++- +- + - +-"},
@@ -29,11 +33,11 @@ static const struct {
 
 static void test_case(gconstpointer data)
 {
-    gsize i = GPOINTER_TO_SIZE(data);
-    CvdQuota *quota = cvd_quota_new(cases[i].max, OWN_UID);
+    const Case *row = data;
+    CvdQuota *quota = cvd_quota_new(row->max, OWN_UID);
     g_autoptr(GString) given = g_string_new(NULL);
 
-    for (const char *user = cases[i].tries; *user != '\0'; user++) {
+    for (const char *user = row->tries; *user != '\0'; user++) {
         if (*user == ' ') {
             g_string_append_c(given, ' ');
         } else if (*user == 'a') {
@@ -43,7 +47,7 @@ static void test_case(gconstpointer data)
             g_string_append_c(given, cvd_quota_take(quota, uid_of(*user)) ? '+' : '-');
         }
     }
-    g_assert_cmpstr(given->str, ==, cases[i].given);
+    g_assert_cmpstr(given->str, ==, row->given);
     cvd_quota_free(quota);
 }
 
@@ -75,10 +79,7 @@ static void test_many_users(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
-        g_autofree char *path = g_strconcat("/quota/", cases[i].path, NULL);
-        g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_case);
-    }
+    test_add_rows(g_test_add_data_func, "/quota/", cases, test_case);
     g_test_add_func("/quota/many-users", test_many_users);
     return g_test_run();
 }

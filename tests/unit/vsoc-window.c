@@ -11,6 +11,8 @@
 
 #include "vsoc/serve.h"
 
+#include "tests/support/rows.h"
+
 #define PAGE         4096u
 #define WINDOW       65536u
 #define REGIONS      4u
@@ -216,7 +218,7 @@ static const Broken broken[] = {
     {"manager-without-data", {{AT(2, DATA), 4, 2 * PAGE}}, 3, "managed_by"},
 };
 
-static void broken_layout(gconstpointer data)
+static void patched_layout(gconstpointer data)
 {
     const Broken *b = data;
     g_autofree guint8 *window = good_window();
@@ -224,7 +226,10 @@ static void broken_layout(gconstpointer data)
 
     for (guint i = 0; i < G_N_ELEMENTS(b->patches); i++)
         memcpy(window + b->patches[i].at, &b->patches[i].value, b->patches[i].size);
-    g_assert_cmpint(vsoc_window_open(&service.window, window, WINDOW, VECTORS, &fault), ==, -1);
+    int result = vsoc_window_open(&service.window, window, WINDOW, VECTORS, &fault);
+    g_assert_cmpint(result, ==, b->says != NULL ? -1 : 0);
+    if (b->says == NULL)
+        return;
     g_assert_nonnull(strstr(fault.rule, b->says));
     if (b->region == -2) /* either of the two */
         g_assert_cmpint(fault.region, >=, 0);
@@ -242,17 +247,6 @@ static const Broken borders[] = {
     {"name-of-15", {{AT(1, NAME) + 8, 4, 0x61616161}, {AT(1, NAME) + 12, 4, 0x00616161}}, 0, NULL},
     {"one-slot", {{AT(1, H_LG2), 4, 0}}, 0, NULL},
 };
-
-static void border(gconstpointer data)
-{
-    const Broken *b = data;
-    g_autofree guint8 *window = good_window();
-    struct vsoc_fault fault;
-
-    for (guint i = 0; i < G_N_ELEMENTS(b->patches); i++)
-        memcpy(window + b->patches[i].at, &b->patches[i].value, b->patches[i].size);
-    g_assert_cmpint(vsoc_window_open(&service.window, window, WINDOW, VECTORS, &fault), ==, 0);
-}
 
 static void most_regions(void)
 {
@@ -345,15 +339,6 @@ static void random_descriptors(void)
     }
 }
 
-static void add_table(const char *prefix, const Broken *table, gsize n, GTestDataFunc func)
-{
-    for (gsize i = 0; i < n; i++) {
-        g_autofree char *path = g_strconcat(prefix, table[i].name, NULL);
-
-        g_test_add_data_func(path, &table[i], func);
-    }
-}
-
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -362,8 +347,8 @@ int main(int argc, char **argv)
     g_test_add_func("/vsoc-window/regions-in-any-order", any_order);
     g_test_add_func("/vsoc-window/descriptors-elsewhere", descriptors_elsewhere);
     g_test_add_func("/vsoc-window/2048-regions-and-one-more", most_regions);
-    add_table("/vsoc-window/broken/", broken, G_N_ELEMENTS(broken), broken_layout);
-    add_table("/vsoc-window/border/", borders, G_N_ELEMENTS(borders), border);
+    test_add_rows(g_test_add_data_func, "/vsoc-window/broken/", broken, patched_layout);
+    test_add_rows(g_test_add_data_func, "/vsoc-window/border/", borders, patched_layout);
     g_test_add_func("/vsoc-window/random-damage", random_damage);
     g_test_add_func("/vsoc-window/random-descriptors", random_descriptors);
     return g_test_run();

@@ -8,6 +8,8 @@
 #include "base/log.h"
 #include "vsoc/window.h"
 
+#include "tests/support/rows.h"
+
 #include <string.h>
 
 #define LENGTH(digits) "INFORM REGION_NAME_LEN: 0x" digits
@@ -402,10 +404,7 @@ static void test_wrong_entries(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    for (gsize i = 0; i < G_N_ELEMENTS(conversations); i++) {
-        g_autofree char *path = g_strconcat("/vsoc-wire/", conversations[i].name, NULL);
-        g_test_add_data_func(path, &conversations[i], test_case);
-    }
+    test_add_rows(g_test_add_data_func, "/vsoc-wire/", conversations, test_case);
     g_test_add_func("/vsoc-wire/white-space-without-end", test_white_space_without_end);
     g_test_add_func("/vsoc-wire/room-inside-every-message", test_room_inside_every_message);
     g_test_add_func("/vsoc-wire/format/numbers", test_format_numbers);
