@@ -3,7 +3,7 @@
  * The main job: a guest boots, finds the window, and answers host programs.
  */
 #include "base/fd.h"
-#include "tests/support/launcher.h"
+#include "tests/support/instance.h"
 #include "tests/support/region.h"
 
 #include <string.h>
@@ -13,43 +13,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* cvd-launch, its guest serving, and the paths to it. */
-typedef struct {
-    TestSandbox *sandbox;
-    TestProcess *launcher;
-    char *client_socket;
-    char *vm_socket;
-} Fixture;
-
-static Fixture *boot(const char *first_arg, const char *second_arg)
-{
-    Fixture *fixture = g_new0(Fixture, 1);
-
-    fixture->sandbox = test_sandbox_new();
-    fixture->client_socket = test_sandbox_instance_path(fixture->sandbox, "boot", "client.sock");
-    fixture->vm_socket = test_sandbox_instance_path(fixture->sandbox, "boot", "vm.sock");
-    fixture->launcher = test_launch(fixture->sandbox, "boot", first_arg, second_arg, NULL);
-    test_launcher_wait_running(fixture->launcher);
-    test_launcher_wait_guest(fixture->sandbox, "boot", 1);
-    return fixture;
-}
-
-static void shut_down(Fixture *fixture)
-{
-    test_launcher_stop(fixture->launcher, SIGINT);
-    g_assert_cmpstr(fixture->launcher->out->str, ==, "");
-    test_sandbox_assert_clean(fixture->sandbox, TEST_NOTHING_LEFT);
-    test_process_free(fixture->launcher);
-    test_sandbox_free(fixture->sandbox);
-    g_free(fixture->client_socket);
-    g_free(fixture->vm_socket);
-    g_free(fixture);
-}
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(Fixture, shut_down)
-
 static void test_ping_through_each_region(gconstpointer data)
 {
-    g_autoptr(Fixture) fixture = boot(NULL, NULL);
+    g_autoptr(TestInstance) fixture = test_instance_boot("boot", NULL);
     g_autoptr(GPtrArray) names = test_list_regions(fixture->client_socket);
 
     g_assert_cmpuint(names->len, >=, 4);
@@ -60,15 +26,17 @@ static void test_ping_through_each_region(gconstpointer data)
         test_region_ping(region, region->data_offset, 41 + i);
         test_region_echo(region);
     }
+    test_instance_stop(fixture, SIGINT);
 }
 
 static void test_no_room_for_answers(gconstpointer data)
 {
-    g_autoptr(Fixture) fixture = boot(NULL, NULL);
+    g_autoptr(TestInstance) fixture = test_instance_boot("boot", NULL);
     g_autoptr(TestRegion) region = test_region_attach(fixture->client_socket, "sensors");
 
     test_region_wait_room(region, fixture->client_socket, "misc");
     test_region_echo(region);
+    test_instance_stop(fixture, SIGINT);
 }
 
 static gboolean qemu_has_machine(const char *machine)
@@ -91,12 +59,14 @@ static void test_old_machine(gconstpointer data)
         test_skip("this QEMU has no such machine type");
         return;
     }
-    g_autoptr(Fixture) fixture = boot(argument, NULL);
+    const char *args[] = {argument, NULL};
+    g_autoptr(TestInstance) fixture = test_instance_boot("boot", args);
     test_ping(fixture->client_socket, "sensors");
     g_autoptr(TestProcess) other = test_launch(fixture->sandbox, "other", argument,
                                                "--set=qemu.append=[\"quiet\",\"poweroff\"]", NULL);
     test_launcher_assert_exit(other, 0);
     test_launcher_assert_err(other, "guest powered off");
+    test_instance_stop(fixture, SIGINT);
 }
 
 /* Where the guest cannot serve it says why, once, and the machine stays as it is. */
@@ -118,7 +88,7 @@ static void test_unfit_processor(gconstpointer data)
 /* The guest's own view of the window, on its serial port. */
 static void test_guest_lists_the_window(gconstpointer data)
 {
-    g_autoptr(Fixture) fixture = boot(NULL, NULL);
+    g_autoptr(TestInstance) fixture = test_instance_boot("boot", NULL);
     g_autoptr(GPtrArray) names = test_list_regions(fixture->client_socket);
     g_autofree char *path = test_sandbox_instance_path(fixture->sandbox, "boot", "console.log");
     g_autofree char *console = NULL;
@@ -126,12 +96,13 @@ static void test_guest_lists_the_window(gconstpointer data)
     g_assert_true(g_file_get_contents(path, &console, NULL, NULL));
     for (guint i = 0; i < names->len; i++)
         g_assert_nonnull(strstr(console, g_ptr_array_index(names, i)));
+    test_instance_stop(fixture, SIGINT);
 }
 
 /* Many signals on their way at once: each is answered, none is lost, tables never overflow. */
 static void test_pipelined_pings(gconstpointer data)
 {
-    g_autoptr(Fixture) fixture = boot(NULL, NULL);
+    g_autoptr(TestInstance) fixture = test_instance_boot("boot", NULL);
     g_autoptr(GPtrArray) names = test_list_regions(fixture->client_socket);
     g_autoptr(TestRegion) region =
         test_region_attach(fixture->client_socket, g_ptr_array_index(names, 0));
@@ -150,11 +121,12 @@ static void test_pipelined_pings(gconstpointer data)
                 test_region_wait_signal(region, region->data_offset + 8 * i + 4);
         }
     }
+    test_instance_stop(fixture, SIGINT);
 }
 
 static void test_second_vm_is_refused(gconstpointer data)
 {
-    g_autoptr(Fixture) fixture = boot(NULL, NULL);
+    g_autoptr(TestInstance) fixture = test_instance_boot("boot", NULL);
     g_autoptr(GPtrArray) names = test_list_regions(fixture->client_socket);
     cvd_autofd second = test_connect(fixture->vm_socket);
 
@@ -162,11 +134,12 @@ static void test_second_vm_is_refused(gconstpointer data)
     g_autofree char *pid = g_strdup_printf("%d", getpid());
     test_process_wait_err(fixture->launcher, pid, 1);
     test_ping(fixture->client_socket, g_ptr_array_index(names, 0));
+    test_instance_stop(fixture, SIGINT);
 }
 
 static void test_unknown_region(gconstpointer data)
 {
-    g_autoptr(Fixture) fixture = boot(NULL, NULL);
+    g_autoptr(TestInstance) fixture = test_instance_boot("boot", NULL);
     cvd_autofd fd = test_connect(fixture->client_socket);
     const char text[] = "GET PROTOCOL_VERINFORM REGION_NAME_LEN: 0x00000004GET REGION: none";
     char answer[14 + 10 + 1] = {0};
@@ -174,12 +147,13 @@ static void test_unknown_region(gconstpointer data)
     g_assert_cmpint(write(fd, text, strlen(text)), ==, strlen(text));
     g_assert_cmpint(recv(fd, answer, sizeof answer, MSG_WAITALL), ==, 24);
     g_assert_cmpstr(answer, ==, "PROTOCOL_VER 00xffffffff");
+    test_instance_stop(fixture, SIGINT);
 }
 
 /* Clients that vanish at every point of the conversation cost the others nothing. */
 static void test_clients_that_die(gconstpointer data)
 {
-    g_autoptr(Fixture) fixture = boot(NULL, NULL);
+    g_autoptr(TestInstance) fixture = test_instance_boot("boot", NULL);
     g_autoptr(GPtrArray) names = test_list_regions(fixture->client_socket);
     const char *name = g_ptr_array_index(names, 0);
     g_autofree char *text = g_strdup_printf(
@@ -190,6 +164,7 @@ static void test_clients_that_die(gconstpointer data)
         g_assert_cmpint(send(fd, text, n, MSG_NOSIGNAL), ==, n);
     }
     test_ping(fixture->client_socket, name);
+    test_instance_stop(fixture, SIGINT);
 }
 
 static gboolean may_open_files(guint n)
@@ -226,11 +201,13 @@ static void test_many_regions(gconstpointer data)
 /* A driver that leaves the bus-master bit off gets its interrupts all the same, if asked for. */
 static void test_forced_bus_master(gconstpointer data)
 {
-    g_autoptr(Fixture) fixture =
-        boot("--set=qemu.append=no-bus-master", "--set=ivshmem.force_bus_master=true");
+    const char *args[] = {"--set=qemu.append=no-bus-master", "--set=ivshmem.force_bus_master=true",
+                          NULL};
+    g_autoptr(TestInstance) fixture = test_instance_boot("boot", args);
     g_autoptr(GPtrArray) names = test_list_regions(fixture->client_socket);
 
     test_ping(fixture->client_socket, g_ptr_array_index(names, 0));
+    test_instance_stop(fixture, SIGINT);
 }
 
 /*

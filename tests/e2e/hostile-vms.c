@@ -4,7 +4,7 @@
  * served every time, and in time.
  */
 #include "base/fd.h"
-#include "tests/support/launcher.h"
+#include "tests/support/instance.h"
 #include "tests/support/region.h"
 #include "tests/support/vm.h"
 #include "tests/support/witness.h"
@@ -28,28 +28,25 @@ static const char *const region_names[N_REGIONS] = {"hwcomposer", "sensors", "mi
 
 /* A launcher that serves, and the witness. */
 typedef struct {
-    TestInstance instance;
+    TestInstance *instance;
     TestWitness witness;
 } Fixture;
 
-static void fixture_init_with(Fixture *f, TestSandbox *sandbox, TestProcess *launcher,
-                              const char *instance, const char *region)
+static void fixture_init_with(Fixture *f, TestInstance *take_instance, const char *region)
 {
-    test_instance_init(&f->instance, sandbox, launcher, instance);
-    test_process_wait_err(launcher, ": serving without a VM", 1);
-    test_witness_init(&f->witness, launcher, f->instance.client_socket, region);
+    f->instance = take_instance;
+    test_process_wait_err(f->instance->launcher, ": serving without a VM", 1);
+    test_witness_init(&f->witness, f->instance->launcher, f->instance->client_socket, region);
 }
 
 static void fixture_init(Fixture *f)
 {
-    TestSandbox *sandbox = test_sandbox_new();
-
-    fixture_init_with(f, sandbox, test_serve_only(sandbox, NAME), NAME, "misc");
+    fixture_init_with(f, test_instance_serve(NAME), "misc");
 }
 
 static TestProcess *start_vm(const Fixture *f)
 {
-    TestProcess *vm = test_vm_start(f->instance.sandbox, "--socket", f->instance.vm_socket, NULL);
+    TestProcess *vm = test_vm_start(f->instance->sandbox, "--socket", f->instance->vm_socket, NULL);
 
     test_vm_wait_ready(vm);
     return vm;
@@ -60,15 +57,15 @@ static void fixture_finish(Fixture *f)
 {
     g_autoptr(TestProcess) vm = start_vm(f);
 
-    test_ping(f->instance.client_socket, f->witness.region);
+    test_ping(f->instance->client_socket, f->witness.region);
     test_launcher_stop(vm, SIGTERM);
-    test_launcher_stop(f->instance.launcher, SIGTERM);
-    test_sandbox_assert_clean(f->instance.sandbox, TEST_NOTHING_LEFT);
+    test_launcher_stop(f->instance->launcher, SIGTERM);
+    test_sandbox_assert_clean(f->instance->sandbox, TEST_NOTHING_LEFT);
 }
 
 static void fixture_clear(Fixture *f)
 {
-    test_instance_clear(&f->instance);
+    g_clear_pointer(&f->instance, test_instance_free);
     test_witness_clear(&f->witness);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Fixture, fixture_clear)
@@ -133,19 +130,19 @@ static void test_never_reads(gconstpointer data)
 
     if (test_skip_without_fds(MANY_REGIONS))
         return;
-    TestSandbox *sandbox = test_sandbox_new();
-    g_autofree char *config = test_write_config(sandbox, MANY_REGIONS);
-    fixture_init_with(&f, sandbox, test_launch_config(sandbox, config, "--serve-only", NULL),
-                      "cvd-1", "region0");
+    TestInstance *many = test_instance_new("cvd-1");
+    g_autofree char *config = test_write_config(many->sandbox, MANY_REGIONS);
+    many->launcher = test_launch_config(many->sandbox, config, "--serve-only", NULL);
+    fixture_init_with(&f, many, "region0");
     pid_t pid = fork();
     g_assert_cmpint(pid, >=, 0);
     if (pid == 0) {
-        int fd = test_connect(f.instance.vm_socket);
+        int fd = test_connect(f.instance->vm_socket);
         g_assert_cmpint(fd, >=, 0);
         raise(SIGSTOP);
         _exit(0);
     }
-    test_process_wait_err(f.instance.launcher, ": VM attached", 1);
+    test_process_wait_err(f.instance->launcher, ": VM attached", 1);
     test_witness_stay(&f.witness, TEST_WITNESS_VISITS);
     kill(pid, SIGKILL);
     g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
@@ -159,7 +156,8 @@ static void attack_sending(gconstpointer data, guint *count)
     const Fixture *f = data;
 
     for (guint i = 0;; i++) {
-        Vm vm = {f->instance.vm_socket, i % (N_MESSAGES + 1) * MESSAGE_SIZE, i % 2 == 0 ? 1 : 4096};
+        Vm vm = {f->instance->vm_socket, i % (N_MESSAGES + 1) * MESSAGE_SIZE,
+                 i % 2 == 0 ? 1 : 4096};
         run_vm(&vm, count);
     }
 }
@@ -180,7 +178,7 @@ static void attack_leaving(gconstpointer data, guint *count)
 
     for (;;)
         for (gsize n_read = 0; n_read <= N_MESSAGES * MESSAGE_SIZE; n_read++) {
-            Vm vm = {f->instance.vm_socket, n_read, 0};
+            Vm vm = {f->instance->vm_socket, n_read, 0};
             run_vm(&vm, count);
         }
 }
@@ -204,7 +202,7 @@ static void attack_in_crowds(gconstpointer data, guint *count)
 
     for (;;) {
         for (guint i = 0; i < G_N_ELEMENTS(fds); i++)
-            fds[i] = test_connect(f->instance.vm_socket);
+            fds[i] = test_connect(f->instance->vm_socket);
         for (guint i = 0; i < G_N_ELEMENTS(fds); i++) {
             test_vm_assert_refused(fds[i]);
             cvd_close_fd(&fds[i]);
@@ -220,7 +218,7 @@ static void test_many_at_once(gconstpointer data)
 
     fixture_init(&f);
     g_autoptr(TestProcess) vm = start_vm(&f);
-    g_autoptr(TestRegion) region = test_region_attach(f.instance.client_socket, "sensors");
+    g_autoptr(TestRegion) region = test_region_attach(f.instance->client_socket, "sensors");
     guint n = test_witness_attack(&f.witness, attack_in_crowds, &f, 5000);
     test_region_echo(region);
     test_region_ping(region, region->data_offset, n);
@@ -238,16 +236,16 @@ static void test_scribbles(gconstpointer data)
 
     fixture_init(&f);
     for (guint i = 0; i < N_REGIONS; i++)
-        g_ptr_array_add(regions, test_region_attach(f.instance.client_socket, region_names[i]));
-    g_autoptr(TestProcess) vm = test_vm_start(f.instance.sandbox, "--socket", f.instance.vm_socket,
-                                              "--scribble", "--seed", "4", NULL);
+        g_ptr_array_add(regions, test_region_attach(f.instance->client_socket, region_names[i]));
+    g_autoptr(TestProcess) vm = test_vm_start(
+        f.instance->sandbox, "--socket", f.instance->vm_socket, "--scribble", "--seed", "4", NULL);
     test_vm_wait_ready(vm);
     for (guint i = 0; i < n_rings; i++)
         for (guint j = 0; j < N_REGIONS; j++) {
             test_region_wait_ring(g_ptr_array_index(regions, j));
             test_witness_visit(&f.witness);
         }
-    g_autoptr(GPtrArray) names = test_list_regions(f.instance.client_socket);
+    g_autoptr(GPtrArray) names = test_list_regions(f.instance->client_socket);
     g_assert_cmpuint(names->len, ==, N_REGIONS);
     for (guint i = 0; i < N_REGIONS; i++)
         g_assert_cmpstr(g_ptr_array_index(names, i), ==, region_names[i]);
@@ -265,7 +263,7 @@ static void test_stopped(gconstpointer data)
 
     fixture_init(&f);
     g_autoptr(TestProcess) vm = start_vm(&f);
-    g_autoptr(TestRegion) region = test_region_attach(f.instance.client_socket, "sensors");
+    g_autoptr(TestRegion) region = test_region_attach(f.instance->client_socket, "sensors");
     test_process_signal(vm, SIGSTOP);
     for (guint i = 0; i < TEST_WITNESS_VISITS; i++) {
         test_region_ring(region);

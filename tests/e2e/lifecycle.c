@@ -4,8 +4,9 @@
  * and the guest's own reset, which is no end at all.
  */
 #include "base/fd.h"
-#include "tests/support/launcher.h"
+#include "tests/support/instance.h"
 #include "tests/support/region.h"
+#include "tests/support/rows.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -21,75 +22,63 @@
 #define NAME          "life"
 #define WITHOUT_GUEST "qemu={\"accel\":\"tcg\",\"memory\":\"64M\"}"
 
-typedef struct {
-    TestSandbox *sandbox;
-    TestProcess *launcher;
-    char *client_socket;
-} Fixture;
-
-static Fixture *start(const char *const *args)
+static TestInstance *start(const char *const *args)
 {
-    Fixture *fixture = g_new0(Fixture, 1);
-
-    fixture->sandbox = test_sandbox_new();
-    fixture->client_socket = test_sandbox_instance_path(fixture->sandbox, NAME, "client.sock");
+    TestInstance *fixture = test_instance_new(NAME);
     g_autofree char *monitor = test_monitor_argument(fixture->sandbox);
-    g_autoptr(GPtrArray) all = g_ptr_array_new();
-    g_ptr_array_add(all, (char *)"--set");
-    g_ptr_array_add(all, monitor);
-    for (; args != NULL && *args != NULL; args++)
-        g_ptr_array_add(all, (char *)*args);
-    g_ptr_array_add(all, NULL);
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+
+    g_strv_builder_add_many(builder, "--set", monitor, NULL);
+    if (args != NULL)
+        g_strv_builder_addv(builder, (const char **)args);
+    g_auto(GStrv) all = g_strv_builder_end(builder);
     fixture->launcher =
-        test_launch_with(fixture->sandbox, NAME, (const char *const *)all->pdata, NULL, NULL);
+        test_launch_with(fixture->sandbox, NAME, (const char *const *)all, NULL, NULL);
     return fixture;
 }
 
-static Fixture *boot(const char *const *args)
+static TestInstance *boot(const char *const *args)
 {
-    Fixture *fixture = start(args);
+    TestInstance *fixture = start(args);
 
-    test_launcher_wait_running(fixture->launcher);
-    test_launcher_wait_guest(fixture->sandbox, NAME, 1);
+    test_instance_wait_guest(fixture, 1);
     return fixture;
 }
 
-static void finish(Fixture *fixture, int status, TestLeft left)
-{
-    test_launcher_assert_exit(fixture->launcher, status);
-    g_assert_cmpstr(fixture->launcher->out->str, ==, "");
-    test_sandbox_assert_clean(fixture->sandbox, left);
-}
-
-static void fixture_free(Fixture *fixture)
-{
-    test_process_free(fixture->launcher);
-    test_sandbox_free(fixture->sandbox);
-    g_free(fixture->client_socket);
-    g_free(fixture);
-}
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(Fixture, fixture_free)
-
-static char *first_region(const Fixture *fixture)
+static char *first_region(const TestInstance *fixture)
 {
     g_autoptr(GPtrArray) names = test_list_regions(fixture->client_socket);
 
     return g_strdup(g_ptr_array_index(names, 0));
 }
 
-static void test_guest_powers_off(gconstpointer data)
+/* What the guest does ends the launch. */
+typedef struct {
+    const char *name;
+    const char *command;
+    const char *words;
+    const char *args[3];
+} End;
+
+static const End ends[] = {
+    {"guest-powers-off", "system_powerdown", "guest powered off", {NULL}},
+    {"reboot-means-exit", "system_reset", "guest rebooted", {"--set", "lifecycle.on_reboot=exit"}},
+};
+
+static void test_guest_ends(gconstpointer data)
 {
-    g_autoptr(Fixture) fixture = boot(NULL);
+    const End *end = data;
+    g_autoptr(TestInstance) fixture = boot(end->args);
     g_autoptr(TestMonitor) monitor = test_monitor_connect(fixture->sandbox);
 
-    g_free(test_monitor_execute(monitor, "system_powerdown"));
-    finish(fixture, 0, TEST_NOTHING_LEFT);
-    test_launcher_assert_err(fixture->launcher, "guest powered off");
+    g_free(test_monitor_execute(monitor, end->command));
+    test_instance_ended(fixture, 0, TEST_NOTHING_LEFT);
+    test_launcher_assert_err(fixture->launcher, end->words);
 }
 
 static void test_guest_reset(gconstpointer data)
 {
-    g_autoptr(Fixture) fixture = boot(NULL);
+    g_autoptr(TestInstance) fixture = boot(NULL);
     g_autoptr(TestMonitor) monitor = test_monitor_connect(fixture->sandbox);
     g_autofree char *name = first_region(fixture);
     g_autoptr(TestRegion) before = test_region_attach(fixture->client_socket, name);
@@ -109,13 +98,12 @@ static void test_guest_reset(gconstpointer data)
     g_autoptr(TestRegion) after = test_region_attach(fixture->client_socket, name);
     test_region_ping(after, after->data_offset, 2);
     test_region_echo(after);
-    test_process_signal(fixture->launcher, SIGINT);
-    finish(fixture, 0, TEST_NOTHING_LEFT);
+    test_instance_stop(fixture, SIGINT);
 }
 
 static void test_reset_again_and_again(gconstpointer data)
 {
-    g_autoptr(Fixture) fixture = boot(NULL);
+    g_autoptr(TestInstance) fixture = boot(NULL);
     g_autoptr(TestMonitor) monitor = test_monitor_connect(fixture->sandbox);
     g_autofree char *name = first_region(fixture);
 
@@ -126,51 +114,36 @@ static void test_reset_again_and_again(gconstpointer data)
         test_launcher_wait_guest(fixture->sandbox, NAME, 2 + i);
         test_ping(fixture->client_socket, name);
     }
-    test_process_signal(fixture->launcher, SIGINT);
-    finish(fixture, 0, TEST_NOTHING_LEFT);
-}
-
-/* The guest's reboot as the end of the launch. */
-static void test_reboot_means_exit(gconstpointer data)
-{
-    const char *args[] = {"--set", "lifecycle.on_reboot=exit", NULL};
-    g_autoptr(Fixture) fixture = boot(args);
-    g_autoptr(TestMonitor) monitor = test_monitor_connect(fixture->sandbox);
-
-    g_free(test_monitor_execute(monitor, "system_reset"));
-    finish(fixture, 0, TEST_NOTHING_LEFT);
-    test_launcher_assert_err(fixture->launcher, "guest rebooted");
+    test_instance_stop(fixture, SIGINT);
 }
 
 static void test_signal_stops(gconstpointer data)
 {
-    g_autoptr(Fixture) fixture = boot(NULL);
+    g_autoptr(TestInstance) fixture = boot(NULL);
     g_autofree char *name = first_region(fixture);
     g_autoptr(TestRegion) region = test_region_attach(fixture->client_socket, name);
 
     test_process_signal(fixture->launcher, GPOINTER_TO_INT(data));
     test_region_wait_closed(region);
-    finish(fixture, 0, TEST_NOTHING_LEFT);
+    test_instance_ended(fixture, 0, TEST_NOTHING_LEFT);
 }
 
 static void test_stop_by_quit(gconstpointer data)
 {
     const char *args[] = {"--set", "lifecycle.stop=quit", NULL};
-    g_autoptr(Fixture) fixture = boot(args);
+    g_autoptr(TestInstance) fixture = boot(args);
 
-    test_process_signal(fixture->launcher, SIGINT);
-    finish(fixture, 0, TEST_NOTHING_LEFT);
+    test_instance_stop(fixture, SIGINT);
     g_assert_false(test_process_has_err(fixture->launcher, "guest powered off"));
 }
 
 /* The firmware is deaf to the power button; the guest hears it when it is pressed again. */
 static void test_interrupt_before_the_guest_listens(gconstpointer data)
 {
-    g_autoptr(Fixture) fixture = start(NULL);
+    g_autoptr(TestInstance) fixture = start(NULL);
 
     test_launcher_wait_running(fixture->launcher);
-    test_process_signal(fixture->launcher, SIGINT);
-    finish(fixture, 0, TEST_NOTHING_LEFT);
+    test_instance_stop(fixture, SIGINT);
     test_launcher_assert_err(fixture->launcher, "stopped: the guest powered off");
 }
 
@@ -194,11 +167,10 @@ static void test_parent_ignores_children(gconstpointer data)
 /* As a service manager does that sends it to all processes of a service at once. */
 static void test_sigterm_to_all(gconstpointer data)
 {
-    g_autoptr(Fixture) fixture = boot(NULL);
+    g_autoptr(TestInstance) fixture = boot(NULL);
 
     g_assert_no_errno(kill(test_launcher_find_qemu(fixture->launcher), SIGTERM));
-    test_process_signal(fixture->launcher, SIGTERM);
-    finish(fixture, 0, TEST_NOTHING_LEFT);
+    test_instance_stop(fixture, SIGTERM);
     test_launcher_assert_err(fixture->launcher, "stopped: the guest powered off");
 }
 
@@ -206,38 +178,36 @@ static void test_sigterm_to_all(gconstpointer data)
 static void test_double_interrupt(gconstpointer data)
 {
     const char *args[] = {"--set", WITHOUT_GUEST, "--set", "lifecycle.stop_timeout_s=600", NULL};
-    g_autoptr(Fixture) fixture = start(args);
+    g_autoptr(TestInstance) fixture = start(args);
 
     test_launcher_wait_running(fixture->launcher);
     test_process_signal(fixture->launcher, SIGINT);
     test_process_wait_err(fixture->launcher, "power", 1);
-    test_process_signal(fixture->launcher, SIGINT);
-    finish(fixture, 0, TEST_NOTHING_LEFT);
+    test_instance_stop(fixture, SIGINT);
 }
 
 /* Signals up to the very end cut no teardown short. */
 static void test_interrupts_without_end(gconstpointer data)
 {
     const char *args[] = {"--set", "lifecycle.stop=quit", NULL};
-    g_autoptr(Fixture) fixture = start(args);
+    g_autoptr(TestInstance) fixture = start(args);
     GPollFD ended = {.fd = fixture->launcher->pidfd, .events = G_IO_IN};
 
     test_launcher_wait_running(fixture->launcher);
     do
         test_process_signal(fixture->launcher, GPOINTER_TO_INT(data));
     while (g_poll(&ended, 1, 0) == 0);
-    finish(fixture, 0, TEST_NOTHING_LEFT);
+    test_instance_ended(fixture, 0, TEST_NOTHING_LEFT);
 }
 
 /* A guest that does not answer the power button is stopped after stop_timeout_s. */
 static void test_powerdown_times_out(gconstpointer data)
 {
     const char *args[] = {"--set", WITHOUT_GUEST, "--set", "lifecycle.stop_timeout_s=1", NULL};
-    g_autoptr(Fixture) fixture = start(args);
+    g_autoptr(TestInstance) fixture = start(args);
 
     test_launcher_wait_running(fixture->launcher);
-    test_process_signal(fixture->launcher, SIGTERM);
-    finish(fixture, 0, TEST_NOTHING_LEFT);
+    test_instance_stop(fixture, SIGTERM);
 }
 
 /* Somebody is to write the configuration into a pipe, and takes his time. @data: an option more. */
@@ -261,7 +231,7 @@ static void test_interrupt_before_the_configuration(gconstpointer data)
 static void test_interrupt_during_start(gconstpointer data)
 {
     const char *args[] = {"--verbose", NULL};
-    g_autoptr(Fixture) fixture = start(args);
+    g_autoptr(TestInstance) fixture = start(args);
 
     if (data != NULL)
         test_process_wait_err(fixture->launcher, data, 1);
@@ -294,16 +264,16 @@ static void test_interrupt_while_qemu_loads(gconstpointer data)
 static void test_timeout(gconstpointer data)
 {
     const char *args[] = {"--timeout", "2", NULL};
-    g_autoptr(Fixture) fixture = start(args);
+    g_autoptr(TestInstance) fixture = start(args);
 
-    finish(fixture, 1, TEST_LOGS_LEFT);
+    test_instance_ended(fixture, 1, TEST_LOGS_LEFT);
     test_launcher_assert_err(fixture->launcher, "timeout");
 }
 
 static void test_paused(gconstpointer data)
 {
     const char *args[] = {"--paused", NULL};
-    g_autoptr(Fixture) fixture = start(args);
+    g_autoptr(TestInstance) fixture = start(args);
 
     test_process_wait_err(fixture->launcher, "paused", 1);
     g_assert_false(test_process_has_err(fixture->launcher, "running"));
@@ -318,13 +288,12 @@ static void test_paused(gconstpointer data)
     g_assert_false(test_region_is_rung(region));
     g_free(test_monitor_execute(monitor, "cont"));
     test_region_wait_signal(region, region->data_offset + 4);
-    test_process_signal(fixture->launcher, SIGINT);
-    finish(fixture, 0, TEST_NOTHING_LEFT);
+    test_instance_stop(fixture, SIGINT);
 }
 
 static void test_launcher_is_killed(gconstpointer data)
 {
-    g_autoptr(Fixture) fixture = boot(NULL);
+    g_autoptr(TestInstance) fixture = boot(NULL);
     cvd_autofd qemu = test_open_pid(test_launcher_find_qemu(fixture->launcher));
 
     test_process_signal(fixture->launcher, SIGKILL);
@@ -342,11 +311,11 @@ static void test_launcher_is_killed(gconstpointer data)
 
 static void test_qemu_is_killed(gconstpointer data)
 {
-    g_autoptr(Fixture) fixture = boot(NULL);
+    g_autoptr(TestInstance) fixture = boot(NULL);
     cvd_autofd qemu = test_open_pid(test_launcher_find_qemu(fixture->launcher));
 
     g_assert_cmpint(pidfd_send_signal(qemu, SIGKILL, NULL, 0), ==, 0);
-    finish(fixture, 1, TEST_LOGS_LEFT);
+    test_instance_ended(fixture, 1, TEST_LOGS_LEFT);
     test_launcher_assert_err(fixture->launcher, "was killed by signal 9");
 }
 
@@ -354,7 +323,7 @@ static void test_qemu_is_killed(gconstpointer data)
 static void test_qemu_does_not_react(gconstpointer data)
 {
     const char *args[] = {"--set", "lifecycle.stop_timeout_s=1", NULL};
-    g_autoptr(Fixture) fixture = boot(args);
+    g_autoptr(TestInstance) fixture = boot(args);
     cvd_autofd qemu = test_open_pid(test_launcher_find_qemu(fixture->launcher));
 
     g_assert_cmpint(pidfd_send_signal(qemu, SIGSTOP, NULL, 0), ==, 0);
@@ -367,7 +336,7 @@ static void test_qemu_does_not_react(gconstpointer data)
 
 static void test_qemu_quits_by_itself(gconstpointer data)
 {
-    g_autoptr(Fixture) fixture = boot(NULL);
+    g_autoptr(TestInstance) fixture = boot(NULL);
     g_autoptr(TestMonitor) monitor = test_monitor_connect(fixture->sandbox);
 
     g_free(test_monitor_execute(monitor, "quit"));
@@ -412,7 +381,7 @@ static void test_interrupt_on_a_terminal(gconstpointer data)
 /* No descriptor of the launcher's but those that are handed over on purpose reaches QEMU. */
 static void test_qemu_inherits_nothing(gconstpointer data)
 {
-    g_autoptr(Fixture) fixture = boot(NULL);
+    g_autoptr(TestInstance) fixture = boot(NULL);
     g_autofree char *dir =
         g_strdup_printf("/proc/%d/fd", test_launcher_find_qemu(fixture->launcher));
     g_autoptr(GDir) fds = g_dir_open(dir, 0, NULL);
@@ -428,17 +397,15 @@ static void test_qemu_inherits_nothing(gconstpointer data)
         if (strstr(target, "qemu.log") != NULL)
             g_assert_cmpint(atoi(name), <=, STDERR_FILENO);
     }
-    test_process_signal(fixture->launcher, SIGINT);
-    finish(fixture, 0, TEST_NOTHING_LEFT);
+    test_instance_stop(fixture, SIGINT);
 }
 
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    test_add("/lifecycle/guest-powers-off", NULL, test_guest_powers_off);
+    test_add_rows(test_add, "/lifecycle/", ends, test_guest_ends);
     test_add("/lifecycle/guest-reset", NULL, test_guest_reset);
     test_add("/lifecycle/reset-again-and-again", NULL, test_reset_again_and_again);
-    test_add("/lifecycle/reboot-means-exit", NULL, test_reboot_means_exit);
     test_add("/lifecycle/ctrl-c", GINT_TO_POINTER(SIGINT), test_signal_stops);
     test_add("/lifecycle/sigterm", GINT_TO_POINTER(SIGTERM), test_signal_stops);
     test_add("/lifecycle/sigterm-to-all-processes", NULL, test_sigterm_to_all);

@@ -3,7 +3,7 @@
  * Another VM in place of one that failed: what host programs see of it, what the next guest finds,
  * and when it is enough.
  */
-#include "tests/support/launcher.h"
+#include "tests/support/instance.h"
 #include "tests/support/region.h"
 #include "tests/support/rows.h"
 
@@ -14,52 +14,7 @@
 #define NAME    "again"
 #define NO_WAIT "lifecycle.restart_delay_ms=0"
 
-typedef struct {
-    TestSandbox *sandbox;
-    TestProcess *launcher;
-    char *client_socket;
-} Fixture;
-
-static Fixture *start(const char *const *args)
-{
-    Fixture *f = g_new0(Fixture, 1);
-
-    f->sandbox = test_sandbox_new();
-    f->client_socket = test_sandbox_instance_path(f->sandbox, NAME, "client.sock");
-    f->launcher = test_launch_with(f->sandbox, NAME, args, NULL, NULL);
-    return f;
-}
-
-static Fixture *boot(const char *const *args)
-{
-    Fixture *f = start(args);
-
-    test_launcher_wait_running(f->launcher);
-    test_launcher_wait_guest(f->sandbox, NAME, 1);
-    return f;
-}
-
-static void fixture_free(Fixture *f)
-{
-    test_process_free(f->launcher);
-    test_sandbox_free(f->sandbox);
-    g_free(f->client_socket);
-    g_free(f);
-}
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(Fixture, fixture_free)
-
-static void stop(Fixture *f)
-{
-    test_launcher_stop_clean(f->launcher, SIGINT, f->sandbox);
-}
-
-static void wait_guest(Fixture *f, guint n)
-{
-    test_process_wait_err(f->launcher, ": running after ", n);
-    test_launcher_wait_guest(f->sandbox, NAME, n);
-}
-
-static void kill_qemu(Fixture *f)
+static void kill_qemu(TestInstance *f)
 {
     g_assert_no_errno(kill(test_launcher_find_qemu(f->launcher), SIGKILL));
 }
@@ -75,7 +30,7 @@ static void assert_zero(TestRegion *region)
 static void test_crash(gconstpointer data)
 {
     const char *args[] = {"--set", "lifecycle.on_crash=restart", "--set", NO_WAIT, NULL};
-    g_autoptr(Fixture) f = boot(args);
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, args);
     g_autoptr(GPtrArray) names = test_list_regions(f->client_socket);
     const char *name = g_ptr_array_index(names, 0);
     g_autoptr(TestRegion) before = test_region_attach(f->client_socket, name);
@@ -89,7 +44,7 @@ static void test_crash(gconstpointer data)
     test_region_wait_closed(before);
     test_process_wait_err(f->launcher, "was killed by signal 9\n" NAME ": what to do: if it was",
                           1);
-    wait_guest(f, 2);
+    test_instance_wait_guest(f, 2);
     test_launcher_assert_err(f->launcher, "killed by signal 9");
     test_launcher_assert_err(f->launcher, "failure 1 of 5");
 
@@ -102,14 +57,13 @@ static void test_crash(gconstpointer data)
     g_assert_no_errno(fstat(before->window, &old_window));
     g_assert_no_errno(fstat(after->window, &new_window));
     g_assert_cmpuint(old_window.st_ino, ==, new_window.st_ino);
-    stop(f);
+    test_instance_stop(f, SIGINT);
 }
 
 /* What QEMU said is told with its own failure, and not again with that of the next one. */
 static void test_output_of_each_vm(gconstpointer data)
 {
-    g_autoptr(Fixture) f = g_new0(Fixture, 1);
-    f->sandbox = test_sandbox_new();
+    g_autoptr(TestInstance) f = test_instance_new(NAME);
     g_autofree char *binary = test_sandbox_write_script(
         f->sandbox, "qemu", "#!/bin/sh\necho a hint >&2\nexec qemu-system-x86_64 \"$@\"\n");
     g_autofree char *argument = g_strconcat("qemu.binary=", binary, NULL);
@@ -118,19 +72,19 @@ static void test_output_of_each_vm(gconstpointer data)
 
     f->launcher = test_launch_with(f->sandbox, NAME, args, NULL, NULL);
     for (guint n = 1; n <= 2; n++) {
-        wait_guest(f, n);
+        test_instance_wait_guest(f, n);
         kill_qemu(f);
     }
-    wait_guest(f, 3);
+    test_instance_wait_guest(f, 3);
     g_auto(GStrv) parts = g_strsplit(f->launcher->err->str, "QEMU: a hint", -1);
     g_assert_cmpuint(g_strv_length(parts), ==, 3);
-    stop(f);
+    test_instance_stop(f, SIGINT);
 }
 
 static void test_again_and_again(gconstpointer data)
 {
     const char *args[] = {"--set", "lifecycle.on_crash=restart", "--set", NO_WAIT, NULL};
-    g_autoptr(Fixture) f = boot(args);
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, args);
     g_autoptr(GPtrArray) names = test_list_regions(f->client_socket);
 
     for (guint i = 0; i < 4; i++) {
@@ -138,10 +92,10 @@ static void test_again_and_again(gconstpointer data)
             test_region_attach(f->client_socket, g_ptr_array_index(names, i % names->len));
         kill_qemu(f);
         test_region_wait_closed(region);
-        wait_guest(f, 2 + i);
+        test_instance_wait_guest(f, 2 + i);
         test_ping(f->client_socket, g_ptr_array_index(names, i % names->len));
     }
-    stop(f);
+    test_instance_stop(f, SIGINT);
 }
 
 static void test_gives_up(gconstpointer data)
@@ -150,27 +104,25 @@ static void test_gives_up(gconstpointer data)
                           "--set", "lifecycle.restart_limit=2",
                           "--set", NO_WAIT,
                           NULL};
-    g_autoptr(Fixture) f = boot(args);
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, args);
 
     for (guint i = 1; i <= 3; i++) {
         test_process_wait_err(f->launcher, ": running after ", i);
         kill_qemu(f);
     }
-    test_launcher_assert_exit(f->launcher, 1);
+    test_instance_ended(f, 1, TEST_LOGS_LEFT);
     test_launcher_assert_err(f->launcher, "3 failures within 10 minutes");
-    test_sandbox_assert_clean(f->sandbox, TEST_LOGS_LEFT);
 }
 
 static void test_first_crash_ends_it(gconstpointer data)
 {
     const char *args[] = {NULL};
-    g_autoptr(Fixture) f = boot(args);
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, args);
 
     kill_qemu(f);
-    test_launcher_assert_exit(f->launcher, 1);
+    test_instance_ended(f, 1, TEST_LOGS_LEFT);
     test_launcher_assert_err(f->launcher, "killed by signal 9");
     g_assert_false(test_process_has_err(f->launcher, "restarting"));
-    test_sandbox_assert_clean(f->sandbox, TEST_LOGS_LEFT);
 }
 
 /* What the guest does itself, with as many starts of QEMU as that allows. */
@@ -208,15 +160,14 @@ static const End ends[] = {
 static void test_end(gconstpointer data)
 {
     const End *end = data;
-    g_autoptr(Fixture) f = start(end->args);
+    g_autoptr(TestInstance) f = test_instance_start(NAME, end->args);
 
-    test_launcher_assert_exit(f->launcher, 1);
+    test_instance_ended(f, 1, TEST_LOGS_LEFT);
     test_process_wait_err(f->launcher, ": running after ", end->n_starts);
     for (guint i = 0; end->words[i] != NULL; i++)
         test_launcher_assert_err(f->launcher, end->words[i]);
     if (end->n_starts == 1)
         g_assert_false(test_process_has_err(f->launcher, "restarting"));
-    test_sandbox_assert_clean(f->sandbox, TEST_LOGS_LEFT);
 }
 
 /* ---- What a real QEMU does not say here: tests/support/qmp-filter.py ---- */
@@ -275,8 +226,7 @@ static char *write_filter(const TestSandbox *sandbox, const char *const *edits)
 static void test_said(gconstpointer data)
 {
     const Said *test = data;
-    g_autoptr(Fixture) f = g_new0(Fixture, 1);
-    f->sandbox = test_sandbox_new();
+    g_autoptr(TestInstance) f = test_instance_new(NAME);
     g_autofree char *binary = write_filter(f->sandbox, test->edits);
     g_autofree char *monitor_argument = test_monitor_argument(f->sandbox);
     g_autofree char *append = g_strconcat("qemu.append=", test->append, NULL);
@@ -297,11 +247,10 @@ static void test_said(gconstpointer data)
         g_autoptr(TestMonitor) monitor = test_monitor_connect(f->sandbox);
         g_free(test_monitor_execute(monitor, "stop"));
     }
-    test_launcher_assert_exit(f->launcher, 1);
+    test_instance_ended(f, 1, TEST_LOGS_LEFT);
     test_launcher_assert_err(f->launcher, test->words);
     if (test->n_starts == 0)
         g_assert_false(test_process_has_err(f->launcher, ": running after "));
-    test_sandbox_assert_clean(f->sandbox, TEST_LOGS_LEFT);
 }
 
 /* Panics that change nothing while the guest runs; stops and resumes when the button is pressed. */
@@ -314,8 +263,7 @@ static void test_flood(gconstpointer data)
         "m[0] + 1000 * '{\"event\": \"STOP\"}\\n{\"event\": \"RESUME\"}\\n'",
         NULL,
     };
-    g_autoptr(Fixture) f = g_new0(Fixture, 1);
-    f->sandbox = test_sandbox_new();
+    g_autoptr(TestInstance) f = test_instance_new(NAME);
     g_autofree char *binary = write_filter(f->sandbox, edits);
     guint n_lines = 0;
 
@@ -337,12 +285,12 @@ static void test_stuck_qemu(gconstpointer data)
                           "--set", "lifecycle.qmp_timeout_s=1",
                           "--set", NO_WAIT,
                           NULL};
-    g_autoptr(Fixture) f = boot(args);
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, args);
 
     g_assert_no_errno(kill(test_launcher_find_qemu(f->launcher), SIGSTOP));
-    wait_guest(f, 2);
+    test_instance_wait_guest(f, 2);
     test_launcher_assert_err(f->launcher, "did not answer within lifecycle.qmp_timeout_s");
-    stop(f);
+    test_instance_stop(f, SIGINT);
 }
 
 /* Nobody waits for half a minute after ctrl-c. */
@@ -350,29 +298,29 @@ static void test_stop_while_waiting(gconstpointer data)
 {
     const char *args[] = {"--set", "lifecycle.on_crash=restart", "--set",
                           "lifecycle.restart_delay_ms=30000", NULL};
-    g_autoptr(Fixture) f = boot(args);
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, args);
 
     kill_qemu(f);
     test_process_wait_err(f->launcher, "restarting in 30 s", 1);
     /* Whoever asks now prepares for the next VM. */
     g_autoptr(GPtrArray) names = test_list_regions(f->client_socket);
     g_assert_cmpuint(names->len, >, 0);
-    stop(f);
+    test_instance_stop(f, SIGINT);
 }
 
 /* What the failure of a VM leaves is of no use once all went well in the end. */
 static void test_record_goes(gconstpointer data)
 {
     const char *args[] = {"--set", "lifecycle.on_crash=restart", "--set", NO_WAIT, NULL};
-    g_autoptr(Fixture) f = boot(args);
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, args);
     g_autofree char *record = test_sandbox_instance_path(f->sandbox, NAME, "failure.json");
     g_autofree char *window = test_sandbox_instance_path(f->sandbox, NAME, "window.img");
 
     kill_qemu(f);
-    wait_guest(f, 2);
+    test_instance_wait_guest(f, 2);
     test_wait_file(record, "killed by signal 9", 1);
     g_assert_true(g_file_test(window, G_FILE_TEST_EXISTS));
-    stop(f);
+    test_instance_stop(f, SIGINT);
 }
 
 int main(int argc, char **argv)

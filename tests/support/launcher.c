@@ -144,25 +144,6 @@ void test_launcher_stop_clean(TestProcess *launcher, int number, const TestSandb
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 
-void test_instance_init(TestInstance *instance, TestSandbox *sandbox, TestProcess *launcher,
-                        const char *name)
-{
-    *instance = (TestInstance){
-        .sandbox = sandbox,
-        .launcher = launcher,
-        .client_socket = test_sandbox_instance_path(sandbox, name, "client.sock"),
-        .vm_socket = test_sandbox_instance_path(sandbox, name, "vm.sock"),
-    };
-}
-
-void test_instance_clear(TestInstance *instance)
-{
-    g_clear_pointer(&instance->launcher, test_process_free);
-    g_clear_pointer(&instance->sandbox, test_sandbox_free);
-    g_clear_pointer(&instance->client_socket, g_free);
-    g_clear_pointer(&instance->vm_socket, g_free);
-}
-
 void test_launcher_assert_err(const TestProcess *launcher, const char *text)
 {
     if (strcasestr(launcher->err->str, text) == NULL)

@@ -60,25 +60,6 @@ void test_launcher_assert_exit(TestProcess *launcher, int expected);
 void test_launcher_stop(TestProcess *launcher, int number);
 /** test_launcher_stop_clean: the same; and nothing is left in the sandbox */
 void test_launcher_stop_clean(TestProcess *launcher, int number, const TestSandbox *sandbox);
-/**
- * TestInstance:
- * @launcher: of an instance that serves
- *
- * What most tests ask things of.
- */
-typedef struct {
-    TestSandbox *sandbox;
-    TestProcess *launcher;
-    char *client_socket;
-    char *vm_socket;
-} TestInstance;
-
-/** test_instance_init: @sandbox, @launcher: taken; @name: of the instance */
-void test_instance_init(TestInstance *instance, TestSandbox *sandbox, TestProcess *launcher,
-                        const char *name);
-void test_instance_clear(TestInstance *instance);
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(TestInstance, test_instance_clear)
-
 /** test_launcher_assert_err: fails the test unless stderr has @text in it (case-insensitively) */
 void test_launcher_assert_err(const TestProcess *launcher, const char *text);
 

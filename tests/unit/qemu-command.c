@@ -54,6 +54,8 @@ static char **build(const CvdConfig *config)
     return cvd_qemu_command(config, &tools, NULL);
 }
 
+#define HEAD "/usr/bin/qemu|-nodefaults|-no-user-config|-S|-name|cvd-1|"
+
 /* @expected: with a bar between arguments */
 static void assert_argv(char **argv, const char *expected)
 {
@@ -78,21 +80,17 @@ static void test_least(void)
     const CvdConfig config = make_config(layout);
     g_auto(GStrv) argv = build(&config);
     assert_argv(
-        argv, "/usr/bin/qemu|"
-              "-nodefaults|"
-              "-no-user-config|"
-              "-S|"
-              "-name|cvd-1|"
-              "-machine|q35|"
-              "-accel|tcg|"
-              "-m|512M|"
-              "-chardev|socket,id=qmp,fd=4|"
-              "-mon|chardev=qmp,mode=control|"
-              "-chardev|socket,id=ivshmem,fd=3|"
-              "-device|{\"driver\":\"ivshmem-doorbell\",\"id\":\"ivshmem\",\"chardev\":\"ivshmem\","
-              "\"vectors\":3,\"addr\":\"0x10\"}|"
-              "-device|{\"driver\":\"pvpanic\"}|"
-              "-display|none");
+        argv,
+        HEAD "-machine|q35|"
+             "-accel|tcg|"
+             "-m|512M|"
+             "-chardev|socket,id=qmp,fd=4|"
+             "-mon|chardev=qmp,mode=control|"
+             "-chardev|socket,id=ivshmem,fd=3|"
+             "-device|{\"driver\":\"ivshmem-doorbell\",\"id\":\"ivshmem\",\"chardev\":\"ivshmem\","
+             "\"vectors\":3,\"addr\":\"0x10\"}|"
+             "-device|{\"driver\":\"pvpanic\"}|"
+             "-display|none");
 }
 
 static void test_everything(void)
@@ -128,41 +126,37 @@ static void test_everything(void)
     };
     g_auto(GStrv) argv = build(&config);
     assert_argv(
-        argv, "/usr/bin/qemu|"
-              "-nodefaults|"
-              "-no-user-config|"
-              "-S|"
-              "-name|cvd-1|"
-              "-machine|pc,usb=off|"
-              "-accel|kvm,kernel-irqchip=split|"
-              "-accel|tcg|"
-              "-cpu|max,+x2apic|"
-              "-smp|2,maxcpus=4|"
-              "-m|1572864B|"
-              "-kernel|/k,1|"
-              "-initrd|/i,2|"
-              "-append|a=1,2 b i6300esb.heartbeat=30|"
-              "-bios|/f,3|"
-              "-chardev|socket,id=qmp,fd=4|"
-              "-mon|chardev=qmp,mode=control|"
-              "-chardev|socket,id=serial,fd=5|"
-              "-serial|chardev:serial|"
-              "-chardev|socket,id=ivshmem,fd=3|"
-              "-device|{\"driver\":\"ivshmem-doorbell\",\"id\":\"ivshmem\",\"chardev\":\"ivshmem\","
-              "\"vectors\":1,\"addr\":\"0x1f\"}|"
-              "-object|{\"qom-type\":\"o\"}|"
-              "-blockdev|{\"driver\":\"b\"}|"
-              "-netdev|{\"type\":\"n\"}|"
-              "-device|{\"driver\":\"d\"}|"
-              "-device|{\"driver\":\"e\"}|"
-              "-device|{\"driver\":\"pvpanic\"}|"
-              "-device|{\"driver\":\"i6300esb\"}|"
-              "-action|watchdog=pause|"
-              "-display|gtk,gl=on|"
-              "-action|reboot=shutdown|"
-              "-sandbox|on,spawn=allow|"
-              "-d||"
-              "-x");
+        argv,
+        HEAD "-machine|pc,usb=off|"
+             "-accel|kvm,kernel-irqchip=split|"
+             "-accel|tcg|"
+             "-cpu|max,+x2apic|"
+             "-smp|2,maxcpus=4|"
+             "-m|1572864B|"
+             "-kernel|/k,1|"
+             "-initrd|/i,2|"
+             "-append|a=1,2 b i6300esb.heartbeat=30|"
+             "-bios|/f,3|"
+             "-chardev|socket,id=qmp,fd=4|"
+             "-mon|chardev=qmp,mode=control|"
+             "-chardev|socket,id=serial,fd=5|"
+             "-serial|chardev:serial|"
+             "-chardev|socket,id=ivshmem,fd=3|"
+             "-device|{\"driver\":\"ivshmem-doorbell\",\"id\":\"ivshmem\",\"chardev\":\"ivshmem\","
+             "\"vectors\":1,\"addr\":\"0x1f\"}|"
+             "-object|{\"qom-type\":\"o\"}|"
+             "-blockdev|{\"driver\":\"b\"}|"
+             "-netdev|{\"type\":\"n\"}|"
+             "-device|{\"driver\":\"d\"}|"
+             "-device|{\"driver\":\"e\"}|"
+             "-device|{\"driver\":\"pvpanic\"}|"
+             "-device|{\"driver\":\"i6300esb\"}|"
+             "-action|watchdog=pause|"
+             "-display|gtk,gl=on|"
+             "-action|reboot=shutdown|"
+             "-sandbox|on,spawn=allow|"
+             "-d||"
+             "-x");
 }
 
 static void test_vectors_are_regions(void)

@@ -17,27 +17,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-typedef struct {
-    GMainLoop *loop;
-    CvdExit how;
-} Result;
-
-static void on_exited(CvdExit how, gpointer data)
-{
-    Result *result = data;
-    result->how = how;
-    g_main_loop_quit(result->loop);
-}
-
-static CvdQemuProcess *spawn(const char *script, const CvdQemuFds *fds, Result *result)
-{
-    g_autoptr(GError) error = NULL;
-    char *argv[] = {(char *)"/bin/sh", (char *)"-c", (char *)script, NULL};
-    CvdQemuProcess *process = cvd_qemu_process_spawn(argv, fds, NULL, on_exited, result, &error);
-    g_assert_no_error(error);
-    return process;
-}
-
 static char *read_line(int fd)
 {
     GString *line = g_string_new(NULL);
@@ -47,16 +26,35 @@ static char *read_line(int fd)
     return g_string_free(line, FALSE);
 }
 
-/* Opens pipes for all four; what the script writes to descriptor N comes out of `ends[N - 2]`. */
-static CvdQemuFds open_fds(int ends[4])
+/* A shell in QEMU's place: what it writes to descriptor N comes out of `ends[N - 2]`. */
+typedef struct {
+    GMainLoop *loop;
+    CvdExit how;
+    CvdQemuFds fds;
+    int ends[4];
+    CvdQemuProcess *process;
+} Run;
+
+static void on_exited(CvdExit how, gpointer data)
 {
+    Run *run = data;
+    run->how = how;
+    g_main_loop_quit(run->loop);
+}
+
+static Run *run_new(void)
+{
+    Run *run = g_new0(Run, 1);
     int pipes[4][2];
+
+    run->loop = g_main_loop_new(NULL, FALSE);
     for (int i = 0; i < 4; i++) {
         g_assert_no_errno(pipe2(pipes[i], O_CLOEXEC));
-        ends[i] = pipes[i][0];
+        run->ends[i] = pipes[i][0];
     }
-    return (CvdQemuFds){
+    run->fds = (CvdQemuFds){
         .ivshmem = pipes[1][1], .qmp = pipes[2][1], .serial = pipes[3][1], .output = pipes[0][1]};
+    return run;
 }
 
 static void close_fds(CvdQemuFds *fds)
@@ -67,24 +65,62 @@ static void close_fds(CvdQemuFds *fds)
     cvd_close_fd(&fds->serial);
 }
 
+static void run_spawn(Run *run, const char *script, const CvdRunAs *run_as)
+{
+    g_autoptr(GError) error = NULL;
+    char *argv[] = {(char *)"/bin/sh", (char *)"-c", (char *)script, NULL};
+
+    run->process = cvd_qemu_process_spawn(argv, &run->fds, run_as, on_exited, run, &error);
+    g_assert_no_error(error);
+    g_assert_nonnull(run->process);
+    close_fds(&run->fds);
+}
+
+#define OTHER_UID 65534
+
+static void spawn_as_other(Run *run, const char *script)
+{
+    gid_t gids[] = {OTHER_UID, 4711};
+    const CvdRunAs run_as = {
+        .user = (char *)"other", .uid = OTHER_UID, .gid = OTHER_UID, .gids = gids, .n_gids = 2};
+
+    run_spawn(run, script, &run_as);
+}
+
+static Run *run_shell(const char *script)
+{
+    Run *run = run_new();
+
+    run_spawn(run, script, NULL);
+    return run;
+}
+
+static void run_free(Run *run)
+{
+    g_clear_pointer(&run->process, cvd_qemu_process_free);
+    close_fds(&run->fds);
+    for (int i = 0; i < 4; i++)
+        close(run->ends[i]);
+    g_main_loop_unref(run->loop);
+    g_free(run);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Run, run_free)
+
 static void test_descriptors(void)
 {
-    g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
-    Result result = {.loop = loop};
-    int ends[4];
-    CvdQemuFds fds = open_fds(ends);
+    g_autoptr(Run) run = run_new();
     cvd_autofd secret = memfd_create("not for QEMU", 0); /* inheritable on purpose */
     static const char script[] = "echo ivshmem >&3; echo qmp >&4; echo serial >&5; cat;"
                                  "echo /proc/self/fd/*";
-    g_autoptr(CvdQemuProcess) process = spawn(script, &fds, &result);
-    g_assert_true(process != NULL && secret >= 0);
-    close_fds(&fds);
-    g_main_loop_run(loop);
+    run_spawn(run, script, NULL);
+    g_assert_cmpint(secret, >=, 0);
+    close_fds(&run->fds);
+    g_main_loop_run(run->loop);
 
-    g_autofree char *output = read_line(ends[0]);
-    g_autofree char *ivshmem = read_line(ends[1]);
-    g_autofree char *qmp = read_line(ends[2]);
-    g_autofree char *serial = read_line(ends[3]);
+    g_autofree char *output = read_line(run->ends[0]);
+    g_autofree char *ivshmem = read_line(run->ends[1]);
+    g_autofree char *qmp = read_line(run->ends[2]);
+    g_autofree char *serial = read_line(run->ends[3]);
     g_assert_cmpstr(ivshmem, ==, "ivshmem");
     g_assert_cmpstr(qmp, ==, "qmp");
     g_assert_cmpstr(serial, ==, "serial");
@@ -93,8 +129,6 @@ static void test_descriptors(void)
                                            "/proc/self/fd/3 /proc/self/fd/4 /proc/self/fd/5"));
     g_auto(GStrv) listed = g_strsplit(output, " ", -1);
     g_assert_cmpuint(g_strv_length(listed), <=, 7);
-    for (int i = 0; i < 4; i++)
-        close(ends[i]);
 }
 
 /* FDSize of proc_pid_status(5): the slots that the process's table of descriptors has. */
@@ -103,20 +137,13 @@ static void test_room_for_descriptors(void)
     static const char script[] = "while read -r key value; do"
                                  "  if [ $key = FDSize: ]; then echo $value; fi;"
                                  "done </proc/$$/status";
-    g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
-    Result result = {.loop = loop};
-    int ends[4];
-    CvdQemuFds fds = open_fds(ends);
+    g_autoptr(Run) run = run_new();
 
-    fds.n_received = 600;
-    g_autoptr(CvdQemuProcess) process = spawn(script, &fds, &result);
-    g_assert_nonnull(process);
-    close_fds(&fds);
-    g_main_loop_run(loop);
-    g_autofree char *size = read_line(ends[0]);
+    run->fds.n_received = 600;
+    run_spawn(run, script, NULL);
+    g_main_loop_run(run->loop);
+    g_autofree char *size = read_line(run->ends[0]);
     g_assert_cmpint(g_ascii_strtoll(size, NULL, 10), >=, 600);
-    for (int i = 0; i < 4; i++)
-        close(ends[i]);
 }
 
 typedef struct {
@@ -136,82 +163,51 @@ static const Exit exits[] = {
 static void test_exit(gconstpointer data)
 {
     const Exit *row = data;
-    g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
-    Result result = {.loop = loop};
-    int ends[4];
-    CvdQemuFds fds = open_fds(ends);
-
-    g_autoptr(CvdQemuProcess) process = spawn(row->script, &fds, &result);
-    close_fds(&fds);
-    g_main_loop_run(loop);
-    g_assert_true(result.how.is_known);
-    g_assert_cmpint(result.how.is_signal, ==, row->is_signal);
-    g_assert_cmpint(result.how.value, ==, row->value);
-    g_assert_cmpint(cvd_qemu_process_get_pid(process), ==, 0);
-    cvd_qemu_process_terminate(process); /* of one that is gone: nothing */
-    cvd_qemu_process_kill(process);
-    for (int n = 0; n < 4; n++)
-        close(ends[n]);
+    g_autoptr(Run) run = run_shell(row->script);
+    g_main_loop_run(run->loop);
+    g_assert_true(run->how.is_known);
+    g_assert_cmpint(run->how.is_signal, ==, row->is_signal);
+    g_assert_cmpint(run->how.value, ==, row->value);
+    g_assert_cmpint(cvd_qemu_process_get_pid(run->process), ==, 0);
+    cvd_qemu_process_terminate(run->process); /* of one that is gone: nothing */
+    cvd_qemu_process_kill(run->process);
 }
 
 static void test_terminate(void)
 {
-    g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
-    Result result = {.loop = loop};
-    int ends[4];
-    CvdQemuFds fds = open_fds(ends);
-    g_autoptr(CvdQemuProcess) process = spawn("echo; exec tail -f /dev/null", &fds, &result);
-    close_fds(&fds);
-    g_free(read_line(ends[0]));
+    g_autoptr(Run) run = run_shell("echo; exec tail -f /dev/null");
+    g_free(read_line(run->ends[0]));
 
-    g_assert_cmpint(getpgid(cvd_qemu_process_get_pid(process)), ==,
-                    cvd_qemu_process_get_pid(process));
-    cvd_qemu_process_terminate(process);
-    g_main_loop_run(loop);
-    g_assert_cmpint(result.how.value, ==, SIGHUP);
-    for (int n = 0; n < 4; n++)
-        close(ends[n]);
+    g_assert_cmpint(getpgid(cvd_qemu_process_get_pid(run->process)), ==,
+                    cvd_qemu_process_get_pid(run->process));
+    cvd_qemu_process_terminate(run->process);
+    g_main_loop_run(run->loop);
+    g_assert_cmpint(run->how.value, ==, SIGHUP);
 }
 
 /* SIGKILL reaches the children of QEMU too: the pipe that they hold ends. */
 static void test_kill_group(void)
 {
-    g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
-    Result result = {.loop = loop};
-    int ends[4];
-    CvdQemuFds fds = open_fds(ends);
-    g_autoptr(CvdQemuProcess) process =
-        spawn("trap '' HUP; tail -f /dev/null & echo; wait", &fds, &result);
-    close_fds(&fds);
-    g_free(read_line(ends[0]));
-    cvd_qemu_process_terminate(process);
-    cvd_qemu_process_kill(process);
-    g_main_loop_run(loop);
-    g_assert_cmpint(result.how.value, ==, SIGKILL);
-    g_autofree char *rest = read_line(ends[3]); /* returns when the last holder is gone */
+    g_autoptr(Run) run = run_shell("trap '' HUP; tail -f /dev/null & echo; wait");
+    g_free(read_line(run->ends[0]));
+    cvd_qemu_process_terminate(run->process);
+    cvd_qemu_process_kill(run->process);
+    g_main_loop_run(run->loop);
+    g_assert_cmpint(run->how.value, ==, SIGKILL);
+    g_autofree char *rest = read_line(run->ends[3]); /* returns when the last holder is gone */
     g_assert_cmpstr(rest, ==, "");
-    for (int n = 0; n < 4; n++)
-        close(ends[n]);
 }
 
 /* So does an exit of QEMU alone. */
 static void test_exit_without_children(void)
 {
-    g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
-    Result result = {.loop = loop};
-    int ends[4];
-    CvdQemuFds fds = open_fds(ends);
-    g_autoptr(CvdQemuProcess) process = spawn("tail -f /dev/null & exit 3", &fds, &result);
-    g_assert_nonnull(process);
-    close_fds(&fds);
-    g_main_loop_run(loop);
-    g_assert_cmpint(cvd_qemu_process_get_pid(process), ==, 0);
-    g_assert_cmpint(result.how.value, ==, 3);
-    g_assert_false(result.how.is_signal);
-    g_autofree char *rest = read_line(ends[3]);
+    g_autoptr(Run) run = run_shell("tail -f /dev/null & exit 3");
+    g_main_loop_run(run->loop);
+    g_assert_cmpint(cvd_qemu_process_get_pid(run->process), ==, 0);
+    g_assert_cmpint(run->how.value, ==, 3);
+    g_assert_false(run->how.is_signal);
+    g_autofree char *rest = read_line(run->ends[3]);
     g_assert_cmpstr(rest, ==, "");
-    for (int n = 0; n < 4; n++)
-        close(ends[n]);
 }
 
 #define QEMU_PID "sh -c 'echo $$; exec tail -f /dev/null'"
@@ -222,42 +218,45 @@ typedef struct {
     const char *title;
     const char *script;
     gboolean needs_root;
+    gboolean
+        runs_as_other; /* the change of user takes the death signal away if it was set before */
 } Wrapper;
 
 static const Wrapper wrappers[] = {
-    {"none", QEMU, FALSE},
-    {"no-exec", QEMU "; echo done", FALSE},
-    {"ignores-hangup", "trap '' HUP; exec " QEMU, FALSE},
-    {"timeout", "exec timeout 1000 " QEMU, FALSE},
-    {"setpriv", "exec setpriv --reuid 65534 --clear-groups " QEMU, TRUE},
+    {"none", QEMU, FALSE, FALSE},
+    {"no-exec", QEMU "; echo done", FALSE, FALSE},
+    {"ignores-hangup", "trap '' HUP; exec " QEMU, FALSE, FALSE},
+    {"timeout", "exec timeout 1000 " QEMU, FALSE, FALSE},
+    {"setpriv", "exec setpriv --reuid 65534 --clear-groups " QEMU, TRUE, FALSE},
 };
+
+static const Wrapper run_as_other = {"run-as", "echo; exec sleep 1000", TRUE, TRUE};
 
 static void test_dies_with_launcher(gconstpointer data)
 {
     const Wrapper *row = data;
-    int ends[4];
 
     if (row->needs_root && geteuid() != 0) {
         g_test_skip("only root can start a program as another user");
         return;
     }
-    CvdQemuFds fds = open_fds(ends);
+    g_autoptr(Run) run = run_new();
     pid_t launcher = fork();
     g_assert_no_errno(launcher);
     if (launcher == 0) {
-        Result result = {0};
-        spawn(row->script, &fds, &result);
+        if (row->runs_as_other)
+            spawn_as_other(run, row->script);
+        else
+            run_spawn(run, row->script, NULL);
         pause();
         _exit(0);
     }
-    close_fds(&fds);
-    g_free(read_line(ends[0]));
+    close_fds(&run->fds);
+    g_free(read_line(run->ends[0]));
     g_assert_no_errno(kill(launcher, SIGKILL));
     g_assert_cmpint(waitpid(launcher, NULL, 0), ==, launcher);
-    g_autofree char *rest = read_line(ends[3]);
+    g_autofree char *rest = read_line(run->ends[3]);
     g_assert_cmpstr(rest, ==, "");
-    for (int n = 0; n < 4; n++)
-        close(ends[n]);
 }
 
 /* ulimit -n is what the launcher was started with, or what QEMU needs if that is more. */
@@ -280,19 +279,12 @@ static void test_limit_of_descriptors(void)
     g_assert_no_errno(setrlimit(RLIMIT_NOFILE, &low));
     g_assert_true(cvd_raise_fd_limit(1, NULL));
     for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
-        g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
-        Result result = {.loop = loop};
-        int ends[4];
-        CvdQemuFds fds = open_fds(ends);
-        fds.n_received = rows[i].n_received;
-        g_autoptr(CvdQemuProcess) process = spawn("ulimit -Sn", &fds, &result);
-        g_assert_nonnull(process);
-        close_fds(&fds);
-        g_main_loop_run(loop);
-        g_autofree char *limit = read_line(ends[0]);
+        g_autoptr(Run) run = run_new();
+        run->fds.n_received = rows[i].n_received;
+        run_spawn(run, "ulimit -Sn", NULL);
+        g_main_loop_run(run->loop);
+        g_autofree char *limit = read_line(run->ends[0]);
         g_assert_cmpstr(limit, ==, rows[i].limit);
-        for (int n = 0; n < 4; n++)
-            close(ends[n]);
     }
     g_assert_no_errno(setrlimit(RLIMIT_NOFILE, &before));
 }
@@ -300,20 +292,11 @@ static void test_limit_of_descriptors(void)
 /* Whoever is adopted because we are a subreaper, or the first process of a container, is reaped. */
 static void test_orphans(void)
 {
-    g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
-    Result result = {.loop = loop};
-    int ends[4];
-    CvdQemuFds fds = open_fds(ends);
-    g_autoptr(CvdQemuProcess) process =
-        spawn("(sleep 0 & echo $!); exec tail -f /dev/null", &fds, &result);
-    g_assert_nonnull(process);
-    close_fds(&fds);
-    g_autofree char *orphan = read_line(ends[0]);
+    g_autoptr(Run) run = run_shell("(sleep 0 & echo $!); exec tail -f /dev/null");
+    g_autofree char *orphan = read_line(run->ends[0]);
     while (kill((pid_t)g_ascii_strtoll(orphan, NULL, 10), 0) == 0)
         g_main_context_iteration(NULL, TRUE);
-    g_assert_cmpint(cvd_qemu_process_get_pid(process), !=, 0);
-    for (int n = 0; n < 4; n++)
-        close(ends[n]);
+    g_assert_cmpint(cvd_qemu_process_get_pid(run->process), !=, 0);
 }
 
 /* Signals are for QEMU, and it has ended when both have. */
@@ -333,119 +316,54 @@ static const Behind behind[] = {
 static void test_behind_a_wrapper(gconstpointer data)
 {
     const Behind *row = data;
-    g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
-    Result result = {.loop = loop};
-    int ends[4];
-    CvdQemuFds fds = open_fds(ends);
-    g_autoptr(CvdQemuProcess) process = spawn(row->script, &fds, &result);
-
-    close_fds(&fds);
-    g_autofree char *line = read_line(ends[0]);
+    g_autoptr(Run) run = run_shell(row->script);
+    g_autofree char *line = read_line(run->ends[0]);
     pid_t qemu = (pid_t)g_ascii_strtoll(line, NULL, 10),
-          wrapper = cvd_qemu_process_get_pid(process);
+          wrapper = cvd_qemu_process_get_pid(run->process);
     GLogLevelFlags fatal = g_log_set_always_fatal(G_LOG_FATAL_MASK); /* it warns */
-    cvd_qemu_process_set_qemu(process, qemu);
-    g_assert_cmpint(cvd_qemu_process_get_pid(process), ==, qemu);
+    cvd_qemu_process_set_qemu(run->process, qemu);
+    g_assert_cmpint(cvd_qemu_process_get_pid(run->process), ==, qemu);
     if (row->number != 0)
         g_assert_no_errno(kill(wrapper, row->number));
     else
-        cvd_qemu_process_terminate(process);
-    g_main_loop_run(loop);
-    g_assert_cmpint(result.how.is_signal, ==, row->is_signal);
-    g_assert_cmpint(result.how.value, ==, row->value);
+        cvd_qemu_process_terminate(run->process);
+    g_main_loop_run(run->loop);
+    g_assert_cmpint(run->how.is_signal, ==, row->is_signal);
+    g_assert_cmpint(run->how.value, ==, row->value);
     g_assert_cmpint(kill(qemu, 0), ==, -1);
     g_assert_cmpint(errno, ==, ESRCH);
     g_log_set_always_fatal(fatal);
-    for (int n = 0; n < 4; n++)
-        close(ends[n]);
 }
 
 static void test_missing_program(void)
 {
     g_autoptr(GError) error = NULL;
-    Result result = {0};
-    int ends[4];
-    CvdQemuFds fds = open_fds(ends);
+    g_autoptr(Run) run = run_new();
     char *argv[] = {(char *)"/nonexistent/qemu", NULL};
 
-    g_assert_null(cvd_qemu_process_spawn(argv, &fds, NULL, on_exited, &result, &error));
+    g_assert_null(cvd_qemu_process_spawn(argv, &run->fds, NULL, on_exited, run, &error));
     g_assert_error(error, CVD_ERROR, CVD_ERROR_FAILED);
     g_assert_nonnull(strstr(error->message, "/nonexistent/qemu"));
-    close_fds(&fds);
-    for (int n = 0; n < 4; n++)
-        close(ends[n]);
-}
-
-#define OTHER_UID 65534
-
-static CvdQemuProcess *spawn_as_other(const char *script, const CvdQemuFds *fds, Result *result)
-{
-    g_autoptr(GError) error = NULL;
-    char *argv[] = {(char *)"/bin/sh", (char *)"-c", (char *)script, NULL};
-    gid_t gids[] = {OTHER_UID, 4711};
-    const CvdRunAs run_as = {
-        .user = (char *)"other", .uid = OTHER_UID, .gid = OTHER_UID, .gids = gids, .n_gids = 2};
-    CvdQemuProcess *process = cvd_qemu_process_spawn(argv, fds, &run_as, on_exited, result, &error);
-
-    g_assert_no_error(error);
-    return process;
 }
 
 static void test_run_as(void)
 {
-    g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
-    Result result = {.loop = loop};
-    int ends[4];
 
     if (geteuid() != 0) {
         g_test_skip("only root can start a program as another user");
         return;
     }
-    CvdQemuFds fds = open_fds(ends);
-    g_autoptr(CvdQemuProcess) process =
-        spawn_as_other("grep -E '^(Uid|Gid|Groups|CapEff)' /proc/self/status", &fds, &result);
-    g_assert_nonnull(process);
-    close_fds(&fds);
-    g_main_loop_run(loop);
-    g_assert_cmpint(result.how.value, ==, 0);
+    g_autoptr(Run) run = run_new();
+    spawn_as_other(run, "grep -E '^(Uid|Gid|Groups|CapEff)' /proc/self/status");
+    g_main_loop_run(run->loop);
+    g_assert_cmpint(run->how.value, ==, 0);
     const char *expected[] = {"Uid:\t65534\t65534\t65534\t65534",
                               "Gid:\t65534\t65534\t65534\t65534", "Groups:\t4711 65534 ",
                               "CapEff:\t0000000000000000"};
     for (gsize i = 0; i < G_N_ELEMENTS(expected); i++) {
-        g_autofree char *line = read_line(ends[0]);
+        g_autofree char *line = read_line(run->ends[0]);
         g_assert_cmpstr(line, ==, expected[i]);
     }
-    for (int i = 0; i < 4; i++)
-        close(ends[i]);
-}
-
-/* The change of user takes the death signal away if it was set before. */
-static void test_run_as_dies_with_us(void)
-{
-    int ends[4];
-
-    if (geteuid() != 0) {
-        g_test_skip("only root can start a program as another user");
-        return;
-    }
-    CvdQemuFds fds = open_fds(ends);
-    pid_t launcher = fork();
-    if (launcher == 0) {
-        Result result = {0};
-        CvdQemuProcess *process = spawn_as_other("echo; exec sleep 1000", &fds, &result);
-        close_fds(&fds);
-        g_assert_nonnull(process);
-        pause();
-        _exit(0);
-    }
-    close_fds(&fds);
-    g_free(read_line(ends[0]));
-    kill(launcher, SIGKILL);
-    g_assert_cmpint(waitpid(launcher, NULL, 0), ==, launcher);
-    g_autofree char *rest = read_line(ends[3]);
-    g_assert_cmpstr(rest, ==, "");
-    for (int i = 0; i < 4; i++)
-        close(ends[i]);
 }
 
 int main(int argc, char **argv)
@@ -466,6 +384,7 @@ int main(int argc, char **argv)
                   test_behind_a_wrapper);
     g_test_add_func("/qemu-process/missing-program", test_missing_program);
     g_test_add_func("/qemu-process/run-as", test_run_as);
-    g_test_add_func("/qemu-process/run-as/dies-with-us", test_run_as_dies_with_us);
+    g_test_add_data_func("/qemu-process/run-as/dies-with-us", &run_as_other,
+                         test_dies_with_launcher);
     return g_test_run();
 }
