@@ -41,7 +41,9 @@ struct CvdControl {
     GPtrArray *peers;    /* of CvdControlPeer, in the order in which they came */
     GQueue calls;        /* of CvdControlCall, not answered yet */
     CvdLogLimit log_limit;
-    GVariant *told; /* a{sv}: the properties when changes were signalled last */
+    gint64 event_second; /* of the last event of QEMU's */
+    guint n_events;      /* in that second */
+    GVariant *told;      /* a{sv}: the properties when changes were signalled last */
 };
 
 struct CvdControlCall {
@@ -346,11 +348,27 @@ void cvd_control_status_changed(CvdControl *control)
         emit(control, INTERFACE, "StateChanged", g_variant_new("(ss)", state, reason));
 }
 
+static void emit_guest_event(CvdControl *control, const char *name, const char *data)
+{
+    emit(control, INTERFACE, "GuestEvent", g_variant_new("(ss)", name, data));
+}
+
 void cvd_control_guest_event(CvdControl *control, const char *name, const char *data)
 {
-    if (cvd_control_has_connections(control))
-        emit(control, INTERFACE, "GuestEvent",
-             g_variant_new("(ss)", name, data != NULL ? data : "{}"));
+    gint64 second = g_get_monotonic_time() / G_USEC_PER_SEC;
+
+    if (!cvd_control_has_connections(control))
+        return;
+    if (second != control->event_second) {
+        guint n_left_out = control->n_events - MIN(control->n_events, CVD_CONTROL_MAX_EVENTS);
+        g_autofree char *count = g_strdup_printf("{\"count\": %u}", n_left_out);
+        if (n_left_out > 0)
+            emit_guest_event(control, "CVD_EVENTS_LEFT_OUT", count);
+        control->event_second = second;
+        control->n_events = 0;
+    }
+    if (control->n_events++ < CVD_CONTROL_MAX_EVENTS)
+        emit_guest_event(control, name, data != NULL ? data : "{}");
 }
 
 /* ---- Connections ---- */

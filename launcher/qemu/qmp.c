@@ -26,7 +26,8 @@
 /* The kernel counts a piece as unread until all of it was read. */
 #define WRITE_SIZE 16384
 /* How much is read of what a QEMU that is gone has sent. */
-#define MAX_REST (1024 * 1024)
+#define MAX_REST    (1024 * 1024)
+#define MAX_REST_US (100 * G_TIME_SPAN_MILLISECOND)
 
 typedef enum {
     QMP_GREETING,    /* nothing has come yet */
@@ -415,7 +416,8 @@ void cvd_qmp_read_rest(CvdQmp *qmp)
 {
     if (qmp->is_handling)
         return;
-    for (gsize n = 0; n < MAX_REST; n += READ_SIZE)
+    gint64 end_us = g_get_monotonic_time() + MAX_REST_US;
+    for (gsize n = 0; n < MAX_REST && g_get_monotonic_time() < end_us; n += READ_SIZE)
         if (qmp->state == QMP_CLOSED || !read_some(qmp))
             break;
 }

@@ -695,10 +695,68 @@ static gpointer call_without_reading(gpointer data)
     g_error("so many calls, and nobody minds");
 }
 
+/* ---- More events than anybody could read ---- */
+
+typedef struct {
+    GMainLoop *loop;
+    guint n_seen, n_left_out;
+} EventCount;
+
+static void count_event(CvdDBusInstance1 *proxy, const char *name, const char *details,
+                        gpointer data)
+{
+    EventCount *count = data;
+
+    if (strcmp(name, "CVD_EVENTS_LEFT_OUT") == 0) {
+        g_assert_cmpint(sscanf(details, "{\"count\": %u}", &count->n_left_out), ==, 1);
+        g_main_loop_quit(count->loop);
+    } else {
+        count->n_seen++;
+    }
+}
+
+/* All in one second, or in two. */
+static gboolean send_many_events(gpointer data)
+{
+    for (guint i = 0; i < 4 * CVD_CONTROL_MAX_EVENTS; i++)
+        cvd_control_guest_event(((Fixture *)data)->control, "A", NULL);
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean send_one_event(gpointer data)
+{
+    cvd_control_guest_event(((Fixture *)data)->control, "A", NULL);
+    return G_SOURCE_CONTINUE;
+}
+
+static gpointer count_events(gpointer data)
+{
+    g_autoptr(CvdDBusInstance1) proxy = open_proxy(data);
+    g_autoptr(GMainLoop) loop = g_main_loop_new(g_main_context_get_thread_default(), FALSE);
+    g_autoptr(GSource) next = g_timeout_source_new(100);
+    EventCount count = {.loop = loop};
+
+    g_signal_connect(proxy, "guest-event", G_CALLBACK(count_event), &count);
+    g_main_context_invoke(NULL, send_many_events, data);
+    g_source_set_callback(next, send_one_event, data, NULL);
+    g_source_attach(next, NULL);
+    g_main_loop_run(loop);
+    g_source_destroy(next);
+    g_assert_cmpuint(count.n_seen, >=, CVD_CONTROL_MAX_EVENTS);
+    g_assert_cmpuint(count.n_seen, <=, 2 * CVD_CONTROL_MAX_EVENTS);
+    g_assert_cmpuint(count.n_left_out, >=, CVD_CONTROL_MAX_EVENTS);
+    return NULL;
+}
+
+static void test_many_events(Fixture *f, gconstpointer data)
+{
+    with_client(f, count_events);
+}
+
 static gboolean flood_with_events(gpointer data)
 {
     Fixture *f = data;
-    g_autofree char *details = g_strnfill(1000, 'x');
+    g_autofree char *details = g_strnfill(10000, 'x');
 
     for (guint i = 0; i < 100; i++)
         cvd_control_guest_event(f->control, "FLOOD", details);
@@ -841,6 +899,7 @@ int main(int argc, char **argv)
     add("/control/no-console", test_no_console);
     add("/control/clients", test_clients);
     add("/control/methods-are-those-of-the-interface", test_all_methods);
+    add("/control/more-events-than-are-told", test_many_events);
     add("/control/signals-are-not-read", test_signals_are_not_read);
     add("/control/answers-are-not-read", test_answers_are_not_read);
     add("/control/late-answer", test_late_answer);
