@@ -31,14 +31,14 @@ char *cvd_launch_describe(const CvdLaunch *launch)
     return cvd_record_to_json(&record);
 }
 
-static void write_record(const CvdLaunch *launch, CvdState state)
+static void write_record(const CvdLaunch *launch, CvdState state, int window_fd)
 {
     g_auto(GStrv) qmp_tail = launch->vm != NULL ? cvd_qmp_get_tail(launch->vm->qmp) : NULL;
     CvdRecord record = make_record(launch, qmp_tail);
 
     record.state = cvd_state_get_name(state);
     cvd_fd_hold_back(0);
-    cvd_record_write(launch->host.dir, &record, cvd_server_get_window_fd(launch->host.server));
+    cvd_record_write(launch->host.dir, &record, window_fd);
     cvd_fd_hold_back(CVD_FD_RESERVE);
 }
 
@@ -91,7 +91,8 @@ void cvd_launch_report_end(CvdLaunch *launch)
         return;
     }
     report_failure(launch);
-    write_record(launch, cvd_launch_get_state(launch));
+    write_record(launch, cvd_launch_get_state(launch),
+                 cvd_server_get_window_fd(launch->host.server));
 }
 
 void cvd_launch_report_failed_start(CvdLaunch *launch, const GError *error)
@@ -103,5 +104,5 @@ void cvd_launch_report_failed_start(CvdLaunch *launch, const GError *error)
         cvd_instance_dir_remove_records(launch->host.dir);
     g_free(launch->reason);
     launch->reason = g_strdup(error->message);
-    write_record(launch, CVD_STATE_FAILED);
+    write_record(launch, CVD_STATE_FAILED, -1);
 }

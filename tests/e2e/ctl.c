@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -686,8 +687,13 @@ static void test_wait_for_a_failure_to_come(gconstpointer data)
 {
     g_autoptr(Fixture) f = without_instance();
     g_autofree char *report = test_sandbox_path(f->sandbox, "r.tar.gz");
-    TestProcess *waiting = CTL(f, "-n", NAME, "wait", "failed");
+    g_autofree char *place = g_build_filename(f->sandbox->runtime, "cvd", NULL);
+    cvd_autofd look = inotify_init1(IN_CLOEXEC);
 
+    g_assert_no_errno(mkdir(place, 0700));
+    g_assert_no_errno(inotify_add_watch(look, place, IN_OPEN));
+    TestProcess *waiting = CTL(f, "-n", NAME, "wait", "failed");
+    test_wait_readable(look, "cvd-ctl's look at the instances");
     f->launcher = test_launch(f->sandbox, NAME, "--set", "sockets.vm=/nosuch/vm.sock", NULL);
     test_launcher_assert_exit(f->launcher, 1);
     done(waiting);

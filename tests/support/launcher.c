@@ -130,6 +130,8 @@ void test_launcher_assert_exit(TestProcess *launcher, int expected)
 
     if (status != expected)
         test_process_fail(launcher, "exit status %d instead of %d", status, expected);
+    if (strstr(launcher->err->str, ": assertion '") != NULL)
+        test_process_fail(launcher, "an assertion failed");
 }
 
 void test_launcher_stop(TestProcess *launcher, int number)
