@@ -38,6 +38,8 @@ void run_begin(void)
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
     g_assert_cmpint(signal_fd, >=, 0);
+    /* So that the children of one that is killed can be waited for. */
+    g_assert_no_errno(prctl(PR_SET_CHILD_SUBREAPER, 1));
 }
 
 static void send_figures(int fd)
@@ -114,6 +116,8 @@ gboolean run_group(Figures *figures, const BenchGroup *group, const BenchOptions
     if (!goes_on)
         kill(-pid, SIGKILL);
     g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    while (!goes_on && waitpid(-1, NULL, 0) > 0)
+        ;
     cvd_close_fd(&ends[0]);
     figure_progress(NULL);
     if (!goes_on || status != 0)
