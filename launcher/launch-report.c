@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How a VM has ended: lines in the log, and after a failure a record for a report. */
+/* How a VM has ended, and how it goes on: lines in the log, and after a failure a record for a
+ * report. */
 #include "launcher/launch-private.h"
 
 #include "base/fd.h"
@@ -78,14 +79,34 @@ static void report_failure(const CvdLaunch *launch)
               launch->config->name);
 }
 
+/* Returns: (transfer full): how it goes on, unless it does not, or that was told when it was asked
+ * for */
+static char *describe_restart(const CvdLaunch *launch)
+{
+    const CvdPolicy *policy = &launch->lifecycle.policy;
+    gint64 delay_us = policy->due_us - launch->lifecycle.last_us;
+
+    if (policy->follow != CVD_FOLLOW_RESTART || cvd_launch_is_asked_restart(launch))
+        return NULL;
+    if (!policy->is_counted)
+        return g_strdup("restarting");
+    return g_strdup_printf("restarting in %g s (failure %u of %u within 10 minutes)",
+                           (double)(delay_us / 1000) / 1000, policy->restarts.n_failures,
+                           policy->restarts.limit);
+}
+
 void cvd_launch_report_end(CvdLaunch *launch)
 {
+    g_autofree char *restart = describe_restart(launch);
+
     g_free(launch->verdict.text);
     launch->verdict = cvd_verdict(&launch->lifecycle, launch->program, launch->qemu_exit);
     g_free(launch->reason);
     launch->reason = g_strdup(launch->verdict.text);
     if (launch->verdict.exit_status == 0) {
-        if (!cvd_launch_is_asked_restart(launch))
+        if (restart != NULL)
+            g_message("%s; %s", launch->verdict.text, restart);
+        else if (!cvd_launch_is_asked_restart(launch))
             g_message("%s", launch->verdict.text);
         log_advice(launch, (const char *const[]){NULL}); /* a downscript, for one */
         return;
@@ -93,6 +114,8 @@ void cvd_launch_report_end(CvdLaunch *launch)
     report_failure(launch);
     write_record(launch, cvd_launch_get_state(launch),
                  cvd_server_get_window_fd(launch->host.server));
+    if (restart != NULL)
+        g_message("%s", restart);
 }
 
 void cvd_launch_report_failed_start(CvdLaunch *launch, const GError *error)

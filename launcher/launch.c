@@ -143,16 +143,7 @@ static void announce_ready(CvdLaunch *launch)
 
 static void report_end(CvdLaunch *launch)
 {
-    const CvdPolicy *policy = &launch->lifecycle.policy;
-    gint64 delay_us = policy->due_us - launch->lifecycle.last_us;
-
     cvd_launch_report_end(launch);
-    if (policy->is_counted)
-        g_message("restarting in %g s (failure %u of %u within 10 minutes)",
-                  (double)(delay_us / 1000) / 1000, policy->restarts.n_failures,
-                  policy->restarts.limit);
-    else if (!cvd_launch_is_asked_restart(launch)) /* which was told when it was asked for */
-        g_message("restarting");
     launch->ready_time_us = 0;
     launch->qemu_exit = (CvdExit){.is_known = TRUE}; /* reported, and nothing to report again */
 }

@@ -154,7 +154,7 @@ static const End ends[] = {
      {"--set", "lifecycle.on_reboot=restart", "--set", "lifecycle.restart_limit=2", "--set",
       "qemu.append=reboot", "--set", NO_WAIT},
      3,
-     {"guest rebooted; given up, as that makes 3 failures"}},
+     {"guest rebooted; restarting in 0", "guest rebooted; given up, as that makes 3 failures"}},
 };
 
 static void test_end(gconstpointer data)
