@@ -7,7 +7,8 @@
  * - A pseudo-terminal of whose master we have the only descriptor. It controls QEMU's session, so
  *   that our end hangs it up: the kernel then sends SIGHUP to the session's leader, whatever its
  *   ids, and when a leader ends to its group. QEMU takes that for a request to quit.
- * - At an orderly end the process group is killed, and QEMU by its own number if it has left that.
+ * - At an orderly end the process group is killed, QEMU by its own number if it has left that, and
+ *   whatever else has become our child.
  *
  * As a subreaper we become the parent of what a wrapper leaves behind, so SIGCHLD comes at its end
  * too. Children are reaped here and by nobody else: until then their number is not another's.
@@ -43,6 +44,7 @@ struct CvdQemuProcess {
     CvdProcessId qemu;
     pid_t group;
     gboolean is_killed; /* by us */
+    gboolean is_warned; /* of a process that was left */
     CvdExit how;
     int terminal_fd; /* the master; −1 where there are no pseudo-terminals */
     int children_fd;
@@ -106,7 +108,7 @@ static void note_exit(CvdQemuProcess *process, const siginfo_t *info)
     };
 }
 
-/* Before QEMU has greeted it may be any of those that a wrapper has left to us. */
+/* Whatever has become our child is something that QEMU, or a wrapper, has left to us. */
 static gboolean kill_orphans(CvdQemuProcess *process)
 {
     g_autofree char *text = NULL;
@@ -116,22 +118,27 @@ static gboolean kill_orphans(CvdQemuProcess *process)
     g_file_get_contents("/proc/thread-self/children", &text, NULL, NULL);
     for (char *next = text; next != NULL && (pid = (pid_t)g_ascii_strtoull(next, &next, 10)) > 0;) {
         is_any |= kill(pid, SIGKILL) == 0;
-        if (getpgid(pid) == process->group || process->is_killed)
+        if (getpgid(pid) == process->group || pid == process->qemu.pid || process->is_warned ||
+            (process->is_killed && !process->is_known))
             continue;
-        process->is_killed = TRUE;
-        g_warning("process %d had left what was started as QEMU, which has ended, and was "
-                  "killed; " ADVICE,
-                  pid);
+        process->is_warned = TRUE;
+        if (process->is_known)
+            g_warning("process %d, which QEMU has left behind, was killed", pid);
+        else
+            g_warning("process %d had left what was started as QEMU, which has ended, and was "
+                      "killed; " ADVICE,
+                      pid);
     }
     return is_any;
 }
 
-/* Returns: whether QEMU has outlived its wrapper; SIGCHLD will come at its end, too */
+/* Returns: whether anything has outlived what was started; SIGCHLD will come at its end, too */
 static gboolean kill_left_behind(CvdQemuProcess *process)
 {
-    if (!process->is_known)
-        return kill_orphans(process);
-    return cvd_process_id_is_alive(process->qemu) && kill(process->qemu.pid, SIGKILL) == 0;
+    gboolean is_qemu_left =
+        cvd_process_id_is_alive(process->qemu) && kill(process->qemu.pid, SIGKILL) == 0;
+
+    return kill_orphans(process) || is_qemu_left;
 }
 
 static void reap_children(CvdQemuProcess *process)

@@ -210,6 +210,29 @@ static void test_exit_without_children(void)
     g_assert_cmpstr(rest, ==, "");
 }
 
+/* What QEMU has started in a session of its own ends with it, by whichever way that ends. */
+static void test_child_with_a_session(gconstpointer data)
+{
+    g_autoptr(Run) run =
+        run_shell("(setsid sh -c 'trap \"\" HUP; echo $$; exec tail -f /dev/null' &);"
+                  "exec tail -f /dev/null");
+    g_autofree char *line = read_line(run->ends[0]);
+    pid_t child = (pid_t)g_ascii_strtoll(line, NULL, 10);
+    GLogLevelFlags fatal = g_log_set_always_fatal(G_LOG_FATAL_MASK); /* it warns */
+
+    g_assert_no_errno(kill(child, 0));
+    cvd_qemu_process_set_qemu(run->process, cvd_qemu_process_get_pid(run->process));
+    if (data != NULL)
+        cvd_qemu_process_kill(run->process);
+    else
+        cvd_qemu_process_terminate(run->process);
+    g_main_loop_run(run->loop);
+    g_assert_cmpint(run->how.value, ==, data != NULL ? SIGKILL : SIGHUP);
+    g_assert_cmpint(kill(child, 0), ==, -1);
+    g_assert_cmpint(errno, ==, ESRCH);
+    g_log_set_always_fatal(fatal);
+}
+
 #define QEMU_PID "sh -c 'echo $$; exec tail -f /dev/null'"
 #define QEMU     "sh -c 'echo; exec tail -f /dev/null'"
 
@@ -380,6 +403,9 @@ int main(int argc, char **argv)
                   test_dies_with_launcher);
     g_test_add_func("/qemu-process/limit-of-descriptors", test_limit_of_descriptors);
     g_test_add_func("/qemu-process/orphans-are-reaped", test_orphans);
+    g_test_add_data_func("/qemu-process/child-with-a-session/exit", NULL,
+                         test_child_with_a_session);
+    g_test_add_data_func("/qemu-process/child-with-a-session/kill", "", test_child_with_a_session);
     test_add_rows(g_test_add_data_func, "/qemu-process/behind-a-wrapper/", behind,
                   test_behind_a_wrapper);
     g_test_add_func("/qemu-process/missing-program", test_missing_program);
