@@ -17,6 +17,23 @@ char *cvd_describe_user(uid_t uid)
                         : g_strdup_printf("uid %u", uid);
 }
 
+/* A group's directory, as 2770, is an administrator's choice. */
+static gboolean check_mode(mode_t mode, const char *path, GError **error)
+{
+    gboolean is_everybodys = (mode & S_IWOTH) != 0;
+
+    if (is_everybodys && (mode & S_ISVTX) == 0)
+        return cvd_fail(error, CVD_ERROR_FOREIGN,
+                        "%s: everybody may write there (mode %04o); make it yours with chmod 0700, "
+                        "or set XDG_RUNTIME_DIR to another directory",
+                        path, mode & 07777);
+    if (is_everybodys || ((mode & S_IWGRP) != 0 && (mode & S_ISGID) == 0))
+        g_warning("%s: others may write there (mode %04o), and so replace the instance's sockets; "
+                  "0700 is for its user alone",
+                  path, mode & 07777);
+    return TRUE;
+}
+
 int cvd_private_dir_open(int parent_fd, const char *name, const char *path, GError **error)
 {
     struct stat st;
@@ -52,6 +69,8 @@ int cvd_private_dir_open(int parent_fd, const char *name, const char *path, GErr
                     path, owner, geteuid());
         return -1;
     }
+    if (r < 0 && !check_mode(st.st_mode, path, error))
+        return -1;
     if (r == 0)
         fchmod(fd, CVD_PRIVATE_DIR_MADE); /* some file systems leave the sticky bit out */
     return g_steal_fd(&fd);

@@ -255,14 +255,32 @@ CvdListener *cvd_listener_new(const char *path, mode_t mode, const char *lock_di
     return NULL;
 }
 
+/* While the socket still listens nobody takes it for a leftover, so the name cannot change hands
+ * between the two calls. */
+static void remove_at(const CvdListener *listener, const char *path)
+{
+    if (cvd_fd_is_at(listener->path_fd, AT_FDCWD, path))
+        unlink(path);
+}
+
+/* Somebody may have renamed the directory meanwhile. */
+static void remove_name(const CvdListener *listener)
+{
+    g_autofree char *self = g_strdup_printf("/proc/self/fd/%d", listener->path_fd);
+    g_autofree char *path = g_file_read_link(self, NULL);
+    const char *name = strrchr(listener->path, '/');
+
+    remove_at(listener, listener->path);
+    if (path != NULL && name != NULL && g_str_has_suffix(path, name))
+        remove_at(listener, path);
+}
+
 void cvd_listener_free(CvdListener *listener)
 {
     if (listener == NULL)
         return;
-    /* While the socket still listens nobody takes it for a leftover, so the name cannot change
-     * hands between the two calls. */
-    if (listener->path_fd >= 0 && cvd_fd_is_at(listener->path_fd, AT_FDCWD, listener->path))
-        unlink(listener->path);
+    if (listener->path_fd >= 0)
+        remove_name(listener);
     cvd_close_fd(&listener->path_fd);
     cvd_close_fd(&listener->fd);
     g_clear_pointer(&listener->lock, cvd_path_lock_free);

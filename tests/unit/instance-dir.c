@@ -275,6 +275,35 @@ static void test_directories_of_others_making(void)
     }
 }
 
+static void test_directories_that_others_may_write(void)
+{
+    static const struct {
+        mode_t mode;
+        guint n_warnings;
+        gboolean is_refused;
+    } cases[] = {{0700, 0, FALSE},  {0755, 0, FALSE}, {02770, 0, FALSE}, {0770, 1, FALSE},
+                 {01777, 1, FALSE}, {0777, 0, TRUE},  {02777, 0, TRUE}};
+    g_autofree char *base = g_build_filename(root, "cvd", NULL);
+    g_autofree char *own = g_build_filename(base, "t", NULL);
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GError) error = NULL;
+        g_assert_no_errno(mkdir(base, 0700));
+        g_assert_no_errno(mkdir(own, 0700));
+        g_assert_no_errno(chmod(own, cases[i].mode));
+        test_log_forget();
+        CvdInstanceDir *dir = cvd_instance_dir_acquire("t", &error);
+        g_assert_cmpint(dir == NULL, ==, cases[i].is_refused);
+        g_assert_cmpuint(test_log_count("others may write there"), ==, cases[i].n_warnings);
+        if (cases[i].is_refused)
+            g_assert_error(error, CVD_ERROR, CVD_ERROR_FOREIGN);
+        else
+            cvd_instance_dir_release(dir, FALSE);
+        g_assert_no_errno(rmdir(own));
+        g_assert_no_errno(rmdir(base));
+    }
+}
+
 /* Only the shared one was there: what is made in it goes, though it gets the group's bit. */
 static void test_directory_in_one_of_others(void)
 {
@@ -490,6 +519,7 @@ int main(int argc, char **argv)
     g_test_add_func("/instance-dir/cleaner-of-tmp", test_cleaner);
     g_test_add_func("/instance-dir/directories-of-others-making",
                     test_directories_of_others_making);
+    g_test_add_func("/instance-dir/that-others-may-write", test_directories_that_others_may_write);
     g_test_add_func("/instance-dir/directory-in-one-of-others", test_directory_in_one_of_others);
     g_test_add_func("/instance-dir/runtime-directory-of-another-user",
                     test_runtime_dir_of_another_user);

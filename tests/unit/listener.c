@@ -331,6 +331,18 @@ static void test_replaced_name_stays(Fixture *f, gconstpointer data)
     g_assert_cmpint(unlink(away), ==, 0);
 }
 
+static void test_renamed_directory(Fixture *f, gconstpointer data)
+{
+    CvdListener *listener = cvd_listener_new(f->path, 0600, NULL, NULL);
+    g_autofree char *away = g_strconcat(f->directory, "-2", NULL);
+
+    g_assert_nonnull(listener);
+    g_assert_no_errno(rename(f->directory, away));
+    cvd_listener_free(listener);
+    g_assert_no_errno(rmdir(away)); /* nothing is left in it */
+    g_assert_no_errno(mkdir(f->directory, 0700));
+}
+
 /* As `flock -s /tmp sleep 60` does, which anybody may. */
 static void test_locked_directory(Fixture *f, gconstpointer data)
 {
@@ -370,6 +382,7 @@ int main(int argc, char **argv)
     ADD("half-made-leftover", test_half_made_leftover);
     ADD("bound-under-its-path", test_bound_under_its_path);
     ADD("eight-processes-race", test_race);
+    ADD("renamed-directory", test_renamed_directory);
     ADD("path-is-locked", test_locked_path);
     ADD("regular-file-is-left-alone", test_regular_file);
     ADD("symbolic-link-is-not-followed", test_symbolic_link);
