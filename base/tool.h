@@ -13,7 +13,7 @@ typedef struct CvdToolVerb CvdToolVerb;
  * @socket: (nullable): path of its socket, as given, or found later
  * @json: whether the output is to be JSON
  * @cancellable: triggered by SIGINT, SIGTERM and SIGHUP
- * @verb: what the program was told to do
+ * @verb: what the program is to do
  *
  * What all verbs of a program share.
  *
@@ -74,7 +74,7 @@ struct CvdToolVerb {
  * @has_socket: whether there is an option --socket, in place of --name
  * @verbs: what it can do; the last has no name
  * @complete: (nullable): adds what an argument of a kind may be, for the shell's completion
- * @clarify: (nullable): makes what is to be told of a failure out of its error
+ * @clarify: (nullable): makes the message of a failure out of its error
  *
  * A program whose first argument says what to do. Options that all verbs have may stand before the
  * verb or after it.

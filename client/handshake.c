@@ -2,7 +2,7 @@
 /*
  * Each state is the message that is being sent or awaited. Of what is awaited never more bytes are
  * read than belong to it, as the descriptors come with the bytes of their message. The request
- * follows only when the server has told its version: one of another version would not understand
+ * follows only when the server has sent its version: one of another version would not understand
  * it.
  */
 #include "client/handshake.h"

@@ -6,7 +6,7 @@
  * anything from the guest, so that a guest that never stops signalling cannot hide it.
  *
  * A system call costs as much as all the rest of a round, so the blocking wait makes do with one:
- * epoll tells of each ring once (EPOLLET), and the doorbell's count need not be taken. It is taken
+ * epoll reports each ring once (EPOLLET), and the doorbell's count need not be taken. It is taken
  * at the end, so that the next who opens the region is not woken for nothing. A wait that can be
  * cancelled, and a loop, poll and read.
  */
@@ -159,7 +159,7 @@ void cvd_region_end_waiting(CvdRegion *region)
 {
     if (region->epoll_fd < 0)
         return;
-    /* A ring that nobody was told of is left to whoever waits next. */
+    /* A ring that was not reported is left to whoever waits next. */
     gboolean is_rung = look_at_epoll(region, 0);
     cvd_close_fd(&region->epoll_fd);
     if (!is_rung)
@@ -433,7 +433,7 @@ GSource *cvd_region_source_new(CvdRegion *region)
     return source_new(region, TRUE);
 }
 
-static gboolean tell(CvdRegion *region, GArray *offsets, const GError *error, gpointer data)
+static gboolean emit(CvdRegion *region, GArray *offsets, const GError *error, gpointer data)
 {
     if (error != NULL) {
         g_object_notify(G_OBJECT(region), "closed");
@@ -452,7 +452,7 @@ void cvd_region_resume(CvdRegion *region)
     if (!region->is_started || region->source != NULL || region->link->connection < 0)
         return;
     region->source = source_new(region, FALSE);
-    g_source_set_callback(region->source, G_SOURCE_FUNC(tell), NULL, NULL);
+    g_source_set_callback(region->source, G_SOURCE_FUNC(emit), NULL, NULL);
     g_source_attach(region->source, region->context);
 }
 

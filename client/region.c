@@ -283,7 +283,8 @@ static gboolean adopt_anew(CvdRegion *region, CvdHandshake *handshake, GError **
 {
     close_source(region);
     gboolean is_open = adopt(region, handshake, error);
-    /* A `closed` that was told is not told again: a handler that tries again would never end. */
+    /* A `closed` that was emitted is not emitted again: a handler that tries again would never end.
+     */
     if (is_open || !g_atomic_int_get(&region->link->is_closed))
         cvd_region_resume(region);
     return is_open;
@@ -296,7 +297,7 @@ static gboolean open_blocking(CvdRegion *region, GCancellable *cancellable, GErr
     return cvd_handshake_run(handshake, cancellable, error) && adopt_anew(region, handshake, error);
 }
 
-/* They tell what a result is of. */
+/* The source tags of results. */
 static char open_tag, reopen_tag;
 
 static void on_handshake(CvdHandshake *handshake, const GError *error, gpointer data)
@@ -612,7 +613,7 @@ gboolean cvd_region_write(CvdRegion *region, guint offset, GBytes *bytes, GError
     return TRUE;
 }
 
-/* Whether the guest can be told anything at all. */
+/* Whether the guest can be signalled at all. */
 static gboolean check_reachable(CvdRegion *region, const CvdRegionLink *link, GError **error)
 {
     if (g_atomic_int_get(&link->is_closed))

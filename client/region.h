@@ -253,7 +253,7 @@ gboolean cvd_region_write(CvdRegion *region, guint offset, GBytes *bytes, GError
  *
  * Signals the offset to the guest: "look at that word again". Signals of one offset that the guest
  * has not looked at yet coalesce. See docs/window.md, Signals.
- * %CVD_REGION_ERROR_CLOSED is told once a wait, a source or cvd_region_is_closed() has seen the end
+ * %CVD_REGION_ERROR_CLOSED is set once a wait, a source or cvd_region_is_closed() has seen the end
  * of the connection.
  */
 gboolean cvd_region_signal(CvdRegion *region, guint offset, GError **error);
@@ -277,7 +277,7 @@ gboolean cvd_region_interrupt(CvdRegion *region, GError **error);
  * Waits for the guest and receives what it signalled: docs/window.md, Signals. Local waiters on
  * those words (futex) are woken, and what asks for a round trip is signalled back.
  *
- * The ring of a signal that was received before it came is told as one without offsets: like a
+ * The ring of a signal that was received before it came is reported as one without offsets: like a
  * signal, a ring means "look again".
  *
  * Returns: (transfer full) (element-type guint32): the offsets, ascending, each once; empty when
@@ -309,7 +309,7 @@ gboolean cvd_region_wait_word(CvdRegion *region, guint offset, guint value, int 
  * cvd_region_start:
  * @region: a region
  *
- * From now on what the guest signals is received in the region's #GMainContext and told by the
+ * From now on what the guest signals is received in the region's #GMainContext and reported by the
  * object's signals. Also done anew by cvd_region_reopen().
  */
 void cvd_region_start(CvdRegion *region);
@@ -319,7 +319,7 @@ void cvd_region_start(CvdRegion *region);
  * @region: a region
  *
  * Ends what cvd_region_start() began. In a handler: what was received together with that signal is
- * still told.
+ * still emitted.
  */
 void cvd_region_stop(CvdRegion *region);
 

@@ -165,7 +165,7 @@ typedef struct {
  * @error: %G_IO_ERROR_TIMED_OUT, %G_IO_ERROR_CANCELLED; %G_IO_ERROR_CLOSED: the instance has ended;
  *   %G_IO_ERROR_BUSY: it has no place for one who follows it
  *
- * Tells @follower of what happens until it has enough.
+ * Reports to @follower what happens until it has enough.
  */
 gboolean cvd_ctl_follow(CvdTool *tool, CvdDBusInstance1 *instance, const CvdCtlFollower *follower,
                         gpointer data, guint timeout_ms, GError **error);

@@ -65,7 +65,7 @@ static gboolean add_text(Report *report, const char *name, const char *text, GEr
 }
 
 /* Where the file has data up to @size; one piece with all of it where the file system does not
- * tell. */
+ * say. */
 static void add_data_map(struct archive_entry *entry, int fd, off_t size)
 {
     off_t end = 0;

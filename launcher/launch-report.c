@@ -60,7 +60,7 @@ static void log_advice(const CvdLaunch *launch, const char *const *lines)
     if (advice != NULL && (!is_killed || launch->lifecycle.cause == CVD_CAUSE_QEMU_EXITED))
         g_message("what to do: %s", advice);
     else if (has_done_nothing(launch))
-        g_message("what to do: qemu.binary is no QEMU, which 'cvd-launch --check' tells, or "
+        g_message("what to do: qemu.binary is no QEMU, as 'cvd-launch --check' says, or "
                   "qemu.extra_args asks QEMU for its help");
 }
 

@@ -216,8 +216,8 @@ static CvdRegionForm find_form(CvdLayoutCheck *check, guint i)
 }
 
 /*
- * One file uses one form. Told once, at the first region that differs from the one before: which
- * of them are to be changed is the author's choice.
+ * One file uses one form. Reported once, at the first region that differs from the one before:
+ * which of them are to be changed is the author's choice.
  */
 static CvdRegionForm check_forms(CvdLayoutCheck *check)
 {

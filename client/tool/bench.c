@@ -152,7 +152,7 @@ static gboolean print_json(const Bench *bench, GError **error)
                                bench->write_mib_s);
 }
 
-/* A guest that does not answer spoils one part; the others are told before it is reported. */
+/* A guest that does not answer spoils one part; the others are printed before it is reported. */
 static gboolean run_parts(Bench *bench, GError **error)
 {
     g_autoptr(GError) mute = NULL;

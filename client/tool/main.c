@@ -24,7 +24,7 @@ static const CvdToolVerb verbs[] = {
      .run = cvd_tool_read},
     {"write", "REGION OFFSET [WORD...]", "Store 32-bit words, or bytes from stdin",
      "A WORD is decimal, or hexadecimal with 0x. All are stored in their order, or\n"
-     "none. Nobody is told: see cvd-client signal.",
+     "none. It signals nobody: see cvd-client signal.",
      CVD_TOOL_OPTIONS(FLAG_OPTION("raw", 'r', raw, "Take bytes from stdin, up to its end"),
                       FLAG_OPTION("force", 'f', force, "Write to the signal tables, too")),
      .run = cvd_tool_write},

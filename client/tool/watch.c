@@ -96,7 +96,7 @@ static gboolean print_change(Watch *watch, const Table *table, int slot, guint32
                           old_value, new_value);
 }
 
-/* Tells the changes, and remembers what is there now. */
+/* Prints the changes, and remembers what is there now. */
 static gboolean compare(Watch *watch, GError **error)
 {
     for (guint i = 0; i < N_TABLES; i++) {

@@ -16,7 +16,7 @@ extern const CvdKey cvd_access_rule_keys[];
  * @node: (nullable): what stands there
  * @config: with its layout
  *
- * Tells of regions that the layout has not, and of rules that the sockets' modes make useless.
+ * Reports regions that the layout has not, and of rules that the sockets' modes make useless.
  */
 void cvd_access_check(const CvdPlace *place, JsonNode *node, const CvdConfig *config);
 

@@ -28,7 +28,7 @@
 
 /* One of the two trees that cvd.json names or holds. */
 typedef struct {
-    JsonNode *node; /* NULL: a problem told why */
+    JsonNode *node; /* NULL: a problem was reported */
     char *origin;
     char *directory;
     char *path;

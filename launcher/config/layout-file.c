@@ -4,7 +4,7 @@
  * current form with more keys and with numbers that may be strings.
  *
  * All problems are to come out in one go, those of the rules too. So when the reading found some,
- * the rules still judge what could be read; and what they say of a value that is broken already
+ * the rules still check what could be read; and what they say of a value that is broken already
  * (remembered by its JSON path), or that follows from it, is left out.
  */
 #include "launcher/config/layout-file.h"
@@ -46,7 +46,8 @@ static gboolean integer_of(JsonNode *node, gint64 *value)
     return *value != CVD_UNSET;
 }
 
-/* Into a gint64. The range is only told: whether the number keeps to it is for the rules to say. */
+/* Into a gint64. The range is only named: whether the number keeps to it is for the rules to say.
+ */
 static void read_integer(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
 {
     gint64 *number = slot;
@@ -94,7 +95,7 @@ static void read_version_part(const CvdPlace *place, JsonNode *node, const CvdKe
         cvd_found_number(place, node, key);
 }
 
-/* `version` of the oldest files: a number or a text, only ever told of. */
+/* `version` of the oldest files: a number or a text, which is only logged. */
 static void read_version(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
 {
     const char *text = cvd_node_get_string(node);
@@ -258,7 +259,7 @@ const CvdKey cvd_layout_keys[] = {
     CVD_KEY("guest", "0.1", cvd_type_object, 0, NULL,
             "Files of 2017: emulator and kernel command line.", .members = guest_keys),
     CVD_KEY("version", "0.1", type_version, AT(file.declared_version), NULL,
-            "The oldest files: only told in the log."),
+            "The oldest files: only logged."),
     DESCRIPTOR_KEYS,
     COMMENTS,
     CVD_KEYS_END,

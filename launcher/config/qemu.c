@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The types of values that qemu.json alone has. What QEMU itself understands (machine, devices,
- * ...) is passed on, not judged: only what would make a command line that cannot mean what its
+ * ...) is passed on unchecked: only what would make a command line that cannot mean what its
  * author meant is refused here.
  */
 #include "launcher/config/qemu.h"

@@ -43,7 +43,7 @@ struct CvdControl {
     CvdLogLimit log_limit;
     gint64 event_second; /* of the last event of QEMU's */
     guint n_events;      /* in that second */
-    GVariant *told;      /* a{sv}: the properties when changes were signalled last */
+    GVariant *sent;      /* a{sv}: the properties when changes were signalled last */
 };
 
 struct CvdControlCall {
@@ -331,18 +331,18 @@ static GVariant *find_changes(GVariant *before, GVariant *now)
 
 void cvd_control_status_changed(CvdControl *control)
 {
-    g_autoptr(GVariant) before = g_steal_pointer(&control->told);
+    g_autoptr(GVariant) before = g_steal_pointer(&control->sent);
     g_autoptr(GVariant) changes = NULL;
     const char *state, *reason;
 
-    control->told = get_properties(control);
-    changes = find_changes(before, control->told);
+    control->sent = get_properties(control);
+    changes = find_changes(before, control->sent);
     if (g_variant_n_children(changes) == 0)
         return;
     emit(control, PROPERTIES, "PropertiesChanged",
          g_variant_new("(s@a{sv}as)", INTERFACE, changes, NULL));
-    g_variant_lookup(control->told, "State", "&s", &state);
-    g_variant_lookup(control->told, "Reason", "&s", &reason);
+    g_variant_lookup(control->sent, "State", "&s", &state);
+    g_variant_lookup(control->sent, "Reason", "&s", &reason);
     if (g_variant_lookup(changes, "State", "&s", NULL) ||
         g_variant_lookup(changes, "Reason", "&s", NULL))
         emit(control, INTERFACE, "StateChanged", g_variant_new("(ss)", state, reason));
@@ -538,7 +538,7 @@ void cvd_control_free(CvdControl *control)
     cancel_calls(control, NULL);
     g_ptr_array_unref(control->peers);
     cvd_layout_unref(control->layout);
-    g_clear_pointer(&control->told, g_variant_unref);
+    g_clear_pointer(&control->sent, g_variant_unref);
     g_free(control->name);
     g_free(control);
 }

@@ -89,10 +89,10 @@ CvdControl *cvd_control_new(const char *socket, const char *name, CvdLayout *lay
 void cvd_control_free(CvdControl *control);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdControl, cvd_control_free)
 
-/** cvd_control_status_changed: asks get_status() and tells everybody what is different */
+/** cvd_control_status_changed: asks get_status() and signals what is different to everybody */
 void cvd_control_status_changed(CvdControl *control);
 
-/** CVD_CONTROL_MAX_EVENTS: how many of QEMU's events a second connections are told of */
+/** CVD_CONTROL_MAX_EVENTS: how many of QEMU's events a second connections are sent */
 #define CVD_CONTROL_MAX_EVENTS 500
 
 /**
@@ -100,8 +100,8 @@ void cvd_control_status_changed(CvdControl *control);
  * @name: the QMP event's name
  * @data: (nullable): its data as JSON
  *
- * Tells all connections. What is beyond %CVD_CONTROL_MAX_EVENTS in a second is left out, and an
- * event CVD_EVENTS_LEFT_OUT before the next one that is not says how many were.
+ * Is sent to all connections. What is beyond %CVD_CONTROL_MAX_EVENTS in a second is left out, and
+ * an event CVD_EVENTS_LEFT_OUT before the next one that is not says how many were.
  */
 void cvd_control_guest_event(CvdControl *control, const char *name, const char *data);
 

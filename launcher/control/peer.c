@@ -32,7 +32,7 @@ typedef enum {
     PEER_ASKED,         /* the data for AUTH is due */
     PEER_AUTHENTICATED, /* BEGIN is due */
     PEER_READY,         /* messages go to and fro */
-    PEER_LOST,          /* shut down; the end is told from the main loop */
+    PEER_LOST,          /* shut down; the end is reported from the main loop */
     PEER_CLOSED,
 } PeerState;
 

@@ -705,7 +705,7 @@ static void test_wait_for_a_failure_to_come(gconstpointer data)
     test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
 }
 
-/* Turned away at the door, as by one that is about to end, it waits outside until it has ended. */
+/* Refused, as by an instance that is about to end, it waits until that has ended. */
 static void test_wait_for_the_end_outside(gconstpointer data)
 {
     g_autoptr(Fixture) f = boot();

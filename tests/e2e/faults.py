@@ -172,7 +172,7 @@ class Scene:
         raise Failed("the trace has no line that says that all runs")
 
     def fail(self, call, when):
-        """Makes one call fail and judges what came of it."""
+        """Makes one call fail and checks what came of it."""
         error = ERROR_OF.get(call, "EACCES")
         inject = f"inject={call}:error={error}:when={when}"
         status, is_ready, text = self.run(

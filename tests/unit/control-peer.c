@@ -582,7 +582,7 @@ static void test_unwanted_descriptors(Fixture *f, gconstpointer data)
     g_assert_cmpint(read(reader, &byte, 1), ==, 0);
 }
 
-/* In a child: without a descriptor the door stays shut for a while, and the loop has nothing to do;
+/* In a child: without a descriptor nobody is accepted for a while, and the loop has nothing to do;
  * then those who waited are let in. */
 static void accept_with_low_limit(void)
 {

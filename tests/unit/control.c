@@ -872,7 +872,7 @@ static void test_other_user(Fixture *f, gconstpointer data)
         return;
     }
     g_assert_no_errno(g_chmod(f->dir, 0711));
-    g_assert_no_errno(g_chmod(f->path, 0666)); /* as if somebody had opened the door */
+    g_assert_no_errno(g_chmod(f->path, 0666)); /* as if somebody had let others in */
     with_client(f, be_somebody_else);
     g_assert_cmpuint(test_log_count("another user's"), ==, 1);
 }

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Form that a program can judge, over the whole tree. Argument: the source directory.
+"""Form that a program can check, over the whole tree. Argument: the source directory.
 
 The licence line comes first (second after #! or a manual's preprocessor line), no tabs, no white
 space at the end of a line, no marks of unfinished work, and C is as clang-format has it. Without
-clang-format the rest is still judged and a failure still told; if there is none, the test counts as
+clang-format the rest is still checked; if all of it is right, the test counts as
 skipped.
 """
 import os
