@@ -478,16 +478,24 @@ static void bind_device(const char *dev, const char *name)
         _exit(124);
 }
 
+/* Enters a namespace, in which a /dev is built at @dir. Returns: (transfer full): path of its kvm
+ */
+static char *build_dev(const char *dir)
+{
+    test_enter_mount_namespace();
+    if (mount("tmpfs", dir, "tmpfs", 0, "mode=0755") < 0)
+        _exit(124);
+    bind_device(dir, "null");
+    bind_device(dir, "zero");
+    bind_device(dir, "urandom");
+    return g_build_filename(dir, "kvm", NULL);
+}
+
 /* A /dev/kvm that can be opened, but is a FIFO: neither an open nor a QEMU may wait for it. */
 static void fake_kvm(gconstpointer data)
 {
-    g_autofree char *kvm = g_build_filename(data, "kvm", NULL);
+    g_autofree char *kvm = build_dev(data);
 
-    test_enter_mount_namespace();
-    if (mount("tmpfs", data, "tmpfs", 0, "mode=0755") < 0)
-        _exit(124);
-    bind_device(data, "null");
-    bind_device(data, "urandom");
     if (mkfifo(kvm, 0666) < 0 || mount(data, "/dev", NULL, MS_MOVE, NULL) < 0)
         _exit(124);
 }
@@ -511,14 +519,8 @@ static void test_kvm_is_a_fifo(gconstpointer data)
 /* A /dev with a kvm that only root may open; then no longer root. @data: where to build it. */
 static void forbid_kvm(gconstpointer data)
 {
-    g_autofree char *kvm = g_build_filename(data, "kvm", NULL);
+    g_autofree char *kvm = build_dev(data);
 
-    test_enter_mount_namespace();
-    if (mount("tmpfs", data, "tmpfs", 0, "mode=0755") < 0)
-        _exit(124);
-    bind_device(data, "null");
-    bind_device(data, "zero");
-    bind_device(data, "urandom");
     if (!g_file_set_contents(kvm, "", 0, NULL) || chmod(kvm, 0600) < 0 ||
         mount(data, "/dev", NULL, MS_MOVE, NULL) < 0 || setgroups(0, NULL) < 0 ||
         setgid(NOBODY) < 0 || setuid(NOBODY) < 0)

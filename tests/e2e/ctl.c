@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cvd-ctl with real instances: every verb, none and several of them, and what does not answer. */
 #include "base/fd.h"
-#include "tests/support/launcher.h"
+#include "tests/support/instance.h"
 #include "tests/support/region.h"
 #include "tests/support/terminal.h"
 
@@ -21,38 +21,9 @@
 
 #define NAME "ctl"
 
-typedef struct {
-    TestSandbox *sandbox;
-    TestProcess *launcher;
-} Fixture;
+#define START(...) test_instance_start(NAME, (const char *const[]){__VA_ARGS__, NULL})
 
-static void fixture_free(Fixture *f)
-{
-    g_clear_pointer(&f->launcher, test_process_free);
-    test_sandbox_free(f->sandbox);
-    g_free(f);
-}
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(Fixture, fixture_free)
-
-static Fixture *without_instance(void)
-{
-    Fixture *f = g_new0(Fixture, 1);
-
-    f->sandbox = test_sandbox_new();
-    return f;
-}
-
-static Fixture *boot(void)
-{
-    Fixture *f = without_instance();
-
-    f->launcher = test_launch(f->sandbox, NAME, NULL);
-    test_launcher_wait_running(f->launcher);
-    test_launcher_wait_guest(f->sandbox, NAME, 1);
-    return f;
-}
-
-static TestProcess *start_ctl(const Fixture *f, const char *const *arguments)
+static TestProcess *start_ctl(const TestInstance *f, const char *const *arguments)
 {
     g_autoptr(GPtrArray) argv = g_ptr_array_new();
 
@@ -100,13 +71,13 @@ static void fails(TestProcess *take_ctl, int status, const char *text)
     g_assert_cmpstr(ctl->out->str, ==, "");
 }
 
-static void assert_stopped(Fixture *f)
+static void assert_stopped(TestInstance *f)
 {
     test_launcher_assert_exit(f->launcher, 0);
     test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
 }
 
-static void stop(Fixture *f)
+static void stop(TestInstance *f)
 {
     done(CTL(f, "stop"));
     assert_stopped(f);
@@ -114,7 +85,7 @@ static void stop(Fixture *f)
 
 static void test_wrong_input(gconstpointer data)
 {
-    g_autoptr(Fixture) f = without_instance();
+    g_autoptr(TestInstance) f = test_instance_new(NAME);
 
     fails(CTL(f, "lst"), 2, "did you mean 'list'");
     fails(CTL(f, "list", "x"), 2, "unexpected argument 'x': cvd-ctl list; see cvd-ctl");
@@ -135,7 +106,7 @@ static void test_no_instance(gconstpointer data)
 {
     static const char *const verbs[] = {"status", "stop",         "restart", "reset",   "pause",
                                         "resume", "power-button", "events",  "console", "clients"};
-    g_autoptr(Fixture) f = without_instance();
+    g_autoptr(TestInstance) f = test_instance_new(NAME);
 
     for (gsize i = 0; i < G_N_ELEMENTS(verbs); i++) {
         fails(CTL(f, verbs[i]), 1, "no instance runs (looked in ");
@@ -156,7 +127,7 @@ static void test_no_instance(gconstpointer data)
 
 static void test_look(gconstpointer data)
 {
-    g_autoptr(Fixture) f = boot();
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
     g_autofree char *pid = g_strdup_printf("%d", f->launcher->pid);
 
     prints(CTL(f, "list"), NAME "                  running");
@@ -177,7 +148,7 @@ static void test_look(gconstpointer data)
 
 static void test_steer(gconstpointer data)
 {
-    g_autoptr(Fixture) f = boot();
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
 
     done(CTL(f, "pause"));
     prints(CTL(f, "status"), "state     paused");
@@ -204,7 +175,7 @@ static void test_steer(gconstpointer data)
 /* SeaBIOS resets a second time; who comes when the verb has returned must not be thrown out. */
 static void test_reset_and_ping(gconstpointer data)
 {
-    g_autoptr(Fixture) f = boot();
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
     g_autofree char *socket = test_sandbox_instance_path(f->sandbox, NAME, "client.sock");
 
     for (guint i = 0; i < 10; i++) {
@@ -221,7 +192,7 @@ static void test_reset_and_ping(gconstpointer data)
 
 static void test_pause_during_a_reset(gconstpointer data)
 {
-    g_autoptr(Fixture) f = boot();
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
 
     for (guint i = 0; i < 20; i++) {
         g_autoptr(TestProcess) reset = CTL(f, "reset");
@@ -236,9 +207,8 @@ static void test_pause_during_a_reset(gconstpointer data)
 /* It is answered when the guest is paused, however long the start takes. */
 static void test_pause_during_a_start(gconstpointer data)
 {
-    g_autoptr(Fixture) f = without_instance();
+    g_autoptr(TestInstance) f = START("--verbose");
 
-    f->launcher = test_launch(f->sandbox, NAME, "--verbose", NULL);
     test_process_wait_err(f->launcher, "QMP state greeting -> negotiating", 1);
     g_assert_null(strstr(f->launcher->err->str, "query-status")); /* it would be refused so early */
     pid_t qemu = test_find_child(f->launcher->pid);
@@ -254,7 +224,7 @@ static void test_pause_during_a_start(gconstpointer data)
 /* Whoever says `stop` over QMP through the launcher has paused it as well. */
 static void test_stop_over_qmp(gconstpointer data)
 {
-    g_autoptr(Fixture) f = boot();
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
 
     done(CTL(f, "qmp", "stop"));
     done(CTL(f, "wait", "paused"));
@@ -267,10 +237,8 @@ static void test_stop_over_qmp(gconstpointer data)
 /* Until somebody sends a VM, there is none that could run. */
 static void test_incoming(gconstpointer data)
 {
-    g_autoptr(Fixture) f = without_instance();
+    g_autoptr(TestInstance) f = START("--set", "qemu.extra_args=[\"-incoming\",\"defer\"]");
 
-    f->launcher =
-        test_launch(f->sandbox, NAME, "--set", "qemu.extra_args=[\"-incoming\",\"defer\"]", NULL);
     test_process_wait_err(f->launcher, ": paused after ", 1);
     prints(CTL(f, "status"), "state     paused (it waits for an incoming migration)");
     g_assert_false(test_process_has_err(f->launcher, ": running"));
@@ -280,10 +248,9 @@ static void test_incoming(gconstpointer data)
 /* Either it restarts, or who asks is told that it does not. */
 static void test_restart_on_the_way_down(gconstpointer data)
 {
-    g_autoptr(Fixture) f = without_instance();
+    g_autoptr(TestInstance) f =
+        START("--set", "qemu={\"accel\":\"tcg\"}", "--set", "lifecycle.stop_timeout_s=1000");
 
-    f->launcher = test_launch(f->sandbox, NAME, "--set", "qemu={\"accel\":\"tcg\"}", "--set",
-                              "lifecycle.stop_timeout_s=1000", NULL);
     test_launcher_wait_running(f->launcher);
     test_process_signal(f->launcher, SIGINT);
     test_process_wait_err(f->launcher, "asked the guest to power off", 1);
@@ -294,10 +261,9 @@ static void test_restart_on_the_way_down(gconstpointer data)
 
 static void test_stop_now(gconstpointer data)
 {
-    g_autoptr(Fixture) f = without_instance();
+    g_autoptr(TestInstance) f =
+        START("--set", "qemu={\"accel\":\"tcg\"}", "--set", "lifecycle.stop_timeout_s=1000");
 
-    f->launcher = test_launch(f->sandbox, NAME, "--set", "qemu={\"accel\":\"tcg\"}", "--set",
-                              "lifecycle.stop_timeout_s=1000", NULL);
     test_launcher_wait_running(f->launcher);
     done(CTL(f, "stop", "--now"));
     test_launcher_assert_exit(f->launcher, 0);
@@ -306,7 +272,7 @@ static void test_stop_now(gconstpointer data)
 
 static void test_qmp(gconstpointer data)
 {
-    g_autoptr(Fixture) f = boot();
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
 
     prints(CTL(f, "qmp", "query-status"), "\"running\" : true");
     prints(CTL(f, "--json", "qmp", "{\"execute\":\"query-name\"}"), "{\"name\":\"" NAME "\"}");
@@ -321,11 +287,9 @@ static void test_qmp(gconstpointer data)
 /* Replies that once ended the VM: long, with numbers above 2^63, errors without `id`. */
 static void test_qmp_oddities(gconstpointer data)
 {
-    g_autoptr(Fixture) f = without_instance();
+    g_autoptr(TestInstance) f = START(
+        "--set", "qemu.devices=[{\"driver\":\"pcie-root-port\",\"id\":\"rp\",\"addr\":\"1e.0\"}]");
 
-    f->launcher = test_launch(
-        f->sandbox, NAME, "--set",
-        "qemu.devices=[{\"driver\":\"pcie-root-port\",\"id\":\"rp\",\"addr\":\"1e.0\"}]", NULL);
     test_launcher_wait_running(f->launcher);
     g_autofree char *memory =
         finish(CTL(f, "qmp", "human-monitor-command", "{\"command-line\":\"xp /200000xb 0\"}"), 0);
@@ -347,7 +311,7 @@ static void test_qmp_oddities(gconstpointer data)
 /* A disk with more overlays than the launcher's parser takes levels, and a command with as many. */
 static void test_qmp_nesting(gconstpointer data)
 {
-    g_autoptr(Fixture) f = without_instance();
+    g_autoptr(TestInstance) f = test_instance_new(NAME);
     g_autoptr(GString) disk = g_string_new("{\"driver\":\"null-co\"}");
 
     f->launcher = test_launch(f->sandbox, NAME, NULL);
@@ -379,7 +343,7 @@ static void test_qmp_nesting(gconstpointer data)
  * takes. */
 static void test_qmp_waits(gconstpointer data)
 {
-    g_autoptr(Fixture) f = boot();
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
     pid_t qemu = test_launcher_find_qemu(f->launcher);
 
     fails(CTL(f, "qmp", "--timeout", "soon", "query-status"), 2, "expected seconds");
@@ -397,7 +361,7 @@ static void test_qmp_waits(gconstpointer data)
 /* Callers that wait for a QEMU that hangs do not keep that from being noticed; they learn of it. */
 static void test_qmp_of_a_hang(gconstpointer data)
 {
-    g_autoptr(Fixture) f = without_instance();
+    g_autoptr(TestInstance) f = test_instance_new(NAME);
     TestProcess *callers[12];
 
     f->launcher =
@@ -421,7 +385,7 @@ static void test_qmp_of_a_hang(gconstpointer data)
  * until somebody reads. */
 static void test_qmp_takes_long(gconstpointer data)
 {
-    g_autoptr(Fixture) f = without_instance();
+    g_autoptr(TestInstance) f = test_instance_new(NAME);
     g_autofree char *dump = test_sandbox_path(f->sandbox, "dump");
     g_autofree char *arguments =
         g_strdup_printf("{\"paging\":false,\"protocol\":\"file:%s\"}", dump);
@@ -444,11 +408,10 @@ static void test_qmp_takes_long(gconstpointer data)
 /* Whoever has QEMU stop a guest that panics looks at it then. */
 static void test_panic_that_pauses(gconstpointer data)
 {
-    g_autoptr(Fixture) f = without_instance();
+    g_autoptr(TestInstance) f = START("--set", "qemu.append=panic", "--set",
+                                      "qemu.extra_args=[\"-action\",\"panic=pause\"]", "--set",
+                                      "lifecycle.on_panic=restart", "--set", "lifecycle.stop=quit");
 
-    f->launcher = test_launch(f->sandbox, NAME, "--set", "qemu.append=panic", "--set",
-                              "qemu.extra_args=[\"-action\",\"panic=pause\"]", "--set",
-                              "lifecycle.on_panic=restart", "--set", "lifecycle.stop=quit", NULL);
     test_process_wait_err(f->launcher, "warning: faulted: the guest panicked; once that is", 1);
     prints(CTL(f, "status", "--json"), "\"state\":\"faulted\",\"reason\":\"the guest panicked\"");
     stop(f);
@@ -457,11 +420,10 @@ static void test_panic_that_pauses(gconstpointer data)
 /* A watchdog of the user's own that pauses is like the launcher's: the guest hangs. */
 static void test_watchdog_that_pauses(gconstpointer data)
 {
-    g_autoptr(Fixture) f = without_instance();
+    g_autoptr(TestInstance) f =
+        START("--set", "qemu.append=hang", "--set", "qemu.devices=[{\"driver\":\"i6300esb\"}]",
+              "--set", "qemu.extra_args=[\"-action\",\"watchdog=pause\"]");
 
-    f->launcher = test_launch(f->sandbox, NAME, "--set", "qemu.append=hang", "--set",
-                              "qemu.devices=[{\"driver\":\"i6300esb\"}]", "--set",
-                              "qemu.extra_args=[\"-action\",\"watchdog=pause\"]", NULL);
     test_launcher_assert_exit(f->launcher, 1);
     test_launcher_assert_err(f->launcher, "error: the guest's watchdog ran out: the guest hangs");
     test_sandbox_assert_clean(f->sandbox, TEST_LOGS_LEFT);
@@ -470,7 +432,7 @@ static void test_watchdog_that_pauses(gconstpointer data)
 /* ---- Namespaces ---- */
 
 /* Runs @program by @wrapper. */
-static TestProcess *start_in(const Fixture *f, const char *const *wrapper, const char *program,
+static TestProcess *start_in(const TestInstance *f, const char *const *wrapper, const char *program,
                              const char *const *arguments)
 {
     g_autoptr(GPtrArray) argv = g_ptr_array_new();
@@ -494,7 +456,7 @@ static const char *const no_inotify[] = {
     "unshare", "-Ur", "sh", "-c", "echo 0 >/proc/sys/user/max_inotify_instances && exec \"$@\"",
     "-",       NULL};
 
-static gboolean can_unshare(const Fixture *f, const char *const *wrapper)
+static gboolean can_unshare(const TestInstance *f, const char *const *wrapper)
 {
     g_autoptr(TestProcess) try = start_in(f, wrapper, "true", (const char *const[]){NULL});
 
@@ -504,7 +466,7 @@ static gboolean can_unshare(const Fixture *f, const char *const *wrapper)
     return FALSE;
 }
 
-static void start_launcher_in(Fixture *f, const char *const *wrapper)
+static void start_launcher_in(TestInstance *f, const char *const *wrapper)
 {
     g_autofree char *config = test_source_path("conf/cvd.json");
     const char *const arguments[] = {"-c", config, "-n", NAME, "--set", "qemu.accel=tcg", NULL};
@@ -516,7 +478,7 @@ static void start_launcher_in(Fixture *f, const char *const *wrapper)
 /* Launcher in there, tools out here. */
 static void test_launcher_in_namespace(gconstpointer data)
 {
-    g_autoptr(Fixture) f = without_instance();
+    g_autoptr(TestInstance) f = test_instance_new(NAME);
 
     if (!can_unshare(f, data))
         return;
@@ -534,7 +496,7 @@ static void test_launcher_in_namespace(gconstpointer data)
 /* The other way round, where the launcher's pid means nothing. */
 static void test_tools_in_namespace(gconstpointer data)
 {
-    g_autoptr(Fixture) f = boot();
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
 
     if (can_unshare(f, data)) {
         prints(CTL_IN(f, data, "list"), NAME "                  running");
@@ -554,7 +516,7 @@ static const char *const anywhere[] = {"env", "-u", "CVD_RUNTIME_DIR", NULL};
 /* XDG_RUNTIME_DIR leads to it, but is not asked then. */
 static void test_only_place(gconstpointer data)
 {
-    g_autoptr(Fixture) f = boot();
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
     g_autofree char *place = test_sandbox_path(f->sandbox, "elsewhere");
     g_autofree char *setting = g_strconcat("CVD_RUNTIME_DIR=", place, NULL);
     g_autofree char *words = g_strdup_printf("no instance runs (looked in %s)", place);
@@ -578,7 +540,7 @@ static void become_other(gconstpointer data)
     g_unsetenv("XDG_RUNTIME_DIR"); /* as in a job of cron */
 }
 
-static gboolean can_launch_as_other(const Fixture *f)
+static gboolean can_launch_as_other(const TestInstance *f)
 {
     const char *argv[] = {g_getenv("CVD_LAUNCH"), "--version", NULL};
 
@@ -596,7 +558,7 @@ static gboolean can_launch_as_other(const Fixture *f)
  */
 static void test_instance_of_another_user(gconstpointer data)
 {
-    g_autoptr(Fixture) f = without_instance();
+    g_autoptr(TestInstance) f = test_instance_new(NAME);
     g_autofree char *config = test_source_path("conf/cvd.json");
     const char *argv[] = {g_getenv("CVD_LAUNCH"), "--serve-only", "-c", config, "-n", NAME, NULL};
 
@@ -613,7 +575,7 @@ static void test_instance_of_another_user(gconstpointer data)
 /* fs.inotify.max_user_instances is used up. */
 static void test_no_inotify(gconstpointer data)
 {
-    g_autoptr(Fixture) f = without_instance();
+    g_autoptr(TestInstance) f = test_instance_new(NAME);
 
     if (!can_unshare(f, no_inotify))
         return;
@@ -633,7 +595,7 @@ static void test_no_inotify(gconstpointer data)
 /* Two that have a region's doorbells are shown, and named when the second one comes. */
 static void test_clients(gconstpointer data)
 {
-    g_autoptr(Fixture) f = boot();
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
     g_autofree char *socket = test_sandbox_instance_path(f->sandbox, NAME, "client.sock");
     g_autofree char *shown = g_strdup_printf("%8d %8u  sensors ", getpid(), geteuid());
 
@@ -653,7 +615,7 @@ static void test_clients(gconstpointer data)
 /* With sixteen that follow, others still have their way. The one too many is told. */
 static void test_many_followers(gconstpointer data)
 {
-    g_autoptr(Fixture) f = boot();
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
     TestProcess *followers[16];
 
     for (gsize i = 0; i < G_N_ELEMENTS(followers); i++) {
@@ -673,7 +635,7 @@ static void test_many_followers(gconstpointer data)
 /* A script that has started it in the background waits for it, before it is there at all. */
 static void test_wait_for_one_to_come(gconstpointer data)
 {
-    g_autoptr(Fixture) f = without_instance();
+    g_autoptr(TestInstance) f = test_instance_new(NAME);
     TestProcess *waiting = CTL(f, "-n", NAME, "wait", "running");
 
     f->launcher = test_launch(f->sandbox, NAME, NULL);
@@ -685,7 +647,7 @@ static void test_wait_for_one_to_come(gconstpointer data)
 /* Nor need it ever be there: a start that fails before it has a control socket leaves a record. */
 static void test_wait_for_a_failure_to_come(gconstpointer data)
 {
-    g_autoptr(Fixture) f = without_instance();
+    g_autoptr(TestInstance) f = test_instance_new(NAME);
     g_autofree char *report = test_sandbox_path(f->sandbox, "r.tar.gz");
     g_autofree char *place = g_build_filename(f->sandbox->runtime, "cvd", NULL);
     cvd_autofd look = inotify_init1(IN_CLOEXEC);
@@ -708,7 +670,7 @@ static void test_wait_for_a_failure_to_come(gconstpointer data)
 /* Refused, as by an instance that is about to end, it waits until that has ended. */
 static void test_wait_for_the_end_outside(gconstpointer data)
 {
-    g_autoptr(Fixture) f = boot();
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
     g_autofree char *socket = test_sandbox_instance_path(f->sandbox, NAME, "control.sock");
     int fds[32];
 
@@ -727,7 +689,7 @@ static void test_wait_for_the_end_outside(gconstpointer data)
 
 static void test_events(gconstpointer data)
 {
-    g_autoptr(Fixture) f = boot();
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
     g_autoptr(TestProcess) text = CTL(f, "events");
     TestProcess *json = CTL(f, "events", "--json");
 
@@ -750,7 +712,7 @@ static void test_events(gconstpointer data)
 
 static void test_several(gconstpointer data)
 {
-    g_autoptr(Fixture) f = boot();
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
     g_autoptr(TestProcess) other = test_launch(f->sandbox, "other", NULL);
 
     test_launcher_wait_running(other);
@@ -766,7 +728,7 @@ static void test_several(gconstpointer data)
 /* A launcher that is stopped accepts connections and never answers. */
 static void test_no_answer(gconstpointer data)
 {
-    g_autoptr(Fixture) f = boot();
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
     g_autoptr(TestProcess) other = test_launch(f->sandbox, "other", NULL);
 
     test_launcher_wait_running(other);
@@ -783,7 +745,7 @@ static void test_no_answer(gconstpointer data)
 
 static void test_follow_logs(gconstpointer data)
 {
-    g_autoptr(Fixture) f = boot();
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
     g_autoptr(TestProcess) logs = CTL(f, "logs", "-f");
 
     test_process_wait_out(logs, "cvd-guest: ready", 1);
@@ -796,7 +758,7 @@ static void test_follow_logs(gconstpointer data)
 }
 
 /* A guest that is gone has left this. */
-static void write_log(const Fixture *f, const char *name, const char *content, gsize size)
+static void write_log(const TestInstance *f, const char *name, const char *content, gsize size)
 {
     g_autofree char *path = test_sandbox_instance_path(f->sandbox, NAME, name);
     g_autofree char *dir = g_path_get_dirname(path);
@@ -812,7 +774,7 @@ static void test_logs_on_a_terminal(gconstpointer data)
                                   "\x1b[2J \x07 \x7f\n"
                                   "\xc2\x90 \xc2\x9b \xc2\x9d \x90 \x9d\n"
                                   "cut \xe2\x82";
-    g_autoptr(Fixture) f = without_instance();
+    g_autoptr(TestInstance) f = test_instance_new(NAME);
 
     write_log(f, "console.log", content, strlen(content));
     g_autoptr(TestTerminal) terminal = test_terminal_start(
@@ -841,7 +803,7 @@ static void test_lines_of_logs(gconstpointer data)
         {"4", "one\ntwo\nthree\nfour\n"},
         {"5", "one\ntwo\nthree\nfour\n"},
     };
-    g_autoptr(Fixture) f = without_instance();
+    g_autoptr(TestInstance) f = test_instance_new(NAME);
 
     write_log(f, "console.log.1", "one\ntwo\nth", 10);
     write_log(f, "console.log", "ree\nfour\n", 9);
@@ -854,7 +816,7 @@ static void test_lines_of_logs(gconstpointer data)
 
 /* ---- The console ---- */
 
-static TestTerminal *open_terminal(const Fixture *f)
+static TestTerminal *open_terminal(const TestInstance *f)
 {
     return test_terminal_start(f->sandbox,
                                (const char *const[]){g_getenv("CVD_CTL"), "console", NULL});
@@ -871,7 +833,7 @@ static void close_terminal(TestTerminal *take_terminal)
  */
 static void test_console(gconstpointer data)
 {
-    g_autoptr(Fixture) f = boot();
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
     TestTerminal *one = open_terminal(f), *two = open_terminal(f);
 
     test_terminal_see(one, "ctrl-] detaches", 1);
@@ -899,7 +861,7 @@ static void test_console_is_interrupted(gconstpointer data)
 {
     static const int pairs[][2] = {
         {SIGTERM, SIGTERM}, {SIGINT, SIGTERM}, {SIGHUP, SIGHUP}, {SIGQUIT, SIGQUIT}};
-    g_autoptr(Fixture) f = boot();
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
 
     for (gsize i = 0; i < G_N_ELEMENTS(pairs); i++) {
         g_autoptr(TestTerminal) terminal = open_terminal(f);
@@ -919,7 +881,7 @@ static void test_console_is_interrupted(gconstpointer data)
 static void test_console_is_stopped(gconstpointer data)
 {
     static const int numbers[] = {SIGTSTP, SIGSTOP};
-    g_autoptr(Fixture) f = boot();
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
     TestTerminal *terminal = open_terminal(f);
     int status;
 
@@ -946,7 +908,7 @@ static void test_console_is_stopped(gconstpointer data)
 /* A guest that is paused takes nothing. What is typed in vain is lost, and one can leave. */
 static void test_console_of_deaf_guest(gconstpointer data)
 {
-    g_autoptr(Fixture) f = boot();
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
     TestTerminal *terminal = open_terminal(f);
     g_autofree char *text = g_strnfill(1024, 'x');
 
@@ -968,9 +930,8 @@ static void test_console_of_deaf_guest(gconstpointer data)
 
 static void test_no_console(gconstpointer data)
 {
-    g_autoptr(Fixture) f = without_instance();
+    g_autoptr(TestInstance) f = START("--set", "qemu.serial=none");
 
-    f->launcher = test_launch(f->sandbox, NAME, "--set", "qemu.serial=none", NULL);
     test_launcher_wait_running(f->launcher);
     fails(CTL(f, "console"), 1, "qemu.serial is \"none\"");
     done(CTL(f, "stop", "--now"));
@@ -982,7 +943,7 @@ static void test_no_console(gconstpointer data)
 /* There was no room on the disk for what the failure should have left. */
 static void test_report_of_empty_record(gconstpointer data)
 {
-    g_autoptr(Fixture) f = without_instance();
+    g_autoptr(TestInstance) f = test_instance_new(NAME);
     g_autofree char *path = test_sandbox_path(f->sandbox, "report.tar.gz");
 
     write_log(f, "failure.json", "", 0);
@@ -1006,7 +967,7 @@ static char *list_archive(const char *path)
     return out;
 }
 
-static void make_sparse(const Fixture *f, const char *name, const char *end)
+static void make_sparse(const TestInstance *f, const char *name, const char *end)
 {
     g_autofree char *path = test_sandbox_instance_path(f->sandbox, NAME, name);
 
@@ -1021,7 +982,7 @@ static void make_sparse(const Fixture *f, const char *name, const char *end)
 static void test_files_of_a_hostile_user(gconstpointer data)
 {
     static const char *const names[] = {"console.log", "qemu.log", "failure.json", "window.img"};
-    g_autoptr(Fixture) f = without_instance();
+    g_autoptr(TestInstance) f = test_instance_new(NAME);
     g_autofree char *path = test_sandbox_path(f->sandbox, "report.tar.gz");
     g_autofree char *fifo = test_sandbox_instance_path(f->sandbox, NAME, "qemu.log");
 
@@ -1042,7 +1003,7 @@ static void test_files_of_a_hostile_user(gconstpointer data)
 
 static void test_report(gconstpointer data)
 {
-    g_autoptr(Fixture) f = boot();
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
     g_autofree char *path = test_sandbox_path(f->sandbox, "r.tar.gz");
     g_autofree char *small = test_sandbox_path(f->sandbox, "small.tar.gz");
     struct stat st;
@@ -1067,7 +1028,7 @@ static void test_report(gconstpointer data)
 /* A client that may write can make a window with a name as large as it likes. */
 static void test_report_of_a_grown_window(gconstpointer data)
 {
-    g_autoptr(Fixture) f = without_instance();
+    g_autoptr(TestInstance) f = test_instance_new(NAME);
     g_autofree char *window = test_sandbox_path(f->sandbox, "window");
     g_autofree char *argument = g_strdup_printf("window.path=%s", window);
     g_autofree char *path = test_sandbox_path(f->sandbox, "r.tar.gz");
@@ -1087,7 +1048,7 @@ static void test_report_of_a_grown_window(gconstpointer data)
 /* The last failure is in it as well. */
 static void test_report_after_a_restart(gconstpointer data)
 {
-    g_autoptr(Fixture) f = without_instance();
+    g_autoptr(TestInstance) f = test_instance_new(NAME);
     g_autofree char *path = test_sandbox_path(f->sandbox, "r.tar.gz");
     g_autofree char *small = test_sandbox_path(f->sandbox, "small.tar.gz");
 
@@ -1111,7 +1072,7 @@ static void test_report_after_a_restart(gconstpointer data)
 
 static void test_report_of_a_failure(gconstpointer data)
 {
-    g_autoptr(Fixture) f = boot();
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
     g_autofree char *path = test_sandbox_path(f->sandbox, "r.tar.gz");
     g_autofree char *out_argument = g_strdup_printf("--output=%s", path);
 
@@ -1147,7 +1108,7 @@ static void test_report_of_a_failure(gconstpointer data)
 
 static void test_serve_only(gconstpointer data)
 {
-    g_autoptr(Fixture) f = without_instance();
+    g_autoptr(TestInstance) f = test_instance_new(NAME);
     g_autofree char *config = test_source_path("conf/cvd.json");
     const char *argv[] = {g_getenv("CVD_LAUNCH"), "--serve-only", "-c", config, "-n", NAME, NULL};
 

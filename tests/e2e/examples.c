@@ -186,9 +186,30 @@ static void stop_program(TestProcess *program, guint n_vms)
 }
 
 /* The launcher ends and is started again. */
-static void test_next_launch(gconstpointer data)
+static void start_next_launch(Fixture *f, VmKind kind)
 {
-    const Case *test = data;
+    stop_vm(f);
+    start_vm(f, kind);
+}
+
+/* The launcher stays, the VM does not. */
+static void start_next_vm(Fixture *f, VmKind kind)
+{
+    switch (kind) {
+    case VM_FAKE:
+        stop(&f->vm);
+        f->vm = test_vm_start(f->sandbox, "--name", NAME, NULL);
+        break;
+    case VM_QEMU: {
+        g_autoptr(TestMonitor) monitor = test_monitor_connect(f->sandbox);
+        g_free(test_monitor_execute(monitor, "system_reset"));
+        break;
+    }
+    }
+}
+
+static void go_on(const Case *test, void (*start_next)(Fixture *f, VmKind kind))
+{
     g_auto(Fixture) f = {.sandbox = NULL};
 
     if (!can_run(test))
@@ -197,40 +218,21 @@ static void test_next_launch(gconstpointer data)
     g_autoptr(TestProcess) program = start_program(&f, test->in_python, 0);
     for (guint n = 1; n <= 3; n++) {
         wait_answers(program, n);
-        stop_vm(&f);
+        start_next(&f, test->vm);
         g_assert_false(program->has_ended);
-        start_vm(&f, test->vm);
     }
     stop_program(program, 4);
     finish(&f);
 }
 
-/* The launcher stays, the VM does not. */
+static void test_next_launch(gconstpointer data)
+{
+    go_on(data, start_next_launch);
+}
+
 static void test_next_vm(gconstpointer data)
 {
-    const Case *test = data;
-    g_auto(Fixture) f = {.sandbox = NULL};
-
-    if (!can_run(test))
-        return;
-    fixture_init(&f, test->vm);
-    g_autoptr(TestProcess) program = start_program(&f, test->in_python, 0);
-    for (guint n = 1; n <= 3; n++) {
-        wait_answers(program, n);
-        switch (test->vm) {
-        case VM_FAKE:
-            stop(&f.vm);
-            f.vm = test_vm_start(f.sandbox, "--name", NAME, NULL);
-            break;
-        case VM_QEMU: {
-            g_autoptr(TestMonitor) monitor = test_monitor_connect(f.sandbox);
-            g_free(test_monitor_execute(monitor, "system_reset"));
-            break;
-        }
-        }
-    }
-    stop_program(program, 4);
-    finish(&f);
+    go_on(data, start_next_vm);
 }
 
 static void test_no_instance(gconstpointer data)

@@ -128,15 +128,20 @@ static void test_signalled_before_it_came(gconstpointer data)
     fixture_finish(f);
 }
 
+static void fill(int doorbell)
+{
+    guint64 limit = G_MAXUINT64 - 1;
+
+    g_assert_cmpint(write(doorbell, &limit, sizeof limit), ==, sizeof limit);
+}
+
 /* A counter at its limit takes no further ring, so it has to be read. */
 static void test_doorbell_at_its_limit(gconstpointer data)
 {
     g_autoptr(TestInstance) f = test_instance_serve(NAME);
-    guint64 limit = G_MAXUINT64 - 1;
-
     g_autoptr(TestProcess) vm = start_vm(f);
     g_autoptr(TestRegion) region = test_region_attach(f->client_socket, "misc");
-    g_assert_cmpint(write(region->host_to_guest, &limit, sizeof limit), ==, sizeof limit);
+    fill(region->host_to_guest);
     test_region_wait_ring(region);
     for (guint i = 0; i < 3; i++)
         test_region_echo(region);
@@ -148,11 +153,9 @@ static void test_doorbell_at_its_limit(gconstpointer data)
 static void test_doorbell_that_blocks(gconstpointer data)
 {
     g_autoptr(TestInstance) f = test_instance_serve(NAME);
-    guint64 limit = G_MAXUINT64 - 1;
-
     g_autoptr(TestProcess) vm = start_vm(f);
     g_autoptr(TestRegion) full = test_region_attach(f->client_socket, "misc");
-    g_assert_cmpint(write(full->guest_to_host, &limit, sizeof limit), ==, sizeof limit);
+    fill(full->guest_to_host);
     g_assert_no_errno(fcntl(full->guest_to_host, F_SETFL, 0));
     test_region_signal(full, full->data_offset);
     test_ping(f->client_socket, "sensors");

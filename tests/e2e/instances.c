@@ -4,7 +4,7 @@
  * somebody else starts.
  */
 #include "base/fd.h"
-#include "tests/support/launcher.h"
+#include "tests/support/instance.h"
 #include "tests/support/region.h"
 
 #include <signal.h>
@@ -110,7 +110,8 @@ static void test_explicit_socket_paths(gconstpointer data)
     test_launcher_stop(third, SIGINT);
     g_assert_cmpint(access(path, F_OK), ==, -1);
     g_autoptr(TestProcess) fourth = boot(sandbox, "first");
-    test_launcher_stop_clean(fourth, SIGINT, sandbox);
+    test_launcher_stop(fourth, SIGINT);
+    test_sandbox_assert_clean(sandbox, TEST_LOGS_LEFT); /* of the second */
 }
 
 /* What a logout or a cleaner of /tmp does; a launch needs no path to reach its own server. */
@@ -244,43 +245,44 @@ static void test_own_qemu(gconstpointer data)
     test_launcher_stop_clean(launcher, SIGINT, sandbox);
 }
 
+static TestInstance *serve(void)
+{
+    TestInstance *instance =
+        test_instance_start("raw", (const char *const[]){"--serve-only", NULL});
+
+    g_strfreev(attach_arguments(instance->launcher)); /* it serves once it has printed them */
+    return instance;
+}
+
 /* The hand-over, message by message; the slot is free once the VM's process has ended. */
 static void test_raw_vm(gconstpointer data)
 {
-    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
-    g_autofree char *vm_socket = test_sandbox_instance_path(sandbox, "raw", "vm.sock");
-    g_autofree char *client_socket = test_sandbox_instance_path(sandbox, "raw", "client.sock");
-    g_autoptr(TestProcess) launcher = test_launch(sandbox, "raw", "--serve-only", NULL);
-    g_strfreev(attach_arguments(launcher)); /* it serves once it has printed them */
-    g_autoptr(GPtrArray) names = test_list_regions(client_socket);
+    g_autoptr(TestInstance) instance = serve();
+    g_autoptr(GPtrArray) names = test_list_regions(instance->client_socket);
 
     for (guint run = 0; run < 3; run++) {
         int status;
         pid_t pid = fork();
         if (pid == 0) {
-            int fd = test_connect(vm_socket);
+            int fd = test_connect(instance->vm_socket);
             test_vm_receive(fd, names->len);
             _exit(0);
         }
         g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
         g_assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     }
-    test_launcher_stop_clean(launcher, SIGTERM, sandbox);
+    test_launcher_stop_clean(instance->launcher, SIGTERM, instance->sandbox);
 }
 
 /* A stop while a VM is attached, which nobody has to renew the window for. */
 static void test_stop_with_a_vm(gconstpointer data)
 {
-    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
-    g_autofree char *vm_socket = test_sandbox_instance_path(sandbox, "with-vm", "vm.sock");
-    g_autofree char *client_socket = test_sandbox_instance_path(sandbox, "with-vm", "client.sock");
-    g_autoptr(TestProcess) launcher = test_launch(sandbox, "with-vm", "--serve-only", NULL);
-    g_strfreev(attach_arguments(launcher));
-    g_autoptr(GPtrArray) names = test_list_regions(client_socket);
+    g_autoptr(TestInstance) instance = serve();
+    g_autoptr(GPtrArray) names = test_list_regions(instance->client_socket);
 
-    cvd_autofd vm = test_connect(vm_socket);
+    cvd_autofd vm = test_connect(instance->vm_socket);
     test_vm_receive(vm, names->len);
-    test_launcher_stop_clean(launcher, SIGINT, sandbox);
+    test_launcher_stop_clean(instance->launcher, SIGINT, instance->sandbox);
 }
 
 int main(int argc, char **argv)

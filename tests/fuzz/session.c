@@ -34,11 +34,8 @@ static CvdLayout *make_layout(void)
     g_autoptr(GPtrArray) problems =
         g_ptr_array_new_with_free_func((GDestroyNotify)cvd_layout_problem_free);
 
-    for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
-        CvdRegionSpec *region = cvd_layout_spec_add_region(spec);
-        region->name = g_strdup(names[i]);
-        region->size = CVD_PAGE_SIZE;
-    }
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
+        cvd_layout_spec_add(spec, names[i], CVD_PAGE_SIZE, 0, 0);
     return cvd_layout_new(spec, problems);
 }
 

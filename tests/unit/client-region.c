@@ -10,6 +10,8 @@
 #include "client/tool/pinger.h"
 #include "server/server.h"
 
+#include "tests/unit/layout-spec.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -49,23 +51,12 @@ typedef struct {
 
 static CvdLayout *layout_new(void)
 {
-    static const char *const names[] = {"first", "second", "third"};
     g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
-    g_autoptr(GPtrArray) problems =
-        g_ptr_array_new_with_free_func((GDestroyNotify)cvd_layout_problem_free);
 
-    for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
-        CvdRegionSpec *region = cvd_layout_spec_add_region(spec);
-        region->name = g_strdup(names[i]);
-        region->size = SIZE;
-        region->current_version = 5;
-        region->min_compatible_version = 3;
-        region->guest_to_host_nodes_lg2 = 2;
-        region->host_to_guest_nodes_lg2 = 2;
-    }
-    CvdLayout *layout = cvd_layout_new(spec, problems);
-    g_assert_nonnull(layout);
-    return layout;
+    for (const char *const *name = (const char *const[]){"first", "second", "third", NULL}; *name;
+         name++)
+        test_add_whole_region(spec, *name, SIZE, 5, 3, 2, 2);
+    return test_compute_layout(spec);
 }
 
 static gpointer serve(gpointer data)

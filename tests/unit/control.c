@@ -185,6 +185,13 @@ static void with_client(Fixture *f, Client client)
         ;
 }
 
+/* The launcher's owner is asked for nothing. */
+static void with_useless_client(Fixture *f, Client client)
+{
+    with_client(f, client);
+    g_assert_cmpstr(f->asked->str, ==, "");
+}
+
 static GDBusConnection *connect_to(const Fixture *f, GError **error)
 {
     g_autofree char *address = g_strdup_printf("unix:path=%s", f->path);
@@ -546,8 +553,7 @@ static gpointer misuse(gpointer data)
 
 static void test_misuse(Fixture *f, gconstpointer data)
 {
-    with_client(f, misuse);
-    g_assert_cmpstr(f->asked->str, ==, "");
+    with_useless_client(f, misuse);
 }
 
 /* Returns: whether the launcher ends the connection, which it must */
@@ -584,8 +590,7 @@ static gpointer talk_nonsense(gpointer data)
 
 static void test_nonsense(Fixture *f, gconstpointer data)
 {
-    with_client(f, talk_nonsense);
-    g_assert_cmpstr(f->asked->str, ==, "");
+    with_useless_client(f, talk_nonsense);
 }
 
 static gpointer come_in_crowds(gpointer data)

@@ -57,28 +57,29 @@ static CvdLayout *compute_at(const char *origin, const CvdLayoutFile *file, GPtr
     return cvd_layout_file_compute(file, &place, 0, CVD_PAGE_SIZE);
 }
 
+/* Returns: @result, of something that found no problems */
+static gpointer without_problems(gpointer result, const GPtrArray *problems)
+{
+    show(problems);
+    g_assert_cmpuint(problems->len, ==, 0);
+    g_assert_nonnull(result);
+    return result;
+}
+
 static CvdLayoutFile *parse(const char *text)
 {
     g_autoptr(JsonNode) root = parse_json(text);
     g_autoptr(GPtrArray) problems = problems_new();
-    CvdLayoutFile *file = parse_at(ORIGIN, root, problems);
 
-    show(problems);
-    g_assert_cmpuint(problems->len, ==, 0);
-    g_assert_nonnull(file);
-    return file;
+    return without_problems(parse_at(ORIGIN, root, problems), problems);
 }
 
 static CvdLayout *compute(const char *text)
 {
     g_autoptr(CvdLayoutFile) file = parse(text);
     g_autoptr(GPtrArray) problems = problems_new();
-    CvdLayout *layout = compute_at(ORIGIN, file, problems);
 
-    show(problems);
-    g_assert_cmpuint(problems->len, ==, 0);
-    g_assert_nonnull(layout);
-    return layout;
+    return without_problems(compute_at(ORIGIN, file, problems), problems);
 }
 
 static void test_current_form(void)

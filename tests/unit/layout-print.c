@@ -17,11 +17,7 @@ static CvdLayout *make_layout(void)
     g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
 
     test_add_region(spec, "a-b", 4096);
-    CvdRegionSpec *region = test_add_region(spec, "a.b", 16384);
-    region->current_version = 65535;
-    region->min_compatible_version = 3;
-    region->guest_to_host_nodes_lg2 = 2;
-    region->host_to_guest_nodes_lg2 = 3;
+    test_add_whole_region(spec, "a.b", 16384, 65535, 3, 2, 3);
     test_add_region(spec, "A_B_1", 8192)->managed_by = g_strdup("a.b");
     test_add_region(spec, "9-", 4096);
     test_add_region(spec, "int", 4096);

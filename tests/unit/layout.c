@@ -456,12 +456,7 @@ static void test_names_are_escaped(void)
 static void test_offsets_in_file_order(void)
 {
     g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
-    CvdRegionSpec *region = test_add_region(spec, "hwcomposer", 16384);
-
-    region->current_version = 3;
-    region->min_compatible_version = 2;
-    region->guest_to_host_nodes_lg2 = 2;
-    region->host_to_guest_nodes_lg2 = 3;
+    test_add_whole_region(spec, "hwcomposer", 16384, 3, 2, 2, 3);
     test_add_region(spec, "manager", 4096);
     test_add_region(spec, "memory", 8192)->managed_by = g_strdup("manager");
 

@@ -243,11 +243,7 @@ static const guchar expected[] = {
 static CvdLayout *small_layout(void)
 {
     g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
-    CvdRegionSpec *alpha = test_add_region(spec, "alpha", 8192);
-    alpha->current_version = 3;
-    alpha->min_compatible_version = 2;
-    alpha->guest_to_host_nodes_lg2 = 2;
-    alpha->host_to_guest_nodes_lg2 = 1;
+    test_add_whole_region(spec, "alpha", 8192, 3, 2, 2, 1);
     test_add_region(spec, "beta-1234567890", 4096);
     CvdRegionSpec *gamma = test_add_region(spec, "gamma", 8192);
     gamma->current_version = 0xffff;
