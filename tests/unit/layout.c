@@ -29,124 +29,49 @@ static gboolean is_accepted(const CvdLayoutSpec *spec)
     return layout != NULL;
 }
 
+/* One member of a specification, as a number. */
+typedef struct {
+    gsize offset;
+    gint64 value;
+} Set;
+
+typedef struct {
+    const char *name;
+    gint64 size;
+    gint64 begin;
+    gint64 end;
+    const char *manager;
+    Set set;
+} Add;
+
+#define SPEC(field, value)                                                                         \
+    {                                                                                              \
+        offsetof(CvdLayoutSpec, field), value                                                      \
+    }
+#define REGION(name_, size_, begin_, end_, ...)                                                    \
+    {                                                                                              \
+        .name = name_, .size = size_, .begin = begin_, .end = end_, __VA_ARGS__                    \
+    }
+#define WITH(field, value)            .set = {offsetof(CvdRegionSpec, field), value}
+#define SIZED(name, size)             REGION(name, size, CVD_UNSET, CVD_UNSET, .manager = NULL)
+#define MANAGED(name, size, manager_) REGION(name, size, CVD_UNSET, CVD_UNSET, .manager = manager_)
+#define SIZED_WITH(name, size, field, value)                                                       \
+    REGION(name, size, CVD_UNSET, CVD_UNSET, WITH(field, value))
+#define PLACED(name, begin, end) REGION(name, CVD_UNSET, begin, end, .manager = NULL)
+#define PLACED_WITH(name, begin, end, field, value)                                                \
+    REGION(name, CVD_UNSET, begin, end, WITH(field, value))
+
 /* One way to break a rule, and what has to be said of it. */
 typedef struct {
     const char *name;
-    void (*build)(CvdLayoutSpec *spec);
     int region;
     const char *field;
     const char *found;  /* part of the message */
     const char *remedy; /* part of the message */
+    Add adds[4];        /* up to one without a name and a size */
+    Set set;
+    void (*build)(CvdLayoutSpec *spec);
 } Case;
-
-static void build_empty(CvdLayoutSpec *spec)
-{
-}
-
-static void build_no_name(CvdLayoutSpec *spec)
-{
-    test_add_region(spec, "first", 4096);
-    test_add_region(spec, NULL, 4096);
-}
-
-static void build_empty_name(CvdLayoutSpec *spec)
-{
-    test_add_region(spec, "", 4096);
-}
-
-static void build_long_name(CvdLayoutSpec *spec)
-{
-    test_add_region(spec, "abcdefghijklmnop", 4096);
-}
-
-static void build_bad_name(CvdLayoutSpec *spec)
-{
-    test_add_region(spec, "a/b", 4096);
-}
-
-static void build_dot(CvdLayoutSpec *spec)
-{
-    test_add_region(spec, ".", 4096);
-}
-
-static void build_dots(CvdLayoutSpec *spec)
-{
-    test_add_region(spec, "..", 4096);
-}
-
-static void build_duplicate(CvdLayoutSpec *spec)
-{
-    test_add_region(spec, "misc", 4096);
-    test_add_region(spec, "b", 4096);
-    test_add_region(spec, "misc", 4096);
-}
-
-static void build_5000(CvdLayoutSpec *spec)
-{
-    test_add_region(spec, "misc", 5000);
-}
-
-/* 16384 slots are 65536 bytes; with words and the other table's one slot 65548. */
-static void build_5000_with_tables(CvdLayoutSpec *spec)
-{
-    test_add_region(spec, "misc", 5000)->guest_to_host_nodes_lg2 = 14;
-}
-
-static void build_small(CvdLayoutSpec *spec)
-{
-    test_add_region(spec, "misc", 65536)->guest_to_host_nodes_lg2 = 14;
-}
-
-static void build_no_size(CvdLayoutSpec *spec)
-{
-    test_add_region(spec, "misc", CVD_UNSET);
-}
-
-static void build_size_zero(CvdLayoutSpec *spec)
-{
-    test_add_region(spec, "misc", 0);
-}
-
-static void build_size_negative(CvdLayoutSpec *spec)
-{
-    test_add_region(spec, "misc", -4096);
-}
-
-static void build_size_huge(CvdLayoutSpec *spec)
-{
-    test_add_region(spec, "misc", G_MAXINT64);
-}
-
-static void build_sum_over_limit(CvdLayoutSpec *spec)
-{
-    test_add_region(spec, "a", GIB);
-    test_add_region(spec, "b", GIB);
-}
-
-static void build_lg2_17(CvdLayoutSpec *spec)
-{
-    test_add_region(spec, "misc", 4096)->host_to_guest_nodes_lg2 = 17;
-}
-
-static void build_lg2_negative(CvdLayoutSpec *spec)
-{
-    test_add_region(spec, "misc", 4096)->guest_to_host_nodes_lg2 = -1;
-}
-
-static void build_lg2_huge(CvdLayoutSpec *spec)
-{
-    test_add_region(spec, "misc", 4096)->guest_to_host_nodes_lg2 = G_MAXINT64;
-}
-
-static void build_version(CvdLayoutSpec *spec)
-{
-    test_add_region(spec, "misc", 4096)->current_version = 65536;
-}
-
-static void build_min_version(CvdLayoutSpec *spec)
-{
-    test_add_region(spec, "misc", 4096)->min_compatible_version = -1;
-}
 
 static void build_min_above_current(CvdLayoutSpec *spec)
 {
@@ -154,161 +79,6 @@ static void build_min_above_current(CvdLayoutSpec *spec)
 
     region->current_version = 3;
     region->min_compatible_version = 4;
-}
-
-static void build_manager_unknown(CvdLayoutSpec *spec)
-{
-    test_add_region(spec, "a", 8192)->managed_by = g_strdup("nobody");
-}
-
-static void build_manager_itself(CvdLayoutSpec *spec)
-{
-    test_add_region(spec, "a", 8192);
-    test_add_region(spec, "misc", 8192)->managed_by = g_strdup("misc");
-}
-
-static void build_manager_first(CvdLayoutSpec *spec)
-{
-    test_add_region(spec, "a", 8192);
-    test_add_region(spec, "misc", 8192)->managed_by = g_strdup("a");
-}
-
-/* Tables of 16 bytes end in the first page; the next page is the one of data that is needed. */
-static void build_managed_small(CvdLayoutSpec *spec)
-{
-    test_add_region(spec, "a", 4096);
-    test_add_region(spec, "manager", 4096);
-    test_add_region(spec, "misc", 4096)->managed_by = g_strdup("manager");
-}
-
-static void build_offset_unaligned(CvdLayoutSpec *spec)
-{
-    add_at(spec, "misc", 4097, 12288);
-}
-
-static void build_end_unaligned(CvdLayoutSpec *spec)
-{
-    add_at(spec, "misc", 4096, 12287);
-}
-
-static void build_in_block(CvdLayoutSpec *spec)
-{
-    add_at(spec, "misc", 0, 8192);
-}
-
-static void build_end_below(CvdLayoutSpec *spec)
-{
-    add_at(spec, "misc", 8192, 8192);
-}
-
-static void build_offsets_small(CvdLayoutSpec *spec)
-{
-    add_at(spec, "misc", 4096, 8192)->guest_to_host_nodes_lg2 = 10;
-}
-
-static void build_begin_negative(CvdLayoutSpec *spec)
-{
-    add_at(spec, "misc", -4096, 8192);
-}
-
-static void build_end_huge(CvdLayoutSpec *spec)
-{
-    add_at(spec, "misc", 4096, 2 * GIB + 4096);
-}
-
-static void build_overlap(CvdLayoutSpec *spec)
-{
-    add_at(spec, "misc", 8192, 16384);
-    add_at(spec, "big", 4096, 12288);
-}
-
-/* "in" lies within "big", though not beside it in order of address. */
-static void build_overlap_far(CvdLayoutSpec *spec)
-{
-    add_at(spec, "big", 4096, 65536);
-    add_at(spec, "misc", 65536, 69632);
-    add_at(spec, "in", 61440, 65536);
-}
-
-static void build_leaves_window(CvdLayoutSpec *spec)
-{
-    spec->declared_size = 16384;
-    add_at(spec, "misc", 4096, 20480);
-}
-
-static void build_both_forms(CvdLayoutSpec *spec)
-{
-    add_at(spec, "misc", 4096, 8192)->size = 4096;
-}
-
-static void build_begin_only(CvdLayoutSpec *spec)
-{
-    add_at(spec, "misc", 4096, CVD_UNSET);
-}
-
-static void build_end_only(CvdLayoutSpec *spec)
-{
-    add_at(spec, "misc", CVD_UNSET, 8192);
-}
-
-static void build_mixed(CvdLayoutSpec *spec)
-{
-    test_add_region(spec, "a", 4096);
-    add_at(spec, "misc", 16384, 20480);
-}
-
-static void build_desc_low(CvdLayoutSpec *spec)
-{
-    spec->region_desc_offset = 12;
-    test_add_region(spec, "misc", 4096);
-}
-
-static void build_desc_odd(CvdLayoutSpec *spec)
-{
-    spec->region_desc_offset = 18;
-    test_add_region(spec, "misc", 4096);
-}
-
-static void build_desc_huge(CvdLayoutSpec *spec)
-{
-    spec->region_desc_offset = G_MAXINT64 - 3;
-    test_add_region(spec, "misc", 4096);
-}
-
-static void build_desc_high(CvdLayoutSpec *spec)
-{
-    spec->region_desc_offset = 2 * GIB - 60;
-    test_add_region(spec, "misc", 4096);
-}
-
-static void build_count(CvdLayoutSpec *spec)
-{
-    spec->region_count = 2;
-    test_add_region(spec, "misc", 4096);
-}
-
-static void build_declared_negative(CvdLayoutSpec *spec)
-{
-    spec->declared_size = -1;
-    test_add_region(spec, "misc", 4096);
-}
-
-static void build_declared_huge(CvdLayoutSpec *spec)
-{
-    spec->declared_size = 2 * GIB + 1;
-    test_add_region(spec, "misc", 4096);
-}
-
-static void build_window_huge(CvdLayoutSpec *spec)
-{
-    spec->min_window_size = G_MAXINT64;
-    test_add_region(spec, "misc", 4096);
-}
-
-static void build_huge_page_offset(CvdLayoutSpec *spec)
-{
-    spec->granule = 2 * MIB;
-    add_at(spec, "misc", 4096, 2 * MIB);
 }
 
 static void build_too_many(CvdLayoutSpec *spec)
@@ -324,66 +94,123 @@ static void build_too_many(CvdLayoutSpec *spec)
 #define MISC "'misc'"
 
 static const Case cases[] = {
-    {"no-regions", build_empty, -1, "vsoc_device_regions", "no regions", "at least one"},
-    {"too-many-regions", build_too_many, -1, "vsoc_device_regions", "2049", "2048"},
-    {"name-missing", build_no_name, 1, "device_name", "region 1", "1 to 15"},
-    {"name-empty", build_empty_name, 0, "device_name", "empty", "1 to 15"},
-    {"name-too-long", build_long_name, 0, "device_name", "16 characters", "at most 15"},
-    {"name-with-slash", build_bad_name, 0, "device_name", "'/'", "A-Z a-z 0-9 _ - ."},
-    {"name-dot", build_dot, 0, "device_name", "'.'", "another"},
-    {"name-dots", build_dots, 0, "device_name", "'..'", "another"},
-    {"name-twice", build_duplicate, 2, "device_name", "region 0", MISC},
-    {"size-not-a-multiple-of-page", build_5000, 0, "region_size",
-     "5000 is not a multiple of 4096; the next is 8192", MISC},
-    {"size-next-holds-the-tables", build_5000_with_tables, 0, "region_size", "the next is 69632",
-     MISC},
-    {"size-too-small-for-tables", build_small, 0, "region_size", "the least is 69632", MISC},
-    {"size-missing", build_no_size, 0, "region_size", "missing", MISC},
-    {"size-zero", build_size_zero, 0, "region_size", "0 is too small", "4096"},
-    {"size-negative", build_size_negative, 0, "region_size", "-4096", "4096 to 2147483648"},
-    {"size-huge", build_size_huge, 0, "region_size", "9223372036854775807", "4096 to 2147483648"},
-    {"sum-over-limit", build_sum_over_limit, 1, "region_size", "2147487744", "2147483648"},
-    {"nodes-17", build_lg2_17, 0, H2G, "17", "0 to 16"},
-    {"nodes-negative", build_lg2_negative, 0, G2H, "-1", "0 to 16"},
-    {"nodes-huge", build_lg2_huge, 0, G2H, "9223372036854775807", "0 to 16"},
-    {"version-over-16-bits", build_version, 0, "current_version", "65536", "0 to 65535"},
-    {"min-version-negative", build_min_version, 0, "min_compatible_version", "-1", "0 to 65535"},
-    {"min-version-above-current", build_min_above_current, 0, "min_compatible_version",
-     "4 is above current_version 3", "at most 3"},
-    {"manager-unknown", build_manager_unknown, 0, "managed_by", "'nobody'", "another region"},
-    {"manager-itself", build_manager_itself, 1, "managed_by", "itself", MISC},
-    {"manager-first", build_manager_first, 1, "managed_by", "'a'", "further down"},
-    {"managed-without-a-page", build_managed_small, 2, "region_size", "whole page of data",
-     "the least is 8192"},
-    {"begin-unaligned", build_offset_unaligned, 0, "region_begin_offset",
-     "4097 is not a multiple of 4096; the next is 8192", MISC},
-    {"end-unaligned", build_end_unaligned, 0, "region_end_offset", "12287", "the next is 12288"},
-    {"in-descriptor-block", build_in_block, 0, "region_begin_offset", "descriptors", "4096"},
-    {"end-not-above-begin", build_end_below, 0, "region_end_offset", "not above", "12288"},
-    {"offsets-too-small-for-tables", build_offsets_small, 0, "region_end_offset", "too few",
-     "the least end is 12288"},
-    {"begin-negative", build_begin_negative, 0, "region_begin_offset", "-4096", "0 to 2147483648"},
-    {"end-over-limit", build_end_huge, 0, "region_end_offset", "2147487744", "0 to 2147483648"},
-    {"overlap", build_overlap, 0, "region_begin_offset", "'big'", "12288"},
-    {"overlap-not-beside", build_overlap_far, 2, "region_begin_offset", "'big'", "65536"},
-    {"leaves-declared-window", build_leaves_window, 0, "region_end_offset", "20480",
-     "a size of 32768"},
-    {"size-and-offsets", build_both_forms, 0, "region_size", "together", "keep either"},
-    {"begin-only", build_begin_only, 0, "region_end_offset", "missing", "both"},
-    {"end-only", build_end_only, 0, "region_begin_offset", "missing", "both"},
-    {"forms-mixed", build_mixed, 1, "region_begin_offset", "region_size", "one form"},
-    {"descriptors-in-header", build_desc_low, -1, "vsoc_region_desc_offset", "12", "least is 16"},
-    {"descriptors-unaligned", build_desc_odd, -1, "vsoc_region_desc_offset", "18", "next is 20"},
-    {"descriptors-huge", build_desc_huge, -1, "vsoc_region_desc_offset", "beyond", "16"},
-    {"descriptors-leave-no-room", build_desc_high, 0, "region_size", "2147487744", "2147483648"},
-    {"region-count", build_count, -1, "region_count", "2", "there are 1"},
-    {"declared-size-negative", build_declared_negative, -1, "size", "-1", "0 to 2147483648"},
-    {"declared-size-over-limit", build_declared_huge, -1, "size", "2147483649", "0 to 2147483648"},
-    {"window-size-huge", build_window_huge, -1, "window.size", "9223372036854775807",
-     "0 to 2147483648"},
-    {"offset-inside-a-huge-page", build_huge_page_offset, 0, "region_begin_offset", "huge pages",
-     "the next is 2097152"},
+    {"no-regions", -1, "vsoc_device_regions", "no regions", "at least one", .build = NULL},
+    {"too-many-regions", -1, "vsoc_device_regions", "2049", "2048", .build = build_too_many},
+    {"name-missing", 1, "device_name", "region 1", "1 to 15",
+     .adds = {SIZED("first", 4096), SIZED(NULL, 4096)}},
+    {"name-empty", 0, "device_name", "empty", "1 to 15", .adds = {SIZED("", 4096)}},
+    {"name-too-long", 0, "device_name", "16 characters", "at most 15",
+     .adds = {SIZED("abcdefghijklmnop", 4096)}},
+    {"name-with-slash", 0, "device_name", "'/'", "A-Z a-z 0-9 _ - .", .adds = {SIZED("a/b", 4096)}},
+    {"name-dot", 0, "device_name", "'.'", "another", .adds = {SIZED(".", 4096)}},
+    {"name-dots", 0, "device_name", "'..'", "another", .adds = {SIZED("..", 4096)}},
+    {"name-twice", 2, "device_name", "region 0", MISC,
+     .adds = {SIZED("misc", 4096), SIZED("b", 4096), SIZED("misc", 4096)}},
+    {"size-not-a-multiple-of-page", 0, "region_size",
+     "5000 is not a multiple of 4096; the next is 8192", MISC, .adds = {SIZED("misc", 5000)}},
+    /* 16384 slots are 65536 bytes; with words and the other table's one slot 65548. */
+    {"size-next-holds-the-tables", 0, "region_size", "the next is 69632", MISC,
+     .adds = {SIZED_WITH("misc", 5000, guest_to_host_nodes_lg2, 14)}},
+    {"size-too-small-for-tables", 0, "region_size", "the least is 69632", MISC,
+     .adds = {SIZED_WITH("misc", 65536, guest_to_host_nodes_lg2, 14)}},
+    {"size-missing", 0, "region_size", "missing", MISC, .adds = {SIZED("misc", CVD_UNSET)}},
+    {"size-zero", 0, "region_size", "0 is too small", "4096", .adds = {SIZED("misc", 0)}},
+    {"size-negative", 0, "region_size", "-4096", "4096 to 2147483648",
+     .adds = {SIZED("misc", -4096)}},
+    {"size-huge", 0, "region_size", "9223372036854775807", "4096 to 2147483648",
+     .adds = {SIZED("misc", G_MAXINT64)}},
+    {"sum-over-limit", 1, "region_size", "2147487744", "2147483648",
+     .adds = {SIZED("a", GIB), SIZED("b", GIB)}},
+    {"nodes-17", 0, H2G, "17", "0 to 16",
+     .adds = {SIZED_WITH("misc", 4096, host_to_guest_nodes_lg2, 17)}},
+    {"nodes-negative", 0, G2H, "-1", "0 to 16",
+     .adds = {SIZED_WITH("misc", 4096, guest_to_host_nodes_lg2, -1)}},
+    {"nodes-huge", 0, G2H, "9223372036854775807", "0 to 16",
+     .adds = {SIZED_WITH("misc", 4096, guest_to_host_nodes_lg2, G_MAXINT64)}},
+    {"version-over-16-bits", 0, "current_version", "65536", "0 to 65535",
+     .adds = {SIZED_WITH("misc", 4096, current_version, 65536)}},
+    {"min-version-negative", 0, "min_compatible_version", "-1", "0 to 65535",
+     .adds = {SIZED_WITH("misc", 4096, min_compatible_version, -1)}},
+    {"min-version-above-current", 0, "min_compatible_version", "4 is above current_version 3",
+     "at most 3", .build = build_min_above_current},
+    {"manager-unknown", 0, "managed_by", "'nobody'", "another region",
+     .adds = {MANAGED("a", 8192, "nobody")}},
+    {"manager-itself", 1, "managed_by", "itself", MISC,
+     .adds = {SIZED("a", 8192), MANAGED("misc", 8192, "misc")}},
+    {"manager-first", 1, "managed_by", "'a'", "further down",
+     .adds = {SIZED("a", 8192), MANAGED("misc", 8192, "a")}},
+    /* Tables of 16 bytes end in the first page; the next page is the one of data that is needed. */
+    {"managed-without-a-page", 2, "region_size", "whole page of data", "the least is 8192",
+     .adds = {SIZED("a", 4096), SIZED("manager", 4096), MANAGED("misc", 4096, "manager")}},
+    {"begin-unaligned", 0, "region_begin_offset",
+     "4097 is not a multiple of 4096; the next is 8192", MISC,
+     .adds = {PLACED("misc", 4097, 12288)}},
+    {"end-unaligned", 0, "region_end_offset", "12287", "the next is 12288",
+     .adds = {PLACED("misc", 4096, 12287)}},
+    {"in-descriptor-block", 0, "region_begin_offset", "descriptors", "4096",
+     .adds = {PLACED("misc", 0, 8192)}},
+    {"end-not-above-begin", 0, "region_end_offset", "not above", "12288",
+     .adds = {PLACED("misc", 8192, 8192)}},
+    {"offsets-too-small-for-tables", 0, "region_end_offset", "too few", "the least end is 12288",
+     .adds = {PLACED_WITH("misc", 4096, 8192, guest_to_host_nodes_lg2, 10)}},
+    {"begin-negative", 0, "region_begin_offset", "-4096", "0 to 2147483648",
+     .adds = {PLACED("misc", -4096, 8192)}},
+    {"end-over-limit", 0, "region_end_offset", "2147487744", "0 to 2147483648",
+     .adds = {PLACED("misc", 4096, 2 * GIB + 4096)}},
+    {"overlap", 0, "region_begin_offset", "'big'", "12288",
+     .adds = {PLACED("misc", 8192, 16384), PLACED("big", 4096, 12288)}},
+    /* "in" lies within "big", though not beside it in order of address. */
+    {"overlap-not-beside", 2, "region_begin_offset", "'big'", "65536",
+     .adds = {PLACED("big", 4096, 65536), PLACED("misc", 65536, 69632),
+              PLACED("in", 61440, 65536)}},
+    {"leaves-declared-window", 0, "region_end_offset", "20480", "a size of 32768",
+     .adds = {PLACED("misc", 4096, 20480)}, .set = SPEC(declared_size, 16384)},
+    {"size-and-offsets", 0, "region_size", "together", "keep either",
+     .adds = {PLACED_WITH("misc", 4096, 8192, size, 4096)}},
+    {"begin-only", 0, "region_end_offset", "missing", "both",
+     .adds = {PLACED("misc", 4096, CVD_UNSET)}},
+    {"end-only", 0, "region_begin_offset", "missing", "both",
+     .adds = {PLACED("misc", CVD_UNSET, 8192)}},
+    {"forms-mixed", 1, "region_begin_offset", "region_size", "one form",
+     .adds = {SIZED("a", 4096), PLACED("misc", 16384, 20480)}},
+    {"descriptors-in-header", -1, "vsoc_region_desc_offset", "12", "least is 16",
+     .adds = {SIZED("misc", 4096)}, .set = SPEC(region_desc_offset, 12)},
+    {"descriptors-unaligned", -1, "vsoc_region_desc_offset", "18", "next is 20",
+     .adds = {SIZED("misc", 4096)}, .set = SPEC(region_desc_offset, 18)},
+    {"descriptors-huge", -1, "vsoc_region_desc_offset", "beyond", "16",
+     .adds = {SIZED("misc", 4096)}, .set = SPEC(region_desc_offset, G_MAXINT64 - 3)},
+    {"descriptors-leave-no-room", 0, "region_size", "2147487744", "2147483648",
+     .adds = {SIZED("misc", 4096)}, .set = SPEC(region_desc_offset, 2 * GIB - 60)},
+    {"region-count", -1, "region_count", "2", "there are 1", .adds = {SIZED("misc", 4096)},
+     .set = SPEC(region_count, 2)},
+    {"declared-size-negative", -1, "size", "-1", "0 to 2147483648", .adds = {SIZED("misc", 4096)},
+     .set = SPEC(declared_size, -1)},
+    {"declared-size-over-limit", -1, "size", "2147483649", "0 to 2147483648",
+     .adds = {SIZED("misc", 4096)}, .set = SPEC(declared_size, 2 * GIB + 1)},
+    {"window-size-huge", -1, "window.size", "9223372036854775807", "0 to 2147483648",
+     .adds = {SIZED("misc", 4096)}, .set = SPEC(min_window_size, G_MAXINT64)},
+    {"offset-inside-a-huge-page", 0, "region_begin_offset", "huge pages", "the next is 2097152",
+     .adds = {PLACED("misc", 4096, 2 * MIB)}, .set = SPEC(granule, 2 * MIB)},
 };
+
+static void set_number(gpointer structure, Set set)
+{
+    if (set.offset != 0)
+        G_STRUCT_MEMBER(gint64, structure, set.offset) = set.value;
+}
+
+static void build(CvdLayoutSpec *spec, const Case *c)
+{
+    if (c->build != NULL)
+        c->build(spec);
+    set_number(spec, c->set);
+    for (const Add *add = c->adds; add->name != NULL || add->size != 0; add++) {
+        CvdRegionSpec *region = add_at(spec, add->name, add->begin, add->end);
+        region->size = add->size;
+        region->managed_by = g_strdup(add->manager);
+        set_number(region, add->set);
+    }
+}
 
 /* Exactly the one problem, at the right place, with what was found, whose it is, and the remedy. */
 static void test_broken_rule(gconstpointer data)
@@ -393,7 +220,7 @@ static void test_broken_rule(gconstpointer data)
         g_ptr_array_new_with_free_func((GDestroyNotify)cvd_layout_problem_free);
     g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
 
-    c->build(spec);
+    build(spec, c);
     g_assert_null(cvd_layout_new(spec, problems));
     for (guint i = 0; i < problems->len; i++)
         g_test_message("%s", ((CvdLayoutProblem *)problems->pdata[i])->message);
@@ -430,7 +257,7 @@ static void test_mixed_forms_after_none(void)
         g_ptr_array_new_with_free_func((GDestroyNotify)cvd_layout_problem_free);
     g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
 
-    build_begin_only(spec);
+    add_at(spec, "misc", 4096, CVD_UNSET);
     test_add_region(spec, "sized", 4096);
     add_at(spec, "placed", 16384, 20480);
     g_assert_null(cvd_layout_new(spec, problems));
