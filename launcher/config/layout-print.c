@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Three ways to show a window. Each goes over the regions once and appends to a string; nothing
- * else is built, so that 2048 regions are no different from four.
- */
+/* Three ways to show a window. */
 #include "launcher/config/layout-print.h"
 
+#include "base/json.h"
 #include "vsoc/abi.h"
 
 #include <string.h>
@@ -79,67 +77,48 @@ char *cvd_layout_to_text(const CvdLayout *layout)
     return g_string_free(text, FALSE);
 }
 
-static void append_json_table(GString *text, const char *name, const CvdSignalTable *table)
+static GVariant *table_to_variant(const CvdSignalTable *table)
 {
-    g_string_append_printf(text,
-                           "      \"%s\": {\n"
-                           "        \"num_nodes_lg2\": %u,\n"
-                           "        \"futex_uaddr_table_offset\": %u,\n"
-                           "        \"interrupt_signalled_offset\": %u\n"
-                           "      },\n",
-                           name, table->num_nodes_lg2, table->table_offset,
-                           table->interrupt_signalled_offset);
+    return g_variant_new_parsed("{'num_nodes_lg2': %u, 'futex_uaddr_table_offset': %u,"
+                                " 'interrupt_signalled_offset': %u}",
+                                table->num_nodes_lg2, table->table_offset,
+                                table->interrupt_signalled_offset);
 }
 
-/* Names need no escaping: their characters are checked. */
-static void append_json_region(GString *text, const CvdLayout *layout, guint i)
+static GVariant *region_to_variant(const CvdLayout *layout, guint i)
 {
     const CvdLayoutRegion *region = &layout->regions[i];
+    const char *manager = region->managed_by != 0 ? layout->regions[region->managed_by].name : NULL;
 
-    g_string_append_printf(text,
-                           "    {\n"
-                           "      \"index\": %u,\n"
-                           "      \"device_name\": \"%s\",\n"
-                           "      \"current_version\": %u,\n"
-                           "      \"min_compatible_version\": %u,\n"
-                           "      \"region_begin_offset\": %u,\n"
-                           "      \"region_end_offset\": %u,\n"
-                           "      \"region_size\": %u,\n"
-                           "      \"offset_of_region_data\": %u,\n",
-                           i, region->name, region->current_version, region->min_compatible_version,
-                           region->begin, region->end, region->end - region->begin,
-                           region->data_offset);
-    append_json_table(text, "guest_to_host_signal_table", &region->guest_to_host);
-    append_json_table(text, "host_to_guest_signal_table", &region->host_to_guest);
-    if (region->managed_by != 0)
-        g_string_append_printf(text, "      \"managed_by\": \"%s\"\n",
-                               layout->regions[region->managed_by].name);
-    else
-        g_string_append(text, "      \"managed_by\": null\n");
-    g_string_append(text, i + 1 < layout->n_regions ? "    },\n" : "    }\n");
+    return g_variant_new_parsed(
+        "{'index': <%u>, 'device_name': <%s>, 'current_version': <%u>,"
+        " 'min_compatible_version': <%u>, 'region_begin_offset': <%u>, 'region_end_offset': <%u>,"
+        " 'region_size': <%u>, 'offset_of_region_data': <%u>,"
+        " 'guest_to_host_signal_table': <%@a{su}>, 'host_to_guest_signal_table': <%@a{su}>,"
+        " 'managed_by': <%ms>}",
+        i, region->name, (guint)region->current_version, (guint)region->min_compatible_version,
+        region->begin, region->end, region->end - region->begin, region->data_offset,
+        table_to_variant(&region->guest_to_host), table_to_variant(&region->host_to_guest),
+        manager);
 }
 
 char *cvd_layout_to_json(const CvdLayout *layout)
 {
-    GString *text = g_string_new(NULL);
+    g_autoptr(GVariantBuilder) regions = g_variant_builder_new(G_VARIANT_TYPE("aa{sv}"));
 
-    g_string_append_printf(text,
-                           "{\n"
-                           "  \"major_version\": %d,\n"
-                           "  \"minor_version\": %d,\n"
-                           "  \"window_size\": %u,\n"
-                           "  \"used_size\": %" G_GUINT64_FORMAT ",\n"
-                           "  \"granule\": %" G_GUINT64_FORMAT ",\n"
-                           "  \"vsoc_region_desc_offset\": %u,\n"
-                           "  \"region_count\": %u,\n"
-                           "  \"regions\": [\n",
-                           VSOC_LAYOUT_MAJOR_VERSION, VSOC_LAYOUT_MINOR_VERSION,
-                           layout->window_size, used_size(layout), layout->granule,
-                           layout->region_desc_offset, layout->n_regions);
     for (guint i = 0; i < layout->n_regions; i++)
-        append_json_region(text, layout, i);
-    g_string_append(text, "  ]\n}\n");
-    return g_string_free(text, FALSE);
+        g_variant_builder_add_value(regions, region_to_variant(layout, i));
+    g_autoptr(GVariant) all = g_variant_ref_sink(g_variant_new_parsed(
+        "{'major_version': <%i>, 'minor_version': <%i>, 'window_size': <%u>, 'used_size': <%t>,"
+        " 'granule': <%t>, 'vsoc_region_desc_offset': <%u>, 'region_count': <%u>,"
+        " 'regions': <%@aa{sv}>}",
+        VSOC_LAYOUT_MAJOR_VERSION, VSOC_LAYOUT_MINOR_VERSION, layout->window_size,
+        used_size(layout), layout->granule, layout->region_desc_offset, layout->n_regions,
+        g_variant_builder_end(regions)));
+    g_autoptr(JsonNode) root = json_gvariant_serialize(all);
+    g_autofree char *text = cvd_json_to_string(root, TRUE);
+
+    return g_strconcat(text, "\n", NULL);
 }
 
 /*
