@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* A peer may attach more descriptors than we expect; what does not fit here the kernel closes. */
@@ -76,6 +77,23 @@ gssize cvd_fd_read_nowait(int fd, void *data, gsize size)
     if (n >= 0 || errno != ENOTSOCK)
         return n;
     return is_ready(fd, POLLIN) ? read(fd, data, size) : -1;
+}
+
+gboolean cvd_doorbell_take(int doorbell)
+{
+    guint64 count;
+    struct iovec iov = {.iov_base = &count, .iov_len = sizeof count};
+    gssize n = TEMP_FAILURE_RETRY(preadv2(doorbell, &iov, 1, -1, RWF_NOWAIT));
+
+    /* Eventfds of kernels before 5.8 do not know RWF_NOWAIT. The flag is put back and the counter
+     * looked at right before the read, so it blocks only if a peer clears the flag and another one
+     * takes the count between two system calls. An old kernel offers nothing better. */
+    if (n < 0 && errno != EAGAIN && is_ready(doorbell, POLLIN)) {
+        int flags = fcntl(doorbell, F_GETFL);
+        if (flags >= 0 && fcntl(doorbell, F_SETFL, flags | O_NONBLOCK) == 0)
+            n = read(doorbell, &count, sizeof count);
+    }
+    return n == sizeof count;
 }
 
 int cvd_fd_new_sealed(const char *name, const void *data, gsize size)

@@ -65,6 +65,17 @@ gssize cvd_fd_write_nowait(int fd, const void *data, gsize size);
 gssize cvd_fd_read_nowait(int fd, void *data, gsize size);
 
 /**
+ * cvd_doorbell_take:
+ * @doorbell: an eventfd, no semaphore, that others hold too
+ *
+ * Takes the whole count. It does not block, though O_NONBLOCK is shared with whoever holds the
+ * doorbell and may clear it: RWF_NOWAIT is a property of the one call.
+ *
+ * Returns: whether it was rung
+ */
+gboolean cvd_doorbell_take(int doorbell);
+
+/**
  * cvd_fd_new_sealed:
  * @name: for /proc
  * @data: (array length=size): what a message is too small for

@@ -21,7 +21,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 gboolean cvd_region_is_pending(CvdRegion *region)
@@ -33,28 +32,6 @@ gboolean cvd_region_is_pending(CvdRegion *region)
         return FALSE;
     return !region->has_received || vsoc_signals_are_waiting(&end) ||
            (region->retry_at != 0 && g_get_monotonic_time() >= region->retry_at);
-}
-
-/*
- * Takes the doorbell's count. O_NONBLOCK is shared with QEMU, which may clear it.
- * Returns: whether it was rung
- */
-static gboolean take_ring(int doorbell)
-{
-    guint64 count;
-    struct iovec iov = {.iov_base = &count, .iov_len = sizeof count};
-    gssize n;
-
-    do
-        n = preadv2(doorbell, &iov, 1, -1, RWF_NOWAIT);
-    while (n < 0 && errno == EINTR);
-    if (n < 0 && errno != EAGAIN) {
-        /* Kernels before 5.8. */
-        struct pollfd fd = {.fd = doorbell, .events = POLLIN};
-        if (poll(&fd, 1, 0) == 1)
-            n = read(doorbell, &count, sizeof count);
-    }
-    return n == sizeof count;
 }
 
 static void wake_sleepers(const guint32 *word)
@@ -163,7 +140,7 @@ void cvd_region_end_waiting(CvdRegion *region)
     gboolean is_rung = look_at_epoll(region, 0);
     cvd_close_fd(&region->epoll_fd);
     if (!is_rung)
-        take_ring(region->link->guest_to_host);
+        cvd_doorbell_take(region->link->guest_to_host);
 }
 
 static int timeout_of(CvdRegion *region, gint64 deadline_us)
@@ -194,7 +171,7 @@ static gboolean sleep_in_poll(CvdRegion *region, const GPollFD *cancel, gint64 d
         return FALSE;
     if (fds[0].revents != 0)
         connection_ended(region);
-    return fds[1].revents != 0 && take_ring(region->link->guest_to_host);
+    return fds[1].revents != 0 && cvd_doorbell_take(region->link->guest_to_host);
 }
 
 static GArray *wait_polling(CvdRegion *region, gint64 deadline_us, GPollFD *cancel,
@@ -394,7 +371,7 @@ static gboolean dispatch(GSource *source, GSourceFunc function, gpointer user_da
         callback(region, offsets, error, user_data);
         return G_SOURCE_REMOVE;
     }
-    offsets = receive(region, take_ring(region->link->guest_to_host));
+    offsets = receive(region, cvd_doorbell_take(region->link->guest_to_host));
     return offsets == NULL || callback(region, offsets, NULL, user_data);
 }
 

@@ -1,22 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The descriptors lie in one array: guest_to_host of region i at 2i, host_to_guest at 2i + 1.
- *
- * O_NONBLOCK belongs to the open file description, which every holder of a doorbell shares, so
- * draining does not rely on it: RWF_NOWAIT is a property of the one call.
- */
+/* The descriptors lie in one array: guest_to_host of region i at 2i, host_to_guest at 2i + 1. */
 #include "server/doorbells.h"
 
 #include "base/error.h"
 #include "base/fd.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 struct CvdDoorbells {
     guint n_fds;
@@ -88,40 +79,8 @@ int cvd_doorbells_get_host_to_guest(const CvdDoorbells *doorbells, guint region)
     return doorbells->fds[2 * region + 1];
 }
 
-/*
- * For kernels before 5.8, whose eventfds know no RWF_NOWAIT. The flag is put back and the counter
- * looked at right before the read, so it blocks only if a peer clears the flag and another one
- * takes the count between two system calls. An old kernel offers nothing better.
- */
-static void drain_by_poll(int fd)
-{
-    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-    guint64 count;
-    int flags = fcntl(fd, F_GETFL);
-
-    if (flags < 0 || poll(&poll_fd, 1, 0) != 1)
-        return;
-    if (fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
-        return;
-    G_GNUC_UNUSED gssize n = read(fd, &count, sizeof count);
-}
-
-static void drain(int fd)
-{
-    guint64 count;
-    struct iovec iov = {.iov_base = &count, .iov_len = sizeof count};
-    gssize n;
-
-    /* One read takes the whole count, as these are not semaphores. */
-    do
-        n = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
-    while (n < 0 && errno == EINTR);
-    if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL))
-        drain_by_poll(fd);
-}
-
 void cvd_doorbells_drain(CvdDoorbells *doorbells)
 {
     for (guint i = 0; i < doorbells->n_fds; i++)
-        drain(doorbells->fds[i]);
+        cvd_doorbell_take(doorbells->fds[i]);
 }

@@ -11,8 +11,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define NAME    "again"
-#define NO_WAIT "lifecycle.restart_delay_ms=0"
+#define NAME     "again"
+#define NO_WAIT  "lifecycle.restart_delay_ms=0"
+#define RESTARTS "--set", "lifecycle.on_crash=restart", "--set", NO_WAIT
 
 static void kill_qemu(TestInstance *f)
 {
@@ -29,7 +30,7 @@ static void assert_zero(TestRegion *region)
  */
 static void test_crash(gconstpointer data)
 {
-    const char *args[] = {"--set", "lifecycle.on_crash=restart", "--set", NO_WAIT, NULL};
+    const char *args[] = {RESTARTS, NULL};
     g_autoptr(TestInstance) f = test_instance_boot(NAME, args);
     g_autoptr(GPtrArray) names = test_list_regions(f->client_socket);
     const char *name = g_ptr_array_index(names, 0);
@@ -67,8 +68,7 @@ static void test_output_of_each_vm(gconstpointer data)
     g_autofree char *binary = test_sandbox_write_script(
         f->sandbox, "qemu", "#!/bin/sh\necho a hint >&2\nexec qemu-system-x86_64 \"$@\"\n");
     g_autofree char *argument = g_strconcat("qemu.binary=", binary, NULL);
-    const char *args[] = {"--set", argument, "--set", "lifecycle.on_crash=restart",
-                          "--set", NO_WAIT,  NULL};
+    const char *args[] = {"--set", argument, RESTARTS, NULL};
 
     f->launcher = test_launch_with(f->sandbox, NAME, args, NULL, NULL);
     for (guint n = 1; n <= 2; n++) {
@@ -83,7 +83,7 @@ static void test_output_of_each_vm(gconstpointer data)
 
 static void test_again_and_again(gconstpointer data)
 {
-    const char *args[] = {"--set", "lifecycle.on_crash=restart", "--set", NO_WAIT, NULL};
+    const char *args[] = {RESTARTS, NULL};
     g_autoptr(TestInstance) f = test_instance_boot(NAME, args);
     g_autoptr(GPtrArray) names = test_list_regions(f->client_socket);
 
@@ -100,10 +100,7 @@ static void test_again_and_again(gconstpointer data)
 
 static void test_gives_up(gconstpointer data)
 {
-    const char *args[] = {"--set", "lifecycle.on_crash=restart",
-                          "--set", "lifecycle.restart_limit=2",
-                          "--set", NO_WAIT,
-                          NULL};
+    const char *args[] = {RESTARTS, "--set", "lifecycle.restart_limit=2", NULL};
     g_autoptr(TestInstance) f = test_instance_boot(NAME, args);
 
     for (guint i = 1; i <= 3; i++) {
@@ -281,10 +278,7 @@ static void test_flood(gconstpointer data)
 
 static void test_stuck_qemu(gconstpointer data)
 {
-    const char *args[] = {"--set", "lifecycle.on_crash=restart",
-                          "--set", "lifecycle.qmp_timeout_s=1",
-                          "--set", NO_WAIT,
-                          NULL};
+    const char *args[] = {RESTARTS, "--set", "lifecycle.qmp_timeout_s=1", NULL};
     g_autoptr(TestInstance) f = test_instance_boot(NAME, args);
 
     g_assert_no_errno(kill(test_launcher_find_qemu(f->launcher), SIGSTOP));
@@ -311,7 +305,7 @@ static void test_stop_while_waiting(gconstpointer data)
 /* What the failure of a VM leaves is of no use once all went well in the end. */
 static void test_record_goes(gconstpointer data)
 {
-    const char *args[] = {"--set", "lifecycle.on_crash=restart", "--set", NO_WAIT, NULL};
+    const char *args[] = {RESTARTS, NULL};
     g_autoptr(TestInstance) f = test_instance_boot(NAME, args);
     g_autofree char *record = test_sandbox_instance_path(f->sandbox, NAME, "failure.json");
     g_autofree char *window = test_sandbox_instance_path(f->sandbox, NAME, "window.img");

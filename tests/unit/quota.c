@@ -11,11 +11,11 @@ static uid_t uid_of(char user)
     return user == 'o' ? OWN_UID : user == 'r' ? 0 : (uid_t)user;
 }
 
+/* @tries: o the server's own user, r root, A to Z others; in lower case one leaves */
 typedef struct {
     const char *path;
     guint max;
-    const char
-        *tries; /* o the server's own user, r root, A to Z others; in lower case one leaves */
+    const char *tries;
     const char *given;
 } Case;
 
