@@ -26,8 +26,13 @@ int cvd_lock_file_take(int dir_fd, const char *name, pid_t *holder)
     for (;;) {
         cvd_autofd fd =
             openat(dir_fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+        struct stat st;
         if (fd < 0)
             return -1;
+        if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode)) {
+            errno = EINVAL;
+            return -1;
+        }
         fchmod(fd, 0600); /* whatever the umask is */
         if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
             int saved_errno = errno;

@@ -106,10 +106,11 @@ static void on_connection(GObject *object, GAsyncResult *result, gpointer data)
         if (!g_cancellable_is_cancelled(connecting->cancellable) &&
             !g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED) &&
             !g_error_matches(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND)) {
-            g_clear_error(&error);
-            error = g_error_new_literal(G_IO_ERROR, G_IO_ERROR_FAILED,
-                                        "cvd-launch has closed the connection: it has as many as "
-                                        "it takes (its log says so), or is about to end");
+            g_autoptr(GError) reason = g_steal_pointer(&error);
+            error = g_error_new(G_IO_ERROR, G_IO_ERROR_FAILED,
+                                "no connection to cvd-launch: %s; if that has closed it, it has as "
+                                "many as it takes (its log says so), or is about to end",
+                                reason->message);
         }
         finish(connecting, NULL, error);
         return;

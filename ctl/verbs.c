@@ -41,6 +41,38 @@ static gboolean wait_for_exit(CvdTool *tool, int pidfd, gint64 deadline_us, GErr
     return TRUE;
 }
 
+/* An instance that ends just now may still be found, and then not be reached. */
+static gboolean is_unreachable(const GError *error)
+{
+    return error->domain == G_IO_ERROR && error->code != G_IO_ERROR_TIMED_OUT &&
+           error->code != G_IO_ERROR_CANCELLED;
+}
+
+static gboolean wait_for_end(CvdTool *tool, gint64 deadline_us, GError **error)
+{
+    g_autofree char *dir = g_path_get_dirname(tool->socket);
+    pid_t pid = cvd_instance_get_pid(dir);
+    cvd_autofd pidfd = pid > 0 ? pidfd_open(pid, 0) : -1;
+
+    if (pid < 0)
+        return cvd_fail(error, CVD_ERROR_FAILED,
+                        "cannot wait for a launcher whose process is out of sight");
+    if (pid == 0 || (pidfd < 0 && errno == ESRCH) || cvd_instance_get_pid(dir) != pid)
+        return TRUE;
+    if (pidfd < 0) {
+        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot wait for process %d", pid);
+        return FALSE;
+    }
+    return wait_for_exit(tool, pidfd, deadline_us, error);
+}
+
+static gboolean has_failed(const char *name)
+{
+    g_autoptr(CvdCtlFailure) failure = cvd_ctl_failure_find(name);
+
+    return failure != NULL;
+}
+
 static gboolean go_on(const char *state, const char *reason, gpointer data)
 {
     return TRUE;
@@ -62,11 +94,20 @@ static gboolean wait_for_launcher(CvdTool *tool, CvdDBusInstance1 *instance, int
     return cvd_pass_error(error, &local_error);
 }
 
+/* Of one that ends just now the end is waited for; one that lets nobody in does not. */
+static gboolean has_ended_anyway(CvdTool *tool, const GError *error)
+{
+    gint64 deadline_us = g_get_monotonic_time() + CVD_CTL_ANSWER_MS * G_TIME_SPAN_MILLISECOND;
+
+    return is_unreachable(error) && tool->socket != NULL && wait_for_end(tool, deadline_us, NULL);
+}
+
 gboolean cvd_ctl_stop(CvdTool *tool, char **arguments, GError **error)
 {
-    g_autoptr(CvdDBusInstance1) instance = cvd_ctl_connect(tool, error);
+    g_autoptr(GError) local_error = NULL;
+    g_autoptr(CvdDBusInstance1) instance = cvd_ctl_connect(tool, &local_error);
     if (instance == NULL)
-        return FALSE;
+        return has_ended_anyway(tool, local_error) || cvd_pass_error(error, &local_error);
 
     cvd_autofd pidfd = cvd_ctl_open_launcher(instance);
     for (guint i = 0; i < (cvd_ctl_options.now ? 2 : 1); i++)
@@ -124,38 +165,6 @@ static gboolean on_waited_state(const char *state, const char *reason, gpointer 
 static gboolean is_end(const char *state)
 {
     return strcmp(state, "stopped") == 0;
-}
-
-/* An instance that ends just now may still be found, and then not be reached. */
-static gboolean is_unreachable(const GError *error)
-{
-    return error->domain == G_IO_ERROR && error->code != G_IO_ERROR_TIMED_OUT &&
-           error->code != G_IO_ERROR_CANCELLED;
-}
-
-static gboolean wait_for_end(CvdTool *tool, gint64 deadline_us, GError **error)
-{
-    g_autofree char *dir = g_path_get_dirname(tool->socket);
-    pid_t pid = cvd_instance_get_pid(dir);
-    cvd_autofd pidfd = pid > 0 ? pidfd_open(pid, 0) : -1;
-
-    if (pid < 0)
-        return cvd_fail(error, CVD_ERROR_FAILED,
-                        "cannot wait for a launcher whose process is out of sight");
-    if (pid == 0 || (pidfd < 0 && errno == ESRCH) || cvd_instance_get_pid(dir) != pid)
-        return TRUE;
-    if (pidfd < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot wait for process %d", pid);
-        return FALSE;
-    }
-    return wait_for_exit(tool, pidfd, deadline_us, error);
-}
-
-static gboolean has_failed(const char *name)
-{
-    g_autoptr(CvdCtlFailure) failure = cvd_ctl_failure_find(name);
-
-    return failure != NULL;
 }
 
 /* One that does not run is stopped, and of one that is to come the socket is waited for, or what a

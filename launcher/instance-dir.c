@@ -154,6 +154,11 @@ static LockResult try_lock(CvdInstanceDir *dir, GError **error)
         return set_busy_error(dir, holder, error);
     if (dir->lock_fd < 0 && errno == ENOENT)
         return LOCK_AGAIN;
+    if (dir->lock_fd < 0 && (errno == EINVAL || errno == EISDIR || errno == ELOOP)) {
+        cvd_fail(error, CVD_ERROR_FOREIGN, "%s/%s: is not a regular file; remove it", dir->path,
+                 LOCK_FILE);
+        return LOCK_ERROR;
+    }
     if (dir->lock_fd < 0) {
         cvd_set_error_errno(error, CVD_ERROR_FAILED, errno,
                             "cannot lock %s/%s; set XDG_RUNTIME_DIR to a directory whose file "

@@ -15,7 +15,9 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -268,6 +270,46 @@ static void test_stop_now(gconstpointer data)
     done(CTL(f, "stop", "--now"));
     test_launcher_assert_exit(f->launcher, 0);
     test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
+}
+
+/* Listens as a launcher does that ends just now: whoever says something is not answered. */
+static void end_just_now(const char *path, int said_fd)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    char byte;
+
+    g_strlcpy(address.sun_path, path, sizeof address.sun_path);
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 8) < 0 ||
+        write(said_fd, "", 1) < 0)
+        _exit(1);
+    for (int peer; (peer = accept(fd, NULL, NULL)) >= 0; close(peer))
+        if (read(peer, &byte, 1) == 1 && write(said_fd, "", 1) < 0)
+            break;
+    _exit(1);
+}
+
+static void test_stop_of_one_that_ends(gconstpointer data)
+{
+    g_autoptr(TestInstance) f = test_instance_new(NAME);
+    g_autofree char *path = test_sandbox_instance_path(f->sandbox, NAME, "control.sock");
+    g_autofree char *dir = g_path_get_dirname(path);
+    int said[2];
+    char byte;
+
+    g_assert_no_errno(g_mkdir_with_parents(dir, 0700));
+    g_assert_no_errno(pipe(said));
+    pid_t launcher = fork();
+    if (launcher == 0)
+        end_just_now(path, said[1]);
+    g_assert_cmpint(read(said[0], &byte, 1), ==, 1);
+    TestProcess *ctl = CTL(f, "stop");
+    g_assert_cmpint(read(said[0], &byte, 1), ==, 1);
+    g_assert_no_errno(kill(launcher, SIGKILL));
+    g_assert_cmpint(waitpid(launcher, NULL, 0), ==, launcher);
+    done(ctl);
+    close(said[0]);
+    close(said[1]);
 }
 
 static void test_qmp(gconstpointer data)
@@ -1140,6 +1182,7 @@ int main(int argc, char **argv)
     test_add("/ctl/stop-over-qmp", NULL, test_stop_over_qmp);
     test_add("/ctl/incoming", NULL, test_incoming);
     test_add("/ctl/restart-on-the-way-down", NULL, test_restart_on_the_way_down);
+    test_add("/ctl/stop-of-one-that-ends", NULL, test_stop_of_one_that_ends);
     test_add("/ctl/stop-now", NULL, test_stop_now);
     test_add("/ctl/qmp", NULL, test_qmp);
     test_add("/ctl/qmp-oddities", NULL, test_qmp_oddities);

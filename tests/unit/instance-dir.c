@@ -275,6 +275,28 @@ static void test_directories_of_others_making(void)
     }
 }
 
+static void test_lock_is_no_file(void)
+{
+    g_autofree char *base = g_build_filename(root, "cvd", NULL);
+    g_autofree char *own = g_build_filename(base, "t", NULL);
+    g_autofree char *lock = path_of("lock");
+
+    g_assert_no_errno(mkdir(base, 0700));
+    g_assert_no_errno(mkdir(own, 0700));
+    for (guint i = 0; i < 3; i++) {
+        g_autoptr(GError) error = NULL;
+        g_assert_no_errno(i == 0   ? mkfifo(lock, 0600)
+                          : i == 1 ? mkdir(lock, 0700)
+                                   : symlink("x", lock));
+        g_assert_null(cvd_instance_dir_acquire("t", &error));
+        g_assert_error(error, CVD_ERROR, CVD_ERROR_FOREIGN);
+        g_assert_nonnull(strstr(error->message, "t/lock: is not a regular file; remove it"));
+        g_assert_no_errno(remove(lock));
+    }
+    g_assert_no_errno(rmdir(own));
+    g_assert_no_errno(rmdir(base));
+}
+
 static void test_directories_that_others_may_write(void)
 {
     static const struct {
@@ -519,6 +541,7 @@ int main(int argc, char **argv)
     g_test_add_func("/instance-dir/cleaner-of-tmp", test_cleaner);
     g_test_add_func("/instance-dir/directories-of-others-making",
                     test_directories_of_others_making);
+    g_test_add_func("/instance-dir/lock-is-no-file", test_lock_is_no_file);
     g_test_add_func("/instance-dir/that-others-may-write", test_directories_that_others_may_write);
     g_test_add_func("/instance-dir/directory-in-one-of-others", test_directory_in_one_of_others);
     g_test_add_func("/instance-dir/runtime-directory-of-another-user",
