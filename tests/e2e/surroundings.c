@@ -223,10 +223,6 @@ static void test_masked_locks(gconstpointer data)
     const char *args[] = {"--set", "window.backing=posix-shm", "--set", path,
                           "--set", "lifecycle.stop=quit",      NULL};
 
-    if (!test_may_mount()) {
-        test_skip("needs the right to mount in a namespace");
-        return;
-    }
     g_autoptr(TestProcess) launcher = test_launch_with(sandbox, NAME, args, mask_locks, NULL);
     g_autofree char *pid = g_strdup_printf("is already running (pid %d)", launcher->pid);
     g_autofree char *in_use = g_strdup_printf("in use by process %d; stop it", launcher->pid);
@@ -363,10 +359,6 @@ static void test_first_process(gconstpointer data)
                           "lifecycle.stop=quit",
                           NULL};
 
-    if (!test_may_mount()) {
-        test_skip("needs the right to make namespaces");
-        return;
-    }
     g_autoptr(TestProcess) unshare = test_process_start(sandbox, argv, NULL, NULL);
     test_process_wait_err(unshare, ": running after ", 1);
     test_wait_file(orphan, "\n", 1);
@@ -387,7 +379,7 @@ int main(int argc, char **argv)
     test_add("/surroundings/ignored/sighup-but-not-by-qemu", NULL, test_nohup);
     test_add_rows(test_add, "/surroundings/lack-of/", lacks, test_lack);
     test_add_rows(test_add, "/surroundings/", bearable, test_bearable);
-    test_add("/surroundings/masked-locks", NULL, test_masked_locks);
+    test_add_unless("/surroundings/masked-locks", NULL, test_masked_locks, test_why_no_mount);
     test_add("/surroundings/close-range-and-pidfd-open-refused/doctor", NULL,
              test_doctor_without_new_calls);
     test_add("/surroundings/clients-have-all-descriptors/restart", "lifecycle.on_crash=restart",
@@ -395,6 +387,6 @@ int main(int argc, char **argv)
     test_add("/surroundings/clients-have-all-descriptors/record", "lifecycle.on_crash=exit",
              test_clients_with_all_descriptors);
     test_add("/surroundings/log-at-its-limit", NULL, test_log_at_its_limit);
-    test_add("/surroundings/first-process", NULL, test_first_process);
+    test_add_unless("/surroundings/first-process", NULL, test_first_process, test_why_no_mount);
     return g_test_run();
 }

@@ -265,6 +265,16 @@ gboolean test_may_mount(void)
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+char *test_why_no_mount(void)
+{
+    return test_may_mount() ? NULL : g_strdup("needs the right to mount in a namespace");
+}
+
+char *test_why_no_guest(void)
+{
+    return g_getenv("CVD_GUEST") != NULL ? NULL : g_strdup("the built-in guest was not built");
+}
+
 void test_enter_mount_namespace(void)
 {
     if (!enter_mount_namespace())

@@ -89,6 +89,11 @@ char *test_source_path(const char *name);
  */
 gboolean test_may_mount(void);
 
+/** test_why_no_mount: Returns: (transfer full) (nullable): the same, for test_add_unless() */
+char *test_why_no_mount(void);
+/** test_why_no_guest: Returns: (transfer full) (nullable): that the built-in guest was not built */
+char *test_why_no_guest(void);
+
 /**
  * test_enter_mount_namespace:
  *
