@@ -12,6 +12,7 @@ in its TMPDIR is removed.
 import fnmatch
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -49,6 +50,9 @@ def run(mode, build, names):
         names = unit_programs(build, names)
     elif mode == "sanitize":
         command += ["--timeout-multiplier", "4"]
+    # Who runs this by nohup or in a script's background has them ignored, and all programs below, too.
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
     with tempfile.TemporaryDirectory(prefix="cvd-test-", ignore_cleanup_errors=True) as scratch:
         os.chmod(scratch, 0o1777)  # some tests become another user
         return subprocess.run(command + names, check=False,

@@ -580,6 +580,7 @@ static void become_other(gconstpointer data)
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* which a change of ids takes away */
     g_unsetenv("CVD_RUNTIME_DIR");
     g_unsetenv("XDG_RUNTIME_DIR"); /* as in a job of cron */
+    g_unsetenv("TMPDIR");          /* which root's tools cannot know */
 }
 
 static gboolean can_launch_as_other(const TestInstance *f)
