@@ -380,18 +380,14 @@ static void check_run_as(const CvdQemuConfig *qemu, GPtrArray *problems)
 gboolean cvd_config_probe(const CvdConfig *config, CvdQemuTools *tools, GPtrArray *problems)
 {
     guint n_before = problems->len;
-    g_auto(CvdQemuTools) found = {
-        .binary = find_binary(config->qemu.binary, problems),
-        .accel = choose_accel(&config->qemu, problems),
-    };
-    check_files(&config->qemu, found.binary, problems);
+
+    cvd_qemu_tools_clear(tools);
+    tools->binary = find_binary(config->qemu.binary, problems);
+    tools->accel = choose_accel(&config->qemu, problems);
+    check_files(&config->qemu, tools->binary, problems);
     check_run_as(&config->qemu, problems);
     warn_of_programs(&config->qemu);
-    if (problems->len > n_before)
-        return FALSE;
-    *tools = found;
-    found = (CvdQemuTools){0};
-    return TRUE;
+    return problems->len == n_before;
 }
 
 void cvd_qemu_tools_clear(CvdQemuTools *tools)

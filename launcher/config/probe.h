@@ -23,7 +23,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(CvdQemuTools, cvd_qemu_tools_clear)
 /**
  * cvd_config_probe:
  * @config: a configuration
- * @tools: (out caller-allocates): filled on success
+ * @tools: (inout): what was there is cleared; gets what was found, also where there are problems
  * @problems: (element-type utf8): as cvd_config_load()
  *
  * Looks for the QEMU binary, the kernel, initrd, firmware and disk files and, if `accel` names kvm,

@@ -85,6 +85,23 @@ static void test_check(gconstpointer data)
     }
 }
 
+static void test_check_all_at_once(gconstpointer data)
+{
+    static const char *const problems[] = {"qemu.machine: QEMU has no machine q36",
+                                           "qemu.devices: QEMU has no device foo",
+                                           "qemu.blockdevs: /nosuch/disk", "qemu.kernel: /nosuch"};
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autoptr(TestProcess) launcher =
+        test_launch(sandbox, "check", "--check", "--set", "qemu.machine=q36", "--set",
+                    "qemu.devices=[{\"driver\":\"foo\"}]", "--set",
+                    "qemu.blockdevs=[{\"driver\":\"file\",\"filename\":\"/nosuch/disk\"}]", "--set",
+                    "qemu.kernel=/nosuch", NULL);
+
+    test_launcher_assert_exit(launcher, 2);
+    for (gsize i = 0; i < G_N_ELEMENTS(problems); i++)
+        test_launcher_assert_err(launcher, problems[i]);
+}
+
 /* Pages may be free by the time of the start. */
 static void test_check_huge_pages(gconstpointer data)
 {
@@ -351,6 +368,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     test_add("/doctor/machine", NULL, test_machine);
     test_add("/doctor/check", NULL, test_check);
+    test_add("/doctor/check-all-at-once", NULL, test_check_all_at_once);
     test_add("/doctor/check-huge-pages", NULL, test_check_huge_pages);
     test_add_unless("/doctor/no-proc", NULL, test_no_proc, test_why_no_mount);
     test_add("/doctor/default-config", NULL, test_default_config);

@@ -923,6 +923,7 @@ static void test_probe_files(Files *files, gconstpointer data)
     assert_problem(files, 1, "is a directory");
     assert_problem(files, 2, "qemu.firmware: ");
     g_assert_cmpuint(files->problems->len, ==, 3);
+    g_assert_nonnull(tools.binary); /* which can be asked for more problems */
 
     /* QEMU would wait for the writer of a FIFO, and seeks. */
     g_ptr_array_set_size(files->problems, 0);
