@@ -194,9 +194,12 @@ static gboolean run_verb(const CvdToolProgram *program, const CvdToolVerb *verb,
     if (verb->options)
         g_option_context_add_main_entries(context, verb->options, NULL);
     char **arguments = parse_arguments(context, &own_argv, error);
-    if (!arguments || !check_count(program, verb, g_strv_length(arguments), arguments, error))
+    if (!arguments || !check_count(program, verb, g_strv_length(arguments), arguments, error) ||
+        !check_instance(tool, error))
         return FALSE;
-    return check_instance(tool, error) && verb->run(tool, arguments, error);
+    if (!verb->takes_signals)
+        catch_signals(tool->cancellable);
+    return verb->run(tool, arguments, error);
 }
 
 static gboolean run(const CvdToolProgram *program, CvdTool *tool, char **argv, GError **error)
@@ -249,7 +252,6 @@ int cvd_tool_main(const CvdToolProgram *program, char **argv)
     /* Names and help as the terminal has them, but numbers as programs read them. */
     setlocale(LC_CTYPE, "");
     signal(SIGPIPE, SIG_IGN);
-    catch_signals(tool.cancellable);
     int status = run(program, &tool, argv, &error) ? EXIT_SUCCESS : report(program, &error);
     g_free(tool.name);
     g_free(tool.socket);

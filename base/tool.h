@@ -12,7 +12,7 @@ typedef struct CvdToolVerb CvdToolVerb;
  * @name: (nullable): of the instance, as given
  * @socket: (nullable): path of its socket, as given, or found later
  * @json: whether the output is to be JSON
- * @cancellable: triggered by SIGINT, SIGTERM and SIGHUP
+ * @cancellable: triggered by SIGINT, SIGTERM and SIGHUP, unless the verb takes them itself
  * @verb: what the program is to do
  *
  * What all verbs of a program share.
@@ -45,6 +45,7 @@ typedef gboolean CvdToolRun(CvdTool *tool, char **arguments, GError **error);
  * @options: (nullable): its own options
  * @run: does it
  * @method: (nullable): for @run, if it does nothing but call one
+ * @takes_signals: whether @run sees to all signals itself
  *
  * A row of a program's table of verbs, from which --help and the shell's completion follow.
  */
@@ -56,6 +57,7 @@ struct CvdToolVerb {
     const GOptionEntry *options;
     CvdToolRun *run;
     const char *method;
+    gboolean takes_signals;
 };
 
 /** CVD_TOOL_OPTIONS: the @options of a verb */

@@ -14,6 +14,7 @@
 #include <glib-unix.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <termios.h>
 #include <unistd.h>
@@ -72,29 +73,50 @@ static void on_continue(int number)
     apply(&raw);
 }
 
-/* In this thread, which unlike the others gets them; those that were ignored stay so. */
-static void catch (int number, void (*handler)(int), int flags)
+/* Those that were ignored stay so. */
+static gboolean catch (int number, void (*handler)(int), int flags)
 {
     struct sigaction before, action = {.sa_handler = handler, .sa_flags = flags};
-    sigset_t signals;
 
     if (sigaction(number, NULL, &before) < 0 || before.sa_handler == SIG_IGN)
-        return;
+        return FALSE;
     sigfillset(&action.sa_mask);
-    sigaction(number, &action, NULL);
-    sigemptyset(&signals);
-    sigaddset(&signals, number);
-    pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+    return sigaction(number, &action, NULL) == 0;
 }
 
-static void catch_signals(void)
+/* What ends this is blocked: the threads that are made meanwhile never get it, one of which could
+ * be ended by a second signal while the terminal is restored from the first. */
+static void catch_signals(sigset_t *blocked)
 {
     static const int ends[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
+    sigemptyset(blocked);
     for (guint i = 0; i < G_N_ELEMENTS(ends); i++)
-        catch (ends[i], on_end, SA_RESETHAND);
+        if (catch (ends[i], on_end, SA_RESETHAND))
+            sigaddset(blocked, ends[i]);
+    pthread_sigmask(SIG_BLOCK, blocked, NULL);
     catch (SIGTSTP, on_stop, SA_RESTART);
     catch (SIGCONT, on_continue, SA_RESTART);
+}
+
+static gboolean on_pending(int signal_fd, GIOCondition condition, gpointer cancellable)
+{
+    g_cancellable_cancel(cancellable);
+    return G_SOURCE_REMOVE;
+}
+
+/* A signal ends the wait for an answer; it stays pending, and acts when it is unblocked. */
+static CvdDBusInstance1 *connect_or_end(CvdTool *tool, const sigset_t *signals, GError **error)
+{
+    cvd_autofd signal_fd = signalfd(-1, signals, SFD_CLOEXEC);
+    g_autoptr(GSource) source = g_unix_fd_source_new(signal_fd, G_IO_IN);
+
+    g_source_set_callback(source, G_SOURCE_FUNC(on_pending), tool->cancellable, NULL);
+    g_source_attach(source, NULL);
+    CvdDBusInstance1 *instance = cvd_ctl_connect(tool, error);
+    g_source_destroy(source);
+    pthread_sigmask(SIG_UNBLOCK, signals, NULL);
+    return instance;
 }
 
 static void make_raw(void)
@@ -197,8 +219,9 @@ static ConsoleResult relay(int console, GError **error)
 
 gboolean cvd_ctl_console(CvdTool *tool, char **arguments, GError **error)
 {
-    catch_signals();
-    g_autoptr(CvdDBusInstance1) instance = cvd_ctl_connect(tool, error);
+    sigset_t signals;
+    catch_signals(&signals);
+    g_autoptr(CvdDBusInstance1) instance = connect_or_end(tool, &signals, error);
     cvd_autofd fd = instance != NULL ? open_console(instance, error) : -1;
     if (fd < 0)
         return FALSE;

@@ -58,7 +58,7 @@ static const CvdToolVerb verbs[] = {
     {"console", "", "Attach to the guest's serial console; ctrl-] detaches",
      "First what it has said so far. Several may be attached. With a pipe as stdin its end does "
      "not\nend this; the instance's does.",
-     .run = cvd_ctl_console},
+     .run = cvd_ctl_console, .takes_signals = TRUE},
     {"report", "", "Pack all about an instance, or a failed one, into a file",
      "Configuration, command line, the end of the conversation with QEMU, logs, and the window,\n"
      "as cvd-report-NAME-TIME.tar.gz in the current directory.",

@@ -899,14 +899,15 @@ static void test_console(gconstpointer data)
     assert_stopped(f);
 }
 
-/* Meanwhile the terminal is raw, and then as before, though two signals come at once. */
+/* Meanwhile the terminal is raw, and then as before, though two signals come at once; 0 is none. */
 static void test_console_is_interrupted(gconstpointer data)
 {
     static const int pairs[][2] = {
-        {SIGTERM, SIGTERM}, {SIGINT, SIGTERM}, {SIGHUP, SIGHUP}, {SIGQUIT, SIGQUIT}};
+        {SIGTERM, SIGTERM}, {SIGINT, SIGTERM}, {SIGHUP, SIGHUP}, {SIGQUIT, SIGQUIT}, {SIGTERM, 0}};
     g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
 
-    for (gsize i = 0; i < G_N_ELEMENTS(pairs); i++) {
+    for (gsize n = 0; n < 30; n++) {
+        gsize i = n % G_N_ELEMENTS(pairs);
         g_autoptr(TestTerminal) terminal = open_terminal(f);
         test_terminal_see(terminal, "cvd-guest: ready", 1);
         g_assert_cmpuint(test_terminal_get(terminal).c_lflag & (ICANON | ECHO | ISIG), ==, 0);
@@ -916,6 +917,21 @@ static void test_console_is_interrupted(gconstpointer data)
         int status = test_terminal_finish(terminal);
         g_assert_true(WIFSIGNALED(status));
         g_assert_true(WTERMSIG(status) == pairs[i][0] || WTERMSIG(status) == pairs[i][1]);
+    }
+    stop(f);
+}
+
+/* One signal is enough, whichever thread might take it. */
+static void test_console_of_pipe_is_interrupted(gconstpointer data)
+{
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
+
+    for (guint i = 0; i < 30; i++) {
+        g_autoptr(TestProcess) console = CTL(f, "console");
+        test_process_wait_out(console, "cvd-guest: ready", 1);
+        test_process_signal(console, SIGTERM);
+        test_process_wait_end(console);
+        g_assert_true(WIFSIGNALED(console->status) && WTERMSIG(console->status) == SIGTERM);
     }
     stop(f);
 }
@@ -1215,6 +1231,7 @@ int main(int argc, char **argv)
     test_add("/ctl/lines-of-logs", NULL, test_lines_of_logs);
     test_add("/ctl/console", NULL, test_console);
     test_add("/ctl/console-is-interrupted", NULL, test_console_is_interrupted);
+    test_add("/ctl/console-of-pipe-is-interrupted", NULL, test_console_of_pipe_is_interrupted);
     test_add("/ctl/console-is-stopped", NULL, test_console_is_stopped);
     test_add("/ctl/console-of-deaf-guest", NULL, test_console_of_deaf_guest);
     test_add("/ctl/no-console", NULL, test_no_console);
