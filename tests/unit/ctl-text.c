@@ -34,7 +34,7 @@ static void test_printable(void)
 static char *capture(gboolean (*print)(void))
 {
     g_autofree char *path = NULL;
-    char *text;
+    char *text = NULL;
     int fd = g_file_open_tmp("unit-XXXXXX", &path, NULL);
     int saved = dup(STDOUT_FILENO);
 

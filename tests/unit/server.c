@@ -461,7 +461,7 @@ static void test_properties(void)
 
     g_signal_connect(f->server, "notify::vm-pid", G_CALLBACK(count), &n_vm);
     g_signal_connect(f->server, "notify::n-clients", G_CALLBACK(count), &n_clients);
-    cvd_autofd vm = cvd_server_connect_vm(f->server, NULL);
+    int vm = cvd_server_connect_vm(f->server, NULL);
     Client client = client_attach(f);
     g_object_get(f->server, "vm-pid", &vm_pid, "n-clients", &clients, "client-socket", &path,
                  "socket-mode", &mode, NULL);
@@ -474,6 +474,7 @@ static void test_properties(void)
 
     client_clear(&client);
     cvd_server_disconnect_vm(f->server);
+    cvd_close_fd(&vm);
     test_iterate_until(f->context, n_clients == 2);
     g_assert_cmpuint(n_vm, ==, 2);
     g_assert_cmpint(cvd_server_get_vm_pid(f->server), ==, 0);
