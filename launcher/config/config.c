@@ -273,8 +273,10 @@ static CvdConfig *read_all(CvdReader *reader, const CvdConfigSource *source, con
     config->qemu.directory = g_strdup(qemu.place.directory);
     read_root(config, &place, root);
     override_name(source, config, reader->problems);
-    if (qemu.node)
+    if (qemu.node) {
         cvd_keys_read(&qemu.place, qemu.node, cvd_qemu_keys, &config->qemu);
+        cvd_qemu_check_references(&qemu.place, qemu.node, &config->qemu);
+    }
     read_trees(config, &layout, &qemu, origins);
     check_access(&place, root, config);
     if (origins && layout.node)

@@ -191,6 +191,37 @@ static void resolve_files(const CvdPlace *place, JsonNode *node)
         resolve_files(&element.place, element.node);
 }
 
+static gboolean is_list_of_strings(JsonNode *node)
+{
+    JsonArray *array = JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
+
+    for (guint i = 0; array && i < json_array_get_length(array); i++) {
+        JsonNode *element = json_array_get_element(array, i);
+        JsonObject *object = JSON_NODE_HOLDS_OBJECT(element) ? json_node_get_object(element) : NULL;
+        if (!object || !json_object_has_member(object, "str"))
+            return FALSE;
+    }
+    return array != NULL;
+}
+
+/* In JSON QEMU takes these as objects, unlike on its command line. */
+static void check_string_lists(const CvdPlace *place, JsonObject *object)
+{
+    static const char *const keys[] = {"hostfwd", "guestfwd", "dnssearch"};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(keys); i++) {
+        g_autofree char *path = NULL;
+        JsonNode *node = json_object_get_member(object, keys[i]);
+        if (!node || is_list_of_strings(node))
+            continue;
+        const char *text = cvd_node_get_string(node);
+        CvdPlace member = cvd_place_member(place, keys[i], node, &path);
+        g_autofree char *expected =
+            g_strdup_printf("a list of objects: [{\"str\": \"%s\"}]", text ? text : "...");
+        cvd_place_found(&member, node, expected);
+    }
+}
+
 static void read_qapi_list(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
 {
     if (!JSON_NODE_HOLDS_ARRAY(node)) {
@@ -202,6 +233,7 @@ static void read_qapi_list(const CvdPlace *place, JsonNode *node, const CvdKey *
     while (cvd_place_next(place, node, &element)) {
         if (check_qapi_object(&element.place, element.node, key)) {
             resolve_files(&element.place, element.node);
+            check_string_lists(&element.place, json_node_get_object(element.node));
             g_autofree char *json = cvd_json_to_string(element.node, FALSE);
             g_strv_builder_add(builder, json);
         }
@@ -218,6 +250,82 @@ static JsonNode *print_qapi_list(const CvdKey *key, gconstpointer slot)
     for (char **text = *(char ***)slot; *text; text++)
         json_array_add_element(array, cvd_json_from_string(*text, NULL));
     return node;
+}
+
+/* ---- What devices refer to ---- */
+
+/* @key: whose values are wanted, at any depth of @node */
+static void collect_ids(JsonNode *node, const char *key, GPtrArray *ids)
+{
+    if (JSON_NODE_HOLDS_OBJECT(node)) {
+        JsonObjectIter iter;
+        const char *name;
+        JsonNode *member;
+        json_object_iter_init_ordered(&iter, json_node_get_object(node));
+        while (json_object_iter_next_ordered(&iter, &name, &member)) {
+            if (strcmp(name, key) == 0 && cvd_node_get_string(member))
+                g_ptr_array_add(ids, (gpointer)json_node_get_string(member));
+            collect_ids(member, key, ids);
+        }
+    } else if (JSON_NODE_HOLDS_ARRAY(node)) {
+        for (guint i = 0; i < json_array_get_length(json_node_get_array(node)); i++)
+            collect_ids(json_array_get_element(json_node_get_array(node), i), key, ids);
+    }
+}
+
+/* Or may be: a -drive has a name, too, if it is given none. */
+static gboolean is_in_args(char **args, const char *id)
+{
+    for (; *args; args++)
+        if (strstr(*args, id) || g_str_has_suffix(*args, "-drive") ||
+            g_str_has_suffix(*args, "-readconfig"))
+            return TRUE;
+    return FALSE;
+}
+
+/* @property: of the device at @place, which names an @id_key of @list */
+static void check_reference(const CvdPlace *place, JsonObject *device, const char *property,
+                            JsonObject *qemu, const char *list, const char *id_key, char **args)
+{
+    JsonNode *node = json_object_get_member(device, property);
+    const char *id = node ? cvd_node_get_string(node) : NULL;
+    JsonNode *entries = json_object_get_member(qemu, list);
+    g_autoptr(GPtrArray) ids = g_ptr_array_new();
+    g_autofree char *path = NULL;
+
+    if (entries)
+        collect_ids(entries, id_key, ids);
+    if (!id || g_ptr_array_find_with_equal_func(ids, id, g_str_equal, NULL) || is_in_args(args, id))
+        return;
+    gboolean has_none = ids->len == 0;
+    g_ptr_array_add(ids, NULL);
+    g_autofree char *known = g_strjoinv("\", \"", (char **)ids->pdata);
+    g_autofree char *expected =
+        has_none ? g_strdup_printf("the %s of an entry of %s, which has none", id_key, list)
+                 : g_strdup_printf("the %s of an entry of %s: \"%s\"", id_key, list, known);
+    CvdPlace member = cvd_place_member(place, property, node, &path);
+    cvd_place_found(&member, node, expected);
+}
+
+void cvd_qemu_check_references(const CvdPlace *place, JsonNode *node, const CvdQemuConfig *qemu)
+{
+    JsonObject *object = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+    JsonNode *devices = object ? json_object_get_member(object, "devices") : NULL;
+    CvdElement element = {0};
+    g_autofree char *path = NULL;
+
+    if (!devices)
+        return;
+    CvdPlace list = cvd_place_member(place, "devices", devices, &path);
+    while (cvd_place_next(&list, devices, &element)) {
+        if (!JSON_NODE_HOLDS_OBJECT(element.node))
+            continue;
+        JsonObject *device = json_node_get_object(element.node);
+        check_reference(&element.place, device, "drive", object, "blockdevs", "node-name",
+                        qemu->extra_args);
+        check_reference(&element.place, device, "netdev", object, "netdevs", "id",
+                        qemu->extra_args);
+    }
 }
 
 /* clang-format off */

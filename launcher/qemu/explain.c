@@ -164,6 +164,8 @@ static const struct {
      "the machine cannot have that device: intel-iommu and amd-iommu need qemu.machine q35"},
     {"Parameter 'driver' expects a pluggable device", NULL,
      "that device is a part of machines and cannot be added: leave it out of qemu.devices"},
+    {"Invalid parameter type for 'hostfwd", NULL,
+     "in JSON hostfwd is a list of objects: \"hostfwd\": [{\"str\": \"tcp::8080-:80\"}]"},
     {"Invalid parameter type", NULL, OTHER_KIND},
     {"Parameter '", " expects ", OTHER_KIND},
     {"Parameter '", "is unexpected",

@@ -470,6 +470,17 @@ static void test_messages(Files *files, gconstpointer data)
         {"qemu.devices=[{}]", "devices[0]: needs \"driver\", a string"},
         {"qemu.objects=[{\"id\":\"x\"}]", "objects[0]: needs \"qom-type\""},
         {"qemu.devices=[{\"driver\":\"x\",\"id\":\"ivshmem\"}]", "choose another"},
+        {"qemu.netdevs=[{\"type\":\"user\",\"hostfwd\":\"tcp::15022-:22\"}]",
+         "netdevs[0].hostfwd: found \"tcp::15022-:22\"; expected a list of objects: "
+         "[{\"str\": \"tcp::15022-:22\"}]"},
+        {"qemu.netdevs=[{\"type\":\"user\",\"dnssearch\":[\"a\"]}]",
+         "netdevs[0].dnssearch: found a list; expected a list of objects: [{\"str\": "},
+        {"qemu.devices=[{\"driver\":\"x\"},{\"driver\":\"y\",\"netdev\":\"n\"}]",
+         "devices[1].netdev: found \"n\"; expected the id of an entry of netdevs, which has none"},
+        {"qemu={\"blockdevs\":[{\"driver\":\"x\",\"node-name\":\"a\",\"file\":{\"node-name\":"
+         "\"b\"}}],\"devices\":[{\"driver\":\"x\",\"drive\":\"c\"}]}",
+         "devices[0].drive: found \"c\"; expected the node-name of an entry of blockdevs: \"a\", "
+         "\"b\""},
         {"qemu.initrd=x", "\"initrd\" needs \"kernel\""},
         {"qemu.extra_args=[\"-S\",\"--daemonize\"]", "extra_args: --daemonize: QEMU has to stay"},
         {"qemu.extra_args=[1]", "extra_args[0]: found 1; expected a string"},
@@ -490,6 +501,27 @@ static void test_messages(Files *files, gconstpointer data)
         const char *overrides[] = {rows[i].override, NULL};
         g_assert_null(load(files, overrides));
         assert_problem(files, 0, rows[i].message);
+    }
+}
+
+/* What a device refers to may be in qemu.json, or in what is passed on unread. */
+static void test_references(Files *files, gconstpointer data)
+{
+    static const char *const rows[] = {
+        "{\"netdevs\":[{\"type\":\"user\",\"id\":\"n\",\"hostfwd\":[{\"str\":\"tcp::1-:2\"}]}],"
+        "\"devices\":[{\"driver\":\"x\",\"netdev\":\"n\"}]}",
+        "{\"blockdevs\":[{\"driver\":\"x\",\"file\":{\"driver\":\"y\",\"node-name\":\"b\"}}],"
+        "\"devices\":[{\"driver\":\"x\",\"drive\":\"b\"}]}",
+        "{\"extra_args\":[\"-netdev\",\"user,id=n\"],"
+        "\"devices\":[{\"driver\":\"x\",\"netdev\":\"n\"}]}",
+        "{\"extra_args\":[\"-drive\",\"if=none\"],"
+        "\"devices\":[{\"driver\":\"x\",\"drive\":\"none0\"}]}",
+        "{\"devices\":[{\"driver\":\"x\",\"netdev\":1,\"chardev\":\"c\"}]}",
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *qemu = g_strdup_printf("qemu=%s", rows[i]);
+        g_autoptr(CvdConfig) config = load_good(files, (const char *[]){qemu, NULL});
     }
 }
 
@@ -1185,6 +1217,7 @@ int main(int argc, char **argv)
     add("/config/explanation-loads", test_explanation_loads);
     add("/config/relative-files", test_relative_files);
     add("/config/messages", test_messages);
+    add("/config/references", test_references);
     add("/config/all-problems-at-once", test_all_problems_at_once);
     add("/config/missing-keys", test_missing_keys);
     add("/config/duplicates", test_duplicates);

@@ -55,6 +55,10 @@ static const Known cases[] = {
      {Q "-device {\"driver\":\"e1000\",\"addr\":true}: Invalid parameter type for 'addr', expected "
         "int or str"},
      "another kind"},
+    {"forwarded-port",
+     {Q "-netdev {\"type\":\"user\",\"id\":\"n\",\"hostfwd\":\"tcp::15022-:22\"}: Invalid "
+        "parameter type for 'hostfwd', expected: array"},
+     "[{\"str\""},
     {"property-number",
      {Q "-device {\"driver\":\"isa-debug-exit\",\"iobase\":true}: Parameter 'iobase' expects "
         "uint64"},
