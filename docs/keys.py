@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Puts the tables of keys into a manual page: a line `.\\" keys of FILE` becomes the table that
-FILE.schema.json has, `.\\" regions of FILE` that of its regions.
+"""Puts the tables of keys into a manual page: a line `The keys of FILE: see build/docs/cvd-launch.1.`
+becomes the table that FILE.schema.json has, `The regions of FILE: …` that of its regions.
 
 Arguments: the page, the directory of the schemas, and where the whole page goes.
 """
@@ -45,7 +45,7 @@ def table(columns, rows):
 
 
 def expand(line, conf):
-    match = re.fullmatch(r'\.\\" (keys|regions) of (\w+)', line)
+    match = re.fullmatch(r"The (keys|regions) of (\w+): see build/docs/cvd-launch\.1\.", line)
     if not match:
         return [line]
     kind, name = match.groups()
