@@ -7,11 +7,13 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/lock-file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -116,6 +118,17 @@ gboolean cvd_instance_is_running(const char *dir)
     return cvd_instance_get_pid(dir) != 0;
 }
 
+/* One that ends by itself removes its lock file before it unlocks the directory, which, other than
+ * the file, may be held for a moment without keeping a launcher from its start. */
+gboolean cvd_instance_has_crashed(const char *dir)
+{
+    cvd_autofd dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    cvd_autofd lock_fd = openat(dir_fd, "lock", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+    return lock_fd >= 0 && cvd_lock_file_read_pid(lock_fd) > 0 &&
+           flock(dir_fd, LOCK_SH | LOCK_NB) == 0 && !cvd_instance_is_running(dir);
+}
+
 /* As docs/cvd-launch.1 has it. */
 static gboolean is_name(const char *name)
 {
@@ -131,7 +144,8 @@ static gboolean is_one(const char *dir, CvdInstances which)
 
     if (which == CVD_INSTANCES_RUNNING)
         return cvd_instance_is_running(dir);
-    return g_file_test(record, G_FILE_TEST_IS_REGULAR) && !cvd_instance_is_running(dir);
+    return cvd_instance_has_crashed(dir) ||
+           (g_file_test(record, G_FILE_TEST_IS_REGULAR) && !cvd_instance_is_running(dir));
 }
 
 static int compare_dirs(gconstpointer a, gconstpointer b)

@@ -64,7 +64,7 @@ char *cvd_instance_find_socket(const char *name, const char *file, GError **erro
 /**
  * CvdInstances:
  * @CVD_INSTANCES_RUNNING: their launcher listens
- * @CVD_INSTANCES_FAILED: they do not run, and left the record of a failure
+ * @CVD_INSTANCES_FAILED: they do not run, and left the record of a failure, or were killed
  */
 typedef enum {
     CVD_INSTANCES_RUNNING,
@@ -99,5 +99,8 @@ char *cvd_instance_get_dir(const char *name, GError **error);
 pid_t cvd_instance_get_pid(const char *dir);
 /** cvd_instance_is_running: @dir: as cvd_instance_get_dir() */
 gboolean cvd_instance_is_running(const char *dir);
+/** cvd_instance_has_crashed: @dir: as cvd_instance_get_dir(); Returns: whether its launcher was
+ * killed, and nobody has removed yet what it left */
+gboolean cvd_instance_has_crashed(const char *dir);
 
 G_END_DECLS

@@ -6,12 +6,15 @@
 #include "base/fd.h"
 #include "base/instance.h"
 #include "base/json.h"
+#include "base/lock-file.h"
+#include "base/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <json-glib/json-glib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 void cvd_ctl_failure_free(CvdCtlFailure *failure)
@@ -33,20 +36,23 @@ static char *get_text(JsonNode *root, const char *member)
     return g_strdup(is_text ? json_node_get_string(node) : "");
 }
 
+/* A record beside a crash is that of an earlier failure. */
 CvdCtlFailure *cvd_ctl_failure_load(const char *dir)
 {
     g_autofree char *path = g_build_filename(dir, "failure.json", NULL);
-    cvd_autofd fd = cvd_ctl_open_file(AT_FDCWD, path, NULL);
+    gboolean has_crashed = cvd_instance_has_crashed(dir);
+    cvd_autofd fd = has_crashed ? -1 : cvd_ctl_open_file(AT_FDCWD, path, NULL);
     gsize size;
 
-    if (fd < 0)
+    if (fd < 0 && !has_crashed)
         return NULL;
-    g_autofree char *text = cvd_ctl_read(fd, CVD_JSON_MAX_SIZE, &size, NULL);
+    g_autofree char *text = fd >= 0 ? cvd_ctl_read(fd, CVD_JSON_MAX_SIZE, &size, NULL) : NULL;
     g_autoptr(JsonNode) root = text != NULL ? cvd_json_from_string(text, NULL) : NULL;
     CvdCtlFailure *failure = g_new0(CvdCtlFailure, 1);
     failure->name = g_path_get_basename(dir);
     failure->dir = g_strdup(dir);
-    failure->reason = get_text(root, "reason");
+    failure->reason = has_crashed ? g_strdup("cvd-launch ended without a word (killed?)")
+                                  : get_text(root, "reason");
     failure->time = get_text(root, "time");
     return failure;
 }
@@ -78,10 +84,21 @@ static gboolean lock(int dir_fd, int *lock_fd)
            (*lock_fd >= 0 && flock(*lock_fd, LOCK_EX | LOCK_NB) == 0);
 }
 
+/* As the next start would. A note of another user's may name any process. */
+static gboolean end_vms(int dir_fd, int lock_fd, GError **error)
+{
+    g_autofree char *note = lock_fd >= 0 ? cvd_lock_file_read_note(lock_fd) : NULL;
+    struct stat st;
+
+    return note == NULL || fstat(dir_fd, &st) < 0 || st.st_uid != geteuid() ||
+           cvd_process_end_all(note, error);
+}
+
 static gboolean remove_files(const char *dir, GError **error)
 {
-    static const char *const names[] = {"console.log", "console.log.1", "qemu.log",
-                                        "qemu.log.1",  "window.img",    "failure.json"};
+    static const char *const names[] = {
+        "console.log",  "console.log.1", "qemu.log",    "qemu.log.1", "window.img",
+        "failure.json", "control.sock",  "client.sock", "vm.sock",    "lock"};
     cvd_autofd dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     cvd_autofd lock_fd = -1;
 
@@ -89,6 +106,8 @@ static gboolean remove_files(const char *dir, GError **error)
         cvd_set_error_errno(error, CVD_ERROR_BUSY, errno, "%s: cannot be locked", dir);
         return FALSE;
     }
+    if (!end_vms(dir_fd, lock_fd, error))
+        return FALSE;
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
         if (unlinkat(dir_fd, names[i], 0) < 0 && errno != ENOENT) {
             cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s/%s", dir, names[i]);

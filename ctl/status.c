@@ -168,7 +168,8 @@ static gboolean print_failure(CvdTool *tool, const CvdCtlFailure *failure, GErro
     if (tool->json)
         return print_json_line(failure->dir, NULL, failure, error);
     return cvd_ctl_print(error, "instance  %s\nstate     failed (%s)\nsince     %s\nleft in   %s\n",
-                         failure->name, failure->reason, failure->time, failure->dir);
+                         failure->name, failure->reason, *failure->time ? failure->time : "unknown",
+                         failure->dir);
 }
 
 gboolean cvd_ctl_status(CvdTool *tool, char **arguments, GError **error)

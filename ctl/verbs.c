@@ -167,24 +167,38 @@ static gboolean is_end(const char *state)
     return strcmp(state, "stopped") == 0;
 }
 
+static gboolean is_failure(const char *state)
+{
+    return strcmp(state, "failed") == 0;
+}
+
+/* What a process holds is free when it has ended, which is after the end of its connections. */
+static gboolean was_killed(CvdTool *tool, int launcher, gint64 deadline_us)
+{
+    g_autofree char *dir = g_path_get_dirname(tool->socket);
+
+    return launcher >= 0 && wait_for_exit(tool, launcher, deadline_us, NULL) &&
+           cvd_instance_has_crashed(dir);
+}
+
 /* One that does not run is stopped, and of one that is to come the socket is waited for, or what a
  * start that failed before leaves. */
 static gboolean wait_connect(CvdTool *tool, const char *state, gint64 deadline_us,
                              CvdDBusInstance1 **instance, GError **error)
 {
     g_autoptr(GError) local_error = NULL;
-    gboolean is_failure = strcmp(state, "failed") == 0;
+    gboolean or_failure = is_failure(state);
 
     if (tool->name != NULL && !is_end(state)) {
-        tool->socket = cvd_ctl_wait_for_instance(tool, tool->name, is_failure, deadline_us, error);
+        tool->socket = cvd_ctl_wait_for_instance(tool, tool->name, or_failure, deadline_us, error);
         if (tool->socket == NULL)
             return FALSE;
     }
-    if (is_failure && has_failed(tool->name))
+    if (or_failure && has_failed(tool->name))
         return TRUE;
     *instance = cvd_ctl_connect(tool, &local_error);
     if (*instance != NULL || (is_end(state) && local_error->domain != G_IO_ERROR) ||
-        (is_failure && has_failed(tool->name)))
+        (or_failure && has_failed(tool->name)))
         return TRUE;
     if (is_end(state) && is_unreachable(local_error))
         return wait_for_end(tool, deadline_us, error);
@@ -211,11 +225,13 @@ gboolean cvd_ctl_wait(CvdTool *tool, char **arguments, GError **error)
         return FALSE;
     if (instance == NULL) /* it is not there, as it should be */
         return TRUE;
+    cvd_autofd launcher = cvd_ctl_open_launcher(instance);
     gint64 passed_ms = (g_get_monotonic_time() - start_us) / 1000;
     guint left_ms = timeout_ms > 0 ? (guint)MAX(timeout_ms - passed_ms, 1) : 0;
     if (cvd_ctl_follow(tool, instance, &follower, arguments[0], left_ms, &local_error))
         return TRUE;
-    if (is_end(state) && g_error_matches(local_error, G_IO_ERROR, G_IO_ERROR_CLOSED))
+    if (g_error_matches(local_error, G_IO_ERROR, G_IO_ERROR_CLOSED) &&
+        (is_end(state) || (is_failure(state) && was_killed(tool, launcher, deadline_us))))
         return TRUE;
     g_propagate_prefixed_error(error, g_steal_pointer(&local_error), "not %s: ", state);
     return FALSE;

@@ -312,6 +312,25 @@ static void test_stop_of_one_that_ends(gconstpointer data)
     close(said[1]);
 }
 
+/* It had no time to leave a record. */
+static void test_launcher_is_killed(gconstpointer data)
+{
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
+    TestProcess *by_name = CTL(f, "-n", NAME, "wait", "failed");
+
+    test_process_signal(f->launcher, SIGKILL);
+    test_process_wait_end(f->launcher);
+    done(by_name);
+    done(CTL(f, "-n", NAME, "wait", "failed"));
+    done(CTL(f, "wait", "failed"));
+    prints(CTL(f, "list"), "failed");
+    prints(CTL(f, "status"), "failed (cvd-launch ended without a word (killed?))");
+    prints(CTL(f, "logs"), "cvd-guest: ready");
+    done(CTL(f, "forget"));
+    fails(CTL(f, "status"), 1, "no instance runs");
+    test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
+}
+
 static void test_qmp(gconstpointer data)
 {
     g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
@@ -1201,6 +1220,7 @@ int main(int argc, char **argv)
     test_add("/ctl/restart-on-the-way-down", NULL, test_restart_on_the_way_down);
     test_add("/ctl/stop-of-one-that-ends", NULL, test_stop_of_one_that_ends);
     test_add("/ctl/stop-now", NULL, test_stop_now);
+    test_add("/ctl/launcher-is-killed", NULL, test_launcher_is_killed);
     test_add("/ctl/qmp", NULL, test_qmp);
     test_add("/ctl/qmp-oddities", NULL, test_qmp_oddities);
     test_add("/ctl/qmp-nesting", NULL, test_qmp_nesting);

@@ -4,10 +4,13 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/lock-file.h"
 
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -422,6 +425,26 @@ static void test_unreadable(void)
     g_assert_no_errno(g_chmod(place, 0700));
 }
 
+/* What its launcher holds while it lives: who starts is not one that was killed. */
+static void test_killed(void)
+{
+    g_autoptr(Runtime) runtime = runtime_new();
+    pid_t holder;
+
+    add(runtime, "killed", LEFTOVER);
+    g_autofree char *dir = cvd_instance_get_dir("killed", NULL);
+    cvd_autofd dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    cvd_autofd lock_fd = cvd_lock_file_take(dir_fd, "lock", &holder);
+    g_ptr_array_add(runtime->files, g_build_filename(dir, "lock", NULL));
+    assert_listed(CVD_INSTANCES_FAILED, "");
+    g_assert_cmpint(cvd_lock_file_write(lock_fd, NULL), ==, 0);
+    g_assert_cmpint(flock(dir_fd, LOCK_EX), ==, 0);
+    assert_listed(CVD_INSTANCES_FAILED, "");
+    g_assert_cmpint(flock(dir_fd, LOCK_UN), ==, 0);
+    assert_listed(CVD_INSTANCES_FAILED, "killed ");
+    assert_listed(CVD_INSTANCES_RUNNING, "");
+}
+
 int main(int argc, char **argv)
 {
     const char *outer = g_getenv("TMPDIR");
@@ -442,6 +465,7 @@ int main(int argc, char **argv)
     g_test_add_func("/instance/bad-place", test_bad_place);
     g_test_add_func("/instance/another-owner", test_another_owner);
     g_test_add_func("/instance/list", test_list);
+    g_test_add_func("/instance/killed", test_killed);
     g_test_add_func("/instance/directory", test_dir);
     g_test_add_func("/instance/unreadable", test_unreadable);
     g_test_add_func("/instance/of-users-for-root", test_of_users);
