@@ -68,9 +68,12 @@ static void read_region_size(const CvdPlace *place, JsonNode *node, const CvdKey
 {
     const char *text = cvd_node_get_string(node);
     guint64 bytes;
+    gint64 number;
 
     if (text && !is_decimal(text) && cvd_parse_size(text, &bytes) && bytes <= G_MAXINT64)
         *(gint64 *)slot = (gint64)bytes;
+    else if (!integer_of(node, &number))
+        cvd_found_size(place, node, key);
     else
         read_integer(place, node, key, slot);
 }
@@ -199,7 +202,7 @@ static const CvdKey region_keys[] = {
     CVD_KEY("min_compatible_version", "0.1", type_integer, AT(min_compatible_version), NULL,
             "The oldest that its users may expect.", .max = G_MAXUINT16),
     CVD_KEY("region_size", "0.1", type_region_size, AT(size), NULL,
-            "In bytes, a multiple of 4096.", .min = CVD_PAGE_SIZE, .max = CVD_MAX_WINDOW_SIZE),
+            "In bytes, or a string such as 64K; a multiple of 4096.", .min = CVD_PAGE_SIZE, .max = CVD_MAX_WINDOW_SIZE),
     CVD_KEY("region_begin_offset", "0.1", type_offset, AT(begin), NULL,
             "Files of 2017, in place of the size: where it starts.", .max = CVD_MAX_WINDOW_SIZE),
     CVD_KEY("region_end_offset", "0.1", type_offset, AT(end), NULL,

@@ -75,19 +75,18 @@ static void read_accel(const CvdPlace *place, JsonNode *node, const CvdKey *key,
 static void read_smp(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
 {
     const char *string = cvd_node_get_string(node);
-    if (string) {
-        guint64 n = g_ascii_isdigit(*string) ? g_ascii_strtoull(string, NULL, 10) : 1;
-        if (n < 1 || n > CVD_MAX_VCPUS || !g_regex_match_simple(SMP_PATTERN, string, 0, 0))
-            cvd_place_found(place, node,
-                            "from 1 to " G_STRINGIFY(CVD_MAX_VCPUS) " vCPUs, or the value of -smp");
-        else
-            cvd_type_string.read(place, node, key, slot);
-        return;
-    }
-    guint n_vcpus = 0;
-    cvd_type_uint.read(place, node, key, &n_vcpus);
-    if (n_vcpus > 0)
-        cvd_string_take(slot, g_strdup_printf("%u", n_vcpus));
+    gint64 n_vcpus = cvd_node_is_integer(node) ? json_node_get_int(node) : 0;
+
+    if (string && g_regex_match_simple(SMP_PATTERN, string, 0, 0))
+        n_vcpus = g_ascii_isdigit(*string) ? g_ascii_strtoll(string, NULL, 10) : 1;
+    if (n_vcpus < 1 || n_vcpus > CVD_MAX_VCPUS)
+        cvd_place_found(place, node,
+                        "an integer from 1 to " G_STRINGIFY(
+                            CVD_MAX_VCPUS) ", or the value of -smp, such as \"2,maxcpus=4\"");
+    else if (string)
+        cvd_type_string.read(place, node, key, slot);
+    else
+        cvd_string_take(slot, g_strdup_printf("%" G_GINT64_FORMAT, n_vcpus));
 }
 
 static void read_append(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)

@@ -303,6 +303,16 @@ char *cvd_format_size(guint64 bytes)
     return g_strdup_printf("%" G_GUINT64_FORMAT "%c", bytes, units[unit]);
 }
 
+void cvd_found_size(const CvdPlace *place, JsonNode *node, const CvdKey *key)
+{
+    g_autofree char *min = cvd_format_size(key->min);
+    g_autofree char *max = cvd_format_size(key->max);
+    g_autofree char *expected = g_strdup_printf(
+        "a size from %s to %s: an integer in bytes, or a string such as \"512M\" with K, M or G",
+        min, max);
+    cvd_place_found(place, node, expected);
+}
+
 static void read_size(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
 {
     gint64 number = cvd_node_is_integer(node) ? json_node_get_int(node) : -1;
@@ -310,16 +320,10 @@ static void read_size(const CvdPlace *place, JsonNode *node, const CvdKey *key, 
     guint64 bytes = (guint64)number;
 
     if ((string ? cvd_parse_size(string, &bytes) : number >= 0) && bytes >= key->min &&
-        bytes <= key->max) {
+        bytes <= key->max)
         *(guint64 *)slot = bytes;
-        return;
-    }
-    g_autofree char *min = cvd_format_size(key->min);
-    g_autofree char *max = cvd_format_size(key->max);
-    g_autofree char *expected = g_strdup_printf(
-        "a size from %s to %s: an integer in bytes, or a string such as \"512M\" with K, M or G",
-        min, max);
-    cvd_place_found(place, node, expected);
+    else
+        cvd_found_size(place, node, key);
 }
 
 /* Zero stands for none. */

@@ -131,6 +131,8 @@ JsonNode *cvd_strings_node(const char *const *strings);
 
 /** cvd_found_number: Adds the problem that @key wants an integer, and which. */
 void cvd_found_number(const CvdPlace *place, JsonNode *node, const CvdKey *key);
+/** cvd_found_size: Adds the problem that @key wants a size, and which. */
+void cvd_found_size(const CvdPlace *place, JsonNode *node, const CvdKey *key);
 
 /**
  * cvd_parse_size:
