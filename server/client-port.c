@@ -30,8 +30,15 @@
 #define MAX_ACCEPTS    16
 #define FEW_EVENTS     4
 #define MAX_LISTENERS  2
+#define N_REPORTED     8
 #define RETRY_DELAY_US (10 * G_TIME_SPAN_MILLISECOND)
 #define PAUSE_US       (200 * G_TIME_SPAN_MILLISECOND)
+
+typedef struct {
+    guint n_clients;          /* connections that have them */
+    int reported[N_REPORTED]; /* pids, the last that were said to share them */
+    guint n_reported;
+} Doorbells;
 
 typedef struct {
     CvdClientSession session; /* first: the session's callbacks are given a pointer to it */
@@ -40,9 +47,9 @@ typedef struct {
     gint64 deadline;
     uid_t uid;
     gint64 attached_us;
-    const char *region; /* that it was given last; NULL: none yet */
-    guint *n_sharing;   /* those that have the doorbells of its region; NULL: it has none */
-    guint32 watched;    /* the events that epoll reports; besides, it always reports the end */
+    const char *region;   /* that it was given last; NULL: none yet */
+    Doorbells *doorbells; /* of its region; NULL: it has none */
+    guint32 watched;      /* the events that epoll reports; besides, it always reports the end */
 } Connection;
 
 typedef struct {
@@ -73,7 +80,7 @@ struct CvdClientPort {
     ListenState listen_state;
     gint64 paused_until;
     CvdQuota *quota;
-    guint *n_sharing; /* for each region: connections that have its doorbells */
+    Doorbells *doorbells; /* of each region */
     GQueue connections;
     GQueue deadlines;
     GQueue closed;
@@ -229,9 +236,47 @@ static void run(CvdClientPort *port, Connection *connection)
 
 static void let_go_of_doorbells(Connection *connection)
 {
-    if (connection->n_sharing != NULL)
-        --*connection->n_sharing;
-    connection->n_sharing = NULL;
+    if (connection->doorbells != NULL)
+        connection->doorbells->n_clients--;
+    connection->doorbells = NULL;
+}
+
+static gboolean is_shared_with_other_process(const CvdClientPort *port,
+                                             const Connection *connection)
+{
+    int pid = cvd_client_session_get_pid(&connection->session);
+
+    for (const GList *link = port->connections.head; link != NULL; link = link->next) {
+        const Connection *other = link->data;
+        if (other->doorbells == connection->doorbells &&
+            cvd_client_session_get_pid(&other->session) != pid)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static gboolean is_reported(const Doorbells *doorbells, int pid)
+{
+    for (guint i = 0; i < N_REPORTED; i++)
+        if (doorbells->reported[i] == pid)
+            return TRUE;
+    return FALSE;
+}
+
+/* Once for each process, as one may come thousands of times. */
+static void report_sharing(CvdClientPort *port, const Connection *connection)
+{
+    Doorbells *doorbells = connection->doorbells;
+    int pid = cvd_client_session_get_pid(&connection->session);
+
+    if (doorbells->n_clients < 2 || is_reported(doorbells, pid) ||
+        !is_shared_with_other_process(port, connection) ||
+        !cvd_log_limit_pass(&port->service.log_limit, connection->attached_us))
+        return;
+    doorbells->reported[doorbells->n_reported++ % N_REPORTED] = pid;
+    g_message("client of pid %d: another one has region \"%s\" too; of two that wait for signals "
+              "there, one may take what is meant for the other",
+              pid, connection->region);
 }
 
 /* Each signal is taken from the signal table by one of those who share a region, whomever it is
@@ -246,13 +291,9 @@ static void note_doorbells(CvdClientPort *port, Connection *connection, const ch
     connection->attached_us = g_get_monotonic_time();
     if (is_read_only)
         return;
-    connection->n_sharing = &port->n_sharing[index];
-    ++*connection->n_sharing;
-    if (*connection->n_sharing == 2 &&
-        cvd_log_limit_pass(&port->service.log_limit, connection->attached_us))
-        g_message("client of pid %d: another one has region \"%s\" too; of two that wait for "
-                  "signals there, one may take what is meant for the other",
-                  cvd_client_session_get_pid(&connection->session), region);
+    connection->doorbells = &port->doorbells[index];
+    connection->doorbells->n_clients++;
+    report_sharing(port, connection);
 }
 
 static void session_attached(gpointer owner, CvdClientSession *session, const char *region)
@@ -295,7 +336,7 @@ static void clear_port(gpointer data)
 
     free_closed(port);
     cvd_quota_free(port->quota);
-    g_free(port->n_sharing);
+    g_free(port->doorbells);
 }
 
 /* Between enter() and leave() no connection is freed, nor the port. */
@@ -476,7 +517,7 @@ CvdClientPort *cvd_client_port_new(GMainContext *context, const CvdClientPortOpt
 
     CvdClientPort *port = g_rc_box_new0(CvdClientPort);
     port->options = *options;
-    port->n_sharing = g_new0(guint, options->served.layout->n_regions);
+    port->doorbells = g_new0(Doorbells, options->served.layout->n_regions);
     port->service = (CvdClientService){
         .served = options->served,
         .timeout_us = options->handshake_timeout_ms * G_TIME_SPAN_MILLISECOND,
@@ -596,8 +637,8 @@ void cvd_client_port_foreach(const CvdClientPort *port, CvdServerClientFunc func
             .uid = peer.uid,
             .region = connection->region,
             .since_us = connection->attached_us,
-            .is_read_only = connection->n_sharing == NULL,
-            .is_shared = connection->n_sharing != NULL && *connection->n_sharing > 1,
+            .is_read_only = connection->doorbells == NULL,
+            .is_shared = connection->doorbells != NULL && connection->doorbells->n_clients > 1,
         };
         func(&client, user_data);
     }
