@@ -64,6 +64,14 @@ static int print_command(const CvdConfig *config, const CvdQemuTools *tools)
     return print(cvd_quote_command((const char *const *)argv));
 }
 
+static void log_accel(const CvdQemuTools *tools)
+{
+    if (tools->refused != NULL)
+        g_message("accelerator %s (%s)", tools->accel[0], tools->refused);
+    else
+        g_message("accelerator %s", tools->accel[0]);
+}
+
 /* Nothing has been made yet that would have to be taken down. */
 static void stop_early(int signal_number)
 {
@@ -104,6 +112,8 @@ static int run(const CvdOptions *options)
         cvd_doctor_check(config, tools.binary, problems);
     if (problems->len > 0)
         return report(problems);
+    if (options->mode != CVD_MODE_SERVE_ONLY)
+        log_accel(&tools);
 
     switch (options->mode) {
     case CVD_MODE_LAUNCH:

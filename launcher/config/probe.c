@@ -272,10 +272,9 @@ static char *refuse_accel(const char *accel, const CvdRunAs *run_as, const char 
     return error ? g_strdup_printf(KVM_DEVICE ": %s", g_strerror(error)) : NULL;
 }
 
-static char **choose_accel(const CvdQemuConfig *qemu, GPtrArray *problems)
+static void choose_accel(const CvdQemuConfig *qemu, CvdQemuTools *tools, GPtrArray *problems)
 {
     g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
-    g_autofree char *refused = NULL;
     const char *remedy = NULL;
     gboolean has_kvm = FALSE;
 
@@ -286,24 +285,20 @@ static char **choose_accel(const CvdQemuConfig *qemu, GPtrArray *problems)
         if (!why) {
             g_strv_builder_add(builder, *accel);
         } else {
-            g_free(refused);
-            refused = why;
+            g_free(tools->refused);
+            tools->refused = why;
             remedy = what_to_do;
         }
     }
-    g_auto(GStrv) usable = g_strv_builder_end(builder);
-    if (!*usable)
-        cvd_problem(problems, "qemu.accel: %s; %s, or set qemu.accel to \"tcg\"", refused, remedy);
-    else if (refused)
-        g_message("accelerator %s (%s)", usable[0], refused);
-    else
-        g_message("accelerator %s", usable[0]);
-    if (*usable && !has_kvm && qemu->cpu && is_accel(qemu->cpu, "host"))
+    tools->accel = g_strv_builder_end(builder);
+    if (!*tools->accel)
+        cvd_problem(problems, "qemu.accel: %s; %s, or set qemu.accel to \"tcg\"", tools->refused,
+                    remedy);
+    else if (!has_kvm && qemu->cpu && is_accel(qemu->cpu, "host"))
         cvd_problem(problems,
                     "qemu.cpu: only KVM has the processor \"host\", and the accelerator is %s; "
                     "set qemu.cpu to \"max\"",
-                    usable[0]);
-    return g_steal_pointer(&usable);
+                    tools->accel[0]);
 }
 
 static gboolean is_off(JsonObject *netdev, const char *script)
@@ -383,7 +378,7 @@ gboolean cvd_config_probe(const CvdConfig *config, CvdQemuTools *tools, GPtrArra
 
     cvd_qemu_tools_clear(tools);
     tools->binary = find_binary(config->qemu.binary, problems);
-    tools->accel = choose_accel(&config->qemu, problems);
+    choose_accel(&config->qemu, tools, problems);
     check_files(&config->qemu, tools->binary, problems);
     check_run_as(&config->qemu, problems);
     warn_of_programs(&config->qemu);
@@ -394,4 +389,5 @@ void cvd_qemu_tools_clear(CvdQemuTools *tools)
 {
     g_clear_pointer(&tools->binary, g_free);
     g_clear_pointer(&tools->accel, g_strfreev);
+    g_clear_pointer(&tools->refused, g_free);
 }

@@ -9,12 +9,14 @@ G_BEGIN_DECLS
  * CvdQemuTools:
  * @binary: absolute path of the QEMU binary
  * @accel: (array zero-terminated=1): the accelerators of the configuration that can be used here
+ * @refused: (nullable): why another one of them cannot
  *
  * What a configuration's names turned out to mean on this machine.
  */
 typedef struct {
     char *binary;
     char **accel;
+    char *refused;
 } CvdQemuTools;
 
 void cvd_qemu_tools_clear(CvdQemuTools *tools);
@@ -27,7 +29,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(CvdQemuTools, cvd_qemu_tools_clear)
  * @problems: (element-type utf8): as cvd_config_load()
  *
  * Looks for the QEMU binary, the kernel, initrd, firmware and disk files and, if `accel` names kvm,
- * tries /dev/kvm; logs which accelerator was chosen, and what the sandbox denies. Creates nothing.
+ * tries /dev/kvm; logs what the sandbox denies. Creates nothing.
  */
 gboolean cvd_config_probe(const CvdConfig *config, CvdQemuTools *tools, GPtrArray *problems);
 

@@ -34,6 +34,7 @@ static void examine(TestProcessSetup setup, const TestSandbox *sandbox, int stat
 
     if (got != status || strstr(doctor->out->str, text) == NULL)
         test_process_fail(doctor, "exit status %d instead of %d, or no '%s'", got, status, text);
+    g_assert_false(test_process_has_err(doctor, "accelerator"));
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 
