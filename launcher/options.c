@@ -91,28 +91,24 @@ static GOptionContext *context_new(CvdOptions *options)
     const gpointer mode = (gpointer)(guintptr)on_mode;
     const GOptionEntry entries[] = {
         {"config", 'c', 0, G_OPTION_ARG_FILENAME, &options->config,
-         "Configuration, or - for stdin; conf/cvd.json if it exists, else the system's "
-         "cvd/cvd.json",
-         "FILE"},
-        {"name", 'n', 0, G_OPTION_ARG_FILENAME, &options->name,
-         "Name of the instance, over the configuration's", "NAME"},
+         "Configuration, or - for stdin; default conf/cvd.json", "FILE"},
+        {"name", 'n', 0, G_OPTION_ARG_FILENAME, &options->name, "Name of the instance", "NAME"},
         {"set", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->overrides,
-         "Override one value of the configuration, e.g. qemu.memory=4G; repeatable", "PATH=VALUE"},
+         "Override one value; may be repeated", "PATH=VALUE"},
         {"serve-only", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, mode,
-         "Everything but QEMU: print the arguments with which another QEMU attaches, and serve it",
-         NULL},
+         "Serve another QEMU, whose arguments are printed", NULL},
         {"paused", 0, 0, G_OPTION_ARG_NONE, &options->paused,
-         "Start the VM, but leave the guest stopped, for a debugger", NULL},
+         "Leave the guest stopped, for a debugger", NULL},
         {"check", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, mode,
-         "Report every problem of the configuration and touch nothing", NULL},
+         "Report every problem of the configuration", NULL},
         {"doctor", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, mode,
-         "Look at the machine: what is missing for a launch, and what to do about it", NULL},
+         "Look for what the machine lacks for a launch", NULL},
         {"print-config", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, mode,
-         "Print the values of all keys as JSON, and where each comes from", NULL},
+         "Print all values, and where each comes from", NULL},
         {"print-command", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, mode,
          "Print QEMU's command line and touch nothing", NULL},
         {"print-layout", 0, G_OPTION_FLAG_OPTIONAL_ARG, G_OPTION_ARG_CALLBACK, mode,
-         "Print the window's layout as text (default), json, or c (a header)", "FORMAT"},
+         "Print the layout as text (default), json or c", "FORMAT"},
         {"timeout", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK,
          (gpointer)(guintptr)on_timeout, "Tear down after so long, with exit status 1", "SECONDS"},
         {"verbose", 'v', 0, G_OPTION_ARG_NONE, &options->verbose, "Log more", NULL},
@@ -124,8 +120,8 @@ static GOptionContext *context_new(CvdOptions *options)
     g_option_group_add_entries(group, entries);
     g_option_context_set_main_group(context, group);
     g_option_context_set_summary(
-        context, "Starts a QEMU whose guest and host programs share one window of memory with "
-                 "doorbells,\nserves both sides, and takes all of it down on ctrl-c.");
+        context, "Starts a QEMU whose guest and host programs share one window of memory with\n"
+                 "doorbells, serves both sides, and takes all of it down on ctrl-c.");
     g_option_context_set_description(context,
                                      "Exit status:\n"
                                      "  0  the guest powered off, or a stop was asked for\n"

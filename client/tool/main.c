@@ -38,18 +38,17 @@ static const CvdToolVerb verbs[] = {
      CVD_TOOL_OPTIONS(TEXT_OPTION("timeout", 't', timeout, "Fail after so long", "SECONDS")),
      .run = cvd_tool_wait},
     {"ping", "REGION", "Time round trips to the guest and back",
-     "Signals a word of the region's data; the guest answers in the word after it, as the\n"
-     "built-in guest does. The first answer may take 10 seconds, as the guest may be booting.\n"
-     "Both words get back what they had. A region has one receiver: do not use it beside a\n"
-     "program that waits there.",
-     CVD_TOOL_OPTIONS(
-         TEXT_OPTION("count", 'c', count, "End after so many; default: never", "N"),
-         TEXT_OPTION("interval", 'i', interval, "Time from one to the next; default: back to back",
-                     "SECONDS"),
-         TEXT_OPTION("time-limit", 'W', time_limit,
-                     "How long an answer may take once there was one; default 1", "SECONDS"),
-         TEXT_OPTION("offset", 'o', offset,
-                     "Of the two words to use; default: the last 8 bytes of the region", "OFFSET")),
+     "Signals a word of the region's data; the guest answers in the word after it, as\n"
+     "the built-in guest does. The first answer may take 10 seconds, as the guest may\n"
+     "be booting. Both words get back what they had. A region has one receiver: do\n"
+     "not use it beside a program that waits there.",
+     CVD_TOOL_OPTIONS(TEXT_OPTION("count", 'c', count, "End after so many; default: never", "N"),
+                      TEXT_OPTION("interval", 'i', interval,
+                                  "Time from one to the next; default: back to back", "SECONDS"),
+                      TEXT_OPTION("time-limit", 'W', time_limit,
+                                  "Time for an answer after the first; default 1", "SECONDS"),
+                      TEXT_OPTION("offset", 'o', offset,
+                                  "Of the two words; default: the last 8 bytes", "OFFSET")),
      .run = cvd_tool_ping},
     {"watch", "REGION", "Show the signal tables live",
      "Only looks: signals are left to whom they are for. Changes back and forth\n"
@@ -62,12 +61,12 @@ static const CvdToolVerb verbs[] = {
      "FILE is complete, with a checksum, or it is not there.", .run = cvd_tool_dump},
     {"restore", "REGION FILE", "Put back what dump has saved",
      "Writes nothing unless the whole of FILE is as it was dumped and fits.",
-     CVD_TOOL_OPTIONS(FLAG_OPTION("force", 'f', force,
-                                  "Also what was dumped from a region of another name or version")),
+     CVD_TOOL_OPTIONS(
+         FLAG_OPTION("force", 'f', force, "Also from a region of another name or version")),
      .run = cvd_tool_restore},
     {"bench", "REGION", "Measure handshakes, round trips and copies",
-     "Writes to the region's data what it has read there: not for a region that is in use.\n"
-     "Four parts: handshakes, reading, writing, round trips as in cvd-client ping.",
+     "Writes to the region's data what it has read there: not for a region that is in\n"
+     "use. Four parts: handshakes, reading, writing, round trips as in ping.",
      CVD_TOOL_OPTIONS(TEXT_OPTION("seconds", 't', seconds,
                                   "How long each of the four parts takes; default 1", "SECONDS")),
      .run = cvd_tool_bench},
@@ -89,8 +88,8 @@ int main(int argc, char **argv)
         .name = "cvd-client",
         .version = CVD_VERSION,
         .summary = "Looks at the regions of a VM's window, and talks to its guest through them.",
-        .epilogue = "Each has --help. With one instance running, neither --name nor --socket is "
-                    "needed.\nOffsets are in the region, in bytes.",
+        .epilogue = "Each has --help. With one instance running, neither --name nor --socket is\n"
+                    "needed. Offsets are in the region, in bytes.",
         .has_socket = TRUE,
         .verbs = verbs,
         .complete = complete,

@@ -82,13 +82,13 @@ static GOptionContext *context_new(Given *given)
          "The instance; not needed when just one runs", "NAME"},
         {"mute", 0, 0, G_OPTION_ARG_NONE, &options->is_mute, "Attach, but serve nothing", NULL},
         {"scribble", 0, 0, G_OPTION_ARG_NONE, &options->scribbles,
-         "Write random words all over the window, and ring at random, all the time", NULL},
+         "Write random words all over, and ring at random", NULL},
         {"seed", 0, 0, G_OPTION_ARG_FILENAME, &given->seed,
          "Of the random words, to have the same ones again", "N"},
         {"slow", 0, G_OPTION_FLAG_OPTIONAL_ARG, G_OPTION_ARG_CALLBACK, (gpointer)(guintptr)on_slow,
-         "Answer, and take each message of the hand-over, so much later (default 100)", "MS"},
+         "Answer, and take what is sent, later (100)", "MS"},
         {"die-after", 0, 0, G_OPTION_ARG_FILENAME, &given->die_after,
-         "End by SIGKILL after so many served wake-ups; 0: before reading the hand-over", "N"},
+         "End by SIGKILL after so many served wake-ups", "N"},
         {"verbose", 'v', 0, G_OPTION_ARG_NONE, &options->verbose, "Log more", NULL},
         {"version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Print the version", NULL},
         G_OPTION_ENTRY_NULL,
@@ -98,8 +98,8 @@ static GOptionContext *context_new(Given *given)
     g_option_group_add_entries(group, entries);
     g_option_context_set_main_group(context, group);
     g_option_context_set_summary(
-        context, "A VM without a QEMU: attaches to the VM socket of cvd-launch --serve-only and "
-                 "answers\nhost programs as the built-in guest does.");
+        context, "A VM without a QEMU: attaches to the VM socket of cvd-launch --serve-only and\n"
+                 "answers host programs as the built-in guest does.");
     g_option_context_set_description(context,
                                      "Exit status:\n"
                                      "  0  stopped by a signal, or the server closed the "

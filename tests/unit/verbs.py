@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What follows from the tables of verbs: --help, the manual pages, and the shell's completion.
 
-Usage: verbs.py CVD_CTL CVD_CLIENT CVD_LAUNCH SOURCE_ROOT
+Usage: verbs.py CVD_CTL CVD_CLIENT CVD_LAUNCH CVD_VM SOURCE_ROOT
 """
 import os
 import pathlib
@@ -60,6 +60,14 @@ def check_program(program, page):
         assert option in page.read_text(encoding="utf-8").replace("\\-", "-"), option
 
 
+def check_width(program, verbs=()):
+    """A terminal of 80 columns wraps no line of any --help."""
+    for words in [(), *((verb,) for verb in verbs)]:
+        text = run(program, *words, "--help")
+        long = [line for line in text.splitlines() if len(line) > 80]
+        assert text and not long, (program, *words, long)
+
+
 def check_states(root, ctl):
     """The launcher's names of them, the interface's description, the tool, and its help."""
     source = pathlib.Path(root, "launcher/lifecycle/lifecycle.c").read_text(encoding="utf-8")
@@ -85,11 +93,15 @@ def check_shell(root, ctl, client):
     assert shell_complete(root, client, "read", "hwcomposer", "hw") == []
 
 
-def main(ctl, client, launch, root):
+def main(ctl, client, launch, fake_vm, root):
     ctl, client = (os.path.abspath(program) for program in (ctl, client))
     check_program(ctl, pathlib.Path(root, "docs/cvd-ctl.1"))
     check_states(root, ctl)
     check_program(client, pathlib.Path(root, "docs/cvd-client.1"))
+    check_width(launch)
+    check_width(fake_vm)
+    for tool in (ctl, client):
+        check_width(tool, complete(tool, ""))
     with tempfile.TemporaryDirectory(prefix="cvd-") as work:
         os.environ["CVD_RUNTIME_DIR"] = work
         launcher = subprocess.Popen([launch, "--serve-only", "--name", "one", "--config", f"{root}/conf/cvd.json"],
