@@ -74,7 +74,9 @@ static char *describe(const Parser *parser, const char *at)
 static gpointer fail_expected(Parser *parser, const char *at, const char *expected)
 {
     g_autofree char *found = describe(parser, at);
-    return fail_at(parser, at, "expected %s, found %s", expected, found);
+    gboolean is_comment = at[0] == '/' && (at[1] == '/' || at[1] == '*');
+    return fail_at(parser, at, "expected %s, found %s%s", expected, found,
+                   is_comment ? "; " CVD_JSON_NO_COMMENTS : "");
 }
 
 /* ---- Strings ---- */
@@ -235,7 +237,8 @@ static JsonNode *parse_word(Parser *parser)
         return i == 0 ? json_node_init_null(json_node_alloc())
                       : json_node_init_boolean(json_node_alloc(), i == 2);
     }
-    return fail_expected(parser, start, "a value");
+    return fail_expected(parser, start,
+                         *start == '\'' ? "a value (strings stand in double quotes)" : "a value");
 }
 
 /* ---- Objects and arrays ---- */

@@ -16,6 +16,9 @@ G_BEGIN_DECLS
 /** CVD_JSON_MAX_DUPLICATES: how many members that stand twice are reported, in one text. */
 #define CVD_JSON_MAX_DUPLICATES 20
 
+/** CVD_JSON_NO_COMMENTS: how the message ends where a comment stands */
+#define CVD_JSON_NO_COMMENTS "JSON has no comments"
+
 /**
  * cvd_json_parse:
  * @text: (array length=size): what a file or a peer says; may hold anything

@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/instance.h"
-#include "base/json-text.h"
+#include "base/json.h"
 
 #include <errno.h>
 #include <string.h>
@@ -312,6 +312,19 @@ static char *compose_command(const char *name, const char *arguments)
                : g_strdup_printf("%.*s,\"arguments\":%s}", (int)strlen(text) - 1, text, arguments);
 }
 
+/* Where what is wrong stands is said of what was typed, not of the command that it is put into. */
+static gboolean check_arguments(const char *text, GError **error)
+{
+    g_autoptr(GError) reason = NULL;
+    g_autoptr(JsonNode) node = cvd_json_from_string(text, &reason);
+
+    if (node == NULL)
+        return cvd_tool_fail_usage(error, "the arguments: %s", reason->message);
+    return JSON_NODE_HOLDS_OBJECT(node) ||
+           cvd_tool_fail_usage(
+               error, "'%s': expected the arguments as a JSON object, such as '{\"id\": 1}'", text);
+}
+
 /* Returns: (transfer full): the command as one JSON text */
 static char *make_command(char **arguments, GError **error)
 {
@@ -319,11 +332,7 @@ static char *make_command(char **arguments, GError **error)
         return g_strdup(arguments[0]);
     if (arguments[0][0] == '{')
         cvd_tool_fail_usage(error, "a command that is JSON has its arguments inside");
-    else if (arguments[1] != NULL && g_strchug(arguments[1])[0] != '{')
-        cvd_tool_fail_usage(error,
-                            "'%s': expected the arguments as a JSON object, such as '{\"id\": 1}'",
-                            arguments[1]);
-    else
+    else if (arguments[1] == NULL || check_arguments(arguments[1], error))
         return compose_command(arguments[0], arguments[1]);
     return NULL;
 }

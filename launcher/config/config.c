@@ -55,12 +55,23 @@ static char *directory_of(const CvdReader *reader, const char *path)
     return g_build_filename(reader->cwd, directory, NULL);
 }
 
+/* Of a layout file, the only one where such a key may be. */
+static void explain_comments(GError *error)
+{
+    if (!g_str_has_suffix(error->message, CVD_JSON_NO_COMMENTS))
+        return;
+    g_autofree char *message = g_steal_pointer(&error->message);
+    error->message = g_strconcat(message, "; use a \"comment\" key", NULL);
+}
+
 /* A file that cannot be read is the fault of what names it: @place, or the command line. */
 static JsonNode *load_file(CvdReader *reader, const CvdPlace *place, const char *path)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(GPtrArray) duplicates = g_ptr_array_new_with_free_func(g_free);
     JsonNode *node = cvd_json_load(path, duplicates, &error);
+    if (error && place && strcmp(place->path, "layout") == 0)
+        explain_comments(error);
     if (place && g_error_matches(error, CVD_ERROR, CVD_ERROR_FAILED))
         cvd_place_problem(place, "%s", error->message);
     else if (!node)

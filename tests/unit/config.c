@@ -592,6 +592,16 @@ static void test_broken_files(Files *files, gconstpointer data)
     }
 }
 
+/* The remedy is one for layout files alone. */
+static void test_comments(Files *files, gconstpointer data)
+{
+    write_file("conf/layout.json", "{\n// x\n}");
+    assert_bad(files, NULL, "JSON has no comments; use a \"comment\" key");
+    write_file("conf/cvd.json", "{} /* x */");
+    assert_bad(files, NULL, "found '/'; JSON has no comments");
+    g_assert_null(strstr(g_ptr_array_index(files->problems, 0), "key"));
+}
+
 static void test_name_option(Files *files, gconstpointer data)
 {
     CvdConfigSource source = {.path = "conf/cvd.json", .name = "other"};
@@ -1225,6 +1235,7 @@ int main(int argc, char **argv)
     add("/config/missing-keys", test_missing_keys);
     add("/config/duplicates", test_duplicates);
     add("/config/broken-files", test_broken_files);
+    add("/config/comments", test_comments);
     add("/config/name-option", test_name_option);
     add("/config/default-path", test_default_path);
     add("/config/relative-paths", test_relative_paths);
