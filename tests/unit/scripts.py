@@ -90,9 +90,23 @@ def check_skips(stage):
     assert code == 1, said  # allowed in another mode only
 
 
+def check_demo(stage):
+    """What to try is said for 80 columns, by paths from where one is."""
+    stage.configure()
+    for name in ("ninja", "pkg-config", "qemu-system-x86_64", "../build/launcher/cvd-launch"):
+        (stage.bin / name).parent.mkdir(exist_ok=True)
+        stage.add_program(name, "#!/bin/sh\n")
+    build = stage.build.resolve()
+    done = subprocess.run(["sh", f"{stage.root}/scripts/demo"], cwd=build.parent, check=True,
+                          env={**stage.env, "CVD_BUILD_DIR": str(build)},
+                          stderr=subprocess.PIPE, encoding="utf-8")
+    assert "\n  build/client/cvd-client list\n" in done.stderr, done.stderr
+    assert all(len(line) <= 80 for line in done.stderr.splitlines()), done.stderr
+
+
 def main():
     root = pathlib.Path(sys.argv[1]).resolve()
-    for check in (check_configure, check_scratch, check_skips):
+    for check in (check_configure, check_scratch, check_skips, check_demo):
         with tempfile.TemporaryDirectory() as work:
             check(Stage(root, pathlib.Path(work)))
     return 0
