@@ -243,8 +243,11 @@ CvdConsole *cvd_console_new(CvdLogFile *log)
     return console;
 }
 
+/* What the VM said last may be in the queues. */
 void cvd_console_free(CvdConsole *console)
 {
+    for (guint i = console->ports->len; i > 0; i--)
+        flush(g_ptr_array_index(console->ports, i - 1));
     g_ptr_array_unref(console->ports);
     close_vm(console);
     g_free(console);

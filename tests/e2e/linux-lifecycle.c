@@ -88,9 +88,9 @@ static void test_panic_restarts(gconstpointer data)
 /* A kernel that is told to reboot after a panic has panicked all the same. */
 static void test_panic_with_reboot(gconstpointer data)
 {
-    g_autoptr(TestLinux) vm =
-        test_linux_boot("lifecycle.on_panic=exit", "lifecycle.on_reboot=continue",
-                        "qemu.append=console=ttyS0 quiet intel_iommu=on panic=-1", NULL);
+    g_autoptr(TestLinux) vm = test_linux_boot(
+        "lifecycle.on_panic=exit", "lifecycle.on_reboot=continue",
+        "qemu.append=console=ttyS0 quiet no_timer_check intel_iommu=on panic=-1", NULL);
 
     test_linux_type(vm, "panic");
     test_linux_end(vm, 1);
@@ -185,8 +185,9 @@ static void test_powerdown_times_out(gconstpointer data)
 /* On pc, as SeaBIOS 1.16 leaves q35's ACPI interrupt unrouted after a sleep: no button is heard. */
 static TestLinux *boot_asleep(void)
 {
-    TestLinux *vm = test_linux_boot("qemu.machine=pc", "qemu.devices=[]",
-                                    "qemu.append=console=ttyS0 quiet -- --poll", NULL);
+    TestLinux *vm =
+        test_linux_boot("qemu.machine=pc", "qemu.devices=[]",
+                        "qemu.append=console=ttyS0 quiet no_timer_check -- --poll", NULL);
 
     test_linux_type(vm, "sh echo mem >/sys/power/state");
     test_process_wait_err(vm->launcher, "suspended: the guest sleeps", 1);

@@ -10,12 +10,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MANY             200 /* regions: more than one processor has interrupts for */
-#define ROUND_TRIPS      "20000"
-#define LARGE_REGION     (256u * 1024 * 1024)
-#define LONGEST_LINE     1023
-#define MOST_JOBS        16
-#define LEAVE_BUS_MASTER "qemu.append=console=ttyS0 quiet intel_iommu=on -- --leave-bus-master"
+#define MANY         200 /* regions: more than one processor has interrupts for */
+#define ROUND_TRIPS  "20000"
+#define LARGE_REGION (256u * 1024 * 1024)
+#define LONGEST_LINE 1023
+#define MOST_JOBS    16
+#define LEAVE_BUS_MASTER                                                                           \
+    "qemu.append=console=ttyS0 quiet no_timer_check intel_iommu=on -- --leave-bus-master"
 
 /* What the kernel has counted shows that each region has an interrupt of its own. */
 static void test_regions(gconstpointer data)
@@ -116,8 +117,8 @@ static void test_bounds(gconstpointer data)
 /* Without a driver and without interrupts; a guest without an IOMMU can do no better. */
 static void test_polling(gconstpointer data)
 {
-    g_autoptr(TestLinux) vm =
-        test_linux_boot("qemu.append=console=ttyS0 quiet -- --poll", "qemu.devices=[]", NULL);
+    g_autoptr(TestLinux) vm = test_linux_boot(
+        "qemu.append=console=ttyS0 quiet no_timer_check -- --poll", "qemu.devices=[]", NULL);
     g_autoptr(GPtrArray) names = test_list_regions(vm->client_socket);
 
     for (guint i = 0; i < names->len; i++) {

@@ -109,6 +109,17 @@ static void test_viewers(Fixture *f, gconstpointer data)
     assert_got(f->guest, "typed by one, by two");
 }
 
+/* What the VM says last comes with the launcher's end. */
+static void test_last_words(Fixture *f, gconstpointer data)
+{
+    cvd_autofd viewer = open_viewer(f);
+
+    g_assert_cmpint(send(f->guest, "bye\n", 4, MSG_NOSIGNAL), ==, 4);
+    cvd_console_read_rest(f->console);
+    g_clear_pointer(&f->console, cvd_console_free);
+    assert_got(viewer, "bye\n");
+}
+
 static void test_scroll_back(Fixture *f, gconstpointer data)
 {
     print_much(f, 'a', 1000);
@@ -370,6 +381,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     add("/console/viewers", test_viewers);
+    add("/console/last-words", test_last_words);
     add("/console/scroll-back", test_scroll_back);
     add("/console/8-viewers-and-one-more", test_too_many);
     add("/console/slow-viewer", test_slow_viewer);
