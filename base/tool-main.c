@@ -221,7 +221,7 @@ static gboolean run(const CvdToolProgram *program, CvdTool *tool, char **argv, G
     if (version)
         return cvd_tool_print(error, "%s %s\n", program->name, program->version);
     if (!rest[0])
-        return cvd_tool_fail_usage(error, "which verb?");
+        return cvd_tool_fail_usage(error, "a verb is missing");
     const CvdToolVerb *verb = find_verb(program, rest[0], error);
     return verb && run_verb(program, verb, tool, rest, error);
 }

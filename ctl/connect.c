@@ -172,10 +172,27 @@ static void on_connected(CvdDBusInstance1 *instance, const GError *error, gpoint
     g_main_loop_quit(wait->loop);
 }
 
+static char *find_socket(const char *name, GError **error)
+{
+    g_autoptr(GError) local_error = NULL;
+    char *socket = cvd_instance_find_socket(name, "control.sock", &local_error);
+
+    if (socket != NULL)
+        return socket;
+    gboolean is_down = g_error_matches(local_error, CVD_ERROR, CVD_ERROR_CLOSED);
+    g_autoptr(CvdCtlFailure) failure = is_down ? cvd_ctl_failure_find(name) : NULL;
+    if (failure != NULL)
+        cvd_fail(error, CVD_ERROR_CLOSED, "instance '%s' has failed; see cvd-ctl -n %s status",
+                 failure->name, failure->name);
+    else
+        cvd_pass_error(error, &local_error);
+    return NULL;
+}
+
 CvdDBusInstance1 *cvd_ctl_connect(CvdTool *tool, GError **error)
 {
     if (tool->socket == NULL)
-        tool->socket = cvd_instance_find_socket(tool->name, "control.sock", error);
+        tool->socket = find_socket(tool->name, error);
     if (tool->socket == NULL)
         return NULL;
 

@@ -16,7 +16,7 @@ typedef struct {
     char *timeout;
     gboolean follow;
     gboolean qemu;
-    int lines;
+    char *lines;
     char *output;
     gboolean no_window;
 } CvdCtlOptions;

@@ -117,6 +117,22 @@ static gboolean remove_files(const char *dir, GError **error)
     return TRUE;
 }
 
+static gboolean fail_without_name(GError **error)
+{
+    g_autoptr(GPtrArray) dirs = cvd_instance_list(CVD_INSTANCES_FAILED, error);
+    g_autoptr(GString) names = g_string_new(NULL);
+
+    if (dirs == NULL)
+        return FALSE;
+    if (dirs->len == 0)
+        return cvd_fail(error, CVD_ERROR_CLOSED, "no instance has failed");
+    for (guint i = 0; i < dirs->len; i++)
+        g_string_append_printf(names, "%s%s", i > 0 ? ", " : "",
+                               strrchr(g_ptr_array_index(dirs, i), '/') + 1);
+    return cvd_fail(error, CVD_ERROR_BUSY, "%u instances have failed: %s; choose with --name",
+                    dirs->len, names->str);
+}
+
 gboolean cvd_ctl_forget(CvdTool *tool, char **arguments, GError **error)
 {
     g_autoptr(CvdCtlFailure) failure = cvd_ctl_failure_find(tool->name);
@@ -124,9 +140,7 @@ gboolean cvd_ctl_forget(CvdTool *tool, char **arguments, GError **error)
     if (failure != NULL)
         return remove_files(failure->dir, error);
     if (tool->name == NULL)
-        return cvd_fail(
-            error, CVD_ERROR_CLOSED,
-            "no instance has failed, or several have; see list, and choose with --name");
+        return fail_without_name(error);
     g_autofree char *dir = cvd_instance_get_dir(tool->name, error);
     return dir != NULL &&
            cvd_fail(error, CVD_ERROR_CLOSED, "instance '%s' %s", tool->name,

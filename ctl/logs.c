@@ -25,6 +25,7 @@
 #define MAX_LINE 65536 /* of JSON; a longer one is cut into pieces */
 
 static gboolean wants_json;
+static guint n_tail = 200;
 
 char *cvd_ctl_find_dir(CvdTool *tool, char **name, GError **error)
 {
@@ -111,12 +112,12 @@ static gboolean put_rest(CvdTool *tool, int fd, GError **error)
 
 static gsize find_tail(const GString *text)
 {
-    int n_lines = 0;
+    guint n_lines = 0;
 
-    if (cvd_ctl_options.lines == 0)
+    if (n_tail == 0)
         return text->len;
     for (gsize at = text->len; at > 0; at--)
-        if (text->str[at - 1] == '\n' && at < text->len && ++n_lines == cvd_ctl_options.lines)
+        if (text->str[at - 1] == '\n' && at < text->len && ++n_lines == n_tail)
             return at;
     return 0;
 }
@@ -177,12 +178,27 @@ static gboolean wait_for_change(CvdTool *tool, int inotify_fd, int launcher_fd)
     return goes_on;
 }
 
-static int open_log(int dir_fd, const char *dir, const char *name, GError **error)
+/* Returns: whether it says why it has no log, as it says why it has no console */
+static gboolean explain_missing(CvdTool *tool, const char *dir, GError **error)
 {
-    int fd = cvd_ctl_open_file(dir_fd, name, error);
+    if (!cvd_instance_is_running(dir))
+        return FALSE;
+    if (tool->socket == NULL)
+        tool->socket = g_build_filename(dir, "control.sock", NULL);
+    g_autoptr(CvdDBusInstance1) instance = cvd_ctl_connect(tool, NULL);
+    return instance != NULL && !cvd_dbus_instance1_call_open_console_sync(
+                                   instance, NULL, NULL, NULL, tool->cancellable, error);
+}
 
-    if (fd < 0)
-        g_prefix_error(error, "%s/", dir);
+static int open_log(CvdTool *tool, int dir_fd, const char *dir, const char *name, GError **error)
+{
+    g_autoptr(GError) local_error = NULL;
+    int fd = cvd_ctl_open_file(dir_fd, name, &local_error);
+
+    if (fd < 0 && !explain_missing(tool, dir, error)) {
+        g_prefix_error(&local_error, "%s/", dir);
+        cvd_pass_error(error, &local_error);
+    }
     return fd;
 }
 
@@ -239,9 +255,8 @@ gboolean cvd_ctl_logs(CvdTool *tool, char **arguments, GError **error)
 {
     g_autofree char *name = NULL;
 
-    if (cvd_ctl_options.lines < 0)
-        return cvd_tool_fail_usage(error, "--lines '%d': expected a number from 0",
-                                   cvd_ctl_options.lines);
+    if (!cvd_tool_parse_number(cvd_ctl_options.lines, "--lines", 0, G_MAXINT, &n_tail, error))
+        return FALSE;
     wants_json = tool->json;
     g_autofree char *dir = cvd_ctl_find_dir(tool, &name, error);
     const char *file = cvd_ctl_options.qemu ? "qemu.log" : "console.log";
@@ -254,7 +269,7 @@ gboolean cvd_ctl_logs(CvdTool *tool, char **arguments, GError **error)
         return cvd_fail(error, CVD_ERROR_CLOSED,
                         "instance '%s' does not run, and has left no logs (looked in %s)", name,
                         dir);
-    cvd_autofd fd = open_log(dir_fd, dir, file, error);
+    cvd_autofd fd = open_log(tool, dir_fd, dir, file, error);
     return fd >= 0 && put_tail(dir_fd, older, fd, error) &&
            (!cvd_ctl_options.follow || follow(tool, dir, dir_fd, file, &fd, error));
 }

@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-CvdCtlOptions cvd_ctl_options = {.lines = 200};
+CvdCtlOptions cvd_ctl_options;
 
 static const CvdToolVerb verbs[] = {
     {"list", "", "Show all instances",
@@ -55,7 +55,7 @@ static const CvdToolVerb verbs[] = {
                        "Go on until the instance ends", NULL},
                       {"qemu", 0, 0, G_OPTION_ARG_NONE, &cvd_ctl_options.qemu,
                        "What QEMU printed, not the guest", NULL},
-                      {"lines", 0, 0, G_OPTION_ARG_INT, &cvd_ctl_options.lines,
+                      {"lines", 0, 0, G_OPTION_ARG_STRING, &cvd_ctl_options.lines,
                        "How many to begin with (200)", "N"}),
      .run = cvd_ctl_logs},
     {"console", "", "Attach to the serial console; ctrl-] detaches",

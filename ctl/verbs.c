@@ -181,6 +181,12 @@ static gboolean was_killed(CvdTool *tool, int launcher, gint64 deadline_us)
            cvd_instance_has_crashed(dir);
 }
 
+static void fail_timeout(const char *name, const char *state, const char *wanted, GError **error)
+{
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "instance '%s' is %s, not %s, after %s s",
+                name, state, wanted, cvd_ctl_options.timeout);
+}
+
 /* One that does not run is stopped, and of one that is to come the socket is waited for, or what a
  * start that failed before leaves. */
 static gboolean wait_connect(CvdTool *tool, const char *state, gint64 deadline_us,
@@ -190,9 +196,14 @@ static gboolean wait_connect(CvdTool *tool, const char *state, gint64 deadline_u
     gboolean or_failure = is_failure(state);
 
     if (tool->name != NULL && !is_end(state)) {
-        tool->socket = cvd_ctl_wait_for_instance(tool, tool->name, or_failure, deadline_us, error);
-        if (tool->socket == NULL)
+        tool->socket =
+            cvd_ctl_wait_for_instance(tool, tool->name, or_failure, deadline_us, &local_error);
+        if (g_error_matches(local_error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT)) {
+            fail_timeout(tool->name, "not there", state, error);
             return FALSE;
+        }
+        if (tool->socket == NULL)
+            return cvd_pass_error(error, &local_error);
     }
     if (or_failure && has_failed(tool->name))
         return TRUE;
@@ -233,7 +244,11 @@ gboolean cvd_ctl_wait(CvdTool *tool, char **arguments, GError **error)
     if (g_error_matches(local_error, G_IO_ERROR, G_IO_ERROR_CLOSED) &&
         (is_end(state) || (is_failure(state) && was_killed(tool, launcher, deadline_us))))
         return TRUE;
-    g_propagate_prefixed_error(error, g_steal_pointer(&local_error), "not %s: ", state);
+    if (g_error_matches(local_error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT))
+        fail_timeout(cvd_dbus_instance1_get_name(instance), cvd_dbus_instance1_get_state(instance),
+                     state, error);
+    else
+        g_propagate_prefixed_error(error, g_steal_pointer(&local_error), "not %s: ", state);
     return FALSE;
 }
 

@@ -868,7 +868,7 @@ static void test_unknown_region(gconstpointer data)
 static void test_usage(gconstpointer data)
 {
     g_autoptr(TestSandbox) s = test_sandbox_new();
-    fail_tool(s, 2, "which verb?", NULL);
+    fail_tool(s, 2, "a verb is missing", NULL);
     fail_tool(s, 2, "did you mean 'ping'", "pnig", NULL);
     fail_tool(s, 2, "no verb", "frobnicate", NULL);
     fail_tool(s, 2, "--nope", "--nope", "list", NULL);

@@ -102,7 +102,7 @@ static void test_wrong_input(gconstpointer data)
     fails(CTL(f, "--nosuch"), 2, "--nosuch; see cvd-ctl --help");
     fails(CTL(f, "-n"), 2, "see cvd-ctl --help");
     fails(CTL(f, "status", "-n"), 2, "see cvd-ctl status --help");
-    fails(CTL(f, "--json"), 2, "which verb?; see cvd-ctl --help");
+    fails(CTL(f, "--json"), 2, "a verb is missing; see cvd-ctl --help");
     fails(CTL(f, "help"), 2, "see cvd-ctl --help");
 }
 
@@ -119,14 +119,15 @@ static void test_no_instance(gconstpointer data)
     fails(CTL(f, "logs"), 1, "none has left logs");
     fails(CTL(f, "-n", "other", "logs"), 1, "does not run");
     fails(CTL(f, "report"), 1, "no instance runs");
-    fails(CTL(f, "forget"), 1, "no instance has failed, or several have");
+    fails(CTL(f, "forget"), 1, "no instance has failed");
     fails(CTL(f, "-n", "other", "forget"), 1,
           "instance 'other' does not run, and no failure of it is known");
     g_autoptr(TestProcess) list = CTL(f, "list");
     g_assert_cmpint(test_process_wait_exit(list), ==, 0);
     g_assert_nonnull(strstr(list->err->str, f->sandbox->runtime));
     done(CTL(f, "-n", "other", "wait", "stopped"));
-    fails(CTL(f, "-n", "other", "wait", "--timeout", "0.1", "running"), 1, "--timeout is over");
+    fails(CTL(f, "-n", "other", "wait", "--timeout", "0.1", "running"), 1,
+          "instance 'other' is not there, not running, after 0.1 s");
 }
 
 static void test_look(gconstpointer data)
@@ -137,6 +138,8 @@ static void test_look(gconstpointer data)
     prints(CTL(f, "list"), NAME "                  running");
     prints(CTL(f, "list"), pid);
     prints(CTL(f, "status"), "state     running");
+    fails(CTL(f, "wait", "--timeout", "0.1", "stopped"), 1,
+          "instance 'ctl' is running, not stopped, after 0.1 s");
     prints(CTL(f, "status"), "hwcomposer     0x00001000-0x00005000");
     prints(CTL(f, "status", "--json"), "\"state\":\"running\"");
     prints(CTL(f, "status", "--json"),
@@ -876,6 +879,7 @@ static void test_lines_of_logs(gconstpointer data)
         g_assert_cmpstr(out, ==, cases[i].printed);
     }
     fails(CTL(f, "-n", NAME, "logs", "--lines", "-1"), 2, "--lines '-1': expected a number");
+    fails(CTL(f, "-n", NAME, "logs", "--lines", "x"), 2, "--lines 'x': expected a number");
 }
 
 /* ---- The console ---- */
@@ -1150,6 +1154,23 @@ static void test_report_after_a_restart(gconstpointer data)
     stop(f);
 }
 
+static void test_several_failures(gconstpointer data)
+{
+    static const char *const names[] = {"one", "two"};
+    g_autoptr(TestInstance) f = test_instance_new(NAME);
+
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
+        g_autofree char *path = test_sandbox_instance_path(f->sandbox, names[i], "failure.json");
+        g_autofree char *dir = g_path_get_dirname(path);
+        g_assert_no_errno(g_mkdir_with_parents(dir, 0700));
+        g_assert_true(g_file_set_contents(path, "{}", -1, NULL));
+    }
+    fails(CTL(f, "forget"), 1, "2 instances have failed: one, two; choose with --name");
+    done(CTL(f, "-n", "one", "forget"));
+    done(CTL(f, "forget"));
+    fails(CTL(f, "forget"), 1, "no instance has failed");
+}
+
 static void test_report_of_a_failure(gconstpointer data)
 {
     g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
@@ -1161,6 +1182,8 @@ static void test_report_of_a_failure(gconstpointer data)
     test_launcher_assert_err(f->launcher, "cvd-ctl report -n ctl");
     prints(CTL(f, "list"), NAME "                  failed");
     done(CTL(f, "-n", NAME, "wait", "failed"));
+    fails(CTL(f, "pause"), 1, "instance 'ctl' has failed; see cvd-ctl -n ctl status");
+    fails(CTL(f, "-n", NAME, "stop"), 1, "instance 'ctl' has failed; see cvd-ctl -n ctl status");
     prints(CTL(f, "status"), "state     failed (qemu-system-x86_64 was killed by signal 9");
     prints(CTL(f, "-n", NAME, "status", "--json"), "\"reason\":\"qemu-system-x86_64 was killed");
     prints(CTL(f, "list", "--json"), "\"state\":\"failed\"");
@@ -1199,6 +1222,8 @@ static void test_serve_only(gconstpointer data)
     fails(CTL(f, "qmp", "stop"), 1, "QEMU is somebody else's");
     fails(CTL(f, "console"), 1, "QEMU is somebody else's");
     fails(CTL(f, "report"), 1, "QEMU is somebody else's");
+    fails(CTL(f, "logs"), 1, "QEMU is somebody else's");
+    fails(CTL(f, "logs", "--qemu"), 1, "QEMU is somebody else's");
     TestProcess *events = CTL(f, "events");
     test_process_wait_out(events, "starting", 1);
     done(CTL(f, "stop"));
@@ -1261,6 +1286,7 @@ int main(int argc, char **argv)
     test_add("/ctl/report-of-a-grown-window", NULL, test_report_of_a_grown_window);
     test_add("/ctl/report-after-a-restart", NULL, test_report_after_a_restart);
     test_add("/ctl/report-of-a-failure", NULL, test_report_of_a_failure);
+    test_add("/ctl/several-failures", NULL, test_several_failures);
     test_add("/ctl/serve-only", NULL, test_serve_only);
     return g_test_run();
 }
