@@ -924,11 +924,14 @@ static void test_console(gconstpointer data)
     assert_stopped(f);
 }
 
-/* Meanwhile the terminal is raw, and then as before, though two signals come at once; 0 is none. */
+/* Meanwhile the terminal is raw, and then as before, though two signals come at once. */
 static void test_console_is_interrupted(gconstpointer data)
 {
-    static const int pairs[][2] = {
-        {SIGTERM, SIGTERM}, {SIGINT, SIGTERM}, {SIGHUP, SIGHUP}, {SIGQUIT, SIGQUIT}, {SIGTERM, 0}};
+    static const int pairs[][2] = {{SIGTERM, SIGTERM},
+                                   {SIGINT, SIGTERM},
+                                   {SIGHUP, SIGHUP},
+                                   {SIGQUIT, SIGQUIT},
+                                   {SIGTERM, SIGCONT}};
     g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
 
     for (gsize n = 0; n < 30; n++) {
@@ -946,7 +949,7 @@ static void test_console_is_interrupted(gconstpointer data)
     stop(f);
 }
 
-/* One signal is enough, whichever thread might take it. */
+/* One signal is enough, whichever thread might take it; timeout(1) sends SIGCONT after it. */
 static void test_console_of_pipe_is_interrupted(gconstpointer data)
 {
     g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
@@ -955,6 +958,7 @@ static void test_console_of_pipe_is_interrupted(gconstpointer data)
         g_autoptr(TestProcess) console = CTL(f, "console");
         test_process_wait_out(console, "cvd-guest: ready", 1);
         test_process_signal(console, SIGTERM);
+        test_process_signal(console, SIGCONT);
         test_process_wait_end(console);
         g_assert_true(WIFSIGNALED(console->status) && WTERMSIG(console->status) == SIGTERM);
     }
