@@ -232,9 +232,9 @@ static void test_sharing_is_logged(void)
     g_autoptr(Fixture) f = fixture_new(8, 5000);
 
     test_log_forget();
-    cvd_autofd one = attach(f), two = attach(f);
+    int one = attach(f), two = attach(f);
     g_assert_cmpuint(test_log_count(line), ==, 0);
-    cvd_autofd other = attach_as(f, connect_in_child(f));
+    int other = attach_as(f, connect_in_child(f));
     g_assert_cmpuint(test_log_count(line), ==, 1);
     for (guint i = 0; i < 3; i++) {
         cvd_close_fd(&two);
@@ -242,6 +242,9 @@ static void test_sharing_is_logged(void)
         two = attach(f);
         g_assert_cmpuint(test_log_count(line), ==, 2);
     }
+    cvd_close_fd(&one);
+    cvd_close_fd(&two);
+    cvd_close_fd(&other);
 }
 
 static void test_attach_and_leave(void)
