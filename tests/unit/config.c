@@ -524,7 +524,7 @@ static void test_references(Files *files, gconstpointer data)
 
     for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autofree char *qemu = g_strdup_printf("qemu=%s", rows[i]);
-        g_autoptr(CvdConfig) config = load_good(files, (const char *[]){qemu, NULL});
+        cvd_config_free(load_good(files, (const char *[]){qemu, NULL}));
     }
 }
 
