@@ -84,17 +84,19 @@ static gboolean catch (int number, void (*handler)(int), int flags)
     return sigaction(number, &action, NULL) == 0;
 }
 
-/* What ends this is blocked: the threads that are made meanwhile never get it, one of which could
- * be ended by a second signal while the terminal is restored from the first. */
-static void catch_signals(sigset_t *blocked)
+/*
+ * What ends this is blocked, and SIGCONT: the threads that are made meanwhile never get them. One
+ * of them could be ended by a second signal while the terminal is restored from the first, or make
+ * it raw again.
+ */
+static void catch_signals(sigset_t *ending)
 {
     static const int ends[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
-    sigemptyset(blocked);
+    sigemptyset(ending);
     for (guint i = 0; i < G_N_ELEMENTS(ends); i++)
         if (catch (ends[i], on_end, SA_RESETHAND))
-            sigaddset(blocked, ends[i]);
-    pthread_sigmask(SIG_BLOCK, blocked, NULL);
+            sigaddset(ending, ends[i]);
     catch (SIGTSTP, on_stop, SA_RESTART);
     catch (SIGCONT, on_continue, SA_RESTART);
 }
@@ -106,16 +108,20 @@ static gboolean on_pending(int signal_fd, GIOCondition condition, gpointer cance
 }
 
 /* A signal ends the wait for an answer; it stays pending, and acts when it is unblocked. */
-static CvdDBusInstance1 *connect_or_end(CvdTool *tool, const sigset_t *signals, GError **error)
+static CvdDBusInstance1 *connect_or_end(CvdTool *tool, const sigset_t *ending, GError **error)
 {
-    cvd_autofd signal_fd = signalfd(-1, signals, SFD_CLOEXEC);
+    sigset_t blocked = *ending;
+
+    sigaddset(&blocked, SIGCONT);
+    pthread_sigmask(SIG_BLOCK, &blocked, NULL);
+    cvd_autofd signal_fd = signalfd(-1, ending, SFD_CLOEXEC);
     g_autoptr(GSource) source = g_unix_fd_source_new(signal_fd, G_IO_IN);
 
     g_source_set_callback(source, G_SOURCE_FUNC(on_pending), tool->cancellable, NULL);
     g_source_attach(source, NULL);
     CvdDBusInstance1 *instance = cvd_ctl_connect(tool, error);
     g_source_destroy(source);
-    pthread_sigmask(SIG_UNBLOCK, signals, NULL);
+    pthread_sigmask(SIG_UNBLOCK, &blocked, NULL);
     return instance;
 }
 
