@@ -36,6 +36,8 @@
 
 typedef struct {
     guint n_clients;          /* connections that have them */
+    int first_pid;            /* of those that have had them since there was none */
+    gboolean has_others;      /* whether another process has been among those */
     int reported[N_REPORTED]; /* pids, the last that were said to share them */
     guint n_reported;
 } Doorbells;
@@ -241,20 +243,6 @@ static void let_go_of_doorbells(Connection *connection)
     connection->doorbells = NULL;
 }
 
-static gboolean is_shared_with_other_process(const CvdClientPort *port,
-                                             const Connection *connection)
-{
-    int pid = cvd_client_session_get_pid(&connection->session);
-
-    for (const GList *link = port->connections.head; link != NULL; link = link->next) {
-        const Connection *other = link->data;
-        if (other->doorbells == connection->doorbells &&
-            cvd_client_session_get_pid(&other->session) != pid)
-            return TRUE;
-    }
-    return FALSE;
-}
-
 static gboolean is_reported(const Doorbells *doorbells, int pid)
 {
     for (guint i = 0; i < N_REPORTED; i++)
@@ -269,8 +257,12 @@ static void report_sharing(CvdClientPort *port, const Connection *connection)
     Doorbells *doorbells = connection->doorbells;
     int pid = cvd_client_session_get_pid(&connection->session);
 
-    if (doorbells->n_clients < 2 || is_reported(doorbells, pid) ||
-        !is_shared_with_other_process(port, connection) ||
+    if (doorbells->n_clients == 1) {
+        doorbells->first_pid = pid;
+        doorbells->has_others = FALSE;
+    }
+    doorbells->has_others |= pid != doorbells->first_pid;
+    if (!doorbells->has_others || is_reported(doorbells, pid) ||
         !cvd_log_limit_pass(&port->service.log_limit, connection->attached_us))
         return;
     doorbells->reported[doorbells->n_reported++ % N_REPORTED] = pid;
