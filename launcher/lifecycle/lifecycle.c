@@ -333,6 +333,18 @@ static guint vm_shutdown(CvdLifecycle *lifecycle, gint64 now_us)
     return fail(lifecycle, CVD_CAUSE_VM_SHUTDOWN, CVD_LADDER_EXITING, now_us);
 }
 
+/* Events that matter to the guest alone. */
+static const CvdGuestInput guest_inputs[] = {
+    [CVD_EVENT_HANDED_OVER] = CVD_GUEST_HANDED_OVER,
+    [CVD_EVENT_COMMAND_DONE] = CVD_GUEST_DONE,
+    [CVD_EVENT_COMMAND_FAILED] = CVD_GUEST_FAILED,
+    [CVD_EVENT_VM_STOPPED] = CVD_GUEST_VM_STOPPED,
+    [CVD_EVENT_VM_SUSPENDED] = CVD_GUEST_VM_SUSPENDED,
+    [CVD_EVENT_VM_RESET] = CVD_GUEST_VM_RESET,
+    [CVD_EVENT_PAUSE_REQUESTED] = CVD_GUEST_PAUSE,
+    [CVD_EVENT_RESUME_REQUESTED] = CVD_GUEST_RESUME,
+};
+
 static guint handle(CvdLifecycle *lifecycle, CvdEvent event, CvdRunState run_state, gint64 now_us)
 {
     switch (event) {
@@ -341,24 +353,12 @@ static guint handle(CvdLifecycle *lifecycle, CvdEvent event, CvdRunState run_sta
     case CVD_EVENT_QMP_READY:
         lifecycle->has_answered = TRUE;
         return lifecycle->ladder.state == CVD_LADDER_LOADING ? CVD_ACTION_HAND_OVER : 0;
-    case CVD_EVENT_HANDED_OVER:
-        return step_guest(lifecycle, CVD_GUEST_HANDED_OVER, run_state, now_us);
     case CVD_EVENT_STATUS:
         return status(lifecycle, run_state, now_us);
-    case CVD_EVENT_COMMAND_DONE:
-        return step_guest(lifecycle, CVD_GUEST_DONE, run_state, now_us);
-    case CVD_EVENT_COMMAND_FAILED:
-        return step_guest(lifecycle, CVD_GUEST_FAILED, run_state, now_us);
-    case CVD_EVENT_VM_STOPPED:
-        return step_guest(lifecycle, CVD_GUEST_VM_STOPPED, run_state, now_us);
     case CVD_EVENT_VM_RESUMED:
         return runs_again(lifecycle, CVD_GUEST_VM_RESUMED, now_us);
-    case CVD_EVENT_VM_SUSPENDED:
-        return step_guest(lifecycle, CVD_GUEST_VM_SUSPENDED, run_state, now_us);
     case CVD_EVENT_VM_WOKE:
         return runs_again(lifecycle, CVD_GUEST_VM_WOKE, now_us);
-    case CVD_EVENT_VM_RESET:
-        return step_guest(lifecycle, CVD_GUEST_VM_RESET, run_state, now_us);
     case CVD_EVENT_VM_SHUTDOWN:
         return vm_shutdown(lifecycle, now_us);
     case CVD_EVENT_WATCHDOG:
@@ -371,10 +371,6 @@ static guint handle(CvdLifecycle *lifecycle, CvdEvent event, CvdRunState run_sta
         if (cvd_ladder_closed(&lifecycle->ladder, now_us))
             set_cause(lifecycle, CVD_CAUSE_CONNECTION_LOST);
         return 0;
-    case CVD_EVENT_PAUSE_REQUESTED:
-        return step_guest(lifecycle, CVD_GUEST_PAUSE, run_state, now_us);
-    case CVD_EVENT_RESUME_REQUESTED:
-        return step_guest(lifecycle, CVD_GUEST_RESUME, run_state, now_us);
     case CVD_EVENT_STOP_REQUESTED:
         return stop(lifecycle, CVD_CAUSE_STOP_REQUESTED, now_us);
     case CVD_EVENT_HANGUP:
@@ -393,6 +389,15 @@ static guint handle(CvdLifecycle *lifecycle, CvdEvent event, CvdRunState run_sta
         return start_failed(lifecycle, now_us);
     case CVD_EVENT_QEMU_EXITED:
         return qemu_exited(lifecycle, now_us);
+    case CVD_EVENT_HANDED_OVER:
+    case CVD_EVENT_COMMAND_DONE:
+    case CVD_EVENT_COMMAND_FAILED:
+    case CVD_EVENT_VM_STOPPED:
+    case CVD_EVENT_VM_SUSPENDED:
+    case CVD_EVENT_VM_RESET:
+    case CVD_EVENT_PAUSE_REQUESTED:
+    case CVD_EVENT_RESUME_REQUESTED:
+        return step_guest(lifecycle, guest_inputs[event], run_state, now_us);
     case CVD_N_EVENTS:
         break;
     }
