@@ -111,8 +111,18 @@ sys.exit(0 if same and not info["error"] else 1)
 END
 }
 
+# alone COMMAND…: one at a time in this tree: a script in another terminal may build there, too.
+alone() (
+    flock -n 9 || { say 'waiting for another script that builds here' && flock 9; }
+    "$@" 9<&-
+) 9<"$root"
+
 # configure DIRECTORY [OPTION…]: an up-to-date build directory, whatever was there before.
 configure() {
+    alone configure_now "$@"
+}
+
+configure_now() {
     build=$1
     shift
     if ! { mkdir -p "$build" && [ -w "$build" ]; } 2>/dev/null; then
@@ -152,6 +162,10 @@ quietly() {
 
 # compile DIRECTORY [TARGET…]: with progress on a terminal, silent elsewhere unless it fails.
 compile() {
+    alone compile_now "$@"
+}
+
+compile_now() {
     directory=$1
     shift
     if [ -t 2 ]; then
