@@ -6,18 +6,19 @@ import subprocess
 
 def install(build_dir, prefix, work, package, tags='devel'):
     """Returns the directory that stands for the prefix, as an installation that has moved, and that
-    of the pkg-config file."""
+    of the pkg-config files, one of which is the package's."""
     root = os.path.join(work, 'root')
     subprocess.run(['meson', 'install', '--no-rebuild', '--quiet', '--tags', tags,
                     '--destdir', root], cwd=build_dir, check=True)
     installed = os.path.join(root, prefix.lstrip('/'))
     directory = find_directory(installed, f'{package}.pc')
-    path = os.path.join(directory, f'{package}.pc')
-    with open(path) as file:
-        text = file.read()
-    assert f'prefix={prefix}\n' in text, text
-    with open(path, 'w') as file:
-        file.write(text.replace(f'prefix={prefix}\n', f'prefix={installed}\n'))
+    for name in os.listdir(directory):
+        path = os.path.join(directory, name)
+        with open(path) as file:
+            text = file.read()
+        assert f'prefix={prefix}\n' in text, text
+        with open(path, 'w') as file:
+            file.write(text.replace(f'prefix={prefix}\n', f'prefix={installed}\n'))
     return installed, directory
 
 
