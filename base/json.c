@@ -30,6 +30,9 @@ typedef struct {
     guint depth;
     GPtrArray *duplicates;
     guint max_duplicates;
+    GHashTable *lines; /* NULL: nobody asks */
+    const char *line_at;
+    guint line; /* at line_at */
     GError *error;
 } Parser;
 
@@ -74,9 +77,27 @@ static char *describe(const Parser *parser, const char *at)
 static gpointer fail_expected(Parser *parser, const char *at, const char *expected)
 {
     g_autofree char *found = describe(parser, at);
-    gboolean is_comment = at[0] == '/' && (at[1] == '/' || at[1] == '*');
-    return fail_at(parser, at, "expected %s, found %s%s", expected, found,
-                   is_comment ? "; " CVD_JSON_NO_COMMENTS : "");
+    return fail_at(parser, at, "expected %s, found %s", expected, found);
+}
+
+/* The token is none that may stand here; perhaps one of a language that looks like JSON. */
+static gpointer fail_token(Parser *parser, const char *expected)
+{
+    static const struct {
+        const char *start;
+        const char *message;
+    } others[] = {
+        {"//", CVD_JSON_NO_COMMENTS},
+        {"/*", CVD_JSON_NO_COMMENTS},
+        {"#", CVD_JSON_NO_COMMENTS},
+        {"'", "single quotes; JSON's strings stand in double quotes"},
+    };
+    const char *at = parser->lexer.token.text;
+
+    for (guint i = 0; i < G_N_ELEMENTS(others); i++)
+        if (g_str_has_prefix(at, others[i].start))
+            return fail_at(parser, at, "%s", others[i].message);
+    return fail_expected(parser, at, expected);
 }
 
 /* ---- Strings ---- */
@@ -237,8 +258,8 @@ static JsonNode *parse_word(Parser *parser)
         return i == 0 ? json_node_init_null(json_node_alloc())
                       : json_node_init_boolean(json_node_alloc(), i == 2);
     }
-    return fail_expected(parser, start,
-                         *start == '\'' ? "a value (strings stand in double quotes)" : "a value");
+    return fail_token(parser, g_ascii_isalpha(*start) ? "a value (strings stand in double quotes)"
+                                                      : "a value");
 }
 
 /* ---- Objects and arrays ---- */
@@ -258,6 +279,16 @@ static void append_path(GString *path, const Place *place)
         g_string_append_printf(path, "%s%s", path->len > 0 ? "." : "", place->key);
 }
 
+/* Of the token, which is behind all that came before it. */
+static guint note_line(Parser *parser)
+{
+    const char *at = parser->lexer.token.text;
+
+    for (; parser->line_at < at; parser->line_at++)
+        parser->line += *parser->line_at == '\n';
+    return parser->line;
+}
+
 /* With a bound, as paths can be long. Comments may repeat, as they do in layout files of 2018. */
 static void note_duplicate(Parser *parser, const Place *place)
 {
@@ -266,9 +297,12 @@ static void note_duplicate(Parser *parser, const Place *place)
     if (parser->duplicates == NULL || parser->duplicates->len >= parser->max_duplicates ||
         g_strv_contains(comments, place->key))
         return;
-    GString *path = g_string_new(NULL);
+    g_autoptr(GString) path = g_string_new(NULL);
     append_path(path, place);
-    g_ptr_array_add(parser->duplicates, g_string_free(path, FALSE));
+    g_ptr_array_add(parser->duplicates,
+                    parser->lines != NULL
+                        ? g_strdup_printf("line %u: %s", note_line(parser), path->str)
+                        : g_strdup(path->str));
 }
 
 /* Behind a bracket, or an element. Returns: whether there is another; if not, perhaps an error */
@@ -281,7 +315,7 @@ static gboolean find_next(Parser *parser, guint n_before, char close)
     if (n_before == 0)
         return TRUE;
     if (parser->kind != ',') {
-        fail_expected(parser, comma, close == '}' ? "',' or '}'" : "',' or ']'");
+        fail_token(parser, close == '}' ? "',' or '}'" : "',' or ']'");
         return FALSE;
     }
     advance(parser);
@@ -309,14 +343,19 @@ static JsonNode *parse_array(Parser *parser, const Place *parent)
 /* A member's name and its colon. Returns: (transfer full): the name */
 static char *parse_key(Parser *parser)
 {
+    CvdJsonSpan token = parser->lexer.token;
+
+    if (parser->kind == CVD_JSON_WORD && (g_ascii_isalpha(*token.text) || *token.text == '_'))
+        return fail_at(parser, token.text, "%.*s stands without quotes; write \"%.*s\"",
+                       (int)MIN(token.size, 40), token.text, (int)MIN(token.size, 40), token.text);
     if (parser->kind != '"')
-        return fail_expected(parser, parser->lexer.token.text, "a member's name in double quotes");
+        return fail_token(parser, "a member's name in double quotes");
     g_autofree char *key = decode_string(parser);
     if (key == NULL)
         return NULL;
     advance(parser);
     if (parser->kind != ':')
-        return fail_expected(parser, parser->lexer.token.text, "':'");
+        return fail_token(parser, "':'");
     advance(parser);
     return g_steal_pointer(&key);
 }
@@ -360,12 +399,15 @@ static JsonNode *parse_container(Parser *parser, const Place *place)
 static JsonNode *parse_value(Parser *parser, const Place *place)
 {
     gboolean is_container = parser->kind == '{' || parser->kind == '[';
+    guint line = parser->lines != NULL ? note_line(parser) : 0;
     g_autoptr(JsonNode) node = is_container          ? parse_container(parser, place)
                                : parser->kind == '"' ? parse_string(parser)
                                                      : parse_word(parser);
 
     if (parser->error != NULL)
         return NULL;
+    if (parser->lines != NULL)
+        g_hash_table_insert(parser->lines, json_node_ref(node), GUINT_TO_POINTER(line));
     advance(parser);
     return g_steal_pointer(&node);
 }
@@ -400,14 +442,25 @@ static JsonNode *parse_text(Parser *parser, gsize size, GError **error)
             root = parse_value(parser, NULL);
     }
     if (parser->error == NULL && parser->kind != '\0')
-        fail_expected(parser, parser->lexer.token.text, "the end of the text");
+        fail_token(parser, "the end of the text");
     if (parser->error == NULL)
         return g_steal_pointer(&root);
     g_propagate_error(error, parser->error);
     return NULL;
 }
 
+GHashTable *cvd_json_lines_new(void)
+{
+    return g_hash_table_new_full(NULL, NULL, (GDestroyNotify)json_node_unref, NULL);
+}
+
 JsonNode *cvd_json_parse(const char *text, gsize size, GPtrArray *duplicates, GError **error)
+{
+    return cvd_json_parse_lines(text, size, duplicates, NULL, error);
+}
+
+JsonNode *cvd_json_parse_lines(const char *text, gsize size, GPtrArray *duplicates,
+                               GHashTable *lines, GError **error)
 {
     if (size > CVD_JSON_MAX_SIZE) {
         g_set_error(error, CVD_ERROR, CVD_ERROR_INVALID, "longer than %d bytes, the limit",
@@ -417,7 +470,8 @@ JsonNode *cvd_json_parse(const char *text, gsize size, GPtrArray *duplicates, GE
     g_autofree char *copy = g_malloc(size + 1);
     memcpy(copy, size > 0 ? text : "", size);
     copy[size] = '\0';
-    Parser parser = {.text = copy, .duplicates = duplicates};
+    Parser parser = {
+        .text = copy, .duplicates = duplicates, .lines = lines, .line_at = copy, .line = 1};
     if (duplicates != NULL)
         parser.max_duplicates = duplicates->len + CVD_JSON_MAX_DUPLICATES;
     return parse_text(&parser, size, error);

@@ -17,7 +17,7 @@ G_BEGIN_DECLS
 #define CVD_JSON_MAX_DUPLICATES 20
 
 /** CVD_JSON_NO_COMMENTS: how the message ends where a comment stands */
-#define CVD_JSON_NO_COMMENTS "JSON has no comments"
+#define CVD_JSON_NO_COMMENTS "a comment, which JSON does not have; remove it"
 
 /**
  * cvd_json_parse:
@@ -35,6 +35,21 @@ G_BEGIN_DECLS
  * Returns: (transfer full) (nullable): the root
  */
 JsonNode *cvd_json_parse(const char *text, gsize size, GPtrArray *duplicates, GError **error);
+
+/**
+ * cvd_json_parse_lines:
+ * @lines: (nullable) (element-type JsonNode guint): of cvd_json_lines_new(); gets the line on which
+ *   each value begins, from 1 on, and keeps the values
+ *
+ * As cvd_json_parse(); with @lines the duplicates are `line N: PATH`.
+ *
+ * Returns: (transfer full) (nullable): the root
+ */
+JsonNode *cvd_json_parse_lines(const char *text, gsize size, GPtrArray *duplicates,
+                               GHashTable *lines, GError **error);
+
+/** cvd_json_lines_new: Returns: (transfer full): the lines of values, of any number of texts */
+GHashTable *cvd_json_lines_new(void);
 
 /**
  * cvd_json_from_string:

@@ -55,27 +55,20 @@ static char *directory_of(const CvdReader *reader, const char *path)
     return g_build_filename(reader->cwd, directory, NULL);
 }
 
-/* Of a layout file, the only one where such a key may be. */
-static void explain_comments(GError *error)
-{
-    if (!g_str_has_suffix(error->message, CVD_JSON_NO_COMMENTS))
-        return;
-    g_autofree char *message = g_steal_pointer(&error->message);
-    error->message = g_strconcat(message, "; use a \"comment\" key", NULL);
-}
-
 /* A file that cannot be read is the fault of what names it: @place, or the command line. */
 static JsonNode *load_file(CvdReader *reader, const CvdPlace *place, const char *path)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(GPtrArray) duplicates = g_ptr_array_new_with_free_func(g_free);
-    JsonNode *node = cvd_json_load(path, duplicates, &error);
-    if (error && place && strcmp(place->path, "layout") == 0)
-        explain_comments(error);
+    JsonNode *node = cvd_json_load(path, duplicates, reader->lines, &error);
+    /* Of a layout file, the only one where such a key may be. */
+    gboolean may_comment = error && place && strcmp(place->path, "layout") == 0 &&
+                           g_str_has_suffix(error->message, CVD_JSON_NO_COMMENTS);
     if (place && g_error_matches(error, CVD_ERROR, CVD_ERROR_FAILED))
         cvd_place_problem(place, "%s", error->message);
     else if (!node)
-        cvd_problem(reader->problems, "%s", error->message);
+        cvd_problem(reader->problems, "%s%s", error->message,
+                    may_comment ? ", or make it a \"comment\" key" : "");
     for (guint i = 0; node && i < duplicates->len; i++)
         cvd_problem(reader->problems, "%s: %s: stands twice; remove one of the two", path,
                     (char *)duplicates->pdata[i]);
@@ -94,7 +87,7 @@ static void tree_load(Tree *tree, const CvdPlace *place, const char *given)
             strcmp(beside, ".") == 0 ? g_strdup(given) : g_build_filename(beside, given, NULL);
     }
     tree->directory = directory_of(reader, tree->origin);
-    tree->place = (CvdPlace){reader, tree->origin, tree->directory, ""};
+    tree->place = (CvdPlace){reader, tree->origin, tree->directory, "", 1};
     tree->node = load_file(reader, place, tree->origin);
 }
 
@@ -161,6 +154,14 @@ static void inherit(const Tree *layout, const char *key, char **value, const cha
         cvd_origins_set(origins, "qemu.", key, layout->place.origin);
 }
 
+static void report_no_kernel(const Tree *qemu, const char *key)
+{
+    g_autofree char *path = NULL;
+    CvdPlace place = cvd_place_find(&qemu->place, qemu->node, key, &path);
+
+    cvd_place_problem(&place, "needs \"kernel\"");
+}
+
 /* QEMU's and the layout's trees, which need each other a little. @origins may be NULL. */
 static void read_trees(CvdConfig *config, const Tree *layout, const Tree *qemu, JsonObject *origins)
 {
@@ -168,8 +169,7 @@ static void read_trees(CvdConfig *config, const Tree *layout, const Tree *qemu, 
         layout->node ? cvd_layout_file_parse(&layout->place, layout->node) : NULL;
 
     if (!config->qemu.kernel && (config->qemu.append || config->qemu.initrd))
-        cvd_place_problem(&qemu->place, "\"%s\" needs \"kernel\"",
-                          config->qemu.append ? "append" : "initrd");
+        report_no_kernel(qemu, config->qemu.append ? "append" : "initrd");
     if (file && file->vmm_path && !has_member(qemu->node, "binary"))
         inherit(layout, "binary", &config->qemu.binary, file->vmm_path, origins);
     if (file && file->kernel_command_line && config->qemu.kernel && !config->qemu.append)
@@ -188,12 +188,12 @@ static void read_trees(CvdConfig *config, const Tree *layout, const Tree *qemu, 
         config->window.prealloc = config->layout->window_size <= PREALLOC_UP_TO;
 }
 
-static void check_window(const CvdPlace *root, const CvdWindowOptions *window)
+static void check_window(const CvdPlace *root_place, JsonNode *root, const CvdWindowOptions *window)
 {
-    CvdPlace place = *root;
     gboolean has_name = window->backing == CVD_WINDOW_POSIX_SHM;
+    g_autofree char *path = NULL;
+    CvdPlace place = cvd_place_find(root_place, root, "window", &path);
 
-    place.path = "window";
     if (has_name && !window->path)
         cvd_place_problem(&place, "backing \"posix-shm\" needs \"path\", such as "
                                   "\"/dev/shm/ivshmem\"");
@@ -203,11 +203,12 @@ static void check_window(const CvdPlace *root, const CvdWindowOptions *window)
         cvd_place_problem(&place, "\"hugepages\" is for backing \"memfd\" alone");
 }
 
-static void check_different(const CvdPlace *root, const char *a, const char *b)
+static void check_different(const CvdPlace *root_place, JsonNode *root, const char *a,
+                            const char *b)
 {
-    CvdPlace place = *root;
+    g_autofree char *path = NULL;
+    CvdPlace place = cvd_place_find(root_place, root, "sockets", &path);
 
-    place.path = "sockets";
     if (g_strcmp0(a, b) == 0 && a)
         cvd_place_problem(&place, "two sockets at %s; each needs a path of its own", a);
 }
@@ -216,10 +217,10 @@ static void check_different(const CvdPlace *root, const char *a, const char *b)
 static void read_root(CvdConfig *config, const CvdPlace *place, JsonNode *root)
 {
     cvd_keys_read(place, root, cvd_keys, config);
-    check_window(place, &config->window);
-    check_different(place, config->vm_socket, config->client_socket);
-    check_different(place, config->vm_socket, config->legacy_socket);
-    check_different(place, config->client_socket, config->legacy_socket);
+    check_window(place, root, &config->window);
+    check_different(place, root, config->vm_socket, config->client_socket);
+    check_different(place, root, config->vm_socket, config->legacy_socket);
+    check_different(place, root, config->client_socket, config->legacy_socket);
 }
 
 static void override_name(const CvdConfigSource *source, CvdConfig *config, GPtrArray *problems)
@@ -267,7 +268,7 @@ static CvdConfig *read_all(CvdReader *reader, const CvdConfigSource *source, con
                            JsonNode *root)
 {
     g_autofree char *directory = directory_of(reader, path);
-    CvdPlace place = {reader, path, directory, ""};
+    CvdPlace place = {reader, path, directory, "", 1};
     cvd_override_files(reader, root, source->overrides);
 
     g_auto(Tree) layout = {0};
@@ -337,7 +338,8 @@ CvdConfig *cvd_config_load(const CvdConfigSource *source, GPtrArray *problems)
     g_autofree char *cwd = g_get_current_dir();
     g_autoptr(GHashTable) overrides = g_hash_table_new_full(
         g_direct_hash, g_direct_equal, (GDestroyNotify)json_node_unref, g_free);
-    CvdReader reader = {.problems = problems, .overrides = overrides, .cwd = cwd};
+    g_autoptr(GHashTable) lines = cvd_json_lines_new();
+    CvdReader reader = {.problems = problems, .overrides = overrides, .lines = lines, .cwd = cwd};
     guint n_before = problems->len;
 
     /* Relative paths in what comes from there are relative to the current directory. */
@@ -345,7 +347,7 @@ CvdConfig *cvd_config_load(const CvdConfigSource *source, GPtrArray *problems)
     g_autoptr(JsonNode) root = load_file(&reader, NULL, is_stdin ? "/dev/stdin" : path);
     path = is_stdin ? "standard input" : path;
     if (root && !JSON_NODE_HOLDS_OBJECT(root)) {
-        CvdPlace place = {&reader, path, cwd, ""};
+        CvdPlace place = {&reader, path, cwd, "", 1};
         cvd_place_found(&place, root, "an object");
     } else if (root) {
         g_autoptr(CvdConfig) config = read_all(&reader, source, path, root);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -69,13 +70,17 @@ static GByteArray *read_text(const char *path, GError **error)
     return g_steal_pointer(&text);
 }
 
-JsonNode *cvd_json_load(const char *path, GPtrArray *duplicates, GError **error)
+JsonNode *cvd_json_load(const char *path, GPtrArray *duplicates, GHashTable *lines, GError **error)
 {
+    static const char mark[] = "\ufeff";
     g_autoptr(GByteArray) text = read_text(path, error);
     if (!text)
         return NULL;
-    const char *bytes = text->len > 0 ? (const char *)text->data : "";
-    JsonNode *root = cvd_json_parse(bytes, text->len, duplicates, error);
+    gsize n_mark = sizeof mark - 1;
+    if (text->len >= n_mark && memcmp(text->data, mark, n_mark) == 0)
+        g_byte_array_remove_range(text, 0, n_mark);
+    JsonNode *root =
+        cvd_json_parse_lines((const char *)text->data, text->len, duplicates, lines, error);
     if (!root)
         g_prefix_error(error, "%s: ", path);
     return root;

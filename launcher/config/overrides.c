@@ -129,7 +129,7 @@ static void apply(CvdReader *reader, const CvdTrees *trees, const char *text, gb
     /* How problems name the option: a whole object would drown what they say. */
     g_autofree char *shown = cvd_shorten(text, MAX_QUOTED);
     g_autofree char *origin = g_strdup_printf("--set %s", shown);
-    const CvdPlace option = {reader, origin, reader->cwd, ""};
+    const CvdPlace option = {reader, origin, reader->cwd, "", 0};
     const char *value = strchr(text, '=');
     g_autofree char *path = g_strndup(text, value ? (gsize)(value - text) : 0);
     g_auto(GStrv) segments = g_strsplit(path, ".", -1);

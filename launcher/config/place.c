@@ -15,7 +15,11 @@
 
 char *cvd_place_describe(const CvdPlace *place)
 {
-    return g_strdup_printf("%s%s%s", place->origin, *place->path ? ": " : "", place->path);
+    if (!*place->path)
+        return g_strdup(place->origin);
+    if (place->line == 0)
+        return g_strdup_printf("%s: %s", place->origin, place->path);
+    return g_strdup_printf("%s: line %u: %s", place->origin, place->line, place->path);
 }
 
 void cvd_problem(GPtrArray *problems, const char *format, ...)
@@ -74,10 +78,16 @@ static CvdPlace place_child(const CvdPlace *place, JsonNode *node, const char *p
     CvdPlace child = *place;
     child.path = path;
     const char *option = node ? g_hash_table_lookup(place->reader->overrides, node) : NULL;
+    gpointer line = NULL;
     if (option) {
         child.origin = option;
         child.directory = place->reader->cwd;
+        child.line = 0;
+    } else if (node && child.line > 0 && place->reader->lines) {
+        line = g_hash_table_lookup(place->reader->lines, node);
     }
+    if (line)
+        child.line = GPOINTER_TO_UINT(line);
     return child;
 }
 

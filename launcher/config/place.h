@@ -11,6 +11,8 @@ G_BEGIN_DECLS
  * @overrides: (element-type JsonNode utf8): nodes that stand in the tree because of an option, and
  *   that option: `--set qemu.memory=4G`
  * @cwd: what relative paths in overridden values are relative to
+ * @lines: (element-type JsonNode guint) (nullable): of the values in the files:
+ * cvd_json_lines_new()
  * @broken: (element-type utf8) (nullable): where the paths of all values that had a problem are
  *   added, and of members that were probably misspelt
  *
@@ -20,6 +22,7 @@ typedef struct {
     GPtrArray *problems;
     GHashTable *overrides;
     const char *cwd;
+    GHashTable *lines;
     GHashTable *broken;
 } CvdReader;
 
@@ -28,6 +31,7 @@ typedef struct {
  * @origin: the file, or the option, that the value comes from
  * @directory: absolute; relative paths at this place are relative to it
  * @path: the JSON path there; empty for the root
+ * @line: of the file, from 1 on: where the value begins, or what it is missing in; 0 in an option
  *
  * Where a value stands. Borrows everything.
  */
@@ -36,12 +40,16 @@ typedef struct {
     const char *origin;
     const char *directory;
     const char *path;
+    guint line;
 } CvdPlace;
 
-/** cvd_place_describe: Returns: (transfer full): `ORIGIN: PATH`, or the origin of a root */
+/**
+ * cvd_place_describe: Returns: (transfer full): `FILE: line N: PATH`, `OPTION: PATH`, or the origin
+ *   of a root
+ */
 char *cvd_place_describe(const CvdPlace *place);
 
-/** cvd_place_problem: Appends `ORIGIN: PATH: text` to the problems. */
+/** cvd_place_problem: Appends the place and the text to the problems. */
 void cvd_place_problem(const CvdPlace *place, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 /**
@@ -49,7 +57,7 @@ void cvd_place_problem(const CvdPlace *place, const char *format, ...) G_GNUC_PR
  * @node: what was found
  * @expected: what is allowed there
  *
- * Appends `ORIGIN: PATH: found …; expected …` to the problems.
+ * Appends `PLACE: found …; expected …` to the problems.
  */
 void cvd_place_found(const CvdPlace *place, JsonNode *node, const char *expected);
 

@@ -73,7 +73,7 @@ static void store_initial(const CvdKey *key, gpointer slot)
     g_autoptr(GHashTable) overrides = g_hash_table_new(NULL, NULL);
     g_autoptr(JsonNode) node = cvd_json_from_quoted(key->initial);
     CvdReader reader = {.problems = problems, .overrides = overrides, .cwd = "/"};
-    CvdPlace place = {&reader, "default", "/", key->name};
+    CvdPlace place = {&reader, "default", "/", key->name, 0};
 
     key->type->read(&place, node, key, slot);
     g_assert_cmpuint(problems->len, ==, 0);

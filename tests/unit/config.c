@@ -412,7 +412,7 @@ static void test_messages(Files *files, gconstpointer data)
         {"limits.zzzzz=1", "unknown key; known are clients, handshake_timeout_ms"},
         {"window=3", "window: found 3; expected an object"},
         {"window.backing=shm", "found \"shm\"; expected \"memfd\" or \"posix-shm\""},
-        {"window.backing=posix-shm", "conf/cvd.json: window: backing \"posix-shm\" needs \"path\""},
+        {"window.backing=posix-shm", "window: backing \"posix-shm\" needs \"path\""},
         {"window.path=/x", "a memfd has no name"},
         {"window.size=-1", "found -1; expected a size from 1 to 2G"},
         {"window.size=3G", "found \"3G\"; expected a size from 1 to 2G"},
@@ -484,7 +484,7 @@ static void test_messages(Files *files, gconstpointer data)
          "\"b\"}}],\"devices\":[{\"driver\":\"x\",\"drive\":\"c\"}]}",
          "devices[0].drive: found \"c\"; expected the node-name of an entry of blockdevs: \"a\", "
          "\"b\""},
-        {"qemu.initrd=x", "\"initrd\" needs \"kernel\""},
+        {"qemu.initrd=x", "--set qemu.initrd=x: initrd: needs \"kernel\""},
         {"qemu.extra_args=[\"-S\",\"--daemonize\"]", "extra_args: --daemonize: QEMU has to stay"},
         {"qemu.extra_args=[1]", "extra_args[0]: found 1; expected a string"},
         {"qemu=3", "--set qemu=3: qemu: found 3; expected the path of a file, or an object"},
@@ -493,7 +493,7 @@ static void test_messages(Files *files, gconstpointer data)
         {"qemu={\"memory\": 1", "VALUE begins like JSON, but is none: line 1, column 13: expect"},
         {"qemu.accel=[\"tcg\"", "--set qemu.accel=[\"tcg\": VALUE begins like JSON, but is none: "},
         {"qemu.append=\"a", "VALUE begins like JSON, but is none: line 1, column 1: the string"},
-        {"layout=null", "conf/cvd.json: layout: missing"},
+        {"layout=null", "conf/cvd.json: line 1: layout: missing"},
         {"foo", "--set foo: expected PATH=VALUE"},
         {"=1", "--set =1: expected PATH=VALUE"},
         {"a..b=1", "PATH has an empty part"},
@@ -530,18 +530,19 @@ static void test_references(Files *files, gconstpointer data)
 
 static void test_all_problems_at_once(Files *files, gconstpointer data)
 {
-    write_file("conf/cvd.json", "{\"nam\": 1, \"layout\": \"layout.json\", \"qemu\": \"qemu.json\","
-                                " \"limits\": {\"clients\": -1, \"clints\": 1}}");
-    write_file("conf/qemu.json", "{\"smp\": 0, \"memory\": true}");
-    write_file("conf/layout.json", "{\"vsoc_device_regions\": 3}");
+    write_file("conf/cvd.json",
+               "{\"nam\": 1,\r\n\"layout\": \"layout.json\", \"qemu\": \"qemu.json\","
+               "\n\"limits\": {\"clients\":\n-1, \"clints\": 1}}");
+    write_file("conf/qemu.json", "{\"smp\": 0,\n\"memory\": true}");
+    write_file("conf/layout.json", "\n{\"vsoc_device_regions\": 3}");
     g_assert_null(load(files, (const char *[]){"lifecycle.stop=now", NULL}));
-    assert_problem(files, 0, "conf/cvd.json: nam: unknown key");
-    assert_problem(files, 1, "conf/cvd.json: limits.clients: found -1");
-    assert_problem(files, 2, "conf/cvd.json: limits.clints: unknown key");
+    assert_problem(files, 0, "conf/cvd.json: line 1: nam: unknown key");
+    assert_problem(files, 1, "conf/cvd.json: line 4: limits.clients: found -1");
+    assert_problem(files, 2, "conf/cvd.json: line 4: limits.clints: unknown key");
     assert_problem(files, 3, "--set lifecycle.stop=now: lifecycle.stop: found \"now\"");
-    assert_problem(files, 4, "conf/qemu.json: smp: found 0");
-    assert_problem(files, 5, "conf/qemu.json: memory: found true");
-    assert_problem(files, 6, "conf/layout.json: vsoc_device_regions");
+    assert_problem(files, 4, "conf/qemu.json: line 1: smp: found 0");
+    assert_problem(files, 5, "conf/qemu.json: line 2: memory: found true");
+    assert_problem(files, 6, "conf/layout.json: line 2: vsoc_device_regions: found 3");
     g_assert_cmpuint(files->problems->len, ==, 7);
 }
 
@@ -549,15 +550,15 @@ static void test_missing_keys(Files *files, gconstpointer data)
 {
     write_file("conf/cvd.json", "{}");
     g_assert_null(load(files, NULL));
-    assert_problem(files, 0, "conf/cvd.json: qemu: missing; name a file");
-    assert_problem(files, 1, "conf/cvd.json: layout: missing; name a file");
+    assert_problem(files, 0, "conf/cvd.json: line 1: qemu: missing; name a file");
+    assert_problem(files, 1, "conf/cvd.json: line 1: layout: missing; name a file");
     g_assert_cmpuint(files->problems->len, ==, 2);
 }
 
 static void test_duplicates(Files *files, gconstpointer data)
 {
-    write_file("conf/qemu.json", "{\"smp\": 1, \"smp\": 2}");
-    assert_bad(files, NULL, "conf/qemu.json: smp: stands twice");
+    write_file("conf/qemu.json", "{\"smp\": 1,\n\"smp\": 2}");
+    assert_bad(files, NULL, "conf/qemu.json: line 2: smp: stands twice");
 }
 
 /* Each of the three files, broken in each way. */
@@ -596,9 +597,11 @@ static void test_broken_files(Files *files, gconstpointer data)
 static void test_comments(Files *files, gconstpointer data)
 {
     write_file("conf/layout.json", "{\n// x\n}");
-    assert_bad(files, NULL, "JSON has no comments; use a \"comment\" key");
+    assert_bad(files, NULL,
+               "conf/layout.json: line 2, column 1: a comment, which JSON does not have; "
+               "remove it, or make it a \"comment\" key");
     write_file("conf/cvd.json", "{} /* x */");
-    assert_bad(files, NULL, "found '/'; JSON has no comments");
+    assert_bad(files, NULL, "line 1, column 4: a comment");
     g_assert_null(strstr(g_ptr_array_index(files->problems, 0), "key"));
 }
 
@@ -644,7 +647,7 @@ static void test_standard_input(Files *files, gconstpointer data)
     write_file("stdin", "{\"layout\": \"conf/layout.json\", \"qemu\": {\"smp\": 0}}");
     g_assert_nonnull(freopen("stdin", "r", stdin));
     g_assert_null(cvd_config_load(&source, files->problems));
-    assert_problem(files, 0, "standard input: qemu.smp: ");
+    assert_problem(files, 0, "standard input: line 1: qemu.smp: ");
 }
 
 static void test_relative_paths(Files *files, gconstpointer data)
@@ -665,19 +668,21 @@ static void test_relative_paths(Files *files, gconstpointer data)
 static void test_inline_objects(Files *files, gconstpointer data)
 {
     write_file("conf/cvd.json", "{\"layout\": " LAYOUT ", \"qemu\": {\"smp\": 0}}");
-    assert_bad(files, NULL, "conf/cvd.json: qemu.smp: found 0");
+    assert_bad(files, NULL, "conf/cvd.json: line 1: qemu.smp: found 0");
     g_autoptr(CvdConfig) config = load_good(files, (const char *[]){"qemu.smp=5", NULL});
     g_assert_cmpstr(config->qemu.smp, ==, "5");
     write_file("conf/cvd.json", "{\"layout\": {\"x\": 1}, \"qemu\": {}}");
     g_assert_null(load(files, NULL));
     assert_problem(files, 0,
-                   "conf/cvd.json: layout.x: unknown key; known are vsoc_device_regions, ");
-    assert_problem(files, 1, "conf/cvd.json: layout.vsoc_device_regions: missing; give a list");
+                   "conf/cvd.json: line 1: layout.x: unknown key; known are vsoc_device_regions, ");
+    assert_problem(files, 1,
+                   "conf/cvd.json: line 1: layout.vsoc_device_regions: missing; give a list");
     g_assert_cmpuint(files->problems->len, ==, 2);
     write_file("conf/cvd.json", "{\"layout\": {\"vsoc_device_region\": []}, \"qemu\": {}}");
     assert_bad(files, NULL, "layout.vsoc_device_region: unknown key; did you mean");
     write_file("conf/cvd.json", "{\"layout\": {\"vsoc_device_regions\": []}, \"qemu\": {}}");
-    assert_bad(files, NULL, "conf/cvd.json: layout.vsoc_device_regions: there are no regions");
+    assert_bad(files, NULL,
+               "conf/cvd.json: line 1: layout.vsoc_device_regions: there are no regions");
 }
 
 static void test_override_values(Files *files, gconstpointer data)
@@ -721,7 +726,7 @@ static void test_override_null(Files *files, gconstpointer data)
     assert_bad(files, (const char *[]){"qemu.smp.x=null", NULL}, "nothing to set \"x\"");
 
     write_file("conf/qemu.json", "{\"smp\": null}");
-    assert_bad(files, NULL, "conf/qemu.json: smp: found null");
+    assert_bad(files, NULL, "conf/qemu.json: line 1: smp: found null");
 }
 
 /* Problems stay readable. */
@@ -778,8 +783,9 @@ static void test_layout_beside_override(Files *files, gconstpointer data)
 {
     write_file("conf/layout.json", "{\"vsoc_device_regions\": ["
                                    "{\"device_name\": \"a\", \"region_size\": 5000}]}");
-    assert_bad(files, (const char *[]){"layout.vsoc_device_regions.0.current_version=1", NULL},
-               "conf/layout.json: vsoc_device_regions[0].region_size: 5000 is not a multiple");
+    assert_bad(
+        files, (const char *[]){"layout.vsoc_device_regions.0.current_version=1", NULL},
+        "conf/layout.json: line 1: vsoc_device_regions[0].region_size: 5000 is not a multiple");
 }
 
 /* A file is replaced before values are put into it, whatever the order of the options. */
@@ -874,7 +880,7 @@ static void test_socket_paths(Files *files, gconstpointer data)
         assert_problem(files, 0, keys[i]);
     }
     assert_bad(files, (const char *[]){"sockets.vm=/x", "sockets.client=/x", NULL},
-               "conf/cvd.json: sockets: two sockets at /x");
+               "sockets: two sockets at /x");
 }
 
 static void test_runtime_directory_path(Files *files, gconstpointer data)

@@ -38,16 +38,25 @@ static void test_bad_texts(void)
         {"\xff\xfe{", "line 1, column 1: UTF-16"},
         {"\xfe\xff", "line 1, column 1: UTF-16"},
         {"{\"a\" 1}", "expected ':'"},
-        {"{'a': 1}", "expected a member's name in double quotes, found '''"},
-        {"{a: 1}", "found 'a'"},
+        {"{\n'a': 1}", "line 2, column 1: single quotes; JSON's strings stand in double quotes"},
+        {"{\"b\": 1,\r\n a_1: 1}", "line 2, column 2: a_1 stands without quotes; write \"a_1\""},
+        {"{ä: 1}", "expected a member's name in double quotes, found 'ä'"},
+        {"{: 1}", "expected a member's name in double quotes, found ':'"},
         {"[1 2]", "column 4: expected ',' or ']', found '2'"},
         {"{} {}", "column 4: expected the end of the text"},
         {"[}", "expected a value, found '}'"},
-        {"['a']", "expected a value (strings stand in double quotes), found '''"},
-        {"// c\n{}", "line 1, column 1: expected a value, found '/'; JSON has no comments"},
-        {"{\"a\": 1 /* c */}", "expected ',' or '}', found '/'; JSON has no comments"},
+        {"['a']", "line 1, column 2: single quotes; "},
+        {"\"\\'\"", "after \\, found '''"},
+        {"// c\n{}", "line 1, column 1: a comment, which JSON does not have; remove it"},
+        {"{\"a\": 1 /* c */}", "line 1, column 9: a comment"},
+        {"{\"a\": 1,\n# c\n}", "line 2, column 1: a comment"},
+        {"{\n// c\n\"a\": 1}", "line 2, column 1: a comment"},
+        {"{} # c", "column 4: a comment"},
+        {"[phone]", "column 2: expected a value (strings stand in double quotes), found 'p'"},
+        {"\ufeff{}", "column 1: expected a value, found the character U+FEFF"},
         {"[1 / 2]", "found '/'"},
         {"var a = 1", "found 'v'"},
+        {"{\"a\": True}", "found 'T'"},
         {"nul", "expected a value"},
         {"nullx", "column 5: expected the end"},
         {"NaN", "expected a value"},
@@ -87,7 +96,7 @@ static void test_good_texts(void)
         "{}",  "[]",     "[[],{}]",       "null",
         "-0",  "0.5e-3", "1E+2",          "\"\\ud83d\\ude00\"",
         " 1 ", "true",   "\"\\/\\b\"",    "\"ä\"",
-        "[ ]", "{ }",    "{ \"a\" : 1 }",
+        "[ ]", "{ }",    "{ \"a\" : 1 }", "{\r\n\"a\": 1\r\n}\r\n",
     };
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autoptr(GError) error = NULL;
@@ -233,6 +242,28 @@ static void test_duplicates(void)
     g_assert_cmpstr(duplicates->pdata[1], ==, "a");
 }
 
+/* Of each value; one may begin on another line than its name. */
+static void test_lines(void)
+{
+    static const char text[] = "\n{\"a\": 1,\r\n \"b\": [true,\n\n{\"c\":\n\"x\"}], \"b\": 2}";
+    static const guint expected[] = {2, 2, 6};
+    g_autoptr(GHashTable) lines = cvd_json_lines_new();
+    g_autoptr(GPtrArray) duplicates = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(JsonNode) root =
+        cvd_json_parse_lines(text, sizeof text - 1, duplicates, lines, &error);
+
+    g_assert_no_error(error);
+    JsonObject *object = json_node_get_object(root);
+    JsonNode *const nodes[] = {root, json_object_get_member(object, "a"),
+                               json_object_get_member(object, "b")};
+    for (guint i = 0; i < G_N_ELEMENTS(nodes); i++)
+        g_assert_cmpuint(GPOINTER_TO_UINT(g_hash_table_lookup(lines, nodes[i])), ==, expected[i]);
+    g_assert_cmpuint(g_hash_table_size(lines), ==, 7); /* the list that 2 replaces, too */
+    g_assert_cmpuint(duplicates->len, ==, 1);
+    g_assert_cmpstr(duplicates->pdata[0], ==, "line 6: b");
+}
+
 static void test_comments_repeat(void)
 {
     g_autoptr(GError) error = NULL;
@@ -297,7 +328,7 @@ static void tear_down(Files *files, gconstpointer data)
 static void assert_load_fails(Files *files, CvdError code, const char *part)
 {
     g_autoptr(GError) error = NULL;
-    g_assert_null(cvd_json_load(files->path, NULL, &error));
+    g_assert_null(cvd_json_load(files->path, NULL, NULL, &error));
     g_assert_error(error, CVD_ERROR, (int)code);
     g_assert_true(g_str_has_prefix(error->message, files->path));
     if (!strstr(error->message, part))
@@ -314,8 +345,8 @@ static void write_file(Files *files, const char *text, gssize size)
 static void test_load_file(Files *files, gconstpointer data)
 {
     g_autoptr(GError) error = NULL;
-    write_file(files, "{\"a\": 1}", -1);
-    g_autoptr(JsonNode) root = cvd_json_load(files->path, NULL, &error);
+    write_file(files, data, -1);
+    g_autoptr(JsonNode) root = cvd_json_load(files->path, NULL, NULL, &error);
     g_assert_no_error(error);
     g_assert_true(JSON_NODE_HOLDS_OBJECT(root));
 }
@@ -348,7 +379,7 @@ static void test_load_huge(Files *files, gconstpointer data)
 static void test_load_directory(Files *files, gconstpointer data)
 {
     g_autoptr(GError) error = NULL;
-    g_assert_null(cvd_json_load(files->directory, NULL, &error));
+    g_assert_null(cvd_json_load(files->directory, NULL, NULL, &error));
     g_assert_error(error, CVD_ERROR, CVD_ERROR_FAILED);
     g_assert_nonnull(strstr(error->message, "is a directory"));
 }
@@ -356,7 +387,7 @@ static void test_load_directory(Files *files, gconstpointer data)
 static void test_load_device(Files *files, gconstpointer data)
 {
     g_autoptr(GError) error = NULL;
-    g_assert_null(cvd_json_load("/dev/zero", NULL, &error));
+    g_assert_null(cvd_json_load("/dev/zero", NULL, NULL, &error));
     g_assert_error(error, CVD_ERROR, CVD_ERROR_FAILED);
     g_assert_nonnull(strstr(error->message, "not a regular file"));
 }
@@ -385,7 +416,7 @@ static void test_load_fifo_late(Files *files, gconstpointer data)
 
     g_assert_cmpint(mkfifo(files->path, 0600), ==, 0);
     GThread *writer = g_thread_new("writer", write_late, files->path);
-    g_autoptr(JsonNode) root = cvd_json_load(files->path, NULL, &error);
+    g_autoptr(JsonNode) root = cvd_json_load(files->path, NULL, NULL, &error);
     g_assert_no_error(error);
     g_assert_true(JSON_NODE_HOLDS_OBJECT(root));
     g_thread_join(writer);
@@ -409,10 +440,13 @@ int main(int argc, char **argv)
     g_test_add_func("/json/size-limit", test_size_limit);
     g_test_add_func("/json/nul-bytes", test_nul_bytes);
     g_test_add_func("/json/duplicates", test_duplicates);
+    g_test_add_func("/json/lines", test_lines);
     g_test_add_func("/json/comments-repeat", test_comments_repeat);
     g_test_add_func("/json/duplicates-limit", test_duplicates_limit);
     g_test_add_func("/json/every-prefix", test_every_prefix);
-    add_file_test("/json/load/file", test_load_file);
+    g_test_add("/json/load/file", Files, "{\"a\": 1}", set_up, test_load_file, tear_down);
+    g_test_add("/json/load/byte-order-mark", Files, "\ufeff{\"a\": 1}", set_up, test_load_file,
+               tear_down);
     add_file_test("/json/load/bad", test_load_bad);
     add_file_test("/json/load/huge-file", test_load_huge);
     add_file_test("/json/load/directory", test_load_directory);

@@ -38,7 +38,7 @@ static GHashTable *no_overrides;
 static CvdPlace place_in(CvdReader *reader, const char *origin, GPtrArray *problems)
 {
     *reader = (CvdReader){.problems = problems, .overrides = no_overrides, .cwd = "/cwd"};
-    return (CvdPlace){reader, origin, "/directory", ""};
+    return (CvdPlace){reader, origin, "/directory", "", 0};
 }
 
 static CvdLayoutFile *parse_at(const char *origin, JsonNode *root, GPtrArray *problems)
@@ -430,7 +430,7 @@ static void test_warning_of_names_in_dev(void)
 static gboolean is_accepted(const char *path)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(JsonNode) root = cvd_json_load(path, NULL, &error);
+    g_autoptr(JsonNode) root = cvd_json_load(path, NULL, NULL, &error);
     g_assert_no_error(error);
     g_autoptr(GPtrArray) problems = problems_new();
     g_autoptr(CvdLayoutFile) file = parse_at(path, root, problems);
