@@ -115,8 +115,11 @@ def main(build_dir, examples, prefix, *compiler):
         assert os.path.exists(os.path.join(root, 'include/cvd/cvd-server.h'))
         source = os.path.join(examples, 'embed-server.c')
         program = installed.compile_example(compiler, source, 'cvd-server', pkg_config_dir, work)
-        library = installed.find_directory(root, 'libcvd-server.so.0')
+        library = installed.find_directory(root, 'libcvd-server.so.1')
         run([program], work, {'LD_LIBRARY_PATH': library})
+        # Without an installation, from the source tree.
+        installed.compile_example(compiler, source, 'cvd-server',
+                                  os.path.join(build_dir, 'meson-uninstalled'), work)
 
         typelib = installed.find_directory(root, 'CvdServer-1.0.typelib')
         if typelib is None:
