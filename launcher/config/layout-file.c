@@ -265,6 +265,8 @@ const CvdKey cvd_layout_keys[] = {
             "The oldest files: only logged."),
     DESCRIPTOR_KEYS,
     COMMENTS,
+    CVD_KEY("$schema", "0.1", cvd_type_schema, 0, NULL,
+            "Address of the JSON Schema of this file, for editors; nothing is read from there."),
     CVD_KEYS_END,
 };
 

@@ -49,7 +49,7 @@ void cvd_origins_add(JsonObject *origins, const char *prefix, const CvdKey *keys
 
         if (keys->type == &cvd_type_object) {
             cvd_origins_add(origins, prefix, keys->members, &child, value);
-        } else {
+        } else if (keys->type->print) {
             cvd_origins_set(origins, prefix, path, value ? child.origin : "default");
             if (value)
                 cvd_origins_add_overridden(origins, prefix, &child, value);

@@ -382,10 +382,17 @@ static void clear_object(const CvdKey *key, gpointer slot)
     cvd_keys_clear(key->members, slot);
 }
 
+static void read_schema(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
+{
+    if (!cvd_node_get_string(node))
+        cvd_place_found(place, node, "a string, the address of a schema");
+}
+
 static void ignore(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
 {
 }
 
 const CvdType cvd_type_object = {read_object, print_object, clear_object, "{}"};
 const CvdType cvd_type_tree = {ignore, print_object, clear_object, "{}"};
+const CvdType cvd_type_schema = {read_schema, NULL, NULL, "{'type': 'string'}"};
 const CvdType cvd_type_ignored = {ignore, NULL, NULL, "{}"};

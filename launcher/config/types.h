@@ -110,6 +110,7 @@ extern const CvdType cvd_type_size;    /* in a guint64: bytes, or a string with 
 extern const CvdType cvd_type_word;    /* one of @words, in an enum */
 extern const CvdType cvd_type_object;
 extern const CvdType cvd_type_tree;    /* an object that somebody else reads, perhaps from a file */
+extern const CvdType cvd_type_schema;  /* a string for other programs, which is not stored */
 extern const CvdType cvd_type_ignored; /* anything; nobody reads it here */
 
 #define CVD_STRING_SCHEMA "{'type': 'string', 'minLength': 1}"

@@ -6,8 +6,9 @@ every case in tests/unit/data/ and conf/.
 "good" is right for both, "bad" is wrong for both, and "bad-semantic" is wrong for the parser alone: a
 schema cannot say everything. A case of data/KIND.json is a change of its "base", as RFC 7396 has it:
 null takes out; and each object of a list changes the base's first. What that cannot say is a file,
-data/KIND/VERDICT/NAME.json. Arguments: the programs cvd-schema and check-config, and the
-source directory.
+data/KIND/VERDICT/NAME.json. Each file in conf/ names
+its schema, by a path from itself on that holds in an installation as well. Arguments: the programs
+cvd-schema and check-config, and the source directory.
 """
 import json
 import pathlib
@@ -33,6 +34,15 @@ def stale_schemas(generator, conf, work):
         made = work / f"{name}.schema.json"
         if made.read_bytes() != (conf / made.name).read_bytes():
             yield f"conf/{made.name}: not current; meson compile -C build update-schemas makes it so"
+
+
+def unnamed_schemas(conf):
+    """Editors take a path as one that is relative to the file only if it starts with a dot."""
+    for path in sorted({*conf.rglob("*.json")} - {*conf.rglob("*.schema.json")}):
+        schema = json.loads(path.read_text(encoding="utf-8")).get("$schema", "")
+        wanted = conf / f"{path.stem if path.parent == conf else 'cvd'}.schema.json"
+        if not schema.startswith(".") or (path.parent / schema).resolve() != wanted:
+            yield f"{path}: \"$schema\" does not name {wanted}"
 
 
 def merge(base, change):
@@ -116,7 +126,8 @@ def main():
     source = pathlib.Path(sys.argv[3]).resolve()
     with tempfile.TemporaryDirectory(prefix="cvd-") as directory:
         work = pathlib.Path(directory)
-        failures = list(stale_schemas(sys.argv[1], source / "conf", work))
+        failures = [*stale_schemas(sys.argv[1], source / "conf", work),
+                    *unnamed_schemas(source / "conf")]
         if jsonschema:
             failures += all_disagreements(sys.argv[2], source, work)
     for failure in failures:
