@@ -64,12 +64,13 @@ static int print_command(const CvdConfig *config, const CvdQemuTools *tools)
     return print(cvd_quote_command((const char *const *)argv));
 }
 
-static void log_accel(const CvdQemuTools *tools)
+static void log_choices(const char *config_path, const CvdQemuTools *tools)
 {
     if (tools->refused != NULL)
-        g_message("accelerator %s (%s)", tools->accel[0], tools->refused);
+        g_message("configuration %s, accelerator %s (%s)", config_path, tools->accel[0],
+                  tools->refused);
     else
-        g_message("accelerator %s", tools->accel[0]);
+        g_message("configuration %s, accelerator %s", config_path, tools->accel[0]);
 }
 
 /* Nothing has been made yet that would have to be taken down. */
@@ -81,8 +82,10 @@ static void stop_early(int signal_number)
 static int run(const CvdOptions *options)
 {
     g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
+    g_autofree char *places = NULL;
+    g_autofree char *found = cvd_config_find(options->name, &places);
     CvdConfigSource source = {
-        .path = options->config,
+        .path = options->config != NULL ? options->config : found,
         .name = options->name,
         .overrides = (const char *const *)options->overrides,
         .explain = options->mode == CVD_MODE_PRINT_CONFIG,
@@ -92,12 +95,17 @@ static int run(const CvdOptions *options)
     /* Until the launch has its own handlers: a stop that was asked for is no failure. */
     if (options->mode == CVD_MODE_LAUNCH || options->mode == CVD_MODE_SERVE_ONLY)
         cvd_stop_signals_set_handler(stop_early);
+    if (source.path == NULL && options->mode == CVD_MODE_DOCTOR)
+        return cvd_doctor(NULL);
+    if (source.path == NULL) {
+        g_critical("no configuration; looked for %s; name one with --config FILE", places);
+        return EXIT_USAGE;
+    }
     g_autoptr(CvdConfig) config = cvd_config_load(&source, problems);
-    gboolean has_file = options->config != NULL || cvd_config_default_path() != NULL;
-    if (options->mode == CVD_MODE_DOCTOR && (config != NULL || !has_file))
-        return cvd_doctor(config);
     if (config == NULL)
         return report(problems);
+    if (options->mode == CVD_MODE_DOCTOR)
+        return cvd_doctor(config);
     cvd_log_init(config->name, options->verbose);
     if (options->mode == CVD_MODE_PRINT_CONFIG)
         return print(g_strdup(config->explanation));
@@ -113,7 +121,7 @@ static int run(const CvdOptions *options)
     if (problems->len > 0)
         return report(problems);
     if (options->mode != CVD_MODE_SERVE_ONLY)
-        log_accel(&tools);
+        log_choices(source.path, &tools);
 
     switch (options->mode) {
     case CVD_MODE_LAUNCH:

@@ -91,8 +91,9 @@ static GOptionContext *context_new(CvdOptions *options)
     const gpointer mode = (gpointer)(guintptr)on_mode;
     const GOptionEntry entries[] = {
         {"config", 'c', 0, G_OPTION_ARG_FILENAME, &options->config,
-         "Configuration, or - for stdin; default conf/cvd.json", "FILE"},
-        {"name", 'n', 0, G_OPTION_ARG_FILENAME, &options->name, "Name of the instance", "NAME"},
+         "Configuration, or - for standard input", "FILE"},
+        {"name", 'n', 0, G_OPTION_ARG_FILENAME, &options->name,
+         "Name of the instance, and of its NAME.json", "NAME"},
         {"set", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->overrides,
          "Override one value; may be repeated", "PATH=VALUE"},
         {"serve-only", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, mode,
@@ -129,7 +130,7 @@ static GOptionContext *context_new(CvdOptions *options)
                                      "  2  usage or configuration error\n"
                                      "\n"
                                      "Examples:\n"
-                                     "  cvd-launch --config conf/cvd.json --set qemu.memory=4G\n"
+                                     "  cvd-launch --name phone --set qemu.memory=4G\n"
                                      "  cvd-launch --print-layout=c > window.h\n"
                                      "\n"
                                      "See cvd-launch(1) for the configuration.\n");

@@ -317,24 +317,43 @@ void cvd_config_free(CvdConfig *config)
     g_free(config);
 }
 
-#define LOCAL_PATH  "conf/cvd.json"
-#define SYSTEM_PATH CVD_SYSCONFDIR "/cvd/cvd.json"
-
-const char *cvd_config_default_path(void)
+/* In the order in which they are looked at. */
+static char **places_of(const char *name)
 {
-    if (access(LOCAL_PATH, F_OK) == 0)
-        return LOCAL_PATH;
-    return access(SYSTEM_PATH, F_OK) == 0 ? SYSTEM_PATH : NULL;
+    /* They stand beside a cvd.json and are none. */
+    static const char *const parts[] = {"qemu", "vsoc_mem", NULL};
+    g_autoptr(GStrvBuilder) places = g_strv_builder_new();
+    g_autofree char *own = g_build_filename(g_get_user_config_dir(), "cvd", NULL);
+    const char *const folders[] = {own, CVD_SYSCONFDIR "/cvd", CVD_DATADIR "/cvd"};
+    gboolean is_named = name && cvd_is_instance_name(name) && !g_strv_contains(parts, name);
+
+    for (guint i = 0; is_named && i < G_N_ELEMENTS(folders); i++) {
+        g_autofree char *place = g_strdup_printf("%s/%s.json", folders[i], name);
+        g_strv_builder_add(places, place);
+    }
+    g_strv_builder_add(places, "conf/cvd.json");
+    for (guint i = 0; i < G_N_ELEMENTS(folders); i++) {
+        g_autofree char *place = g_build_filename(folders[i], "cvd.json", NULL);
+        g_strv_builder_add(places, place);
+    }
+    return g_strv_builder_end(places);
+}
+
+char *cvd_config_find(const char *name, char **places)
+{
+    g_auto(GStrv) paths = places_of(name);
+
+    if (places)
+        *places = g_strjoinv(", ", paths);
+    for (char **path = paths; *path; path++)
+        if (access(*path, F_OK) == 0)
+            return g_strdup(*path);
+    return NULL;
 }
 
 CvdConfig *cvd_config_load(const CvdConfigSource *source, GPtrArray *problems)
 {
-    const char *path = source->path ? source->path : cvd_config_default_path();
-    if (!path) {
-        cvd_problem(problems, "no configuration: there is neither " LOCAL_PATH " nor " SYSTEM_PATH
-                              "; name one with --config FILE");
-        return NULL;
-    }
+    const char *path = source->path;
     g_autofree char *cwd = g_get_current_dir();
     g_autoptr(GHashTable) overrides = g_hash_table_new_full(
         g_direct_hash, g_direct_equal, (GDestroyNotify)json_node_unref, g_free);

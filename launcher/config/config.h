@@ -9,7 +9,7 @@ G_BEGIN_DECLS
 
 /**
  * CvdConfigSource:
- * @path: (nullable): cvd.json; %NULL = cvd_config_default_path()
+ * @path: cvd.json; `-` = standard input
  * @name: (nullable): instance name over the configuration's
  * @overrides: (array zero-terminated=1) (nullable): `PATH=VALUE` strings of `--set`, in order
  * @explain: whether #CvdConfig.explanation is made: the configuration as JSON, and where each value
@@ -22,8 +22,17 @@ typedef struct {
     gboolean explain;
 } CvdConfigSource;
 
-/** cvd_config_default_path: Returns: (nullable): what `--config` defaults to, if it is there */
-const char *cvd_config_default_path(void);
+/**
+ * cvd_config_find:
+ * @name: (nullable): `--name`
+ * @places: (out) (optional) (transfer full): all the paths that are looked at, with commas
+ *
+ * What there is in place of `--config`: NAME.json in the user's folder, the system's and that of
+ * the shipped files, then cvd.json in conf/ and in these.
+ *
+ * Returns: (transfer full) (nullable): the first file that is there
+ */
+char *cvd_config_find(const char *name, char **places);
 
 /**
  * cvd_config_load:

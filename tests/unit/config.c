@@ -616,22 +616,57 @@ static void test_name_option(Files *files, gconstpointer data)
     assert_problem(files, 0, "--name: found \"../x\"; expected 1 to 32");
 }
 
-static void test_default_path(Files *files, gconstpointer data)
+/* Only the user's own folder and conf/ can be filled here; the others are seen to be looked at. */
+static void test_find(Files *files, gconstpointer data)
 {
-    const CvdConfigSource source = {0};
-    g_autoptr(CvdConfig) config = cvd_config_load(&source, files->problems);
-    g_assert_nonnull(config);
-    g_assert_cmpint(g_rename("conf/cvd.json", "conf/other.json"), ==, 0);
-    if (g_file_test(CVD_TEST_SYSCONFDIR "/cvd/cvd.json", G_FILE_TEST_EXISTS)) {
-        g_test_skip("this system has a configuration of its own");
-        return;
+    static const struct {
+        const char *name;
+        const char *found; /* "~": in the user's folder */
+        const char *removed;
+    } rows[] = {
+        {"phone", "~phone.json", NULL},  {"../x", "conf/cvd.json", NULL},
+        {"qemu", "conf/cvd.json", NULL}, {NULL, "conf/cvd.json", "conf/cvd.json"},
+        {"tablet", "~cvd.json", NULL},   {NULL, "~cvd.json", NULL},
+    };
+    g_autofree char *own = g_build_filename(g_get_user_config_dir(), "cvd", NULL);
+    static const char *const in_own[] = {"phone.json", "cvd.json", "qemu.json"};
+
+    g_assert_cmpint(g_mkdir_with_parents(own, 0700), ==, 0);
+    for (guint i = 0; i < G_N_ELEMENTS(in_own); i++) {
+        g_autofree char *path = g_build_filename(own, in_own[i], NULL);
+        write_file(path, "{}");
     }
-    g_assert_null(cvd_config_load(&source, files->problems));
-    assert_problem(files, 0, "there is neither conf/cvd.json nor " CVD_TEST_SYSCONFDIR);
-    assert_problem(files, 0, "--config FILE");
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        gboolean is_own = *rows[i].found == '~';
+        g_autofree char *expected =
+            is_own ? g_build_filename(own, rows[i].found + 1, NULL) : g_strdup(rows[i].found);
+        g_autofree char *found = cvd_config_find(rows[i].name, NULL);
+        g_assert_cmpstr(found, ==, expected);
+        if (rows[i].removed)
+            g_assert_cmpint(g_unlink(rows[i].removed), ==, 0);
+    }
 }
 
-/* Paths are relative to the file that has them, overridden ones to the current directory. */
+static void test_find_nothing(Files *files, gconstpointer data)
+{
+    static const char system[] = CVD_TEST_SYSCONFDIR "/cvd";
+    static const char shipped[] = CVD_TEST_DATADIR "/cvd";
+    const char *own = g_get_user_config_dir();
+    g_autofree char *expected = g_strdup_printf(
+        "%s/cvd/phone.json, %s/phone.json, %s/phone.json, conf/cvd.json, %s/cvd/cvd.json, "
+        "%s/cvd.json, %s/cvd.json",
+        own, system, shipped, own, system, shipped);
+    g_autofree char *places = NULL;
+
+    g_assert_cmpint(g_unlink("conf/cvd.json"), ==, 0);
+    g_autofree char *found = cvd_config_find("phone", &places);
+    g_assert_cmpstr(places, ==, expected);
+    if (g_file_test(system, G_FILE_TEST_EXISTS) || g_file_test(shipped, G_FILE_TEST_EXISTS))
+        g_test_skip("this system has a configuration of its own");
+    else
+        g_assert_null(found);
+}
+
 /* What it names is relative to the current directory, as in a --set. */
 static void test_standard_input(Files *files, gconstpointer data)
 {
@@ -650,6 +685,7 @@ static void test_standard_input(Files *files, gconstpointer data)
     assert_problem(files, 0, "standard input: line 1: qemu.smp: ");
 }
 
+/* Paths are relative to the file that has them, overridden ones to the current directory. */
 static void test_relative_paths(Files *files, gconstpointer data)
 {
     g_assert_cmpint(g_mkdir("sub", 0700), ==, 0);
@@ -1225,7 +1261,7 @@ static void add(const char *path, void (*test)(Files *, gconstpointer))
 
 int main(int argc, char **argv)
 {
-    g_test_init(&argc, &argv, NULL);
+    g_test_init(&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
     g_log_set_writer_func(count_warnings, NULL, NULL);
     add("/config/defaults", test_defaults);
     add("/config/qemu-defaults", test_qemu_defaults);
@@ -1243,7 +1279,8 @@ int main(int argc, char **argv)
     add("/config/broken-files", test_broken_files);
     add("/config/comments", test_comments);
     add("/config/name-option", test_name_option);
-    add("/config/default-path", test_default_path);
+    add("/config/find", test_find);
+    add("/config/find-nothing", test_find_nothing);
     add("/config/relative-paths", test_relative_paths);
     add("/config/standard-input", test_standard_input);
     add("/config/inline-objects", test_inline_objects);
