@@ -218,6 +218,11 @@ unpack_linux() {
     cp "$1"/unpacked/boot/vmlinuz-* "$1/vmlinuz.new" && mv "$1/vmlinuz.new" "$1/vmlinuz"
 }
 
+# pack_initramfs UNPACKED PROGRAM OUTPUT: an initramfs with that program, the agent or another one.
+pack_initramfs() {
+    quietly "$python" "$root/scripts/make-initramfs.py" "$1" "$2" "$root/guests/linux/init" "$3"
+}
+
 # make_linux_guest BUILD: kernel and initramfs in BUILD/linux-guest, or a file there, for the tests
 # that need them, that says why not.
 make_linux_guest() {
@@ -229,8 +234,7 @@ make_linux_guest() {
         say "$why"
         return 1
     fi
-    quietly "$python" "$root/scripts/make-initramfs.py" "$guest/unpacked" "$1/guests/linux/cvd-agent" \
-        "$root/guests/linux/init" "$guest/initramfs" || {
+    pack_initramfs "$guest/unpacked" "$1/guests/linux/cvd-agent" "$guest/initramfs" || {
         rm -f "$guest/initramfs"
         echo 'scripts/make-initramfs.py failed' >"$guest/why-not"
         return 1

@@ -5,7 +5,8 @@ example is a test case (TAP), and all of a page are done in order, in one direct
 
     sh        is run by a shell, and succeeds
     console   what follows `$ ` is run, and prints the lines that follow; `…` stands for anything in
-              a line or, by itself, for any lines; `^C` is typed
+              a line or, by itself, for any lines; `^C` is typed; lines without a command are the next
+              that a command prints which goes on
     json      is a configuration, a layout or a machine that cvd-launch --check accepts
     c         compiles without a warning
     python    compiles
@@ -17,6 +18,8 @@ A comment before it (tests/support/pages.py) may say:
     terminal NAME   it is typed in that terminal, where the last command goes on
     status N        how the last command ends, where that is not 0
     needs NAME…     these files are there, empty
+    linux           there has to be a Linux guest; else it is skipped, and what follows
+    python          the same for the library's Python module
     not run: WHY    it is shown only: a skip, which is counted
 
 Usage: docs.py BUILD_DIR SOURCE_ROOT PREFIX PAGE... -- COMPILER [FLAG...]
@@ -39,6 +42,7 @@ import installed  # noqa: E402 (once its directory is known)
 import pages  # noqa: E402
 
 LIMIT_S = 120  # fail-safe of every wait
+INTERRUPTED = {-signal.SIGINT, 128 + signal.SIGINT}
 CONTROL = {"^C": b"\x03", "^]": b"\x1d", "^D": b"\x04"}
 LANGUAGES = {"sh", "console", "json", "c", "python", "text"}
 LINK = re.compile(r"\]\(([^):#]+)[^):]*\)")
@@ -89,24 +93,27 @@ class Terminal:
         return bool(data)
 
     def wait_lines(self, lines):
+        """The next lines that are printed are these."""
         pattern, deadline = pattern_of(lines), time.monotonic() + LIMIT_S
-        while not pattern.match(self.output):
-            if not self.read(deadline):
+        while not (match := pattern.match(self.output)):
+            if not self.is_running() or not self.read(deadline):
                 raise Failure(f"{self.command}: it ended after\n{self.output}")
+        self.output = self.output[match.end():]
 
-    def wait_end(self, lines, status=0):
+    def wait_end(self, lines, statuses):
         deadline = time.monotonic() + LIMIT_S
         while self.read(deadline):
             pass
         os.close(self.master)
-        found, self.process = self.process.wait(LIMIT_S), None
-        if found != status:
-            raise Failure(f"{self.command}: status {found}\n{self.output}")
-        if lines and not pattern_of(lines).fullmatch(self.output.lstrip("\n")):
+        status, self.process = self.process.wait(LIMIT_S), None
+        if status not in statuses:
+            raise Failure(f"{self.command}: status {status}\n{self.output}")
+        if lines and not pattern_of(lines).fullmatch(self.output):
             raise Failure(f"{self.command}: printed\n{self.output}")
 
     def type(self, keys):
-        self.output = ""
+        if not self.is_running():
+            raise Failure(f"{keys}: nothing runs in that terminal")
         os.write(self.master, CONTROL[keys])
 
     def end(self):
@@ -117,10 +124,10 @@ class Terminal:
 
 
 def steps_of(example):
-    """What is typed, and the lines that follow."""
-    steps = []
+    """What is typed, and the lines that follow; first those that follow nothing of this example."""
     if example.language == "sh":
         return [(example.text, [])]
+    steps = [(None, [])]
     for line in example.text.splitlines():
         if line.startswith("$ "):
             steps.append((line[2:], []))
@@ -130,12 +137,12 @@ def steps_of(example):
             steps[-1] = (steps[-1][0] + "\n" + line[2:], [])
         else:
             steps[-1][1].append(line)
-    return steps
+    return steps if steps[0][1] else steps[1:]
 
 
 class Page:
-    def __init__(self, directory, root, env, compiler):
-        self.directory, self.root, self.env, self.compiler = directory, root, env, compiler
+    def __init__(self, directory, root, env):
+        self.directory, self.root, self.env = directory, root, env
         self.terminals = {}
 
     def run(self, argv, **options):
@@ -152,16 +159,19 @@ class Page:
         steps = steps_of(example)
         for number, (typed, lines) in enumerate(steps):
             is_last = number == len(steps) - 1
+            statuses = {int(example.get("status") or 0) if is_last else 0}
             if typed in CONTROL:
                 terminal.type(typed)
-            elif terminal.is_running():
-                raise Failure(f"{typed}: another command runs in that terminal")
-            else:
+                terminal.wait_end(["…", *lines], statuses | INTERRUPTED)
+                continue
+            if typed is not None:
+                if terminal.is_running():
+                    raise Failure(f"{typed}: another command runs in that terminal")
                 terminal.start(typed)
-            if is_last and name is not None and typed not in CONTROL:
+            if typed is None or (is_last and name is not None):
                 terminal.wait_lines(lines)
             else:
-                terminal.wait_end(lines, int(example.get("status") or 0) if is_last else 0)
+                terminal.wait_end(lines, statuses)
 
     do_sh = do_console = do_commands
 
@@ -259,11 +269,33 @@ class Report:
         return True
 
 
+def why_without(what, page):
+    """Why there is none of what an example needs."""
+    if what == "linux":
+        guest = pathlib.Path(page.env["CVD_BUILD_DIR"]) / "linux-guest"
+        reason = guest / "why-not"
+        if not (guest / "vmlinuz").exists():
+            return reason.read_text().strip() if reason.exists() else "run scripts/linux-guest first"
+    elif what == "python":
+        if not os.path.exists(page.env["GI_TYPELIB_PATH"]):
+            return "this build has no introspection data"
+        try:
+            page.run(["python3", "-c", "import gi"])
+        except Failure:
+            return "python3-gi is not installed"
+    return None
+
+
 def test_page(path, page, report):
     for example in pages.examples_of(path):
         name = f"{path.name}:{example.line}/{example.language}"
+        missing = [why for what in example.notes if (why := why_without(what, page))]
         if example.get("not run"):
             report.say(name, "documentation: " + example.get("not run"), "skip")
+        elif missing:
+            report.say(name, missing[0], "skip")
+            page.clear()
+            return
         elif not report.case(name, page.do, example):
             return  # the rest relies on it
     report.case(f"{path.name}/ends", page.finish)
@@ -277,6 +309,15 @@ def write_compiler(directory, compiler):
     path.write_text(f'#!/bin/sh\ncase " $* " in *" -static "*) exec {shlex.join(plain)} -Wall -Werror'
                     f' "$@";; esac\nexec {shlex.join(compiler)} -Wall -Werror "$@"\n', encoding="utf-8")
     path.chmod(0o755)
+
+
+def link_tree(tree, root, build):
+    """The source tree that is beside the directory of a page, with its build directory."""
+    tree.mkdir()
+    for path in root.iterdir():
+        if not path.name.startswith(("build", ".")):
+            (tree / path.name).symlink_to(path)
+    (tree / "build").symlink_to(build)
 
 
 def environment(build, prefix, work, compiler):
@@ -303,10 +344,11 @@ def main(build, source_root, prefix, *rest):
     with tempfile.TemporaryDirectory(prefix="cvd-") as work:
         work = pathlib.Path(work)
         env = environment(build, prefix, work, rest[split + 1:])
-        for number, name in enumerate(rest[:split]):
-            directory = work / str(number)
-            directory.mkdir()
-            page = Page(directory, root, env, rest[split + 1:])
+        for name in rest[:split]:
+            directory = work / pathlib.Path(name).stem / "work"
+            directory.mkdir(parents=True)
+            link_tree(directory.parent / "cvd-launch", root, build)
+            page = Page(directory, root, env)
             try:
                 test_page(root / name, page, report)
             finally:
