@@ -31,11 +31,13 @@ void cvd_error_add_help(GError **error, const char *command)
     (*error)->message = text;
 }
 
-void cvd_set_error_errno(GError **error, CvdError code, int saved_errno, const char *format, ...)
+gboolean cvd_set_error_errno(GError **error, CvdError code, int saved_errno, const char *format,
+                             ...)
 {
     va_list args;
     va_start(args, format);
     g_autofree char *what = g_strdup_vprintf(format, args);
     va_end(args);
     g_set_error(error, CVD_ERROR, code, "%s: %s", what, g_strerror(saved_errno));
+    return FALSE;
 }

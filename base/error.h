@@ -73,8 +73,10 @@ void cvd_error_add_help(GError **error, const char *command);
  * @format: what was attempted on which object, without the reason
  *
  * Sets @error to the formatted text followed by `: ` and the reason that @saved_errno stands for.
+ *
+ * Returns: %FALSE, for the caller to return
  */
-void cvd_set_error_errno(GError **error, CvdError code, int saved_errno, const char *format, ...)
-    G_GNUC_PRINTF(4, 5);
+gboolean cvd_set_error_errno(GError **error, CvdError code, int saved_errno, const char *format,
+                             ...) G_GNUC_PRINTF(4, 5);
 
 G_END_DECLS

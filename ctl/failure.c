@@ -102,17 +102,13 @@ static gboolean remove_files(const char *dir, GError **error)
     cvd_autofd dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     cvd_autofd lock_fd = -1;
 
-    if (dir_fd < 0 || !lock(dir_fd, &lock_fd)) {
-        cvd_set_error_errno(error, CVD_ERROR_BUSY, errno, "%s: cannot be locked", dir);
-        return FALSE;
-    }
+    if (dir_fd < 0 || !lock(dir_fd, &lock_fd))
+        return cvd_set_error_errno(error, CVD_ERROR_BUSY, errno, "%s: cannot be locked", dir);
     if (!end_vms(dir_fd, lock_fd, error))
         return FALSE;
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
-        if (unlinkat(dir_fd, names[i], 0) < 0 && errno != ENOENT) {
-            cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s/%s", dir, names[i]);
-            return FALSE;
-        }
+        if (unlinkat(dir_fd, names[i], 0) < 0 && errno != ENOENT)
+            return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s/%s", dir, names[i]);
     rmdir(dir); /* unless there is more */
     return TRUE;
 }

@@ -22,7 +22,7 @@ int cvd_ctl_open_file(int dir_fd, const char *name, GError **error)
     }
     if (S_ISREG(st.st_mode))
         return g_steal_fd(&fd);
-    g_set_error(error, CVD_ERROR, CVD_ERROR_FOREIGN, "%s: is not a regular file", name);
+    cvd_fail(error, CVD_ERROR_FOREIGN, "%s: is not a regular file", name);
     return -1;
 }
 

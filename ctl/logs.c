@@ -38,8 +38,8 @@ char *cvd_ctl_find_dir(CvdTool *tool, char **name, GError **error)
         if (dirs == NULL)
             return NULL;
         if (dirs->len > 1) {
-            g_set_error(error, CVD_ERROR, CVD_ERROR_BUSY,
-                        "there are %u instances; choose with --name", dirs->len);
+            cvd_fail(error, CVD_ERROR_BUSY, "there are %u instances; choose with --name",
+                     dirs->len);
             return NULL;
         }
         if (dirs->len == 1) {

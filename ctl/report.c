@@ -217,11 +217,9 @@ static gboolean write_report(CvdTool *tool, const char *path, const char *name, 
     Report report = {.cancellable = tool->cancellable, .path = path, .contents = contents};
     cvd_autofd fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 
-    if (fd < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot create%s", path,
-                            errno == EEXIST ? " (choose another --output)" : "");
-        return FALSE;
-    }
+    if (fd < 0)
+        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot create%s", path,
+                                   errno == EEXIST ? " (choose another --output)" : "");
     report.top = g_strdup_printf("cvd-report-%s", name);
     gboolean is_written =
         open_archive(&report, fd, error) && add_all(&report, tool, dir, error) &&

@@ -59,10 +59,9 @@ static gboolean wait_for_end(CvdTool *tool, gint64 deadline_us, GError **error)
                         "cannot wait for a launcher whose process is out of sight");
     if (pid == 0 || (pidfd < 0 && errno == ESRCH) || cvd_instance_get_pid(dir) != pid)
         return TRUE;
-    if (pidfd < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot wait for process %d", pid);
-        return FALSE;
-    }
+    if (pidfd < 0)
+        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot wait for process %d",
+                                   pid);
     return wait_for_exit(tool, pidfd, deadline_us, error);
 }
 

@@ -19,6 +19,21 @@
 
 static const char magic[8] = {'c', 'v', 'd', '-', 'd', 'u', 'm', 'p'};
 
+/* What dump-file.h describes. */
+typedef struct {
+    char magic[8];
+    guint32 format;
+    guint16 version;
+    guint16 min_compatible_version;
+    guint32 region_size;
+    guint32 data_offset;
+    guint32 data_size;
+    guint32 zero;
+    char name[CVD_DUMP_NAME_SIZE];
+} RawHeader;
+
+G_STATIC_ASSERT(sizeof(RawHeader) == CVD_DUMP_HEADER_SIZE);
+
 struct CvdDumpWriter {
     char *path;
     char *directory;
@@ -32,87 +47,55 @@ struct CvdDumpReader {
     char *path;
     int fd;
     CvdDumpHeader header;
-    guint8 raw_header[CVD_DUMP_HEADER_SIZE];
+    RawHeader raw;
     guint64 n_left;
     GChecksum *checksum;
 };
 
-static void put16(guint8 *at, guint16 value)
+static RawHeader pack(const CvdDumpHeader *header)
 {
-    value = GUINT16_TO_LE(value);
-    memcpy(at, &value, sizeof value);
-}
-
-static void put32(guint8 *at, guint32 value)
-{
-    value = GUINT32_TO_LE(value);
-    memcpy(at, &value, sizeof value);
-}
-
-static guint16 get16(const guint8 *at)
-{
-    guint16 value;
-    memcpy(&value, at, sizeof value);
-    return GUINT16_FROM_LE(value);
-}
-
-static guint32 get32(const guint8 *at)
-{
-    guint32 value;
-    memcpy(&value, at, sizeof value);
-    return GUINT32_FROM_LE(value);
-}
-
-static void pack(const CvdDumpHeader *header, guint8 raw[CVD_DUMP_HEADER_SIZE])
-{
-    memset(raw, 0, CVD_DUMP_HEADER_SIZE);
-    memcpy(raw, magic, sizeof magic);
-    put32(raw + 8, FORMAT_VERSION);
-    put16(raw + 12, header->version);
-    put16(raw + 14, header->min_compatible_version);
-    put32(raw + 16, header->region_size);
-    put32(raw + 20, header->data_offset);
-    put32(raw + 24, header->data_size);
-    memcpy(raw + 32, header->name, strnlen(header->name, CVD_DUMP_NAME_SIZE - 1));
-}
-
-static gboolean unpack(const guint8 raw[CVD_DUMP_HEADER_SIZE], CvdDumpHeader *header,
-                       GError **error)
-{
-    if (memcmp(raw, magic, sizeof magic) != 0)
-        return cvd_fail(error, CVD_ERROR_INVALID, "not a dump of a region");
-    if (get32(raw + 8) != FORMAT_VERSION)
-        return cvd_fail(error, CVD_ERROR_INVALID, "has format %u; this program reads format %d",
-                        get32(raw + 8), FORMAT_VERSION);
-    *header = (CvdDumpHeader){
-        .version = get16(raw + 12),
-        .min_compatible_version = get16(raw + 14),
-        .region_size = get32(raw + 16),
-        .data_offset = get32(raw + 20),
-        .data_size = get32(raw + 24),
+    RawHeader raw = {
+        .format = GUINT32_TO_LE(FORMAT_VERSION),
+        .version = GUINT16_TO_LE(header->version),
+        .min_compatible_version = GUINT16_TO_LE(header->min_compatible_version),
+        .region_size = GUINT32_TO_LE(header->region_size),
+        .data_offset = GUINT32_TO_LE(header->data_offset),
+        .data_size = GUINT32_TO_LE(header->data_size),
     };
-    memcpy(header->name, raw + 32, CVD_DUMP_NAME_SIZE - 1);
-    return TRUE;
+
+    memcpy(raw.magic, magic, sizeof magic);
+    memcpy(raw.name, header->name, strnlen(header->name, CVD_DUMP_NAME_SIZE - 1));
+    return raw;
 }
 
-static gboolean write_all(int fd, gconstpointer data, gsize size)
+static gboolean unpack(const RawHeader *raw, CvdDumpHeader *header, GError **error)
 {
-    const guint8 *at = data;
-    while (size > 0) {
-        gssize n = TEMP_FAILURE_RETRY(write(fd, at, size));
-        if (n < 0)
-            return FALSE;
-        at += n;
-        size -= (gsize)n;
-    }
+    if (memcmp(raw->magic, magic, sizeof magic) != 0)
+        return cvd_fail(error, CVD_ERROR_INVALID, "not a dump of a region");
+    if (raw->format != GUINT32_TO_LE(FORMAT_VERSION))
+        return cvd_fail(error, CVD_ERROR_INVALID, "has format %u; this program reads format %d",
+                        GUINT32_FROM_LE(raw->format), FORMAT_VERSION);
+    *header = (CvdDumpHeader){
+        .version = GUINT16_FROM_LE(raw->version),
+        .min_compatible_version = GUINT16_FROM_LE(raw->min_compatible_version),
+        .region_size = GUINT32_FROM_LE(raw->region_size),
+        .data_offset = GUINT32_FROM_LE(raw->data_offset),
+        .data_size = GUINT32_FROM_LE(raw->data_size),
+    };
+    memcpy(header->name, raw->name, CVD_DUMP_NAME_SIZE - 1);
     return TRUE;
 }
 
 static gboolean append(CvdDumpWriter *writer, gconstpointer data, gsize size, GError **error)
 {
-    if (!write_all(writer->fd, data, size)) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: write", writer->temporary);
-        return FALSE;
+    const guint8 *at = data;
+    while (size > 0) {
+        gssize n = TEMP_FAILURE_RETRY(write(writer->fd, at, size));
+        if (n < 0)
+            return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: write",
+                                       writer->temporary);
+        at += n;
+        size -= (gsize)n;
     }
     return TRUE;
 }
@@ -147,10 +130,9 @@ CvdDumpWriter *cvd_dump_writer_new(const char *path, const CvdDumpHeader *header
     }
     writer->temporary = g_steal_pointer(&template);
 
-    guint8 raw[CVD_DUMP_HEADER_SIZE];
-    pack(header, raw);
-    g_checksum_update(writer->checksum, raw, sizeof raw);
-    if (!append(writer, raw, sizeof raw, error))
+    RawHeader raw = pack(header);
+    g_checksum_update(writer->checksum, (const guint8 *)&raw, sizeof raw);
+    if (!append(writer, &raw, sizeof raw, error))
         return NULL;
     return g_steal_pointer(&writer);
 }
@@ -167,10 +149,8 @@ gboolean cvd_dump_writer_add(CvdDumpWriter *writer, gconstpointer data, gsize si
 static gboolean sync_directory(const CvdDumpWriter *writer, GError **error)
 {
     cvd_autofd fd = open(writer->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || (fsync(fd) < 0 && errno != EINVAL)) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: fsync", writer->directory);
-        return FALSE;
-    }
+    if (fd < 0 || (fsync(fd) < 0 && errno != EINVAL))
+        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: fsync", writer->directory);
     return TRUE;
 }
 
@@ -179,20 +159,15 @@ gboolean cvd_dump_writer_commit(CvdDumpWriter *writer, GError **error)
     guint8 digest[CVD_DUMP_CHECKSUM_SIZE];
     gsize size = sizeof digest;
     g_assert(writer->n_missing == 0);
-    g_autoptr(GChecksum) copy = g_checksum_copy(writer->checksum);
-    g_checksum_get_digest(copy, digest, &size);
+    g_checksum_get_digest(writer->checksum, digest, &size);
     if (!append(writer, digest, sizeof digest, error))
         return FALSE;
-    if (fsync(writer->fd) < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: fsync", writer->temporary);
-        return FALSE;
-    }
+    if (fsync(writer->fd) < 0)
+        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: fsync", writer->temporary);
     if (!check_place(writer->path, error))
         return FALSE;
-    if (rename(writer->temporary, writer->path) < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: rename", writer->path);
-        return FALSE;
-    }
+    if (rename(writer->temporary, writer->path) < 0)
+        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: rename", writer->path);
     g_clear_pointer(&writer->temporary, g_free);
     return sync_directory(writer, error);
 }
@@ -214,31 +189,20 @@ void cvd_dump_writer_free(CvdDumpWriter *writer)
     g_free(writer);
 }
 
-/* Returns: whether all of it came */
-static gboolean read_all(int fd, gpointer buffer, gsize size)
+static gboolean read_all(CvdDumpReader *reader, gpointer buffer, gsize size, GError **error)
 {
     guint8 *at = buffer;
     while (size > 0) {
-        gssize n = TEMP_FAILURE_RETRY(read(fd, at, size));
+        gssize n = TEMP_FAILURE_RETRY(read(reader->fd, at, size));
+        if (n == 0)
+            return cvd_fail(error, CVD_ERROR_INVALID, "%s: ends too early; it was cut off",
+                            reader->path);
         if (n < 0)
-            return FALSE;
-        if (n == 0) {
-            errno = 0;
-            return FALSE;
-        }
+            return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: read", reader->path);
         at += n;
         size -= (gsize)n;
     }
     return TRUE;
-}
-
-static gboolean fail_read(const CvdDumpReader *reader, GError **error)
-{
-    if (errno == 0)
-        return cvd_fail(error, CVD_ERROR_INVALID, "%s: ends too early; it was cut off",
-                        reader->path);
-    cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: read", reader->path);
-    return FALSE;
 }
 
 static gboolean check_size(const CvdDumpReader *reader, guint64 size, GError **error)
@@ -258,16 +222,14 @@ static gboolean open_dump(CvdDumpReader *reader, GError **error)
 {
     struct stat info;
     reader->fd = open(reader->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (reader->fd < 0 || fstat(reader->fd, &info) < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s", reader->path);
-        return FALSE;
-    }
+    if (reader->fd < 0 || fstat(reader->fd, &info) < 0)
+        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s", reader->path);
     if (!S_ISREG(info.st_mode))
         return cvd_fail(error, CVD_ERROR_INVALID, "%s: is not a regular file; a dump is read twice",
                         reader->path);
-    if (!read_all(reader->fd, reader->raw_header, sizeof reader->raw_header))
-        return fail_read(reader, error);
-    if (!unpack(reader->raw_header, &reader->header, error)) {
+    if (!read_all(reader, &reader->raw, sizeof reader->raw, error))
+        return FALSE;
+    if (!unpack(&reader->raw, &reader->header, error)) {
         g_prefix_error(error, "%s: ", reader->path);
         return FALSE;
     }
@@ -293,13 +255,11 @@ const CvdDumpHeader *cvd_dump_reader_get_header(CvdDumpReader *reader)
 
 gboolean cvd_dump_reader_rewind(CvdDumpReader *reader, GError **error)
 {
-    if (lseek(reader->fd, CVD_DUMP_HEADER_SIZE, SEEK_SET) < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: lseek", reader->path);
-        return FALSE;
-    }
+    if (lseek(reader->fd, CVD_DUMP_HEADER_SIZE, SEEK_SET) < 0)
+        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: lseek", reader->path);
     reader->n_left = reader->header.data_size;
     g_checksum_reset(reader->checksum);
-    g_checksum_update(reader->checksum, reader->raw_header, sizeof reader->raw_header);
+    g_checksum_update(reader->checksum, (const guint8 *)&reader->raw, sizeof reader->raw);
     return TRUE;
 }
 
@@ -307,10 +267,9 @@ static gboolean check_sum(CvdDumpReader *reader, GError **error)
 {
     guint8 expected[CVD_DUMP_CHECKSUM_SIZE], found[CVD_DUMP_CHECKSUM_SIZE];
     gsize size = sizeof found;
-    if (!read_all(reader->fd, expected, sizeof expected))
-        return fail_read(reader, error);
-    g_autoptr(GChecksum) copy = g_checksum_copy(reader->checksum);
-    g_checksum_get_digest(copy, found, &size);
+    if (!read_all(reader, expected, sizeof expected, error))
+        return FALSE;
+    g_checksum_get_digest(reader->checksum, found, &size);
     if (memcmp(expected, found, sizeof found) != 0)
         return cvd_fail(error, CVD_ERROR_INVALID, "%s: the checksum is wrong; the file was altered",
                         reader->path);
@@ -322,10 +281,8 @@ gssize cvd_dump_reader_next(CvdDumpReader *reader, gpointer buffer, gsize size, 
     if (reader->n_left == 0)
         return check_sum(reader, error) ? 0 : -1;
     gsize n = MIN(size, reader->n_left);
-    if (!read_all(reader->fd, buffer, n)) {
-        fail_read(reader, error);
+    if (!read_all(reader, buffer, n, error))
         return -1;
-    }
     g_checksum_update(reader->checksum, buffer, (gssize)n);
     reader->n_left -= n;
     return (gssize)n;

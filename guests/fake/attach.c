@@ -22,9 +22,8 @@ static int connect_to(const char *path, GError **error)
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
     if (strlen(path) >= sizeof address.sun_path) {
-        g_set_error(error, CVD_ERROR, CVD_ERROR_INVALID,
-                    "a socket's path has at most %zu bytes, this one %zu",
-                    sizeof address.sun_path - 1, strlen(path));
+        cvd_fail(error, CVD_ERROR_INVALID, "a socket's path has at most %zu bytes, this one %zu",
+                 sizeof address.sun_path - 1, strlen(path));
         return -1;
     }
     g_strlcpy(address.sun_path, path, sizeof address.sun_path);
@@ -37,8 +36,7 @@ static int connect_to(const char *path, GError **error)
         const char *hint = errno == ENOENT         ? "; does cvd-launch --serve-only run?"
                            : errno == ECONNREFUSED ? "; the one who listened there has ended"
                                                    : "";
-        g_set_error(error, CVD_ERROR, CVD_ERROR_CLOSED, "cannot connect: %s%s", g_strerror(errno),
-                    hint);
+        cvd_fail(error, CVD_ERROR_CLOSED, "cannot connect: %s%s", g_strerror(errno), hint);
         return -1;
     }
     return g_steal_fd(&fd);
@@ -49,24 +47,18 @@ static gboolean map_window(CvdVmAttachment *attachment, GError **error)
     int fd = attachment->handover.window_fd;
     struct stat st;
 
-    if (fstat(fd, &st) < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "window: fstat");
-        return FALSE;
-    }
+    if (fstat(fd, &st) < 0)
+        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "window: fstat");
     guint64 size = (guint64)st.st_size;
-    if (size < PAGE || (size & (size - 1)) != 0) {
-        g_set_error(error, CVD_ERROR, CVD_ERROR_PROTOCOL,
-                    "bad window: it has %" G_GUINT64_FORMAT
-                    " bytes; a BAR has a power of two of at least %d",
-                    size, PAGE);
-        return FALSE;
-    }
+    if (size < PAGE || (size & (size - 1)) != 0)
+        return cvd_fail(error, CVD_ERROR_PROTOCOL,
+                        "bad window: it has %" G_GUINT64_FORMAT
+                        " bytes; a BAR has a power of two of at least %d",
+                        size, PAGE);
     void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (map == MAP_FAILED) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno,
-                            "window: cannot map %" G_GUINT64_FORMAT " bytes", size);
-        return FALSE;
-    }
+    if (map == MAP_FAILED)
+        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno,
+                                   "window: cannot map %" G_GUINT64_FORMAT " bytes", size);
     attachment->map = map;
     attachment->size = size;
     return TRUE;
@@ -80,12 +72,10 @@ static gboolean take_window(CvdVmAttachment *attachment, GError **error)
         return FALSE;
     header = (const void *)attachment->map;
     guint n_regions = __atomic_load_n(&header->region_count, __ATOMIC_SEQ_CST);
-    if (n_regions == 0 || n_regions > VSOC_MAX_REGIONS) {
-        g_set_error(error, CVD_ERROR, CVD_ERROR_PROTOCOL,
-                    "bad layout: region_count is %u instead of 1 to %d", n_regions,
-                    VSOC_MAX_REGIONS);
-        return FALSE;
-    }
+    if (n_regions == 0 || n_regions > VSOC_MAX_REGIONS)
+        return cvd_fail(error, CVD_ERROR_PROTOCOL,
+                        "bad layout: region_count is %u instead of 1 to %d", n_regions,
+                        VSOC_MAX_REGIONS);
     /* Two descriptors a region come in, as many as the launcher holds. */
     if (!cvd_raise_fd_limit(n_regions, error))
         return FALSE;

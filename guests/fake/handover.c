@@ -66,16 +66,16 @@ static CvdHandoverEvent fail(CvdHandover *handover, GError **error, const char *
     va_start(args, format);
     g_autofree char *what = g_strdup_vprintf(format, args);
     va_end(args);
-    g_set_error(error, CVD_ERROR, CVD_ERROR_PROTOCOL, "bad hand-over: message %u, %s: %s",
-                handover->n_messages + 1, names[get_expected(handover).kind], what);
+    cvd_fail(error, CVD_ERROR_PROTOCOL, "bad hand-over: message %u, %s: %s",
+             handover->n_messages + 1, names[get_expected(handover).kind], what);
     return CVD_HANDOVER_FAILED;
 }
 
 static CvdHandoverEvent refused(GError **error)
 {
-    g_set_error(error, CVD_ERROR, CVD_ERROR_BUSY,
-                "refused: another VM is attached, or the socket is for the VM that the "
-                "launcher starts itself (without --serve-only), or for another user's");
+    cvd_fail(error, CVD_ERROR_BUSY,
+             "refused: another VM is attached, or the socket is for the VM that the "
+             "launcher starts itself (without --serve-only), or for another user's");
     return CVD_HANDOVER_FAILED;
 }
 
@@ -112,9 +112,9 @@ static CvdHandoverEvent closed(const CvdHandover *handover, GError **error)
 {
     if (handover->n_messages == 0 && handover->n_bytes == 0)
         return refused(error); /* as by a server that sends no version first */
-    g_set_error(error, CVD_ERROR, CVD_ERROR_CLOSED,
-                "the server closed the connection in the hand-over, after %u messages",
-                handover->n_messages);
+    cvd_fail(error, CVD_ERROR_CLOSED,
+             "the server closed the connection in the hand-over, after %u messages",
+             handover->n_messages);
     return CVD_HANDOVER_FAILED;
 }
 

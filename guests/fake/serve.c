@@ -133,8 +133,7 @@ static gboolean watch(int fd, guint32 events, guint id)
     if (epoll_ctl(vm.epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0)
         return TRUE;
     vm.state = VM_FAILED;
-    cvd_set_error_errno(vm.error, CVD_ERROR_FAILED, errno, "epoll_ctl");
-    return FALSE;
+    return cvd_set_error_errno(vm.error, CVD_ERROR_FAILED, errno, "epoll_ctl");
 }
 
 static gboolean watch_doorbells(void)
