@@ -25,6 +25,7 @@ typedef struct {
     GArray *calls;  /* those who wait until the guest is paused, resumed or reset */
     char *reason;   /* for its state */
     char *fault;    /* what QEMU said last of a fault, NULL = nothing */
+    char *notified; /* what the service manager knows of both, NULL = nothing */
     GSource *timer;
     CvdLogFile *qemu_log;
     CvdConsole *qemu_output;
@@ -41,7 +42,7 @@ typedef struct {
     CvdExit qemu_exit;        /* once it is gone */
     CvdVerdict verdict;       /* likewise */
     guint n_restarts;         /* VMs before it */
-    gboolean is_end_notified; /* to systemd */
+    gboolean is_end_notified; /* to the service manager */
 
     gboolean is_pressing;  /* the power button: QEMU has not answered yet */
     CvdLogLimit log_limit; /* of what QEMU or a guest can provoke */

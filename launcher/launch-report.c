@@ -4,6 +4,7 @@
 #include "launcher/launch-private.h"
 
 #include "base/fd.h"
+#include "base/notify.h"
 #include "launcher/failure-record.h"
 #include "launcher/qemu/explain.h"
 
@@ -121,6 +122,7 @@ void cvd_launch_report_end(CvdLaunch *launch)
 void cvd_launch_report_failed_start(CvdLaunch *launch, const GError *error)
 {
     g_critical("%s", error->message);
+    cvd_notify("STATUS", error->message);
     if (launch->host.dir == NULL)
         return;
     if (launch->qemu_log == NULL)

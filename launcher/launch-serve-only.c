@@ -138,9 +138,9 @@ int cvd_launch_serve_only(const CvdConfig *config, const CvdOptions *options)
         g_message("serving without a VM; start QEMU with the arguments on stdout, ctrl-c stops");
         print_attach_args(config, &serve.host);
         cvd_log_never_block();
-        cvd_notify("READY=1");
+        cvd_notify_ready();
         g_main_loop_run(serve.host.loop);
-        cvd_notify("STOPPING=1");
+        cvd_notify("STOPPING", "1");
     } else {
         g_critical("%s", error->message);
         serve.exit_status = 1;

@@ -14,6 +14,9 @@
 #include <malloc.h>
 #include <string.h>
 
+/* After QEMU's end: the record of a failure may have 256 MiB of the window in it. */
+#define TEARDOWN_US (10 * G_USEC_PER_SEC)
+
 typedef struct {
     CvdEvent event;
     CvdRunState run_state;
@@ -136,7 +139,7 @@ static void announce_ready(CvdLaunch *launch)
     if (first_accel != NULL && g_str_has_prefix(first_accel, "kvm"))
         cvd_qmp_execute(launch->vm->qmp, "query-kvm", NULL, on_kvm, launch);
     cvd_vm_start_heartbeat(launch->vm);
-    cvd_notify("READY=1");
+    cvd_notify_ready();
     /* Parsing left free pages behind that would stay ours for as long as the VM runs. */
     malloc_trim(0);
 }
@@ -265,6 +268,34 @@ static void log_way_down(const CvdLaunch *launch, guint actions, CvdLadderState 
         g_message("%s: killed QEMU", state);
 }
 
+/* To be shown by `systemctl status`. */
+static void notify_state(CvdLaunch *launch)
+{
+    const char *state = cvd_state_get_name(cvd_launch_get_state(launch));
+    g_autofree char *text =
+        g_strdup_printf("%s%s%s", state, launch->reason[0] != '\0' ? ": " : "", launch->reason);
+
+    if (g_strcmp0(text, launch->notified) == 0)
+        return;
+    cvd_notify("STATUS", text);
+    g_free(launch->notified);
+    launch->notified = g_steal_pointer(&text);
+}
+
+static gint64 get_longest_stop_us(const CvdLaunch *launch)
+{
+    return cvd_ladder_get_longest_us(launch->lifecycle.stop_timeout_ms) + TEARDOWN_US;
+}
+
+static void notify_stop(CvdLaunch *launch)
+{
+    if (launch->is_end_notified)
+        return;
+    launch->is_end_notified = TRUE;
+    cvd_notify("STOPPING", "1");
+    cvd_notify_need_time(get_longest_stop_us(launch));
+}
+
 /* That the guest is stopped, or runs again, and why. */
 static void log_pause(CvdLaunch *launch, CvdState before)
 {
@@ -295,10 +326,9 @@ static void publish_state(CvdLaunch *launch, CvdState before)
             strcmp(old, launch->reason) != 0)
             log_pause(launch, before);
     }
-    if (launch->lifecycle.policy.is_stop_asked && !launch->is_end_notified) {
-        launch->is_end_notified = TRUE;
-        cvd_notify("STOPPING=1");
-    }
+    notify_state(launch);
+    if (launch->lifecycle.policy.is_stop_asked)
+        notify_stop(launch);
     cvd_control_status_changed(launch->host.control);
 }
 
@@ -448,14 +478,15 @@ static void clear(CvdLaunch *launch, gboolean has_failed)
     g_free(launch->verdict.text);
     g_free(launch->reason);
     g_free(launch->fault);
+    g_free(launch->notified);
     g_free(launch->program);
 }
 
 static int finish(CvdLaunch *launch)
 {
     cvd_launch_report_end(launch);
-    if (!launch->is_end_notified)
-        cvd_notify("STOPPING=1");
+    cvd_notify("STATUS", launch->verdict.text);
+    notify_stop(launch);
     cvd_control_status_changed(launch->host.control);
     return launch->verdict.exit_status;
 }
@@ -483,6 +514,8 @@ int cvd_launch(const CvdConfig *config, const CvdQemuTools *tools, const CvdOpti
         .start_time_us = g_get_monotonic_time(),
     };
 
+    cvd_notify_need_time(1000 * (gint64)launch.lifecycle.start_timeout_ms +
+                         get_longest_stop_us(&launch));
     cvd_lifecycle_step(&launch.lifecycle, CVD_EVENT_STARTED, CVD_RUN_UNKNOWN, launch.start_time_us);
     if (!start(&launch, options->timeout_s, &error)) {
         cvd_launch_report_failed_start(&launch, error);

@@ -39,6 +39,16 @@ void cvd_ladder_ready(CvdLadder *ladder)
     ladder->due_us = 0;
 }
 
+gint64 cvd_ladder_get_longest_us(guint stop_timeout_ms)
+{
+    gint64 sum_us = MS * (gint64)stop_timeout_ms;
+
+    for (CvdLadderState state = CVD_LADDER_QUITTING; state != CVD_LADDER_ABANDONED;
+         state = states[state].next)
+        sum_us += states[state].limit_us;
+    return sum_us;
+}
+
 static guint enter(CvdLadder *ladder, CvdLadderState state, gint64 now_us)
 {
     ladder->state = state;

@@ -44,6 +44,9 @@ typedef struct {
 /** cvd_ladder_start: Returns: a process that was just spawned */
 CvdLadder cvd_ladder_start(guint start_timeout_ms, gint64 now_us);
 
+/** cvd_ladder_get_longest_us: Returns: how long a stop may take, by all its limits */
+gint64 cvd_ladder_get_longest_us(guint stop_timeout_ms);
+
 /** cvd_ladder_ready: the start is complete; nothing unless it is loading */
 void cvd_ladder_ready(CvdLadder *ladder);
 

@@ -644,6 +644,23 @@ static void test_methods(void)
             g_error("%s is not in the table of verbs", (*method)->name);
 }
 
+/* A process that nothing has an effect on. */
+static void test_longest_stop(void)
+{
+    const gint64 begin_us = 5 * G_USEC_PER_SEC;
+    CvdLadder ladder = cvd_ladder_start(30000, 0);
+    gint64 now_us = begin_us;
+
+    cvd_ladder_ready(&ladder);
+    cvd_ladder_descend(&ladder, CVD_LADDER_POWERING_DOWN, 3500, begin_us);
+    while (ladder.due_us != 0) {
+        now_us = ladder.due_us;
+        cvd_ladder_time_passed(&ladder, now_us);
+    }
+    g_assert_cmpint(ladder.state, ==, CVD_LADDER_ABANDONED);
+    g_assert_cmpint(now_us - begin_us, ==, cvd_ladder_get_longest_us(3500));
+}
+
 /* ---- Words ---- */
 
 static const struct {
@@ -885,6 +902,7 @@ int main(int argc, char **argv)
     test_add_rows(g_test_add_data_func, "/lifecycle/", stories, test_story);
     test_add_rows(g_test_add_data_func, "/lifecycle/answer/", answers, test_answer);
     test_add_rows(g_test_add_data_func, "/lifecycle/verdict/", verdicts, test_verdict);
+    g_test_add_func("/lifecycle/longest-stop", test_longest_stop);
     g_test_add_func("/lifecycle/verdict/gives-up", test_gives_up_in_words);
     g_test_add_func("/lifecycle/verbs", test_verbs);
     g_test_add_func("/lifecycle/obstacles", test_obstacles);

@@ -24,21 +24,83 @@ static void use_manager(const char *name)
 
 static char *receive(int fd)
 {
-    char text[256] = "";
+    char text[1024] = "";
 
     return recv(fd, text, sizeof text - 1, MSG_DONTWAIT) < 0 ? NULL : g_strdup(text);
 }
 
 static void test_environment(void)
 {
-    g_assert_null(g_getenv("NOTIFY_SOCKET"));
+    const char *const names[] = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"};
+
+    for (guint i = 0; i < G_N_ELEMENTS(names); i++)
+        g_assert_null(g_getenv(names[i]));
 }
 
 static void test_ready(void)
 {
-    cvd_notify("READY=1");
+    cvd_notify_ready();
     g_autofree char *text = receive(manager);
     g_assert_cmpstr(text, ==, "READY=1");
+}
+
+/* What QEMU or a user says cannot become another assignment, or a datagram that is too long. */
+static void test_odd_values(void)
+{
+    g_autofree char *longer = g_strnfill(512 + 1, 'x');
+    g_autofree char *longest = g_strndup(longer, 512);
+    const char *const cases[][2] = {
+        {"a\nREADY=1", "a READY=1"}, {"\x1b[1m", "\\x1b[1m"}, {"\xff", "\\xff"},
+        {longest, longest},          {longer, longest},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        cvd_notify("STATUS", cases[i][0]);
+        g_autofree char *text = receive(manager);
+        g_autofree char *expected = g_strconcat("STATUS=", cases[i][1], NULL);
+        g_assert_cmpstr(text, ==, expected);
+    }
+}
+
+static void test_need_time(void)
+{
+    cvd_notify_need_time(2500000);
+    g_autofree char *text = receive(manager);
+    g_assert_cmpstr(text, ==, "EXTEND_TIMEOUT_USEC=2500000");
+}
+
+/* A manager that wants a sign of life from @pid, at least every 20 ms. */
+static void use_watchdog(int pid)
+{
+    g_autofree char *text = g_strdup_printf("%d", pid);
+
+    g_setenv("WATCHDOG_USEC", "20000", TRUE);
+    g_setenv("WATCHDOG_PID", text, TRUE);
+    use_manager(address.sun_path);
+    test_environment();
+}
+
+static void test_watchdog(void)
+{
+    gint64 begin_us = g_get_monotonic_time();
+
+    use_watchdog(getpid());
+    cvd_notify_ready();
+    g_autofree char *ready = receive(manager);
+    g_assert_cmpstr(ready, ==, "READY=1");
+    for (guint i = 0; i < 3; i++) {
+        g_assert_true(g_main_context_iteration(NULL, TRUE));
+        g_autofree char *text = receive(manager);
+        g_assert_cmpstr(text, ==, "WATCHDOG=1");
+    }
+    g_assert_cmpint(g_get_monotonic_time() - begin_us, >=, 3 * 10000);
+}
+
+static void test_watchdog_of_another(void)
+{
+    use_watchdog(getpid() + 1);
+    test_ready();
+    g_assert_false(g_main_context_iteration(NULL, FALSE));
 }
 
 /* Others have filled its queue: it is told later, in order, and nobody waits meanwhile. */
@@ -49,14 +111,16 @@ static void test_full_queue(void)
     while (sendto(other, "x", 1, 0, (const struct sockaddr *)&address, sizeof address) == 1)
         ;
     g_assert_cmpint(errno, ==, EAGAIN);
-    cvd_notify("READY=1");
-    cvd_notify("STOPPING=1");
+    cvd_notify("READY", "1");
+    cvd_notify("STATUS", "starting");
+    cvd_notify("STOPPING", "1");
+    cvd_notify("STATUS", "stopping");
     g_assert_false(g_main_context_iteration(NULL, FALSE));
     for (char *text; (text = receive(manager)) != NULL; g_free(text))
         g_assert_cmpstr(text, ==, "x");
     g_assert_true(g_main_context_iteration(NULL, TRUE));
     g_autofree char *told = receive(manager);
-    g_assert_cmpstr(told, ==, "READY=1\nSTOPPING=1");
+    g_assert_cmpstr(told, ==, "READY=1\nSTOPPING=1\nSTATUS=stopping");
     g_assert_null(receive(manager));
     g_assert_false(g_main_context_iteration(NULL, FALSE));
     test_ready();
@@ -73,7 +137,7 @@ static void test_longest_abstract_name(void)
     g_assert_no_errno(bind(other, (const struct sockaddr *)&abstract,
                            (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)));
     use_manager(name);
-    cvd_notify("READY=1");
+    cvd_notify("READY", "1");
     g_autofree char *text = receive(other);
     g_assert_cmpstr(text, ==, "READY=1");
 }
@@ -86,7 +150,7 @@ static void test_bad_names(void)
     for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
         use_manager(names[i]);
         test_log_forget();
-        cvd_notify("READY=1");
+        cvd_notify("READY", "1");
         g_assert_cmpuint(test_log_count("Invalid argument"), ==, 1);
     }
 }
@@ -104,9 +168,13 @@ int main(int argc, char **argv)
     test_log_capture();
     g_test_add_func("/notify/not-in-the-environment-of-others", test_environment);
     g_test_add_func("/notify/ready", test_ready);
+    g_test_add_func("/notify/odd-values", test_odd_values);
+    g_test_add_func("/notify/need-time", test_need_time);
+    g_test_add_func("/notify/watchdog-of-another-process", test_watchdog_of_another);
     g_test_add_func("/notify/full-queue", test_full_queue);
     g_test_add_func("/notify/longest-abstract-name", test_longest_abstract_name);
     g_test_add_func("/notify/bad-names", test_bad_names);
+    g_test_add_func("/notify/watchdog", test_watchdog); /* last, as it goes on */
     int status = g_test_run();
     unlink(path);
     rmdir(dir);
