@@ -38,6 +38,5 @@ gboolean cvd_set_error_errno(GError **error, CvdError code, int saved_errno, con
     va_start(args, format);
     g_autofree char *what = g_strdup_vprintf(format, args);
     va_end(args);
-    g_set_error(error, CVD_ERROR, code, "%s: %s", what, g_strerror(saved_errno));
-    return FALSE;
+    return cvd_fail(error, code, "%s: %s", what, g_strerror(saved_errno));
 }

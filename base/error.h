@@ -41,7 +41,8 @@ GQuark cvd_error_quark(void);
  * cvd_fail:
  * @error: (out) (optional): where to put the error
  * @code: which #CvdError
- * @format: the message
+ * @format: the message. A guint64 is a `%ju`, a gint64 a `%jd`: on Linux they are uintmax_t and
+ *   intmax_t, which the compiler checks.
  *
  * Returns: %FALSE, for the caller to return
  */

@@ -154,8 +154,7 @@ static gboolean get_fd_limit(struct rlimit *limit, GError **error)
 {
     if (getrlimit(RLIMIT_NOFILE, limit) == 0)
         return TRUE;
-    cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "getrlimit(RLIMIT_NOFILE)");
-    return FALSE;
+    return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "getrlimit(RLIMIT_NOFILE)");
 }
 
 static gboolean suffices(rlim_t limit, guint n_regions, const char *which, const char *how,
@@ -165,8 +164,8 @@ static gboolean suffices(rlim_t limit, guint n_regions, const char *which, const
 
     return limit == RLIM_INFINITY || limit >= n_needed ||
            cvd_fail(error, CVD_ERROR_RESOURCES,
-                    "%u regions need %" G_GUINT64_FORMAT " file descriptors, the %s limit is "
-                    "%" G_GUINT64_FORMAT "; raise it (%s) or have fewer regions",
+                    "%u regions need %ju file descriptors, the %s limit is %ju; raise it (%s) or "
+                    "have fewer regions",
                     n_regions, n_needed, which, (guint64)limit, how);
 }
 
@@ -190,10 +189,8 @@ gboolean cvd_raise_fd_limit(guint n_regions, GError **error)
     if (initial_fd_limit == 0)
         initial_fd_limit = limit.rlim_cur;
     limit.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "setrlimit(RLIMIT_NOFILE)");
-        return FALSE;
-    }
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "setrlimit(RLIMIT_NOFILE)");
     return TRUE;
 }
 

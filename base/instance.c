@@ -163,9 +163,8 @@ static gboolean check_owner(const char *place, uid_t owner, GError **error)
 
     if (lstat(place, &st) < 0 || (S_ISDIR(st.st_mode) && st.st_uid == owner))
         return TRUE;
-    g_set_error(error, CVD_ERROR, CVD_ERROR_FOREIGN,
-                "%s: is not a directory of uid %u; set XDG_RUNTIME_DIR", place, owner);
-    return FALSE;
+    return cvd_fail(error, CVD_ERROR_FOREIGN,
+                    "%s: is not a directory of uid %u; set XDG_RUNTIME_DIR", place, owner);
 }
 
 /* @name: NULL: any */

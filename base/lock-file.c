@@ -102,8 +102,8 @@ static char *make_name(const char *path, GError **error)
                             path, directory);
         return NULL;
     }
-    g_autofree char *key = g_strdup_printf("%" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT "/%s",
-                                           (guint64)st.st_dev, (guint64)st.st_ino, name);
+    g_autofree char *key =
+        g_strdup_printf("%ju:%ju/%s", (guint64)st.st_dev, (guint64)st.st_ino, name);
     g_autofree char *sum = g_compute_checksum_for_string(G_CHECKSUM_SHA256, key, -1);
     return g_strdup_printf(".%.32s.lock", sum);
 }
@@ -156,8 +156,7 @@ gboolean cvd_path_lock_set_note(CvdPathLock *lock, const char *note, GError **er
 {
     if (cvd_lock_file_write(lock->fd, note) == 0)
         return TRUE;
-    cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot write", lock->file);
-    return FALSE;
+    return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot write", lock->file);
 }
 
 gboolean cvd_path_lock_had_note(const CvdPathLock *lock, const char *note)

@@ -28,8 +28,7 @@ CvdProcessId cvd_process_id_get(pid_t pid)
     const char *after_name = strrchr(stat, ')');
     if (after_name == NULL ||
         sscanf(after_name,
-               ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d "
-               "%" G_GUINT64_FORMAT,
+               ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %ju",
                &state, &start_time) != 2 ||
         strchr("ZX", state) != NULL)
         return (CvdProcessId){0};
@@ -45,14 +44,14 @@ char *cvd_process_id_format(CvdProcessId id)
 {
     if (id.pid == 0)
         return g_strdup("");
-    return g_strdup_printf("%d %" G_GUINT64_FORMAT " ", id.pid, id.start_time);
+    return g_strdup_printf("%d %ju ", id.pid, id.start_time);
 }
 
 gboolean cvd_process_id_parse(const char **text, CvdProcessId *id)
 {
     int n_read = 0;
 
-    if (sscanf(*text, "%d %" G_GUINT64_FORMAT "%n", &id->pid, &id->start_time, &n_read) != 2)
+    if (sscanf(*text, "%d %ju%n", &id->pid, &id->start_time, &n_read) != 2)
         return FALSE;
     *text += n_read;
     return id->pid > 0;
@@ -83,10 +82,9 @@ gboolean cvd_process_end_all(const char *ids, GError **error)
     while (cvd_process_id_parse(&ids, &id)) {
         if (!cvd_process_id_is_alive(id))
             continue;
-        if (end(id) < 0) {
-            cvd_set_error_errno(error, CVD_ERROR_BUSY, errno, "process %d cannot be ended", id.pid);
-            return FALSE;
-        }
+        if (end(id) < 0)
+            return cvd_set_error_errno(error, CVD_ERROR_BUSY, errno, "process %d cannot be ended",
+                                       id.pid);
         g_message("ended a QEMU (pid %d) that a launcher which crashed has left running", id.pid);
     }
     return TRUE;

@@ -536,10 +536,8 @@ gboolean cvd_client_port_listen(CvdClientPort *port, int listening_fd, CvdDialec
 
     Listener *listener = &port->listeners[port->n_listeners];
     *listener = (Listener){.fd = listening_fd, .dialect = dialect};
-    if (!watch_listener(port, listener)) {
-        cvd_set_error_errno(error, CVD_ERROR_RESOURCES, errno, "client port: epoll_ctl");
-        return FALSE;
-    }
+    if (!watch_listener(port, listener))
+        return cvd_set_error_errno(error, CVD_ERROR_RESOURCES, errno, "client port: epoll_ctl");
     port->n_listeners++;
     return TRUE;
 }

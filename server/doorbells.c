@@ -21,11 +21,11 @@ static void set_creation_error(GError **error, int saved_errno, guint n_regions)
     switch (saved_errno) {
     case EMFILE:
         getrlimit(RLIMIT_NOFILE, &limit);
-        g_set_error(error, CVD_ERROR, CVD_ERROR_RESOURCES,
-                    "doorbells: %u regions need %u file descriptors besides those that are open, "
-                    "the limit is %" G_GUINT64_FORMAT " in all; raise it (ulimit -n, "
-                    "LimitNOFILE=) or have fewer regions",
-                    n_regions, 2 * n_regions, (guint64)limit.rlim_cur);
+        g_set_error(
+            error, CVD_ERROR, CVD_ERROR_RESOURCES,
+            "doorbells: %u regions need %u file descriptors besides those that are open, the limit "
+            "is %ju in all; raise it (ulimit -n, LimitNOFILE=) or have fewer regions",
+            n_regions, 2 * n_regions, (guint64)limit.rlim_cur);
         return;
     case ENFILE:
         g_set_error(error, CVD_ERROR, CVD_ERROR_RESOURCES,

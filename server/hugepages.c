@@ -30,14 +30,14 @@ static gboolean is_default_hugepage_size(guint64 size_kb)
 void cvd_hugepages_set_error(guint64 page_size, guint64 window_size, GError **error)
 {
     guint64 size_kb = page_size / 1024;
-    g_autofree char *directory =
-        g_strdup_printf(HUGEPAGES_DIRECTORY "/hugepages-%" G_GUINT64_FORMAT "kB", size_kb);
+    g_autofree char *directory = g_strdup_printf(HUGEPAGES_DIRECTORY "/hugepages-%jukB", size_kb);
 
     if (!g_file_test(directory, G_FILE_TEST_IS_DIR)) {
-        g_set_error(error, CVD_ERROR, CVD_ERROR_RESOURCES,
-                    "window.hugepages: this kernel has no huge pages of %" G_GUINT64_FORMAT
-                    " kB (see " HUGEPAGES_DIRECTORY "); choose another size or none",
-                    size_kb);
+        g_set_error(
+            error, CVD_ERROR, CVD_ERROR_RESOURCES,
+            "window.hugepages: this kernel has no huge pages of %ju kB (see " HUGEPAGES_DIRECTORY
+            "); choose another size or none",
+            size_kb);
         return;
     }
     guint64 n_needed = window_size / page_size;
@@ -46,13 +46,11 @@ void cvd_hugepages_set_error(guint64 page_size, guint64 window_size, GError **er
     guint64 n_reserved = read_hugepage_number(directory, "resv_hugepages");
     n_free -= MIN(n_free, n_reserved);
     guint64 n_wanted = n_total - MIN(n_total, n_free) + n_needed;
-    g_autofree char *sysctl =
-        is_default_hugepage_size(size_kb)
-            ? g_strdup_printf("sysctl -w vm.nr_hugepages=%" G_GUINT64_FORMAT ", or ", n_wanted)
-            : g_strdup("");
+    g_autofree char *sysctl = is_default_hugepage_size(size_kb)
+                                  ? g_strdup_printf("sysctl -w vm.nr_hugepages=%ju, or ", n_wanted)
+                                  : g_strdup("");
     g_set_error(error, CVD_ERROR, CVD_ERROR_RESOURCES,
-                "window.hugepages: %" G_GUINT64_FORMAT " huge pages of %" G_GUINT64_FORMAT
-                " kB are needed, %" G_GUINT64_FORMAT " are free; reserve more: %swrite "
-                "%" G_GUINT64_FORMAT " to %s/nr_hugepages",
+                "window.hugepages: %ju huge pages of %ju kB are needed, %ju are free; reserve "
+                "more: %swrite %ju to %s/nr_hugepages",
                 n_needed, size_kb, n_free, sysctl, n_wanted, directory);
 }

@@ -30,25 +30,20 @@ static guint64 check_descriptor_block(CvdLayoutCheck *check, guint32 *desc_offse
     guint64 array_size = (guint64)check->n_regions * sizeof(struct vsoc_device_region);
 
     if (offset < least) {
-        cvd_layout_report(check, field,
-                          "%" G_GINT64_FORMAT
-                          " is inside the header; the least is %" G_GINT64_FORMAT,
-                          offset, least);
+        cvd_layout_report(check, field, "%jd is inside the header; the least is %jd", offset,
+                          least);
         return 0;
     }
     if ((guint64)offset > CVD_MAX_WINDOW_SIZE - MIN(array_size, CVD_MAX_WINDOW_SIZE)) {
         cvd_layout_report(check, field,
-                          "%" G_GINT64_FORMAT
-                          " puts the descriptors beyond the largest window of %" G_GUINT64_FORMAT
-                          " bytes; %" G_GINT64_FORMAT " is the usual place",
+                          "%jd puts the descriptors beyond the largest window of %ju bytes; %jd is "
+                          "the usual place",
                           offset, (guint64)CVD_MAX_WINDOW_SIZE, least);
         return 0;
     }
     if (offset % 4 != 0) {
-        cvd_layout_report(check, field,
-                          "%" G_GINT64_FORMAT
-                          " is not a multiple of 4; the next is %" G_GUINT64_FORMAT,
-                          offset, cvd_round_up((guint64)offset, 4));
+        cvd_layout_report(check, field, "%jd is not a multiple of 4; the next is %ju", offset,
+                          cvd_round_up((guint64)offset, 4));
         return 0;
     }
     *desc_offset = (guint32)offset;
@@ -67,9 +62,8 @@ static guint64 place_in_order(CvdLayoutCheck *check, guint64 cursor)
         cursor = region->end;
         if (cursor > CVD_MAX_WINDOW_SIZE) {
             cvd_layout_report_region(check, i, "region_size",
-                                     "the region would end at %" G_GUINT64_FORMAT
-                                     ", beyond the largest window of %" G_GUINT64_FORMAT
-                                     " bytes; make this or earlier regions smaller",
+                                     "the region would end at %ju, beyond the largest window of "
+                                     "%ju bytes; make this or earlier regions smaller",
                                      cursor, (guint64)CVD_MAX_WINDOW_SIZE);
             return 0;
         }
@@ -109,8 +103,7 @@ static void report_overlap(CvdLayoutCheck *check, guint i, guint other)
 
     cvd_layout_report_region(
         check, i, "region_begin_offset",
-        "%" G_GUINT64_FORMAT " is inside region %s, which is at %" G_GUINT64_FORMAT
-        " to %" G_GUINT64_FORMAT "; the next free offset after that is %" G_GUINT64_FORMAT,
+        "%ju is inside region %s, which is at %ju to %ju; the next free offset after that is %ju",
         checked[i].begin, quoted, checked[other].begin, checked[other].end, checked[other].end);
 }
 
@@ -128,12 +121,10 @@ static guint64 check_explicit_placement(CvdLayoutCheck *check, guint64 block_end
         guint i = g_array_index(order, guint, k);
         const CvdCheckedRegion *region = &check->checked[i];
         if (region->begin < block_end)
-            cvd_layout_report_region(
-                check, i, "region_begin_offset",
-                "%" G_GUINT64_FORMAT
-                " falls into the descriptors at the start of the window; the first free "
-                "offset is %" G_GUINT64_FORMAT,
-                region->begin, block_end);
+            cvd_layout_report_region(check, i, "region_begin_offset",
+                                     "%ju falls into the descriptors at the start of the window; "
+                                     "the first free offset is %ju",
+                                     region->begin, block_end);
         if (region->begin < reach)
             report_overlap(check, i, furthest);
         if (region->end > reach) {
@@ -154,8 +145,7 @@ static void check_inside_window(CvdLayoutCheck *check, guint64 asked)
         const CvdCheckedRegion *region = &check->checked[i];
         if (region->form == CVD_FORM_OFFSETS && region->extent_is_sound && region->end > size)
             cvd_layout_report_region(check, i, "region_end_offset",
-                                     "%" G_GUINT64_FORMAT " leaves the window of %" G_GUINT64_FORMAT
-                                     " bytes; ask for a size of %" G_GUINT64_FORMAT,
+                                     "%ju leaves the window of %ju bytes; ask for a size of %ju",
                                      region->end, size, round_up_to_power_of_two(region->end));
     }
 }
@@ -168,9 +158,8 @@ static gboolean check_wanted_size(CvdLayoutCheck *check, const char *field, gint
         return TRUE;
     if (wanted < 0 || (guint64)wanted > CVD_MAX_WINDOW_SIZE) {
         cvd_layout_report(check, field,
-                          "%" G_GINT64_FORMAT " is out of range; allowed is 0 to %" G_GUINT64_FORMAT
-                          ", the largest window",
-                          wanted, (guint64)CVD_MAX_WINDOW_SIZE);
+                          "%jd is out of range; allowed is 0 to %ju, the largest window", wanted,
+                          (guint64)CVD_MAX_WINDOW_SIZE);
         return FALSE;
     }
     *asked = MAX(*asked, (guint64)wanted);
@@ -189,8 +178,7 @@ static void check_counts(CvdLayoutCheck *check)
                           "there are %u regions; at most %d are allowed, one MSI-X vector each", n,
                           CVD_MAX_REGIONS);
     if (declared != CVD_UNSET && declared != (gint64)n)
-        cvd_layout_report(check, "region_count",
-                          "%" G_GINT64_FORMAT " is not the number of regions; there are %u",
+        cvd_layout_report(check, "region_count", "%jd is not the number of regions; there are %u",
                           declared, n);
 }
 

@@ -61,9 +61,8 @@ static gboolean check_range(CvdLayoutCheck *check, guint i, const char *field, g
 {
     if (value == CVD_UNSET || (value >= 0 && value <= max))
         return TRUE;
-    cvd_layout_report_region(
-        check, i, field, "%" G_GINT64_FORMAT " is out of range; allowed is 0 to %" G_GINT64_FORMAT,
-        value, max);
+    cvd_layout_report_region(check, i, field, "%jd is out of range; allowed is 0 to %jd", value,
+                             max);
     return FALSE;
 }
 
@@ -99,8 +98,7 @@ static void check_name(CvdLayoutCheck *check, guint i)
                                  name);
     }
     if (length > CVD_MAX_REGION_NAME)
-        cvd_layout_report_region(check, i, field,
-                                 "has %" G_GSIZE_FORMAT " characters; at most %d are allowed",
+        cvd_layout_report_region(check, i, field, "has %zu characters; at most %d are allowed",
                                  length, CVD_MAX_REGION_NAME);
 
     guint first = GPOINTER_TO_UINT(g_hash_table_lookup(check->first_by_name, name));
@@ -275,22 +273,18 @@ static void check_size(CvdLayoutCheck *check, guint i)
 
     if (size < 0 || (guint64)size > CVD_MAX_WINDOW_SIZE) {
         cvd_layout_report_region(check, i, "region_size",
-                                 "%" G_GINT64_FORMAT
-                                 " is out of range; allowed is %d to %" G_GUINT64_FORMAT,
-                                 size, CVD_PAGE_SIZE, (guint64)CVD_MAX_WINDOW_SIZE);
+                                 "%jd is out of range; allowed is %d to %ju", size, CVD_PAGE_SIZE,
+                                 (guint64)CVD_MAX_WINDOW_SIZE);
         return;
     }
     region->size = (guint64)size;
     guint64 least = cvd_round_up(least_size(check, i, &why), CVD_PAGE_SIZE);
     if (region->size % CVD_PAGE_SIZE != 0) {
         cvd_layout_report_region(
-            check, i, "region_size",
-            "%" G_GINT64_FORMAT " is not a multiple of %d; the next is %" G_GUINT64_FORMAT, size,
+            check, i, "region_size", "%jd is not a multiple of %d; the next is %ju", size,
             CVD_PAGE_SIZE, MAX(cvd_round_up(region->size, CVD_PAGE_SIZE), least));
     } else if (region->size < least) {
-        cvd_layout_report_region(check, i, "region_size",
-                                 "%" G_GINT64_FORMAT
-                                 " is too small: %s; the least is %" G_GUINT64_FORMAT,
+        cvd_layout_report_region(check, i, "region_size", "%jd is too small: %s; the least is %ju",
                                  size, why, least);
     } else {
         region->extent_is_sound = TRUE;
@@ -302,17 +296,13 @@ static gboolean check_offset(CvdLayoutCheck *check, guint i, const char *field, 
     guint64 granule = check->spec->granule;
 
     if (offset < 0 || (guint64)offset > CVD_MAX_WINDOW_SIZE) {
-        cvd_layout_report_region(check, i, field,
-                                 "%" G_GINT64_FORMAT
-                                 " is out of range; allowed is 0 to %" G_GUINT64_FORMAT,
+        cvd_layout_report_region(check, i, field, "%jd is out of range; allowed is 0 to %ju",
                                  offset, (guint64)CVD_MAX_WINDOW_SIZE);
         return FALSE;
     }
     if ((guint64)offset % granule == 0)
         return TRUE;
-    cvd_layout_report_region(check, i, field,
-                             "%" G_GINT64_FORMAT " is not a multiple of %" G_GUINT64_FORMAT
-                             "%s; the next is %" G_GUINT64_FORMAT,
+    cvd_layout_report_region(check, i, field, "%jd is not a multiple of %ju%s; the next is %ju",
                              offset, granule,
                              granule > CVD_PAGE_SIZE ? ", the size of the huge pages" : "",
                              cvd_round_up((guint64)offset, granule));
@@ -335,16 +325,13 @@ static void check_offsets(CvdLayoutCheck *check, guint i)
     guint64 least = cvd_round_up(least_size(check, i, &why), check->spec->granule);
     if (region->size == 0)
         cvd_layout_report_region(check, i, "region_end_offset",
-                                 "%" G_GINT64_FORMAT
-                                 " is not above region_begin_offset %" G_GINT64_FORMAT
-                                 "; the least is %" G_GUINT64_FORMAT,
+                                 "%jd is not above region_begin_offset %jd; the least is %ju",
                                  spec->end, spec->begin, region->begin + least);
     else if (region->size < least)
         cvd_layout_report_region(
             check, i, "region_end_offset",
-            "%" G_GINT64_FORMAT " leaves %" G_GUINT64_FORMAT
-            " bytes, which are too few: %s; the least end is %" G_GUINT64_FORMAT,
-            spec->end, region->size, why, region->begin + least);
+            "%jd leaves %ju bytes, which are too few: %s; the least end is %ju", spec->end,
+            region->size, why, region->begin + least);
     else
         region->extent_is_sound = TRUE;
 }

@@ -60,18 +60,14 @@ gboolean cvd_listener_path_check(const char *path, GError **error)
 {
     gsize length = strlen(path);
 
-    if (length == 0 || path[length - 1] == '/') {
-        g_set_error(error, CVD_ERROR, CVD_ERROR_INVALID, "socket path '%s': has no file name",
-                    path);
-        return FALSE;
-    }
-    if (length > MAX_PATH_LENGTH) {
-        g_set_error(error, CVD_ERROR, CVD_ERROR_INVALID,
-                    "%s: %" G_GSIZE_FORMAT " bytes are too long for a socket path; at most "
-                    "%" G_GSIZE_FORMAT " are possible; use a shorter directory",
-                    path, length, MAX_PATH_LENGTH);
-        return FALSE;
-    }
+    if (length == 0 || path[length - 1] == '/')
+        return cvd_fail(error, CVD_ERROR_INVALID, "socket path '%s': has no file name", path);
+    if (length > MAX_PATH_LENGTH)
+        return cvd_fail(
+            error, CVD_ERROR_INVALID,
+            "%s: %zu bytes are too long for a socket path; at most %zu are possible; use a "
+            "shorter directory",
+            path, length, MAX_PATH_LENGTH);
     return TRUE;
 }
 

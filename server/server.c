@@ -386,8 +386,7 @@ static gboolean fail_if_stopped(const CvdServer *server, GError **error)
 {
     if (server->state == SERVER_STARTED)
         return TRUE;
-    g_set_error_literal(error, CVD_ERROR, CVD_ERROR_FAILED, "the server was stopped");
-    return FALSE;
+    return cvd_fail(error, CVD_ERROR_FAILED, "the server was stopped");
 }
 
 void cvd_server_hold_clients(CvdServer *server)
@@ -423,12 +422,10 @@ gboolean cvd_server_renew(CvdServer *server, GError **error)
     /* A stop emits vm-detached too, and that is where a renewal is asked for. */
     if (!fail_if_stopped(kept, error))
         return FALSE;
-    if (!cvd_vm_port_is_free(kept->vm_port)) {
-        g_set_error(error, CVD_ERROR, CVD_ERROR_FAILED,
-                    "%s: a VM is attached; wait for vm-detached before renewing the window",
-                    kept->vm_socket);
-        return FALSE;
-    }
+    if (!cvd_vm_port_is_free(kept->vm_port))
+        return cvd_fail(error, CVD_ERROR_FAILED,
+                        "%s: a VM is attached; wait for vm-detached before renewing the window",
+                        kept->vm_socket);
     gboolean was_held = cvd_client_port_is_held(kept->client_port);
     cvd_server_hold_clients(kept);
     if (!fail_if_stopped(kept, error))

@@ -44,16 +44,15 @@ struct CvdShmName {
 
 static gboolean fail(const CvdShmName *name, const char *call, GError **error)
 {
-    cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: %s", name->path, call);
-    return FALSE;
+    return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: %s", name->path, call);
 }
 
 /* Returns: 0 where it is not known */
 static int find_holder(const struct stat *st)
 {
     g_autofree char *locks = NULL;
-    g_autofree char *file = g_strdup_printf(" %02x:%02x:%" G_GUINT64_FORMAT " ", major(st->st_dev),
-                                            minor(st->st_dev), (guint64)st->st_ino);
+    g_autofree char *file = g_strdup_printf(" %02x:%02x:%ju ", major(st->st_dev), minor(st->st_dev),
+                                            (guint64)st->st_ino);
     int pid;
 
     if (!g_file_get_contents("/proc/locks", &locks, NULL, NULL))
@@ -70,26 +69,22 @@ static gboolean set_busy_error(GError **error, const char *path, int pid)
     g_autofree char *who =
         pid > 0 ? g_strdup_printf("process %d", pid) : g_strdup("another process");
 
-    g_set_error(error, CVD_ERROR, CVD_ERROR_BUSY,
-                "%s: in use by %s; stop it or choose another window.path", path, who);
-    return FALSE;
+    return cvd_fail(error, CVD_ERROR_BUSY,
+                    "%s: in use by %s; stop it or choose another window.path", path, who);
 }
 
 static gboolean check_is_ours(const char *path, const struct stat *st, GError **error)
 {
-    if (!S_ISREG(st->st_mode)) {
-        g_set_error(error, CVD_ERROR, CVD_ERROR_FOREIGN,
-                    "%s: exists and is not a regular file; remove it or choose another "
-                    "window.path",
-                    path);
-        return FALSE;
-    }
-    if (st->st_uid != geteuid()) {
-        g_set_error(error, CVD_ERROR, CVD_ERROR_FOREIGN,
-                    "%s: owned by uid %u, not by uid %u; remove it or choose another window.path",
-                    path, (unsigned)st->st_uid, (unsigned)geteuid());
-        return FALSE;
-    }
+    if (!S_ISREG(st->st_mode))
+        return cvd_fail(error, CVD_ERROR_FOREIGN,
+                        "%s: exists and is not a regular file; remove it or choose another "
+                        "window.path",
+                        path);
+    if (st->st_uid != geteuid())
+        return cvd_fail(
+            error, CVD_ERROR_FOREIGN,
+            "%s: owned by uid %u, not by uid %u; remove it or choose another window.path", path,
+            (unsigned)st->st_uid, (unsigned)geteuid());
     return TRUE;
 }
 
@@ -101,8 +96,8 @@ static char *make_note(int fd)
     if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &stx) < 0)
         return g_strdup("-");
     gint64 birth = (stx.stx_mask & STATX_BTIME) != 0 ? stx.stx_btime.tv_sec : 0;
-    return g_strdup_printf("%x:%x:%" G_GUINT64_FORMAT ":%" G_GINT64_FORMAT, stx.stx_dev_major,
-                           stx.stx_dev_minor, (guint64)stx.stx_ino, birth);
+    return g_strdup_printf("%x:%x:%ju:%jd", stx.stx_dev_major, stx.stx_dev_minor,
+                           (guint64)stx.stx_ino, birth);
 }
 
 static gboolean is_recorded(const CvdShmName *name, int fd)
@@ -124,19 +119,17 @@ static gboolean begins_as_window(int fd, const struct stat *st)
 
 static gboolean lock_window(const char *path, int fd, const struct stat *st, GError **error)
 {
-    if (!begins_as_window(fd, st)) {
-        g_set_error(error, CVD_ERROR, CVD_ERROR_FOREIGN,
-                    "%s: exists and is no window that a launcher left behind; move it elsewhere or "
-                    "choose another window.path",
-                    path);
-        return FALSE;
-    }
+    if (!begins_as_window(fd, st))
+        return cvd_fail(
+            error, CVD_ERROR_FOREIGN,
+            "%s: exists and is no window that a launcher left behind; move it elsewhere or "
+            "choose another window.path",
+            path);
     if (flock(fd, LOCK_EX | LOCK_NB) == 0)
         return TRUE;
     if (errno == EWOULDBLOCK)
         return set_busy_error(error, path, find_holder(st));
-    cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: flock", path);
-    return FALSE;
+    return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: flock", path);
 }
 
 /*
@@ -151,8 +144,7 @@ static gboolean lock_leftover(const CvdShmName *name, int *leftover, GError **er
     if (lstat(path, &st) < 0) {
         if (errno == ENOENT)
             return TRUE;
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot be examined", path);
-        return FALSE;
+        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot be examined", path);
     }
     if (!check_is_ours(path, &st, error))
         return FALSE;
@@ -160,9 +152,9 @@ static gboolean lock_leftover(const CvdShmName *name, int *leftover, GError **er
     if (fd < 0 || fstat(fd, &st_now) < 0) {
         if (errno == ENOENT)
             return TRUE;
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno,
-                            "%s: cannot be opened; remove it or choose another window.path", path);
-        return FALSE;
+        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno,
+                                   "%s: cannot be opened; remove it or choose another window.path",
+                                   path);
     }
     if (st_now.st_dev != st.st_dev || st_now.st_ino != st.st_ino)
         return TRUE;
@@ -185,10 +177,9 @@ static gboolean remove_leftover(const char *path, int leftover, GError **error)
 
     if (leftover < 0 || fstat(leftover, &st) < 0 || !names_inode(path, st.st_dev, st.st_ino))
         return TRUE;
-    if (unlink(path) < 0 && errno != ENOENT) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot remove the leftover", path);
-        return FALSE;
-    }
+    if (unlink(path) < 0 && errno != ENOENT)
+        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot remove the leftover",
+                                   path);
     g_message("%s: replaced the leftover of a launcher that is gone", path);
     return TRUE;
 }
@@ -209,8 +200,7 @@ gboolean cvd_shm_name_link(CvdShmName *name, int fd, GError **error)
         if (errno != EEXIST)
             return fail(name, "cannot get its name (linkat)", error);
     }
-    g_set_error(error, CVD_ERROR, CVD_ERROR_BUSY, "%s: others keep making this name", name->path);
-    return FALSE;
+    return cvd_fail(error, CVD_ERROR_BUSY, "%s: others keep making this name", name->path);
 }
 
 static int open_unnamed(const char *path, GError **error)

@@ -54,9 +54,8 @@ static gboolean fail(const CvdWindow *window, const char *call, GError **error)
 {
     const char *advice = errno == EFBIG ? " (raise the limit of a file's size, ulimit -f)" : "";
 
-    cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: %s%s", window_name(window), call,
-                        advice);
-    return FALSE;
+    return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: %s%s", window_name(window),
+                               call, advice);
 }
 
 static void set_space_error(const CvdWindow *window, int saved_errno, GError **error)
@@ -65,16 +64,15 @@ static void set_space_error(const CvdWindow *window, int saved_errno, GError **e
 
     if (window->path == NULL || fstatvfs(window->fd, &vfs) < 0) {
         cvd_set_error_errno(error, CVD_ERROR_RESOURCES, saved_errno,
-                            "%s: no memory for all of its %" G_GUINT64_FORMAT
-                            " bytes at once; free some or set window.prealloc to false",
+                            "%s: no memory for all of its %ju bytes at once; free some or set "
+                            "window.prealloc to false",
                             window_name(window), window->size);
         return;
     }
     g_autofree char *directory = g_path_get_dirname(window->path);
     g_set_error(error, CVD_ERROR, CVD_ERROR_RESOURCES,
-                "%s: %" G_GUINT64_FORMAT " bytes are needed, %" G_GUINT64_FORMAT
-                " are free in %s; free some there, or remount it with a larger size "
-                "(mount -o remount,size=...)",
+                "%s: %ju bytes are needed, %ju are free in %s; free some there, or remount it with "
+                "a larger size (mount -o remount,size=...)",
                 window->path, window->size, (guint64)vfs.f_bavail * vfs.f_frsize, directory);
 }
 
@@ -88,12 +86,11 @@ static gboolean check_cgroup(const CvdWindow *window, GError **error)
     sysinfo(&info); /* what is swapped out makes room */
     if (n_free >= window->size || n_free + (guint64)info.freeswap * info.mem_unit >= window->size)
         return TRUE;
-    g_set_error(error, CVD_ERROR, CVD_ERROR_RESOURCES,
-                "%s: %" G_GUINT64_FORMAT " bytes are to be allocated, %" G_GUINT64_FORMAT
-                " are left to this control group; raise %s (MemoryMax=) or set window.prealloc to "
-                "false",
-                window_name(window), window->size, n_free, limit_file);
-    return FALSE;
+    return cvd_fail(
+        error, CVD_ERROR_RESOURCES,
+        "%s: %ju bytes are to be allocated, %ju are left to this control group; raise %s "
+        "(MemoryMax=) or set window.prealloc to false",
+        window_name(window), window->size, n_free, limit_file);
 }
 
 /* Memory that is promised and not there kills whoever touches it. */
@@ -107,9 +104,9 @@ static void warn_of_space(const CvdWindow *window)
     g_autofree char *directory = g_path_get_dirname(window->path);
     /* A file system without a limit says that it has no blocks at all. */
     if (vfs.f_blocks > 0 && n_free < window->size)
-        g_warning("%s: it can have %" G_GUINT64_FORMAT " bytes, but %" G_GUINT64_FORMAT
-                  " are free in %s; when they are used up, who writes to it dies of SIGBUS, QEMU "
-                  "too: free some there, remount it with a larger size, or set window.prealloc",
+        g_warning("%s: it can have %ju bytes, but %ju are free in %s; when they are used up, who "
+                  "writes to it dies of SIGBUS, QEMU too: free some there, remount it with a "
+                  "larger size, or set window.prealloc",
                   window->path, window->size, n_free, directory);
 }
 
@@ -257,9 +254,8 @@ static gboolean mend_size(CvdWindow *window, GError **error)
     if ((guint64)st.st_size == window->size)
         return TRUE;
     if (cvd_log_limit_pass(&window->log_limit, g_get_monotonic_time()))
-        g_warning("%s: somebody changed its size to %" G_GOFFSET_FORMAT " bytes; set back to "
-                  "%" G_GUINT64_FORMAT,
-                  window->path, (goffset)st.st_size, window->size);
+        g_warning("%s: somebody changed its size to %jd bytes; set back to %ju", window->path,
+                  (goffset)st.st_size, window->size);
     if (ftruncate(window->fd, (off_t)window->size) < 0)
         return fail(window, "ftruncate", error);
     return TRUE;
