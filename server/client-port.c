@@ -36,8 +36,7 @@
 
 typedef struct {
     guint n_clients;          /* connections that have them */
-    int first_pid;            /* of those that have had them since there was none */
-    gboolean has_others;      /* whether another process has been among those */
+    int last_pid;             /* that they were given to */
     int reported[N_REPORTED]; /* pids, the last that were said to share them */
     guint n_reported;
 } Doorbells;
@@ -45,13 +44,11 @@ typedef struct {
 typedef struct {
     CvdClientSession session; /* first: the session's callbacks are given a pointer to it */
     GList link;               /* in `connections`, then in `closed` */
-    GList deadline_link;      /* in `deadlines` if `deadline` is not 0 */
-    gint64 deadline;
-    uid_t uid;
+    GList deadline_link;      /* in `deadlines` if `is_limited` */
     gint64 attached_us;
-    const char *region;   /* that it was given last; NULL: none yet */
-    Doorbells *doorbells; /* of its region; NULL: it has none */
-    guint32 watched;      /* the events that epoll reports; besides, it always reports the end */
+    Doorbells *doorbells; /* of the region that it was given; NULL: it has none */
+    guint8 watched;       /* the events that epoll reports; besides, it always reports the end */
+    gboolean is_limited : 1;
 } Connection;
 
 typedef struct {
@@ -163,8 +160,9 @@ static void set_timer(CvdClientPort *port, gint64 when_us)
 
 static void arm(CvdClientPort *port)
 {
-    const Connection *head = port->deadlines.head != NULL ? port->deadlines.head->data : NULL;
-    const gint64 times[] = {head != NULL ? head->deadline : 0, port->retry_at, port->paused_until};
+    const Connection *head = g_queue_peek_head(&port->deadlines);
+    const gint64 times[] = {head != NULL ? head->session.deadline : 0, port->retry_at,
+                            port->paused_until};
     gint64 earliest = 0;
 
     if (port->source == NULL)
@@ -176,18 +174,17 @@ static void arm(CvdClientPort *port)
         set_timer(port, earliest);
 }
 
-static void set_deadline(CvdClientPort *port, Connection *connection, gint64 deadline)
+/* To be called whenever its deadline has changed, which then is the last of all. */
+static void set_limited(CvdClientPort *port, Connection *connection, gboolean is_limited)
 {
-    if (connection->deadline == deadline)
-        return;
-    if (connection->deadline != 0)
+    if (connection->is_limited)
         g_queue_unlink(&port->deadlines, &connection->deadline_link);
-    connection->deadline = deadline;
-    if (deadline != 0)
+    connection->is_limited = is_limited;
+    if (is_limited)
         g_queue_push_tail_link(&port->deadlines, &connection->deadline_link);
 }
 
-static guint32 epoll_events(CvdSessionWants wants)
+static guint8 epoll_events(CvdSessionWants wants)
 {
     switch (wants) {
     case CVD_SESSION_WANTS_INPUT:
@@ -205,20 +202,19 @@ static void watch(CvdClientPort *port, Connection *connection, int operation)
 {
     CvdClientSession *session = &connection->session;
     struct epoll_event event = {
-        .events = port->is_held ? 0 : epoll_events(cvd_client_session_get_wants(session)),
+        .events = port->is_held ? 0 : epoll_events(session->wants),
         .data.ptr = connection,
     };
 
-    connection->watched = event.events;
-    if (epoll_ctl(port->epoll_fd, operation, cvd_client_session_get_fd(session), &event) < 0)
+    connection->watched = (guint8)event.events;
+    if (epoll_ctl(port->epoll_fd, operation, session->fd, &event) < 0)
         cvd_client_session_close(session);
 }
 
 static void note_wants(CvdClientPort *port, Connection *connection, gint64 now_us)
 {
-    CvdSessionWants wants = cvd_client_session_get_wants(&connection->session);
+    CvdSessionWants wants = connection->session.wants;
 
-    set_deadline(port, connection, cvd_client_session_get_deadline(&connection->session));
     if (wants == CVD_SESSION_WANTS_RETRY && port->retry_at == 0)
         port->retry_at = now_us + RETRY_DELAY_US;
     if (epoll_events(wants) != connection->watched)
@@ -228,15 +224,17 @@ static void note_wants(CvdClientPort *port, Connection *connection, gint64 now_u
 static void run(CvdClientPort *port, Connection *connection)
 {
     gint64 now_us = g_get_monotonic_time();
+    gint64 deadline = connection->session.deadline;
 
-    if (port->is_held)
+    if (port->is_held ||
+        cvd_client_session_run(&connection->session, now_us) == CVD_SESSION_WANTS_NOTHING)
         return;
-    CvdSessionWants wants = cvd_client_session_run(&connection->session, now_us);
-    if (wants != CVD_SESSION_WANTS_NOTHING)
-        note_wants(port, connection, now_us);
+    if (connection->session.deadline != deadline)
+        set_limited(port, connection, connection->session.deadline != 0);
+    note_wants(port, connection, now_us);
 }
 
-static void let_go_of_doorbells(Connection *connection)
+static void release_doorbells(Connection *connection)
 {
     if (connection->doorbells != NULL)
         connection->doorbells->n_clients--;
@@ -251,67 +249,72 @@ static gboolean is_reported(const Doorbells *doorbells, int pid)
     return FALSE;
 }
 
+static gboolean is_shared(const CvdClientPort *port, const Connection *connection)
+{
+    for (const GList *link = port->connections.head; link != NULL; link = link->next) {
+        const Connection *other = link->data;
+        if (other->doorbells == connection->doorbells &&
+            other->session.pid != connection->session.pid)
+            return TRUE;
+    }
+    return FALSE;
+}
+
 /* Once for each process, as one may come thousands of times. */
-static void report_sharing(CvdClientPort *port, const Connection *connection)
+static void report_sharing(CvdClientPort *port, const Connection *connection, const char *region)
 {
     Doorbells *doorbells = connection->doorbells;
-    int pid = cvd_client_session_get_pid(&connection->session);
+    int pid = connection->session.pid;
 
-    if (doorbells->n_clients == 1) {
-        doorbells->first_pid = pid;
-        doorbells->has_others = FALSE;
-    }
-    doorbells->has_others |= pid != doorbells->first_pid;
-    if (!doorbells->has_others || is_reported(doorbells, pid) ||
+    if (doorbells->last_pid == pid || is_reported(doorbells, pid) || !is_shared(port, connection) ||
         !cvd_log_limit_pass(&port->service.log_limit, connection->attached_us))
         return;
     doorbells->reported[doorbells->n_reported++ % N_REPORTED] = pid;
     g_message("client of pid %d: another one has region \"%s\" too; of two that wait for signals "
               "there, one may take what is meant for the other",
-              pid, connection->region);
+              pid, region);
 }
 
 /* Each signal is taken from the signal table by one of those who share a region, whomever it is
  * meant for. */
 static void note_doorbells(CvdClientPort *port, Connection *connection, const char *region)
 {
-    gboolean is_read_only;
-    guint index = cvd_client_session_get_region(&connection->session, &is_read_only);
+    const CvdClientSession *session = &connection->session;
 
-    let_go_of_doorbells(connection);
-    connection->region = region;
-    connection->attached_us = g_get_monotonic_time();
-    if (is_read_only)
+    release_doorbells(connection);
+    if (session->access == CVD_ACCESS_READ_ONLY)
         return;
-    connection->doorbells = &port->doorbells[index];
-    connection->doorbells->n_clients++;
-    report_sharing(port, connection);
+    connection->doorbells = &port->doorbells[session->given];
+    if (connection->doorbells->n_clients++ > 0)
+        report_sharing(port, connection, region);
+    connection->doorbells->last_pid = session->pid;
 }
 
 static void session_attached(gpointer owner, CvdClientSession *session, const char *region)
 {
     CvdClientPort *port = owner;
+    Connection *connection = (Connection *)session;
 
-    note_doorbells(port, (Connection *)session, region);
-    port->options.attached(port->options.owner, cvd_client_session_get_pid(session), region);
+    connection->attached_us = g_get_monotonic_time();
+    note_doorbells(port, connection, region);
+    port->options.attached(port->options.owner, session->pid, region);
 }
 
 static void session_closing(gpointer owner, CvdClientSession *session)
 {
     CvdClientPort *port = owner;
     Connection *connection = (Connection *)session;
-    int pid = cvd_client_session_get_pid(session);
 
-    epoll_ctl(port->epoll_fd, EPOLL_CTL_DEL, cvd_client_session_get_fd(session), NULL);
-    set_deadline(port, connection, 0);
-    let_go_of_doorbells(connection);
+    epoll_ctl(port->epoll_fd, EPOLL_CTL_DEL, session->fd, NULL);
+    set_limited(port, connection, FALSE);
+    release_doorbells(connection);
     g_queue_unlink(&port->connections, &connection->link);
     g_queue_push_tail_link(&port->closed, &connection->link);
-    cvd_quota_release(port->quota, connection->uid);
+    cvd_quota_release(port->quota, session->uid);
     if (port->listen_state == LISTENING_FULL || port->listen_state == LISTENING_PAUSED)
         set_listening(port, LISTENING);
-    if (pid >= 0)
-        port->options.detached(port->options.owner, pid);
+    if (session->given >= 0)
+        port->options.detached(port->options.owner, session->pid);
 }
 
 static void free_closed(CvdClientPort *port)
@@ -348,18 +351,13 @@ static void leave(CvdClientPort *port)
 }
 
 /* Nobody else has to wait until such a one has gone by itself. */
-static gboolean take_share(CvdClientPort *port, int fd, uid_t *uid)
+static gboolean take_share(CvdClientPort *port, const CvdClientSession *session)
 {
-    struct ucred peer = {.uid = (uid_t)-1};
-    socklen_t size = sizeof peer;
-
-    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
-    *uid = peer.uid;
-    if (cvd_quota_take(port->quota, peer.uid))
+    if (cvd_quota_take(port->quota, session->uid))
         return TRUE;
     if (cvd_log_limit_pass(&port->service.log_limit, g_get_monotonic_time()))
         g_message("client of pid %d, uid %u refused: its user has as many connections as is fair",
-                  peer.pid, peer.uid);
+                  session->pid, session->uid);
     return FALSE;
 }
 
@@ -373,18 +371,19 @@ static void now_full(CvdClientPort *port)
 
 static void add_connection(CvdClientPort *port, int take_fd, CvdDialect dialect)
 {
-    cvd_autofd fd = take_fd;
-    uid_t uid;
-
-    if (!take_share(port, fd, &uid))
-        return;
     Connection *connection = g_new0(Connection, 1);
-    connection->uid = uid;
-    cvd_client_session_init(&connection->session, &port->service, g_steal_fd(&fd), dialect,
+
+    cvd_client_session_init(&connection->session, &port->service, take_fd, dialect,
                             g_get_monotonic_time());
     connection->link.data = connection;
     connection->deadline_link.data = connection;
+    if (!take_share(port, &connection->session)) {
+        cvd_close_fd(&connection->session.fd);
+        g_free(connection);
+        return;
+    }
     g_queue_push_tail_link(&port->connections, &connection->link);
+    set_limited(port, connection, !port->is_held);
     if (cvd_quota_is_full(port->quota))
         now_full(port);
 
@@ -451,7 +450,7 @@ static void expire(CvdClientPort *port, gint64 now_us)
 {
     for (guint i = 0; i < MAX_EVENTS && port->deadlines.head != NULL; i++) {
         Connection *connection = port->deadlines.head->data;
-        if (connection->deadline > now_us)
+        if (connection->session.deadline > now_us)
             return;
         cvd_client_session_expire(&connection->session);
     }
@@ -467,7 +466,7 @@ static void retry(CvdClientPort *port, gint64 now_us)
         return;
     for (GList *link = port->deadlines.head; link != NULL && n < MAX_EVENTS; link = link->next) {
         Connection *connection = link->data;
-        if (cvd_client_session_get_wants(&connection->session) == CVD_SESSION_WANTS_RETRY)
+        if (connection->session.wants == CVD_SESSION_WANTS_RETRY)
             waiting[n++] = connection;
     }
     port->retry_at = 0;
@@ -570,11 +569,11 @@ static void close_one(CvdClientPort *port, Connection *connection)
 
 static void hold_one(CvdClientPort *port, Connection *connection)
 {
-    if (cvd_client_session_get_pid(&connection->session) >= 0) {
+    if (connection->session.given >= 0) {
         cvd_client_session_close(&connection->session);
         return;
     }
-    set_deadline(port, connection, 0);
+    set_limited(port, connection, FALSE);
     watch(port, connection, EPOLL_CTL_MOD);
 }
 
@@ -582,7 +581,10 @@ static void admit_one(CvdClientPort *port, Connection *connection)
 {
     gint64 now_us = g_get_monotonic_time();
 
-    cvd_client_session_restart_deadline(&connection->session, now_us);
+    if (connection->session.deadline != 0) {
+        connection->session.deadline = now_us + port->service.timeout_us;
+        set_limited(port, connection, TRUE);
+    }
     note_wants(port, connection, now_us);
 }
 
@@ -617,15 +619,13 @@ void cvd_client_port_foreach(const CvdClientPort *port, CvdServerClientFunc func
 {
     for (const GList *link = port->connections.head; link != NULL; link = link->next) {
         const Connection *connection = link->data;
-        int fd = cvd_client_session_get_fd(&connection->session);
-        struct ucred peer;
-        socklen_t size = sizeof peer;
-        if (connection->region == NULL || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+        const CvdClientSession *session = &connection->session;
+        if (session->given < 0)
             continue;
         const CvdServerClient client = {
-            .pid = peer.pid,
-            .uid = peer.uid,
-            .region = connection->region,
+            .pid = session->pid,
+            .uid = session->uid,
+            .region = port->service.served.layout->regions[session->given].name,
             .since_us = connection->attached_us,
             .is_read_only = connection->doorbells == NULL,
             .is_shared = connection->doorbells != NULL && connection->doorbells->n_clients > 1,

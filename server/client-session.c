@@ -68,15 +68,6 @@ static void set_state(CvdClientSession *session, CvdSessionState state)
     session->list_item = 0;
 }
 
-static struct ucred get_peer(const CvdClientSession *session)
-{
-    struct ucred peer = {.uid = (uid_t)-1};
-    socklen_t size = sizeof peer;
-
-    getsockopt(session->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
-    return peer;
-}
-
 static void log_peer(CvdClientSession *session, gint64 now_us, const char *format, ...)
     G_GNUC_PRINTF(3, 4);
 
@@ -90,8 +81,7 @@ static void log_peer(CvdClientSession *session, gint64 now_us, const char *forma
     va_start(arguments, format);
     g_autofree char *text = g_strdup_vprintf(format, arguments);
     va_end(arguments);
-    struct ucred peer = get_peer(session);
-    g_message("client of pid %d, uid %u %s", peer.pid, peer.uid, text);
+    g_message("client of pid %d, uid %u %s", session->pid, session->uid, text);
 }
 
 /* Returns whether more may come. */
@@ -339,17 +329,10 @@ static gboolean send_list_piece(CvdClientSession *session)
 /* The owner may do anything in the callback, even close the session. */
 static void attached(CvdClientSession *session)
 {
-    session->pid = session->peer_pid;
+    session->given = session->region;
     finish_request(session);
     session->service->attached(session->service->owner, session,
                                session->service->served.layout->regions[session->region].name);
-}
-
-static int find_region(const CvdClientSession *session, const struct vsoc_wire_name *name)
-{
-    if (memchr(name->bytes, '\0', name->length) != NULL)
-        return -1;
-    return cvd_layout_find(session->service->served.layout, name->bytes, name->length);
 }
 
 static CvdAccess check_access(CvdClientSession *session, int region)
@@ -358,7 +341,6 @@ static CvdAccess check_access(CvdClientSession *session, int region)
 
     if (region < 0 || !view_open(&view, session))
         return CVD_ACCESS_NONE;
-    session->peer_pid = view.peer.pid;
     return view_check(&view, (guint)region);
 }
 
@@ -366,7 +348,8 @@ static void look_up(CvdClientSession *session, const struct vsoc_wire_name *name
 {
     gboolean is_legacy = session->dialect == CVD_DIALECT_LEGACY;
 
-    session->region = find_region(session, name);
+    session->region =
+        (gint16)cvd_layout_find(session->service->served.layout, name->bytes, name->length);
     session->access = (guint8)check_access(session, session->region);
     if (session->access != CVD_ACCESS_NONE) {
         set_state(session,
@@ -573,12 +556,18 @@ static gboolean is_reading(const CvdClientSession *session)
 void cvd_client_session_init(CvdClientSession *session, CvdClientService *service, int fd,
                              CvdDialect dialect, gint64 now_us)
 {
+    struct ucred peer = {.uid = (uid_t)-1};
+    socklen_t size = sizeof peer;
+
+    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
     *session = (CvdClientSession){
         .service = service,
         .deadline = now_us + service->timeout_us,
         .fd = fd,
-        .pid = -1,
+        .pid = peer.pid,
+        .uid = peer.uid,
         .region = -1,
+        .given = -1,
         .dialect = (guint8)dialect,
     };
     switch (dialect) {
@@ -606,22 +595,6 @@ CvdSessionWants cvd_client_session_run(CvdClientSession *session, gint64 now_us)
     return session->wants;
 }
 
-CvdSessionWants cvd_client_session_get_wants(const CvdClientSession *session)
-{
-    return session->wants;
-}
-
-gint64 cvd_client_session_get_deadline(const CvdClientSession *session)
-{
-    return session->deadline;
-}
-
-void cvd_client_session_restart_deadline(CvdClientSession *session, gint64 now_us)
-{
-    if (session->deadline != 0)
-        session->deadline = now_us + session->service->timeout_us;
-}
-
 /* Who connects and waits is likely a QEMU at the wrong socket: what the VM socket would send it, a
  * version that it does not know, ends it; at the end of the stream it would read for ever. */
 static void refuse_vm(const CvdClientSession *session)
@@ -640,20 +613,4 @@ void cvd_client_session_expire(CvdClientSession *session)
             state_name(session->state));
     refuse_vm(session);
     cvd_client_session_close(session);
-}
-
-int cvd_client_session_get_fd(const CvdClientSession *session)
-{
-    return session->fd;
-}
-
-int cvd_client_session_get_pid(const CvdClientSession *session)
-{
-    return session->pid;
-}
-
-guint cvd_client_session_get_region(const CvdClientSession *session, gboolean *is_read_only)
-{
-    *is_read_only = session->access == CVD_ACCESS_READ_ONLY;
-    return (guint)session->region;
 }

@@ -93,21 +93,23 @@ typedef enum {
  * CvdClientSession:
  *
  * One connection to the client socket or to the legacy one. Belongs into a structure of its owner,
- * who waits for the socket and keeps the time. There may be thousands: keep it small.
+ * who waits for the socket, keeps the time, and only reads what is here. There may be thousands:
+ * keep it small.
  */
 struct CvdClientSession {
-    /*< private >*/
     CvdClientService *service;
-    gint64 deadline;
-    int fd;
-    int pid;      /* of an attached client, else −1 */
-    int peer_pid; /* of one whose access was checked */
-    int region;   /* asked for */
+    gint64 deadline; /* when cvd_client_session_expire() is due, never earlier than said before; 0:
+                        never */
+    int fd;          /* the connection; −1 once closed */
+    int pid;         /* of the client, as the kernel noted it when it connected */
+    uid_t uid;       /* likewise */
+    gint16 region;   /* asked for last; −1: none that there is */
+    gint16 given;    /* the region that it was given last; −1: none yet */
     guint16 list_item;
     guint16 sent; /* bytes of the current message or list item */
     guint8 dialect;
     guint8 state;
-    guint8 wants;
+    guint8 wants;  /* a CvdSessionWants */
     guint8 access; /* to `region` */
     struct vsoc_wire_parser parser;
 };
@@ -137,39 +139,10 @@ void cvd_client_session_init(CvdClientSession *session, CvdClientService *servic
  */
 CvdSessionWants cvd_client_session_run(CvdClientSession *session, gint64 now_us);
 
-/** cvd_client_session_get_wants: Returns: what it waits for */
-CvdSessionWants cvd_client_session_get_wants(const CvdClientSession *session);
-
-/**
- * cvd_client_session_get_deadline:
- *
- * Returns: the monotonic time at which cvd_client_session_expire() is due, in microseconds, or 0:
- *   none. Never changes to an earlier time.
- */
-gint64 cvd_client_session_get_deadline(const CvdClientSession *session);
-
-/** cvd_client_session_restart_deadline: If there is one, all of it is ahead again. */
-void cvd_client_session_restart_deadline(CvdClientSession *session, gint64 now_us);
-
 /** cvd_client_session_expire: Closes a session whose deadline has passed. */
 void cvd_client_session_expire(CvdClientSession *session);
 
 /** cvd_client_session_close: Closes the connection at once. Idempotent. */
 void cvd_client_session_close(CvdClientSession *session);
-
-/** cvd_client_session_get_fd: Returns: the connection, borrowed; −1 once closed */
-int cvd_client_session_get_fd(const CvdClientSession *session);
-
-/** cvd_client_session_get_pid: Returns: the pid of a client that has attached, else −1 */
-int cvd_client_session_get_pid(const CvdClientSession *session);
-
-/**
- * cvd_client_session_get_region:
- * @session: one that has attached
- * @is_read_only: (out): whether it was given dummies in place of the doorbells
- *
- * Returns: the region's index
- */
-guint cvd_client_session_get_region(const CvdClientSession *session, gboolean *is_read_only);
 
 G_END_DECLS

@@ -70,7 +70,7 @@ int LLVMFuzzerTestOneInput(const guint8 *data, gsize size)
     size -= size > 0;
     cvd_client_session_init(&session, &service, fd, FUZZ_DIALECT, 1);
     cvd_client_session_run(&session, 1);
-    while (size > 0 && cvd_client_session_get_fd(&session) >= 0) {
+    while (size > 0 && session.fd >= 0) {
         gsize n = fuzz_chunk(&seed, size);
         if (send(peer, data, n, MSG_DONTWAIT | MSG_NOSIGNAL) < (gssize)n)
             break;
@@ -81,14 +81,14 @@ int LLVMFuzzerTestOneInput(const guint8 *data, gsize size)
     }
     shutdown(peer, SHUT_WR);
     /* Each run reads a little of what was sent, and an answer may wait for room. */
-    for (guint i = 0; i < 1000 && cvd_client_session_get_fd(&session) >= 0; i++) {
+    for (guint i = 0; i < 1000 && session.fd >= 0; i++) {
         cvd_client_session_run(&session, 3);
         fuzz_drain(peer);
     }
-    if (cvd_client_session_get_fd(&session) >= 0)
+    if (session.fd >= 0)
         cvd_client_session_expire(&session);
     close(peer);
-    if (n_closed != n_before + 1 || cvd_client_session_get_fd(&session) >= 0)
+    if (n_closed != n_before + 1 || session.fd >= 0)
         abort();
     return 0;
 }

@@ -45,7 +45,7 @@ static void test_split_everywhere(gconstpointer data)
         test_talk_hear(talk, "PROTOCOL_VER 0");
         test_talk_hear_region(talk, 1);
         g_assert_cmpstr(talk->events->str, ==, "A(region1)");
-        g_assert_cmpint(cvd_client_session_get_deadline(&talk->session), ==, 0);
+        g_assert_cmpint(talk->session.deadline, ==, 0);
     }
 }
 
@@ -188,12 +188,12 @@ static void test_name_with_nul(void)
 static void test_lingering_has_a_limit(void)
 {
     g_autoptr(TestTalk) talk = talk_new();
-    gint64 deadline = cvd_client_session_get_deadline(&talk->session);
+    gint64 deadline = talk->session.deadline;
 
     say(talk, HELLO LENGTH("00000007") "region3");
-    g_assert_cmpint(cvd_client_session_get_deadline(&talk->session), ==, deadline);
+    g_assert_cmpint(talk->session.deadline, ==, deadline);
     say(talk, "more");
-    g_assert_cmpint(cvd_client_session_get_deadline(&talk->session), ==, deadline);
+    g_assert_cmpint(talk->session.deadline, ==, deadline);
     cvd_client_session_expire(&talk->session);
     g_assert_cmpstr(talk->events->str, ==, "C");
     test_talk_hear(talk, "PROTOCOL_VER 00xffffffff");
@@ -258,7 +258,7 @@ static void test_malformed_after_attaching(void)
     test_talk_hear(talk, "PROTOCOL_VER 0");
     test_talk_hear_region(talk, 1);
     test_expect_end(NULL, talk->peer);
-    g_assert_cmpint(cvd_client_session_get_deadline(&talk->session), >, 0);
+    g_assert_cmpint(talk->session.deadline, >, 0);
 }
 
 static void test_log_lines_are_bounded(void)
@@ -282,22 +282,22 @@ static void test_time_limits(void)
     g_autoptr(TestTalk) talk = talk_new();
     gint64 first = 1000 + TEST_TIMEOUT_US;
 
-    g_assert_cmpint(cvd_client_session_get_deadline(&talk->session), ==, first);
+    g_assert_cmpint(talk->session.deadline, ==, first);
     talk->now_us = 2000;
     say(talk, HELLO LENGTH("00000007"));
-    g_assert_cmpint(cvd_client_session_get_deadline(&talk->session), ==, first);
+    g_assert_cmpint(talk->session.deadline, ==, first);
     say(talk, "region1");
-    g_assert_cmpint(cvd_client_session_get_deadline(&talk->session), ==, 0);
+    g_assert_cmpint(talk->session.deadline, ==, 0);
 
     talk->now_us = 3000;
     say(talk, " \r\n ");
-    g_assert_cmpint(cvd_client_session_get_deadline(&talk->session), ==, 0);
+    g_assert_cmpint(talk->session.deadline, ==, 0);
     talk->now_us = 4000;
     say(talk, "I");
-    g_assert_cmpint(cvd_client_session_get_deadline(&talk->session), ==, 4000 + TEST_TIMEOUT_US);
+    g_assert_cmpint(talk->session.deadline, ==, 4000 + TEST_TIMEOUT_US);
     talk->now_us = 5000;
     say(talk, "NFORM");
-    g_assert_cmpint(cvd_client_session_get_deadline(&talk->session), ==, 4000 + TEST_TIMEOUT_US);
+    g_assert_cmpint(talk->session.deadline, ==, 4000 + TEST_TIMEOUT_US);
     cvd_client_session_expire(&talk->session);
     test_talk_hear(talk, "PROTOCOL_VER 0");
     test_talk_hear_region(talk, 1);
@@ -312,7 +312,7 @@ static void test_time_limit_starts_anew_for_a_request_in_the_same_read(void)
     say(talk, HELLO LENGTH("00000007"));
     talk->now_us = 7000;
     say(talk, "region1INFORM");
-    g_assert_cmpint(cvd_client_session_get_deadline(&talk->session), ==, 7000 + TEST_TIMEOUT_US);
+    g_assert_cmpint(talk->session.deadline, ==, 7000 + TEST_TIMEOUT_US);
 }
 
 /* All regions there can be, to a client whose socket takes little at a time. */
@@ -366,8 +366,7 @@ static void test_client_that_never_reads(void)
         n_stuck = before == after && wants == CVD_SESSION_WANTS_OUTPUT ? n_stuck + 1 : 0;
     }
     g_assert_cmpuint(n_stuck, ==, 3);
-    g_assert_cmpint(cvd_client_session_get_deadline(&talk->session), ==,
-                    talk->now_us + TEST_TIMEOUT_US);
+    g_assert_cmpint(talk->session.deadline, ==, talk->now_us + TEST_TIMEOUT_US);
     cvd_client_session_expire(&talk->session);
     g_assert_cmpstr(talk->events->str, ==, "C");
 }
@@ -394,7 +393,7 @@ static void test_full_socket_anywhere_in_the_answer(void)
             n_filled -= (int)recv(talk->peer, junk, (gsize)MIN(n_filled, 4096), MSG_DONTWAIT);
         cvd_client_session_run(&talk->session, talk->now_us);
         test_talk_hear_region(talk, 1);
-        g_assert_cmpint(cvd_client_session_get_wants(&talk->session), ==, CVD_SESSION_WANTS_INPUT);
+        g_assert_cmpint(talk->session.wants, ==, CVD_SESSION_WANTS_INPUT);
     }
 }
 

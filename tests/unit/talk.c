@@ -245,7 +245,7 @@ static void on_attached(gpointer owner, CvdClientSession *session, const char *r
 {
     TestTalk *talk = owner;
 
-    g_assert_cmpint(cvd_client_session_get_pid(session), ==, getpid());
+    g_assert_cmpint(session->pid, ==, getpid());
     g_string_append_printf(talk->events, "A(%s)", region);
 }
 
@@ -253,7 +253,7 @@ static void on_closing(gpointer owner, CvdClientSession *session)
 {
     TestTalk *talk = owner;
 
-    g_assert_cmpint(cvd_client_session_get_fd(session), >=, 0);
+    g_assert_cmpint(session->fd, >=, 0);
     g_string_append_c(talk->events, 'C');
 }
 
@@ -304,7 +304,7 @@ CvdSessionWants test_talk_run(TestTalk *talk)
         n_unread = 0;
         wants = cvd_client_session_run(&talk->session, talk->now_us);
         if (wants == CVD_SESSION_WANTS_INPUT)
-            ioctl(cvd_client_session_get_fd(&talk->session), FIONREAD, &n_unread);
+            ioctl(talk->session.fd, FIONREAD, &n_unread);
     } while (n_unread > 0);
     return wants;
 }
