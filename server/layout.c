@@ -3,9 +3,7 @@
  * The containers: what an author wrote (CvdLayoutSpec), what came of it (CvdLayout), and the way
  * from a name to an index. The rules are in layout-rules.c.
  *
- * A layout is one block of memory: the public part, the regions, and an open-addressed hash table
- * of 16-bit indices that is at most half full, so that a look-up costs a probe or two however many
- * regions there are, and 2048 regions cost 8 KiB.
+ * A layout is one block of memory, apart from its index: the public part and the regions.
  */
 #include "server/layout.h"
 
@@ -18,13 +16,10 @@
 CVD_DEFINE_BOXED_TYPE(CvdLayout, cvd_layout, cvd_layout_ref, cvd_layout_unref)
 CVD_DEFINE_BOXED_TYPE(CvdLayoutSpec, cvd_layout_spec, cvd_layout_spec_copy, cvd_layout_spec_free)
 
-#define FREE_SLOT G_MAXUINT16
-
 typedef struct {
     CvdLayout public;
     gatomicrefcount n_refs;
-    guint slot_mask;
-    guint16 *slots;
+    GHashTable *by_name; /* name -> index */
     CvdLayoutRegion regions[];
 } Layout;
 
@@ -109,54 +104,20 @@ void cvd_layout_problem_free(CvdLayoutProblem *problem)
     g_free(problem);
 }
 
-/* FNV-1a: short names, spread well enough, and no state. */
-static guint32 hash_name(const char *name, gsize length)
-{
-    guint32 hash = 2166136261u;
-
-    for (gsize i = 0; i < length; i++)
-        hash = (hash ^ (guchar)name[i]) * 16777619u;
-    return hash ^ (hash >> 15);
-}
-
-static guint slot_mask_for(guint n_regions)
-{
-    guint n_slots = 2;
-
-    while (n_slots < 2 * n_regions)
-        n_slots *= 2;
-    return n_slots - 1;
-}
-
-static void index_names(Layout *layout)
-{
-    for (guint slot = 0; slot <= layout->slot_mask; slot++)
-        layout->slots[slot] = FREE_SLOT;
-    for (guint i = 0; i < layout->public.n_regions; i++) {
-        const char *name = layout->regions[i].name;
-        guint slot = hash_name(name, strlen(name)) & layout->slot_mask;
-        while (layout->slots[slot] != FREE_SLOT)
-            slot = (slot + 1) & layout->slot_mask;
-        layout->slots[slot] = (guint16)i;
-    }
-}
-
 CvdLayout *cvd_layout_assemble(const CvdLayout *header, const CvdLayoutRegion *regions)
 {
-    G_STATIC_ASSERT(CVD_MAX_REGIONS < FREE_SLOT);
     g_assert(header->n_regions >= 1 && header->n_regions <= CVD_MAX_REGIONS);
 
-    guint slot_mask = slot_mask_for(header->n_regions);
     gsize regions_size = header->n_regions * sizeof(CvdLayoutRegion);
-    Layout *layout = g_malloc(sizeof(Layout) + regions_size + (slot_mask + 1) * sizeof(guint16));
+    Layout *layout = g_malloc(sizeof(Layout) + regions_size);
 
     layout->public = *header;
     layout->public.regions = layout->regions;
     g_atomic_ref_count_init(&layout->n_refs);
-    layout->slot_mask = slot_mask;
-    layout->slots = (guint16 *)(layout->regions + header->n_regions);
+    layout->by_name = g_hash_table_new(g_str_hash, g_str_equal);
     memcpy(layout->regions, regions, regions_size);
-    index_names(layout);
+    for (guint i = 0; i < header->n_regions; i++)
+        g_hash_table_insert(layout->by_name, layout->regions[i].name, GUINT_TO_POINTER(i));
     return &layout->public;
 }
 
@@ -184,23 +145,24 @@ CvdLayout *cvd_layout_ref(CvdLayout *layout)
 
 void cvd_layout_unref(CvdLayout *layout)
 {
-    if (layout != NULL && g_atomic_ref_count_dec(&((Layout *)layout)->n_refs))
-        g_free(layout);
+    Layout *self = (Layout *)layout;
+
+    if (self == NULL || !g_atomic_ref_count_dec(&self->n_refs))
+        return;
+    g_hash_table_unref(self->by_name);
+    g_free(self);
 }
 
 int cvd_layout_find(const CvdLayout *layout, const char *name, gsize length)
 {
-    const Layout *self = (const Layout *)layout;
+    char key[CVD_MAX_REGION_NAME + 1] = {0};
+    gpointer index;
 
-    if (length == 0 || length > CVD_MAX_REGION_NAME)
+    /* A name with a NUL inside must not match the part before it. */
+    if (length > CVD_MAX_REGION_NAME || memchr(name, '\0', length) != NULL)
         return -1;
-    guint slot = hash_name(name, length) & self->slot_mask;
-    for (; self->slots[slot] != FREE_SLOT; slot = (slot + 1) & self->slot_mask) {
-        const char *known = self->regions[self->slots[slot]].name;
-        /* A name with a NUL inside must not match the part before it. */
-        if (memcmp(known, name, length) == 0 && known[length] == '\0' &&
-            memchr(name, '\0', length) == NULL)
-            return self->slots[slot];
-    }
-    return -1;
+    memcpy(key, name, length);
+    return g_hash_table_lookup_extended(((const Layout *)layout)->by_name, key, NULL, &index)
+               ? GPOINTER_TO_INT(index)
+               : -1;
 }

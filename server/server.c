@@ -18,35 +18,8 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
-#define DEFAULT_MAX_CLIENTS          1024
-#define DEFAULT_HANDSHAKE_TIMEOUT_MS 5000
-#define DEFAULT_SOCKET_MODE          0600
-
 G_DEFINE_ENUM_TYPE(CvdVmAccess, cvd_vm_access, G_DEFINE_ENUM_VALUE(CVD_VM_ACCESS_OWN, "own"),
                    G_DEFINE_ENUM_VALUE(CVD_VM_ACCESS_SAME_USER, "same-user"))
-
-enum {
-    PROP_LAYOUT = 1,
-    PROP_VM_SOCKET,
-    PROP_CLIENT_SOCKET,
-    PROP_LEGACY_SOCKET,
-    PROP_SOCKET_MODE,
-    PROP_LOCK_DIR,
-    PROP_VM_ACCESS,
-    PROP_ACCESS,
-    PROP_VERSION_REPLY,
-    PROP_MAX_CLIENTS,
-    PROP_HANDSHAKE_TIMEOUT_MS,
-    PROP_BACKING,
-    PROP_WINDOW_PATH,
-    PROP_HUGEPAGE_SIZE,
-    PROP_PREALLOC,
-    PROP_N_CLIENTS,
-    PROP_VM_PID,
-    N_PROPERTIES,
-};
-
-static GParamSpec *properties[N_PROPERTIES];
 
 enum {
     VM_ATTACHED,
@@ -102,7 +75,7 @@ G_DEFINE_FINAL_TYPE(CvdServer, cvd_server, G_TYPE_OBJECT)
 static void set_vm_pid(CvdServer *server, int pid)
 {
     server->vm_pid = pid;
-    g_object_notify_by_pspec(G_OBJECT(server), properties[PROP_VM_PID]);
+    g_object_notify(G_OBJECT(server), "vm-pid");
 }
 
 static void vm_attached(gpointer owner, int pid)
@@ -124,13 +97,13 @@ static void vm_detached(gpointer owner)
 
 static void client_attached(gpointer owner, int pid, const char *region)
 {
-    g_object_notify_by_pspec(owner, properties[PROP_N_CLIENTS]);
+    g_object_notify(owner, "n-clients");
     g_signal_emit(owner, signals[CLIENT_ATTACHED], 0, pid, region);
 }
 
 static void client_detached(gpointer owner, int pid)
 {
-    g_object_notify_by_pspec(owner, properties[PROP_N_CLIENTS]);
+    g_object_notify(owner, "n-clients");
     g_signal_emit(owner, signals[CLIENT_DETACHED], 0, pid);
 }
 
@@ -445,29 +418,75 @@ CvdServer *cvd_server_new(CvdLayout *layout, const char *vm_socket, const char *
 
 /* ---- The object ---- */
 
-/* Where what is set at construction is kept; its type says what stands there. */
-static const gsize offsets[N_PROPERTIES] = {
-    [PROP_LAYOUT] = G_STRUCT_OFFSET(CvdServer, layout),
-    [PROP_VM_SOCKET] = G_STRUCT_OFFSET(CvdServer, vm_socket),
-    [PROP_CLIENT_SOCKET] = G_STRUCT_OFFSET(CvdServer, client_socket),
-    [PROP_LEGACY_SOCKET] = G_STRUCT_OFFSET(CvdServer, legacy_socket),
-    [PROP_SOCKET_MODE] = G_STRUCT_OFFSET(CvdServer, socket_mode),
-    [PROP_LOCK_DIR] = G_STRUCT_OFFSET(CvdServer, lock_dir),
-    [PROP_VM_ACCESS] = G_STRUCT_OFFSET(CvdServer, vm_access),
-    [PROP_ACCESS] = G_STRUCT_OFFSET(CvdServer, access),
-    [PROP_VERSION_REPLY] = G_STRUCT_OFFSET(CvdServer, version_reply),
-    [PROP_MAX_CLIENTS] = G_STRUCT_OFFSET(CvdServer, max_clients),
-    [PROP_HANDSHAKE_TIMEOUT_MS] = G_STRUCT_OFFSET(CvdServer, handshake_timeout_ms),
-    [PROP_BACKING] = G_STRUCT_OFFSET(CvdServer, backing),
-    [PROP_WINDOW_PATH] = G_STRUCT_OFFSET(CvdServer, window_path),
-    [PROP_HUGEPAGE_SIZE] = G_STRUCT_OFFSET(CvdServer, hugepage_size),
-    [PROP_PREALLOC] = G_STRUCT_OFFSET(CvdServer, prealloc),
-    [PROP_VM_PID] = G_STRUCT_OFFSET(CvdServer, vm_pid),
+#define SETTABLE (G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS)
+#define READABLE (G_PARAM_READABLE | G_PARAM_STATIC_STRINGS)
+#define ROW(property_name, field_name, property_flags, ...)                                        \
+    {                                                                                              \
+        .name = (property_name), .offset = G_STRUCT_OFFSET(CvdServer, field_name),                 \
+        .flags = (property_flags), __VA_ARGS__                                                     \
+    }
+#define STRING(property_name, field_name)                                                          \
+    ROW(property_name, field_name, SETTABLE, .type = G_TYPE_STRING)
+
+/* The number of a property is its index here, counted from 1. */
+static const struct {
+    const char *name;
+    gsize offset;
+    GParamFlags flags;
+    GType type;
+    GType (*get_type)(void); /* of a boxed value or an enumeration */
+    guint min;
+    guint max;
+    guint usual;
+} properties[] = {
+    ROW("layout", layout, SETTABLE, .type = G_TYPE_BOXED, .get_type = cvd_layout_get_type),
+    STRING("vm-socket", vm_socket),
+    STRING("client-socket", client_socket),
+    STRING("legacy-socket", legacy_socket),
+    ROW("socket-mode", socket_mode, SETTABLE, .type = G_TYPE_UINT, .max = 0777, .usual = 0600),
+    STRING("lock-dir", lock_dir),
+    ROW("vm-access", vm_access, SETTABLE, .type = G_TYPE_ENUM, .get_type = cvd_vm_access_get_type),
+    ROW("access", access, SETTABLE, .type = G_TYPE_BOXED, .get_type = cvd_access_rules_get_type),
+    STRING("version-reply", version_reply),
+    ROW("max-clients", max_clients, SETTABLE, .type = G_TYPE_UINT, .min = 1, .max = G_MAXUINT,
+        .usual = 1024),
+    ROW("handshake-timeout-ms", handshake_timeout_ms, SETTABLE, .type = G_TYPE_UINT, .min = 1,
+        .max = G_MAXUINT, .usual = 5000),
+    ROW("backing", backing, SETTABLE, .type = G_TYPE_ENUM, .get_type = cvd_window_backing_get_type),
+    STRING("window-path", window_path),
+    ROW("hugepage-size", hugepage_size, SETTABLE, .type = G_TYPE_UINT64),
+    ROW("prealloc", prealloc, SETTABLE, .type = G_TYPE_BOOLEAN),
+    ROW("n-clients", client_port, READABLE, .type = G_TYPE_UINT, .max = G_MAXUINT),
+    ROW("vm-pid", vm_pid, READABLE, .type = G_TYPE_INT),
 };
+
+static GParamSpec *new_property(guint i)
+{
+    const char *name = properties[i].name;
+    GParamFlags flags = properties[i].flags;
+
+    switch (properties[i].type) {
+    case G_TYPE_BOXED:
+        return g_param_spec_boxed(name, NULL, NULL, properties[i].get_type(), flags);
+    case G_TYPE_ENUM:
+        return g_param_spec_enum(name, NULL, NULL, properties[i].get_type(), 0, flags);
+    case G_TYPE_STRING:
+        return g_param_spec_string(name, NULL, NULL, NULL, flags);
+    case G_TYPE_BOOLEAN:
+        return g_param_spec_boolean(name, NULL, NULL, FALSE, flags);
+    case G_TYPE_UINT64:
+        return g_param_spec_uint64(name, NULL, NULL, 0, G_MAXUINT64, 0, flags);
+    case G_TYPE_INT:
+        return g_param_spec_int(name, NULL, NULL, 0, G_MAXINT, 0, flags);
+    default:
+        return g_param_spec_uint(name, NULL, NULL, properties[i].min, properties[i].max,
+                                 properties[i].usual, flags);
+    }
+}
 
 static void set_property(GObject *object, guint id, const GValue *value, GParamSpec *pspec)
 {
-    gpointer field = G_STRUCT_MEMBER_P(object, offsets[id]);
+    gpointer field = G_STRUCT_MEMBER_P(object, properties[id - 1].offset);
 
     if (G_VALUE_HOLDS_STRING(value))
         *(char **)field = g_value_dup_string(value);
@@ -485,9 +504,8 @@ static void set_property(GObject *object, guint id, const GValue *value, GParamS
 
 static void get_property(GObject *object, guint id, GValue *value, GParamSpec *pspec)
 {
-    gconstpointer field = G_STRUCT_MEMBER_P(object, offsets[id]);
-
-    if (id == PROP_N_CLIENTS)
+    gconstpointer field = G_STRUCT_MEMBER_P(object, properties[id - 1].offset);
+    if (properties[id - 1].offset == G_STRUCT_OFFSET(CvdServer, client_port))
         g_value_set_uint(value, cvd_server_get_n_clients(CVD_SERVER(object)));
     else if (G_VALUE_HOLDS_STRING(value))
         g_value_set_string(value, *(char *const *)field);
@@ -545,43 +563,6 @@ static void cvd_server_finalize(GObject *object)
     G_OBJECT_CLASS(cvd_server_parent_class)->finalize(object);
 }
 
-static void install_properties(GObjectClass *class)
-{
-    const GParamFlags flags = G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS;
-    static const struct {
-        guint id;
-        const char *name;
-    } strings[] = {
-        {PROP_VM_SOCKET, "vm-socket"},         {PROP_CLIENT_SOCKET, "client-socket"},
-        {PROP_LEGACY_SOCKET, "legacy-socket"}, {PROP_LOCK_DIR, "lock-dir"},
-        {PROP_VERSION_REPLY, "version-reply"}, {PROP_WINDOW_PATH, "window-path"},
-    };
-
-    for (gsize i = 0; i < G_N_ELEMENTS(strings); i++)
-        properties[strings[i].id] = g_param_spec_string(strings[i].name, NULL, NULL, NULL, flags);
-    properties[PROP_LAYOUT] = g_param_spec_boxed("layout", NULL, NULL, CVD_TYPE_LAYOUT, flags);
-    properties[PROP_SOCKET_MODE] =
-        g_param_spec_uint("socket-mode", NULL, NULL, 0, 0777, DEFAULT_SOCKET_MODE, flags);
-    properties[PROP_VM_ACCESS] =
-        g_param_spec_enum("vm-access", NULL, NULL, CVD_TYPE_VM_ACCESS, CVD_VM_ACCESS_OWN, flags);
-    properties[PROP_ACCESS] =
-        g_param_spec_boxed("access", NULL, NULL, CVD_TYPE_ACCESS_RULES, flags);
-    properties[PROP_MAX_CLIENTS] =
-        g_param_spec_uint("max-clients", NULL, NULL, 1, G_MAXUINT, DEFAULT_MAX_CLIENTS, flags);
-    properties[PROP_HANDSHAKE_TIMEOUT_MS] = g_param_spec_uint(
-        "handshake-timeout-ms", NULL, NULL, 1, G_MAXUINT, DEFAULT_HANDSHAKE_TIMEOUT_MS, flags);
-    properties[PROP_BACKING] =
-        g_param_spec_enum("backing", NULL, NULL, CVD_TYPE_WINDOW_BACKING, CVD_WINDOW_MEMFD, flags);
-    properties[PROP_HUGEPAGE_SIZE] =
-        g_param_spec_uint64("hugepage-size", NULL, NULL, 0, G_MAXUINT64, 0, flags);
-    properties[PROP_PREALLOC] = g_param_spec_boolean("prealloc", NULL, NULL, FALSE, flags);
-    properties[PROP_N_CLIENTS] = g_param_spec_uint("n-clients", NULL, NULL, 0, G_MAXUINT, 0,
-                                                   G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
-    properties[PROP_VM_PID] = g_param_spec_int("vm-pid", NULL, NULL, 0, G_MAXINT, 0,
-                                               G_PARAM_READABLE | G_PARAM_STATIC_STRINGS);
-    g_object_class_install_properties(class, N_PROPERTIES, properties);
-}
-
 static guint new_signal(const char *name, guint n_params, GType first, GType second)
 {
     return g_signal_new(name, CVD_TYPE_SERVER, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE,
@@ -597,7 +578,8 @@ static void cvd_server_class_init(CvdServerClass *class)
     object_class->constructed = cvd_server_constructed;
     object_class->dispose = cvd_server_dispose;
     object_class->finalize = cvd_server_finalize;
-    install_properties(object_class);
+    for (guint i = 0; i < G_N_ELEMENTS(properties); i++)
+        g_object_class_install_property(object_class, i + 1, new_property(i));
 
     signals[VM_ATTACHED] = new_signal("vm-attached", 1, G_TYPE_INT, G_TYPE_NONE);
     signals[VM_HANDED_OVER] = new_signal("vm-handed-over", 0, G_TYPE_NONE, G_TYPE_NONE);
