@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "server/boxed.h"
 #include "server/layout-private.h"
+#include "vsoc/abi.h"
 
 #include <string.h>
 
@@ -119,6 +120,54 @@ CvdLayout *cvd_layout_assemble(const CvdLayout *header, const CvdLayoutRegion *r
     for (guint i = 0; i < header->n_regions; i++)
         g_hash_table_insert(layout->by_name, layout->regions[i].name, GUINT_TO_POINTER(i));
     return &layout->public;
+}
+
+static struct vsoc_signal_table_layout table_descriptor(const CvdSignalTable *table)
+{
+    return (struct vsoc_signal_table_layout){
+        .num_nodes_lg2 = GUINT32_TO_LE(table->num_nodes_lg2),
+        .futex_uaddr_table_offset = GUINT32_TO_LE(table->table_offset),
+        .interrupt_signalled_offset = GUINT32_TO_LE(table->interrupt_signalled_offset),
+    };
+}
+
+static struct vsoc_device_region region_descriptor(const CvdLayoutRegion *region)
+{
+    struct vsoc_device_region descriptor = {
+        .current_version = GUINT16_TO_LE(region->current_version),
+        .min_compatible_version = GUINT16_TO_LE(region->min_compatible_version),
+        .region_begin_offset = GUINT32_TO_LE(region->begin),
+        .region_end_offset = GUINT32_TO_LE(region->end),
+        .offset_of_region_data = GUINT32_TO_LE(region->data_offset),
+        .guest_to_host_signal_table = table_descriptor(&region->guest_to_host),
+        .host_to_guest_signal_table = table_descriptor(&region->host_to_guest),
+        .managed_by = GUINT32_TO_LE(region->managed_by),
+    };
+    G_STATIC_ASSERT(sizeof descriptor.device_name == CVD_MAX_REGION_NAME + 1);
+    g_strlcpy(descriptor.device_name, region->name, sizeof descriptor.device_name);
+    return descriptor;
+}
+
+GBytes *cvd_layout_get_descriptors(const CvdLayout *layout)
+{
+    gsize size =
+        layout->region_desc_offset + (gsize)layout->n_regions * sizeof(struct vsoc_device_region);
+    guchar *bytes = g_malloc0(size);
+    struct vsoc_shm_layout_descriptor header = {
+        .major_version = GUINT16_TO_LE(VSOC_LAYOUT_MAJOR_VERSION),
+        .minor_version = GUINT16_TO_LE(VSOC_LAYOUT_MINOR_VERSION),
+        .size = GUINT32_TO_LE(layout->window_size),
+        .region_count = GUINT32_TO_LE(layout->n_regions),
+        .vsoc_region_desc_offset = GUINT32_TO_LE(layout->region_desc_offset),
+    };
+
+    memcpy(bytes, &header, sizeof header);
+    for (guint i = 0; i < layout->n_regions; i++) {
+        struct vsoc_device_region descriptor = region_descriptor(&layout->regions[i]);
+        memcpy(bytes + layout->region_desc_offset + i * sizeof descriptor, &descriptor,
+               sizeof descriptor);
+    }
+    return g_bytes_new_take(bytes, size);
 }
 
 CvdLayout *cvd_layout_new_from_spec(const CvdLayoutSpec *spec, GError **error)

@@ -401,12 +401,12 @@ static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer data)
     CvdVmPort *port = g_rc_box_acquire(((PortSource *)source)->port);
     gint64 now_us = g_get_monotonic_time();
     GIOCondition vm_events = port->tag != NULL ? g_source_query_unix_fd(source, port->tag) : 0;
-    GIOCondition door_events = g_source_query_unix_fd(source, port->listening_tag);
+    GIOCondition new_connections = g_source_query_unix_fd(source, port->listening_tag);
 
     serve_vm(port, vm_events, now_us);
     if (port->state != VM_STOPPED && port->paused_until != 0 && port->paused_until <= now_us)
         pause_listening(port, 0);
-    if (door_events != 0)
+    if (new_connections != 0)
         accept_some(port);
     if (port->state != VM_STOPPED)
         arm(port);
