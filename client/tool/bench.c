@@ -5,6 +5,7 @@
  */
 #include "base/error.h"
 #include "client/tool/pinger.h"
+#include "client/tool/progress.h"
 #include "client/tool/stats.h"
 #include "client/tool/tool.h"
 
@@ -37,6 +38,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Bench, bench_clear)
 static gboolean time_handshakes(Bench *bench, GError **error)
 {
     guint64 start = cvd_monotonic_ns(), now = start;
+    g_auto(CvdProgress) progress = {0};
+    cvd_progress_init(&progress, "handshakes", 0);
     do {
         guint64 before = now;
         g_autoptr(CvdRegion) region =
@@ -46,6 +49,7 @@ static gboolean time_handshakes(Bench *bench, GError **error)
         g_clear_object(&region);
         now = cvd_monotonic_ns();
         cvd_stats_add(bench->handshakes, now - before);
+        cvd_progress_update(&progress, cvd_stats_get_count(bench->handshakes));
     } while (now - start < bench->part_ns);
     return TRUE;
 }
@@ -53,18 +57,21 @@ static gboolean time_handshakes(Bench *bench, GError **error)
 static gboolean time_round_trips(Bench *bench, GError **error)
 {
     g_auto(CvdPinger) pinger = {0};
+    g_auto(CvdProgress) progress = {0};
     CvdPong pong;
     guint64 rtt_ns;
     if (!cvd_pinger_init(&pinger, bench->region, 0, error) ||
         !cvd_pinger_ping(&pinger, CVD_PINGER_FIRST_MS, bench->tool->cancellable, &pong, &rtt_ns,
                          error))
         return FALSE;
+    cvd_progress_init(&progress, "round trips", 0);
     guint64 start = cvd_monotonic_ns();
     while (pong == CVD_PONG_RIGHT && cvd_monotonic_ns() - start < bench->part_ns) {
         if (!cvd_pinger_ping(&pinger, ANSWER_MS, bench->tool->cancellable, &pong, &rtt_ns, error))
             return FALSE;
         if (pong == CVD_PONG_RIGHT)
             cvd_stats_add(bench->round_trips, rtt_ns);
+        cvd_progress_update(&progress, cvd_stats_get_count(bench->round_trips));
     }
     if (pong == CVD_PONG_RIGHT)
         return TRUE;

@@ -6,6 +6,7 @@
  */
 #include "base/error.h"
 #include "client/tool/dump-file.h"
+#include "client/tool/progress.h"
 #include "client/tool/tool.h"
 
 #include <string.h>
@@ -43,6 +44,8 @@ static CvdDumpHeader describe(CvdRegion *region)
 static gboolean copy_to_file(CvdTool *tool, CvdRegion *region, const CvdDumpHeader *header,
                              CvdDumpWriter *writer, GError **error)
 {
+    g_auto(CvdProgress) progress = {0};
+    cvd_progress_init(&progress, header->name, header->data_size);
     for (guint at = 0; at < header->data_size; at += MIN(CHUNK, header->data_size - at)) {
         guint n = MIN(CHUNK, header->data_size - at);
         if (g_cancellable_set_error_if_cancelled(tool->cancellable, error))
@@ -50,6 +53,7 @@ static gboolean copy_to_file(CvdTool *tool, CvdRegion *region, const CvdDumpHead
         g_autoptr(GBytes) bytes = cvd_region_read(region, header->data_offset + at, n, error);
         if (!bytes || !cvd_dump_writer_add(writer, g_bytes_get_data(bytes, NULL), n, error))
             return FALSE;
+        cvd_progress_update(&progress, at + n);
     }
     return TRUE;
 }
@@ -93,10 +97,13 @@ static gboolean check_header(const char *file, const CvdDumpHeader *dump,
 }
 
 /* Goes through the whole dump; @region: where to write it, or NULL. */
-static gboolean pass(CvdTool *tool, CvdDumpReader *reader, CvdRegion *region, GError **error)
+static gboolean pass(CvdTool *tool, CvdDumpReader *reader, CvdRegion *region, const char *label,
+                     GError **error)
 {
     g_autofree guint8 *buffer = g_malloc(CHUNK);
+    g_auto(CvdProgress) progress = {0};
     guint done = 0;
+    cvd_progress_init(&progress, label, cvd_dump_reader_get_header(reader)->data_size);
     for (;;) {
         if (g_cancellable_set_error_if_cancelled(tool->cancellable, error))
             return FALSE;
@@ -109,6 +116,7 @@ static gboolean pass(CvdTool *tool, CvdDumpReader *reader, CvdRegion *region, GE
                 return FALSE;
         }
         done += (guint)n;
+        cvd_progress_update(&progress, done);
     }
 }
 
@@ -116,7 +124,7 @@ gboolean cvd_tool_restore(CvdTool *tool, char **arguments, GError **error)
 {
     const char *file = arguments[1];
     g_autoptr(CvdDumpReader) reader = cvd_dump_reader_new(file, error);
-    if (!reader || !pass(tool, reader, NULL, error))
+    if (!reader || !pass(tool, reader, NULL, "checking", error))
         return FALSE;
     g_autoptr(CvdRegion) region = cvd_tool_open(tool, arguments[0], error);
     if (!region)
@@ -125,7 +133,7 @@ gboolean cvd_tool_restore(CvdTool *tool, char **arguments, GError **error)
     const CvdDumpHeader *header = cvd_dump_reader_get_header(reader);
     if (!check_header(file, header, &wanted, error) || !cvd_dump_reader_rewind(reader, error))
         return FALSE;
-    if (!pass(tool, reader, region, error)) {
+    if (!pass(tool, reader, region, wanted.name, error)) {
         g_prefix_error(error, "region '%s' was restored in part only: ", wanted.name);
         return FALSE;
     }

@@ -5,6 +5,7 @@
  */
 #include "base/error.h"
 #include "client/tool/pinger.h"
+#include "client/tool/progress.h"
 #include "client/tool/stats.h"
 #include "client/tool/tool.h"
 
@@ -114,11 +115,15 @@ static gboolean pause_until(Ping *ping, guint64 due_ns, GError **error)
 static gboolean ping_all(Ping *ping, GError **error)
 {
     const Options *options = ping->options;
+    g_auto(CvdProgress) progress = {0};
+    cvd_progress_init(&progress, "answered", options->count);
     while (options->count == 0 || ping->pinger.n_sent < options->count) {
         guint64 due_ns = cvd_monotonic_ns() + (guint64)options->interval_ms * 1000000;
         if (g_cancellable_set_error_if_cancelled(ping->tool->cancellable, error) ||
             !ping_once(ping, error))
             return FALSE;
+        if (!has_lines(ping))
+            cvd_progress_update(&progress, cvd_stats_get_count(ping->stats));
         if (ping->pinger.n_sent != options->count && !pause_until(ping, due_ns, error))
             return FALSE;
     }

@@ -5,11 +5,11 @@
  * terminal the picture is drawn anew in its place; elsewhere each change is a line.
  */
 #include "base/error.h"
+#include "client/tool/terminal.h"
 #include "client/tool/tool.h"
 #include "client/tool/view.h"
 
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define DEFAULT_INTERVAL_MS 100
@@ -118,7 +118,7 @@ static gboolean compare(Watch *watch, GError **error)
 typedef struct {
     GString *text;
     guint n_rows;
-    struct winsize size;
+    CvdTerminalSize size;
 } Picture;
 
 static void put_line(Picture *picture, const char *format, ...) G_GNUC_PRINTF(2, 3);
@@ -126,13 +126,13 @@ static void put_line(Picture *picture, const char *format, ...) G_GNUC_PRINTF(2,
 /* A line that the terminal breaks takes two rows, and the next picture would not hit this one. */
 static void put_line(Picture *picture, const char *format, ...)
 {
-    if (picture->n_rows + 1 >= picture->size.ws_row)
+    if (picture->n_rows + 1 >= picture->size.rows)
         return;
     va_list args;
     va_start(args, format);
     g_autofree char *line = g_strdup_vprintf(format, args);
     va_end(args);
-    g_string_append_printf(picture->text, "%.*s\033[K\n", picture->size.ws_col - 1, line);
+    g_string_append_printf(picture->text, "%.*s\033[K\n", (int)picture->size.columns - 1, line);
     picture->n_rows++;
 }
 
@@ -154,11 +154,8 @@ static void draw_table(Picture *picture, const Table *table, guint max_slots)
 static gboolean draw(Watch *watch, GError **error)
 {
     g_autoptr(GString) text = g_string_new(NULL);
-    Picture picture = {.text = text};
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &picture.size) < 0 || picture.size.ws_row == 0 ||
-        picture.size.ws_col == 0)
-        picture.size = (struct winsize){.ws_row = 24, .ws_col = 80};
-    guint rows = picture.size.ws_row;
+    Picture picture = {.text = text, .size = cvd_terminal_get_size(STDOUT_FILENO)};
+    guint rows = picture.size.rows;
     guint max_slots = rows > 6 ? (rows - 4) / N_TABLES : 1;
     if (watch->n_drawn > 0)
         g_string_append_printf(text, "\033[%uA\r", watch->n_drawn);

@@ -625,6 +625,35 @@ static void test_watch_on_a_terminal(gconstpointer data)
     assert_fits(terminal.seen->str, screen->rows, screen->columns);
 }
 
+/* How far it has got is shown on a terminal, and taken off it at the end. */
+typedef struct {
+    const char *arguments;
+    const char *shown; /* patterns: of what comes first */
+    const char *all;   /* and of everything */
+    int status;        /* once it is interrupted */
+} Progress;
+
+static const Progress progress[] = {
+    {"ping misc", "\ranswered [0-9]+\033\\[K", "^(\ranswered [0-9]+\033\\[K)+\r\033\\[K$", 0},
+    {"bench misc -t 0.2", "\rround trips [0-9]+\033\\[K", "\r\033\\[K", 1},
+};
+
+static void test_progress_on_a_terminal(gconstpointer data)
+{
+    const Progress *row = data;
+    g_autoptr(Fixture) f = set_up();
+    g_auto(Terminal) terminal;
+    terminal_open(&terminal, 24, 40);
+    g_autofree char *script =
+        g_strdup_printf("exec \"$1\" %s 2> %s", row->arguments, ttyname(terminal.slave));
+    g_autoptr(TestProcess) tool = shell(f->sandbox, script);
+    while (!g_regex_match_simple(row->shown, terminal.seen->str, 0, 0))
+        g_assert_true(terminal_read(&terminal));
+    terminal_end(&terminal, tool);
+    test_launcher_assert_exit(tool, row->status);
+    g_assert_true(g_regex_match_simple(row->all, terminal.seen->str, 0, 0));
+}
+
 /* Somebody who writes to a region, and thinks better of it. */
 static void test_interrupted_write(gconstpointer data)
 {
@@ -1042,6 +1071,8 @@ int main(int argc, char **argv)
     test_add("/client-tool/watch-on-a-terminal", &screens[0], test_watch_on_a_terminal);
     test_add("/client-tool/watch-on-a-narrow-terminal", &screens[1], test_watch_on_a_terminal);
     test_add("/client-tool/watch-on-a-low-terminal", &screens[2], test_watch_on_a_terminal);
+    test_add("/client-tool/progress-on-a-terminal", &progress[0], test_progress_on_a_terminal);
+    test_add("/client-tool/bench-on-a-terminal", &progress[1], test_progress_on_a_terminal);
     test_add("/client-tool/interrupted-write", NULL, test_interrupted_write);
     test_add("/client-tool/write-from-a-terminal", NULL, test_write_from_a_terminal);
     test_add("/client-tool/dump-and-restore", NULL, test_dump_and_restore);

@@ -2,6 +2,7 @@
 /*
  * Arguments of cvd-client, the suggestion of a region, and the bar.
  */
+#include "client/tool/progress.h"
 #include "client/tool/tool.h"
 
 #include <string.h>
@@ -118,6 +119,40 @@ static void test_many_names(void)
     }
 }
 
+static void test_bar(void)
+{
+    static const struct {
+        guint64 done;
+        guint64 total;
+        guint columns;
+        const char *expected;
+    } rows[] = {
+        {0, 100, 80, "x [..............................]   0%"},
+        {50, 100, 80, "x [###############...............]  50%"},
+        {99, 100, 80, "x [#############################.]  99%"},
+        {100, 100, 80, "x [##############################] 100%"},
+        {101, 100, 80, "x [##############################] 100%"},
+        {7, 0, 80, "x 7"},
+        {50, 100, 40, "x [###############...............]  50%"},
+        {50, 100, 39, "x [##############...............]  50%"},
+        {50, 100, 12, "x [#.]  50%"},
+        {50, 100, 10, "x []  50%"},
+        {50, 100, 9, "x []  50"},
+        {123, 0, 5, "x 12"},
+        {123, 0, 1, "x"},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *line =
+            cvd_progress_format("x", rows[i].done, rows[i].total, rows[i].columns);
+        g_assert_cmpstr(line, ==, rows[i].expected);
+    }
+    g_autofree char *long_label = g_strnfill(200, 'x');
+    g_autofree char *with_bar = cvd_progress_format(long_label, 1, 1, 80);
+    g_autofree char *without = cvd_progress_format(long_label, G_MAXUINT64, 0, 80);
+    g_assert_cmpuint(strlen(with_bar), <=, 79);
+    g_assert_cmpuint(strlen(without), <=, 79);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -125,5 +160,6 @@ int main(int argc, char **argv)
     g_test_add_func("/tool-common/seconds", test_seconds);
     g_test_add_func("/tool-common/find-region", test_find_region);
     g_test_add_func("/tool-common/many-names", test_many_names);
+    g_test_add_func("/tool-common/bar", test_bar);
     return g_test_run();
 }
