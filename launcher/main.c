@@ -88,6 +88,7 @@ static int run(const CvdOptions *options)
         .path = options->config != NULL ? options->config : found,
         .name = options->name,
         .overrides = (const char *const *)options->overrides,
+        .keep_broken = options->mode == CVD_MODE_CHECK,
         .explain = options->mode == CVD_MODE_PRINT_CONFIG,
     };
     g_auto(CvdQemuTools) tools = {0};
@@ -96,7 +97,7 @@ static int run(const CvdOptions *options)
     if (options->mode == CVD_MODE_LAUNCH || options->mode == CVD_MODE_SERVE_ONLY)
         cvd_stop_signals_set_handler(stop_early);
     if (source.path == NULL && options->mode == CVD_MODE_DOCTOR)
-        return cvd_doctor(NULL);
+        return cvd_doctor(NULL, options->json);
     if (source.path == NULL) {
         g_critical("no configuration; looked for %s; name one with --config FILE", places);
         return EXIT_USAGE;
@@ -105,7 +106,7 @@ static int run(const CvdOptions *options)
     if (config == NULL)
         return report(problems);
     if (options->mode == CVD_MODE_DOCTOR)
-        return cvd_doctor(config);
+        return cvd_doctor(config, options->json);
     cvd_log_init(config->name, options->verbose);
     if (options->mode == CVD_MODE_PRINT_CONFIG)
         return print(g_strdup(config->explanation));

@@ -79,6 +79,8 @@ static gboolean check(const CvdOptions *options, char **rest, GError **error)
         return cvd_fail(error, CVD_ERROR_INVALID,
                         "--paused is for a VM that is started, but %s starts none",
                         options->mode_option);
+    if (options->json && options->mode != CVD_MODE_DOCTOR)
+        return cvd_fail(error, CVD_ERROR_INVALID, "--json is for --doctor");
     if (options->timeout_s > 0 && options->mode > CVD_MODE_SERVE_ONLY)
         return cvd_fail(error, CVD_ERROR_INVALID,
                         "--timeout is for a VM or server that runs, but %s runs none",
@@ -104,6 +106,8 @@ static GOptionContext *context_new(CvdOptions *options)
          "Report every problem of the configuration", NULL},
         {"doctor", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, mode,
          "Look for what the machine lacks for a launch", NULL},
+        {"json", 0, 0, G_OPTION_ARG_NONE, &options->json, "With --doctor: print one JSON object",
+         NULL},
         {"print-config", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, mode,
          "Print all values, and where each comes from", NULL},
         {"print-command", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, mode,

@@ -32,6 +32,7 @@ typedef enum {
  * @config: (nullable): `--config`
  * @name: (nullable): `--name`
  * @overrides: (array zero-terminated=1) (nullable): the values of `--set`, in order
+ * @json: `--json`
  * @paused: `--paused`
  * @timeout_s: `--timeout`; 0 = none
  * @verbose: `--verbose`
@@ -46,6 +47,7 @@ typedef struct {
     char *config;
     char *name;
     char **overrides;
+    gboolean json;
     gboolean paused;
     guint timeout_s;
     gboolean verbose;

@@ -263,7 +263,7 @@ static void check_access(const CvdPlace *root_place, JsonNode *root, const CvdCo
         cvd_access_check(&place, node, config);
 }
 
-/* cvd.json has an object for its root. */
+/* cvd.json has an object for its root. NULL: nothing is known of the hardware. */
 static CvdConfig *read_all(CvdReader *reader, const CvdConfigSource *source, const char *path,
                            JsonNode *root)
 {
@@ -279,7 +279,7 @@ static CvdConfig *read_all(CvdReader *reader, const CvdConfigSource *source, con
 
     g_autoptr(JsonObject) origins =
         source->explain ? collect_origins(source, &place, root, &layout, &qemu) : NULL;
-    CvdConfig *config = g_new0(CvdConfig, 1);
+    g_autoptr(CvdConfig) config = g_new0(CvdConfig, 1);
     cvd_keys_init(cvd_keys, config);
     config->window.prealloc = PREALLOC_UNSET;
     config->qemu.directory = g_strdup(qemu.place.directory);
@@ -293,7 +293,7 @@ static CvdConfig *read_all(CvdReader *reader, const CvdConfigSource *source, con
     check_access(&place, root, config);
     if (origins && layout.node)
         config->explanation = explain(config, &layout, origins);
-    return config;
+    return qemu.node ? g_steal_pointer(&config) : NULL;
 }
 
 JsonNode *cvd_config_to_json(const CvdConfig *config)
@@ -370,7 +370,7 @@ CvdConfig *cvd_config_load(const CvdConfigSource *source, GPtrArray *problems)
         cvd_place_found(&place, root, "an object");
     } else if (root) {
         g_autoptr(CvdConfig) config = read_all(&reader, source, path, root);
-        if (problems->len == n_before)
+        if (problems->len == n_before || source->keep_broken)
             return g_steal_pointer(&config);
     }
     return NULL;

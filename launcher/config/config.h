@@ -12,6 +12,8 @@ G_BEGIN_DECLS
  * @path: cvd.json; `-` = standard input
  * @name: (nullable): instance name over the configuration's
  * @overrides: (array zero-terminated=1) (nullable): `PATH=VALUE` strings of `--set`, in order
+ * @keep_broken: whether a configuration is returned in spite of its problems, where the hardware
+ *   could be read, so that more can be looked for; it may be without a layout
  * @explain: whether #CvdConfig.explanation is made: the configuration as JSON, and where each value
  *   comes from
  */
@@ -19,6 +21,7 @@ typedef struct {
     const char *path;
     const char *name;
     const char *const *overrides;
+    gboolean keep_broken;
     gboolean explain;
 } CvdConfigSource;
 
@@ -44,7 +47,8 @@ char *cvd_config_find(const char *name, char **places);
  * else: whether binaries and kernels exist is cvd_config_probe()'s business. What is only worth a
  * warning goes to the log.
  *
- * Returns: (transfer full) (nullable): the configuration, or %NULL after at least one problem
+ * Returns: (transfer full) (nullable): the configuration, or %NULL after at least one problem, but
+ *   see @keep_broken
  */
 CvdConfig *cvd_config_load(const CvdConfigSource *source, GPtrArray *problems);
 /**

@@ -282,7 +282,7 @@ const CvdKey cvd_qemu_keys[] = {
             "numbers, not root and not in root's group; a number without an entry in the user "
             "database needs a group; its files have to be readable for that user, and the disks "
             "writable."),
-    CVD_KEY("$schema", "0.1", cvd_type_schema, 0, NULL,
+    CVD_KEY("$schema", "0.2", cvd_type_schema, 0, NULL,
             "Address of the JSON Schema of this file, for editors; nothing is read from there."),
     CVD_KEYS_END,
 };
@@ -315,7 +315,7 @@ const CvdKey cvd_keys[] = {
             "Who may have which regions; the first rule that fits counts, and without one a client "
             "may nothing. Not given: this user and root may everything.",
             .elements = cvd_access_rule_keys),
-    CVD_KEY("$schema", "0.1", cvd_type_schema, 0, NULL,
+    CVD_KEY("$schema", "0.2", cvd_type_schema, 0, NULL,
             "Address of the JSON Schema of this file, for editors; nothing is read from there."),
     CVD_KEYS_END,
 };

@@ -265,7 +265,7 @@ const CvdKey cvd_layout_keys[] = {
             "The oldest files: only logged."),
     DESCRIPTOR_KEYS,
     COMMENTS,
-    CVD_KEY("$schema", "0.1", cvd_type_schema, 0, NULL,
+    CVD_KEY("$schema", "0.2", cvd_type_schema, 0, NULL,
             "Address of the JSON Schema of this file, for editors; nothing is read from there."),
     CVD_KEYS_END,
 };

@@ -9,14 +9,16 @@ G_BEGIN_DECLS
  * cvd_doctor:
  * @config: (nullable): the configuration that is to run here; %NULL: none was found, and only the
  *   machine is looked at
+ * @is_json: whether one JSON object is printed instead: cvd-launch(1), OPTIONS
  *
- * `--doctor`: looks at KVM, QEMU and its devices, limits, huge pages, the runtime directory and
- * AppArmor, and prints one line a check on stdout: `ok:`, `warning:` or `problem:`, with the remedy
- * where there is something to do. Changes nothing. QEMU is run for moments, with a time limit.
+ * `--doctor`: looks at versions, QEMU and its devices, KVM, limits, memory, huge pages, the runtime
+ * directory and AppArmor, and prints one line a finding on stdout: `ok:`, `warning:` or `problem:`,
+ * with the remedy where there is something to do. Changes nothing. QEMU is run for moments, with a
+ * time limit.
  *
  * Returns: 0, or 1 if something stands in the way of a launch
  */
-int cvd_doctor(const CvdConfig *config);
+int cvd_doctor(const CvdConfig *config, gboolean is_json);
 
 /**
  * cvd_doctor_check:

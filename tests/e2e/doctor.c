@@ -5,6 +5,7 @@
 #include "tests/support/launcher.h"
 
 #include <fcntl.h>
+#include <json-glib/json-glib.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
 #include <netinet/in.h>
@@ -16,8 +17,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static void examine(TestProcessSetup setup, const TestSandbox *sandbox, int status,
-                    const char *text, const char *setting)
+#define FAKE_PROFILES                                                                              \
+    "/usr/bin/man (enforce)\n/usr/bin/qemu-system-x86_64 (enforce)\nqemu-system-arm (complain)\n"
+
+static void examine_as(TestProcessSetup setup, gconstpointer data, const TestSandbox *sandbox,
+                       int status, const char *text, const char *setting)
 {
     g_autofree char *config = test_source_path("conf/cvd.json");
     const char *argv[] = {test_launcher_path(),
@@ -29,13 +33,19 @@ static void examine(TestProcessSetup setup, const TestSandbox *sandbox, int stat
                           setting != NULL ? "--set" : NULL,
                           setting,
                           NULL};
-    g_autoptr(TestProcess) doctor = test_process_start(sandbox, argv, setup, NULL);
+    g_autoptr(TestProcess) doctor = test_process_start(sandbox, argv, setup, data);
     int got = test_process_wait_exit(doctor);
 
     if (got != status || strstr(doctor->out->str, text) == NULL)
         test_process_fail(doctor, "exit status %d instead of %d, or no '%s'", got, status, text);
     g_assert_false(test_process_has_err(doctor, "accelerator"));
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
+static void examine(TestProcessSetup setup, const TestSandbox *sandbox, int status,
+                    const char *text, const char *setting)
+{
+    examine_as(setup, NULL, sandbox, status, text, setting);
 }
 
 static void enter_directory(gconstpointer data)
@@ -59,6 +69,9 @@ static void test_machine(gconstpointer data)
     examine(NULL, sandbox, 1, "problem: qemu.kernel: /nosuch/kernel: No such file",
             "qemu.kernel=/nosuch/kernel");
     examine(NULL, sandbox, 0, "ok: QEMU has the machine pc-q35", "qemu.machine=type=pc-q35-7.2");
+    examine(NULL, sandbox, 0, "ok: QEMU has the accelerators tcg\n", NULL);
+    examine(NULL, sandbox, 0, "; GLib ", NULL);
+    examine(NULL, sandbox, 0, "ok: the window needs no room in /dev/shm", NULL);
     examine(NULL, sandbox, 2, "", "qemu.machine=isapc");
 }
 
@@ -90,13 +103,18 @@ static void test_check_all_at_once(gconstpointer data)
 {
     static const char *const problems[] = {"qemu.machine: QEMU has no machine q36",
                                            "qemu.devices: QEMU has no device foo",
-                                           "qemu.blockdevs: /nosuch/disk", "qemu.kernel: /nosuch"};
+                                           "qemu.blockdevs: /nosuch/disk",
+                                           "qemu.kernel: /nosuch",
+                                           "limits.clients: found -1",
+                                           "no regions",
+                                           "6 problems"};
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     g_autoptr(TestProcess) launcher =
         test_launch(sandbox, "check", "--check", "--set", "qemu.machine=q36", "--set",
                     "qemu.devices=[{\"driver\":\"foo\"}]", "--set",
                     "qemu.blockdevs=[{\"driver\":\"file\",\"filename\":\"/nosuch/disk\"}]", "--set",
-                    "qemu.kernel=/nosuch", NULL);
+                    "qemu.kernel=/nosuch", "--set", "limits.clients=-1", "--set",
+                    "layout.vsoc_device_regions=[]", NULL);
 
     test_launcher_assert_exit(launcher, 2);
     for (gsize i = 0; i < G_N_ELEMENTS(problems); i++)
@@ -171,6 +189,8 @@ static void test_kvm(gconstpointer data)
 
     if (access("/dev/kvm", R_OK | W_OK) < 0)
         g_assert_nonnull(strstr(text, "warning: /dev/kvm "));
+    else if (strstr(text, "problem: a guest hangs under KVM: it did not run to its end") != NULL)
+        g_assert_cmpint(status, ==, 1);
     else if (status != 0)
         g_assert_nonnull(strstr(text, "under KVM"));
     else if (strstr(text, "warning: a guest runs under KVM, but took ") == NULL)
@@ -185,13 +205,17 @@ static void test_bad_qemu(gconstpointer data)
 
     examine_with(sandbox, "#!/bin/sh\necho Hello\n", "problem: ");
     examine_with(sandbox, "#!/bin/sh\necho QEMU emulator version 6.1.9\n", "has version 6.1");
-    examine_with(sandbox, "#!/bin/sh\necho QEMU emulator version 6.2.0\n", "has version 6.2\n");
+    examine_with(sandbox, "#!/bin/sh\necho QEMU emulator version 6.2.0\n", "has version 6.2.0\n");
     examine_with(sandbox, "#!/bin/sh\necho QEMU emulator version 6.2.0\n",
                  "no device ivshmem-doorbell");
     examine_with(sandbox,
                  "#!/bin/sh\ncase $2 in \"\") echo QEMU emulator version 8.0.0;; "
                  "help) echo 'name \"ivshmem-doorbell\"';; *) exec sleep 1000;; esac\n",
                  "problem: QEMU does not run in its sandbox");
+    examine_with(sandbox,
+                 "#!/bin/sh\ncase $1 in --version) echo QEMU emulator version 8.0.0;; "
+                 "-accel) echo Accelerators supported in QEMU binary:; echo kvm;; esac\n",
+                 "problem: qemu.accel: QEMU has none of these accelerators");
     examine_with(sandbox,
                  "#!/bin/sh\ncase $1 in --version) echo QEMU emulator version 8.0.0;; "
                  "-device) echo \"Type 'x' is missing its parent 'y'\"; kill -ABRT $$;; esac\n",
@@ -226,11 +250,116 @@ static void limit_descriptors(gconstpointer data)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+static void limit_clients(gconstpointer data)
+{
+    const struct rlimit limit = {500, 500};
+
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static void test_descriptors(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
 
     examine(limit_descriptors, sandbox, 1, "problem: 5 regions need 74 descriptors", NULL);
+    examine(limit_clients, sandbox, 0,
+            "warning: limits.clients is 1024, and the hard RLIMIT_NOFILE of 500 has room for 426",
+            NULL);
+}
+
+/* As another kernel, or a narrow container, would show it; what both versions of control groups
+ * have. */
+static void fake_sys(gconstpointer data)
+{
+    static const char *const bytes[] = {"sys/fs/cgroup/memory.max",
+                                        "sys/fs/cgroup/memory/memory.limit_in_bytes"};
+    static const char *const used[] = {"sys/fs/cgroup/memory.current",
+                                       "sys/fs/cgroup/memory/memory.usage_in_bytes"};
+
+    test_enter_mount_namespace();
+    if (mount("tmpfs", "/sys", "tmpfs", 0, NULL) < 0 ||
+        mount("tmpfs", "/dev/shm", "tmpfs", 0, "size=64k") < 0 || chdir("/") < 0 ||
+        g_mkdir_with_parents("sys/fs/cgroup/memory", 0755) < 0 ||
+        g_mkdir_with_parents("sys/module/apparmor/parameters", 0755) < 0 ||
+        g_mkdir_with_parents("sys/kernel/security/apparmor", 0755) < 0 ||
+        !g_file_set_contents("sys/module/apparmor/parameters/enabled", "Y\n", -1, NULL) ||
+        !g_file_set_contents("sys/kernel/security/apparmor/profiles", FAKE_PROFILES, -1, NULL))
+        _exit(124);
+    for (guint i = 0; i < G_N_ELEMENTS(bytes); i++)
+        if (!g_file_set_contents(bytes[i], data, -1, NULL) ||
+            !g_file_set_contents(used[i], "0\n", -1, NULL))
+            _exit(124);
+}
+
+static void test_narrow(gconstpointer data)
+{
+    static const struct {
+        const char *limit, *setting, *text;
+        int status;
+    } rows[] = {
+        {"67108864\n", NULL,
+         "warning: the window (2 MiB) and the guest (128 MiB) may need more than the 64 MiB that",
+         0},
+        {"1048576\n", NULL, "problem: the window (2 MiB) and the guest (128 MiB) may need", 1},
+        {"1048576\n", "window.prealloc=false", "warning: the window (2 MiB)", 0},
+        {"max\n", NULL, "ok: there is memory for the window and the guest", 0},
+        {"max\n", "qemu.memory=16000G", "may need more than this machine's", 0},
+        {"max\n", "window={\"backing\":\"posix-shm\",\"path\":\"/dev/shm/x\"}",
+         "problem: window.path: the window has 2048 KiB, and 64 KiB are free in /dev/shm: free", 1},
+        {"max\n", "window={\"backing\":\"posix-shm\",\"path\":\"/dev/shm/x\",\"prealloc\":false}",
+         "warning: window.path: the window has 2048 KiB", 0},
+        {"max\n", "window={\"backing\":\"posix-shm\",\"path\":\"/nosuch/x\"}",
+         "problem: window.path: /nosuch: No such file", 1},
+        {"max\n", NULL,
+         "warning: AppArmor confines QEMU by the profile /usr/bin/qemu-system-x86_64 (enforce)", 0},
+    };
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++)
+        examine_as(fake_sys, rows[i].limit, sandbox, rows[i].status, rows[i].text, rows[i].setting);
+}
+
+/* The same findings, with their checks. */
+static void test_json(gconstpointer data)
+{
+    static const char *const versions[] = {
+        "cvd_launch",           "layout", "glib", "glib_built_with", "json_glib",
+        "json_glib_built_with", "qemu"};
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *config = test_source_path("conf/cvd.json");
+    const char *argv[] = {test_launcher_path(),
+                          "--doctor",
+                          "--json",
+                          "--config",
+                          config,
+                          "--set",
+                          "qemu.accel=tcg",
+                          "--set",
+                          "qemu.devices=[{\"driver\":\"nosuch\"}]",
+                          NULL};
+    g_autoptr(TestProcess) doctor = test_process_start(sandbox, argv, NULL, NULL);
+    g_autoptr(GError) error = NULL;
+
+    test_launcher_assert_exit(doctor, 1);
+    g_autoptr(JsonNode) root = json_from_string(doctor->out->str, &error);
+    g_assert_no_error(error);
+    JsonObject *object = json_node_get_object(root);
+    g_assert_cmpstr(json_object_get_string_member(object, "verdict"), ==, "problem");
+    for (guint i = 0; i < G_N_ELEMENTS(versions); i++)
+        g_assert_nonnull(json_object_get_string_member(
+            json_object_get_object_member(object, "versions"), versions[i]));
+    JsonArray *checks = json_object_get_array_member(object, "checks");
+    guint n_problems = 0;
+    for (guint i = 0; i < json_array_get_length(checks); i++) {
+        JsonObject *check = json_array_get_object_element(checks, i);
+        if (strcmp(json_object_get_string_member(check, "verdict"), "problem") != 0)
+            continue;
+        n_problems++;
+        g_assert_cmpstr(json_object_get_string_member(check, "check"), ==, "devices");
+        g_assert_nonnull(strstr(json_object_get_string_member(check, "text"), "device nosuch"));
+    }
+    g_assert_cmpuint(n_problems, ==, 1);
+    g_assert_cmpuint(json_array_get_length(checks), >, 10);
 }
 
 /* ---- Known failures ---- */
@@ -377,6 +506,8 @@ int main(int argc, char **argv)
     test_add("/doctor/kvm", NULL, test_kvm);
     test_add("/doctor/bad-qemu", NULL, test_bad_qemu);
     test_add("/doctor/descriptors", NULL, test_descriptors);
+    test_add_unless("/doctor/narrow", NULL, test_narrow, test_why_no_mount);
+    test_add("/doctor/json", NULL, test_json);
     test_add("/doctor/explained", NULL, test_explained);
     test_add("/doctor/program/bridge", "qemu.netdevs=[{\"type\":\"bridge\",\"id\":\"n\"}]",
              test_program_at_the_start);
