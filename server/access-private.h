@@ -9,7 +9,6 @@ G_BEGIN_DECLS
 
 /**
  * CvdPeer:
- * @pid: process id
  * @uid: effective uid
  * @gids: (element-type guint32) (nullable): effective gid and supplementary ones; %NULL where no
  *   rule asks for them
@@ -20,7 +19,6 @@ G_BEGIN_DECLS
  * SO_PEERCRED and SO_PEERGROUPS).
  */
 typedef struct {
-    pid_t pid;
     uid_t uid;
     GArray *gids;
     gboolean *matches;

@@ -125,7 +125,6 @@ gboolean cvd_access_rules_get_peer(const CvdAccessRules *rules, int socket, CvdP
     *peer = (CvdPeer){0};
     if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0)
         return FALSE;
-    peer->pid = credentials.pid;
     peer->uid = credentials.uid;
     if (rules->has_groups) {
         peer->gids = g_array_new(FALSE, FALSE, sizeof(gid_t));

@@ -93,20 +93,13 @@ struct CvdClientPort {
 /* Stands for the timer among the pointers in the epoll set. */
 static char timer_mark;
 
-static const char *listen_state_name(ListenState state)
-{
-    switch (state) {
-    case LISTENING:
-        return "listening";
-    case LISTENING_FULL:
-        return "full";
-    case LISTENING_PAUSED:
-        return "paused";
-    case LISTENING_OVER:
-        return "over";
-    }
-    g_assert_not_reached();
-}
+static const char *const listen_state_names[] = {
+    [LISTENING] = "listening",
+    [LISTENING_FULL] = "full",
+    [LISTENING_PAUSED] = "paused",
+    [LISTENING_OVER] = "over",
+};
+G_STATIC_ASSERT(G_N_ELEMENTS(listen_state_names) == LISTENING_OVER + 1);
 
 static gboolean watch_listener(CvdClientPort *port, Listener *listener)
 {
@@ -142,7 +135,7 @@ static void set_listening(CvdClientPort *port, ListenState state)
         unwatch_listeners(port);
     if (state == LISTENING && !watch_listeners(port))
         state = LISTENING_PAUSED;
-    g_debug("client sockets: %s -> %s", listen_state_name(before), listen_state_name(state));
+    g_debug("client sockets: %s -> %s", listen_state_names[before], listen_state_names[state]);
     port->listen_state = state;
     port->paused_until = state == LISTENING_PAUSED ? g_get_monotonic_time() + PAUSE_US : 0;
 }

@@ -25,44 +25,28 @@ typedef enum {
     SEND_DEAD,
 } SendResult;
 
-static const char *state_name(CvdSessionState state)
-{
-    switch (state) {
-    case CVD_SESSION_READING:
-        return "reading";
-    case CVD_SESSION_IDLE:
-        return "idle";
-    case CVD_SESSION_SENDING_VERSION:
-        return "sending version";
-    case CVD_SESSION_SENDING_LIST:
-        return "sending list";
-    case CVD_SESSION_SENDING_UNKNOWN:
-        return "sending unknown";
-    case CVD_SESSION_SENDING_OFFSETS:
-        return "sending offsets";
-    case CVD_SESSION_SENDING_GUEST_TO_HOST:
-        return "sending guest_to_host";
-    case CVD_SESSION_SENDING_HOST_TO_GUEST:
-        return "sending host_to_guest";
-    case CVD_SESSION_SENDING_WINDOW:
-        return "sending window";
-    case CVD_SESSION_SENDING_LEGACY_HELLO:
-        return "sending legacy hello";
-    case CVD_SESSION_SENDING_LEGACY_ANSWER:
-        return "sending legacy answer";
-    case CVD_SESSION_LINGERING:
-        return "lingering";
-    case CVD_SESSION_CLOSED:
-        return "closed";
-    }
-    g_assert_not_reached();
-}
+static const char *const state_names[] = {
+    [CVD_SESSION_READING] = "reading",
+    [CVD_SESSION_IDLE] = "idle",
+    [CVD_SESSION_SENDING_VERSION] = "sending version",
+    [CVD_SESSION_SENDING_LIST] = "sending list",
+    [CVD_SESSION_SENDING_UNKNOWN] = "sending unknown",
+    [CVD_SESSION_SENDING_OFFSETS] = "sending offsets",
+    [CVD_SESSION_SENDING_GUEST_TO_HOST] = "sending guest_to_host",
+    [CVD_SESSION_SENDING_HOST_TO_GUEST] = "sending host_to_guest",
+    [CVD_SESSION_SENDING_WINDOW] = "sending window",
+    [CVD_SESSION_SENDING_LEGACY_HELLO] = "sending legacy hello",
+    [CVD_SESSION_SENDING_LEGACY_ANSWER] = "sending legacy answer",
+    [CVD_SESSION_LINGERING] = "lingering",
+    [CVD_SESSION_CLOSED] = "closed",
+};
+G_STATIC_ASSERT(G_N_ELEMENTS(state_names) == CVD_SESSION_CLOSED + 1);
 
 static void set_state(CvdClientSession *session, CvdSessionState state)
 {
     if (cvd_log_is_verbose())
-        g_debug("client connection %d: %s -> %s", session->fd, state_name(session->state),
-                state_name(state));
+        g_debug("client connection %d: %s -> %s", session->fd, state_names[session->state],
+                state_names[state]);
     session->state = (guint8)state;
     session->sent = 0;
     session->list_item = 0;
@@ -193,91 +177,73 @@ static gboolean pass_fds(CvdClientSession *session, const int *fds, guint n_fds,
     return send_message(session, zeros, sizeof zeros, fds, n_fds, next);
 }
 
-static gboolean pass_fd(CvdClientSession *session, int fd, CvdSessionState next)
+/* @dummy: (out): closed by the caller. Nobody is at its other end: whoever may only read can
+ * neither ring nor steal a wake-up. Returns: what the client gets for @doorbell; −1 for now */
+static int choose(CvdClientSession *session, int doorbell, int *dummy)
 {
-    return pass_fds(session, &fd, 1, next);
-}
-
-/* Nobody is at the other end: whoever may only read can neither ring nor steal a wake-up. */
-static int make_dummy(void)
-{
-    return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-}
-
-static gboolean is_read_only(const CvdClientSession *session)
-{
-    return session->access == CVD_ACCESS_READ_ONLY;
+    if (session->access != CVD_ACCESS_READ_ONLY)
+        return doorbell;
+    *dummy = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (*dummy < 0)
+        session->wants = CVD_SESSION_WANTS_RETRY;
+    return *dummy;
 }
 
 static gboolean pass_doorbell(CvdClientSession *session, int doorbell, CvdSessionState next)
 {
-    if (!is_read_only(session))
-        return pass_fd(session, doorbell, next);
-    cvd_autofd dummy = make_dummy();
-    if (dummy < 0) {
-        session->wants = CVD_SESSION_WANTS_RETRY;
-        return FALSE;
-    }
-    return pass_fd(session, dummy, next);
+    cvd_autofd dummy = -1;
+    int fd = choose(session, doorbell, &dummy);
+
+    return fd >= 0 && pass_fds(session, &fd, 1, next);
 }
 
 static int get_window(const CvdClientSession *session)
 {
-    return is_read_only(session) ? session->service->served.read_only_window_fd
-                                 : session->service->served.window_fd;
+    return session->access == CVD_ACCESS_READ_ONLY ? session->service->served.read_only_window_fd
+                                                   : session->service->served.window_fd;
 }
 
-/* What a client may see of the layout, looked up once for each piece of a listing. */
-typedef struct {
-    const CvdClientService *service;
-    CvdPeer peer;
-} View;
-
-static gboolean view_open(View *view, const CvdClientSession *session)
+/* @peer: what a client may see of the layout is looked up with it, got once for each piece */
+static gboolean get_peer(const CvdClientSession *session, CvdPeer *peer)
 {
-    *view = (View){.service = session->service};
-    return cvd_access_rules_get_peer(session->service->served.access, session->fd, &view->peer);
+    return cvd_access_rules_get_peer(session->service->served.access, session->fd, peer);
 }
 
-static void view_close(View *view)
+static CvdAccess check_access(const CvdClientSession *session, const CvdPeer *peer, guint region)
 {
-    cvd_peer_clear(&view->peer);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(View, view_close)
+    const CvdServed *served = &session->service->served;
 
-static CvdAccess view_check(const View *view, guint region)
-{
-    return cvd_access_rules_check(view->service->served.access, &view->peer,
-                                  view->service->served.layout->regions[region].name);
+    return cvd_access_rules_check(served->access, peer, served->layout->regions[region].name);
 }
 
-static guint view_count(const View *view)
+static guint count_regions(const CvdClientSession *session, const CvdPeer *peer)
 {
     guint n = 0;
 
-    for (guint i = 0; i < view->service->served.layout->n_regions; i++)
-        n += view_check(view, i) != CVD_ACCESS_NONE;
+    for (guint i = 0; i < session->service->served.layout->n_regions; i++)
+        n += check_access(session, peer, i) != CVD_ACCESS_NONE;
     return n;
 }
 
 /* Item 0 of a listing is the number of regions, item i + 1 is region i, nothing if it is hidden. */
-static gsize format_item(const View *view, guint item, char out[VSOC_WIRE_ENTRY_SIZE + 1])
+static gsize format_item(const CvdClientSession *session, const CvdPeer *peer, guint item,
+                         char out[VSOC_WIRE_ENTRY_SIZE + 1])
 {
     if (item == 0)
-        return vsoc_wire_format_number(out, view_count(view));
-    if (view_check(view, item - 1) == CVD_ACCESS_NONE)
+        return vsoc_wire_format_number(out, count_regions(session, peer));
+    if (check_access(session, peer, item - 1) == CVD_ACCESS_NONE)
         return 0;
-    const CvdLayoutRegion *region = &view->service->served.layout->regions[item - 1];
+    const CvdLayoutRegion *region = &session->service->served.layout->regions[item - 1];
     return vsoc_wire_format_entry(out, region->begin, region->end, region->name);
 }
 
-static void advance_list(CvdClientSession *session, const View *view, gsize n_sent)
+static void advance_list(CvdClientSession *session, const CvdPeer *peer, gsize n_sent)
 {
     char item[VSOC_WIRE_ENTRY_SIZE + 1];
 
     n_sent += session->sent;
     for (;;) {
-        gsize size = format_item(view, session->list_item, item);
+        gsize size = format_item(session, peer, session->list_item, item);
         if (n_sent < size)
             break;
         n_sent -= size;
@@ -298,17 +264,17 @@ static void finish_request(CvdClientSession *session)
 static gboolean send_list_piece(CvdClientSession *session)
 {
     const CvdLayout *layout = session->service->served.layout;
-    g_auto(View) view = {0};
+    g_auto(CvdPeer) peer = {0};
     char piece[CHUNK_SIZE];
     gsize size = 0, n_sent;
 
-    if (!view_open(&view, session)) {
+    if (!get_peer(session, &peer)) {
         cvd_client_session_close(session);
         return FALSE;
     }
     for (guint i = session->list_item;
          i <= layout->n_regions && size + VSOC_WIRE_ENTRY_SIZE < sizeof piece; i++)
-        size += format_item(&view, i, piece + size);
+        size += format_item(session, &peer, i, piece + size);
 
     SendResult result =
         send_rest(session, piece + session->sent, size - session->sent, NULL, 0, &n_sent);
@@ -316,7 +282,7 @@ static gboolean send_list_piece(CvdClientSession *session)
         cvd_client_session_close(session);
         return FALSE;
     }
-    advance_list(session, &view, n_sent);
+    advance_list(session, &peer, n_sent);
     if (session->list_item > layout->n_regions) {
         finish_request(session);
         return TRUE;
@@ -335,22 +301,16 @@ static void attached(CvdClientSession *session)
                                session->service->served.layout->regions[session->region].name);
 }
 
-static CvdAccess check_access(CvdClientSession *session, int region)
-{
-    g_auto(View) view = {0};
-
-    if (region < 0 || !view_open(&view, session))
-        return CVD_ACCESS_NONE;
-    return view_check(&view, (guint)region);
-}
-
 static void look_up(CvdClientSession *session, const struct vsoc_wire_name *name, gint64 now_us)
 {
     gboolean is_legacy = session->dialect == CVD_DIALECT_LEGACY;
+    g_auto(CvdPeer) peer = {0};
 
     session->region =
         (gint16)cvd_layout_find(session->service->served.layout, name->bytes, name->length);
-    session->access = (guint8)check_access(session, session->region);
+    session->access = session->region >= 0 && get_peer(session, &peer)
+                          ? (guint8)check_access(session, &peer, (guint)session->region)
+                          : CVD_ACCESS_NONE;
     if (session->access != CVD_ACCESS_NONE) {
         set_state(session,
                   is_legacy ? CVD_SESSION_SENDING_LEGACY_ANSWER : CVD_SESSION_SENDING_OFFSETS);
@@ -369,9 +329,9 @@ static void look_up(CvdClientSession *session, const struct vsoc_wire_name *name
 /* Who may have nothing learns nothing, not even that there is something. */
 static void start_list(CvdClientSession *session, gint64 now_us)
 {
-    g_auto(View) view = {0};
+    g_auto(CvdPeer) peer = {0};
 
-    if (view_open(&view, session) && view_count(&view) > 0) {
+    if (get_peer(session, &peer) && count_regions(session, &peer) > 0) {
         set_state(session, CVD_SESSION_SENDING_LIST);
         return;
     }
@@ -466,7 +426,9 @@ static gboolean send_legacy_hello(CvdClientSession *session)
 
 static gboolean send_window(CvdClientSession *session)
 {
-    if (!pass_fd(session, get_window(session), CVD_SESSION_IDLE))
+    int fd = get_window(session);
+
+    if (!pass_fds(session, &fd, 1, CVD_SESSION_IDLE))
         return FALSE;
     attached(session);
     return TRUE;
@@ -475,20 +437,15 @@ static gboolean send_window(CvdClientSession *session)
 static gboolean send_legacy_answer(CvdClientSession *session, guint region)
 {
     const CvdDoorbells *doorbells = session->service->served.doorbells;
-    cvd_autofd first_dummy = is_read_only(session) ? make_dummy() : -1;
-    cvd_autofd second_dummy = is_read_only(session) ? make_dummy() : -1;
-    int fds[] = {cvd_doorbells_get_guest_to_host(doorbells, region),
-                 cvd_doorbells_get_host_to_guest(doorbells, region), get_window(session)};
+    cvd_autofd first = -1;
+    cvd_autofd second = -1;
+    int fds[] = {
+        choose(session, cvd_doorbells_get_guest_to_host(doorbells, region), &first),
+        choose(session, cvd_doorbells_get_host_to_guest(doorbells, region), &second),
+        get_window(session),
+    };
 
-    if (is_read_only(session)) {
-        fds[0] = first_dummy;
-        fds[1] = second_dummy;
-    }
-    if (fds[0] < 0 || fds[1] < 0) {
-        session->wants = CVD_SESSION_WANTS_RETRY;
-        return FALSE;
-    }
-    if (!pass_fds(session, fds, G_N_ELEMENTS(fds), CVD_SESSION_IDLE))
+    if (fds[0] < 0 || fds[1] < 0 || !pass_fds(session, fds, G_N_ELEMENTS(fds), CVD_SESSION_IDLE))
         return FALSE;
     attached(session);
     return TRUE;
@@ -610,7 +567,7 @@ static void refuse_vm(const CvdClientSession *session)
 void cvd_client_session_expire(CvdClientSession *session)
 {
     g_debug("client connection %d: time limit passed while %s", session->fd,
-            state_name(session->state));
+            state_names[session->state]);
     refuse_vm(session);
     cvd_client_session_close(session);
 }

@@ -251,24 +251,19 @@ CvdListener *cvd_listener_new(const char *path, mode_t mode, const char *lock_di
     return NULL;
 }
 
-/* While the socket still listens nobody takes it for a leftover, so the name cannot change hands
- * between the two calls. */
-static void remove_at(const CvdListener *listener, const char *path)
-{
-    if (cvd_fd_is_at(listener->path_fd, AT_FDCWD, path))
-        unlink(path);
-}
-
-/* Somebody may have renamed the directory meanwhile. */
+/* Somebody may have renamed the directory meanwhile. While the socket still listens nobody takes it
+ * for a leftover, so the name cannot change hands between the two calls. */
 static void remove_name(const CvdListener *listener)
 {
     g_autofree char *self = g_strdup_printf("/proc/self/fd/%d", listener->path_fd);
     g_autofree char *path = g_file_read_link(self, NULL);
     const char *name = strrchr(listener->path, '/');
 
-    remove_at(listener, listener->path);
-    if (path != NULL && name != NULL && g_str_has_suffix(path, name))
-        remove_at(listener, path);
+    if (cvd_fd_is_at(listener->path_fd, AT_FDCWD, listener->path))
+        unlink(listener->path);
+    else if (path != NULL && name != NULL && g_str_has_suffix(path, name) &&
+             cvd_fd_is_at(listener->path_fd, AT_FDCWD, path))
+        unlink(path);
 }
 
 void cvd_listener_free(CvdListener *listener)
@@ -287,9 +282,4 @@ void cvd_listener_free(CvdListener *listener)
 int cvd_listener_get_fd(const CvdListener *listener)
 {
     return listener->fd;
-}
-
-const char *cvd_listener_get_path(const CvdListener *listener)
-{
-    return listener->path;
 }

@@ -47,6 +47,5 @@ void cvd_listener_free(CvdListener *listener);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdListener, cvd_listener_free)
 
 int cvd_listener_get_fd(const CvdListener *listener);
-const char *cvd_listener_get_path(const CvdListener *listener);
 
 G_END_DECLS

@@ -35,10 +35,8 @@
 
 struct CvdShmName {
     char *path;
-    dev_t device;
-    ino_t inode;
     CvdPathLock *lock; /* (nullable) */
-    int lock_fd;
+    int lock_fd;       /* of the object, for its flock */
     gboolean is_linked;
 };
 
@@ -164,18 +162,9 @@ static gboolean lock_leftover(const CvdShmName *name, int *leftover, GError **er
     return TRUE;
 }
 
-static gboolean names_inode(const char *path, dev_t device, ino_t inode)
-{
-    struct stat st;
-
-    return lstat(path, &st) == 0 && st.st_dev == device && st.st_ino == inode;
-}
-
 static gboolean remove_leftover(const char *path, int leftover, GError **error)
 {
-    struct stat st;
-
-    if (leftover < 0 || fstat(leftover, &st) < 0 || !names_inode(path, st.st_dev, st.st_ino))
+    if (!cvd_fd_is_at(leftover, AT_FDCWD, path))
         return TRUE;
     if (unlink(path) < 0 && errno != ENOENT)
         return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot remove the leftover",
@@ -223,19 +212,14 @@ static int open_unnamed(const char *path, GError **error)
 static gboolean claim(CvdShmName *name, int fd, GError **error)
 {
     g_autofree char *source = g_strdup_printf("/proc/self/fd/%d", fd);
-    struct stat st;
 
     if (fchmod(fd, 0600) < 0)
         return fail(name, "fchmod", error);
-    if (fstat(fd, &st) < 0)
-        return fail(name, "fstat", error);
     name->lock_fd = open(source, O_RDONLY | O_CLOEXEC);
     if (name->lock_fd < 0)
         return fail(name, "cannot open it once more (is /proc mounted?)", error);
     if (flock(name->lock_fd, LOCK_EX | LOCK_NB) < 0)
         return fail(name, "flock", error);
-    name->device = st.st_dev;
-    name->inode = st.st_ino;
     g_autofree char *note = make_note(fd);
     return name->lock == NULL || cvd_path_lock_set_note(name->lock, note, error);
 }
@@ -265,7 +249,7 @@ CvdShmName *cvd_shm_name_new(const char *path, const char *lock_dir, int *fd, GE
 
 void cvd_shm_name_free(CvdShmName *name)
 {
-    if (name->is_linked && names_inode(name->path, name->device, name->inode))
+    if (name->is_linked && cvd_fd_is_at(name->lock_fd, AT_FDCWD, name->path))
         unlink(name->path);
     cvd_close_fd(&name->lock_fd);
     g_clear_pointer(&name->lock, cvd_path_lock_free);

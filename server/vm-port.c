@@ -65,47 +65,21 @@ struct CvdVmPort {
     CvdLogLimit log_limit;
 };
 
-static const char *state_name(VmState state)
-{
-    switch (state) {
-    case VM_NONE:
-        return "none";
-    case VM_ADOPTED:
-        return "adopted";
-    case VM_SENDING:
-        return "sending";
-    case VM_RETRYING:
-        return "retrying";
-    case VM_ATTACHED:
-        return "attached";
-    case VM_LEAVING:
-        return "leaving";
-    case VM_STOPPED:
-        return "stopped";
-    }
-    g_assert_not_reached();
-}
+static const char *const state_names[] = {
+    [VM_NONE] = "none",         [VM_ADOPTED] = "adopted",   [VM_SENDING] = "sending",
+    [VM_RETRYING] = "retrying", [VM_ATTACHED] = "attached", [VM_LEAVING] = "leaving",
+    [VM_STOPPED] = "stopped",
+};
+G_STATIC_ASSERT(G_N_ELEMENTS(state_names) == VM_STOPPED + 1);
 
 static GIOCondition watched_events(VmState state)
 {
-    switch (state) {
-    case VM_ADOPTED:
-    case VM_SENDING:
-        return G_IO_IN | G_IO_OUT;
-    case VM_RETRYING:
-    case VM_ATTACHED:
-    case VM_LEAVING:
-        return G_IO_IN;
-    case VM_NONE:
-    case VM_STOPPED:
-        break;
-    }
-    return 0;
+    return state == VM_ADOPTED || state == VM_SENDING ? G_IO_IN | G_IO_OUT : G_IO_IN;
 }
 
 static void set_state(CvdVmPort *port, VmState state)
 {
-    g_debug("VM: %s -> %s", state_name(port->state), state_name(state));
+    g_debug("VM: %s -> %s", state_names[port->state], state_names[state]);
     port->state = state;
     port->retry_at = state == VM_RETRYING ? g_get_monotonic_time() + RETRY_DELAY_US : 0;
     if (port->tag != NULL)
@@ -363,37 +337,33 @@ static void receive(CvdVmPort *port)
 
 static void serve_vm(CvdVmPort *port, GIOCondition events, gint64 now_us)
 {
-    const GIOCondition readable = G_IO_IN | G_IO_HUP | G_IO_ERR;
+    gboolean is_due = FALSE;
 
     switch (port->state) {
+    case VM_NONE:
+    case VM_STOPPED:
+        return;
     case VM_ADOPTED:
         set_state(port, VM_SENDING);
         port->options.attached(port->options.owner, port->pid);
-        break;
-    case VM_SENDING:
-        if ((events & readable) != 0)
-            receive(port);
-        else if ((events & G_IO_OUT) != 0)
-            hand_over(port);
-        break;
-    case VM_RETRYING:
-        if ((events & readable) != 0)
-            receive(port);
-        else if (port->retry_at <= now_us)
-            hand_over(port);
-        break;
-    case VM_ATTACHED:
-        if ((events & readable) != 0)
-            receive(port);
-        break;
+        return;
     case VM_LEAVING:
         if (events != 0)
             free_slot(port, VM_NONE);
+        return;
+    case VM_SENDING:
+        is_due = (events & G_IO_OUT) != 0;
         break;
-    case VM_NONE:
-    case VM_STOPPED:
+    case VM_RETRYING:
+        is_due = port->retry_at <= now_us;
+        break;
+    case VM_ATTACHED:
         break;
     }
+    if ((events & (G_IO_IN | G_IO_HUP | G_IO_ERR)) != 0)
+        receive(port);
+    else if (is_due)
+        hand_over(port);
 }
 
 static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer data)
