@@ -40,11 +40,13 @@
 #include "guests/builtin/io.h"
 #include "guests/builtin/misbehave.h"
 #include "guests/builtin/print.h"
+#include "guests/scribble.h"
 #include "vsoc/serve.h"
 
 #define START_INFO_MAGIC 0x336ec578u
 #define MAX_COMMAND_LINE 4096
 #define SERIAL_PIN       4
+#define WORDS_A_TURN     256 /* of scribbling */
 
 /** What the loader leaves for a PVH guest. */
 struct start_info {
@@ -63,7 +65,7 @@ static struct cvd_guest_device device;
 static struct vsoc_service service;
 static bool is_open; /* the window was found to be in order */
 static bool scribbles;
-static int spared_region;
+static CvdScribbler scribbler;
 
 static void ring(void *data, uint32_t region)
 {
@@ -125,7 +127,8 @@ static void start_scribbling(const char *spared)
     for (unsigned n = 0; n < VSOC_MAX_DEVICE_NAME && !ends_word(spared[n]); n++)
         name[n] = spared[n];
     scribbles = true;
-    spared_region = vsoc_window_find(&service.window, name);
+    cvd_scribbler_init(&scribbler, &service.window, 0);
+    scribbler.spared = vsoc_window_find(&service.window, name);
     cvd_guest_print("scribble");
 }
 
@@ -168,6 +171,15 @@ static bool has_work(void)
            cvd_guest_interrupts_any() || cvd_guest_acpi_button() || stall_is_over();
 }
 
+static void scribble(void)
+{
+    int rung = cvd_scribbler_choose_region(&scribbler);
+
+    cvd_scribbler_write(&scribbler, WORDS_A_TURN);
+    if (rung >= 0)
+        ring(0, (uint32_t)rung);
+}
+
 static void __attribute__((noreturn)) run(void)
 {
     while (!cvd_guest_acpi_button()) {
@@ -176,7 +188,7 @@ static void __attribute__((noreturn)) run(void)
         if (typed)
             obey(typed);
         if (scribbles)
-            cvd_guest_scribble(&device, &service.window, spared_region);
+            scribble();
         serve_raised();
         if (stall_is_over())
             vsoc_service_retry(&service);

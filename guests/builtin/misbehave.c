@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "guests/builtin/io.h"
+#include "guests/builtin/pci.h"
 #include "guests/builtin/print.h"
 
 #define PVPANIC_PORT     0x505
@@ -24,7 +25,6 @@
 #define WATCHDOG_TIMER2  0x04
 #define WATCHDOG_RELOAD  0x0c
 #define WATCHDOG_TICKS   0x200u /* of 1 ms or less: half a second for each of its two stages */
-#define WORDS_A_TURN     256
 
 void cvd_guest_panic(void)
 {
@@ -69,38 +69,4 @@ void cvd_guest_reboot(void)
     io_out8(RESET_PORT, RESET_HARD);
     io_out8(KEYBOARD_PORT, KEYBOARD_RESET);
     io_stop();
-}
-
-static uint64_t next(void)
-{
-    static uint64_t state;
-
-    if (!state)
-        state = 0x9e3779b97f4a7c15ull;
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return state;
-}
-
-void cvd_guest_scribble(const struct cvd_guest_device *device, const struct vsoc_window *window,
-                        int spared)
-{
-    const struct vsoc_device_region *region = spared < 0 ? 0 : &window->regions[spared];
-    uint32_t first = 0;
-
-    if (region)
-        first = window->layout.vsoc_region_desc_offset +
-                (uint32_t)(sizeof *region * window->layout.region_count);
-    for (unsigned n = 0; n < WORDS_A_TURN; n++) {
-        uint32_t at = (uint32_t)(next() % window->layout.size) & ~3u;
-
-        if (at < first ||
-            (region && at >= region->region_begin_offset && at < region->region_end_offset))
-            continue;
-        *(volatile uint32_t *)(window->base + at) = (uint32_t)next();
-    }
-    uint32_t rung = (uint32_t)(next() % window->layout.region_count);
-    if ((int)rung != spared)
-        cvd_guest_device_ring(device, rung);
 }

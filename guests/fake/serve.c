@@ -15,7 +15,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "guests/fake/scribble.h"
+#include "guests/scribble.h"
 #include "vsoc/serve.h"
 
 #include <errno.h>
@@ -212,7 +212,7 @@ static void scribble(void)
         return;
     vm.scribble_at = now_us + SCRIBBLE_TURN_MS * G_TIME_SPAN_MILLISECOND;
     cvd_scribbler_write(&vm.scribbler, SCRIBBLE_WORDS);
-    ring(NULL, cvd_scribbler_choose(&vm.scribbler, vm.service.window.layout.region_count));
+    ring(NULL, (guint32)cvd_scribbler_choose_region(&vm.scribbler));
 }
 
 /*

@@ -3,7 +3,7 @@
  * The machine's power button, through which the host asks the guest to end. Linux' ACPI button
  * driver makes an input device of it. A keyboard has such a key as well, and may come first.
  */
-#include "guests/linux/button.h"
+#include "guests/linux/agent.h"
 
 #include <fcntl.h>
 #include <linux/input.h>

@@ -4,7 +4,7 @@
  * else is served meanwhile, or goes on in a process of its own (guests/linux/job.c). A new one is a
  * function and a line in the table.
  */
-#include "guests/linux/commands.h"
+#include "guests/linux/agent.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,29 +15,18 @@
 #include <sys/reboot.h>
 #include <unistd.h>
 
-#include "guests/linux/job.h"
-#include "guests/linux/memory.h"
-#include "guests/linux/ring-region.h"
 #include "guests/linux/say.h"
-#include "guests/linux/scribble.h"
 #include "guests/linux/serve.h"
-#include "guests/linux/speed.h"
-#include "guests/linux/stream.h"
 
-#define MAX_WORDS 4
+#define MAX_WORDS 2
 
-struct arguments {
-    int count;
-    char *words[MAX_WORDS]; /* the last has the rest of the line */
-};
-
+/* @kinds: a letter for each argument: a region, a number, text; in brackets they may be left out */
 struct command {
     const char *name;
     const char *arguments;
     const char *summary;
-    int least;
-    int most;
-    void (*run)(const struct arguments *arguments);
+    const char *kinds;
+    cvd_agent_command *run;
 };
 
 static int find_region(const char *name)
@@ -60,119 +49,32 @@ static int parse(const char *text, uint32_t *number)
     return 0;
 }
 
-static void fill(const struct arguments *arguments)
+static void send_signal(const struct cvd_agent_call *call)
 {
-    int region = find_region(arguments->words[0]);
-    uint32_t seed;
-
-    if (region >= 0 && !parse(arguments->words[1], &seed))
-        cvd_agent_fill(cvd_agent_serve_window(), (uint32_t)region, seed);
+    cvd_agent_serve_signal((uint32_t)call->region, call->number);
+    cvd_agent_say("signalled %s 0x%x", call->text, call->number);
 }
 
-static void check(const struct arguments *arguments)
+static void ring(const struct cvd_agent_call *call)
 {
-    int region = find_region(arguments->words[0]);
-    uint32_t seed;
-
-    if (region >= 0 && !parse(arguments->words[1], &seed))
-        cvd_agent_check(cvd_agent_serve_window(), (uint32_t)region, seed);
+    cvd_agent_serve_ring((uint32_t)call->region);
+    cvd_agent_say("rang %s", call->text);
 }
 
-static void checksum(const struct arguments *arguments)
-{
-    int region = find_region(arguments->words[0]);
-
-    if (region >= 0)
-        cvd_agent_checksum(cvd_agent_serve_window(), (uint32_t)region);
-}
-
-static void send_signal(const struct arguments *arguments)
-{
-    int region = find_region(arguments->words[0]);
-    uint32_t offset;
-
-    if (region < 0 || parse(arguments->words[1], &offset))
-        return;
-    cvd_agent_serve_signal((uint32_t)region, offset);
-    cvd_agent_say("signalled %s 0x%x", arguments->words[0], offset);
-}
-
-static void ring(const struct arguments *arguments)
-{
-    int region = find_region(arguments->words[0]);
-
-    if (region < 0)
-        return;
-    cvd_agent_serve_ring((uint32_t)region);
-    cvd_agent_say("rang %s", arguments->words[0]);
-}
-
-static void hold(const struct arguments *arguments)
+static void hold(const struct cvd_agent_call *call)
 {
     cvd_agent_serve_hold(true);
     cvd_agent_say("holding");
 }
 
-static void resume(const struct arguments *arguments)
+static void resume(const struct cvd_agent_call *call)
 {
     cvd_agent_serve_hold(false);
     cvd_agent_say("resumed");
 }
 
-static void scribble(const struct arguments *arguments)
-{
-    int spared = arguments->count > 0 ? find_region(arguments->words[0]) : CVD_AGENT_SPARE_NONE;
-
-    if (arguments->count == 0 || spared >= 0)
-        cvd_agent_scribble(spared);
-}
-
-static void sink_ring(const struct arguments *arguments)
-{
-    int region = find_region(arguments->words[0]);
-
-    if (region >= 0)
-        cvd_agent_ring_region((uint32_t)region);
-}
-
-static void speed(const struct arguments *arguments)
-{
-    uint32_t mib;
-
-    if (!parse(arguments->words[0], &mib))
-        cvd_agent_speed(mib);
-}
-
-static void echo_virtio(const struct arguments *arguments)
-{
-    cvd_agent_virtio_echo(arguments->words[0]);
-}
-
-static void sink_virtio(const struct arguments *arguments)
-{
-    cvd_agent_virtio_sink(arguments->words[0]);
-}
-
-static void echo_vsock(const struct arguments *arguments)
-{
-    uint32_t port;
-
-    if (!parse(arguments->words[0], &port))
-        cvd_agent_vsock_echo(port);
-}
-
-static void run_shell(const struct arguments *arguments)
-{
-    cvd_agent_job_shell(arguments->words[0]);
-}
-
-static void stop_jobs(const struct arguments *arguments)
-{
-    cvd_agent_job_stop_all();
-}
-
 /* A panic through the kernel, which tells the pvpanic device. */
-static void panic(const struct arguments *arguments)
+static void panic(const struct cvd_agent_call *call)
 {
     int fd = open("/proc/sysrq-trigger", O_WRONLY | O_CLOEXEC);
 
@@ -189,43 +91,45 @@ static void end_machine(int how, const char *what)
         cvd_agent_say("%s: %s", what, strerror(errno));
 }
 
-static void restart_machine(const struct arguments *arguments)
+static void restart_machine(const struct cvd_agent_call *call)
 {
     end_machine(RB_AUTOBOOT, "reboot");
 }
 
-static void power_off(const struct arguments *arguments)
+static void power_off(const struct cvd_agent_call *call)
 {
     end_machine(RB_POWER_OFF, "poweroff");
 }
 
-static void help(const struct arguments *arguments);
+static void help(const struct cvd_agent_call *call);
 
 static const struct command commands[] = {
-    {"check", "REGION SEED", "compare a region's data with what fill would write", 2, 2, check},
-    {"checksum", "REGION", "two sums over the words of a region's data", 1, 1, checksum},
-    {"fill", "REGION SEED", "write numbers over a region's data", 2, 2, fill},
-    {"help", "", "this", 0, 0, help},
-    {"hold", "", "answer nothing until resume", 0, 0, hold},
-    {"panic", "", "have the kernel panic", 0, 0, panic},
-    {"poweroff", "", "switch the machine off", 0, 0, power_off},
-    {"reboot", "", "reset the machine", 0, 0, restart_machine},
-    {"resume", "", "answer again, also what has come meanwhile", 0, 0, resume},
-    {"ring", "REGION", "ring the host without a signal", 1, 1, ring},
-    {"ring-sink", "REGION", "take messages from a ring in a region", 1, 1, sink_ring},
-    {"scribble", "[REGION]", "write garbage over the window, but that region", 0, 1, scribble},
-    {"sh", "COMMAND", "have a shell run a command, and tell its status", 1, 1, run_shell},
-    {"signal", "REGION OFFSET", "signal a word to the host", 2, 2, send_signal},
-    {"speed", "MIB", "sum up memory, and tell how long it took", 1, 1, speed},
-    {"stop", "", "end all that goes on in a process of its own", 0, 0, stop_jobs},
-    {"virtio-echo", "PORT", "send back what comes from a virtio port", 1, 1, echo_virtio},
-    {"virtio-sink", "PORT", "take messages from a virtio port", 1, 1, sink_virtio},
-    {"vsock-echo", "PORT", "send back what comes on a vsock port", 1, 1, echo_vsock},
+    {"check", "REGION SEED", "compare a region's data with what fill would write", "rn",
+     cvd_agent_check},
+    {"checksum", "REGION", "two sums over the words of a region's data", "r", cvd_agent_checksum},
+    {"fill", "REGION SEED", "write numbers over a region's data", "rn", cvd_agent_fill},
+    {"help", "", "this", "", help},
+    {"hold", "", "answer nothing until resume", "", hold},
+    {"panic", "", "have the kernel panic", "", panic},
+    {"poweroff", "", "switch the machine off", "", power_off},
+    {"reboot", "", "reset the machine", "", restart_machine},
+    {"resume", "", "answer again, also what has come meanwhile", "", resume},
+    {"ring", "REGION", "ring the host without a signal", "r", ring},
+    {"ring-sink", "REGION", "take messages from a ring in a region", "r", cvd_agent_ring_region},
+    {"scribble", "[REGION]", "write garbage over the window, but that region", "r",
+     cvd_agent_scribble},
+    {"sh", "COMMAND", "have a shell run a command, and tell its status", "t", cvd_agent_job_shell},
+    {"signal", "REGION OFFSET", "signal a word to the host", "rn", send_signal},
+    {"speed", "MIB", "sum up memory, and tell how long it took", "n", cvd_agent_speed},
+    {"stop", "", "end all that goes on in a process of its own", "", cvd_agent_job_stop_all},
+    {"virtio-echo", "PORT", "send back what comes from a virtio port", "t", cvd_agent_virtio_echo},
+    {"virtio-sink", "PORT", "take messages from a virtio port", "t", cvd_agent_virtio_sink},
+    {"vsock-echo", "PORT", "send back what comes on a vsock port", "n", cvd_agent_vsock_echo},
 };
 
 static const size_t n_commands = sizeof commands / sizeof *commands;
 
-static void help(const struct arguments *arguments)
+static void help(const struct cvd_agent_call *call)
 {
     for (size_t i = 0; i < n_commands; i++)
         cvd_agent_say("  %s %s: %s", commands[i].name, commands[i].arguments, commands[i].summary);
@@ -239,30 +143,41 @@ static const struct command *find_command(const char *name)
     return NULL;
 }
 
-/* Splits @rest at spaces; what is left for the last word that the command takes stays whole. */
-static struct arguments split(char *rest, int most)
+/*
+ * Splits @rest at spaces; what is left for a single word stays whole.
+ * Returns: how many there are, at most one more than @most
+ */
+static size_t split(char *rest, char *words[MAX_WORDS], size_t most)
 {
-    struct arguments arguments = {0};
+    size_t n = 0;
 
-    while (rest && *(rest += strspn(rest, " "))) {
-        if (arguments.count == most) {
-            arguments.count++;
-            break;
-        }
-        char **word = &arguments.words[arguments.count++];
-        *word = rest;
-        if (arguments.count == most && most == 1)
+    while (*(rest += strspn(rest, " "))) {
+        if (n == most)
+            return n + 1;
+        words[n++] = rest;
+        if (most == 1)
             break;
         rest += strcspn(rest, " ");
         if (*rest)
             *rest++ = '\0';
     }
-    return arguments;
+    return n;
+}
+
+static int take_argument(struct cvd_agent_call *call, char kind, const char *word)
+{
+    if (kind == 'n')
+        return parse(word, &call->number);
+    call->text = word;
+    if (kind == 'r')
+        call->region = find_region(word);
+    return kind == 'r' && call->region < 0 ? -1 : 0;
 }
 
 void cvd_agent_obey(char *line)
 {
-    char *rest = line + strcspn(line, " ");
+    char *rest = line + strcspn(line, " "), *words[MAX_WORDS];
+    struct cvd_agent_call call = {.region = -1};
 
     if (*rest)
         *rest++ = '\0';
@@ -271,9 +186,13 @@ void cvd_agent_obey(char *line)
         cvd_agent_say("no command is called '%s'; try help", line);
         return;
     }
-    struct arguments arguments = split(rest, command->most);
-    if (arguments.count < command->least || arguments.count > command->most)
+    size_t most = strlen(command->kinds), n = split(rest, words, most);
+    if (n != most && !(n == 0 && command->arguments[0] == '[')) {
         cvd_agent_say("usage: %s %s", command->name, command->arguments);
-    else
-        command->run(&arguments);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (take_argument(&call, command->kinds[i], words[i]))
+            return;
+    command->run(&call);
 }

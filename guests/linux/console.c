@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "guests/linux/console.h"
+#include "guests/linux/agent.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -4,7 +4,7 @@
  * The window, the registers and the doorbells are shared with them. A job has a process group, so
  * that what a shell has started goes with it.
  */
-#include "guests/linux/job.h"
+#include "guests/linux/agent.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,17 +15,19 @@
 
 #include "guests/linux/say.h"
 
+#define MAX_JOBS 16
+
 struct job {
     pid_t pid; /* 0: none */
     const char *name;
 };
 
-static struct job jobs[CVD_AGENT_MAX_JOBS];
+static struct job jobs[MAX_JOBS];
 static const char *shell_command;
 
 static struct job *find(pid_t pid)
 {
-    for (unsigned i = 0; i < CVD_AGENT_MAX_JOBS; i++)
+    for (unsigned i = 0; i < MAX_JOBS; i++)
         if (jobs[i].pid == pid)
             return &jobs[i];
     return NULL;
@@ -49,7 +51,7 @@ void cvd_agent_job_start(const char *name, int (*run)(void))
     struct job *job = find(0);
 
     if (!job) {
-        cvd_agent_say("%s: %d jobs run already; try stop", name, CVD_AGENT_MAX_JOBS);
+        cvd_agent_say("%s: %d jobs run already; try stop", name, MAX_JOBS);
         return;
     }
     pid_t pid = fork();
@@ -70,9 +72,9 @@ static int run_shell(void)
     return cvd_agent_fail("/bin/sh: %s", strerror(errno)) ? 127 : 0;
 }
 
-void cvd_agent_job_shell(const char *command)
+void cvd_agent_job_shell(const struct cvd_agent_call *call)
 {
-    shell_command = command;
+    shell_command = call->text;
     cvd_agent_job_start("sh", run_shell);
 }
 
@@ -94,9 +96,9 @@ void cvd_agent_job_reap(void)
     }
 }
 
-void cvd_agent_job_stop_all(void)
+void cvd_agent_job_stop_all(const struct cvd_agent_call *call)
 {
-    for (unsigned i = 0; i < CVD_AGENT_MAX_JOBS; i++)
+    for (unsigned i = 0; i < MAX_JOBS; i++)
         if (jobs[i].pid > 0)
             kill(-jobs[i].pid, SIGKILL);
 }

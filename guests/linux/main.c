@@ -24,11 +24,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "guests/linux/button.h"
-#include "guests/linux/commands.h"
-#include "guests/linux/console.h"
+#include "guests/linux/agent.h"
 #include "guests/linux/device.h"
-#include "guests/linux/job.h"
 #include "guests/linux/pci.h"
 #include "guests/linux/say.h"
 #include "guests/linux/serve.h"

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "guests/linux/ring-region.h"
+#include "guests/linux/agent.h"
 
 #include <unistd.h>
 
-#include "guests/linux/job.h"
 #include "guests/linux/ring-sink.h"
 #include "guests/linux/say.h"
 #include "guests/linux/serve.h"
@@ -25,8 +24,10 @@ static int run(void)
     return 1;
 }
 
-void cvd_agent_ring_region(uint32_t region)
+/* The process gets the region's interrupts: the region is not served any more. */
+void cvd_agent_ring_region(const struct cvd_agent_call *call)
 {
+    uint32_t region = (uint32_t)call->region;
     const struct vsoc_window *window = cvd_agent_serve_window();
     const struct vsoc_device_region *r = &window->regions[region];
     uint32_t begin = r->region_begin_offset + r->offset_of_region_data;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "guests/linux/speed.h"
+#include "guests/linux/agent.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -8,7 +8,8 @@
 #include "guests/linux/say.h"
 #include "vsoc/ring.h"
 
-#define BLOCK (64u << 10)
+#define BLOCK   (64u << 10)
+#define MAX_MIB 4096u /* as nothing else is served meanwhile */
 
 /* Written to first: else all its pages are the one that has zeros. */
 static uint8_t block[BLOCK];
@@ -21,12 +22,14 @@ static uint64_t now_us(void)
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-void cvd_agent_speed(uint32_t mib)
+/* As those who take messages do it, from memory that is at hand. */
+void cvd_agent_speed(const struct cvd_agent_call *call)
 {
+    uint32_t mib = call->number;
     uint64_t sum = 0;
 
-    if (mib > CVD_AGENT_SPEED_MAX) {
-        cvd_agent_say("at most %u MiB", CVD_AGENT_SPEED_MAX);
+    if (mib > MAX_MIB) {
+        cvd_agent_say("at most %u MiB", MAX_MIB);
         return;
     }
     memset(block, 1, sizeof block);

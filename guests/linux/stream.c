@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "guests/linux/stream.h"
+/* The other ways by which host and guest exchange bytes, for those who want to compare. */
+#include "guests/linux/agent.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -13,12 +14,13 @@
 
 #include <linux/vm_sockets.h>
 
-#include "guests/linux/job.h"
 #include "guests/linux/say.h"
 #include "vsoc/ring.h"
 
+/* How many bytes a message may have. */
+#define MAX_MESSAGE  (1u << 20)
 #define PORTS        "/sys/class/virtio-ports"
-#define BUFFER_SIZE  (2 * (CVD_AGENT_STREAM_MAX + sizeof(struct vsoc_ring_header)))
+#define BUFFER_SIZE  (2 * (MAX_MESSAGE + sizeof(struct vsoc_ring_header)))
 #define NOT_YET_NS   10000000
 #define STATUS_ERROR 1
 
@@ -116,7 +118,7 @@ static ssize_t take_messages(int fd, const char *at, size_t size)
 
     while (size - taken >= sizeof header) {
         memcpy(&header, at + taken, sizeof header);
-        if (header.length > CVD_AGENT_STREAM_MAX)
+        if (header.length > MAX_MESSAGE)
             return cvd_agent_fail("a message of %u bytes", header.length);
         if (size - taken - sizeof header < header.length)
             break;
@@ -152,15 +154,15 @@ static int run_virtio_sink(void)
     return STATUS_ERROR;
 }
 
-void cvd_agent_virtio_echo(const char *name)
+void cvd_agent_virtio_echo(const struct cvd_agent_call *call)
 {
-    if (!find_port(name))
+    if (!find_port(call->text))
         cvd_agent_job_start("virtio-echo", run_virtio_echo);
 }
 
-void cvd_agent_virtio_sink(const char *name)
+void cvd_agent_virtio_sink(const struct cvd_agent_call *call)
 {
-    if (!find_port(name))
+    if (!find_port(call->text))
         cvd_agent_job_start("virtio-sink", run_virtio_sink);
 }
 
@@ -192,9 +194,9 @@ static int run_vsock_echo(void)
     return STATUS_ERROR;
 }
 
-void cvd_agent_vsock_echo(uint32_t port)
+void cvd_agent_vsock_echo(const struct cvd_agent_call *call)
 {
-    vsock_listener = listen_on_vsock(port);
+    vsock_listener = listen_on_vsock(call->number);
     if (vsock_listener < 0)
         return;
     cvd_agent_job_start("vsock-echo", run_vsock_echo);

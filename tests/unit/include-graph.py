@@ -22,9 +22,10 @@ ROOMS = {
     "launcher": {"base", "server", "vsoc"},
     "client": {"base", "vsoc"},
     "ctl": {"base"},
-    "guests/builtin": {"vsoc"},
-    "guests/linux": {"vsoc"},
-    "guests/fake": {"base", "vsoc"},
+    "guests/builtin": {"guests", "vsoc"},
+    "guests/linux": {"guests", "vsoc"},
+    "guests/fake": {"base", "guests", "vsoc"},
+    "guests": {"vsoc"},
 }
 # What the build makes: from an interface's description, for both of its ends, and texts.
 GENERATED = {"launcher/abi-text.h", "launcher/control/control-interface.h"}

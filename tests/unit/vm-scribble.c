@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a hostile VM writes: all over the window, nowhere else, and the same again for one seed. */
-#include "guests/fake/scribble.h"
+#include "guests/scribble.h"
 
+#include <glib.h>
 #include <string.h>
 
 #define PAGE     4096
