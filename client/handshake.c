@@ -54,11 +54,7 @@ struct CvdHandshake {
     CvdHandshakeResult result;
 };
 
-typedef enum {
-    IO_ALL,
-    IO_AGAIN,
-    IO_FAILED,
-} Io;
+typedef CvdHandshakeStep Step; /* of a state: DONE when the next follows */
 
 CvdHandshake *cvd_handshake_new(const char *socket_path, const char *region, guint limit_ms)
 {
@@ -95,21 +91,35 @@ CvdHandshakeResult *cvd_handshake_get_result(CvdHandshake *handshake)
     return &handshake->result;
 }
 
-static gboolean fail(CvdHandshake *handshake, CvdRegionError code, const char *what, GError **error)
+static Step fail(CvdHandshake *handshake, GError **error, CvdRegionError code, const char *format,
+                 ...) G_GNUC_PRINTF(4, 5);
+
+static Step fail(CvdHandshake *handshake, GError **error, CvdRegionError code, const char *format,
+                 ...)
 {
+    va_list args;
+
+    va_start(args, format);
+    g_autofree char *what = g_strdup_vprintf(format, args);
+    va_end(args);
     g_set_error(error, CVD_REGION_ERROR, (int)code, "%s: %s", handshake->path, what);
-    return FALSE;
+    return CVD_HANDSHAKE_FAILED;
 }
 
-static gboolean fail_errno(CvdHandshake *handshake, const char *what, int saved_errno,
-                           GError **error)
+static Step fail_errno(CvdHandshake *handshake, const char *what, GError **error)
 {
-    gboolean is_closed = saved_errno == EPIPE || saved_errno == ECONNRESET;
+    gboolean is_closed = errno == EPIPE || errno == ECONNRESET;
 
-    g_set_error(error, CVD_REGION_ERROR,
-                is_closed ? CVD_REGION_ERROR_CLOSED : CVD_REGION_ERROR_FAILED, "%s: %s: %s",
-                handshake->path, what, g_strerror(saved_errno));
-    return FALSE;
+    return fail(handshake, error, is_closed ? CVD_REGION_ERROR_CLOSED : CVD_REGION_ERROR_FAILED,
+                "%s: %s", what, g_strerror(errno));
+}
+
+static Step malformed(CvdHandshake *handshake, const char *expected, GError **error)
+{
+    g_autofree char *got = cvd_escape_bytes(handshake->bytes, handshake->n_bytes);
+
+    return fail(handshake, error, CVD_REGION_ERROR_PROTOCOL,
+                "the server does not keep to the protocol: expected %s, got \"%s\"", expected, got);
 }
 
 static void enter(CvdHandshake *handshake, State state)
@@ -117,13 +127,24 @@ static void enter(CvdHandshake *handshake, State state)
     handshake->state = state;
     handshake->n_bytes = 0;
     handshake->n_sent = 0;
+    if (state == STATE_SENDING_VERSION)
+        handshake->n_bytes =
+            g_strlcpy(handshake->bytes, VSOC_WIRE_GET_VERSION, sizeof handshake->bytes);
+    else if (state == STATE_SENDING_LIST)
+        handshake->n_bytes =
+            g_strlcpy(handshake->bytes, VSOC_WIRE_GET_REGIONS, sizeof handshake->bytes);
+    else if (state == STATE_SENDING_REQUEST)
+        handshake->n_bytes = vsoc_wire_format_request(handshake->bytes, handshake->region);
+    else if (state == STATE_DONE)
+        handshake->result.connection = g_steal_fd(&handshake->socket);
 }
 
-static void begin_sending(CvdHandshake *handshake, State state, const char *text)
+static void go_on(CvdHandshake *handshake)
 {
-    enter(handshake, state);
-    handshake->n_bytes = g_strlcpy(handshake->bytes, text, sizeof handshake->bytes);
-    g_assert(handshake->n_bytes < sizeof handshake->bytes);
+    if (handshake->state == STATE_VERSION && handshake->region == NULL)
+        enter(handshake, STATE_SENDING_LIST);
+    else
+        enter(handshake, handshake->state == STATE_WINDOW ? STATE_DONE : handshake->state + 1);
 }
 
 /* Returns: a connected socket, −1 with `errno` set */
@@ -142,41 +163,34 @@ static int connect_to(const char *path)
     return r < 0 ? -1 : g_steal_fd(&fd);
 }
 
-static Io do_connect(CvdHandshake *handshake, GError **error)
+static Step do_connect(CvdHandshake *handshake, GError **error)
 {
-    if (strlen(handshake->path) >= sizeof((struct sockaddr_un *)NULL)->sun_path) {
-        fail(handshake, CVD_REGION_ERROR_NO_SERVER,
-             "no socket can have a path of more than 107 bytes", error);
-        return IO_FAILED;
-    }
+    if (strlen(handshake->path) >= sizeof((struct sockaddr_un *)NULL)->sun_path)
+        return fail(handshake, error, CVD_REGION_ERROR_NO_SERVER,
+                    "no socket can have a path of more than 107 bytes");
     handshake->socket = connect_to(handshake->path);
     if (handshake->socket >= 0)
-        return IO_ALL;
+        return CVD_HANDSHAKE_DONE;
     if (errno == EAGAIN)
-        return IO_AGAIN;
+        return CVD_HANDSHAKE_AGAIN;
     if (errno == ENOENT || errno == ECONNREFUSED || errno == ENOTDIR)
-        g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_NO_SERVER,
-                    "%s: no server listens there (%s); is cvd-launch running?", handshake->path,
-                    g_strerror(errno));
-    else
-        fail_errno(handshake, "cannot connect", errno, error);
-    return IO_FAILED;
+        return fail(handshake, error, CVD_REGION_ERROR_NO_SERVER,
+                    "no server listens there (%s); is cvd-launch running?", g_strerror(errno));
+    return fail_errno(handshake, "cannot connect", error);
 }
 
-static Io do_send(CvdHandshake *handshake, GError **error)
+static Step do_send(CvdHandshake *handshake, GError **error)
 {
     while (handshake->n_sent < handshake->n_bytes) {
         gssize n = cvd_socket_send(handshake->socket, handshake->bytes + handshake->n_sent,
                                    handshake->n_bytes - handshake->n_sent, NULL, 0);
         if (n < 0 && errno == EAGAIN)
-            return IO_AGAIN;
-        if (n < 0) {
-            fail_errno(handshake, "cannot send", errno, error);
-            return IO_FAILED;
-        }
+            return CVD_HANDSHAKE_AGAIN;
+        if (n < 0)
+            return fail_errno(handshake, "cannot send", error);
         handshake->n_sent += (gsize)n;
     }
-    return IO_ALL;
+    return CVD_HANDSHAKE_DONE;
 }
 
 /* The descriptor of a message comes with one of its bytes; further ones are not wanted. */
@@ -188,7 +202,7 @@ static void keep_fd(CvdHandshake *handshake, int *fd)
 }
 
 /* Receives until @size bytes of the message are there. */
-static Io do_receive(CvdHandshake *handshake, gsize size, GError **error)
+static Step do_receive(CvdHandshake *handshake, gsize size, GError **error)
 {
     gboolean wants_fd = size == VSOC_WIRE_PASS_SIZE;
 
@@ -198,52 +212,36 @@ static Io do_receive(CvdHandshake *handshake, gsize size, GError **error)
         gssize n = cvd_socket_receive(handshake->socket, handshake->bytes + handshake->n_bytes,
                                       size - handshake->n_bytes, &fd, wants_fd ? 1 : 0);
         if (n < 0 && errno == EAGAIN)
-            return IO_AGAIN;
-        if (n < 0) {
-            fail_errno(handshake, "cannot receive", errno, error);
-            return IO_FAILED;
-        }
-        if (n == 0) {
-            fail(handshake, CVD_REGION_ERROR_CLOSED,
-                 "the server has closed the connection before it had answered", error);
-            return IO_FAILED;
-        }
+            return CVD_HANDSHAKE_AGAIN;
+        if (n < 0)
+            return fail_errno(handshake, "cannot receive", error);
+        if (n == 0)
+            return fail(handshake, error, CVD_REGION_ERROR_CLOSED,
+                        "the server has closed the connection before it had answered");
         keep_fd(handshake, &fd);
         handshake->n_bytes += (gsize)n;
     }
-    return IO_ALL;
+    return CVD_HANDSHAKE_DONE;
 }
 
-static Io malformed(CvdHandshake *handshake, const char *expected, GError **error)
-{
-    g_autofree char *got = cvd_escape_bytes(handshake->bytes, handshake->n_bytes);
-
-    g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_PROTOCOL,
-                "%s: the server does not keep to the protocol: expected %s, got \"%s\"",
-                handshake->path, expected, got);
-    return IO_FAILED;
-}
-
-static Io receive_version(CvdHandshake *handshake, GError **error)
+static Step receive_version(CvdHandshake *handshake, GError **error)
 {
     gsize size = VSOC_WIRE_NUMBER_SIZE; /* of the shorter form */
 
     for (;;) {
-        Io io = do_receive(handshake, size, error);
-        if (io != IO_ALL)
-            return io;
+        Step step = do_receive(handshake, size, error);
+        if (step != CVD_HANDSHAKE_DONE)
+            return step;
         switch (vsoc_wire_parse_version(handshake->bytes, handshake->n_bytes)) {
         case VSOC_WIRE_VERSION_MORE:
             size = VSOC_WIRE_MAX_VERSION;
             break;
         case VSOC_WIRE_VERSION_0:
-            return IO_ALL;
+            return CVD_HANDSHAKE_DONE;
         case VSOC_WIRE_VERSION_OTHER: {
             g_autofree char *got = cvd_escape_bytes(handshake->bytes, handshake->n_bytes);
-            g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_VERSION,
-                        "%s: the server speaks another version of the protocol than 0: \"%s\"",
-                        handshake->path, got);
-            return IO_FAILED;
+            return fail(handshake, error, CVD_REGION_ERROR_VERSION,
+                        "the server speaks another version of the protocol than 0: \"%s\"", got);
         }
         case VSOC_WIRE_VERSION_MALFORMED:
             return malformed(handshake, "`" VSOC_WIRE_VERSION_REPLY "`", error);
@@ -251,59 +249,68 @@ static Io receive_version(CvdHandshake *handshake, GError **error)
     }
 }
 
-static Io receive_number(CvdHandshake *handshake, guint32 *number, GError **error)
+static Step receive_number(CvdHandshake *handshake, guint32 *number, GError **error)
 {
-    Io io = do_receive(handshake, VSOC_WIRE_NUMBER_SIZE, error);
+    Step step = do_receive(handshake, VSOC_WIRE_NUMBER_SIZE, error);
 
-    if (io != IO_ALL)
-        return io;
-    return vsoc_wire_parse_number(handshake->bytes, number)
-               ? IO_ALL
-               : malformed(handshake, "`0x` and 8 hexadecimal digits", error);
+    if (step == CVD_HANDSHAKE_DONE && !vsoc_wire_parse_number(handshake->bytes, number))
+        return malformed(handshake, "`0x` and 8 hexadecimal digits", error);
+    return step;
 }
 
-static Io receive_begin(CvdHandshake *handshake, GError **error)
+static Step receive_begin(CvdHandshake *handshake, GError **error)
 {
-    Io io = receive_number(handshake, &handshake->result.begin, error);
+    Step step = receive_number(handshake, &handshake->result.begin, error);
 
-    if (io == IO_ALL && handshake->result.begin == VSOC_WIRE_UNKNOWN) {
-        g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_UNKNOWN_REGION,
-                    "%s: the server has no region '%s'; `cvd-client list` shows what there is",
-                    handshake->path, handshake->region);
-        return IO_FAILED;
-    }
-    return io;
+    if (step == CVD_HANDSHAKE_DONE && handshake->result.begin == VSOC_WIRE_UNKNOWN)
+        return fail(handshake, error, CVD_REGION_ERROR_UNKNOWN_REGION,
+                    "the server has no region '%s'; `cvd-client list` shows what there is",
+                    handshake->region);
+    return step;
 }
 
-static Io receive_fd(CvdHandshake *handshake, int *out, const char *what, GError **error)
+static Step receive_end(CvdHandshake *handshake, GError **error)
+{
+    return receive_number(handshake, &handshake->result.end, error);
+}
+
+static Step receive_fd(CvdHandshake *handshake, GError **error)
 {
     static const char zeroes[VSOC_WIRE_PASS_SIZE];
-    Io io = do_receive(handshake, VSOC_WIRE_PASS_SIZE, error);
+    CvdHandshakeResult *result = &handshake->result;
+    const struct {
+        int *fd;
+        const char *what;
+    } wanted[] = {
+        {&result->guest_to_host, "8 zero bytes with the guest-to-host doorbell"},
+        {&result->host_to_guest, "8 zero bytes with the host-to-guest doorbell"},
+        {&result->window, "8 zero bytes with the window"},
+    };
+    guint i = handshake->state - STATE_GUEST_TO_HOST;
+    Step step = do_receive(handshake, VSOC_WIRE_PASS_SIZE, error);
 
-    if (io != IO_ALL)
-        return io;
+    if (step != CVD_HANDSHAKE_DONE)
+        return step;
     if (handshake->fd < 0 || memcmp(handshake->bytes, zeroes, sizeof zeroes) != 0)
-        return malformed(handshake, what, error);
-    *out = g_steal_fd(&handshake->fd);
-    return IO_ALL;
+        return malformed(handshake, wanted[i].what, error);
+    *wanted[i].fd = g_steal_fd(&handshake->fd);
+    return CVD_HANDSHAKE_DONE;
 }
 
-static Io receive_count(CvdHandshake *handshake, GError **error)
+static Step receive_count(CvdHandshake *handshake, GError **error)
 {
-    Io io = receive_number(handshake, &handshake->n_listed, error);
+    Step step = receive_number(handshake, &handshake->n_listed, error);
 
-    if (io == IO_ALL && handshake->n_listed == VSOC_WIRE_UNKNOWN) {
-        g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_UNKNOWN_REGION,
-                    "%s: this user may have none of the regions (`access` in the instance's "
-                    "configuration)",
-                    handshake->path);
-        return IO_FAILED;
-    }
-    if (io == IO_ALL && handshake->n_listed > CVD_MAX_LISTED)
+    if (step != CVD_HANDSHAKE_DONE)
+        return step;
+    if (handshake->n_listed == VSOC_WIRE_UNKNOWN)
+        return fail(handshake, error, CVD_REGION_ERROR_UNKNOWN_REGION,
+                    "this user may have none of the regions (`access` in the instance's "
+                    "configuration)");
+    if (handshake->n_listed > CVD_MAX_LISTED)
         return malformed(handshake, "at most 2048 regions", error);
-    if (io == IO_ALL)
-        handshake->result.regions = g_array_new(FALSE, FALSE, sizeof(CvdRegionInfo));
-    return io;
+    handshake->result.regions = g_array_new(FALSE, FALSE, sizeof(CvdRegionInfo));
+    return CVD_HANDSHAKE_DONE;
 }
 
 static void add_entry(CvdHandshake *handshake, const struct vsoc_wire_entry *entry)
@@ -315,107 +322,41 @@ static void add_entry(CvdHandshake *handshake, const struct vsoc_wire_entry *ent
     g_array_append_val(handshake->result.regions, info);
 }
 
-static Io receive_entries(CvdHandshake *handshake, GError **error)
+static Step receive_entries(CvdHandshake *handshake, GError **error)
 {
     while (handshake->result.regions->len < handshake->n_listed) {
         struct vsoc_wire_entry entry;
         gsize used;
         guint32 length = 0;
-        Io io = do_receive(handshake, 3 * (gsize)VSOC_WIRE_NUMBER_SIZE, error);
-        if (io != IO_ALL)
-            return io;
+        Step step = do_receive(handshake, 3 * (gsize)VSOC_WIRE_NUMBER_SIZE, error);
+        if (step != CVD_HANDSHAKE_DONE)
+            return step;
         if (vsoc_wire_parse_number(handshake->bytes + 2 * (gsize)VSOC_WIRE_NUMBER_SIZE, &length) &&
             length <= VSOC_MAX_DEVICE_NAME)
-            io = do_receive(handshake, 3 * (gsize)VSOC_WIRE_NUMBER_SIZE + length, error);
-        if (io != IO_ALL)
-            return io;
+            step = do_receive(handshake, 3 * (gsize)VSOC_WIRE_NUMBER_SIZE + length, error);
+        if (step != CVD_HANDSHAKE_DONE)
+            return step;
         if (vsoc_wire_parse_entry(handshake->bytes, handshake->n_bytes, &entry, &used) !=
             VSOC_WIRE_PARSED)
             return malformed(handshake, "the entry of a region", error);
         add_entry(handshake, &entry);
         handshake->n_bytes = 0;
     }
-    return IO_ALL;
+    return CVD_HANDSHAKE_DONE;
 }
 
-static void after_version(CvdHandshake *handshake)
-{
-    if (handshake->region == NULL) {
-        begin_sending(handshake, STATE_SENDING_LIST, VSOC_WIRE_GET_REGIONS);
-        return;
-    }
-    char request[VSOC_WIRE_MAX_REQUEST + 1];
-    vsoc_wire_format_request(request, handshake->region);
-    begin_sending(handshake, STATE_SENDING_REQUEST, request);
-}
-
-/* Does what the state is for. Returns: whether it is over, so that the next follows */
-static Io do_state(CvdHandshake *handshake, GError **error)
-{
-    CvdHandshakeResult *result = &handshake->result;
-
-    switch (handshake->state) {
-    case STATE_CONNECTING:
-        return do_connect(handshake, error);
-    case STATE_SENDING_VERSION:
-    case STATE_SENDING_REQUEST:
-    case STATE_SENDING_LIST:
-        return do_send(handshake, error);
-    case STATE_VERSION:
-        return receive_version(handshake, error);
-    case STATE_BEGIN:
-        return receive_begin(handshake, error);
-    case STATE_END:
-        return receive_number(handshake, &result->end, error);
-    case STATE_GUEST_TO_HOST:
-        return receive_fd(handshake, &result->guest_to_host,
-                          "8 zero bytes with the guest-to-host doorbell", error);
-    case STATE_HOST_TO_GUEST:
-        return receive_fd(handshake, &result->host_to_guest,
-                          "8 zero bytes with the host-to-guest doorbell", error);
-    case STATE_WINDOW:
-        return receive_fd(handshake, &result->window, "8 zero bytes with the window", error);
-    case STATE_COUNT:
-        return receive_count(handshake, error);
-    case STATE_ENTRIES:
-        return receive_entries(handshake, error);
-    case STATE_DONE:
-        break;
-    }
-    g_assert_not_reached();
-}
-
-static void go_on(CvdHandshake *handshake)
-{
-    switch (handshake->state) {
-    case STATE_CONNECTING:
-        begin_sending(handshake, STATE_SENDING_VERSION, VSOC_WIRE_GET_VERSION);
-        return;
-    case STATE_SENDING_LIST:
-        enter(handshake, STATE_COUNT);
-        return;
-    case STATE_VERSION:
-        after_version(handshake);
-        return;
-    case STATE_WINDOW:
-    case STATE_ENTRIES:
-        handshake->result.connection = g_steal_fd(&handshake->socket);
-        enter(handshake, STATE_DONE);
-        return;
-    case STATE_SENDING_VERSION:
-    case STATE_SENDING_REQUEST:
-    case STATE_BEGIN:
-    case STATE_END:
-    case STATE_GUEST_TO_HOST:
-    case STATE_HOST_TO_GUEST:
-    case STATE_COUNT:
-        enter(handshake, handshake->state + 1);
-        return;
-    case STATE_DONE:
-        break;
-    }
-    g_assert_not_reached();
-}
+/* What each state does, and what it waits for; nothing: only until a moment. */
+static const struct {
+    Step (*run)(CvdHandshake *handshake, GError **error);
+    GIOCondition condition;
+} states[STATE_DONE + 1] = {
+    [STATE_CONNECTING] = {do_connect, 0},          [STATE_SENDING_VERSION] = {do_send, G_IO_OUT},
+    [STATE_VERSION] = {receive_version, G_IO_IN},  [STATE_SENDING_REQUEST] = {do_send, G_IO_OUT},
+    [STATE_BEGIN] = {receive_begin, G_IO_IN},      [STATE_END] = {receive_end, G_IO_IN},
+    [STATE_GUEST_TO_HOST] = {receive_fd, G_IO_IN}, [STATE_HOST_TO_GUEST] = {receive_fd, G_IO_IN},
+    [STATE_WINDOW] = {receive_fd, G_IO_IN},        [STATE_SENDING_LIST] = {do_send, G_IO_OUT},
+    [STATE_COUNT] = {receive_count, G_IO_IN},      [STATE_ENTRIES] = {receive_entries, G_IO_IN},
+};
 
 static const char *silence_of(const CvdHandshake *handshake)
 {
@@ -440,44 +381,15 @@ CvdHandshakeStep cvd_handshake_step(CvdHandshake *handshake, GError **error)
         return CVD_HANDSHAKE_FAILED;
     }
     while (handshake->state != STATE_DONE) {
-        switch (do_state(handshake, error)) {
-        case IO_ALL:
+        Step step = states[handshake->state].run(handshake, error);
+        if (step == CVD_HANDSHAKE_DONE)
             go_on(handshake);
-            break;
-        case IO_AGAIN:
-            if (g_get_monotonic_time() < handshake->deadline_us)
-                return CVD_HANDSHAKE_AGAIN;
-            fail(handshake, CVD_REGION_ERROR_PROTOCOL, silence_of(handshake), error);
-            return CVD_HANDSHAKE_FAILED;
-        case IO_FAILED:
-            return CVD_HANDSHAKE_FAILED;
-        }
+        else if (step == CVD_HANDSHAKE_AGAIN && g_get_monotonic_time() >= handshake->deadline_us)
+            return fail(handshake, error, CVD_REGION_ERROR_PROTOCOL, "%s", silence_of(handshake));
+        else
+            return step;
     }
     return CVD_HANDSHAKE_DONE;
-}
-
-/* What to wait for after %CVD_HANDSHAKE_AGAIN; nothing: only until a moment. */
-static GIOCondition condition_of(const CvdHandshake *handshake)
-{
-    switch (handshake->state) {
-    case STATE_SENDING_VERSION:
-    case STATE_SENDING_REQUEST:
-    case STATE_SENDING_LIST:
-        return G_IO_OUT;
-    case STATE_VERSION:
-    case STATE_BEGIN:
-    case STATE_END:
-    case STATE_GUEST_TO_HOST:
-    case STATE_HOST_TO_GUEST:
-    case STATE_WINDOW:
-    case STATE_COUNT:
-    case STATE_ENTRIES:
-        return G_IO_IN;
-    case STATE_CONNECTING:
-    case STATE_DONE:
-        return 0;
-    }
-    g_assert_not_reached();
 }
 
 /* When to step again even if nothing happens. */
@@ -490,7 +402,7 @@ static gint64 moment_of(const CvdHandshake *handshake)
 
 static gboolean wait_blocking(CvdHandshake *handshake, GCancellable *cancellable, GError **error)
 {
-    GPollFD fds[2] = {{.fd = handshake->socket, .events = condition_of(handshake)}};
+    GPollFD fds[2] = {{.fd = handshake->socket, .events = states[handshake->state].condition}};
     /* Without a free descriptor a cancellation is seen when the wait is over. */
     gboolean has_cancel = g_cancellable_make_pollfd(cancellable, &fds[1]);
     gint64 left_us = moment_of(handshake) - g_get_monotonic_time();
@@ -530,9 +442,10 @@ static void prepare_next(HandshakeSource *self)
     CvdHandshake *handshake = self->handshake;
 
     if (handshake->socket >= 0 && self->tag == NULL)
-        self->tag = g_source_add_unix_fd(&self->source, handshake->socket, condition_of(handshake));
+        self->tag = g_source_add_unix_fd(&self->source, handshake->socket,
+                                         states[handshake->state].condition);
     else if (self->tag != NULL)
-        g_source_modify_unix_fd(&self->source, self->tag, condition_of(handshake));
+        g_source_modify_unix_fd(&self->source, self->tag, states[handshake->state].condition);
     g_source_set_ready_time(&self->source, moment_of(handshake));
 }
 

@@ -143,21 +143,20 @@ void cvd_region_end_waiting(CvdRegion *region)
         cvd_doorbell_take(region->link->guest_to_host);
 }
 
-static int timeout_of(CvdRegion *region, gint64 deadline_us)
+/* Returns: how long to sleep when that may be @timeout_ms, or for ever if it is negative */
+static int timeout_of(CvdRegion *region, int timeout_ms)
 {
-    gint64 until = region->retry_at;
-
     if (cvd_region_is_pending(region))
         return 0;
-    if (deadline_us >= 0 && (until == 0 || deadline_us < until))
-        until = deadline_us;
-    if (until == 0)
-        return -1;
-    return (int)MIN((MAX(until - g_get_monotonic_time(), 0) + 999) / 1000, G_MAXINT);
+    if (region->retry_at == 0)
+        return timeout_ms;
+    gint64 left_us = MAX(region->retry_at - g_get_monotonic_time(), 0);
+    int left_ms = (int)((left_us + 999) / 1000);
+    return timeout_ms < 0 ? left_ms : MIN(left_ms, timeout_ms);
 }
 
 /* Sleeps until something is there to look at. Returns: whether the doorbell was rung */
-static gboolean sleep_in_poll(CvdRegion *region, const GPollFD *cancel, gint64 deadline_us)
+static gboolean sleep_in_poll(CvdRegion *region, const GPollFD *cancel, int timeout_ms)
 {
     cvd_region_end_waiting(region);
 
@@ -167,20 +166,22 @@ static gboolean sleep_in_poll(CvdRegion *region, const GPollFD *cancel, gint64 d
         cancel != NULL ? *cancel : (GPollFD){.fd = -1},
     };
 
-    if (g_poll(fds, G_N_ELEMENTS(fds), timeout_of(region, deadline_us)) <= 0)
+    if (g_poll(fds, G_N_ELEMENTS(fds), timeout_of(region, timeout_ms)) <= 0)
         return FALSE;
     if (fds[0].revents != 0)
         connection_ended(region);
     return fds[1].revents != 0 && cvd_doorbell_take(region->link->guest_to_host);
 }
 
-static GArray *wait_polling(CvdRegion *region, gint64 deadline_us, GPollFD *cancel,
+static GArray *wait_polling(CvdRegion *region, int timeout_ms, GPollFD *cancel,
                             GCancellable *cancellable, GError **error)
 {
+    gint64 deadline_us = timeout_ms < 0 ? -1 : g_get_monotonic_time() + (gint64)timeout_ms * 1000;
+
     for (;;) {
         gboolean was_rung = cancel == NULL && begin_waiting(region)
-                                ? look_at_epoll(region, timeout_of(region, deadline_us))
-                                : sleep_in_poll(region, cancel, deadline_us);
+                                ? look_at_epoll(region, timeout_of(region, timeout_ms))
+                                : sleep_in_poll(region, cancel, timeout_ms);
         if (g_cancellable_set_error_if_cancelled(cancellable, error))
             return NULL;
         if (g_atomic_int_get(&region->link->is_closed)) {
@@ -191,11 +192,15 @@ static GArray *wait_polling(CvdRegion *region, gint64 deadline_us, GPollFD *canc
             was_rung || cvd_region_is_pending(region) ? receive(region, was_rung) : NULL;
         if (offsets != NULL)
             return offsets;
-        if (deadline_us >= 0 && g_get_monotonic_time() >= deadline_us) {
+        if (deadline_us < 0)
+            continue;
+        gint64 left_us = deadline_us - g_get_monotonic_time();
+        if (left_us <= 0) {
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
                         "region '%s': the guest did not signal in time", region->name);
             return NULL;
         }
+        timeout_ms = (int)((left_us + 999) / 1000);
     }
 }
 
@@ -205,7 +210,6 @@ GArray *cvd_region_wait(CvdRegion *region, int timeout_ms, GCancellable *cancell
     g_return_val_if_fail(CVD_IS_REGION(region) && !region->is_started, NULL);
     if (!cvd_region_check_writable(region, region->link, error))
         return NULL;
-    gint64 deadline_us = timeout_ms < 0 ? -1 : g_get_monotonic_time() + (gint64)timeout_ms * 1000;
     GPollFD cancel;
 
     if (g_atomic_int_get(&region->link->is_closed)) {
@@ -214,7 +218,7 @@ GArray *cvd_region_wait(CvdRegion *region, int timeout_ms, GCancellable *cancell
     }
     gboolean has_cancel = g_cancellable_make_pollfd(cancellable, &cancel);
     GArray *offsets =
-        wait_polling(region, deadline_us, has_cancel ? &cancel : NULL, cancellable, error);
+        wait_polling(region, timeout_ms, has_cancel ? &cancel : NULL, cancellable, error);
     if (has_cancel)
         g_cancellable_release_fd(cancellable);
     return offsets;
