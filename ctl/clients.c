@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ctl/ctl.h"
 
-#define ROW "%8s %8s  %-15s %9s  %-6s %s\n"
+#define HEAD "%8s %8s  %-15s %9s  %-6s %s\n"
+#define ROW  "%8u %8u  %-15s %9s  %-6s %s\n"
 
 static gboolean print_client(CvdTool *tool, GVariant *client, GError **error)
 {
@@ -18,10 +19,8 @@ static gboolean print_client(CvdTool *tool, GVariant *client, GError **error)
                                    " 'access': <%s>, 'shared': <%b>}",
                                    pid, uid, region, (double)age_us / G_USEC_PER_SEC, access,
                                    is_shared);
-    g_autofree char *pid_text = g_strdup_printf("%u", pid);
-    g_autofree char *uid_text = g_strdup_printf("%u", uid);
     g_autofree char *age = cvd_ctl_format_uptime(age_us);
-    return cvd_ctl_print(error, ROW, pid_text, uid_text, region, age, access,
+    return cvd_ctl_print(error, ROW, pid, uid, region, age, access,
                          is_shared ? "shared: clients may take each other's signals" : "");
 }
 
@@ -35,7 +34,7 @@ gboolean cvd_ctl_clients(CvdTool *tool, char **arguments, GError **error)
         return FALSE;
     gsize n = g_variant_n_children(clients);
     if (n > 0 && !tool->json &&
-        !cvd_tool_print(error, ROW, "PID", "UID", "REGION", "AGE", "ACCESS", ""))
+        !cvd_tool_print(error, HEAD, "PID", "UID", "REGION", "AGE", "ACCESS", ""))
         return FALSE;
     for (gsize i = 0; i < n; i++) {
         g_autoptr(GVariant) client = g_variant_get_child_value(clients, i);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An instance that is stopped, or hangs, accepts connections without ever answering, so every step
- * has a time limit: one timer that cancels whatever is under way.
+ * An instance that is stopped, or hangs, accepts connections without ever answering, so there is a
+ * time limit: one timer that cancels whatever is under way.
  */
 #include "ctl/ctl.h"
 
@@ -12,16 +12,12 @@
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 
-typedef struct {
+struct CvdCtlAsking {
     GCancellable *cancellable;
-    GCancellable *outer; /* NULL = none */
-    gulong outer_handler;
-    GSource *timer;
-    gboolean has_timed_out;
     guint timeout_ms;
-    CvdCtlConnected connected;
-    gpointer data;
-} Connecting;
+    gboolean has_timed_out;
+    guint n_pending;
+};
 
 GDBusConnection *cvd_ctl_get_connection(CvdDBusInstance1 *instance)
 {
@@ -51,22 +47,20 @@ void cvd_ctl_clarify(GError *error)
         error->domain = G_OPTION_ERROR;
 }
 
-static void finish(Connecting *connecting, CvdDBusInstance1 *take_instance, GError *take_error)
+static void finish(CvdCtlAnswer *answer, CvdDBusInstance1 *take_instance, GError *take_error)
 {
-    g_autoptr(GError) error = take_error;
+    struct CvdCtlAsking *asking = answer->asking;
 
-    if (connecting->has_timed_out && take_instance == NULL) {
-        g_clear_error(&error);
-        error = g_error_new(G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
-                            "cvd-launch has not answered within %g s: it is stopped, or hangs",
-                            connecting->timeout_ms / 1000.0);
+    answer->instance = take_instance;
+    answer->error = take_error;
+    if (asking->has_timed_out && take_instance == NULL) {
+        g_clear_error(&answer->error);
+        answer->error =
+            g_error_new(G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+                        "cvd-launch has not answered within %g s: it is stopped, or hangs",
+                        asking->timeout_ms / 1000.0);
     }
-    connecting->connected(take_instance, error, connecting->data);
-    g_cancellable_disconnect(connecting->outer, connecting->outer_handler);
-    g_source_destroy(connecting->timer);
-    g_source_unref(connecting->timer);
-    g_object_unref(connecting->cancellable);
-    g_free(connecting);
+    asking->n_pending--;
 }
 
 static gboolean has_properties(CvdDBusInstance1 *instance)
@@ -96,14 +90,14 @@ static void on_proxy(GObject *object, GAsyncResult *result, gpointer data)
 
 static void on_connection(GObject *object, GAsyncResult *result, gpointer data)
 {
-    Connecting *connecting = data;
+    CvdCtlAnswer *answer = data;
     GError *error = NULL;
     g_autoptr(GDBusConnection) connection =
         g_dbus_connection_new_for_address_finish(result, &error);
 
     if (connection == NULL) {
         /* Whoever is let in gets an answer; and to the tool a broken pipe is one of its output. */
-        if (!g_cancellable_is_cancelled(connecting->cancellable) &&
+        if (!g_cancellable_is_cancelled(answer->asking->cancellable) &&
             !g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED) &&
             !g_error_matches(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND)) {
             g_autoptr(GError) reason = g_steal_pointer(&error);
@@ -112,64 +106,52 @@ static void on_connection(GObject *object, GAsyncResult *result, gpointer data)
                                 "many as it takes (its log says so), or is about to end",
                                 reason->message);
         }
-        finish(connecting, NULL, error);
+        finish(answer, NULL, error);
         return;
     }
     g_dbus_connection_set_exit_on_close(connection, FALSE);
     cvd_dbus_instance1_proxy_new(connection, G_DBUS_PROXY_FLAGS_NONE, NULL, "/org/cvd/Instance1",
-                                 connecting->cancellable, on_proxy, connecting);
+                                 answer->asking->cancellable, on_proxy, answer);
 }
 
 static gboolean on_timeout(gpointer data)
 {
-    Connecting *connecting = data;
+    struct CvdCtlAsking *asking = data;
 
-    connecting->has_timed_out = TRUE;
-    g_cancellable_cancel(connecting->cancellable);
-    return G_SOURCE_REMOVE;
+    asking->has_timed_out = TRUE;
+    g_cancellable_cancel(asking->cancellable);
+    return G_SOURCE_CONTINUE;
 }
 
-static void on_outer_cancelled(GCancellable *outer, gpointer data)
+static void on_interrupt(GCancellable *interrupt, gpointer data)
 {
     g_cancellable_cancel(data);
 }
 
-void cvd_ctl_connect_async(const char *socket, guint timeout_ms, GCancellable *cancellable,
-                           CvdCtlConnected connected, gpointer data)
+static void ask(CvdCtlAnswer *answer)
 {
-    g_autofree char *escaped = g_dbus_address_escape_value(socket);
+    g_autofree char *escaped = g_dbus_address_escape_value(answer->socket);
     g_autofree char *address = g_strdup_printf("unix:path=%s", escaped);
-    Connecting *connecting = g_new0(Connecting, 1);
 
-    connecting->cancellable = g_cancellable_new();
-    connecting->outer = cancellable;
-    connecting->timeout_ms = timeout_ms;
-    connecting->connected = connected;
-    connecting->data = data;
-    if (cancellable != NULL)
-        connecting->outer_handler =
-            g_cancellable_connect(cancellable, G_CALLBACK(on_outer_cancelled),
-                                  g_object_ref(connecting->cancellable), g_object_unref);
-    connecting->timer = g_timeout_source_new(timeout_ms);
-    g_source_set_callback(connecting->timer, on_timeout, connecting, NULL);
-    g_source_attach(connecting->timer, g_main_context_get_thread_default());
     g_dbus_connection_new_for_address(address, G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT, NULL,
-                                      connecting->cancellable, on_connection, connecting);
+                                      answer->asking->cancellable, on_connection, answer);
 }
 
-typedef struct {
-    GMainLoop *loop;
-    CvdDBusInstance1 *instance;
-    GError *error;
-} Wait;
-
-static void on_connected(CvdDBusInstance1 *instance, const GError *error, gpointer data)
+void cvd_ctl_ask(CvdCtlAnswer *answers, guint n, guint timeout_ms, GCancellable *cancellable)
 {
-    Wait *wait = data;
+    g_autoptr(GCancellable) either = g_cancellable_new();
+    struct CvdCtlAsking asking = {.cancellable = either, .timeout_ms = timeout_ms, .n_pending = n};
+    guint timer = g_timeout_add(timeout_ms, on_timeout, &asking);
+    gulong handler = g_cancellable_connect(cancellable, G_CALLBACK(on_interrupt), either, NULL);
 
-    wait->instance = instance;
-    wait->error = error != NULL ? g_error_copy(error) : NULL;
-    g_main_loop_quit(wait->loop);
+    for (guint i = 0; i < n; i++) {
+        answers[i].asking = &asking;
+        ask(&answers[i]);
+    }
+    while (asking.n_pending > 0)
+        g_main_context_iteration(NULL, TRUE);
+    g_cancellable_disconnect(cancellable, handler);
+    g_source_remove(timer);
 }
 
 static char *find_socket(const char *name, GError **error)
@@ -196,11 +178,9 @@ CvdDBusInstance1 *cvd_ctl_connect(CvdTool *tool, GError **error)
     if (tool->socket == NULL)
         return NULL;
 
-    g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
-    Wait wait = {.loop = loop};
-    cvd_ctl_connect_async(tool->socket, CVD_CTL_ANSWER_MS, tool->cancellable, on_connected, &wait);
-    g_main_loop_run(loop);
-    if (wait.error != NULL)
-        g_propagate_error(error, wait.error);
-    return wait.instance;
+    CvdCtlAnswer answer = {.socket = tool->socket};
+    cvd_ctl_ask(&answer, 1, CVD_CTL_ANSWER_MS, tool->cancellable);
+    if (answer.error != NULL)
+        g_propagate_error(error, answer.error);
+    return answer.instance;
 }

@@ -38,20 +38,28 @@ CvdToolRun cvd_ctl_list, cvd_ctl_status, cvd_ctl_clients, cvd_ctl_stop, cvd_ctl_
 #define CVD_CTL_LIST_MS 1000
 
 /**
- * CvdCtlConnected:
- * @instance: (nullable) (transfer full): the instance, its properties loaded
+ * CvdCtlAnswer:
+ * @socket: (transfer none): path of an instance's control socket
+ * @instance: (nullable): the instance, its properties loaded
+ * @error: (nullable): why there is none
  */
-typedef void (*CvdCtlConnected)(CvdDBusInstance1 *instance, const GError *error, gpointer data);
+typedef struct {
+    const char *socket;
+    CvdDBusInstance1 *instance;
+    GError *error;
+    /*< private >*/
+    struct CvdCtlAsking *asking;
+} CvdCtlAnswer;
 
 /**
- * cvd_ctl_connect_async:
- * @socket: path of its control socket
- * @timeout_ms: how long it may take to answer
- * @cancellable: (nullable): an interrupt
- * @connected: called once, from the thread's default #GMainContext
+ * cvd_ctl_ask:
+ * @answers: (array length=n): filled in, zero but for the sockets before
+ * @timeout_ms: how long they may take
+ * @cancellable: an interrupt
+ *
+ * Connects to all of them at the same time, so that one that hangs costs no more than its time.
  */
-void cvd_ctl_connect_async(const char *socket, guint timeout_ms, GCancellable *cancellable,
-                           CvdCtlConnected connected, gpointer data);
+void cvd_ctl_ask(CvdCtlAnswer *answers, guint n, guint timeout_ms, GCancellable *cancellable);
 
 /**
  * cvd_ctl_connect:

@@ -16,7 +16,6 @@
 typedef struct {
     const CvdCtlFollower *follower;
     gpointer data;
-    GMainLoop *loop;
     GError *error;
     gboolean is_over;
 } Following;
@@ -29,7 +28,6 @@ static void stop_following(Following *following, GError *take_error)
     }
     following->is_over = TRUE;
     following->error = take_error;
-    g_main_loop_quit(following->loop);
 }
 
 static void on_state(CvdDBusInstance1 *instance, const char *state, const char *reason,
@@ -80,9 +78,8 @@ gboolean cvd_ctl_follow(CvdTool *tool, CvdDBusInstance1 *instance, const CvdCtlF
                         gpointer data, guint timeout_ms, GError **error)
 {
     GDBusConnection *connection = cvd_ctl_get_connection(instance);
-    g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
     g_autoptr(GSource) interrupt = g_cancellable_source_new(tool->cancellable);
-    Following following = {.follower = follower, .data = data, .loop = loop};
+    Following following = {.follower = follower, .data = data};
     guint timer = timeout_ms > 0 ? g_timeout_add(timeout_ms, on_timeout, &following) : 0;
 
     g_source_set_callback(interrupt, G_SOURCE_FUNC(on_cancelled), &following, NULL);
@@ -95,8 +92,8 @@ gboolean cvd_ctl_follow(CvdTool *tool, CvdDBusInstance1 *instance, const CvdCtlF
              cvd_dbus_instance1_get_reason(instance), &following);
     if (g_dbus_connection_is_closed(connection))
         on_closed(connection, TRUE, NULL, &following);
-    if (!following.is_over)
-        g_main_loop_run(loop);
+    while (!following.is_over)
+        g_main_context_iteration(NULL, TRUE);
     g_signal_handlers_disconnect_by_data(instance, &following);
     g_signal_handlers_disconnect_by_data(connection, &following);
     g_source_destroy(interrupt);

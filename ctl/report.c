@@ -128,32 +128,28 @@ static gboolean add_fd(Report *report, const char *name, int fd, off_t max_size,
     return is_added ? write_content(report, fd, size, error) : fail(report, error);
 }
 
-static gboolean add_file_as(Report *report, int dir_fd, const char *name, const char *as,
-                            off_t max_size, GError **error)
+/* Of an instance that runs, the window is the last failure's. */
+static gboolean add_files(Report *report, int dir_fd, gboolean is_running, GError **error)
 {
-    cvd_autofd fd = cvd_ctl_open_file(dir_fd, name, NULL);
+    const struct {
+        const char *name;
+        const char *as;
+        off_t max_size;
+    } files[] = {
+        {"failure.json", "failure.json", MAX_RECORD},
+        {"window.img", is_running ? "failure-window.img" : "window.img",
+         cvd_ctl_options.no_window ? 0 : MAX_WINDOW},
+        {"qemu.log", "qemu.log", CVD_CTL_MAX_LOG},
+        {"qemu.log.1", "qemu.log.1", CVD_CTL_MAX_LOG},
+        {"console.log", "console.log", CVD_CTL_MAX_LOG},
+        {"console.log.1", "console.log.1", CVD_CTL_MAX_LOG},
+    };
 
-    return fd < 0 || add_fd(report, as, fd, max_size, error);
-}
-
-static gboolean add_record(Report *report, int dir_fd, GError **error)
-{
-    return add_file_as(report, dir_fd, "failure.json", "failure.json", MAX_RECORD, error);
-}
-
-static gboolean add_window(Report *report, int dir_fd, const char *as, GError **error)
-{
-    return cvd_ctl_options.no_window ||
-           add_file_as(report, dir_fd, "window.img", as, MAX_WINDOW, error);
-}
-
-static gboolean add_logs(Report *report, int dir_fd, GError **error)
-{
-    static const char *const names[] = {"qemu.log", "qemu.log.1", "console.log", "console.log.1"};
-
-    for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
-        if (!add_file_as(report, dir_fd, names[i], names[i], CVD_CTL_MAX_LOG, error))
+    for (gsize i = 0; i < G_N_ELEMENTS(files); i++) {
+        cvd_autofd fd = files[i].max_size > 0 ? cvd_ctl_open_file(dir_fd, files[i].name, NULL) : -1;
+        if (fd >= 0 && !add_fd(report, files[i].as, fd, files[i].max_size, error))
             return FALSE;
+    }
     return TRUE;
 }
 
@@ -192,13 +188,9 @@ static gboolean add_all(Report *report, CvdTool *tool, const char *dir, GError *
     if (dir_fd < 0)
         return cvd_fail(error, CVD_ERROR_CLOSED,
                         "%s: no instance runs there, and none has left anything", dir);
-    if (!cvd_instance_is_running(dir))
-        return add_record(report, dir_fd, error) &&
-               add_window(report, dir_fd, "window.img", error) && add_logs(report, dir_fd, error);
-    /* The last failure's, of an instance that was restarted since. */
-    return add_live(report, tool, error) && add_record(report, dir_fd, error) &&
-           add_window(report, dir_fd, "failure-window.img", error) &&
-           add_logs(report, dir_fd, error);
+    gboolean is_running = cvd_instance_is_running(dir);
+    return (!is_running || add_live(report, tool, error)) &&
+           add_files(report, dir_fd, is_running, error);
 }
 
 static gboolean open_archive(Report *report, int fd, GError **error)

@@ -1,41 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* list and status. All instances are asked at the same time, so that one that hangs costs no more
- * than its time limit. */
+/* list and status. */
 #include "ctl/ctl.h"
 
 #include "base/error.h"
 #include "base/instance.h"
 
 #include <string.h>
-
-typedef struct {
-    const char *dir;
-    CvdDBusInstance1 *instance; /* NULL while, or if, it has not answered */
-    GError *error;
-    guint *n_pending;
-} Asked;
-
-static void on_connected(CvdDBusInstance1 *instance, const GError *error, gpointer data)
-{
-    Asked *asked = data;
-
-    asked->instance = instance;
-    asked->error = error != NULL ? g_error_copy(error) : NULL;
-    --*asked->n_pending;
-}
-
-static void ask_all(CvdTool *tool, GPtrArray *dirs, Asked *asked)
-{
-    guint n_pending = dirs->len;
-
-    for (guint i = 0; i < dirs->len; i++) {
-        asked[i] = (Asked){.dir = g_ptr_array_index(dirs, i), .n_pending = &n_pending};
-        g_autofree char *socket = g_build_filename(asked[i].dir, "control.sock", NULL);
-        cvd_ctl_connect_async(socket, CVD_CTL_LIST_MS, tool->cancellable, on_connected, &asked[i]);
-    }
-    while (n_pending > 0)
-        g_main_context_iteration(NULL, TRUE);
-}
 
 static void add_status(GVariantBuilder *builder, CvdDBusInstance1 *i)
 {
@@ -66,7 +36,8 @@ static gboolean print_json_line(const char *dir, CvdDBusInstance1 *instance,
     return cvd_tool_print_json(error, "%@a{sv}", g_variant_builder_end(&builder));
 }
 
-#define ROW "%-20s %-11s %8s %8s %9s %8s %7s\n"
+#define ROW         "%-20s %-11s %8s %8s %9s %8s %7s\n"
+#define RUNNING_ROW "%-20s %-11s %8u %8u %9s %8u %7u\n"
 
 static gboolean print_row(const char *dir, CvdDBusInstance1 *instance, const CvdCtlFailure *failure,
                           GError **error)
@@ -76,26 +47,31 @@ static gboolean print_row(const char *dir, CvdDBusInstance1 *instance, const Cvd
     if (instance == NULL)
         return cvd_ctl_print(error, ROW, name, failure != NULL ? "failed" : "no answer", "-", "-",
                              "-", "-", "-");
-    g_autofree char *pid = g_strdup_printf("%u", cvd_dbus_instance1_get_launcher_pid(instance));
-    g_autofree char *vm = g_strdup_printf("%u", cvd_dbus_instance1_get_vm_pid(instance));
     g_autofree char *uptime = cvd_ctl_format_uptime(cvd_dbus_instance1_get_uptime_us(instance));
-    g_autofree char *restarts = g_strdup_printf("%u", cvd_dbus_instance1_get_restarts(instance));
-    g_autofree char *clients = g_strdup_printf("%u", cvd_dbus_instance1_get_clients(instance));
-    return cvd_ctl_print(error, ROW, name, cvd_dbus_instance1_get_state(instance), pid, vm, uptime,
-                         restarts, clients);
+    return cvd_ctl_print(error, RUNNING_ROW, name, cvd_dbus_instance1_get_state(instance),
+                         cvd_dbus_instance1_get_launcher_pid(instance),
+                         cvd_dbus_instance1_get_vm_pid(instance), uptime,
+                         cvd_dbus_instance1_get_restarts(instance),
+                         cvd_dbus_instance1_get_clients(instance));
 }
 
 static gboolean print_running(CvdTool *tool, GPtrArray *dirs, GError **error)
 {
-    g_autofree Asked *asked = g_new0(Asked, dirs->len + 1);
+    g_autofree CvdCtlAnswer *answers = g_new0(CvdCtlAnswer, dirs->len + 1);
+    g_autoptr(GPtrArray) sockets = g_ptr_array_new_with_free_func(g_free);
     gboolean is_printed = TRUE;
 
-    ask_all(tool, dirs, asked);
     for (guint i = 0; i < dirs->len; i++) {
-        is_printed = is_printed && (tool->json ? print_json_line : print_row)(
-                                       asked[i].dir, asked[i].instance, NULL, error);
-        g_clear_object(&asked[i].instance);
-        g_clear_error(&asked[i].error);
+        answers[i].socket = g_build_filename(g_ptr_array_index(dirs, i), "control.sock", NULL);
+        g_ptr_array_add(sockets, (gpointer)answers[i].socket);
+    }
+    cvd_ctl_ask(answers, dirs->len, CVD_CTL_LIST_MS, tool->cancellable);
+    for (guint i = 0; i < dirs->len; i++) {
+        is_printed = is_printed &&
+                     (tool->json ? print_json_line : print_row)(g_ptr_array_index(dirs, i),
+                                                                answers[i].instance, NULL, error);
+        g_clear_object(&answers[i].instance);
+        g_clear_error(&answers[i].error);
     }
     return is_printed;
 }

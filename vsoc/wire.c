@@ -66,19 +66,26 @@ static void skip_white_space(struct vsoc_wire_parser *parser)
         consume(parser, n);
 }
 
-static enum vsoc_wire_event parse_version_request(struct vsoc_wire_parser *parser)
+static uint32_t length_of(const char *name)
 {
-    switch (match_buffer(parser, VSOC_WIRE_GET_VERSION)) {
-    case MATCH_NOT:
-        return VSOC_WIRE_MALFORMED;
-    case MATCH_PART:
-        break;
-    case MATCH_ALL:
-        consume(parser, LENGTH(VSOC_WIRE_GET_VERSION));
-        parser->expects = VSOC_WIRE_EXPECTS_REQUEST;
-        return VSOC_WIRE_VERSION;
-    }
-    return VSOC_WIRE_MORE;
+    uint32_t n = 0;
+
+    while (name[n])
+        n++;
+    return n;
+}
+
+/* Returns: @event when @text has come in whole, after which @next is expected */
+static enum vsoc_wire_event take_text(struct vsoc_wire_parser *parser, const char *text,
+                                      enum vsoc_wire_expects next, enum vsoc_wire_event event)
+{
+    enum match found = match_buffer(parser, text);
+
+    if (found != MATCH_ALL)
+        return found == MATCH_PART ? VSOC_WIRE_MORE : VSOC_WIRE_MALFORMED;
+    consume(parser, length_of(text));
+    parser->expects = next;
+    return event;
 }
 
 static enum vsoc_wire_event take_length(struct vsoc_wire_parser *parser, int64_t length,
@@ -130,24 +137,15 @@ static enum vsoc_wire_event parse_length(struct vsoc_wire_parser *parser)
 
 static enum vsoc_wire_event parse_request(struct vsoc_wire_parser *parser)
 {
-    enum match list = match_buffer(parser, VSOC_WIRE_GET_REGIONS);
+    enum vsoc_wire_event list =
+        take_text(parser, VSOC_WIRE_GET_REGIONS, VSOC_WIRE_EXPECTS_REQUEST, VSOC_WIRE_LIST);
+    enum match length = match_buffer(parser, INFORM_LENGTH);
 
-    if (list == MATCH_ALL) {
-        consume(parser, LENGTH(VSOC_WIRE_GET_REGIONS));
-        return VSOC_WIRE_LIST;
-    }
-    if (list == MATCH_PART)
-        return VSOC_WIRE_MORE;
-
-    switch (match_buffer(parser, INFORM_LENGTH)) {
-    case MATCH_NOT:
-        return VSOC_WIRE_MALFORMED;
-    case MATCH_PART:
-        break;
-    case MATCH_ALL:
+    if (list != VSOC_WIRE_MALFORMED)
+        return list;
+    if (length == MATCH_ALL)
         return parse_length(parser);
-    }
-    return VSOC_WIRE_MORE;
+    return length == MATCH_PART ? VSOC_WIRE_MORE : VSOC_WIRE_MALFORMED;
 }
 
 static enum vsoc_wire_event take_name(struct vsoc_wire_parser *parser, size_t offset,
@@ -166,17 +164,15 @@ static enum vsoc_wire_event take_name(struct vsoc_wire_parser *parser, size_t of
 
 static enum vsoc_wire_event parse_name(struct vsoc_wire_parser *parser, struct vsoc_wire_name *name)
 {
+    enum match form = match_buffer(parser, GET_REGION);
+
+    if (form == MATCH_ALL)
+        return take_name(parser, LENGTH(GET_REGION), VSOC_WIRE_EXPECTS_REQUEST, name);
+    if (form == MATCH_PART)
+        return VSOC_WIRE_MORE;
     if (match_buffer(parser, LONG_FORM) == MATCH_NOT)
         return take_name(parser, 0, VSOC_WIRE_EXPECTS_REQUEST, name);
-    switch (match_buffer(parser, GET_REGION)) {
-    case MATCH_NOT:
-        return VSOC_WIRE_MALFORMED;
-    case MATCH_PART:
-        break;
-    case MATCH_ALL:
-        return take_name(parser, LENGTH(GET_REGION), VSOC_WIRE_EXPECTS_REQUEST, name);
-    }
-    return VSOC_WIRE_MORE;
+    return VSOC_WIRE_MALFORMED;
 }
 
 static enum vsoc_wire_event parse_legacy_length(struct vsoc_wire_parser *parser)
@@ -222,7 +218,8 @@ static enum vsoc_wire_event parse(struct vsoc_wire_parser *parser, struct vsoc_w
 {
     switch (parser->expects) {
     case VSOC_WIRE_EXPECTS_VERSION:
-        return parse_version_request(parser);
+        return take_text(parser, VSOC_WIRE_GET_VERSION, VSOC_WIRE_EXPECTS_REQUEST,
+                         VSOC_WIRE_VERSION);
     case VSOC_WIRE_EXPECTS_REQUEST:
         return parse_request(parser);
     case VSOC_WIRE_EXPECTS_NAME:
@@ -286,15 +283,6 @@ static char *put_number(char *to, uint32_t number)
         *to++ = "0123456789abcdef"[number >> shift & 0xf];
     *to = '\0';
     return to;
-}
-
-static uint32_t length_of(const char *name)
-{
-    uint32_t n = 0;
-
-    while (name[n])
-        n++;
-    return n;
 }
 
 size_t vsoc_wire_format_number(char *out, uint32_t number)
