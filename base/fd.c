@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 /* A peer may attach more descriptors than we expect; what does not fit here the kernel closes. */
@@ -216,6 +217,20 @@ void cvd_fd_hold_back(guint n_fds)
         initial_fd_limit = limit.rlim_cur;
     limit.rlim_cur = limit.rlim_max - n_fds;
     setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+int cvd_socket_connect(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    if (g_strlcpy(address.sun_path, path, sizeof address.sun_path) >= sizeof address.sun_path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    cvd_autofd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof address) < 0)
+        return -1;
+    return g_steal_fd(&fd);
 }
 
 gssize cvd_socket_send(int socket, const void *data, gsize size, const int *fds, guint n_fds)

@@ -160,6 +160,10 @@ void cvd_fd_hold_back(guint n_fds);
 /** CVD_MAX_PASSED_FDS: the most descriptors that one message of any of our protocols carries. */
 #define CVD_MAX_PASSED_FDS 3
 
+/** cvd_socket_connect: Returns: a non-blocking stream socket connected to @path, or −1 with `errno`
+ * set: ENAMETOOLONG for a path that none can have */
+int cvd_socket_connect(const char *path);
+
 /**
  * cvd_socket_send:
  * @socket: a UNIX stream socket

@@ -16,7 +16,6 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define MAX_NAME  32
@@ -98,15 +97,12 @@ gboolean cvd_instance_check_base(GError **error)
 /* A full queue of those who wait to be let in is an answer, too. */
 pid_t cvd_instance_get_pid(const char *dir)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct ucred peer = {0};
     socklen_t size = sizeof peer;
-    cvd_autofd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int n = snprintf(address.sun_path, sizeof address.sun_path, "%s/control.sock", dir);
+    g_autofree char *path = g_build_filename(dir, "control.sock", NULL);
+    cvd_autofd fd = cvd_socket_connect(path);
 
-    if (fd < 0 || n >= (int)sizeof address.sun_path)
-        return 0;
-    if (connect(fd, (const struct sockaddr *)&address, sizeof address) < 0)
+    if (fd < 0)
         return errno == EAGAIN ? -1 : 0;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || peer.pid == 0)
         return -1;

@@ -17,7 +17,6 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 /* A listening socket with a full backlog refuses and cannot be waited for. */
@@ -147,32 +146,16 @@ static void go_on(CvdHandshake *handshake)
         enter(handshake, handshake->state == STATE_WINDOW ? STATE_DONE : handshake->state + 1);
 }
 
-/* Returns: a connected socket, −1 with `errno` set */
-static int connect_to(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    cvd_autofd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    if (fd < 0)
-        return -1;
-    g_strlcpy(address.sun_path, path, sizeof address.sun_path);
-    int r;
-    do
-        r = connect(fd, (struct sockaddr *)&address, sizeof address);
-    while (r < 0 && errno == EINTR);
-    return r < 0 ? -1 : g_steal_fd(&fd);
-}
-
 static Step do_connect(CvdHandshake *handshake, GError **error)
 {
-    if (strlen(handshake->path) >= sizeof((struct sockaddr_un *)NULL)->sun_path)
-        return fail(handshake, error, CVD_REGION_ERROR_NO_SERVER,
-                    "no socket can have a path of more than 107 bytes");
-    handshake->socket = connect_to(handshake->path);
+    handshake->socket = cvd_socket_connect(handshake->path);
     if (handshake->socket >= 0)
         return CVD_HANDSHAKE_DONE;
     if (errno == EAGAIN)
         return CVD_HANDSHAKE_AGAIN;
+    if (errno == ENAMETOOLONG)
+        return fail(handshake, error, CVD_REGION_ERROR_NO_SERVER,
+                    "no socket can have a path of more than 107 bytes");
     if (errno == ENOENT || errno == ECONNREFUSED || errno == ENOTDIR)
         return fail(handshake, error, CVD_REGION_ERROR_NO_SERVER,
                     "no server listens there (%s); is cvd-launch running?", g_strerror(errno));

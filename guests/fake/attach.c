@@ -12,34 +12,23 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define PAGE 4096
 
 static int connect_to(const char *path, GError **error)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = cvd_socket_connect(path);
+    const char *hint = errno == ENOENT         ? "; does cvd-launch --serve-only run?"
+                       : errno == ECONNREFUSED ? "; the one who listened there has ended"
+                                               : "";
 
-    if (strlen(path) >= sizeof address.sun_path) {
-        cvd_fail(error, CVD_ERROR_INVALID, "a socket's path has at most %zu bytes, this one %zu",
-                 sizeof address.sun_path - 1, strlen(path));
-        return -1;
-    }
-    g_strlcpy(address.sun_path, path, sizeof address.sun_path);
-    cvd_autofd fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "socket");
-        return -1;
-    }
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) {
-        const char *hint = errno == ENOENT         ? "; does cvd-launch --serve-only run?"
-                           : errno == ECONNREFUSED ? "; the one who listened there has ended"
-                                                   : "";
+    if (fd < 0 && errno == ENAMETOOLONG)
+        cvd_fail(error, CVD_ERROR_INVALID, "a socket's path has at most 107 bytes, this one %zu",
+                 strlen(path));
+    else if (fd < 0)
         cvd_fail(error, CVD_ERROR_CLOSED, "cannot connect: %s%s", g_strerror(errno), hint);
-        return -1;
-    }
-    return g_steal_fd(&fd);
+    return fd;
 }
 
 static gboolean map_window(CvdVmAttachment *attachment, GError **error)
