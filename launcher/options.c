@@ -137,7 +137,7 @@ static GOptionContext *context_new(CvdOptions *options)
                                      "  cvd-launch --name phone --set qemu.memory=4G\n"
                                      "  cvd-launch --print-layout=c > window.h\n"
                                      "\n"
-                                     "See cvd-launch(1) for the configuration.\n");
+                                     "See cvd-launch(1), and cvd.json(5) for the configuration.\n");
     return context;
 }
 

@@ -49,6 +49,7 @@ missing_for_tests() {
     command -v man >/dev/null 2>&1 || missing="$missing man-db"
     command -v groff >/dev/null 2>&1 || missing="$missing groff"
     command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd"
+    command -v mandoc >/dev/null 2>&1 || missing="$missing mandoc"
     command -v setcap >/dev/null 2>&1 || missing="$missing libcap2-bin"
     printf '%s' "${missing# }"
 }

@@ -91,12 +91,14 @@ static const char *const mode_words[] = {"rw", "ro", NULL};
 #define AT(member) G_STRUCT_OFFSET(DraftRule, member)
 
 const CvdKey cvd_access_rule_keys[] = {
-    CVD_KEY("user", "0.1", type_id, AT(user), NULL, "A user's name or number, or * for everybody."),
+    CVD_KEY("user", "0.1", type_id, AT(user), NULL,
+            "Name or number of a user, or * for everybody."),
     CVD_KEY("group", "0.1", type_id, AT(group), NULL,
-            "A group's name or number, or * for everybody."),
-    CVD_KEY("regions", "0.1", type_regions, AT(regions), "'*'", "Regions' names, or * for all."),
+            "Name or number of a group, or * for everybody."),
+    CVD_KEY("regions", "0.1", type_regions, AT(regions), "'*'", "Names of regions, or * for all."),
     CVD_KEY("mode", "0.1", cvd_type_word, AT(mode), NULL,
-            "rw: window and doorbells; ro: the window for reading, and dummies for the doorbells.",
+            "rw gives the window and the doorbells. ro gives the window for reading only, and "
+            "doorbells that do nothing.",
             .words = mode_words),
     CVD_KEYS_END,
 };

@@ -142,88 +142,96 @@ static const char *const needs_qom_type[] = {"qom-type", NULL};
 
 static const CvdKey window_keys[] = {
     CVD_KEY("backing", "0.1", cvd_type_word, AT(window.backing), "'memfd'",
-            "An anonymous memfd, or posix-shm, which has a name.", .words = backing_words),
-    CVD_KEY(
-        "path", "0.1", cvd_type_path, AT(window.path), NULL,
-        "The name, for posix-shm alone, such as /dev/shm/ivshmem; a file there that no launcher "
-        "has left is an error."),
+            "The kind of shared memory: memfd has no name and leaves nothing behind; posix-shm has "
+            "one.",
+            .words = backing_words),
+    CVD_KEY("path", "0.1", cvd_type_path, AT(window.path), NULL,
+            "The name for posix-shm, such as /dev/shm/ivshmem. A file there that does not come "
+            "from cvd-launch is an error."),
     CVD_KEY("size", "0.1", cvd_type_size, AT(min_window_size), NULL,
-            "At least so large, at most 2G; rounded up to a power of two. Without it as the layout "
-            "has it.",
+            "The least size of the window. It is rounded up to a power of two. Without this key "
+            "the layout gives the size.",
             .min = 1, .max = CVD_MAX_WINDOW_SIZE),
-    CVD_KEY(
-        "hugepages", "0.1", type_hugepages, AT(window.hugepage_size), NULL,
-        "Size of the window's pages, for memfd alone; regions then start and end on such pages.",
-        .words = hugepage_words),
+    CVD_KEY("hugepages", "0.1", type_hugepages, AT(window.hugepage_size), NULL,
+            "Takes huge pages of this size for the window; memfd only. Regions then start and end "
+            "on such pages.",
+            .words = hugepage_words),
     CVD_KEY("prealloc", "0.1", cvd_type_boolean, AT(window.prealloc), NULL,
-            "Whether all pages are allocated at the start; by default up to 4M of window."),
+            "Allocates all pages of the window at the start. By default this is done for a window "
+            "of up to 4M."),
     CVD_KEYS_END,
 };
 
 static const CvdKey socket_keys[] = {
     CVD_KEY("vm", "0.1", type_socket, AT(vm_socket), NULL,
-            "Path of the VM socket; by default vm.sock in the runtime directory."),
+            "Path of the VM socket. By default it is vm.sock in the runtime directory."),
     CVD_KEY("client", "0.1", type_socket, AT(client_socket), NULL,
-            "Path of the client socket; by default client.sock in the runtime directory."),
+            "Path of the client socket. By default it is client.sock in the runtime directory."),
     CVD_KEY("legacy_client", "0.1", type_socket, AT(legacy_socket), NULL,
-            "Path of the socket that speaks the binary dialect of 2017."),
+            "Path of a socket for host programs that speak the binary protocol of 2017. By default "
+            "there is none."),
     CVD_KEY("version_reply", "0.1", cvd_type_string, AT(version_reply), "'PROTOCOL_VER 0'",
-            "Answer to GET PROTOCOL_VER, at most 64 bytes; clients of June 2017 want 0x00000000.",
+            "The answer to GET PROTOCOL_VER, of at most 64 bytes. Host programs of June 2017 "
+            "expect 0x00000000.",
             .max = MAX_VERSION_REPLY,
             .schema = "{'maxLength': " G_STRINGIFY(MAX_VERSION_REPLY) "}"),
     CVD_KEY("mode", "0.1", type_mode, AT(socket_mode), "'0600'",
-            "Mode of all sockets, an octal string."),
+            "The mode of all sockets, in octal."),
     CVD_KEYS_END,
 };
 
 static const CvdKey limit_keys[] = {
     CVD_KEY("clients", "0.1", cvd_type_uint, AT(max_clients), "1024",
-            "Connections kept on the client socket, at most 100000, shared among users.", .min = 1,
-            .max = MAX_CLIENTS),
+            "How many connections of host programs there may be at once. Several users share them.",
+            .min = 1, .max = MAX_CLIENTS),
     CVD_KEY("handshake_timeout_ms", "0.1", cvd_type_uint, AT(handshake_timeout_ms), "5000",
-            "How long a client's handshake may take.", .unit = "ms", .min = 1,
+            "How long a host program may take to ask for its region.", .unit = "ms", .min = 1,
             .max = MAX_SECONDS * 1000),
     CVD_KEYS_END,
 };
 
 static const CvdKey ivshmem_keys[] = {
     CVD_KEY("address", "0.1", type_slot, AT(ivshmem_slot), "'0x10'",
-            "PCI slot of the device on the root bus, 0x1 to 0x1f."),
+            "The PCI slot of the window's device on the root bus, from 0x1 to 0x1f."),
     CVD_KEY("force_bus_master", "0.1", cvd_type_boolean, AT(ivshmem_force_bus_master), "false",
-            "For guest drivers that never enable bus mastering."),
+            "Enables bus mastering of the window's device for a guest driver that does not do so. "
+            "Without bus mastering the guest gets no interrupts."),
     CVD_KEYS_END,
 };
 
 static const CvdKey lifecycle_keys[] = {
     CVD_KEY("stop", "0.1", cvd_type_word, AT(stop), "'powerdown'",
-            "How a stop begins: powerdown asks the guest, quit does not.", .words = stop_words),
+            "How a stop begins: powerdown asks the guest to power off, quit ends QEMU at once.",
+            .words = stop_words),
     CVD_KEY("stop_timeout_s", "0.1", cvd_type_uint, AT(stop_timeout_s), "10",
-            "How long a power-down may take.", .unit = "s", .min = 1, .max = MAX_SECONDS),
+            "How long the guest may take to power off before QEMU is told to quit.", .unit = "s",
+            .min = 1, .max = MAX_SECONDS),
     CVD_KEY("start_timeout_s", "0.1", cvd_type_uint, AT(start_timeout_s), "30",
-            "From the start of QEMU to a running guest.", .unit = "s", .min = 1,
-            .max = MAX_SECONDS),
+            "How long it may take from the start of QEMU until the guest runs.", .unit = "s",
+            .min = 1, .max = MAX_SECONDS),
     CVD_KEY("on_crash", "0.1", cvd_type_word, AT(on_crash), "'exit'",
-            "When QEMU dies, does not answer any more, or meets an internal error; or restart.",
+            "What happens when QEMU dies, stops answering or meets an internal error.",
             .words = failure_words),
     CVD_KEY("on_panic", "0.1", cvd_type_word, AT(on_panic), "'exit'",
-            "When the guest panics (QEMU's pvpanic device tells), or its watchdog runs out; or "
-            "restart.",
+            "What happens when the guest panics or its watchdog runs out. A panic is only seen if "
+            "the guest has QEMU's pvpanic device.",
             .words = failure_words),
     CVD_KEY("on_reboot", "0.1", cvd_type_word, AT(on_reboot), "'continue'",
-            "When the guest reboots; or exit, or restart: at once, unless the VM was started less "
-            "than 10 seconds before, which counts as a failure.",
+            "What happens when the guest reboots: continue lets it boot again in the same QEMU, "
+            "exit ends the instance, restart starts another QEMU. A restart is immediate, unless "
+            "the VM was started less than 10 seconds before; then it counts as a failure.",
             .words = reboot_words),
     CVD_KEY("restart_limit", "0.1", cvd_type_uint, AT(restart_limit), "5",
-            "How many failures within 10 minutes are followed by a restart.", .min = 0,
-            .max = CVD_RESTART_MAX_LIMIT),
+            "How many failures within 10 minutes lead to a restart. One more ends the instance.",
+            .min = 0, .max = CVD_RESTART_MAX_LIMIT),
     CVD_KEY("restart_delay_ms", "0.1", cvd_type_uint, AT(restart_delay_ms), "1000",
-            "Before the first of them; doubled for each further one, up to 30 s.", .unit = "ms",
-            .min = 0, .max = CVD_RESTART_MAX_DELAY_MS),
+            "The pause before the first restart. It doubles with each further one, up to 30 s.",
+            .unit = "ms", .min = 0, .max = CVD_RESTART_MAX_DELAY_MS),
     CVD_KEY("qmp_timeout_s", "0.1", cvd_type_uint, AT(qmp_timeout_s), "0",
-            "How long QEMU may take to answer a heartbeat before it counts as crashed; 0 = it is "
-            "not asked. While it carries out a command of `cvd-ctl qmp` other than query-* and "
-            "qom-get, which may take long, it has as much time as the caller waits, and ten times "
-            "this if the caller does not wait any more.",
+            "How long QEMU may take to answer a heartbeat before it counts as crashed; 0 turns the "
+            "heartbeat off. While QEMU carries out a command of `cvd-ctl qmp`, except query-* and "
+            "qom-get, it has as much time as the caller waits, or ten times this value once the "
+            "caller has gone.",
             .unit = "s", .min = 0, .max = MAX_SECONDS),
     CVD_KEYS_END,
 };
@@ -232,56 +240,61 @@ static const CvdKey lifecycle_keys[] = {
 #define AT(member) G_STRUCT_OFFSET(CvdQemuConfig, member)
 
 const CvdKey cvd_qemu_keys[] = {
-    CVD_KEY(
-        "binary", "0.1", cvd_type_name_or_path, AT(binary), "'qemu-system-x86_64'",
-        "A name to look up in PATH, or a path; a wrapper has to end in an exec of QEMU, without "
-        "setsid, and is warned of otherwise: killed with the launcher QEMU may then go on until "
-        "the next start, which ends it."),
+    CVD_KEY("binary", "0.1", cvd_type_name_or_path, AT(binary), "'qemu-system-x86_64'",
+            "The QEMU to start: a path, or a name that is looked up in PATH. A wrapper script must "
+            "end in an exec of QEMU and must not use setsid. Otherwise you get a warning, because "
+            "QEMU may then outlive a killed launcher until the next start ends it."),
     CVD_KEY("machine", "0.1", cvd_type_machine, AT(machine), "'q35'",
-            "Value of -machine; one with PCI, so microvm is microvm,pcie=on."),
-    CVD_KEY(
-        "accel", "0.1", cvd_type_accel, AT(accel), "['kvm', 'tcg']",
-        "An accelerator, or a list in order of preference; kvm is used only if a VM can be made "
-        "with /dev/kvm."),
-    CVD_KEY("cpu", "0.1", cvd_type_string, AT(cpu), NULL, "Value of -cpu; by default QEMU's own."),
+            "Value of QEMU's -machine. The machine needs PCI: write microvm as microvm,pcie=on."),
+    CVD_KEY("accel", "0.1", cvd_type_accel, AT(accel), "['kvm', 'tcg']",
+            "An accelerator, or a list of them in order of preference. kvm is used only if "
+            "/dev/kvm can make a VM."),
+    CVD_KEY("cpu", "0.1", cvd_type_string, AT(cpu), NULL,
+            "Value of QEMU's -cpu. By default QEMU chooses."),
     CVD_KEY("smp", "0.1", cvd_type_smp, AT(smp), NULL,
-            "Number of vCPUs, or value of -smp, such as 2,maxcpus=4; by default QEMU's own.",
+            "The number of vCPUs, or a value of QEMU's -smp such as 2,maxcpus=4. By default QEMU "
+            "chooses.",
             .min = 1, .max = CVD_MAX_VCPUS),
-    CVD_KEY("memory", "0.1", cvd_type_size, AT(memory_bytes), "'512M'", "Guest RAM, 1M to 16384G.",
+    CVD_KEY("memory", "0.1", cvd_type_size, AT(memory_bytes), "'512M'", "The guest's RAM.",
             .min = G_GUINT64_CONSTANT(1) << 20, .max = G_GUINT64_CONSTANT(1) << 44),
     CVD_KEY("kernel", "0.1", cvd_type_kernel, AT(kernel), NULL,
-            "Path, or builtin: the guest that comes with cvd-launch."),
-    CVD_KEY("initrd", "0.1", cvd_type_path, AT(initrd), NULL, "Path; needs kernel."),
+            "Path of a kernel image, or builtin for the guest that comes with cvd-launch."),
+    CVD_KEY("initrd", "0.1", cvd_type_path, AT(initrd), NULL,
+            "Path of an initial RAM disk. Needs kernel."),
     CVD_KEY("append", "0.1", cvd_type_append, AT(append), NULL,
-            "Kernel command line, a string or a list of strings; needs kernel."),
+            "The kernel's command line, as a string or as a list of its words. Needs kernel."),
     CVD_KEY("firmware", "0.1", cvd_type_name_or_path, AT(firmware), NULL,
-            "Path, or the bare name of one of QEMU's own files; by default QEMU's own."),
-    CVD_KEY("objects", "0.1", cvd_type_qapi, AT(objects), "[]", "List of objects for -object.",
+            "Path of the firmware, or the name of a file that comes with QEMU. By default QEMU "
+            "chooses."),
+    CVD_KEY("objects", "0.1", cvd_type_qapi, AT(objects), "[]", "Objects for QEMU's -object.",
             .words = needs_qom_type),
     CVD_KEY("blockdevs", "0.1", cvd_type_qapi, AT(blockdevs), "[]",
-            "List of objects for -blockdev.", .words = needs_driver),
-    CVD_KEY("netdevs", "0.1", cvd_type_qapi, AT(netdevs), "[]", "List of objects for -netdev.",
-            .words = needs_type),
-    CVD_KEY("devices", "0.1", cvd_type_devices, AT(devices), "[]", "List of objects for -device.",
+            "Objects for QEMU's -blockdev, such as disk images.", .words = needs_driver),
+    CVD_KEY("netdevs", "0.1", cvd_type_qapi, AT(netdevs), "[]",
+            "Objects for QEMU's -netdev, such as networks.", .words = needs_type),
+    CVD_KEY("devices", "0.1", cvd_type_devices, AT(devices), "[]", "Objects for QEMU's -device.",
             .words = needs_driver),
     CVD_KEY("serial", "0.1", cvd_type_word, AT(serial), "'log'",
-            "Guest console: log (into console.log), stdio (shown on the terminal, too) or none; a "
-            "guest that prints more than some 100 kB a second waits.",
+            "Where the guest's serial console goes: log writes it to console.log, stdio shows it "
+            "on the terminal as well, none has no console. A guest that prints more than some 100 "
+            "kB a second has to wait.",
             .words = serial_words),
-    CVD_KEY("display", "0.1", cvd_type_string, AT(display), "'none'", "Value of -display."),
-    CVD_KEY("sandbox", "0.1", cvd_type_sandbox, AT(sandbox), "true",
-            "Confine QEMU by -sandbox; false does not, a string is its value."),
+    CVD_KEY("display", "0.1", cvd_type_string, AT(display), "'none'", "Value of QEMU's -display."),
+    CVD_KEY(
+        "sandbox", "0.1", cvd_type_sandbox, AT(sandbox), "true",
+        "Confines QEMU with its -sandbox. false does not, and a string is the value of -sandbox."),
     CVD_KEY("extra_args", "0.1", cvd_type_extra_args, AT(extra_args), "[]",
-            "List of strings, appended last."),
+            "Further arguments of QEMU, which come last."),
     CVD_KEY("watchdog_s", "0.1", cvd_type_uint, AT(watchdog_s), "0",
-            "Gives the guest an i6300esb watchdog and, on the command line of kernel, tells Linux' "
-            "driver this time; when it runs out that counts as a panic.",
+            "Gives the guest an i6300esb watchdog with this time limit, and puts the limit on the "
+            "kernel's command line for the driver of Linux. 0 means no watchdog. When the time "
+            "runs out, that counts as a panic.",
             .unit = "s", .min = 0, .max = MAX_WATCHDOG_S),
     CVD_KEY("run_as", "0.1", cvd_type_run_as, AT(run_as), NULL,
-            "The user that QEMU runs as when the launcher is root, USER or USER:GROUP, names or "
-            "numbers, not root and not in root's group; a number without an entry in the user "
-            "database needs a group; its files have to be readable for that user, and the disks "
-            "writable."),
+            "The user that QEMU runs as when cvd-launch runs as root: USER or USER:GROUP, names or "
+            "numbers. It must not be root or in root's group. A number without an entry in the "
+            "user database needs a group. This user must be able to read QEMU's files and to write "
+            "its disks."),
     CVD_KEY("$schema", "0.2", cvd_type_schema, 0, NULL,
             "Address of the JSON Schema of this file, for editors; nothing is read from there."),
     CVD_KEYS_END,
@@ -291,15 +304,14 @@ const CvdKey cvd_qemu_keys[] = {
 #define AT(member) G_STRUCT_OFFSET(CvdConfig, member)
 
 const CvdKey cvd_keys[] = {
-    CVD_KEY(
-        "name", "0.1", type_name, AT(name), "'cvd-1'",
-        "Name of the instance: 1 to 32 letters, digits, '_', '.' and '-', of which the first is "
-        "a letter or digit."),
+    CVD_KEY("name", "0.1", type_name, AT(name), "'cvd-1'",
+            "Name of the instance: 1 to 32 letters, digits, '_', '.' and '-'. The first one is a "
+            "letter or a digit."),
     CVD_KEY("layout", "0.1", cvd_type_ignored, 0, NULL,
-            "Path of the layout file, or the object itself.",
+            "Path of the layout file, or the object itself: vsoc_mem.json(5).",
             .schema = "{'anyOf': [" CVD_STRING_SCHEMA ", {'$ref': 'vsoc_mem.schema.json'}]}"),
     CVD_KEY("qemu", "0.1", cvd_type_tree, AT(qemu), NULL,
-            "Path of the file with the VM's hardware, or the object itself.",
+            "Path of the file with the VM's hardware, or the object itself: qemu.json(5).",
             .members = cvd_qemu_keys,
             .schema = "{'anyOf': [" CVD_STRING_SCHEMA ", {'$ref': 'qemu.schema.json'}]}"),
     CVD_KEY("window", "0.1", cvd_type_object, 0, NULL, NULL, .members = window_keys,
@@ -311,10 +323,11 @@ const CvdKey cvd_keys[] = {
     CVD_KEY("limits", "0.1", cvd_type_object, 0, NULL, NULL, .members = limit_keys),
     CVD_KEY("ivshmem", "0.1", cvd_type_object, 0, NULL, NULL, .members = ivshmem_keys),
     CVD_KEY("lifecycle", "0.1", cvd_type_object, 0, NULL, NULL, .members = lifecycle_keys),
-    CVD_KEY("access", "0.1", cvd_type_access, AT(access), NULL,
-            "Who may have which regions; the first rule that fits counts, and without one a client "
-            "may nothing. Not given: this user and root may everything.",
-            .elements = cvd_access_rule_keys),
+    CVD_KEY(
+        "access", "0.1", cvd_type_access, AT(access), NULL,
+        "Which users may use which regions: a list of rules. The first rule that fits counts. A "
+        "user whom no rule fits gets no region. Without this key you and root may use all regions.",
+        .elements = cvd_access_rule_keys),
     CVD_KEY("$schema", "0.2", cvd_type_schema, 0, NULL,
             "Address of the JSON Schema of this file, for editors; nothing is read from there."),
     CVD_KEYS_END,

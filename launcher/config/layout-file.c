@@ -187,7 +187,7 @@ static const CvdType type_regions = {read_regions, NULL, NULL,
 
 static const CvdKey table_keys[] = {
     CVD_KEY("num_nodes_lg2", "0.1", type_nodes, 0, NULL,
-            "log2 of the number of slots, 0 to 16; 0, one slot, by default.", .max = 16),
+            "Base-2 logarithm of the number of slots: 2 means 4 slots. 0 by default, which is one slot. Each slot holds one signal until the other side takes it.", .max = 16),
     COMMENTS,
     CVD_KEYS_END,
 };
@@ -196,26 +196,25 @@ static const CvdKey table_keys[] = {
 
 static const CvdKey region_keys[] = {
     CVD_KEY("device_name", "0.1", type_name, AT(name), NULL,
-            "1 to 15 letters, digits, '_', '-' and '.'."),
+            "Name of the region: 1 to 15 letters, digits, '_', '-' and '.'."),
     CVD_KEY("current_version", "0.1", type_integer, AT(current_version), NULL,
-            "Of the region's content.", .max = G_MAXUINT16),
+            "Version of what the region contains. 0 by default.", .max = G_MAXUINT16),
     CVD_KEY("min_compatible_version", "0.1", type_integer, AT(min_compatible_version), NULL,
-            "The oldest that its users may expect.", .max = G_MAXUINT16),
+            "The oldest version that a program may have been written for. 0 by default.", .max = G_MAXUINT16),
     CVD_KEY("region_size", "0.1", type_region_size, AT(size), NULL,
-            "In bytes, or a string such as 64K; a multiple of 4096.", .min = CVD_PAGE_SIZE, .max = CVD_MAX_WINDOW_SIZE),
+            "Size of the region, a multiple of 4096.", .min = CVD_PAGE_SIZE, .max = CVD_MAX_WINDOW_SIZE),
     CVD_KEY("region_begin_offset", "0.1", type_offset, AT(begin), NULL,
-            "Files of 2017, in place of the size: where it starts.", .max = CVD_MAX_WINDOW_SIZE),
+            "Files of 2017, in place of region_size: where the region starts in the window.", .max = CVD_MAX_WINDOW_SIZE),
     CVD_KEY("region_end_offset", "0.1", type_offset, AT(end), NULL,
-            "Files of 2017: where it ends.", .max = CVD_MAX_WINDOW_SIZE),
+            "Files of 2017, in place of region_size: where the region ends in the window.", .max = CVD_MAX_WINDOW_SIZE),
     CVD_KEY("guest_to_host_signal_table", "0.1", cvd_type_object, AT(guest_to_host_nodes_lg2),
             NULL,
-            "Object with num_nodes_lg2: log2 of the number of slots, 0 to 16; 0, one slot, by "
-            "default. So many different words can be signalled before the other side looks.",
+            "The table for signals of the guest to the host.",
             .members = table_keys),
     CVD_KEY("host_to_guest_signal_table", "0.1", cvd_type_object, AT(host_to_guest_nodes_lg2),
-            NULL, "The same for the other direction.", .members = table_keys),
+            NULL, "The table for signals of the host to the guest.", .members = table_keys),
     CVD_KEY("managed_by", "0.1", type_name, AT(managed_by), NULL,
-            "Name of the region that manages this one, not the first; none by default."),
+            "Name of the region that manages this one. It cannot be the first region. None by default."),
     COMMENTS,
     CVD_KEYS_END,
 };
@@ -255,7 +254,7 @@ static const CvdKey guest_keys[] = {
 
 const CvdKey cvd_layout_keys[] = {
     CVD_KEY("vsoc_device_regions", "0.1", type_regions, 0, NULL,
-            "The regions, in the order of their doorbells.",
+            "The regions, at most 2048. Their order gives the numbers of their doorbells.",
             .max = CVD_MAX_REGIONS, .elements = region_keys),
     CVD_KEY("vsoc_shm_layout_descriptor", "0.1", cvd_type_object, 0, NULL,
             "Files of 2017: what the author says of the layout.", .members = descriptor_keys),
@@ -399,7 +398,7 @@ CvdLayoutFile *cvd_layout_file_parse(const CvdPlace *place, JsonNode *root)
         g_ptr_array_set_size(place->reader->problems, (gint)n_before);
         cvd_place_problem(place,
                           "a file of the Python prototype (qemu, num_nodes, offset), which is "
-                          "another format; cvd-launch(1) describes this one");
+                          "another format; vsoc_mem.json(5) describes this one");
         return NULL;
     }
     cvd_layout_unref(apply_rules(file, file->spec, place, &draft));

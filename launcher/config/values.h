@@ -66,7 +66,7 @@ typedef struct {
  *
  * @directory: QEMU's working directory: of the file that has these values
  *
- * qemu.json: cvd-launch(1), CONFIGURATION. All paths are absolute, files in the lists
+ * What qemu.json(5) says. All paths are absolute, files in the lists
  * included; those that QEMU is given in another way are relative to @directory.
  */
 typedef struct {

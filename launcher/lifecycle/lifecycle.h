@@ -71,7 +71,8 @@ typedef enum {
  * @next_press_us: until when a guest that runs again is not pressed the power button for once more
  * @last_us: when the last event was handled
  *
- * A launch: three machines, and what passes between them (docs/cvd-launch.1, SIGNALS and STATES).
+ * A launch: three machines, and what passes between them (cvd-launch(1), SIGNALS, and cvd-ctl(1),
+ * STATES).
  */
 typedef struct {
     CvdGuest guest;

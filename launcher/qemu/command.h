@@ -16,7 +16,7 @@ G_BEGIN_DECLS
  * @vm_socket: (nullable): %NULL for a QEMU that inherits its descriptors; else the path by which it
  *   attaches, with QMP on its stdin and stdout and no console
  *
- * Builds QEMU's command line: cvd-launch(1), CONFIGURATION. Pure.
+ * Builds QEMU's command line: qemu.json(5). Pure.
  *
  * Returns: (transfer full) (array zero-terminated=1): the argument vector
  */

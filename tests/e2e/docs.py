@@ -17,7 +17,8 @@ A comment before it (tests/support/pages.py) may say:
     file NAME       the example is saved there, and compiled by what the page says
     terminal NAME   it is typed in that terminal, where the last command goes on
     status N        how the last command ends, where that is not 0
-    needs NAME…     these files are there, empty
+    needs NAME…     these files are there: those of conf/, others empty
+    until TEXT      it prints this; then it is ended by ctrl-c, or goes on in its terminal
     linux           there has to be a Linux guest; else it is skipped, and what follows
     python          the same for the library's Python module
     not run: WHY    it is shown only: a skip, which is counted
@@ -46,7 +47,9 @@ INTERRUPTED = {-signal.SIGINT, 128 + signal.SIGINT}
 CONTROL = {"^C": b"\x03", "^]": b"\x1d", "^D": b"\x04"}
 LANGUAGES = {"sh", "console", "json", "c", "python", "text"}
 LINK = re.compile(r"\]\(([^):#]+)[^):]*\)")
+# A program with what follows it, as code or in bold.
 SPAN = re.compile(r"`(cvd-(?:launch|ctl|client|vm)) ([^`]*)`")
+BOLD = re.compile(r"^\.B (cvd-(?:launch|ctl|client|vm)) (.*)$", re.MULTILINE)
 KEYS_OF_MACHINE = {"kernel", "blockdevs", "netdevs", "devices", "objects", "machine", "append",
                    "display", "memory", "smp", "binary", "accel", "extra_args", "serial", "vsock"}
 
@@ -108,7 +111,7 @@ class Terminal:
         status, self.process = self.process.wait(LIMIT_S), None
         if status not in statuses:
             raise Failure(f"{self.command}: status {status}\n{self.output}")
-        if lines and not pattern_of(lines).fullmatch(self.output):
+        if lines and not pattern_of(lines).fullmatch(self.output.lstrip("\n")):
             raise Failure(f"{self.command}: printed\n{self.output}")
 
     def type(self, keys):
@@ -168,6 +171,12 @@ class Page:
                 if terminal.is_running():
                     raise Failure(f"{typed}: another command runs in that terminal")
                 terminal.start(typed)
+            if is_last and example.get("until"):
+                terminal.wait_lines(["…", f"…{example.get('until')}…"])
+                if name is None:
+                    terminal.type("^C")
+                    terminal.wait_end([], statuses | INTERRUPTED)
+                continue
             if typed is None or (is_last and name is not None):
                 terminal.wait_lines(lines)
             else:
@@ -199,11 +208,18 @@ class Page:
     def do_text(self, example):
         pass
 
+    def put(self, name):
+        source, path = self.root / "conf" / pathlib.Path(name).name, self.directory / name
+        text = source.read_text(encoding="utf-8") if source.exists() else ""
+        path.parent.mkdir(exist_ok=True)
+        # KVM can be opened and yet not work, as inside another VM.
+        path.write_text(text.replace('["kvm", "tcg"]', '"tcg"'), encoding="utf-8")
+
     def do(self, example):
         if example.language not in LANGUAGES:
             raise Failure(f"the example has no language, or an unknown one: '{example.language}'")
         for name in (example.get("needs") or "").split():
-            (self.directory / name).touch()
+            self.put(name)
         if example.get("file"):
             (self.directory / example.get("file")).write_text(example.text, encoding="utf-8")
             if example.language == "c":
@@ -211,10 +227,10 @@ class Page:
         getattr(self, f"do_{example.language}")(example)
 
     def finish(self):
-        """A page also says how to end what it starts."""
+        """A page also says how to end what it starts, perhaps from another terminal."""
         for terminal in self.terminals.values():
             if terminal.is_running():
-                raise Failure(f"{terminal.command}: the page does not end it")
+                terminal.wait_end([], {0})
 
     def clear(self):
         for terminal in self.terminals.values():
@@ -229,10 +245,13 @@ def words_of_help(program, page):
 
 def check_names(path, page):
     """Files that the text leads to are there, verbs and options of the programs are theirs."""
-    for name in LINK.findall(path.read_text(encoding="utf-8")):
+    text = path.read_text(encoding="utf-8")
+    for name in LINK.findall(text if path.suffix == ".md" else ""):
         if not (path.parent / name).exists():
             raise Failure(f"it leads to {name}, which is not there")
-    for program, rest in SPAN.findall(path.read_text(encoding="utf-8")):
+    spans = (SPAN.findall(text) if path.suffix == ".md" else
+             BOLD.findall(pages.unescape(text)))
+    for program, rest in spans:
         words = rest.split()
         known = words_of_help(program, page)
         if words[0] in known and not words[0].startswith("-"):

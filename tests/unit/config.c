@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cvd.json and what it names: cvd-launch(1), CONFIGURATION. Which values are right and
+ * cvd.json and what it names: cvd.json(5). Which values are right and
  * wrong is told by the cases in data/ (see schemas.py); here it is what they come to mean, and in
  * which words the wrong ones are answered.
  */

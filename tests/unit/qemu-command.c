@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From a configuration to QEMU's arguments: cvd-launch(1), CONFIGURATION. */
+/* From a configuration to QEMU's arguments: qemu.json(5). */
 #include "launcher/qemu/command.h"
 
 #include <json-glib/json-glib.h>

@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Completes a manual page with what follows from the tables in the sources. Of its comments
+
+    .\\" keys FILE         becomes the keys of FILE.schema.json,
+    .\\" old-keys FILE     those that only files of 2017 have.
+
+An example, from .EX to .EE, stands in the page as it is to be read, and is escaped here. All else
+stays. Arguments: the page, the directory of the schemas, and where the whole page goes.
+"""
+import json
+import pathlib
+import re
+import sys
+
+OLD = re.compile(r"(Files of 2017|The oldest files)(?:, |: )")
+# A string in one of the files that stands for a number of bytes.
+SIZE = re.compile(r"\[KMGkmg\]")
+
+
+def roff(text, markup=True):
+    text = text.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq")
+    if markup:
+        text = re.sub("`([^`]*)`", r"\\fB\1\\fR", text)
+    return "\\&" + text if text.startswith(".") else text
+
+
+def size(number):
+    for unit in ("", "K", "M", "G"):
+        if number % 1024 or number == 0 or unit == "G":
+            return f"{number}{unit}"
+        number //= 1024
+    return None
+
+
+def sentences(text):
+    """Each on a line of its own."""
+    return re.split(r"(?<=\.) (?=[A-Z])", roff(text))
+
+
+def range_of(value, write=str):
+    if "minimum" not in value:
+        return ""
+    return f", {write(value['minimum'])} to {write(value['maximum'])}"
+
+
+def type_of(value):
+    """In words, with the range."""
+    if "enum" in value:
+        *others, last = (f"`{word}`" for word in value["enum"])
+        return f"{', '.join(others)} or {last}"
+    if "const" in value:
+        return f"`{value['const']}`"
+    if "$ref" in value:
+        return "object"
+    if "anyOf" in value and "type" not in value:
+        number, *others = value["anyOf"]
+        if any(SIZE.search(other.get("pattern", "")) for other in others):
+            return "size" + range_of(number, size)
+        if number.get("type") == "integer" and others[0].get("pattern", "").startswith(("^[0-9]+$", "^0*")):
+            return type_of(number)
+        return " or ".join(dict.fromkeys(type_of(one).split(",")[0] for one in value["anyOf"]))
+    kind = value.get("type")
+    if isinstance(kind, list):
+        return " or ".join(kind)
+    words = {"boolean": "true or false", "array": "list", "integer": "number"}.get(kind, kind)
+    unit = f" {value['x-unit']}" if "x-unit" in value else ""
+    return words + range_of(value) + unit
+
+
+def default_of(key, schema):
+    value = schema["properties"][key]
+    if key in schema.get("required", ()):
+        return "required"
+    if value.get("default", []) == []:
+        return None
+    default = value["default"]
+    words = [word if isinstance(word, str) else json.dumps(word)
+             for word in (default if isinstance(default, list) else [default])]
+    unit = f" {value['x-unit']}" if "x-unit" in value else ""
+    return "default " + ", ".join(f"`{word}`" for word in words) + unit
+
+
+def entry(name, key, schema):
+    value = schema["properties"][key]
+    about = [part for part in (type_of(value), default_of(key, schema)) if part]
+    meaning = OLD.sub("", value["description"])
+    yield ".TP"
+    yield f"\\fB{roff(name)}\\fR ({roff('; '.join(about))})"
+    yield from sentences(meaning[0].upper() + meaning[1:] if is_old(value) else meaning)
+
+
+def is_old(value):
+    return OLD.match(value["description"]) is not None
+
+
+def has_described(schema):
+    return any("description" in value for value in schema.get("properties", {}).values())
+
+
+def rows_of(schema, section="", prefix=""):
+    """Section, full name, key, and the schema that the key is in. An object without a meaning of its
+    own is a section; so is a list of objects, with their keys."""
+    for key, value in schema["properties"].items():
+        elements = value.get("items", {})
+        if has_described(elements):
+            yield key, key, key, schema
+            yield from rows_of(elements, key)
+            continue
+        if "description" in value:
+            yield section, prefix + key, key, schema
+        if has_described(value):
+            yield from rows_of(value, section if "description" in value else key, f"{prefix}{key}.")
+
+
+def keys_of(schema, old):
+    """The paragraphs. What files of 2017 may have in one of two places is shown once."""
+    last_section = ""
+    for section, name, key, parent in sorted(rows_of(schema), key=lambda row: row[0] != ""):
+        twice = parent["properties"].get("vsoc_shm_layout_descriptor", {}).get("properties", {})
+        if is_old(parent["properties"][key]) != old or key in twice:
+            continue
+        if section != last_section and not old:
+            yield f".SS {roff(section)}"
+        last_section = section
+        yield from entry(name, key, parent)
+
+
+def expand(line, conf):
+    match = re.fullmatch(r"\.\\\" (keys|old-keys) (\w+)", line)
+    if not match:
+        return [line]
+    schema = json.loads((conf / f"{match.group(2)}.schema.json").read_text(encoding="utf-8"))
+    return keys_of(schema, match.group(1) == "old-keys")
+
+
+def whole(lines, conf):
+    is_example = False
+    for line in lines:
+        is_example = line == ".EX" or is_example and line != ".EE"
+        if is_example and line != ".EX":
+            yield roff(line, markup=False)
+        else:
+            yield from expand(line, conf)
+
+
+def main():
+    page, conf, output = map(pathlib.Path, sys.argv[1:])
+    lines = page.read_text(encoding="utf-8").splitlines()
+    output.write_text("".join(f"{line}\n" for line in whole(lines, conf)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
