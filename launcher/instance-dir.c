@@ -188,11 +188,9 @@ static gboolean remove_leftover(const CvdInstanceDir *dir, const char *name, GSt
                     "%s/%s: not one of the launcher's files; move it elsewhere", dir->path, name);
         return FALSE;
     }
-    if (unlinkat(dir->fd, name, 0) < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FOREIGN, errno, "%s/%s: cannot remove", dir->path,
-                            name);
-        return FALSE;
-    }
+    if (unlinkat(dir->fd, name, 0) < 0)
+        return cvd_set_error_errno(error, CVD_ERROR_FOREIGN, errno, "%s/%s: cannot remove",
+                                   dir->path, name);
     g_string_append_printf(removed, "%s%s", removed->len > 0 ? ", " : ": ", name);
     return TRUE;
 }
@@ -204,10 +202,8 @@ static gboolean remove_leftovers(CvdInstanceDir *dir, GError **error)
     g_autoptr(GDir) list = g_dir_open(dir->path, 0, NULL);
     const char *name;
 
-    if (list == NULL) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot read %s", dir->path);
-        return FALSE;
-    }
+    if (list == NULL)
+        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot read %s", dir->path);
     while ((name = g_dir_read_name(list)) != NULL)
         if (strcmp(name, LOCK_FILE) != 0 && !remove_leftover(dir, name, removed, error))
             return FALSE;
@@ -261,11 +257,9 @@ static gboolean take_over(CvdInstanceDir *dir, GError **error)
         mode == CVD_PRIVATE_DIR_MADE || (mode == 0700 && cvd_lock_file_read_pid(dir->lock_fd) != 0);
     if (!end_vms(dir, error) || !remove_leftovers(dir, error))
         return FALSE;
-    if (cvd_lock_file_write(dir->lock_fd, NULL) < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s/%s: cannot write", dir->path,
-                            LOCK_FILE);
-        return FALSE;
-    }
+    if (cvd_lock_file_write(dir->lock_fd, NULL) < 0)
+        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s/%s: cannot write", dir->path,
+                                   LOCK_FILE);
     if (dir->is_made)
         fchmod(dir->fd, 0700);
     return TRUE;

@@ -115,10 +115,8 @@ static gboolean watch_stop(CvdHost *host, guint timeout_s, GError **error)
 
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     host->signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
-    if (host->signal_fd < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_RESOURCES, errno, "cannot wait for signals");
-        return FALSE;
-    }
+    if (host->signal_fd < 0)
+        return cvd_set_error_errno(error, CVD_ERROR_RESOURCES, errno, "cannot wait for signals");
     host->signals = cvd_source_watch_fd(host->signal_fd, G_IO_IN, on_signal_readable, host);
     g_source_set_priority(host->signals, G_PRIORITY_HIGH);
     if (timeout_s > 0)

@@ -6,6 +6,7 @@
 #include "launcher/launch-host.h"
 #include "launcher/lifecycle/lifecycle.h"
 #include "launcher/qemu/vm.h"
+#include "launcher/verdict.h"
 
 G_BEGIN_DECLS
 
@@ -19,11 +20,10 @@ typedef struct {
     CvdHost host;
     const CvdConfig *config;
     const CvdQemuTools *tools;
-    char *program; /* QEMU's name, for messages */
     CvdLifecycle lifecycle;
     GArray *inputs; /* events that wait until an earlier one is handled */
     GArray *calls;  /* those who wait until the guest is paused, resumed or reset */
-    char *reason;   /* for its state */
+    char *reason;   /* for its state, or how the VM has ended */
     char *fault;    /* what QEMU said last of a fault, NULL = nothing */
     char *notified; /* what the service manager knows of both, NULL = nothing */
     GSource *timer;
@@ -40,7 +40,7 @@ typedef struct {
     GSource *hand_over_timer; /* until the next check whether QEMU has read it */
     guint hand_over_ms;
     CvdExit qemu_exit;        /* once it is gone */
-    CvdVerdict verdict;       /* likewise */
+    int exit_status;          /* likewise, if no other follows */
     guint n_restarts;         /* VMs before it */
     gboolean is_end_notified; /* to the service manager */
 
@@ -88,8 +88,8 @@ extern const CvdControlHandlers cvd_launch_control_handlers;
 /**
  * cvd_launch_report_end:
  *
- * Sets @verdict, says how the VM ended and, after a failure, why that may be and what is left to
- * look at.
+ * Sets @reason and @exit_status, says how the VM ended and, after a failure, why that may be and
+ * what is left to look at.
  */
 void cvd_launch_report_end(CvdLaunch *launch);
 

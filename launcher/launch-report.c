@@ -55,7 +55,7 @@ static gboolean has_done_nothing(const CvdLaunch *launch)
 
 static void log_advice(const CvdLaunch *launch, const char *const *lines)
 {
-    g_autofree char *advice = cvd_explain_failure(launch->qemu_exit, lines);
+    const char *advice = cvd_explain_failure(launch->qemu_exit, lines);
     gboolean is_killed = launch->qemu_exit.is_signal && launch->qemu_exit.value == SIGKILL;
 
     if (advice != NULL && (!is_killed || launch->lifecycle.cause == CVD_CAUSE_QEMU_EXITED))
@@ -72,7 +72,7 @@ static void report_failure(const CvdLaunch *launch)
     for (char **line = lines; *line != NULL; line++)
         if (**line != '\0')
             g_message("QEMU: %s", *line);
-    g_critical("%s", launch->verdict.text);
+    g_critical("%s", launch->reason);
     log_advice(launch, (const char *const *)lines);
     g_message("QEMU's output is in %s/qemu.log%s; 'cvd-ctl report -n %s' packs all of it",
               cvd_instance_dir_get_path(launch->host.dir),
@@ -92,23 +92,23 @@ static char *describe_restart(const CvdLaunch *launch)
     if (!policy->is_counted)
         return g_strdup("restarting");
     return g_strdup_printf("restarting in %g s (failure %u of %u within 10 minutes)",
-                           (double)(delay_us / 1000) / 1000, policy->restarts.n_failures,
-                           policy->restarts.limit);
+                           (double)(delay_us / 1000) / 1000, policy->n_failures,
+                           launch->config->restart_limit);
 }
 
 void cvd_launch_report_end(CvdLaunch *launch)
 {
     g_autofree char *restart = describe_restart(launch);
+    g_autofree char *program = g_path_get_basename(launch->tools->binary);
 
-    g_free(launch->verdict.text);
-    launch->verdict = cvd_verdict(&launch->lifecycle, launch->program, launch->qemu_exit);
     g_free(launch->reason);
-    launch->reason = g_strdup(launch->verdict.text);
-    if (launch->verdict.exit_status == 0) {
+    launch->reason =
+        cvd_verdict(&launch->lifecycle, program, launch->qemu_exit, &launch->exit_status);
+    if (launch->exit_status == 0) {
         if (restart != NULL)
-            g_message("%s; %s", launch->verdict.text, restart);
+            g_message("%s; %s", launch->reason, restart);
         else if (!cvd_launch_is_asked_restart(launch))
-            g_message("%s", launch->verdict.text);
+            g_message("%s", launch->reason);
         log_advice(launch, (const char *const[]){NULL}); /* a downscript, for one */
         return;
     }

@@ -138,7 +138,8 @@ static void announce_ready(CvdLaunch *launch)
         g_message("%s after %.0f ms", cvd_state_get_name(state), ms);
     if (first_accel != NULL && g_str_has_prefix(first_accel, "kvm"))
         cvd_qmp_execute(launch->vm->qmp, "query-kvm", NULL, on_kvm, launch);
-    cvd_vm_start_heartbeat(launch->vm);
+    if (launch->config->qmp_timeout_s > 0)
+        cvd_vm_start_heartbeat(launch->vm, 1000 * launch->config->qmp_timeout_s);
     cvd_notify_ready();
     /* Parsing left free pages behind that would stay ours for as long as the VM runs. */
     malloc_trim(0);
@@ -234,8 +235,7 @@ CvdState cvd_launch_get_state(const CvdLaunch *launch)
 {
     CvdState state = cvd_lifecycle_get_state(&launch->lifecycle);
 
-    return state == CVD_STATE_STOPPED && launch->verdict.exit_status != 0 ? CVD_STATE_FAILED
-                                                                          : state;
+    return state == CVD_STATE_STOPPED && launch->exit_status != 0 ? CVD_STATE_FAILED : state;
 }
 
 gboolean cvd_launch_is_asked_restart(const CvdLaunch *launch)
@@ -284,7 +284,7 @@ static void notify_state(CvdLaunch *launch)
 
 static gint64 get_longest_stop_us(const CvdLaunch *launch)
 {
-    return cvd_ladder_get_longest_us(launch->lifecycle.stop_timeout_ms) + TEARDOWN_US;
+    return cvd_ladder_get_longest_us(launch->config->stop_timeout_s) + TEARDOWN_US;
 }
 
 static void notify_stop(CvdLaunch *launch)
@@ -473,22 +473,21 @@ static void clear(CvdLaunch *launch, gboolean has_failed)
     g_clear_pointer(&launch->qemu_output, cvd_console_free);
     g_clear_pointer(&launch->console_log, cvd_log_file_free);
     g_clear_pointer(&launch->qemu_log, cvd_log_file_free);
+    g_clear_pointer(&launch->lifecycle.policy.failures_us, g_array_unref);
     g_array_unref(launch->inputs);
     g_array_unref(launch->calls);
-    g_free(launch->verdict.text);
     g_free(launch->reason);
     g_free(launch->fault);
     g_free(launch->notified);
-    g_free(launch->program);
 }
 
 static int finish(CvdLaunch *launch)
 {
     cvd_launch_report_end(launch);
-    cvd_notify("STATUS", launch->verdict.text);
+    cvd_notify("STATUS", launch->reason);
     notify_stop(launch);
     cvd_control_status_changed(launch->host.control);
-    return launch->verdict.exit_status;
+    return launch->exit_status;
 }
 
 int cvd_launch(const CvdConfig *config, const CvdQemuTools *tools, const CvdOptions *options)
@@ -497,25 +496,14 @@ int cvd_launch(const CvdConfig *config, const CvdQemuTools *tools, const CvdOpti
     CvdLaunch launch = {
         .config = config,
         .tools = tools,
-        .program = g_path_get_basename(tools->binary),
-        .lifecycle = {.start_paused = options->paused,
-                      .wants_bus_master = config->ivshmem_force_bus_master,
-                      .start_timeout_ms = config->start_timeout_s * 1000,
-                      .stop = config->stop,
-                      .stop_timeout_ms = config->stop_timeout_s * 1000,
-                      .policy = {.on_crash = config->on_crash,
-                                 .on_panic = config->on_panic,
-                                 .on_reboot = config->on_reboot,
-                                 .restarts = {.limit = config->restart_limit,
-                                              .first_delay_ms = config->restart_delay_ms}}},
+        .lifecycle = {.config = config, .start_paused = options->paused},
         .inputs = g_array_new(FALSE, FALSE, sizeof(Input)),
         .calls = cvd_launch_calls_new(),
         .reason = g_strdup(""),
         .start_time_us = g_get_monotonic_time(),
     };
 
-    cvd_notify_need_time(1000 * (gint64)launch.lifecycle.start_timeout_ms +
-                         get_longest_stop_us(&launch));
+    cvd_notify_need_time(config->start_timeout_s * G_USEC_PER_SEC + get_longest_stop_us(&launch));
     cvd_lifecycle_step(&launch.lifecycle, CVD_EVENT_STARTED, CVD_RUN_UNKNOWN, launch.start_time_us);
     if (!start(&launch, options->timeout_s, &error)) {
         cvd_launch_report_failed_start(&launch, error);

@@ -49,11 +49,6 @@ static const struct {
     [CVD_CAUSE_QEMU_EXITED] = {"QEMU exited", NULL},
 };
 
-static CvdVerdict verdict(int exit_status, char *take_text)
-{
-    return (CvdVerdict){.exit_status = exit_status, .text = take_text};
-}
-
 static char *describe_exit(const char *program, CvdExit qemu)
 {
     if (!qemu.is_known)
@@ -73,32 +68,35 @@ static gboolean has_crashed(CvdExit qemu)
     return qemu.is_signal && qemu.value != SIGHUP && qemu.value != SIGKILL;
 }
 
-static CvdVerdict stopped(const CvdLifecycle *lifecycle, const char *program, CvdExit qemu)
+static char *stopped(const CvdLifecycle *lifecycle, const char *program, CvdExit qemu,
+                     int *exit_status)
 {
     g_autofree char *how = describe_exit(program, qemu);
 
     if (!qemu.is_known)
-        return verdict(1, g_steal_pointer(&how));
+        return g_steal_pointer(&how);
+    *exit_status = 0;
     if (qemu.is_signal && qemu.value == SIGKILL)
-        return verdict(0, g_strdup_printf("stopped, though %s had to be killed", program));
+        return g_strdup_printf("stopped, though %s had to be killed", program);
     if (has_crashed(qemu))
-        return verdict(0, g_strdup_printf("stopped, though %s", how));
-    return verdict(0, g_strdup(lifecycle->shutdown == CVD_SHUTDOWN_POWER_OFF
-                                   ? "stopped: the guest powered off"
-                                   : "stopped"));
+        return g_strdup_printf("stopped, though %s", how);
+    return g_strdup(lifecycle->shutdown == CVD_SHUTDOWN_POWER_OFF ? "stopped: the guest powered off"
+                                                                  : "stopped");
 }
 
-static CvdVerdict shut_down(const CvdLifecycle *lifecycle, const char *program, CvdExit qemu)
+static char *shut_down(const CvdLifecycle *lifecycle, const char *program, CvdExit qemu,
+                       int *exit_status)
 {
     g_autofree char *how = describe_exit(program, qemu);
     const char *text = shutdowns[lifecycle->shutdown].text;
 
     if (lifecycle->shutdown == CVD_SHUTDOWN_REBOOT &&
-        lifecycle->policy.on_reboot == CVD_ON_EVENT_EXIT)
+        lifecycle->config->on_reboot == CVD_ON_EVENT_EXIT)
         text = "guest rebooted, and lifecycle.on_reboot is \"exit\"";
-    if (qemu.is_known && !has_crashed(qemu))
-        return verdict(shutdowns[lifecycle->shutdown].exit_status, g_strdup(text));
-    return verdict(1, g_strdup_printf("%s, but %s", text, how));
+    if (!qemu.is_known || has_crashed(qemu))
+        return g_strdup_printf("%s, but %s", text, how);
+    *exit_status = shutdowns[lifecycle->shutdown].exit_status;
+    return g_strdup(text);
 }
 
 /* What was seen of a start that took too long. */
@@ -112,38 +110,41 @@ static const char *why_not_running(const CvdLifecycle *lifecycle)
     return "it answered nothing: if it uses kvm, try --set qemu.accel=tcg";
 }
 
-static CvdVerdict verdict_of_vm(const CvdLifecycle *lifecycle, const char *program, CvdExit qemu)
+static char *verdict_of_vm(const CvdLifecycle *lifecycle, const char *program, CvdExit qemu,
+                           int *exit_status)
 {
     CvdCause cause = lifecycle->cause;
 
+    *exit_status = 1;
     if (cause == CVD_CAUSE_STOP_REQUESTED)
-        return stopped(lifecycle, program, qemu);
+        return stopped(lifecycle, program, qemu, exit_status);
     if (cause == CVD_CAUSE_VM_SHUTDOWN)
-        return shut_down(lifecycle, program, qemu);
-    if (cause == CVD_CAUSE_RESTART_REQUESTED && qemu.is_known)
-        return verdict(0, g_strdup(causes[cause].reason));
+        return shut_down(lifecycle, program, qemu, exit_status);
+    if (cause == CVD_CAUSE_RESTART_REQUESTED && qemu.is_known) {
+        *exit_status = 0;
+        return g_strdup(causes[cause].reason);
+    }
     if (cause == CVD_CAUSE_START_TIMED_OUT)
-        return verdict(1, g_strdup_printf("QEMU was not running within lifecycle.start_timeout_s; "
-                                          "%s",
-                                          why_not_running(lifecycle)));
+        return g_strconcat("QEMU was not running within lifecycle.start_timeout_s; ",
+                           why_not_running(lifecycle), NULL);
     if (causes[cause].end != NULL)
-        return verdict(1, g_strdup(causes[cause].end));
+        return g_strdup(causes[cause].end);
     g_autofree char *how = describe_exit(program, qemu);
     gboolean was_running = lifecycle->is_ready || !qemu.is_known;
-    return verdict(1, g_strconcat(how, was_running ? NULL : " before the VM was running", NULL));
+    return g_strconcat(how, was_running ? NULL : " before the VM was running", NULL);
 }
 
-CvdVerdict cvd_verdict(const CvdLifecycle *lifecycle, const char *program, CvdExit qemu)
+char *cvd_verdict(const CvdLifecycle *lifecycle, const char *program, CvdExit qemu,
+                  int *exit_status)
 {
-    CvdVerdict of_vm = verdict_of_vm(lifecycle, program, qemu);
+    g_autofree char *text = verdict_of_vm(lifecycle, program, qemu, exit_status);
 
     if (lifecycle->policy.follow != CVD_FOLLOW_GIVE_UP)
-        return of_vm;
-    g_autofree char *text = of_vm.text;
-    guint n = lifecycle->policy.restarts.n_failures;
-    return verdict(1, g_strdup_printf("%s; given up, as that makes %u failures within 10 minutes "
-                                      "(lifecycle.restart_limit is %u)",
-                                      text, n, lifecycle->policy.restarts.limit));
+        return g_steal_pointer(&text);
+    *exit_status = 1;
+    return g_strdup_printf("%s; given up, as that makes %u failures within 10 minutes "
+                           "(lifecycle.restart_limit is %u)",
+                           text, lifecycle->policy.n_failures, lifecycle->config->restart_limit);
 }
 
 static const char *describe_fault(CvdRunState fault)

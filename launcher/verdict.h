@@ -2,42 +2,23 @@
 #pragma once
 
 #include "launcher/lifecycle/lifecycle.h"
+#include "launcher/qemu/process.h"
 
 G_BEGIN_DECLS
-
-/**
- * CvdExit:
- * @is_known: %FALSE for a process that was given up
- * @is_signal: whether a signal ended the process
- * @value: its exit status, or the signal's number
- * @has_core: whether it left a core
- */
-typedef struct {
-    gboolean is_known;
-    gboolean is_signal;
-    int value;
-    gboolean has_core;
-} CvdExit;
-
-/**
- * CvdVerdict:
- * @exit_status: the launcher's own if nothing follows, 0 or 1
- * @text: (transfer full): how it ended, in words
- */
-typedef struct {
-    int exit_status;
-    char *text;
-} CvdVerdict;
 
 /**
  * cvd_verdict:
  * @lifecycle: of a VM that is gone
  * @program: QEMU's name
  * @qemu: how the process ended
+ * @exit_status: (out): the launcher's own if nothing follows, 0 or 1
  *
  * Pure.
+ *
+ * Returns: (transfer full): how it ended, in words
  */
-CvdVerdict cvd_verdict(const CvdLifecycle *lifecycle, const char *program, CvdExit qemu);
+char *cvd_verdict(const CvdLifecycle *lifecycle, const char *program, CvdExit qemu,
+                  int *exit_status);
 
 /**
  * cvd_describe_state:

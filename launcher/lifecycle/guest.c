@@ -127,53 +127,50 @@ static void command_failed(CvdGuest *guest)
     }
 }
 
-static guint take(CvdGuest *guest, CvdGuestInput input, CvdRunState state, gint64 now_us)
+/* The cast: most events are not the guest's. */
+static void take(CvdGuest *guest, CvdEvent event, CvdRunState state)
 {
-    switch (input) {
-    case CVD_GUEST_HANDED_OVER:
+    switch ((guint)event) {
+    case CVD_EVENT_HANDED_OVER:
         guest->holds &= ~(guint)CVD_HOLD_START;
         take_status(guest, state);
-        return 0;
-    case CVD_GUEST_STATUS:
+        break;
+    case CVD_EVENT_STATUS:
         if (guest->command == CVD_COMMAND_STATUS)
             guest->command = CVD_COMMAND_NONE;
         take_status(guest, state);
-        return 0;
-    case CVD_GUEST_VM_STOPPED:
+        break;
+    case CVD_EVENT_VM_STOPPED:
         vm_stopped(guest);
-        return 0;
-    case CVD_GUEST_VM_RESUMED:
+        break;
+    case CVD_EVENT_VM_RESUMED:
         vm_resumed(guest);
-        return 0;
-    case CVD_GUEST_VM_SUSPENDED:
+        break;
+    case CVD_EVENT_VM_SUSPENDED:
         guest->state = CVD_RUN_SUSPENDED;
-        return 0;
-    case CVD_GUEST_VM_WOKE:
+        break;
+    case CVD_EVENT_VM_WOKE:
         runs(guest);
-        return 0;
-    case CVD_GUEST_VM_RESET:
+        break;
+    case CVD_EVENT_VM_RESET:
         vm_reset(guest);
-        return 0;
-    case CVD_GUEST_DONE:
+        break;
+    case CVD_EVENT_COMMAND_DONE:
         command_done(guest);
-        return 0;
-    case CVD_GUEST_FAILED:
+        break;
+    case CVD_EVENT_COMMAND_FAILED:
         command_failed(guest);
-        return 0;
-    case CVD_GUEST_PAUSE:
+        break;
+    case CVD_EVENT_PAUSE_REQUESTED:
         guest->holds |= CVD_HOLD_USER;
-        return 0;
-    case CVD_GUEST_RESUME:
+        break;
+    case CVD_EVENT_RESUME_REQUESTED:
         guest->must_ask |= guest->state == CVD_RUN_INCOMING; /* its end has no event */
         guest->holds &= ~(guint)(CVD_HOLD_USER | CVD_HOLD_OUTSIDE | CVD_HOLD_FAULT);
-        return 0;
-    case CVD_GUEST_TIMER:
-        if (guest->admit_us == 0 || now_us < guest->admit_us)
-            return 0;
-        guest->are_clients_held = FALSE;
-        return CVD_ACTION_ADMIT_CLIENTS;
+        break;
+    default:
+        break;
     }
-    g_assert_not_reached();
 }
 
 static guint send(CvdGuest *guest, CvdGuestCommand command)
@@ -221,25 +218,29 @@ static guint drive(CvdGuest *guest)
 }
 
 /* Those who are let in find a guest that runs, after its last reset. */
-static void set_admission(CvdGuest *guest, gint64 now_us)
+static guint admit(CvdGuest *guest, CvdEvent event, gint64 now_us)
 {
+    gboolean is_due = event == CVD_EVENT_TIMER && guest->admit_us != 0 && now_us >= guest->admit_us;
     gboolean is_running = guest->holds == 0 && guest->state == CVD_RUN_RUNNING;
 
+    if (is_due)
+        guest->are_clients_held = FALSE;
     if (!guest->are_clients_held || !is_running)
         guest->admit_us = 0;
     else if (guest->admit_us == 0)
         guest->admit_us = now_us + CVD_GUEST_SETTLE_US;
+    return is_due ? CVD_ACTION_ADMIT_CLIENTS : 0;
 }
 
-guint cvd_guest_step(CvdGuest *guest, CvdGuestInput input, CvdRunState state, gboolean may_send,
+guint cvd_guest_step(CvdGuest *guest, CvdEvent event, CvdRunState state, gboolean may_send,
                      gint64 now_us)
 {
-    guint actions = take(guest, input, state, now_us);
+    guint actions = 0;
 
+    take(guest, event, state);
     if (may_send && !guest->is_broken)
-        actions |= drive(guest);
-    set_admission(guest, now_us);
-    return actions;
+        actions = drive(guest);
+    return actions | admit(guest, event, now_us);
 }
 
 gboolean cvd_guest_is_settled(const CvdGuest *guest)

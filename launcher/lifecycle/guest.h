@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "launcher/lifecycle/action.h"
+#include "launcher/lifecycle/event.h"
 
 #include <glib.h>
 
@@ -51,21 +51,6 @@ typedef enum {
     CVD_COMMAND_STOP,
 } CvdGuestCommand;
 
-typedef enum {
-    CVD_GUEST_HANDED_OVER,  /* QEMU has read the whole hand-over, and is in that run state */
-    CVD_GUEST_STATUS,       /* the reply to our `query-status` */
-    CVD_GUEST_VM_STOPPED,   /* QMP's STOP */
-    CVD_GUEST_VM_RESUMED,   /* QMP's RESUME */
-    CVD_GUEST_VM_SUSPENDED, /* QMP's SUSPEND */
-    CVD_GUEST_VM_WOKE,      /* QMP's WAKEUP */
-    CVD_GUEST_VM_RESET,     /* QMP's RESET */
-    CVD_GUEST_DONE,         /* the command under way succeeded */
-    CVD_GUEST_FAILED,       /* the command under way was refused */
-    CVD_GUEST_PAUSE,        /* a user wants it paused */
-    CVD_GUEST_RESUME,       /* it is to run: a user wants that, or it is to power off */
-    CVD_GUEST_TIMER,        /* time has passed */
-} CvdGuestInput;
-
 /**
  * CvdGuest:
  * @state: what is known of the run state
@@ -81,8 +66,8 @@ typedef enum {
  * @admit_us: when they are let in, monotonic; 0 while the guest does not run
  * @n_resets: how often it was reset
  *
- * The guest: whether it runs, and whether it may: docs of each hold and input above. After every
- * input it compares the two and sends `cont` or `stop`, nothing else. Pure.
+ * The guest: whether it runs, and whether it may: docs of each hold above. After every
+ * event it compares the two and sends `cont` or `stop`, nothing else. Pure.
  */
 typedef struct {
     CvdRunState state;
@@ -104,13 +89,14 @@ CvdGuest cvd_guest_start(gboolean is_paused, gboolean wants_bus_master);
 
 /**
  * cvd_guest_step:
- * @state: with %CVD_GUEST_HANDED_OVER and %CVD_GUEST_STATUS, else ignored
+ * @event: those that are not about the guest change nothing
+ * @state: with %CVD_EVENT_HANDED_OVER and %CVD_EVENT_STATUS, else ignored
  * @may_send: whether commands make sense: not while QEMU is on its way out
  * @now_us: the monotonic time, microseconds
  *
  * Returns: #CvdAction bits
  */
-guint cvd_guest_step(CvdGuest *guest, CvdGuestInput input, CvdRunState state, gboolean may_send,
+guint cvd_guest_step(CvdGuest *guest, CvdEvent event, CvdRunState state, gboolean may_send,
                      gint64 now_us);
 
 /** cvd_guest_is_settled: Returns: whether nothing is under way, and the guest is as it is to be */

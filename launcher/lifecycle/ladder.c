@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "launcher/lifecycle/ladder.h"
 
-#define MS 1000
 /* How long a state may take: docs/cvd-launch.1, SIGNALS. */
-#define STEP_US (2000 * MS)
+#define STEP_US (2 * G_TIME_SPAN_SECOND)
 /* A guest that has only just started, its firmware above all, ignores the power button; so it is
  * pressed again and again. */
-#define PRESS_US (1000 * MS)
+#define PRESS_US G_TIME_SPAN_SECOND
 /* A process in uninterruptible sleep does not even die of SIGKILL. */
-#define KILL_US (800 * MS)
+#define KILL_US (800 * G_TIME_SPAN_MILLISECOND)
 
 /* docs/lifecycle.md, Ladder. */
 static const struct {
@@ -26,9 +25,9 @@ static const struct {
     [CVD_LADDER_GONE] = {0, 0, 0},
 };
 
-CvdLadder cvd_ladder_start(guint start_timeout_ms, gint64 now_us)
+CvdLadder cvd_ladder_start(guint start_timeout_s, gint64 now_us)
 {
-    return (CvdLadder){.due_us = now_us + MS * (gint64)start_timeout_ms};
+    return (CvdLadder){.due_us = now_us + start_timeout_s * G_TIME_SPAN_SECOND};
 }
 
 void cvd_ladder_ready(CvdLadder *ladder)
@@ -39,9 +38,9 @@ void cvd_ladder_ready(CvdLadder *ladder)
     ladder->due_us = 0;
 }
 
-gint64 cvd_ladder_get_longest_us(guint stop_timeout_ms)
+gint64 cvd_ladder_get_longest_us(guint stop_timeout_s)
 {
-    gint64 sum_us = MS * (gint64)stop_timeout_ms;
+    gint64 sum_us = stop_timeout_s * G_TIME_SPAN_SECOND;
 
     for (CvdLadderState state = CVD_LADDER_QUITTING; state != CVD_LADDER_ABANDONED;
          state = states[state].next)
@@ -58,12 +57,12 @@ static guint enter(CvdLadder *ladder, CvdLadderState state, gint64 now_us)
     return states[state].action;
 }
 
-guint cvd_ladder_descend(CvdLadder *ladder, CvdLadderState to, guint stop_timeout_ms, gint64 now_us)
+guint cvd_ladder_descend(CvdLadder *ladder, CvdLadderState to, guint stop_timeout_s, gint64 now_us)
 {
     if (ladder->state >= to)
         return 0;
     ladder->has_closed = FALSE;
-    ladder->power_down_until_us = now_us + MS * (gint64)stop_timeout_ms;
+    ladder->power_down_until_us = now_us + stop_timeout_s * G_TIME_SPAN_SECOND;
     return enter(ladder, to, now_us);
 }
 

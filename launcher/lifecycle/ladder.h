@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "launcher/lifecycle/action.h"
+#include "launcher/lifecycle/event.h"
 
 #include <glib.h>
 
@@ -42,10 +42,10 @@ typedef struct {
 } CvdLadder;
 
 /** cvd_ladder_start: Returns: a process that was just spawned */
-CvdLadder cvd_ladder_start(guint start_timeout_ms, gint64 now_us);
+CvdLadder cvd_ladder_start(guint start_timeout_s, gint64 now_us);
 
 /** cvd_ladder_get_longest_us: Returns: how long a stop may take, by all its limits */
-gint64 cvd_ladder_get_longest_us(guint stop_timeout_ms);
+gint64 cvd_ladder_get_longest_us(guint stop_timeout_s);
 
 /** cvd_ladder_ready: the start is complete; nothing unless it is loading */
 void cvd_ladder_ready(CvdLadder *ladder);
@@ -53,14 +53,13 @@ void cvd_ladder_ready(CvdLadder *ladder);
 /**
  * cvd_ladder_descend:
  * @to: from powering-down to killing
- * @stop_timeout_ms: how long a power-down may take
+ * @stop_timeout_s: how long a power-down may take
  *
  * Goes to a state further down; nothing if the process is there already, or beyond.
  *
  * Returns: #CvdAction bits
  */
-guint cvd_ladder_descend(CvdLadder *ladder, CvdLadderState to, guint stop_timeout_ms,
-                         gint64 now_us);
+guint cvd_ladder_descend(CvdLadder *ladder, CvdLadderState to, guint stop_timeout_s, gint64 now_us);
 
 /** cvd_ladder_closed: QEMU closed a connection. Returns: whether that begins its way down */
 gboolean cvd_ladder_closed(CvdLadder *ladder, gint64 now_us);

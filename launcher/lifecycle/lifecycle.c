@@ -32,7 +32,8 @@ CvdState cvd_lifecycle_get_state(const CvdLifecycle *lifecycle)
         return lifecycle->policy.follow == CVD_FOLLOW_RESTART ? CVD_STATE_RESTARTING
                                                               : CVD_STATE_STOPPED;
     if (cvd_ladder_is_going_down(&lifecycle->ladder))
-        return cvd_policy_will_restart(&lifecycle->policy, lifecycle->cause, lifecycle->shutdown)
+        return cvd_policy_will_restart(&lifecycle->policy, lifecycle->config, lifecycle->cause,
+                                       lifecycle->shutdown)
                    ? CVD_STATE_RESTARTING
                    : CVD_STATE_STOPPING;
     if (!lifecycle->is_ready)
@@ -108,8 +109,8 @@ static guint from_ladder(const CvdLifecycle *lifecycle, guint actions)
 static guint descend(CvdLifecycle *lifecycle, CvdCause cause, CvdLadderState to, gint64 now_us)
 {
     set_cause(lifecycle, cause);
-    return from_ladder(
-        lifecycle, cvd_ladder_descend(&lifecycle->ladder, to, lifecycle->stop_timeout_ms, now_us));
+    return from_ladder(lifecycle, cvd_ladder_descend(&lifecycle->ladder, to,
+                                                     lifecycle->config->stop_timeout_s, now_us));
 }
 
 /* Something makes the VM go down that nobody here asked for. */
@@ -120,10 +121,10 @@ static guint fail(CvdLifecycle *lifecycle, CvdCause cause, CvdLadderState to, gi
     return descend(lifecycle, cause, to, now_us);
 }
 
-static guint step_guest(CvdLifecycle *lifecycle, CvdGuestInput input, CvdRunState run_state,
+static guint step_guest(CvdLifecycle *lifecycle, CvdEvent event, CvdRunState run_state,
                         gint64 now_us)
 {
-    guint actions = cvd_guest_step(&lifecycle->guest, input, run_state,
+    guint actions = cvd_guest_step(&lifecycle->guest, event, run_state,
                                    cvd_ladder_takes_commands(&lifecycle->ladder), now_us);
 
     if (lifecycle->guest.is_broken)
@@ -134,27 +135,15 @@ static guint step_guest(CvdLifecycle *lifecycle, CvdGuestInput input, CvdRunStat
 /* As a user wants it taken down: through the guest if there is one that could listen. */
 static guint take_down(CvdLifecycle *lifecycle, CvdCause cause, gint64 now_us)
 {
-    gboolean can_power_down = lifecycle->stop == CVD_STOP_POWERDOWN && lifecycle->guest.has_run;
+    gboolean can_power_down =
+        lifecycle->config->stop == CVD_STOP_POWERDOWN && lifecycle->guest.has_run;
 
-    switch (lifecycle->ladder.state) {
-    case CVD_LADDER_LOADING: /* perhaps QMP takes no command yet, but SIGHUP ends every QEMU */
+    if (lifecycle->ladder.state == CVD_LADDER_LOADING) /* SIGHUP ends also one without QMP yet */
         return descend(lifecycle, cause, CVD_LADDER_TERMINATING, now_us);
-    case CVD_LADDER_UP:
-        if (!can_power_down)
-            return descend(lifecycle, cause, CVD_LADDER_QUITTING, now_us);
+    if (lifecycle->ladder.state == CVD_LADDER_UP && can_power_down)
         return descend(lifecycle, cause, CVD_LADDER_POWERING_DOWN, now_us) |
-               step_guest(lifecycle, CVD_GUEST_RESUME, CVD_RUN_UNKNOWN, now_us);
-    case CVD_LADDER_POWERING_DOWN: /* asked twice */
-        return descend(lifecycle, cause, CVD_LADDER_QUITTING, now_us);
-    case CVD_LADDER_QUITTING:
-    case CVD_LADDER_EXITING:
-    case CVD_LADDER_TERMINATING:
-    case CVD_LADDER_KILLING:
-    case CVD_LADDER_ABANDONED:
-    case CVD_LADDER_GONE:
-        return 0;
-    }
-    g_assert_not_reached();
+               step_guest(lifecycle, CVD_EVENT_RESUME_REQUESTED, CVD_RUN_UNKNOWN, now_us);
+    return descend(lifecycle, cause, CVD_LADDER_QUITTING, now_us);
 }
 
 /* ---- Ends and restarts ---- */
@@ -202,8 +191,9 @@ static guint started(CvdLifecycle *lifecycle, gint64 now_us)
     lifecycle->cause = CVD_CAUSE_NONE;
     lifecycle->shutdown = CVD_SHUTDOWN_NONE;
     lifecycle->is_ready = lifecycle->has_answered = FALSE;
-    lifecycle->guest = cvd_guest_start(lifecycle->start_paused, lifecycle->wants_bus_master);
-    lifecycle->ladder = cvd_ladder_start(lifecycle->start_timeout_ms, now_us);
+    lifecycle->guest =
+        cvd_guest_start(lifecycle->start_paused, lifecycle->config->ivshmem_force_bus_master);
+    lifecycle->ladder = cvd_ladder_start(lifecycle->config->start_timeout_s, now_us);
     cvd_policy_start(&lifecycle->policy, now_us);
     return 0;
 }
@@ -219,7 +209,8 @@ static guint start_again(CvdLifecycle *lifecycle, gint64 now_us)
 /* The VM is gone, or there is none: what follows. */
 static guint gone(CvdLifecycle *lifecycle, gint64 now_us)
 {
-    cvd_policy_end(&lifecycle->policy, lifecycle->cause, lifecycle->shutdown, now_us);
+    cvd_policy_end(&lifecycle->policy, lifecycle->config, lifecycle->cause, lifecycle->shutdown,
+                   now_us);
     return lifecycle->policy.follow == CVD_FOLLOW_RESTART ? CVD_ACTION_REPORT_END
                                                           : end_launch(lifecycle);
 }
@@ -288,7 +279,7 @@ static guint time_passed(CvdLifecycle *lifecycle, gint64 now_us)
     if (lifecycle->policy.due_us != 0 && now_us >= lifecycle->policy.due_us)
         return start_again(lifecycle, now_us);
     if (cvd_ladder_takes_commands(&lifecycle->ladder))
-        actions = step_guest(lifecycle, CVD_GUEST_TIMER, CVD_RUN_UNKNOWN, now_us);
+        actions = step_guest(lifecycle, CVD_EVENT_TIMER, CVD_RUN_UNKNOWN, now_us);
     if (lifecycle->ladder.due_us == 0 || now_us < lifecycle->ladder.due_us)
         return actions;
     if (lifecycle->ladder.state == CVD_LADDER_LOADING)
@@ -299,7 +290,7 @@ static guint time_passed(CvdLifecycle *lifecycle, gint64 now_us)
     /* Perhaps the disk takes writes again. */
     if (lifecycle->ladder.state == CVD_LADDER_POWERING_DOWN &&
         (lifecycle->guest.holds & CVD_HOLD_FAULT))
-        actions |= step_guest(lifecycle, CVD_GUEST_RESUME, CVD_RUN_UNKNOWN, now_us);
+        actions |= step_guest(lifecycle, CVD_EVENT_RESUME_REQUESTED, CVD_RUN_UNKNOWN, now_us);
     return actions;
 }
 
@@ -307,7 +298,7 @@ static guint time_passed(CvdLifecycle *lifecycle, gint64 now_us)
 
 static guint status(CvdLifecycle *lifecycle, CvdRunState run_state, gint64 now_us)
 {
-    guint actions = step_guest(lifecycle, CVD_GUEST_STATUS, run_state, now_us);
+    guint actions = step_guest(lifecycle, CVD_EVENT_STATUS, run_state, now_us);
 
     if (run_state == CVD_RUN_INTERNAL_ERROR)
         actions |= fail(lifecycle, CVD_CAUSE_INTERNAL_ERROR, CVD_LADDER_QUITTING, now_us);
@@ -315,9 +306,9 @@ static guint status(CvdLifecycle *lifecycle, CvdRunState run_state, gint64 now_u
 }
 
 /* The button was pressed while the guest could not see it. */
-static guint runs_again(CvdLifecycle *lifecycle, CvdGuestInput input, gint64 now_us)
+static guint runs_again(CvdLifecycle *lifecycle, CvdEvent event, gint64 now_us)
 {
-    guint actions = step_guest(lifecycle, input, CVD_RUN_UNKNOWN, now_us);
+    guint actions = step_guest(lifecycle, event, CVD_RUN_UNKNOWN, now_us);
 
     if (lifecycle->ladder.state != CVD_LADDER_POWERING_DOWN || now_us < lifecycle->next_press_us)
         return actions;
@@ -333,18 +324,6 @@ static guint vm_shutdown(CvdLifecycle *lifecycle, gint64 now_us)
     return fail(lifecycle, CVD_CAUSE_VM_SHUTDOWN, CVD_LADDER_EXITING, now_us);
 }
 
-/* Events that matter to the guest alone. */
-static const CvdGuestInput guest_inputs[] = {
-    [CVD_EVENT_HANDED_OVER] = CVD_GUEST_HANDED_OVER,
-    [CVD_EVENT_COMMAND_DONE] = CVD_GUEST_DONE,
-    [CVD_EVENT_COMMAND_FAILED] = CVD_GUEST_FAILED,
-    [CVD_EVENT_VM_STOPPED] = CVD_GUEST_VM_STOPPED,
-    [CVD_EVENT_VM_SUSPENDED] = CVD_GUEST_VM_SUSPENDED,
-    [CVD_EVENT_VM_RESET] = CVD_GUEST_VM_RESET,
-    [CVD_EVENT_PAUSE_REQUESTED] = CVD_GUEST_PAUSE,
-    [CVD_EVENT_RESUME_REQUESTED] = CVD_GUEST_RESUME,
-};
-
 static guint handle(CvdLifecycle *lifecycle, CvdEvent event, CvdRunState run_state, gint64 now_us)
 {
     switch (event) {
@@ -356,9 +335,8 @@ static guint handle(CvdLifecycle *lifecycle, CvdEvent event, CvdRunState run_sta
     case CVD_EVENT_STATUS:
         return status(lifecycle, run_state, now_us);
     case CVD_EVENT_VM_RESUMED:
-        return runs_again(lifecycle, CVD_GUEST_VM_RESUMED, now_us);
     case CVD_EVENT_VM_WOKE:
-        return runs_again(lifecycle, CVD_GUEST_VM_WOKE, now_us);
+        return runs_again(lifecycle, event, now_us);
     case CVD_EVENT_VM_SHUTDOWN:
         return vm_shutdown(lifecycle, now_us);
     case CVD_EVENT_WATCHDOG:
@@ -397,7 +375,7 @@ static guint handle(CvdLifecycle *lifecycle, CvdEvent event, CvdRunState run_sta
     case CVD_EVENT_VM_RESET:
     case CVD_EVENT_PAUSE_REQUESTED:
     case CVD_EVENT_RESUME_REQUESTED:
-        return step_guest(lifecycle, guest_inputs[event], run_state, now_us);
+        return step_guest(lifecycle, event, run_state, now_us);
     case CVD_N_EVENTS:
         break;
     }

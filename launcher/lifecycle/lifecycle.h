@@ -23,38 +23,10 @@ typedef enum {
     CVD_STATE_FAILED,
 } CvdState;
 
-typedef enum {
-    CVD_EVENT_STARTED,           /* QEMU is about to be spawned, for the first time or again */
-    CVD_EVENT_QMP_READY,         /* QMP greeted and took `qmp_capabilities` */
-    CVD_EVENT_HANDED_OVER,       /* QEMU has read the whole hand-over; its run state */
-    CVD_EVENT_STATUS,            /* the reply to %CVD_COMMAND_STATUS: QEMU's run state */
-    CVD_EVENT_COMMAND_DONE,      /* the guest's command under way succeeded */
-    CVD_EVENT_COMMAND_FAILED,    /* it was refused */
-    CVD_EVENT_VM_STOPPED,        /* QMP's STOP */
-    CVD_EVENT_VM_RESUMED,        /* QMP's RESUME */
-    CVD_EVENT_VM_SUSPENDED,      /* QMP's SUSPEND */
-    CVD_EVENT_VM_WOKE,           /* QMP's WAKEUP */
-    CVD_EVENT_VM_RESET,          /* QMP's RESET, of the guest's own or from outside */
-    CVD_EVENT_VM_SHUTDOWN,       /* QMP's SHUTDOWN: QEMU is going to exit */
-    CVD_EVENT_WATCHDOG,          /* QMP's WATCHDOG: the guest's watchdog has stopped it */
-    CVD_EVENT_UNRESPONSIVE,      /* QEMU does not answer any more */
-    CVD_EVENT_QMP_GIVEN_UP,      /* what QEMU sends is no QMP */
-    CVD_EVENT_CONNECTION_LOST,   /* QEMU closed QMP or the ivshmem connection */
-    CVD_EVENT_PAUSE_REQUESTED,   /* somebody asked over the control socket */
-    CVD_EVENT_RESUME_REQUESTED,  /* the same */
-    CVD_EVENT_STOP_REQUESTED,    /* the same, or SIGINT or SIGTERM */
-    CVD_EVENT_HANGUP,            /* SIGHUP; a terminal that closes brings several */
-    CVD_EVENT_TIME_LIMIT,        /* `--timeout` */
-    CVD_EVENT_RESTART_REQUESTED, /* somebody asked over the control socket */
-    CVD_EVENT_TIMER,             /* cvd_lifecycle_get_due_us() has come */
-    CVD_EVENT_RENEW_FAILED,      /* CVD_ACTION_RENEW was not possible */
-    CVD_EVENT_START_FAILED,      /* another QEMU could not be started */
-    CVD_EVENT_QEMU_EXITED,       /* the process is gone */
-    CVD_N_EVENTS,
-} CvdEvent;
-
 /**
  * CvdLifecycle:
+ * @config: borrowed
+ * @start_paused: `--paused`
  * @guest: whether the guest runs, and whether it may
  * @ladder: the QEMU process on its way down
  * @policy: what follows
@@ -63,11 +35,6 @@ typedef enum {
  * @is_ready: whether this VM's start was complete
  * @has_answered: whether this VM's QEMU has answered over QMP
  * @must_renew: whether the window still holds what the last VM left
- * @start_paused: `--paused`
- * @wants_bus_master: `ivshmem.force_bus_master`
- * @start_timeout_ms: from exec to running
- * @stop: how a stop begins
- * @stop_timeout_ms: how long a power-down may take
  * @next_press_us: until when a guest that runs again is not pressed the power button for once more
  * @last_us: when the last event was handled
  *
@@ -75,6 +42,8 @@ typedef enum {
  * STATES).
  */
 typedef struct {
+    const CvdConfig *config;
+    gboolean start_paused;
     CvdGuest guest;
     CvdLadder ladder;
     CvdPolicy policy;
@@ -83,11 +52,6 @@ typedef struct {
     gboolean is_ready;
     gboolean has_answered;
     gboolean must_renew;
-    gboolean start_paused;
-    gboolean wants_bus_master;
-    guint start_timeout_ms;
-    CvdStop stop;
-    guint stop_timeout_ms;
     gint64 next_press_us;
     gint64 last_us;
 } CvdLifecycle;

@@ -12,33 +12,8 @@ G_BEGIN_DECLS
 #define CVD_RESTART_WINDOW_US (10 * G_TIME_SPAN_MINUTE)
 /** CVD_RESTART_MAX_DELAY_MS: the longest delay before a restart, in milliseconds */
 #define CVD_RESTART_MAX_DELAY_MS 30000
-/** CVD_RESTART_MAX_LIMIT: the greatest `limit` */
+/** CVD_RESTART_MAX_LIMIT: the greatest `lifecycle.restart_limit` */
 #define CVD_RESTART_MAX_LIMIT 1000
-
-/**
- * CvdRestartPolicy:
- * @limit: how many failures within 10 minutes are followed by a restart
- * @first_delay_ms: before the first of them; doubled for each further one
- * @n_failures: how many counted at the last one
- *
- * When what failed is started again. Pure.
- */
-typedef struct {
-    guint limit;
-    guint first_delay_ms;
-    guint n_failures;
-    /*< private >*/
-    gint64 failures_us[CVD_RESTART_MAX_LIMIT + 1]; /* when, oldest first */
-} CvdRestartPolicy;
-
-/**
- * cvd_restart_policy_fail:
- * @now_us: the monotonic time of a failure, in microseconds
- * @delay_ms: (out): how long to wait before the restart
- *
- * Returns: whether there is to be one
- */
-gboolean cvd_restart_policy_fail(CvdRestartPolicy *policy, gint64 now_us, guint *delay_ms);
 
 /**
  * CvdCause:
@@ -88,10 +63,6 @@ typedef enum {
 
 /**
  * CvdPolicy:
- * @on_crash: what follows a failure of QEMU
- * @on_panic: what follows a panic, or the watchdog
- * @on_reboot: what follows a reboot that ended QEMU
- * @restarts: bounds the restarts that nobody asked for
  * @follow: what follows the VM
  * @is_counted: whether the last end counted as a failure
  * @is_stop_asked: whether nothing is to follow, whatever the cause
@@ -99,14 +70,13 @@ typedef enum {
  * @was_ready: whether any VM's start was complete: nothing is restarted that never ran
  * @start_us: when this VM was started
  * @due_us: when another one is; 0 = never
+ * @n_failures: within 10 minutes, at the last one
+ * @failures_us: (nullable): when they were, oldest first; %NULL before the first; the owner's to
+ * free
  *
  * What follows the end of a VM. Pure.
  */
 typedef struct {
-    CvdOnEvent on_crash;
-    CvdOnEvent on_panic;
-    CvdOnEvent on_reboot;
-    CvdRestartPolicy restarts;
     CvdFollow follow;
     gboolean is_counted;
     gboolean is_stop_asked;
@@ -114,6 +84,8 @@ typedef struct {
     gboolean was_ready;
     gint64 start_us;
     gint64 due_us;
+    guint n_failures;
+    GArray *failures_us;
 } CvdPolicy;
 
 /** cvd_policy_start: another VM is started */
@@ -121,9 +93,11 @@ void cvd_policy_start(CvdPolicy *policy, gint64 now_us);
 
 /** cvd_policy_will_restart: Returns: whether a VM that goes down for this is followed by another,
  * unless that makes too many */
-gboolean cvd_policy_will_restart(const CvdPolicy *policy, CvdCause cause, CvdShutdown shutdown);
+gboolean cvd_policy_will_restart(const CvdPolicy *policy, const CvdConfig *config, CvdCause cause,
+                                 CvdShutdown shutdown);
 
 /** cvd_policy_end: the VM is gone: decides what follows */
-void cvd_policy_end(CvdPolicy *policy, CvdCause cause, CvdShutdown shutdown, gint64 now_us);
+void cvd_policy_end(CvdPolicy *policy, const CvdConfig *config, CvdCause cause,
+                    CvdShutdown shutdown, gint64 now_us);
 
 G_END_DECLS

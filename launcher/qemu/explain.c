@@ -277,7 +277,7 @@ static const char *explain_signal(int number)
 /* From the last line on: there it gave up, while an earlier one may be about what it could do
  * without, such as an accelerator before another one, or of the VM before a restart. One that
  * aborts (which GLib does by SIGTRAP) may have run for long, so that only its last words count. */
-char *cvd_explain_failure(CvdExit how, const char *const *lines)
+const char *cvd_explain_failure(CvdExit how, const char *const *lines)
 {
     gboolean has_aborted = how.is_signal && (how.value == SIGABRT || how.value == SIGTRAP);
     gboolean has_given_up = how.is_known && !how.is_signal && how.value == GAVE_UP;
@@ -289,5 +289,5 @@ char *cvd_explain_failure(CvdExit how, const char *const *lines)
         if (has_aborted && *lines[i - 1] != '\0')
             break;
     }
-    return g_strdup(advice);
+    return advice;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "launcher/verdict.h"
+#include "launcher/qemu/process.h"
 
 G_BEGIN_DECLS
 
@@ -12,9 +12,9 @@ G_BEGIN_DECLS
  *
  * Knows the ways in which QEMU usually refuses to start; of several lines the last counts. Pure.
  *
- * Returns: (transfer full) (nullable): what happened and what to do about it, one sentence or two;
+ * Returns: (nullable): what happened and what to do about it, one sentence or two;
  *   %NULL for a failure that is not known
  */
-char *cvd_explain_failure(CvdExit how, const char *const *lines);
+const char *cvd_explain_failure(CvdExit how, const char *const *lines);
 
 G_END_DECLS

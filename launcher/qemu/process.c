@@ -205,11 +205,9 @@ static gboolean spawn(CvdQemuProcess *process, char **argv, const CvdQemuFds *fd
     };
     g_autoptr(GError) reason = NULL;
 
-    if (input < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno,
-                            "cannot open /dev/null, which is to be QEMU's stdin");
-        return FALSE;
-    }
+    if (input < 0)
+        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno,
+                                   "cannot open /dev/null, which is to be QEMU's stdin");
     /* What else is open is closed by set_up_child(): GLib gives up where a seccomp profile that is
      * older than close_range(2) refuses it. */
     if (g_spawn_async_with_pipes_and_fds(fds->directory, (const char *const *)argv, NULL,
@@ -218,9 +216,8 @@ static gboolean spawn(CvdQemuProcess *process, char **argv, const CvdQemuFds *fd
                                          sources, targets, n_fds, &process->pid, NULL, NULL, NULL,
                                          &reason))
         return TRUE;
-    g_set_error(error, CVD_ERROR, CVD_ERROR_FAILED, "cannot start %s: %s%s", argv[0],
-                reason->message, find_advice(reason));
-    return FALSE;
+    return cvd_fail(error, CVD_ERROR_FAILED, "cannot start %s: %s%s", argv[0], reason->message,
+                    find_advice(reason));
 }
 
 CvdQemuProcess *cvd_qemu_process_spawn(char **argv, const CvdQemuFds *fds, const CvdRunAs *run_as,

@@ -2,11 +2,24 @@
 #pragma once
 
 #include "launcher/qemu/command.h"
-#include "launcher/verdict.h"
 
 #include <sys/types.h>
 
 G_BEGIN_DECLS
+
+/**
+ * CvdExit:
+ * @is_known: %FALSE for a process that was given up
+ * @is_signal: whether a signal ended the process
+ * @value: its exit status, or the signal's number
+ * @has_core: whether it left a core
+ */
+typedef struct {
+    gboolean is_known;
+    gboolean is_signal;
+    int value;
+    gboolean has_core;
+} CvdExit;
 
 /**
  * CvdQemuFds:

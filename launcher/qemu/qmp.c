@@ -376,34 +376,28 @@ static gboolean handle_next(CvdQmp *qmp)
     return qmp->state != QMP_CLOSED;
 }
 
-/* Returns: whether there may be more to read */
+/* Returns: whether there may be more to read. A reset means that QEMU exited with something of ours
+ * unread: an end like any other. */
 static gboolean read_some(CvdQmp *qmp)
 {
-    GByteArray *bytes = qmp->inbox.bytes;
-    guint n_old = bytes->len;
-    g_byte_array_set_size(bytes, n_old + READ_SIZE);
-    gssize n = cvd_socket_receive(qmp->fd, bytes->data + n_old, READ_SIZE, NULL, 0);
-    int saved_errno = errno;
-    g_byte_array_set_size(bytes, n_old + (guint)MAX(n, 0));
-
-    if (n > 0) {
-        qmp->is_handling = TRUE;
-        while (handle_next(qmp))
-            ;
-        qmp->is_handling = FALSE;
-        return qmp->state != QMP_CLOSED;
-    }
-    if (n < 0 && saved_errno == EAGAIN)
-        return FALSE;
-    /* A reset means that QEMU exited with something of ours unread: an end like any other. */
-    if (n == 0 || saved_errno == ECONNRESET) {
-        close_connection(qmp, NULL);
-        return FALSE;
-    }
+    guint8 bytes[READ_SIZE];
+    gssize n = cvd_socket_receive(qmp->fd, bytes, sizeof bytes, NULL, 0);
     g_autoptr(GError) error = NULL;
-    cvd_set_error_errno(&error, CVD_ERROR_FAILED, saved_errno, "cannot read from QMP");
-    close_connection(qmp, error);
-    return FALSE;
+
+    if (n < 0 && errno == EAGAIN)
+        return FALSE;
+    if (n < 0 && errno != ECONNRESET)
+        cvd_set_error_errno(&error, CVD_ERROR_FAILED, errno, "cannot read from QMP");
+    if (n <= 0) {
+        close_connection(qmp, error);
+        return FALSE;
+    }
+    g_byte_array_append(qmp->inbox.bytes, bytes, (guint)n);
+    qmp->is_handling = TRUE;
+    while (handle_next(qmp))
+        ;
+    qmp->is_handling = FALSE;
+    return qmp->state != QMP_CLOSED;
 }
 
 static gboolean on_readable(int fd, GIOCondition condition, gpointer data)

@@ -14,10 +14,9 @@ static gboolean make_socket_pair(int *ours, int *theirs, GError **error)
     const int buffer_size = CVD_STREAM_BUFFER_SIZE;
     int pair[2];
 
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot make a socket pair for QEMU");
-        return FALSE;
-    }
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno,
+                                   "cannot make a socket pair for QEMU");
     setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &buffer_size, sizeof buffer_size);
     *ours = pair[0];
     *theirs = pair[1];
@@ -125,14 +124,53 @@ void cvd_vm_free(CvdVm *vm)
     cvd_close_fd(&vm->greeting_fd);
     g_clear_pointer(&vm->process, cvd_qemu_process_free);
     g_clear_pointer(&vm->qmp, cvd_qmp_free);
-    g_clear_pointer(&vm->heartbeat, cvd_heartbeat_free);
+    cvd_source_clear(&vm->heartbeat);
     g_strfreev(vm->argv);
     g_free(vm);
 }
 
-void cvd_vm_start_heartbeat(CvdVm *vm)
+/* ---- Heartbeat ---- */
+
+static gboolean on_heartbeat(gpointer data);
+
+static void arm_heartbeat(CvdVm *vm)
 {
-    if (vm->config->qmp_timeout_s > 0)
-        vm->heartbeat = cvd_heartbeat_new(vm->qmp, 1000 * vm->config->qmp_timeout_s,
-                                          vm->handlers.unresponsive, vm->user_data);
+    vm->heartbeat_us = g_get_monotonic_time() + vm->heartbeat_ms * G_TIME_SPAN_MILLISECOND;
+    cvd_source_set_timer(&vm->heartbeat, vm->heartbeat_us, on_heartbeat, vm);
+}
+
+static void on_status(JsonNode *result, const GError *error, gpointer data)
+{
+    CvdVm *vm = data;
+
+    vm->is_heartbeat_asked = FALSE;
+    if (error == NULL || g_error_matches(error, CVD_ERROR, CVD_ERROR_FAILED))
+        arm_heartbeat(vm); /* an error of QEMU's is an answer, too */
+}
+
+/* Whoever was stopped and goes on finds its timers long due; QEMU was then perhaps stopped, too. */
+static gboolean on_heartbeat(gpointer data)
+{
+    CvdVm *vm = data;
+    gint64 late_us = g_get_monotonic_time() - vm->heartbeat_us;
+    gboolean is_on_time = late_us <= vm->heartbeat_ms * G_TIME_SPAN_MILLISECOND / 2;
+
+    cvd_qmp_read_rest(vm->qmp);
+    if (is_on_time && cvd_qmp_is_overdue(vm->qmp, vm->heartbeat_ms)) {
+        cvd_source_clear(&vm->heartbeat);
+        vm->handlers.unresponsive(vm->user_data);
+        return G_SOURCE_REMOVE;
+    }
+    if (!vm->is_heartbeat_asked) {
+        vm->is_heartbeat_asked = TRUE;
+        cvd_qmp_execute(vm->qmp, "query-status", NULL, on_status, vm);
+    }
+    arm_heartbeat(vm);
+    return G_SOURCE_REMOVE;
+}
+
+void cvd_vm_start_heartbeat(CvdVm *vm, guint timeout_ms)
+{
+    vm->heartbeat_ms = timeout_ms;
+    arm_heartbeat(vm);
 }

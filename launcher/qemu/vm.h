@@ -3,7 +3,6 @@
 
 #include "launcher/config/probe.h"
 #include "launcher/qemu/console.h"
-#include "launcher/qemu/heartbeat.h"
 #include "launcher/qemu/process.h"
 #include "launcher/qemu/qmp.h"
 
@@ -12,7 +11,7 @@ G_BEGIN_DECLS
 /**
  * CvdVmHandlers:
  * @qmp: as for cvd_qmp_new()
- * @unresponsive: QEMU has not answered the heartbeat
+ * @unresponsive: QEMU has not answered the heartbeat; called once
  * @exited: the process is gone; what QMP and the streams still held has been handled
  *
  * None of them may free the VM.
@@ -43,7 +42,10 @@ typedef struct {
     gpointer user_data;
     int greeting_fd; /* QMP's, until QEMU has greeted */
     GSource *greeting;
-    CvdHeartbeat *heartbeat; /* NULL without */
+    guint heartbeat_ms;
+    gint64 heartbeat_us;         /* when the next is due */
+    gboolean is_heartbeat_asked; /* the last, and not answered */
+    GSource *heartbeat;
     CvdConsole *output;
     CvdConsole *console; /* NULL without a serial port */
 } CvdVm;
@@ -70,7 +72,14 @@ CvdVm *cvd_vm_start(const CvdConfig *config, const CvdQemuTools *tools, CvdInsta
 void cvd_vm_free(CvdVm *vm);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdVm, cvd_vm_free)
 
-/** cvd_vm_start_heartbeat: from now on QEMU has to answer, if the configuration says so */
-void cvd_vm_start_heartbeat(CvdVm *vm);
+/**
+ * cvd_vm_start_heartbeat:
+ * @timeout_ms: how long an answer may take, and the time from an answer to the next question; time
+ *   in which this process did not run does not count
+ *
+ * Asks QEMU again and again for its status, to notice one that does not answer any more: neither
+ * this nor another command, see cvd_qmp_is_overdue().
+ */
+void cvd_vm_start_heartbeat(CvdVm *vm, guint timeout_ms);
 
 G_END_DECLS

@@ -317,7 +317,7 @@ static const CvdExit gave_up = {.is_known = TRUE, .value = 1};
 static void test_known(gconstpointer data)
 {
     const Known *row = data;
-    g_autofree char *advice = cvd_explain_failure(gave_up, row->lines);
+    const char *advice = cvd_explain_failure(gave_up, row->lines);
 
     g_assert_nonnull(advice);
     if (strstr(advice, row->wanted) == NULL)
@@ -361,7 +361,7 @@ static void test_killed(void)
 static void assert_signal(int number, const char *const *lines, const char *wanted)
 {
     const CvdExit how = {.is_known = TRUE, .is_signal = TRUE, .value = number};
-    g_autofree char *advice = cvd_explain_failure(how, lines);
+    const char *advice = cvd_explain_failure(how, lines);
 
     if (wanted == NULL)
         g_assert_cmpstr(advice, ==, NULL);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "launcher/qemu/heartbeat.h"
+#include "launcher/qemu/vm.h"
 
 #include "base/fd.h"
+#include "base/source.h"
 
 #include <string.h>
 #include <sys/socket.h>
@@ -11,7 +12,7 @@
 #define SLOW_TIMEOUT_MS 200
 
 typedef struct {
-    CvdQmp *qmp;
+    CvdVm vm; /* but for its process */
     int qemu;
     guint n_unresponsive;
     guint n_answers;
@@ -74,7 +75,9 @@ static void set_up(Fixture *f, gconstpointer data)
 
     g_assert_no_errno(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
     f->qemu = pair[1];
-    f->qmp = cvd_qmp_new(pair[0], &handlers, f);
+    f->vm.qmp = cvd_qmp_new(pair[0], &handlers, f);
+    f->vm.handlers.unresponsive = on_unresponsive;
+    f->vm.user_data = f;
     say(f, "{\"QMP\":{}}\n");
     g_free(hear(f));
     say(f, "{\"return\":{},\"id\":1}\n");
@@ -84,27 +87,26 @@ static void set_up(Fixture *f, gconstpointer data)
 
 static void tear_down(Fixture *f, gconstpointer data)
 {
-    g_clear_pointer(&f->qmp, cvd_qmp_free);
+    g_clear_pointer(&f->vm.qmp, cvd_qmp_free); /* which answers what waits */
+    cvd_source_clear(&f->vm.heartbeat);
     cvd_close_fd(&f->qemu);
 }
 
 /* A refusal is an answer as well. */
 static void test_answers(Fixture *f, gconstpointer data)
 {
-    CvdHeartbeat *heartbeat = cvd_heartbeat_new(f->qmp, TIMEOUT_MS, on_unresponsive, f);
+    cvd_vm_start_heartbeat(&f->vm, TIMEOUT_MS);
 
     for (guint i = 0; i < 5; i++) {
         g_autofree char *line = hear(f);
         answer(f, line, i == 3 ? "\"error\":{\"class\":\"x\",\"desc\":\"no\"}" : "\"return\":{}");
     }
     g_assert_cmpuint(f->n_unresponsive, ==, 0);
-    g_clear_pointer(&f->qmp, cvd_qmp_free);
-    cvd_heartbeat_free(heartbeat);
 }
 
 static void test_silence(Fixture *f, gconstpointer data)
 {
-    CvdHeartbeat *heartbeat = cvd_heartbeat_new(f->qmp, TIMEOUT_MS, on_unresponsive, f);
+    cvd_vm_start_heartbeat(&f->vm, TIMEOUT_MS);
 
     g_free(hear(f));
     while (f->n_unresponsive == 0)
@@ -114,31 +116,26 @@ static void test_silence(Fixture *f, gconstpointer data)
     while (g_get_monotonic_time() < end_us)
         g_main_context_iteration(NULL, FALSE);
     g_assert_cmpuint(f->n_unresponsive, ==, 1);
-    g_clear_pointer(&f->qmp, cvd_qmp_free);
-    cvd_heartbeat_free(heartbeat);
 }
 
 /* A launcher that was stopped finds its timer due, and the answer in the socket. */
 static void test_we_were_stopped(Fixture *f, gconstpointer data)
 {
-    CvdHeartbeat *heartbeat = cvd_heartbeat_new(f->qmp, TIMEOUT_MS, on_unresponsive, f);
+    cvd_vm_start_heartbeat(&f->vm, TIMEOUT_MS);
     g_autofree char *line = hear(f);
 
     answer(f, line, "\"return\":{}");
     g_usleep(3 * TIMEOUT_MS * 1000); /* nothing is dispatched meanwhile */
     g_free(hear(f));
     g_assert_cmpuint(f->n_unresponsive, ==, 0);
-    g_clear_pointer(&f->qmp, cvd_qmp_free);
-    cvd_heartbeat_free(heartbeat);
 }
 
 static void test_freed_while_it_waits(Fixture *f, gconstpointer data)
 {
-    CvdHeartbeat *heartbeat = cvd_heartbeat_new(f->qmp, TIMEOUT_MS, on_unresponsive, f);
+    cvd_vm_start_heartbeat(&f->vm, TIMEOUT_MS);
 
     g_free(hear(f));
-    g_clear_pointer(&f->qmp, cvd_qmp_free);
-    cvd_heartbeat_free(heartbeat);
+    g_clear_pointer(&f->vm.qmp, cvd_qmp_free);
     g_assert_cmpuint(f->n_unresponsive, ==, 0);
 }
 
@@ -167,9 +164,9 @@ static void iterate_until_unresponsive(Fixture *f)
  * When it has answered that the heartbeat has its usual time. */
 static void test_long_command(Fixture *f, gconstpointer data)
 {
-    CvdHeartbeat *heartbeat = cvd_heartbeat_new(f->qmp, TIMEOUT_MS, on_unresponsive, f);
+    cvd_vm_start_heartbeat(&f->vm, TIMEOUT_MS);
 
-    cvd_qmp_pass_on(f->qmp, "{\"execute\":\"dump-guest-memory\"}", on_answer, f);
+    cvd_qmp_pass_on(f->vm.qmp, "{\"execute\":\"dump-guest-memory\"}", on_answer, f);
     g_free(hear(f));
     wait_ms(2 * CVD_QMP_FORGOTTEN_LIMITS * TIMEOUT_MS);
     g_assert_cmpuint(f->n_unresponsive, ==, 0);
@@ -180,8 +177,6 @@ static void test_long_command(Fixture *f, gconstpointer data)
     g_assert_cmpuint(f->n_answers, ==, 1);
     g_assert_cmpuint(f->n_unresponsive, ==, 0);
     iterate_until_unresponsive(f);
-    g_clear_pointer(&f->qmp, cvd_qmp_free);
-    cvd_heartbeat_free(heartbeat);
 }
 
 /* QEMU reads 1 MB of a caller's question in many times the limit: it is busy with that. One that
@@ -192,11 +187,11 @@ static void test_slow_reader(Fixture *f, gconstpointer data)
     g_autofree char *argument = g_strnfill(1000 * 1000, 'x');
     g_autofree char *command =
         g_strdup_printf("{\"execute\":\"query-status\",\"arguments\":{\"x\":\"%s\"}}", argument);
-    CvdHeartbeat *heartbeat = cvd_heartbeat_new(f->qmp, SLOW_TIMEOUT_MS, on_unresponsive, f);
+    cvd_vm_start_heartbeat(&f->vm, SLOW_TIMEOUT_MS);
     char bytes[16384];
     gsize n_read = 0;
 
-    cvd_qmp_pass_on(f->qmp, command, on_answer, f);
+    cvd_qmp_pass_on(f->vm.qmp, command, on_answer, f);
     while (n_read < (stops ? strlen(command) / 2 : strlen(command))) {
         gssize n = recv(f->qemu, bytes, sizeof bytes, MSG_DONTWAIT);
         n_read += (gsize)MAX(n, 0);
@@ -207,50 +202,43 @@ static void test_slow_reader(Fixture *f, gconstpointer data)
         say(f, "{\"return\":{},\"id\":2}\n");
     iterate_until_unresponsive(f);
     g_assert_cmpuint(f->n_answers, ==, stops ? 0 : 1);
-    g_clear_pointer(&f->qmp, cvd_qmp_free);
-    cvd_heartbeat_free(heartbeat);
 }
 
 /* One whose caller has gone has ten times the limit, and no more. */
 static void test_forgotten_command(Fixture *f, gconstpointer data)
 {
-    CvdHeartbeat *heartbeat = cvd_heartbeat_new(f->qmp, TIMEOUT_MS, on_unresponsive, f);
+    cvd_vm_start_heartbeat(&f->vm, TIMEOUT_MS);
     gint64 start_us = g_get_monotonic_time();
 
-    cvd_qmp_pass_on(f->qmp, "{\"execute\":\"dump-guest-memory\"}", on_answer, f);
-    cvd_qmp_forget(f->qmp, f);
+    cvd_qmp_pass_on(f->vm.qmp, "{\"execute\":\"dump-guest-memory\"}", on_answer, f);
+    cvd_qmp_forget(f->vm.qmp, f);
     iterate_until_unresponsive(f);
     g_assert_cmpint(g_get_monotonic_time() - start_us, >=,
                     1000 * CVD_QMP_FORGOTTEN_LIMITS * TIMEOUT_MS);
-    g_clear_pointer(&f->qmp, cvd_qmp_free);
-    cvd_heartbeat_free(heartbeat);
+    g_clear_pointer(&f->vm.qmp, cvd_qmp_free);
     g_assert_cmpuint(f->n_answers, ==, 0);
 }
 
 /* One who polls a QEMU that hangs, and fills all places: the hang is noticed all the same. */
 static void test_polled(Fixture *f, gconstpointer data)
 {
-    CvdHeartbeat *heartbeat = cvd_heartbeat_new(f->qmp, TIMEOUT_MS, on_unresponsive, f);
+    cvd_vm_start_heartbeat(&f->vm, TIMEOUT_MS);
 
     while (f->n_unresponsive == 0) {
-        cvd_qmp_pass_on(f->qmp, data, on_answer, f);
+        cvd_qmp_pass_on(f->vm.qmp, data, on_answer, f);
         g_main_context_iteration(NULL, FALSE);
     }
     g_assert_cmpuint(f->n_answers, >, 0); /* refusals */
-    g_clear_pointer(&f->qmp, cvd_qmp_free);
-    cvd_heartbeat_free(heartbeat);
 }
 
 /* The same with commands of the launcher's own: a refusal is no answer of QEMU's. */
 static void test_own_places_full(Fixture *f, gconstpointer data)
 {
     for (guint i = 0; i < CVD_QMP_MAX_PENDING; i++)
-        cvd_qmp_execute(f->qmp, "cont", NULL, NULL, NULL);
-    CvdHeartbeat *heartbeat = cvd_heartbeat_new(f->qmp, TIMEOUT_MS, on_unresponsive, f);
+        cvd_qmp_execute(f->vm.qmp, "cont", NULL, NULL, NULL);
+    cvd_vm_start_heartbeat(&f->vm, TIMEOUT_MS);
 
     iterate_until_unresponsive(f);
-    g_clear_pointer(&f->qmp, cvd_qmp_free);
-    cvd_heartbeat_free(heartbeat);
 }
 
 static void add(const char *path, void (*test)(Fixture *f, gconstpointer data))

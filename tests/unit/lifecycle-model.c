@@ -15,7 +15,7 @@
 
 #define MS           1000
 #define N_BYTES      600
-#define STOP_MS      2500
+#define STOP_S       3
 #define LIMIT        3
 #define MAX_COMMANDS 4
 
@@ -25,6 +25,7 @@ typedef struct {
     GString *story; /* NULL = not wanted */
     const char *violation;
 
+    CvdConfig config;
     CvdLifecycle lifecycle;
     gint64 now_us;
 
@@ -442,7 +443,7 @@ static void drain(Model *m)
         happen(m, CVD_EVENT_TIMER, CVD_RUN_UNKNOWN);
     }
     check(m, m->is_ended, "it does not end");
-    check(m, m->now_us - begin_us <= (STOP_MS + 5000) * MS, "it ends too late");
+    check(m, m->now_us - begin_us <= (STOP_S + 5) * G_USEC_PER_SEC, "it ends too late");
 }
 
 static const char *run(const guint8 *bytes, gsize n, GString *story)
@@ -450,16 +451,17 @@ static const char *run(const guint8 *bytes, gsize n, GString *story)
     Model m = {.bytes = bytes, .n_bytes = n, .story = story, .now_us = G_USEC_PER_SEC};
     CvdOnEvent settings[] = {CVD_ON_EVENT_EXIT, CVD_ON_EVENT_RESTART};
 
-    m.lifecycle = (CvdLifecycle){
-        .start_paused = draw(&m, 4) == 3,
-        .wants_bus_master = draw(&m, 4) == 3,
-        .start_timeout_ms = 30000,
+    m.lifecycle = (CvdLifecycle){.config = &m.config, .start_paused = draw(&m, 4) == 3};
+    m.config = (CvdConfig){
+        .ivshmem_force_bus_master = draw(&m, 4) == 3,
+        .start_timeout_s = 30,
         .stop = draw(&m, 4) == 3 ? CVD_STOP_QUIT : CVD_STOP_POWERDOWN,
-        .stop_timeout_ms = STOP_MS,
-        .policy = {.on_crash = settings[draw(&m, 2)],
-                   .on_panic = settings[draw(&m, 2)],
-                   .on_reboot = settings[draw(&m, 2)],
-                   .restarts = {.limit = LIMIT, .first_delay_ms = 1000}},
+        .stop_timeout_s = STOP_S,
+        .on_crash = settings[draw(&m, 2)],
+        .on_panic = settings[draw(&m, 2)],
+        .on_reboot = settings[draw(&m, 2)],
+        .restart_limit = LIMIT,
+        .restart_delay_ms = 1000,
     };
     happen(&m, CVD_EVENT_STARTED, CVD_RUN_UNKNOWN);
     m.start_us = m.now_us;
@@ -478,6 +480,7 @@ static const char *run(const guint8 *bytes, gsize n, GString *story)
             settle(&m);
     }
     drain(&m);
+    g_clear_pointer(&m.lifecycle.policy.failures_us, g_array_unref);
     return m.violation;
 }
 
