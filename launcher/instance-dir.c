@@ -112,22 +112,15 @@ static void remove_dirs(const CvdInstanceDir *dir)
         rmdir(shared);
 }
 
-typedef enum {
-    LOCK_GOT,
-    LOCK_AGAIN, /* somebody removed the directory just now */
-    LOCK_ERROR,
-} LockResult;
-
-static LockResult set_busy_error(const CvdInstanceDir *dir, pid_t holder, GError **error)
+static gboolean set_busy_error(const CvdInstanceDir *dir, pid_t holder, GError **error)
 {
     g_autofree char *who = holder > 0    ? g_strdup_printf("pid %d", holder)
                            : holder == 0 ? g_strdup("its lock file was removed")
                                          : g_strdup("its process is out of sight");
 
-    g_set_error(error, CVD_ERROR, CVD_ERROR_BUSY,
-                "instance '%s' is already running (%s); stop it, or choose another --name",
-                dir->name, who);
-    return LOCK_ERROR;
+    return cvd_fail(error, CVD_ERROR_BUSY,
+                    "instance '%s' is already running (%s); stop it, or choose another --name",
+                    dir->name, who);
 }
 
 /* Others can open it, so whoever they are, their locks mean nothing. */
@@ -142,30 +135,28 @@ static gboolean lock_directory(const CvdInstanceDir *dir)
     return flock(dir->fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK || is_open_to_others(dir);
 }
 
-static LockResult try_lock(CvdInstanceDir *dir, GError **error)
+/* Returns: whether it has the lock; without an error if not: somebody removed the directory just
+ * now */
+static gboolean try_lock(CvdInstanceDir *dir, GError **error)
 {
     pid_t holder;
 
     if (!open_dir(dir, error))
-        return LOCK_ERROR;
+        return FALSE;
     gboolean has_directory = lock_directory(dir);
     dir->lock_fd = cvd_lock_file_take(dir->fd, LOCK_FILE, &holder);
     if (dir->lock_fd < 0 && errno == EWOULDBLOCK)
         return set_busy_error(dir, holder, error);
     if (dir->lock_fd < 0 && errno == ENOENT)
-        return LOCK_AGAIN;
-    if (dir->lock_fd < 0 && (errno == EINVAL || errno == EISDIR || errno == ELOOP)) {
-        cvd_fail(error, CVD_ERROR_FOREIGN, "%s/%s: is not a regular file; remove it", dir->path,
-                 LOCK_FILE);
-        return LOCK_ERROR;
-    }
-    if (dir->lock_fd < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno,
-                            "cannot lock %s/%s; set XDG_RUNTIME_DIR to a directory whose file "
-                            "system has locks",
-                            dir->path, LOCK_FILE);
-        return LOCK_ERROR;
-    }
+        return FALSE;
+    if (dir->lock_fd < 0 && (errno == EINVAL || errno == EISDIR || errno == ELOOP))
+        return cvd_fail(error, CVD_ERROR_FOREIGN, "%s/%s: is not a regular file; remove it",
+                        dir->path, LOCK_FILE);
+    if (dir->lock_fd < 0)
+        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno,
+                                   "cannot lock %s/%s; set XDG_RUNTIME_DIR to a directory whose "
+                                   "file system has locks",
+                                   dir->path, LOCK_FILE);
     for (guint i = 0; !has_directory && i < LOCK_ATTEMPTS; i++) {
         poll(NULL, 0, LOCK_PAUSE_MS);
         has_directory = lock_directory(dir);
@@ -173,9 +164,9 @@ static LockResult try_lock(CvdInstanceDir *dir, GError **error)
     if (!has_directory)
         return set_busy_error(dir, 0, error);
     if (!cvd_fd_is_at(dir->fd, dir->shared_fd, dir->name))
-        return LOCK_AGAIN;
+        return FALSE;
     flock(dir->shared_fd, LOCK_SH | LOCK_NB);
-    return LOCK_GOT;
+    return TRUE;
 }
 
 static gboolean remove_leftover(const CvdInstanceDir *dir, const char *name, GString *removed,
@@ -215,13 +206,14 @@ static gboolean remove_leftovers(CvdInstanceDir *dir, GError **error)
 
 static gboolean lock(CvdInstanceDir *dir, GError **error)
 {
-    LockResult result;
+    g_autoptr(GError) reason = NULL;
 
-    do {
+    while (!try_lock(dir, &reason)) {
+        if (reason != NULL)
+            return cvd_pass_error(error, &reason);
         cvd_close_fd(&dir->lock_fd);
-        result = try_lock(dir, error);
-    } while (result == LOCK_AGAIN);
-    return result == LOCK_GOT;
+    }
+    return TRUE;
 }
 
 void cvd_instance_dir_record_vm(CvdInstanceDir *dir, const char *record)

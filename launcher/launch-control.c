@@ -5,7 +5,6 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "launcher/control/verbs.h"
 
 #include <string.h>
 
@@ -26,18 +25,6 @@ static void get_status(CvdControlStatus *status, gpointer data)
 
 /* ---- Verbs ---- */
 
-/* A call that is answered when the guest is as its caller wants it. */
-typedef struct {
-    CvdControlCall *call;
-    const CvdVerb *verb;
-    guint n_resets; /* of the guest, when it came */
-} WaitingCall;
-
-GArray *cvd_launch_calls_new(void)
-{
-    return g_array_new(FALSE, FALSE, sizeof(WaitingCall));
-}
-
 static void refuse(CvdControlCall *take_call, const CvdLaunch *launch, const CvdVerb *verb,
                    const char *why)
 {
@@ -51,7 +38,7 @@ static void refuse(CvdControlCall *take_call, const CvdLaunch *launch, const Cvd
 void cvd_launch_answer_calls(CvdLaunch *launch)
 {
     for (guint i = launch->calls->len; i-- > 0;) {
-        WaitingCall waiting = g_array_index(launch->calls, WaitingCall, i);
+        CvdWaitingCall waiting = g_array_index(launch->calls, CvdWaitingCall, i);
         CvdAnswer answer =
             cvd_lifecycle_get_answer(&launch->lifecycle, waiting.verb->awaited, waiting.n_resets);
 
@@ -81,7 +68,7 @@ static void execute(CvdLaunch *launch, const CvdVerb *verb, CvdControlCall *take
 {
     const char *obstacle = cvd_verb_get_obstacle(verb, cvd_launch_get_state(launch));
     gboolean is_awaited = verb->awaited != CVD_AWAITED_NOTHING;
-    WaitingCall waiting = {take_call, verb, launch->lifecycle.guest.n_resets};
+    CvdWaitingCall waiting = {take_call, verb, launch->lifecycle.guest.n_resets};
 
     if (obstacle != NULL) {
         refuse(take_call, launch, verb, obstacle);

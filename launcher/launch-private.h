@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "launcher/control/control.h"
+#include "launcher/control/verbs.h"
 #include "launcher/launch-host.h"
 #include "launcher/lifecycle/lifecycle.h"
 #include "launcher/qemu/vm.h"
@@ -11,6 +12,13 @@
 G_BEGIN_DECLS
 
 /*< private >*/
+/** CvdWaitingCall: is answered when the guest is as its caller wants it */
+typedef struct {
+    CvdControlCall *call;
+    const CvdVerb *verb;
+    guint n_resets; /* of the guest, when it came */
+} CvdWaitingCall;
+
 /**
  * CvdLaunch:
  *
@@ -22,7 +30,7 @@ typedef struct {
     const CvdQemuTools *tools;
     CvdLifecycle lifecycle;
     GArray *inputs; /* events that wait until an earlier one is handled */
-    GArray *calls;  /* those who wait until the guest is paused, resumed or reset */
+    GArray *calls;  /* of CvdWaitingCall */
     char *reason;   /* for its state, or how the VM has ended */
     char *fault;    /* what QEMU said last of a fault, NULL = nothing */
     char *notified; /* what the service manager knows of both, NULL = nothing */
@@ -75,9 +83,6 @@ void cvd_launch_hand_over(CvdLaunch *launch);
 
 /** cvd_launch_vm_handlers: what QEMU says */
 extern const CvdVmHandlers cvd_launch_vm_handlers;
-
-/** cvd_launch_calls_new: Returns: (transfer full): no calls yet */
-GArray *cvd_launch_calls_new(void);
 
 /** cvd_launch_answer_calls: answers those that are carried out, or cannot be any more */
 void cvd_launch_answer_calls(CvdLaunch *launch);

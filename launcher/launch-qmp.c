@@ -69,11 +69,11 @@ void cvd_launch_hand_over(CvdLaunch *launch)
 
 static const char *get_text(JsonObject *event_data, const char *member)
 {
-    JsonNode *node = event_data != NULL ? json_object_get_member(event_data, member) : NULL;
+    const char *text = event_data != NULL
+                           ? json_object_get_string_member_with_default(event_data, member, NULL)
+                           : NULL;
 
-    return node != NULL && json_node_get_value_type(node) == G_TYPE_STRING
-               ? json_node_get_string(node)
-               : "";
+    return text != NULL ? text : "";
 }
 
 /* Here each reset is seen; what follows from several at once may happen once. */

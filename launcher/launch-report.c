@@ -104,19 +104,21 @@ void cvd_launch_report_end(CvdLaunch *launch)
     g_free(launch->reason);
     launch->reason =
         cvd_verdict(&launch->lifecycle, program, launch->qemu_exit, &launch->exit_status);
-    if (launch->exit_status == 0) {
+    if (launch->exit_status != 0) {
+        report_failure(launch);
+        write_record(launch, cvd_launch_get_state(launch),
+                     cvd_server_get_window_fd(launch->host.server));
+        if (restart != NULL)
+            g_message("%s", restart);
+    } else {
         if (restart != NULL)
             g_message("%s; %s", launch->reason, restart);
         else if (!cvd_launch_is_asked_restart(launch))
             g_message("%s", launch->reason);
         log_advice(launch, (const char *const[]){NULL}); /* a downscript, for one */
-        return;
     }
-    report_failure(launch);
-    write_record(launch, cvd_launch_get_state(launch),
-                 cvd_server_get_window_fd(launch->host.server));
-    if (restart != NULL)
-        g_message("%s", restart);
+    launch->ready_time_us = 0;
+    launch->qemu_exit = (CvdExit){.is_known = TRUE}; /* reported, and nothing to report again */
 }
 
 void cvd_launch_report_failed_start(CvdLaunch *launch, const GError *error)

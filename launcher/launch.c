@@ -145,13 +145,6 @@ static void announce_ready(CvdLaunch *launch)
     malloc_trim(0);
 }
 
-static void report_end(CvdLaunch *launch)
-{
-    cvd_launch_report_end(launch);
-    launch->ready_time_us = 0;
-    launch->qemu_exit = (CvdExit){.is_known = TRUE}; /* reported, and nothing to report again */
-}
-
 /* The next VM must not find what this one left in the window and the doorbells. */
 static gboolean renew(CvdLaunch *launch)
 {
@@ -203,7 +196,7 @@ static void carry_out(CvdLaunch *launch, guint actions)
     if (actions & CVD_ACTION_HOLD_CLIENTS)
         hold_clients(launch);
     if (actions & CVD_ACTION_REPORT_END)
-        report_end(launch);
+        cvd_launch_report_end(launch);
     gboolean has_failed = (actions & CVD_ACTION_RENEW) && !renew(launch);
     if (actions & CVD_ACTION_ADMIT_CLIENTS)
         cvd_server_admit_clients(launch->host.server);
@@ -498,7 +491,7 @@ int cvd_launch(const CvdConfig *config, const CvdQemuTools *tools, const CvdOpti
         .tools = tools,
         .lifecycle = {.config = config, .start_paused = options->paused},
         .inputs = g_array_new(FALSE, FALSE, sizeof(Input)),
-        .calls = cvd_launch_calls_new(),
+        .calls = g_array_new(FALSE, FALSE, sizeof(CvdWaitingCall)),
         .reason = g_strdup(""),
         .start_time_us = g_get_monotonic_time(),
     };

@@ -25,7 +25,7 @@
 #define PEER           "org.freedesktop.DBus.Peer"
 #define ERROR(name)    "org.freedesktop.DBus.Error." name
 /* How long no connection is accepted when no descriptor is to be had. */
-#define RETRY_US (200 * G_TIME_SPAN_MILLISECOND)
+#define RETRY_MS 200
 /* How long the end waits until the last messages are written. */
 #define FLUSH_US (200 * G_TIME_SPAN_MILLISECOND)
 
@@ -35,8 +35,7 @@ struct CvdControl {
     CvdControlHandlers handlers;
     gpointer user_data;
     CvdListener *listener;
-    GSource *accepting; /* NULL while no descriptor is to be had */
-    GSource *retry;
+    GSource *accepting;
     GSource *idle_limit; /* of the connections that are for short calls */
     GPtrArray *peers;    /* of CvdControlPeer, in the order in which they came */
     GQueue calls;        /* of CvdControlCall, not answered yet */
@@ -461,38 +460,23 @@ static void add_peer(CvdControl *control, int take_fd)
         watch_idle_peers(control);
 }
 
-static void start_accepting(CvdControl *control);
-
-static gboolean on_retry(gpointer data)
+/* Returns: whether to wait before another try, as no descriptor is to be had */
+static gboolean accept_connection(gpointer data)
 {
     CvdControl *control = data;
+    int connection =
+        accept4(cvd_listener_get_fd(control->listener), NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-    cvd_source_clear(&control->retry);
-    start_accepting(control);
-    return G_SOURCE_REMOVE;
-}
-
-static gboolean on_connection(int fd, GIOCondition condition, gpointer data)
-{
-    CvdControl *control = data;
-    int connection = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     int saved_errno = errno;
 
-    if (connection >= 0) {
+    if (connection >= 0)
         add_peer(control, connection);
-    } else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
-        if (may_log(control))
-            g_warning("control: accept: %s; trying again shortly", g_strerror(saved_errno));
-        cvd_source_clear(&control->accepting);
-        cvd_source_set_timer(&control->retry, g_get_monotonic_time() + RETRY_US, on_retry, control);
-    }
-    return G_SOURCE_CONTINUE;
-}
-
-static void start_accepting(CvdControl *control)
-{
-    control->accepting = cvd_source_watch_fd(cvd_listener_get_fd(control->listener), G_IO_IN,
-                                             on_connection, control);
+    if (connection >= 0 || saved_errno == EAGAIN || saved_errno == EINTR ||
+        saved_errno == ECONNABORTED)
+        return FALSE;
+    if (may_log(control))
+        g_warning("control: accept: %s; trying again shortly", g_strerror(saved_errno));
+    return TRUE;
 }
 
 /* ---- Beginning and end ---- */
@@ -511,7 +495,8 @@ CvdControl *cvd_control_new(const char *socket, const char *name, CvdLayout *lay
     control->user_data = user_data;
     control->listener = listener;
     control->peers = g_ptr_array_new_with_free_func((GDestroyNotify)cvd_control_peer_unref);
-    start_accepting(control);
+    control->accepting = cvd_source_watch_stream(cvd_listener_get_fd(listener), RETRY_MS,
+                                                 accept_connection, control);
     return control;
 }
 
@@ -531,7 +516,6 @@ static void close_peers(CvdControl *control)
 void cvd_control_free(CvdControl *control)
 {
     cvd_source_clear(&control->accepting);
-    cvd_source_clear(&control->retry);
     cvd_source_clear(&control->idle_limit);
     cvd_listener_free(control->listener);
     close_peers(control);

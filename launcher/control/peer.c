@@ -406,14 +406,14 @@ gint64 cvd_control_peer_get_idle_since(const CvdControlPeer *peer)
 CvdControlPeer *cvd_control_peer_new(int take_fd, const CvdControlPeerOptions *options)
 {
     CvdControlPeer *peer = g_rc_box_new0(CvdControlPeer);
-    g_autoptr(GMainContext) context = g_main_context_ref_thread_default();
 
     peer->options = *options;
     peer->fd = take_fd;
     peer->input = g_byte_array_new();
-    peer->deadline = g_timeout_source_new(CVD_CONTROL_AUTH_TIMEOUT_MS);
-    g_source_set_callback(peer->deadline, on_deadline, peer, NULL);
-    g_source_attach(peer->deadline, context);
+    cvd_source_set_timer(&peer->deadline,
+                         g_get_monotonic_time() +
+                             CVD_CONTROL_AUTH_TIMEOUT_MS * G_TIME_SPAN_MILLISECOND,
+                         on_deadline, peer);
     watch(peer);
     return peer;
 }

@@ -41,6 +41,7 @@ struct CvdConsole {
     char to_vm[INPUT_SIZE];
     gsize n_to_vm;
     gboolean has_printed;
+    gboolean has_stdio; /* among the ports, for good */
     GPtrArray *ports;
 };
 
@@ -298,22 +299,14 @@ void cvd_console_relay_stdio(CvdConsole *console)
                   g_strerror(errno));
     int in_fd = cvd_fd_reopen_nonblocking(STDIN_FILENO, O_RDONLY);
     add_port(console, in_fd, out_fd, TRUE);
-}
-
-static guint count_viewers(const CvdConsole *console)
-{
-    guint n = 0;
-
-    for (guint i = 0; i < console->ports->len; i++)
-        n += !((const Port *)g_ptr_array_index(console->ports, i))->is_stdio;
-    return n;
+    console->has_stdio = TRUE;
 }
 
 int cvd_console_open_viewer(CvdConsole *console, GError **error)
 {
     int pair[2];
 
-    if (count_viewers(console) >= CVD_CONSOLE_MAX_VIEWERS) {
+    if (console->ports->len >= CVD_CONSOLE_MAX_VIEWERS + (console->has_stdio ? 1 : 0)) {
         g_set_error(error, CVD_ERROR, CVD_ERROR_BUSY,
                     "the console has %d viewers already; detach one", CVD_CONSOLE_MAX_VIEWERS);
         return -1;
