@@ -52,13 +52,13 @@ void cvd_launch_answer_calls(CvdLaunch *launch)
     }
 }
 
-static void on_done(JsonNode *result, const GError *error, gpointer data)
+static void on_done(CvdJsonSpan result, const GError *error, gpointer data)
 {
     cvd_control_call_finish(data, error);
 }
 
 /* It is the guest that is awaited, and QEMU refuses none of these commands. */
-static void on_begun(JsonNode *result, const GError *error, gpointer data)
+static void on_begun(CvdJsonSpan result, const GError *error, gpointer data)
 {
     if (error != NULL && cvd_launch_may_log(data))
         g_warning("%s", error->message);
@@ -91,11 +91,12 @@ typedef struct {
     CvdControlCall *call;
 } Passed;
 
-static void on_answer(const char *reply, gsize size, const GError *error, gpointer data)
+static void on_answer(CvdJsonSpan result, const GError *error, gpointer data)
 {
     g_autofree Passed *passed = data;
     g_autoptr(GError) failure = error != NULL ? g_error_copy(error) : NULL;
-    int fd = reply != NULL ? cvd_fd_new_sealed("cvd-qmp-reply", reply, size) : -1;
+    int fd =
+        result.text != NULL ? cvd_fd_new_sealed("cvd-qmp-reply", result.text, result.size) : -1;
 
     if (fd >= 0) {
         cvd_control_call_reply(passed->call, g_variant_new("(h)", 0), fd);
@@ -111,7 +112,7 @@ static void on_caller_gone(gpointer data)
     Passed *passed = data;
 
     cvd_qmp_forget(passed->launch->vm->qmp, passed);
-    on_answer(NULL, 0, NULL, passed);
+    on_answer((CvdJsonSpan){0}, NULL, passed);
 }
 
 static void qmp(CvdLaunch *launch, GVariant *arguments, CvdControlCall *take_call)

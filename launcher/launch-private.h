@@ -67,7 +67,7 @@ void cvd_launch_handle(CvdLaunch *launch, CvdEvent event);
  * @event: one that comes with QEMU's run state
  * @status: the reply to `query-status`
  */
-void cvd_launch_handle_status(CvdLaunch *launch, CvdEvent event, JsonNode *status);
+void cvd_launch_handle_status(CvdLaunch *launch, CvdEvent event, CvdJsonSpan status);
 
 /** cvd_launch_set_fault: @text: (nullable): what QEMU said of a fault that may follow */
 void cvd_launch_set_fault(CvdLaunch *launch, const char *text);

@@ -22,7 +22,7 @@
  * When every byte of the hand-over has left the socket QEMU may still be about to act on the last:
  * one more answer shows that its main loop has come round.
  */
-static void on_settled(JsonNode *result, const GError *error, gpointer data)
+static void on_settled(CvdJsonSpan result, const GError *error, gpointer data)
 {
     if (error == NULL)
         cvd_launch_handle_status(data, CVD_EVENT_HANDED_OVER, result);

@@ -39,7 +39,7 @@ gboolean cvd_launch_may_log(CvdLaunch *launch)
 }
 
 /* A connection that has ended refuses nothing; that it has ended is an event of its own. */
-static void on_command(JsonNode *result, const GError *error, gpointer data)
+static void on_command(CvdJsonSpan result, const GError *error, gpointer data)
 {
     CvdLaunch *launch = data;
 
@@ -53,7 +53,7 @@ static void on_command(JsonNode *result, const GError *error, gpointer data)
     }
 }
 
-static void on_status(JsonNode *result, const GError *error, gpointer data)
+static void on_status(CvdJsonSpan result, const GError *error, gpointer data)
 {
     if (error == NULL)
         cvd_launch_handle_status(data, CVD_EVENT_STATUS, result);
@@ -73,7 +73,7 @@ static void send_command(CvdLaunch *launch)
 }
 
 /* What does not come true is seen by its time limit. */
-static void on_way_down(JsonNode *result, const GError *error, gpointer data)
+static void on_way_down(CvdJsonSpan result, const GError *error, gpointer data)
 {
     CvdLaunch *launch = data;
 
@@ -82,7 +82,7 @@ static void on_way_down(JsonNode *result, const GError *error, gpointer data)
         g_warning("%s", error->message);
 }
 
-static void on_pressed(JsonNode *result, const GError *error, gpointer data)
+static void on_pressed(CvdJsonSpan result, const GError *error, gpointer data)
 {
     ((CvdLaunch *)data)->is_pressing = FALSE;
     on_way_down(result, error, data);
@@ -112,12 +112,12 @@ static void clear_signals(CvdLaunch *launch)
         g_warning("%s", error->message);
 }
 
-static void on_kvm(JsonNode *result, const GError *error, gpointer data)
+static void on_kvm(CvdJsonSpan result, const GError *error, gpointer data)
 {
-    if (result == NULL || !JSON_NODE_HOLDS_OBJECT(result))
-        return;
-    JsonObject *kvm = json_node_get_object(result);
-    if (!json_object_get_boolean_member_with_default(kvm, "enabled", TRUE))
+    g_autoptr(JsonNode) kvm = cvd_json_parse_leniently(result);
+
+    if (JSON_NODE_HOLDS_OBJECT(kvm) &&
+        !json_object_get_boolean_member_with_default(json_node_get_object(kvm), "enabled", TRUE))
         g_warning("QEMU could not use kvm and runs the guest with the next accelerator of "
                   "qemu.accel; QEMU's output says why");
 }
@@ -383,13 +383,14 @@ void cvd_launch_handle(CvdLaunch *launch, CvdEvent event)
     handle(launch, (Input){.event = event});
 }
 
-void cvd_launch_handle_status(CvdLaunch *launch, CvdEvent event, JsonNode *status)
+void cvd_launch_handle_status(CvdLaunch *launch, CvdEvent event, CvdJsonSpan status)
 {
-    const char *name = NULL;
+    g_autoptr(JsonNode) node = cvd_json_parse_leniently(status);
+    const char *name =
+        JSON_NODE_HOLDS_OBJECT(node)
+            ? json_object_get_string_member_with_default(json_node_get_object(node), "status", NULL)
+            : NULL;
 
-    if (JSON_NODE_HOLDS_OBJECT(status))
-        name = json_object_get_string_member_with_default(json_node_get_object(status), "status",
-                                                          NULL);
     handle(launch, (Input){.event = event, .run_state = cvd_run_state_parse(name)});
 }
 

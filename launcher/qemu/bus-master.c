@@ -34,7 +34,7 @@ typedef struct {
     gpointer user_data;
 } Request;
 
-static void on_answer(JsonNode *result, const GError *error, gpointer data);
+static void on_answer(CvdJsonSpan result, const GError *error, gpointer data);
 
 static void run(Request *request)
 {
@@ -50,15 +50,16 @@ static void run(Request *request)
 static void finish(Request *request, const GError *error)
 {
     if (request->done != NULL)
-        request->done(NULL, error, request->user_data);
+        request->done((CvdJsonSpan){0}, error, request->user_data);
     g_free(request);
 }
 
 /* What the monitor prints for `i`: `portl[0x0cf8] = 0x80008004`. Anything else is an error. */
-static gboolean parse_value(JsonNode *result, guint32 *value, GError **error)
+static gboolean parse_value(CvdJsonSpan result, guint32 *value, GError **error)
 {
-    gboolean is_text = json_node_get_value_type(result) == G_TYPE_STRING;
-    const char *text = is_text ? json_node_get_string(result) : "";
+    g_autoptr(JsonNode) node = cvd_json_parse_leniently(result);
+    gboolean is_text = json_node_get_value_type(node) == G_TYPE_STRING;
+    const char *text = is_text ? json_node_get_string(node) : "";
     const char *equals = strstr(text, "= 0x");
     g_autofree char *digits =
         equals != NULL ? g_strstrip(g_strdup(equals + strlen("= 0x"))) : g_strdup("");
@@ -70,7 +71,7 @@ static gboolean parse_value(JsonNode *result, guint32 *value, GError **error)
     return TRUE;
 }
 
-static void on_answer(JsonNode *result, const GError *error, gpointer data)
+static void on_answer(CvdJsonSpan result, const GError *error, gpointer data)
 {
     Request *request = data;
     guint for_step = steps[request->step].for_step;

@@ -38,11 +38,9 @@ typedef enum {
 
 typedef struct {
     gint64 id;
-    CvdQmpReply reply;   /* of the launcher's own commands */
-    CvdQmpAnswer answer; /* of callers' commands; NULL if nobody waits for it */
+    CvdQmpReply reply; /* NULL if nobody waits for it */
     gpointer user_data;
-    gboolean is_callers;
-    char *name; /* of a caller's: in quotes, as it was written */
+    char *name; /* of a caller's: in quotes, as it was written; NULL: the launcher's own */
     gint64 sent_us;
     char *text;      /* of callers' commands, until it is sent */
     char *caller_id; /* as the caller wrote it; NULL without */
@@ -120,31 +118,19 @@ static void command_free(Command *command)
     g_free(command);
 }
 
-/* @result is of a reply to a caller's command. */
-static void answer_caller(const Command *command, CvdJsonSpan result, const GError *error)
-{
-    if (command->answer == NULL)
-        return;
-    if (error != NULL || command->caller_id == NULL) {
-        command->answer(error == NULL ? result.text : NULL, result.size, error, command->user_data);
-        return;
-    }
-    g_autoptr(GString) reply = g_string_sized_new(result.size + 64);
-    g_string_append(reply, "{\"return\": ");
-    g_string_append_len(reply, result.text, (gssize)result.size);
-    g_string_append_printf(reply, ", \"id\": %s}", command->caller_id);
-    command->answer(reply->str, reply->len, NULL, command->user_data);
-}
-
-/* What @command gets: a part of the reply that it belongs to, or @error. */
+/* What @command gets: a part of the message that it belongs to, or @error. */
 static void answer(Command *take_command, CvdJsonSpan result, const GError *error)
 {
-    if (take_command->is_callers) {
-        answer_caller(take_command, result, error);
-    } else if (take_command->reply != NULL) {
-        g_autoptr(JsonNode) node = error == NULL ? cvd_json_parse_leniently(result) : NULL;
-        take_command->reply(node, error, take_command->user_data);
+    g_autoptr(GString) with_id = NULL;
+
+    if (error == NULL && take_command->caller_id != NULL) {
+        with_id = g_string_new("{\"return\": ");
+        g_string_append_len(with_id, result.text, (gssize)result.size);
+        g_string_append_printf(with_id, ", \"id\": %s}", take_command->caller_id);
+        result = (CvdJsonSpan){with_id->str, with_id->len};
     }
+    if (take_command->reply != NULL)
+        take_command->reply(result, error, take_command->user_data);
     command_free(take_command);
 }
 
@@ -222,7 +208,7 @@ static void answer_sent(CvdQmp *qmp, GList *link, CvdJsonSpan result, const GErr
     Command *command = link->data;
 
     g_queue_delete_link(&qmp->sent, link);
-    if (command->is_callers)
+    if (command->name != NULL)
         qmp->callers = NULL;
     else
         qmp->n_own--;
@@ -250,7 +236,7 @@ static void pass_over(CvdQmp *qmp, const char *what)
         g_warning("QMP: passed over %s: \"%s\"", what, seen);
 }
 
-static void negotiated(JsonNode *result, const GError *error, gpointer data)
+static void negotiated(CvdJsonSpan result, const GError *error, gpointer data)
 {
     CvdQmp *qmp = data;
 
@@ -265,13 +251,11 @@ static void negotiated(JsonNode *result, const GError *error, gpointer data)
 static GError *error_of_reply(CvdJsonSpan span)
 {
     g_autoptr(JsonNode) node = cvd_json_parse_leniently(span);
-    const char *text = NULL;
+    const char *text =
+        JSON_NODE_HOLDS_OBJECT(node)
+            ? json_object_get_string_member_with_default(json_node_get_object(node), "desc", NULL)
+            : NULL;
 
-    if (JSON_NODE_HOLDS_OBJECT(node)) {
-        JsonNode *desc = json_object_get_member(json_node_get_object(node), "desc");
-        if (desc != NULL && json_node_get_value_type(desc) == G_TYPE_STRING)
-            text = json_node_get_string(desc);
-    }
     return g_error_new(CVD_ERROR, CVD_ERROR_FAILED, "QEMU: %.*s", CVD_QMP_MAX_DESCRIPTION,
                        text != NULL ? text : "an error without a description");
 }
@@ -466,7 +450,7 @@ void cvd_qmp_execute(CvdQmp *qmp, const char *command, const char *arguments, Cv
 
     if (!may_execute(qmp, command, strlen(text), &error)) {
         if (reply != NULL)
-            reply(NULL, error, user_data);
+            reply((CvdJsonSpan){0}, error, user_data);
         return;
     }
     Command *own = g_new(Command, 1);
@@ -511,7 +495,7 @@ static gboolean compose(Command *command, const char *given, GError **error)
 
 static gboolean may_wait(const CvdQmp *qmp, gsize size, GError **error)
 {
-    guint n = qmp->waiting.length + (qmp->callers != NULL && qmp->callers->answer != NULL);
+    guint n = qmp->waiting.length + (qmp->callers != NULL && qmp->callers->reply != NULL);
 
     if (qmp->state == QMP_CLOSED)
         return cvd_fail(error, CVD_ERROR_CLOSED, "QMP connection closed");
@@ -525,13 +509,12 @@ static gboolean may_wait(const CvdQmp *qmp, gsize size, GError **error)
     return TRUE;
 }
 
-void cvd_qmp_pass_on(CvdQmp *qmp, const char *command, CvdQmpAnswer answer_func, gpointer user_data)
+void cvd_qmp_pass_on(CvdQmp *qmp, const char *command, CvdQmpReply reply, gpointer user_data)
 {
     Command *callers = g_new(Command, 1);
     g_autoptr(GError) error = NULL;
 
-    *callers = (Command){
-        .id = ++qmp->last_id, .answer = answer_func, .user_data = user_data, .is_callers = TRUE};
+    *callers = (Command){.id = ++qmp->last_id, .reply = reply, .user_data = user_data};
     if (!compose(callers, command, &error) || !may_wait(qmp, strlen(callers->text), &error)) {
         answer(callers, (CvdJsonSpan){0}, error);
         return;
@@ -546,7 +529,7 @@ void cvd_qmp_pass_on(CvdQmp *qmp, const char *command, CvdQmpAnswer answer_func,
 void cvd_qmp_forget(CvdQmp *qmp, gpointer user_data)
 {
     if (qmp->callers != NULL && qmp->callers->user_data == user_data)
-        qmp->callers->answer = NULL;
+        qmp->callers->reply = NULL;
     for (GList *link = qmp->waiting.head, *next; link != NULL; link = next) {
         Command *command = link->data;
         next = link->next;
@@ -571,8 +554,8 @@ gboolean cvd_qmp_is_overdue(CvdQmp *qmp, guint limit_ms)
     note_reading(qmp);
     if (oldest == NULL)
         return FALSE;
-    if (oldest->is_callers && !only_reads(oldest)) {
-        if (oldest->answer != NULL)
+    if (oldest->name != NULL && !only_reads(oldest)) {
+        if (oldest->reply != NULL)
             return FALSE;
         limit_us *= CVD_QMP_FORGOTTEN_LIMITS;
     }

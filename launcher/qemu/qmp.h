@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include <json-glib/json-glib.h>
+#include "base/json.h"
 
 G_BEGIN_DECLS
 
@@ -55,12 +55,13 @@ typedef struct {
 
 /**
  * CvdQmpReply:
- * @result: (nullable): the `return` value as cvd_json_parse_leniently() has it, borrowed; %NULL
- *   after a failure
- * @error: (nullable): what QEMU answered instead, or why it never did; %CVD_ERROR_CLOSED: the
- *   connection has ended, for which `closed` is called, too
+ * @result: the `return` value, byte for byte as QEMU sent it; if it is of a caller's command with
+ *   an `id`, an object of `return` and that `id`; borrowed; its text is %NULL after a failure
+ * @error: (nullable): what QEMU answered instead, or why it never did. %CVD_ERROR_CLOSED: the
+ *   connection has ended, for which `closed` is called, too; %CVD_ERROR_INVALID: it is no command;
+ *   %CVD_ERROR_RESOURCES: too many wait already
  */
-typedef void (*CvdQmpReply)(JsonNode *result, const GError *error, gpointer user_data);
+typedef void (*CvdQmpReply)(CvdJsonSpan result, const GError *error, gpointer user_data);
 
 /**
  * cvd_qmp_new:
@@ -91,30 +92,20 @@ void cvd_qmp_execute(CvdQmp *qmp, const char *command, const char *arguments, Cv
                      gpointer user_data);
 
 /**
- * CvdQmpAnswer:
- * @reply: (nullable) (array length=size): the `return` value, byte for byte as QEMU sent it; if the
- *   command had an `id`, an object of `return` and that `id`; borrowed; %NULL after a failure
- * @error: (nullable): as for #CvdQmpReply; %CVD_ERROR_INVALID: it is no command;
- *   %CVD_ERROR_RESOURCES: too many wait already
- */
-typedef void (*CvdQmpAnswer)(const char *reply, gsize size, const GError *error,
-                             gpointer user_data);
-
-/**
  * cvd_qmp_pass_on:
  * @command: a caller's command, JSON, not looked at yet
- * @answer: called once, perhaps at once
+ * @reply: called once, perhaps at once
  *
  * Hands a command on as it is, but for its `id`. QEMU is given one of these at a time, as it
  * carries them out one by one anyway.
  */
-void cvd_qmp_pass_on(CvdQmp *qmp, const char *command, CvdQmpAnswer answer, gpointer user_data);
+void cvd_qmp_pass_on(CvdQmp *qmp, const char *command, CvdQmpReply reply, gpointer user_data);
 
 /**
  * cvd_qmp_forget:
  * @user_data: as given to cvd_qmp_pass_on()
  *
- * Nobody waits for these commands any more: @answer is not called. One that QEMU was given already
+ * Nobody waits for these commands any more: @reply is not called. One that QEMU was given already
  * is carried out all the same.
  */
 void cvd_qmp_forget(CvdQmp *qmp, gpointer user_data);

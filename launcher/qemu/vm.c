@@ -139,7 +139,7 @@ static void arm_heartbeat(CvdVm *vm)
     cvd_source_set_timer(&vm->heartbeat, vm->heartbeat_us, on_heartbeat, vm);
 }
 
-static void on_status(JsonNode *result, const GError *error, gpointer data)
+static void on_status(CvdJsonSpan result, const GError *error, gpointer data)
 {
     CvdVm *vm = data;
 

@@ -10,16 +10,9 @@
 static guint n_asked, n_answered, n_closed;
 static CvdQmp *qmp;
 
-static void on_reply(JsonNode *result, const GError *error, gpointer data)
+static void on_reply(CvdJsonSpan result, const GError *error, gpointer data)
 {
-    if ((result == NULL) == (error == NULL))
-        abort();
-    n_answered++;
-}
-
-static void on_answer(const char *reply, gsize size, const GError *error, gpointer data)
-{
-    if ((reply == NULL) == (error == NULL))
+    if ((result.text == NULL) == (error == NULL))
         abort();
     n_answered++;
 }
@@ -29,7 +22,7 @@ static void on_ready(gpointer data)
     for (guint i = 0; i < 2; i++) {
         n_asked++;
         cvd_qmp_pass_on(qmp, i == 0 ? "{\"execute\":\"a\",\"id\":7}" : "{\"execute\":\"a\"}",
-                        on_answer, NULL);
+                        on_reply, NULL);
     }
     for (guint i = 0; i < 3; i++) {
         n_asked++;

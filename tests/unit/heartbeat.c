@@ -141,7 +141,7 @@ static void test_freed_while_it_waits(Fixture *f, gconstpointer data)
 
 /* ---- Callers' commands under way ---- */
 
-static void on_answer(const char *reply, gsize size, const GError *error, gpointer data)
+static void on_answer(CvdJsonSpan result, const GError *error, gpointer data)
 {
     ((Fixture *)data)->n_answers++;
 }

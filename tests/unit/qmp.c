@@ -53,7 +53,7 @@ static void on_closed(const GError *error, gpointer data)
     f->close_error = error != NULL ? g_error_copy(error) : NULL;
 }
 
-static void on_reply(JsonNode *result, const GError *error, gpointer data)
+static void on_reply(CvdJsonSpan result, const GError *error, gpointer data)
 {
     Fixture *f = data;
 
@@ -61,13 +61,13 @@ static void on_reply(JsonNode *result, const GError *error, gpointer data)
     f->reply_code = error == NULL ? -1 : error->code;
 }
 
-static void on_answer(const char *reply, gsize size, const GError *error, gpointer data)
+static void on_answer(CvdJsonSpan result, const GError *error, gpointer data)
 {
     Fixture *f = data;
 
-    g_assert_true((reply == NULL) == (error != NULL));
-    g_string_append_len(f->answers, reply != NULL ? reply : error->message,
-                        reply != NULL ? (gssize)size : -1);
+    g_assert_true((result.text == NULL) == (error != NULL));
+    g_string_append_len(f->answers, error == NULL ? result.text : error->message,
+                        error == NULL ? (gssize)result.size : -1);
     g_string_append_c(f->answers, '\n');
     f->reply_code = error == NULL ? -1 : error->code;
 }
