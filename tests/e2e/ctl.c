@@ -96,7 +96,7 @@ static void test_wrong_input(gconstpointer data)
     fails(CTL(f, "wait", "--timeout", "soon", "running"), 2, "expected seconds");
     fails(CTL(f, "qmp", "stop", "[1]"), 2, "JSON object");
     fails(CTL(f, "qmp", "stop", "{'a': 1}"), 2,
-          "line 1, column 2: expected a member's name in double");
+          "line 1, column 2: single quotes; JSON's strings stand in double quotes");
     fails(CTL(f, "qmp", "{\"execute\":\"stop\"}", "{}"), 2, "arguments inside");
     fails(CTL(f, "-n", "../x", "status"), 2, "no instance's name; see cvd-ctl status --help");
     fails(CTL(f, "--nosuch"), 2, "--nosuch; see cvd-ctl --help");
