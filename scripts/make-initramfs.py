@@ -7,6 +7,7 @@ UNPACKED is the directory into which a kernel and busybox were unpacked. The arc
 since it needs device nodes, which only root could make, and is to be the same for the same input.
 Not compressed: unpacking would take the guest longer than reading.
 """
+import lzma
 import os
 import pathlib
 import re
@@ -31,13 +32,20 @@ def canonical(name):
 
 
 def find_modules(root):
-    """Returns the path of each module by its canonical name."""
-    return {canonical(path.stem): path for path in root.glob("lib/modules/*/kernel/**/*.ko")}
+    """Returns the path of each module by its canonical name. Newer packages have them below /usr, and
+    compressed."""
+    return {canonical(path.name.split(".")[0]): path for usr in ("", "usr/")
+            for path in root.glob(f"{usr}lib/modules/*/kernel/**/*.ko*")}
+
+
+def read_module(path):
+    content = path.read_bytes()
+    return lzma.decompress(content) if path.suffix == ".xz" else content
 
 
 def dependencies_of(path):
     """What modinfo shows as `depends`: no modules.dep comes with the package."""
-    found = re.search(rb"\0depends=([^\0]*)\0", path.read_bytes())
+    found = re.search(rb"\0depends=([^\0]*)\0", read_module(path))
     names = found.group(1).decode().split(",") if found else []
     return [name for name in names if name]
 
@@ -101,11 +109,11 @@ def pack(root, agent, init):
     # Opened by the kernel for init's stdin, stdout and stderr, before anything is mounted.
     archive.add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
     archive.program("init", init)
-    archive.program("bin/busybox", root / "bin/busybox")
+    archive.program("bin/busybox", next(root.glob("**/bin/busybox")))
     archive.program("bin/cvd-agent", agent)
     lines = []
     for name in in_order(MODULES, found):
-        archive.add(f"modules/{name}.ko", stat.S_IFREG | 0o644, found[name].read_bytes())
+        archive.add(f"modules/{name}.ko", stat.S_IFREG | 0o644, read_module(found[name]))
         lines.append(f"{name} {OPTIONS.get(name, '')}".strip() + "\n")
     archive.add("modules/order", stat.S_IFREG | 0o644, "".join(lines).encode())
     return archive.end()

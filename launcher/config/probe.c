@@ -346,11 +346,12 @@ static gboolean arg_starts_program(const char *before, const char *arg)
            (is_net_option(before) && net_option_starts_program(arg));
 }
 
-/* The sandbox kills a QEMU that starts a program, perhaps not before the VM stops. */
+/* The sandbox kills a QEMU that starts a program, or lets it fail, perhaps not before the VM stops.
+ */
 static void warn_of_programs(const CvdQemuConfig *qemu)
 {
     static const char remedy[] =
-        "makes QEMU start a program, and its sandbox kills it then; set qemu.sandbox to "
+        "makes QEMU start a program, which its sandbox forbids; set qemu.sandbox to "
         "\"on,spawn=allow\"";
 
     if (qemu->sandbox == NULL || strstr(qemu->sandbox, "spawn=deny") == NULL)

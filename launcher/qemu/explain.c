@@ -29,6 +29,7 @@
 #define TOO_FEW_THREADS                                                                            \
     "QEMU may not start as many threads as it needs: raise the limit of this user's processes "    \
     "(ulimit -u), or pids.max of the control group (TasksMax=)"
+#define NO_PROGRAMS       "--set qemu.sandbox=on,spawn=allow permits programs"
 #define TOO_LITTLE_MEMORY "the host is short of memory: lower qemu.memory, or stop something else"
 
 /* Of the entries that are in a line the first counts: the more special one comes first. */
@@ -154,6 +155,9 @@ static const struct {
     {"seccomp syscall filter", NULL,
      "the kernel, or the container, does not allow seccomp: --set qemu.sandbox=false, "
      "at your own risk"},
+    {"could not launch network script", "Operation not permitted",
+     "QEMU's sandbox lets it start no program: " NO_PROGRAMS},
+    {"fork", "Operation not permitted", "QEMU's sandbox lets it start no program: " NO_PROGRAMS},
     {"-sandbox ", NULL,
      "qemu.sandbox is true, false, or what -sandbox takes in this version of QEMU: "
      "check its spelling"},
@@ -243,8 +247,7 @@ static const struct {
 } signals[] = {
     {SIGSYS,
      "something in qemu.json makes QEMU start a program, as tap with a script, bridge, smb, "
-     "guestfwd with cmd: and exec: do, or do something else that its sandbox denies: "
-     "--set qemu.sandbox=on,spawn=allow permits programs"},
+     "guestfwd with cmd: and exec: do, or do something else that its sandbox denies: " NO_PROGRAMS},
     {SIGBUS, "memory that lies in a file could not be had: the file system of window.path or of a "
              "mem-path in qemu.objects is full, or no huge page is left"},
     {SIGKILL, "if it was the kernel that killed QEMU, for want of memory (see `dmesg`), lower "

@@ -404,7 +404,7 @@ static void test_explained(gconstpointer data)
 }
 
 #define ADVICE  "--set qemu.sandbox=on,spawn=allow"
-#define WARNING "makes QEMU start a program, and its sandbox kills it then"
+#define WARNING "makes QEMU start a program, which its sandbox forbids"
 
 #define TAP "qemu.netdevs=[{\"type\":\"tap\",\"id\":\"n\","
 
@@ -414,6 +414,13 @@ static gboolean may_make_tap(void)
     cvd_autofd fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
 
     return fd >= 0 && ioctl(fd, TUNSETIFF, &request) == 0;
+}
+
+/* Older versions of QEMU are killed for it, newer ones told that they may not. */
+static void assert_killed(const TestProcess *launcher)
+{
+    test_launcher_assert_err(launcher, "was killed by its sandbox (signal 31, qemu.sandbox)");
+    test_launcher_assert_err(launcher, ADVICE);
 }
 
 /* What the sandbox will not let pass is told before the start, and after it. */
@@ -430,8 +437,13 @@ static void test_program_at_the_start(gconstpointer data)
         test_launch(sandbox, "programs", "--check", "--set", setting, NULL);
     test_launcher_assert_exit(check, 0);
     test_launcher_assert_err(check, WARNING);
-    fails(setting, "was killed by its sandbox (signal 31, qemu.sandbox) before the VM was running",
-          ADVICE);
+    g_autoptr(TestProcess) launcher = test_launch(sandbox, "programs", "--set", setting, NULL);
+    test_launcher_assert_exit(launcher, 1);
+    if (!test_process_has_err(launcher, "Operation not permitted"))
+        assert_killed(launcher);
+    test_launcher_assert_err(launcher, "what to do: ");
+    test_launcher_assert_err(launcher, ADVICE);
+    test_sandbox_assert_clean(sandbox, TEST_LOGS_LEFT);
 }
 
 static void test_program_at_the_stop(gconstpointer data)
@@ -449,9 +461,8 @@ static void test_program_at_the_stop(gconstpointer data)
     test_launcher_assert_err(launcher, WARNING);
     test_process_signal(launcher, SIGTERM);
     test_launcher_assert_exit(launcher, 0);
-    test_launcher_assert_err(launcher,
-                             "stopped, though qemu-system-x86_64 was killed by its sandbox");
-    test_launcher_assert_err(launcher, ADVICE);
+    if (!test_process_has_err(launcher, "stopped: "))
+        assert_killed(launcher);
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 

@@ -111,7 +111,7 @@ static void test_program_of_the_network(gconstpointer data)
                         "[{\"str\":\"tcp:10.0.2.9:7-cmd:cat\"}]}]",
                         DEVICES "{\"driver\":\"virtio-net-pci\",\"netdev\":\"net\"}]", NULL);
 
-    test_launcher_assert_err(vm->launcher, "its sandbox kills it then");
+    test_launcher_assert_err(vm->launcher, "which its sandbox forbids");
     test_linux_shell(vm, "ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up");
     test_linux_type(vm, "sh nc 10.0.2.9 7");
     test_linux_end(vm, 1);

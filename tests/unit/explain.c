@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What QEMU 7.2 of Debian 12 prints when it refuses, and a word of what the user is told to do. */
+/* What QEMU 7.2 of Debian 12 prints when it refuses (of its sandbox also QEMU 10), and a word of
+ * what the user is told to do. */
 #include "launcher/qemu/explain.h"
 
 #include "tests/support/rows.h"
@@ -238,6 +239,17 @@ static const Known cases[] = {
      {Q "Invalid CPU topology: product of the hierarchy must match maxcpus: sockets (3) * dies (1) "
         "* cores (1) * threads (1) != maxcpus (4)"},
      "qemu.smp"},
+    {"sandbox-and-script",
+     {Q
+      "-netdev tap,id=n,script=/bin/true: could not launch network script /bin/true: Operation not "
+      "permitted"},
+     "qemu.sandbox=on,spawn=allow"},
+    {"sandbox-and-helper",
+     {Q "-netdev bridge,id=n: Can't fork bridge helper: Operation not permitted"},
+     "qemu.sandbox=on,spawn=allow"},
+    {"sandbox-and-incoming",
+     {Q "-incoming exec:true: Failed to fork (Operation not permitted)"},
+     "qemu.sandbox=on,spawn=allow"},
     {"sandbox-not-allowed",
      {Q "-sandbox on: failed to load seccomp syscall filter in kernel: Operation not permitted"},
      "qemu.sandbox=false"},
