@@ -48,17 +48,13 @@ struct _CvdServer {
     char *client_socket;
     char *legacy_socket;
     guint socket_mode;
-    char *lock_dir;
     CvdVmAccess vm_access;
     CvdAccessRules *access;
     char *version_reply;
     guint max_clients;
     guint handshake_timeout_ms;
-    CvdWindowBacking backing;
-    char *window_path;
-    guint64 hugepage_size;
-    gboolean prealloc;
-    int vm_pid; /* 0 = none is attached */
+    CvdWindowOptions window_options; /* with its own strings */
+    int vm_pid;                      /* 0 = none is attached */
     CvdWindow *window;
     int read_only_window_fd; /* −1 where nobody gets it */
     CvdDoorbells *doorbells;
@@ -130,7 +126,7 @@ static gboolean listen_for_clients(CvdServer *server, CvdListener **listener, co
 {
     if (path == NULL)
         return TRUE;
-    *listener = cvd_listener_new(path, server->socket_mode, server->lock_dir, error);
+    *listener = cvd_listener_new(path, server->socket_mode, server->window_options.lock_dir, error);
     return *listener != NULL &&
            cvd_client_port_listen(server->client_port, cvd_listener_get_fd(*listener), dialect,
                                   error);
@@ -165,15 +161,7 @@ static gboolean open_client_port(CvdServer *server, GError **error)
 
 static gboolean open_window(CvdServer *server, GError **error)
 {
-    const CvdWindowOptions options = {
-        .backing = server->backing,
-        .path = server->window_path,
-        .lock_dir = server->lock_dir,
-        .hugepage_size = server->hugepage_size,
-        .prealloc = server->prealloc,
-    };
-
-    server->window = cvd_window_new(server->layout, &options, error);
+    server->window = cvd_window_new(server->layout, &server->window_options, error);
     if (server->window == NULL)
         return FALSE;
     if (!cvd_access_rules_has(server->access, CVD_ACCESS_READ_ONLY))
@@ -227,8 +215,8 @@ gboolean cvd_server_listen(CvdServer *server, GError **error)
 
     if (!is_complete(server, error) || !cvd_check_fd_limit(server->layout->n_regions, error))
         return FALSE;
-    server->vm_listener =
-        cvd_listener_new(server->vm_socket, server->socket_mode, server->lock_dir, error);
+    server->vm_listener = cvd_listener_new(server->vm_socket, server->socket_mode,
+                                           server->window_options.lock_dir, error);
     if (server->vm_listener == NULL)
         return FALSE;
     server->state = SERVER_LISTENING;
@@ -444,7 +432,7 @@ static const struct {
     STRING("client-socket", client_socket),
     STRING("legacy-socket", legacy_socket),
     ROW("socket-mode", socket_mode, SETTABLE, .type = G_TYPE_UINT, .max = 0777, .usual = 0600),
-    STRING("lock-dir", lock_dir),
+    STRING("lock-dir", window_options.lock_dir),
     ROW("vm-access", vm_access, SETTABLE, .type = G_TYPE_ENUM, .get_type = cvd_vm_access_get_type),
     ROW("access", access, SETTABLE, .type = G_TYPE_BOXED, .get_type = cvd_access_rules_get_type),
     STRING("version-reply", version_reply),
@@ -452,10 +440,11 @@ static const struct {
         .usual = 1024),
     ROW("handshake-timeout-ms", handshake_timeout_ms, SETTABLE, .type = G_TYPE_UINT, .min = 1,
         .max = G_MAXUINT, .usual = 5000),
-    ROW("backing", backing, SETTABLE, .type = G_TYPE_ENUM, .get_type = cvd_window_backing_get_type),
-    STRING("window-path", window_path),
-    ROW("hugepage-size", hugepage_size, SETTABLE, .type = G_TYPE_UINT64),
-    ROW("prealloc", prealloc, SETTABLE, .type = G_TYPE_BOOLEAN),
+    ROW("backing", window_options.backing, SETTABLE, .type = G_TYPE_ENUM,
+        .get_type = cvd_window_backing_get_type),
+    STRING("window-path", window_options.path),
+    ROW("hugepage-size", window_options.hugepage_size, SETTABLE, .type = G_TYPE_UINT64),
+    ROW("prealloc", window_options.prealloc, SETTABLE, .type = G_TYPE_BOOLEAN),
     ROW("n-clients", client_port, READABLE, .type = G_TYPE_UINT, .max = G_MAXUINT),
     ROW("vm-pid", vm_pid, READABLE, .type = G_TYPE_INT),
 };
@@ -556,9 +545,9 @@ static void cvd_server_finalize(GObject *object)
     g_free(server->vm_socket);
     g_free(server->client_socket);
     g_free(server->legacy_socket);
-    g_free(server->lock_dir);
+    g_free((char *)server->window_options.lock_dir);
     g_free(server->version_reply);
-    g_free(server->window_path);
+    g_free((char *)server->window_options.path);
     cvd_access_rules_unref(server->access);
     G_OBJECT_CLASS(cvd_server_parent_class)->finalize(object);
 }

@@ -125,8 +125,6 @@ static gboolean reserve_hugepages(const CvdWindow *window, GError **error)
 
 static gboolean allocate(const CvdWindow *window, GError **error)
 {
-    int result;
-
     if (window->hugepage_size > 0 && !reserve_hugepages(window, error))
         return FALSE;
     if (!window->prealloc) {
@@ -135,10 +133,7 @@ static gboolean allocate(const CvdWindow *window, GError **error)
     }
     if (window->hugepage_size == 0 && !check_cgroup(window, error))
         return FALSE;
-    do
-        result = fallocate(window->fd, 0, 0, (off_t)window->size);
-    while (result < 0 && errno == EINTR);
-    if (result == 0)
+    if (TEMP_FAILURE_RETRY(fallocate(window->fd, 0, 0, (off_t)window->size)) == 0)
         return TRUE;
     if (errno != ENOSPC && errno != ENOMEM && errno != EDQUOT)
         return fail(window, "fallocate", error);
@@ -174,11 +169,10 @@ static gboolean write_bytes(const CvdWindow *window, const guchar *bytes, gsize 
                             GError **error)
 {
     for (gsize done = 0; done < size;) {
-        gssize n = pwrite(window->fd, bytes + done, size - done, (off_t)done);
-        if (n > 0)
-            done += (gsize)n;
-        else if (n == 0 || errno != EINTR)
+        gssize n = TEMP_FAILURE_RETRY(pwrite(window->fd, bytes + done, size - done, (off_t)done));
+        if (n <= 0)
             return fail(window, "pwrite", error);
+        done += (gsize)n;
     }
     return TRUE;
 }
@@ -196,13 +190,10 @@ static gboolean write_descriptors(const CvdWindow *window, GError **error)
 
 static gboolean punch(const CvdWindow *window, guint64 offset, guint64 size, GError **error)
 {
-    int result;
+    const int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 
-    do
-        result = fallocate(window->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
-                           (off_t)size);
-    while (result < 0 && errno == EINTR);
-    return result == 0 || fail(window, "punching a hole", error);
+    return TEMP_FAILURE_RETRY(fallocate(window->fd, mode, (off_t)offset, (off_t)size)) == 0 ||
+           fail(window, "punching a hole", error);
 }
 
 static gboolean write_zeros(const CvdWindow *window, guint64 offset, guint64 size, GError **error)
@@ -218,13 +209,11 @@ static gboolean write_zeros(const CvdWindow *window, guint64 offset, guint64 siz
             iov[n_parts].iov_len = MIN(size - planned, ZEROS_SIZE);
             planned += iov[n_parts++].iov_len;
         }
-        gssize n = pwritev(window->fd, iov, n_parts, (off_t)offset);
-        if (n == 0 || (n < 0 && errno != EINTR))
+        gssize n = TEMP_FAILURE_RETRY(pwritev(window->fd, iov, n_parts, (off_t)offset));
+        if (n <= 0)
             return fail(window, "pwritev", error);
-        if (n > 0) {
-            offset += (guint64)n;
-            size -= (guint64)n;
-        }
+        offset += (guint64)n;
+        size -= (guint64)n;
     }
     return TRUE;
 }
