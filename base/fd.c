@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -134,18 +133,6 @@ void cvd_fd_reserve(int fd, guint n_fds)
     if (last_fd >= 0)
         close(last_fd);
     errno = saved_errno;
-}
-
-void cvd_fd_inherit_none(void)
-{
-    const char *name;
-
-    if (close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
-        return;
-    g_autoptr(GDir) dir = g_dir_open("/proc/self/fd", 0, NULL);
-    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL)
-        if (atoi(name) > STDERR_FILENO)
-            fcntl(atoi(name), F_SETFD, FD_CLOEXEC);
 }
 
 /* The soft limit that the process was started with; 0 = it is as it was. */

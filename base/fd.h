@@ -109,14 +109,6 @@ int cvd_fd_fill_stdio(void);
 void cvd_fd_reserve(int fd, guint n_fds);
 
 /**
- * cvd_fd_inherit_none:
- *
- * Has no program that this one starts inherit what this one was started with, beyond stdin, stdout
- * and stderr. Also where the kernel or a seccomp profile refuses close_range(2).
- */
-void cvd_fd_inherit_none(void);
-
-/**
  * cvd_check_fd_limit:
  * @n_regions: how many regions the window has
  * @error: %CVD_ERROR_RESOURCES: the soft RLIMIT_NOFILE is below 2 × @n_regions + 64

@@ -19,12 +19,12 @@
 #include "base/fd.h"
 #include "base/instance.h"
 #include "base/lock-file.h"
-#include "base/private-dir.h"
 #include "base/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -32,6 +32,8 @@
 #include <unistd.h>
 
 #define LOCK_FILE "lock"
+/* The sticky bit distinguishes what launchers have made. */
+#define MODE_MADE (S_ISVTX | 0700)
 /* How long a cleaner may keep a directory that it looks through. */
 #define LOCK_ATTEMPTS 20
 #define LOCK_PAUSE_MS 10
@@ -49,6 +51,91 @@ struct CvdInstanceDir {
     int lock_fd;
     gboolean is_made; /* by a launcher */
 };
+
+/* Name and number, for messages. */
+static char *describe_user(uid_t uid)
+{
+    const struct passwd *user = getpwuid(uid);
+
+    return user != NULL ? g_strdup_printf("%s (uid %u)", user->pw_name, uid)
+                        : g_strdup_printf("uid %u", uid);
+}
+
+/* A group's directory, as 2770, is an administrator's choice. */
+static gboolean check_mode(mode_t mode, const char *path, GError **error)
+{
+    gboolean is_everybodys = (mode & S_IWOTH) != 0;
+
+    if (is_everybodys && (mode & S_ISVTX) == 0)
+        return cvd_fail(error, CVD_ERROR_FOREIGN,
+                        "%s: everybody may write there (mode %04o); make it yours with chmod 0700, "
+                        "or set XDG_RUNTIME_DIR to another directory",
+                        path, mode & 07777);
+    if (is_everybodys || ((mode & S_IWGRP) != 0 && (mode & S_ISGID) == 0))
+        g_warning("%s: others may write there (mode %04o), and so replace the instance's sockets; "
+                  "0700 is for its user alone",
+                  path, mode & 07777);
+    return TRUE;
+}
+
+/* Opens a runtime directory of this user's, without following a link, and makes it if need be. The
+ * mode of one that was there stays. @path: the whole path, for messages */
+static int open_private(int parent_fd, const char *name, const char *path, GError **error)
+{
+    struct stat st;
+    cvd_autofd fd = -1;
+    int r;
+
+    do { /* again when the one who stops there removes it in between */
+        mode_t umask_of_user = umask(0);
+        r = mkdirat(parent_fd, name, MODE_MADE);
+        umask(umask_of_user);
+        if (r < 0 && errno != EEXIST) {
+            cvd_set_error_errno(error, CVD_ERROR_FAILED, errno,
+                                "cannot make the runtime directory %s (set XDG_RUNTIME_DIR to "
+                                "choose another place)",
+                                path);
+            return -1;
+        }
+        fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    } while (fd < 0 && errno == ENOENT);
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        int code = errno == ENOTDIR || errno == ELOOP ? CVD_ERROR_FOREIGN : CVD_ERROR_FAILED;
+        cvd_set_error_errno(error, (CvdError)code, errno,
+                            "cannot open the runtime directory %s (remove what is there, or set "
+                            "XDG_RUNTIME_DIR to choose another place)",
+                            path);
+        return -1;
+    }
+    if (st.st_uid != geteuid()) {
+        g_autofree char *owner = describe_user(st.st_uid);
+        g_set_error(error, CVD_ERROR, CVD_ERROR_FOREIGN,
+                    "%s: belongs to %s, not to uid %u; have its owner remove it, or set "
+                    "XDG_RUNTIME_DIR to a directory of your own",
+                    path, owner, geteuid());
+        return -1;
+    }
+    if (r < 0 && !check_mode(st.st_mode, path, error))
+        return -1;
+    if (r == 0)
+        fchmod(fd, MODE_MADE); /* some file systems leave the sticky bit out */
+    return g_steal_fd(&fd);
+}
+
+static gboolean is_removed(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && st.st_nlink == 0;
+}
+
+/* Without the bit that a directory may have from its parent. */
+static mode_t get_mode(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 ? st.st_mode & 05777 : 0;
+}
 
 char *cvd_instance_dir_path(const char *name)
 {
@@ -86,14 +173,14 @@ static gboolean open_dir(CvdInstanceDir *dir, GError **error)
         g_autoptr(GError) reason = NULL;
         cvd_close_fd(&dir->fd);
         cvd_close_fd(&dir->shared_fd);
-        dir->shared_fd = cvd_private_dir_open(AT_FDCWD, shared, shared, error);
+        dir->shared_fd = open_private(AT_FDCWD, shared, shared, error);
         if (dir->shared_fd < 0)
             return FALSE;
-        dir->fd = cvd_private_dir_open(dir->shared_fd, dir->name, dir->path, &reason);
+        dir->fd = open_private(dir->shared_fd, dir->name, dir->path, &reason);
         if (dir->fd >= 0)
             return TRUE;
         /* The last instance that stops takes the directory of all along. */
-        if (!cvd_private_dir_is_removed(dir->shared_fd)) {
+        if (!is_removed(dir->shared_fd)) {
             g_propagate_error(error, g_steal_pointer(&reason));
             return FALSE;
         }
@@ -107,8 +194,7 @@ static void remove_dirs(const CvdInstanceDir *dir)
 
     if (cvd_fd_is_at(dir->fd, dir->shared_fd, dir->name) &&
         unlinkat(dir->shared_fd, dir->name, AT_REMOVEDIR) == 0 &&
-        cvd_private_dir_get_mode(dir->shared_fd) == CVD_PRIVATE_DIR_MADE &&
-        cvd_fd_is_at(dir->shared_fd, AT_FDCWD, shared))
+        get_mode(dir->shared_fd) == MODE_MADE && cvd_fd_is_at(dir->shared_fd, AT_FDCWD, shared))
         rmdir(shared);
 }
 
@@ -126,7 +212,7 @@ static gboolean set_busy_error(const CvdInstanceDir *dir, pid_t holder, GError *
 /* Others can open it, so whoever they are, their locks mean nothing. */
 static gboolean is_open_to_others(const CvdInstanceDir *dir)
 {
-    return (cvd_private_dir_get_mode(dir->fd) & 077) != 0;
+    return (get_mode(dir->fd) & 077) != 0;
 }
 
 /* Returns: whether nobody else has it; on a file system without locks, too */
@@ -243,10 +329,9 @@ static void remove_lock(CvdInstanceDir *dir)
 
 static gboolean take_over(CvdInstanceDir *dir, GError **error)
 {
-    mode_t mode = cvd_private_dir_get_mode(dir->fd);
+    mode_t mode = get_mode(dir->fd);
 
-    dir->is_made =
-        mode == CVD_PRIVATE_DIR_MADE || (mode == 0700 && cvd_lock_file_read_pid(dir->lock_fd) != 0);
+    dir->is_made = mode == MODE_MADE || (mode == 0700 && cvd_lock_file_read_pid(dir->lock_fd) != 0);
     if (!end_vms(dir, error) || !remove_leftovers(dir, error))
         return FALSE;
     if (cvd_lock_file_write(dir->lock_fd, NULL) < 0)
@@ -286,7 +371,7 @@ static void report_foreign_runtime_dir(const CvdInstanceDir *dir)
     if (runtime_dir == NULL || g_getenv("CVD_RUNTIME_DIR") != NULL || stat(runtime_dir, &st) < 0 ||
         st.st_uid == geteuid())
         return;
-    g_autofree char *owner = cvd_describe_user(st.st_uid);
+    g_autofree char *owner = describe_user(st.st_uid);
     g_message("XDG_RUNTIME_DIR: %s belongs to %s; the runtime directory is %s", runtime_dir, owner,
               dir->path);
 }
@@ -303,7 +388,7 @@ CvdInstanceDir *cvd_instance_dir_acquire(const char *name, GError **error)
     /* Made by us: the next start does not follow a crash. */
     if (dir->lock_fd >= 0 && cvd_lock_file_read_pid(dir->lock_fd) == 0)
         remove_lock(dir);
-    if (dir->fd >= 0 && cvd_private_dir_get_mode(dir->fd) == CVD_PRIVATE_DIR_MADE)
+    if (dir->fd >= 0 && get_mode(dir->fd) == MODE_MADE)
         remove_dirs(dir);
     return NULL;
 }
@@ -320,8 +405,7 @@ void cvd_instance_dir_release(CvdInstanceDir *dir, gboolean has_failed)
     if (!has_failed)
         cvd_instance_dir_remove_records(dir);
     if (dir->is_made)
-        fchmod(dir->fd,
-               CVD_PRIVATE_DIR_MADE); /* from here on the next one may come, and makes a lock */
+        fchmod(dir->fd, MODE_MADE); /* from here on the next one may come, and makes a lock */
     remove_lock(dir);
     if (dir->is_made)
         remove_dirs(dir);

@@ -13,6 +13,7 @@
 #include "launcher/qemu/doctor.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -142,6 +143,20 @@ static int run(const CvdOptions *options)
     g_assert_not_reached();
 }
 
+/* Beyond stdin, stdout and stderr: no program that this one starts has what this one was started
+ * with. Also where the kernel or a seccomp profile refuses close_range(2). */
+static void inherit_no_fds(void)
+{
+    const char *name;
+
+    if (close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
+        return;
+    g_autoptr(GDir) dir = g_dir_open("/proc/self/fd", 0, NULL);
+    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL)
+        if (atoi(name) > STDERR_FILENO)
+            fcntl(atoi(name), F_SETFD, FD_CLOEXEC);
+}
+
 int main(int argc, char **argv)
 {
     g_auto(CvdOptions) options = {0};
@@ -149,7 +164,7 @@ int main(int argc, char **argv)
 
     if (cvd_fd_fill_stdio() < 0)
         return EXIT_FAILURE;
-    cvd_fd_inherit_none();
+    inherit_no_fds();
     cvd_notify_init();
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file that grows beyond RLIMIT_FSIZE is an error like another */
