@@ -51,6 +51,7 @@ missing_for_tests() {
     command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd"
     command -v mandoc >/dev/null 2>&1 || missing="$missing mandoc"
     command -v setcap >/dev/null 2>&1 || missing="$missing libcap2-bin"
+    command -v swtpm >/dev/null 2>&1 || missing="$missing swtpm"
     printf '%s' "${missing# }"
 }
 

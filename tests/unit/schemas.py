@@ -12,6 +12,7 @@ cvd-schema and check-config, and the source directory.
 """
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -43,6 +44,20 @@ def unnamed_schemas(conf):
         wanted = conf / f"{path.stem if path.parent == conf else 'cvd'}.schema.json"
         if not schema.startswith(".") or (path.parent / schema).resolve() != wanted:
             yield f"{path}: \"$schema\" does not name {wanted}"
+
+
+def stale_examples(source):
+    """What the page shows of a file is in that file."""
+    text = (source / "docs/configuration.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^### [^\n]*: `(\S+)`\n\n(?:<!-- [^\n]* -->\n)?```json\n(.*?)^```", text,
+                       re.DOTALL | re.MULTILINE)
+    files = {path.name for path in (source / "conf/examples").glob("*.json")} - {"linux.json"}
+    if {name for name, _ in shown} != files:
+        yield f"docs/configuration.md does not show each of {sorted(files)}"
+    for name, block in shown:
+        qemu = json.loads((source / "conf/examples" / name).read_text(encoding="utf-8"))["qemu"]
+        if not json.loads(block).items() <= qemu.items():
+            yield f"docs/configuration.md: {name} has something else"
 
 
 def merge(base, change):
@@ -127,7 +142,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="cvd-") as directory:
         work = pathlib.Path(directory)
         failures = [*stale_schemas(sys.argv[1], source / "conf", work),
-                    *unnamed_schemas(source / "conf")]
+                    *unnamed_schemas(source / "conf"), *stale_examples(source)]
         if jsonschema:
             failures += all_disagreements(sys.argv[2], source, work)
     for failure in failures:
