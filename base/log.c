@@ -30,12 +30,14 @@ typedef struct {
 } Item;
 
 static struct {
-    char *prefix;
+    char *program;
+    char *instance; /* NULL: none, or not known yet */
     gboolean is_installed;
     gboolean verbose;
     gboolean to_journal;
     int fd;
     GMainContext *context; /* NULL: lines may block */
+    gboolean is_stuck;     /* the journal, which has been waited for in vain */
     gboolean is_watched;   /* for room, by `context` */
     GQueue items;
     gsize n_queued; /* bytes */
@@ -58,7 +60,8 @@ static const char *level_mark(GLogLevelFlags level)
 
 static GString *format_line(const char *mark, const char *message, gsize size)
 {
-    GString *line = g_string_new(log_state.prefix != NULL ? log_state.prefix : "cvd");
+    const char *name = log_state.instance != NULL ? log_state.instance : log_state.program;
+    GString *line = g_string_new(name != NULL ? name : "cvd");
 
     g_string_append_printf(line, ": %s", mark);
     cvd_terminal_text_append(line, message, size, TRUE);
@@ -88,6 +91,10 @@ static GString *format_entry(const GLogField *fields, gsize n_fields)
 {
     GString *entry = g_string_new(NULL);
 
+    if (log_state.program != NULL)
+        append_field(entry, "SYSLOG_IDENTIFIER", log_state.program, strlen(log_state.program));
+    if (log_state.instance != NULL)
+        append_field(entry, "CVD_INSTANCE", log_state.instance, strlen(log_state.instance));
     for (gsize i = 0; i < n_fields; i++)
         append_field(entry, fields[i].key, fields[i].value, field_size(&fields[i]));
     return entry;
@@ -112,13 +119,17 @@ static gboolean connect_journal(void)
     return connect(log_state.fd, (const struct sockaddr *)&address, sizeof address) == 0;
 }
 
+/* Before the main loop runs there is nothing that could wait for room; and a program that ends soon
+ * may end before a journal that is merely slow has taken what it has to say. */
 static gssize send_to_journal(const GString *entry)
 {
-    int flags = MSG_NOSIGNAL | (log_state.context != NULL ? MSG_DONTWAIT : 0);
+    gboolean may_wait = log_state.context == NULL && !log_state.is_stuck;
+    int flags = MSG_NOSIGNAL | (may_wait ? 0 : MSG_DONTWAIT);
     gssize n = send(log_state.fd, entry->str, entry->len, flags);
 
     if (n < 0 && (errno == ECONNREFUSED || errno == ENOTCONN) && connect_journal())
         n = send(log_state.fd, entry->str, entry->len, flags); /* to one that was started anew */
+    log_state.is_stuck = n < 0 && errno == EAGAIN;
     return n;
 }
 
@@ -265,21 +276,26 @@ static GLogWriterOutput write_log(GLogLevelFlags level, const GLogField *fields,
 
 static void open_journal(void)
 {
+    const struct timeval wait = {.tv_sec = 1};
+
     if (!g_log_writer_is_journald(STDERR_FILENO))
         return;
     log_state.fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    log_state.to_journal = log_state.fd >= 0 && connect_journal();
+    log_state.to_journal =
+        log_state.fd >= 0 &&
+        setsockopt(log_state.fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait) == 0 &&
+        connect_journal();
     if (log_state.to_journal)
         return;
     cvd_close_fd(&log_state.fd);
     log_state.fd = STDERR_FILENO;
 }
 
-void cvd_log_init(const char *prefix, gboolean verbose)
+void cvd_log_init(const char *program, gboolean verbose)
 {
-    if (prefix != NULL) {
-        g_free(log_state.prefix);
-        log_state.prefix = g_strdup(prefix);
+    if (program != NULL) {
+        g_free(log_state.program);
+        log_state.program = g_strdup(program);
     }
     log_state.verbose = verbose;
     if (log_state.is_installed)
@@ -288,6 +304,27 @@ void cvd_log_init(const char *prefix, gboolean verbose)
     open_journal();
     atexit(flush_at_exit);
     g_log_set_writer_func(write_log, NULL, NULL);
+}
+
+void cvd_log_set_instance(const char *name)
+{
+    g_free(log_state.instance);
+    log_state.instance = g_strdup(name);
+}
+
+void cvd_log_client(GLogLevelFlags level, pid_t pid, const char *region, const char *format, ...)
+{
+    g_autofree char *pid_text = g_strdup_printf("%d", pid);
+    va_list arguments;
+
+    va_start(arguments, format);
+    g_autofree char *text = g_strdup_vprintf(format, arguments);
+    va_end(arguments);
+    if (region != NULL)
+        cvd_log_fields(level, "CVD_CLIENT_PID", pid_text, "CVD_REGION", region, "MESSAGE", "%s",
+                       text);
+    else
+        cvd_log_fields(level, "CVD_CLIENT_PID", pid_text, "MESSAGE", "%s", text);
 }
 
 gboolean cvd_log_is_verbose(void)
@@ -307,7 +344,11 @@ void cvd_log_never_block(void)
             return;
         log_state.fd = fd;
     }
+    G_LOCK(log_state);
     log_state.context = g_main_context_ref_thread_default();
+    if (flush())
+        watch_for_room();
+    G_UNLOCK(log_state);
 }
 
 gboolean cvd_log_limit_pass(CvdLogLimit *limit, gint64 now_us)

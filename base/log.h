@@ -2,21 +2,56 @@
 #pragma once
 
 #include <glib.h>
+#include <sys/types.h>
 
 G_BEGIN_DECLS
 
 /**
  * cvd_log_init:
- * @prefix: (nullable): what every line starts with, normally the instance's name; %NULL keeps it
+ * @program: (nullable): what every line starts with, the program's name; %NULL keeps it
  * @verbose: whether g_info() and g_debug() lines are wanted
  *
- * Sends GLib's structured log to stderr, one line a message, `PREFIX: text`, warnings and errors
+ * Sends GLib's structured log to stderr, one line a message, `PROGRAM: text`, warnings and errors
  * marked as such, the text as cvd_terminal_text_append() has it (a message may quote a peer's
  * bytes); or to the journal when stderr is connected to it. Of a message at most 64 KiB are
- * written, and of what libraries say %CVD_LOG_LINES_PER_SECOND lines a second. May be called again,
- * when the instance's name is known.
+ * written, and of what libraries say %CVD_LOG_LINES_PER_SECOND lines a second. May be called again.
+ *
+ * A journal that does not read is waited for, but not for longer than a second; from then on its
+ * lines wait in the queue of cvd_log_never_block().
  */
-void cvd_log_init(const char *prefix, gboolean verbose);
+void cvd_log_init(const char *program, gboolean verbose);
+
+/**
+ * cvd_log_set_instance:
+ * @name: an instance's
+ *
+ * It is what every line on stderr starts with from now on, and the field CVD_INSTANCE in the
+ * journal.
+ */
+void cvd_log_set_instance(const char *name);
+
+/**
+ * cvd_log_fields:
+ * @level: a #GLogLevelFlags
+ * @...: names of fields, each followed by its value, a string; at the end `MESSAGE`, a format, and
+ *   what it takes
+ *
+ * A line that has further fields in the journal. cvd-launch(1), JOURNAL, lists them.
+ */
+#define cvd_log_fields(level, ...)                                                                 \
+    g_log_structured(G_LOG_DOMAIN, (level), "CODE_FILE", __FILE__, "CODE_LINE",                    \
+                     G_STRINGIFY(__LINE__), "CODE_FUNC", G_STRFUNC, __VA_ARGS__)
+
+/**
+ * cvd_log_client:
+ * @pid: the client's
+ * @region: (nullable): the region that it is about
+ * @format: the line
+ *
+ * A line about a client.
+ */
+void cvd_log_client(GLogLevelFlags level, pid_t pid, const char *region, const char *format, ...)
+    G_GNUC_PRINTF(4, 5);
 
 /**
  * cvd_log_is_verbose:

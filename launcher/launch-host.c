@@ -13,12 +13,13 @@
 
 static void log_client_attached(CvdServer *server, int pid, const char *region, gpointer data)
 {
-    g_info("client attached to region %s (pid %d)", region, pid);
+    cvd_log_client(G_LOG_LEVEL_INFO, pid, region, "client attached to region %s (pid %d)", region,
+                   pid);
 }
 
 static void log_client_detached(CvdServer *server, int pid, gpointer data)
 {
-    g_info("client detached (pid %d)", pid);
+    cvd_log_client(G_LOG_LEVEL_INFO, pid, NULL, "client detached (pid %d)", pid);
 }
 
 static gboolean listen_for_vm(CvdHost *host, const CvdConfig *config, CvdVmAccess vm_access,

@@ -59,6 +59,13 @@ typedef struct {
 /** cvd_launch_may_log: Returns: whether a line that QEMU or its guest provokes may be written */
 gboolean cvd_launch_may_log(CvdLaunch *launch);
 
+/** CVD_LAUNCH_STATE_ID: the MESSAGE_ID of lines about the state in the journal */
+#define CVD_LAUNCH_STATE_ID "31583fc63f2f47d0bad356495a1ed44e"
+
+/** cvd_launch_log_state: writes a line about the state that the instance has now */
+void cvd_launch_log_state(const CvdLaunch *launch, GLogLevelFlags level, const char *format, ...)
+    G_GNUC_PRINTF(3, 4);
+
 /** cvd_launch_handle: takes a step of the lifecycle and carries it out */
 void cvd_launch_handle(CvdLaunch *launch, CvdEvent event);
 

@@ -72,7 +72,7 @@ static void report_failure(const CvdLaunch *launch)
     for (char **line = lines; *line != NULL; line++)
         if (**line != '\0')
             g_message("QEMU: %s", *line);
-    g_critical("%s", launch->reason);
+    cvd_launch_log_state(launch, G_LOG_LEVEL_CRITICAL, "%s", launch->reason);
     log_advice(launch, (const char *const *)lines);
     g_message("QEMU's output is in %s/qemu.log%s; 'cvd-ctl report -n %s' packs all of it",
               cvd_instance_dir_get_path(launch->host.dir),
@@ -112,9 +112,9 @@ void cvd_launch_report_end(CvdLaunch *launch)
             g_message("%s", restart);
     } else {
         if (restart != NULL)
-            g_message("%s; %s", launch->reason, restart);
+            cvd_launch_log_state(launch, G_LOG_LEVEL_MESSAGE, "%s; %s", launch->reason, restart);
         else if (!cvd_launch_is_asked_restart(launch))
-            g_message("%s", launch->reason);
+            cvd_launch_log_state(launch, G_LOG_LEVEL_MESSAGE, "%s", launch->reason);
         log_advice(launch, (const char *const[]){NULL}); /* a downscript, for one */
     }
     launch->ready_time_us = 0;
@@ -123,7 +123,8 @@ void cvd_launch_report_end(CvdLaunch *launch)
 
 void cvd_launch_report_failed_start(CvdLaunch *launch, const GError *error)
 {
-    g_critical("%s", error->message);
+    cvd_log_fields(G_LOG_LEVEL_CRITICAL, "MESSAGE_ID", CVD_LAUNCH_STATE_ID, "CVD_STATE",
+                   cvd_state_get_name(CVD_STATE_FAILED), "MESSAGE", "%s", error->message);
     cvd_notify("STATUS", error->message);
     if (launch->host.dir == NULL)
         return;

@@ -38,6 +38,18 @@ gboolean cvd_launch_may_log(CvdLaunch *launch)
     return cvd_log_limit_pass(&launch->log_limit, g_get_monotonic_time());
 }
 
+void cvd_launch_log_state(const CvdLaunch *launch, GLogLevelFlags level, const char *format, ...)
+{
+    const char *state = cvd_state_get_name(cvd_launch_get_state(launch));
+    va_list arguments;
+
+    va_start(arguments, format);
+    g_autofree char *text = g_strdup_vprintf(format, arguments);
+    va_end(arguments);
+    cvd_log_fields(level, "MESSAGE_ID", CVD_LAUNCH_STATE_ID, "CVD_STATE", state, "MESSAGE", "%s",
+                   text);
+}
+
 /* A connection that has ended refuses nothing; that it has ended is an event of its own. */
 static void on_command(CvdJsonSpan result, const GError *error, gpointer data)
 {
@@ -131,11 +143,13 @@ static void announce_ready(CvdLaunch *launch)
     CvdState state = cvd_lifecycle_get_state(&launch->lifecycle);
 
     if (state == CVD_STATE_RUNNING)
-        g_message("running after %.0f ms", ms);
+        cvd_launch_log_state(launch, G_LOG_LEVEL_MESSAGE, "running after %.0f ms", ms);
     else if (launch->lifecycle.start_paused)
-        g_message("paused after %.0f ms, ready for a debugger", ms);
+        cvd_launch_log_state(launch, G_LOG_LEVEL_MESSAGE,
+                             "paused after %.0f ms, ready for a debugger", ms);
     else
-        g_message("%s after %.0f ms", cvd_state_get_name(state), ms);
+        cvd_launch_log_state(launch, G_LOG_LEVEL_MESSAGE, "%s after %.0f ms",
+                             cvd_state_get_name(state), ms);
     if (first_accel != NULL && g_str_has_prefix(first_accel, "kvm"))
         cvd_qmp_execute(launch->vm->qmp, "query-kvm", NULL, on_kvm, launch);
     if (launch->config->qmp_timeout_s > 0)
@@ -251,14 +265,15 @@ static void log_way_down(const CvdLaunch *launch, guint actions, CvdLadderState 
 
     if (launch->lifecycle.ladder.state == CVD_LADDER_POWERING_DOWN &&
         before != CVD_LADDER_POWERING_DOWN)
-        g_message("%s: asked the guest to power off%s", state,
-                  launch->lifecycle.policy.is_stop_asked ? "; a second ctrl-c quits at once" : "");
+        cvd_launch_log_state(
+            launch, G_LOG_LEVEL_MESSAGE, "%s: asked the guest to power off%s", state,
+            launch->lifecycle.policy.is_stop_asked ? "; a second ctrl-c quits at once" : "");
     if (actions & CVD_ACTION_QUIT)
-        g_message("%s: asked QEMU to quit", state);
+        cvd_launch_log_state(launch, G_LOG_LEVEL_MESSAGE, "%s: asked QEMU to quit", state);
     if (actions & CVD_ACTION_TERMINATE)
-        g_message("%s: sent SIGHUP to QEMU", state);
+        cvd_launch_log_state(launch, G_LOG_LEVEL_MESSAGE, "%s: sent SIGHUP to QEMU", state);
     if (actions & CVD_ACTION_KILL)
-        g_message("%s: killed QEMU", state);
+        cvd_launch_log_state(launch, G_LOG_LEVEL_MESSAGE, "%s: killed QEMU", state);
 }
 
 /* To be shown by `systemctl status`. */
@@ -298,11 +313,14 @@ static void log_pause(CvdLaunch *launch, CvdState before)
         !cvd_launch_may_log(launch))
         return;
     if (state == CVD_STATE_FAULTED)
-        g_warning("faulted: %s; once that is mended, 'cvd-ctl resume' goes on", launch->reason);
+        cvd_launch_log_state(launch, G_LOG_LEVEL_WARNING,
+                             "faulted: %s; once that is mended, 'cvd-ctl resume' goes on",
+                             launch->reason);
     else if (launch->reason[0] != '\0')
-        g_message("%s: %s", cvd_state_get_name(state), launch->reason);
+        cvd_launch_log_state(launch, G_LOG_LEVEL_MESSAGE, "%s: %s", cvd_state_get_name(state),
+                             launch->reason);
     else
-        g_message("%s again", cvd_state_get_name(state));
+        cvd_launch_log_state(launch, G_LOG_LEVEL_MESSAGE, "%s again", cvd_state_get_name(state));
 }
 
 /* A VM that is gone has a verdict, which is reported elsewhere. */

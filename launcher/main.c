@@ -108,7 +108,7 @@ static int run(const CvdOptions *options)
         return report(problems);
     if (options->mode == CVD_MODE_DOCTOR)
         return cvd_doctor(config, options->json);
-    cvd_log_init(config->name, options->verbose);
+    cvd_log_set_instance(config->name);
     if (options->mode == CVD_MODE_PRINT_CONFIG)
         return print(g_strdup(config->explanation));
     if (options->mode == CVD_MODE_PRINT_LAYOUT)

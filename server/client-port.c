@@ -263,9 +263,10 @@ static void report_sharing(CvdClientPort *port, const Connection *connection, co
         !cvd_log_limit_pass(&port->service.log_limit, connection->attached_us))
         return;
     doorbells->reported[doorbells->n_reported++ % N_REPORTED] = pid;
-    g_message("client of pid %d: another one has region \"%s\" too; of two that wait for signals "
-              "there, one may take what is meant for the other",
-              pid, region);
+    cvd_log_client(G_LOG_LEVEL_MESSAGE, pid, region,
+                   "client of pid %d: another one has region \"%s\" too; of two that wait for "
+                   "signals there, one may take what is meant for the other",
+                   pid, region);
 }
 
 /* Each signal is taken from the signal table by one of those who share a region, whomever it is

@@ -52,11 +52,12 @@ static void set_state(CvdClientSession *session, CvdSessionState state)
     session->list_item = 0;
 }
 
-static void log_peer(CvdClientSession *session, gint64 now_us, const char *format, ...)
-    G_GNUC_PRINTF(3, 4);
+static void log_peer(CvdClientSession *session, gint64 now_us, const char *region,
+                     const char *format, ...) G_GNUC_PRINTF(4, 5);
 
 /* What a client does wrong can be repeated without end, so its lines are limited. */
-static void log_peer(CvdClientSession *session, gint64 now_us, const char *format, ...)
+static void log_peer(CvdClientSession *session, gint64 now_us, const char *region,
+                     const char *format, ...)
 {
     va_list arguments;
 
@@ -110,7 +111,7 @@ static void linger(CvdClientSession *session, gint64 now_us)
 /* The client has said something wrong. Only after an answer is there something to be lost. */
 static void reject(CvdClientSession *session, const char *reason, gint64 now_us)
 {
-    log_peer(session, now_us, "broke the protocol: %s; closing its connection", reason);
+    log_peer(session, now_us, NULL, "broke the protocol: %s; closing its connection", reason);
     if (session->parser.expects == VSOC_WIRE_EXPECTS_VERSION)
         cvd_client_session_close(session);
     else
@@ -318,7 +319,7 @@ static void look_up(CvdClientSession *session, const struct vsoc_wire_name *name
     }
 
     g_autofree char *shown = cvd_escape_bytes(name->bytes, name->length);
-    log_peer(session, now_us, "asked for region \"%s\", which %s", shown,
+    log_peer(session, now_us, shown, "asked for region \"%s\", which %s", shown,
              session->region < 0 ? "there is not" : "it may not have");
     if (is_legacy)
         linger(session, now_us);
@@ -335,7 +336,7 @@ static void start_list(CvdClientSession *session, gint64 now_us)
         set_state(session, CVD_SESSION_SENDING_LIST);
         return;
     }
-    log_peer(session, now_us, "asked for the regions, of which it may have none");
+    log_peer(session, now_us, NULL, "asked for the regions, of which it may have none");
     set_state(session, CVD_SESSION_SENDING_UNKNOWN);
 }
 

@@ -53,8 +53,9 @@ static void say_levels(void)
 {
     cvd_log_init(NULL, FALSE);
     g_message("early");
-    cvd_log_init("cvd-7", FALSE);
+    cvd_log_init("program", FALSE);
     g_message("plain");
+    cvd_log_set_instance("cvd-7");
     g_warning("odd");
     g_critical("bad");
     g_info("detail");
@@ -69,7 +70,7 @@ static void test_levels(void)
     g_autofree char *text = hear(say_levels);
     g_assert_cmpstr(text, ==,
                     "cvd: early\n"
-                    "cvd-7: plain\n"
+                    "program: plain\n"
                     "cvd-7: warning: odd\n"
                     "cvd-7: error: bad\n"
                     "cvd-7: wanted detail\n"
@@ -306,18 +307,81 @@ static guint count_entries(int journal)
     }
 }
 
-/* A journal that is stopped takes some ten entries. */
-static void say_to_stopped_journal(void)
+/* A journal that is stopped takes some ten entries. @n_early: how many lines come before there is a
+ * main loop */
+static void fill_stopped_journal(guint n_early)
 {
     int outer = dup(STDERR_FILENO);
     int journal = become_journal();
     g_autofree char *filler = g_strnfill(LINE_SIZE, 'x');
 
     cvd_log_init("p", FALSE);
-    cvd_log_never_block();
-    for (guint i = 0; i < 2 * N_LINES; i++)
+    for (guint i = 0; i < 2 * N_LINES; i++) {
+        if (i == n_early)
+            cvd_log_never_block();
         g_message("%s", filler);
+    }
+    cvd_log_never_block();
     dprintf(outer, "%u", count_entries(journal));
+}
+
+static void say_to_stopped_journal(void)
+{
+    fill_stopped_journal(0);
+}
+
+static void say_early_to_stopped_journal(void)
+{
+    fill_stopped_journal(2 * N_LINES);
+}
+
+typedef struct {
+    const char *key;
+    const char *value; /* NULL: it is not there */
+} Field;
+
+/* Returns: whether the entry that comes next has these fields */
+static gboolean has_fields(int journal, const Field *fields, gsize n_fields)
+{
+    char bytes[4096];
+    gssize size = recv(journal, bytes, sizeof bytes, MSG_DONTWAIT);
+
+    for (gsize i = 0; i < n_fields && size > 0; i++) {
+        g_autoptr(GString) field = g_string_new(fields[i].key);
+        g_string_append_c(field, '\n');
+        if (fields[i].value != NULL) {
+            guint64 length = GUINT64_TO_LE((guint64)strlen(fields[i].value));
+            g_string_append_len(field, (const char *)&length, sizeof length);
+            g_string_append_printf(field, "%s\n", fields[i].value);
+        }
+        gboolean is_there = memmem(bytes, (gsize)size, field->str, field->len) != NULL;
+        if (is_there != (fields[i].value != NULL))
+            return FALSE;
+    }
+    return size > 0;
+}
+
+static void say_fields(void)
+{
+    static const Field of_program[] = {
+        {"SYSLOG_IDENTIFIER", "program"}, {"CVD_INSTANCE", NULL}, {"MESSAGE", "one"}};
+    static const Field of_client[] = {
+        {"SYSLOG_IDENTIFIER", "program"}, {"CVD_INSTANCE", "phone"}, {"CVD_CLIENT_PID", "7"},
+        {"CVD_REGION", "sensors"},        {"PRIORITY", "4"},         {"MESSAGE", "odd: two"}};
+    static const Field of_no_region[] = {{"CVD_CLIENT_PID", "8"}, {"CVD_REGION", NULL}};
+    int outer = dup(STDERR_FILENO);
+    int journal = become_journal();
+    guint n_right = 0;
+
+    cvd_log_init("program", FALSE);
+    g_message("one");
+    n_right += has_fields(journal, of_program, G_N_ELEMENTS(of_program));
+    cvd_log_set_instance("phone");
+    cvd_log_client(G_LOG_LEVEL_WARNING, 7, "sensors", "odd: %s", "two");
+    n_right += has_fields(journal, of_client, G_N_ELEMENTS(of_client));
+    cvd_log_client(G_LOG_LEVEL_MESSAGE, 8, NULL, "three");
+    n_right += has_fields(journal, of_no_region, G_N_ELEMENTS(of_no_region));
+    dprintf(outer, "%u", n_right);
 }
 
 /* Lines reach a journal that takes the place of the one before. */
@@ -352,6 +416,16 @@ static void hear_journal(Talk talk, guint expected)
 static void test_stopped_journal(void)
 {
     hear_journal(say_to_stopped_journal, 2 * N_LINES);
+}
+
+static void test_stopped_journal_early(void)
+{
+    hear_journal(say_early_to_stopped_journal, 2 * N_LINES);
+}
+
+static void test_fields(void)
+{
+    hear_journal(say_fields, 3);
 }
 
 static void test_another_journal(void)
@@ -393,7 +467,9 @@ int main(int argc, char **argv)
     g_test_add_func("/log/long-line", test_long_line);
     g_test_add_func("/log/library-is-limited", test_library);
     g_test_add_func("/log/stopped-journal", test_stopped_journal);
+    g_test_add_func("/log/stopped-journal-before-the-main-loop", test_stopped_journal_early);
     g_test_add_func("/log/another-journal", test_another_journal);
+    g_test_add_func("/log/fields-in-the-journal", test_fields);
     g_test_add_func("/log/peer-bytes-escaped", test_escape_bytes);
     return g_test_run();
 }
