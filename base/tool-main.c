@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/tool.h"
 
+#include "base/complete.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/instance.h"
 #include "base/terminal-text.h"
-#include "base/tool-complete.h"
+#include "base/usage.h"
 
 #include <gio/gio.h>
 #include <locale.h>
@@ -70,19 +71,11 @@ static void catch_signals(GCancellable *cancellable)
 
 static char *describe_verbs(const CvdToolProgram *program)
 {
-    GString *text = g_string_new("Verbs:\n");
+    GString *text = g_string_new(NULL);
     for (const CvdToolVerb *verb = program->verbs; verb->name; verb++) {
         g_autofree char *usage = g_strdup_printf("%s %s", verb->name, verb->arguments);
         g_string_append_printf(text, "  %-29s %s\n", usage, verb->summary);
     }
-    g_string_append_printf(text,
-                           "\n%s\n"
-                           "\n"
-                           "Exit status:\n"
-                           "  0  done\n"
-                           "  1  failed\n"
-                           "  2  usage error\n",
-                           program->epilogue);
     return g_string_free(text, FALSE);
 }
 
@@ -95,8 +88,7 @@ static void fill_options(const CvdToolProgram *program, CvdTool *tool, gboolean 
         {"json", 0, 0, G_OPTION_ARG_NONE, &tool->json, "Print JSON", NULL},
         {"version", 0, version ? 0 : G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, version,
          "Print the version", NULL},
-        {"socket", 's', 0, G_OPTION_ARG_FILENAME, &tool->socket,
-         "Its client socket, in place of a name", "PATH"},
+        {"socket", 's', 0, G_OPTION_ARG_FILENAME, &tool->socket, "Its client socket", "PATH"},
         G_OPTION_ENTRY_NULL,
     };
 
@@ -106,24 +98,19 @@ static void fill_options(const CvdToolProgram *program, CvdTool *tool, gboolean 
         options[N_OPTIONS - 2] = (GOptionEntry)G_OPTION_ENTRY_NULL;
 }
 
-static GOptionContext *context_new(const CvdToolProgram *program, const char *parameters,
-                                   CvdTool *tool, gboolean *version)
-{
-    GOptionContext *context = g_option_context_new(parameters);
-    GOptionEntry options[N_OPTIONS];
-
-    fill_options(program, tool, version, options);
-    g_option_context_add_main_entries(context, options, NULL);
-    return context;
-}
-
-static gboolean complete(const CvdToolProgram *program, CvdTool *tool, char **words, GError **error)
+static int complete(const CvdToolProgram *program, CvdTool *tool, char **words)
 {
     GOptionEntry options[N_OPTIONS];
     gboolean version;
+    const CvdCompletion completion = {
+        .options = options,
+        .verbs = program->verbs,
+        .add = program->complete,
+        .data = tool,
+    };
 
     fill_options(program, tool, &version, options);
-    return cvd_tool_complete(program, tool, options, words, error);
+    return cvd_complete(&completion, words);
 }
 
 static gboolean check_count(const CvdToolProgram *program, const CvdToolVerb *verb, guint n,
@@ -157,14 +144,13 @@ static gboolean check_instance(const CvdTool *tool, GError **error)
 
 /* Takes the options off, and the `--` before arguments that look like some, which GOption keeps
  * after other arguments. Returns: what follows the program's name */
-static char **parse_arguments(GOptionContext *context, char ***argv, GError **error)
+static char **parse_arguments(const CvdUsage *usage, char ***argv, GError **error)
 {
-    if (!g_option_context_parse_strv(context, argv, error))
+    if (!cvd_usage_parse(usage, argv, error))
         return NULL;
     char **rest = *argv + 1;
-    gboolean is_strict = g_option_context_get_strict_posix(context);
     guint at = 0;
-    while (rest[at] && strcmp(rest[at], "--") != 0 && !is_strict)
+    while (rest[at] && strcmp(rest[at], "--") != 0 && !usage->is_strict)
         at++;
     if (!rest[at] || strcmp(rest[at], "--") != 0)
         return rest;
@@ -179,21 +165,23 @@ static gboolean run_verb(const CvdToolProgram *program, const CvdToolVerb *verb,
                          char **argv, GError **error)
 {
     g_autofree char *command = g_strdup_printf("%s %s", program->name, verb->name);
-    g_autoptr(GOptionContext) context = context_new(program, verb->arguments, tool, NULL);
+    g_autofree char *epilogue =
+        verb->description ? g_strconcat("\n", verb->description, "\n", NULL) : NULL;
     g_auto(GStrv) own_argv = g_strdupv(argv);
+    GOptionEntry common[N_OPTIONS];
+    const CvdUsage usage = {
+        .command = command,
+        .parameters = verb->arguments,
+        .summary = verb->summary,
+        .options = verb->options,
+        .common = common,
+        .epilogue = epilogue,
+    };
 
     tool->verb = verb;
     g_set_prgname(command);
-    g_free(own_argv[0]);
-    own_argv[0] = g_strdup(command);
-    g_option_context_set_summary(context, verb->summary);
-    if (verb->description) {
-        g_autofree char *description = g_strconcat(verb->description, "\n", NULL);
-        g_option_context_set_description(context, description);
-    }
-    if (verb->options)
-        g_option_context_add_main_entries(context, verb->options, NULL);
-    char **arguments = parse_arguments(context, &own_argv, error);
+    fill_options(program, tool, NULL, common);
+    char **arguments = parse_arguments(&usage, &own_argv, error);
     if (!arguments || !check_count(program, verb, g_strv_length(arguments), arguments, error) ||
         !check_instance(tool, error))
         return FALSE;
@@ -205,17 +193,22 @@ static gboolean run_verb(const CvdToolProgram *program, const CvdToolVerb *verb,
 static gboolean run(const CvdToolProgram *program, CvdTool *tool, char **argv, GError **error)
 {
     gboolean version = FALSE;
-    g_autoptr(GOptionContext) context = context_new(program, "VERB [ARGUMENT...]", tool, &version);
-    g_autofree char *description = describe_verbs(program);
+    g_autofree char *text = describe_verbs(program);
     g_auto(GStrv) own_argv = g_strdupv(argv);
+    GOptionEntry options[N_OPTIONS];
+    const CvdUsage usage = {
+        .command = program->name,
+        .parameters = "VERB [ARGUMENT...]",
+        .summary = program->summary,
+        .verbs = text,
+        .options = options,
+        .epilogue = program->epilogue,
+        .is_strict = TRUE,
+    };
 
     g_set_prgname(program->name);
-    if (g_strcmp0(argv[1], "--complete") == 0)
-        return complete(program, tool, argv + 2, error);
-    g_option_context_set_summary(context, program->summary);
-    g_option_context_set_description(context, description);
-    g_option_context_set_strict_posix(context, TRUE);
-    char **rest = parse_arguments(context, &own_argv, error);
+    fill_options(program, tool, &version, options);
+    char **rest = parse_arguments(&usage, &own_argv, error);
     if (!rest)
         return FALSE;
     if (version)
@@ -252,7 +245,10 @@ int cvd_tool_main(const CvdToolProgram *program, char **argv)
     /* Names and help as the terminal has them, but numbers as programs read them. */
     setlocale(LC_CTYPE, "");
     signal(SIGPIPE, SIG_IGN);
-    int status = run(program, &tool, argv, &error) ? EXIT_SUCCESS : report(program, &error);
+    int status = cvd_complete_is_asked((const char *const *)argv)
+                     ? complete(program, &tool, argv + 2)
+                 : run(program, &tool, argv, &error) ? EXIT_SUCCESS
+                                                     : report(program, &error);
     g_free(tool.name);
     g_free(tool.socket);
     g_object_unref(tool.cancellable);

@@ -72,10 +72,10 @@ struct CvdToolVerb {
  * @name: of the program
  * @version: what --version prints after the name
  * @summary: what it is for, a sentence
- * @epilogue: what --help says below the verbs
+ * @epilogue: what --help says below the options, whole lines
  * @has_socket: whether there is an option --socket, in place of --name
  * @verbs: what it can do; the last has no name
- * @complete: (nullable): adds what an argument of a kind may be, for the shell's completion
+ * @complete: (nullable): adds what an argument of a kind may be, by cvd_complete_add()
  * @clarify: (nullable): makes the message of a failure out of its error
  *
  * A program whose first argument says what to do. Options that all verbs have may stand before the
@@ -88,7 +88,7 @@ typedef struct {
     const char *epilogue;
     gboolean has_socket;
     const CvdToolVerb *verbs;
-    void (*complete)(CvdTool *tool, const char *kind, GPtrArray *words);
+    void (*complete)(gpointer tool, const char *kind, GPtrArray *words);
     void (*clarify)(GError *error);
 } CvdToolProgram;
 

@@ -6,6 +6,7 @@
  */
 #include "ctl/ctl.h"
 
+#include "base/complete.h"
 #include "base/instance.h"
 
 #include <string.h>
@@ -81,12 +82,12 @@ static const CvdToolVerb verbs[] = {
     {0},
 };
 
-static void complete(CvdTool *tool, const char *kind, GPtrArray *words)
+static void complete(gpointer tool, const char *kind, GPtrArray *words)
 {
     static const char *const states[] = {CVD_CTL_STATES, NULL};
 
     for (guint i = 0; strcmp(kind, "STATE") == 0 && states[i] != NULL; i++)
-        g_ptr_array_add(words, g_strdup(states[i]));
+        cvd_complete_add(words, states[i], NULL);
 }
 
 int main(int argc, char **argv)
@@ -95,7 +96,7 @@ int main(int argc, char **argv)
         .name = "cvd-ctl",
         .version = CVD_VERSION,
         .summary = "Looks after instances of cvd-launch.",
-        .epilogue = "Each has --help. With one instance running, --name is not needed.",
+        .epilogue = "With one instance running, --name is not needed. Each verb has --help.\n",
         .verbs = verbs,
         .complete = complete,
         .clarify = cvd_ctl_clarify,

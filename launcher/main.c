@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/complete.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/notify.h"
@@ -45,13 +46,6 @@ static int print(char *take_text)
         return EXIT_FAILURE;
     }
     return EXIT_SUCCESS;
-}
-
-/* GLib's way of printing puts question marks where the locale does not say UTF-8. */
-static void print_help(const char *text)
-{
-    if (print(g_strdup(text)) != EXIT_SUCCESS)
-        exit(EXIT_FAILURE);
 }
 
 /* Descriptors mean nothing in another shell: what is printed attaches to `--serve-only` by path. */
@@ -164,6 +158,8 @@ int main(int argc, char **argv)
 
     if (cvd_fd_fill_stdio() < 0)
         return EXIT_FAILURE;
+    if (cvd_complete_is_asked((const char *const *)argv))
+        return cvd_options_complete(argv + 2);
     inherit_no_fds();
     cvd_notify_init();
     signal(SIGPIPE, SIG_IGN);
@@ -172,7 +168,6 @@ int main(int argc, char **argv)
     /* Reading the terminal from the background fails, but does not stop us. */
     signal(SIGTTIN, SIG_IGN);
     cvd_log_init("cvd-launch", FALSE);
-    g_set_print_handler(print_help);
     if (!cvd_options_parse((const char *const *)argv, &options, &error)) {
         g_critical("%s", error->message);
         return EXIT_USAGE;

@@ -5,14 +5,17 @@
  */
 #include "launcher/options.h"
 
+#include "base/complete.h"
 #include "base/error.h"
+#include "base/usage.h"
+#include "launcher/config/keys.h"
 
 #include <string.h>
 
+static const char *const formats[] = {"text", "json", "c"}; /* CvdLayoutFormat */
+
 static gboolean read_format(CvdOptions *options, const char *value, GError **error)
 {
-    static const char *const formats[] = {"text", "json", "c"}; /* CvdLayoutFormat */
-
     for (guint i = 0; i < G_N_ELEMENTS(formats); i++) {
         if (strcmp(value ? value : "text", formats[i]) == 0) {
             options->layout_format = (CvdLayoutFormat)i;
@@ -88,10 +91,12 @@ static gboolean check(const CvdOptions *options, char **rest, GError **error)
     return TRUE;
 }
 
-static GOptionContext *context_new(CvdOptions *options)
+#define N_OPTIONS 15
+
+static void fill_options(CvdOptions *options, GOptionEntry entries[N_OPTIONS])
 {
     const gpointer mode = (gpointer)(guintptr)on_mode;
-    const GOptionEntry entries[] = {
+    const GOptionEntry table[] = {
         {"config", 'c', 0, G_OPTION_ARG_FILENAME, &options->config,
          "Configuration, or - for standard input", "FILE"},
         {"name", 'n', 0, G_OPTION_ARG_FILENAME, &options->name,
@@ -120,37 +125,69 @@ static GOptionContext *context_new(CvdOptions *options)
         {"version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Print the version", NULL},
         G_OPTION_ENTRY_NULL,
     };
-    GOptionContext *context = g_option_context_new(NULL);
-    GOptionGroup *group = g_option_group_new("cvd-launch", "", "", options, NULL);
-    g_option_group_add_entries(group, entries);
-    g_option_context_set_main_group(context, group);
-    g_option_context_set_summary(
-        context, "Starts a QEMU whose guest and host programs share one window of memory with\n"
-                 "doorbells, serves both sides, and takes all of it down on ctrl-c.");
-    g_option_context_set_description(context,
-                                     "Exit status:\n"
-                                     "  0  the guest powered off, or a stop was asked for\n"
-                                     "  1  the start failed, or the VM ended in failure\n"
-                                     "  2  usage or configuration error\n"
-                                     "\n"
-                                     "Examples:\n"
-                                     "  cvd-launch --name phone --set qemu.memory=4G\n"
-                                     "  cvd-launch --print-layout=c > window.h\n"
-                                     "\n"
-                                     "See cvd-launch(1), and cvd.json(5) for the configuration.\n");
-    return context;
+
+    G_STATIC_ASSERT(sizeof table == N_OPTIONS * sizeof entries[0]);
+    memcpy(entries, table, sizeof table);
 }
 
 gboolean cvd_options_parse(const char *const *argv, CvdOptions *options, GError **error)
 {
     g_auto(GStrv) rest = g_strdupv((char **)argv);
-    g_autoptr(GOptionContext) context = context_new(options);
     g_autoptr(GError) reason = NULL;
+    GOptionEntry entries[N_OPTIONS];
+    const CvdUsage usage = {
+        .command = "cvd-launch",
+        .summary = "Starts a QEMU whose guest and host programs share one window of memory with\n"
+                   "doorbells, serves both sides, and takes all of it down on ctrl-c.",
+        .options = entries,
+        .epilogue = "\nSuch as: cvd-launch --name phone --set qemu.memory=4G\n"
+                    "Exit status: 0 stopped or powered off, 1 failed, 2 usage or configuration\n"
+                    "See cvd-launch(1), and cvd.json(5) for the configuration.\n",
+        .data = options,
+    };
 
     *options = (CvdOptions){0};
-    if (!g_option_context_parse_strv(context, &rest, &reason))
+    fill_options(options, entries);
+    if (!cvd_usage_parse(&usage, &rest, &reason))
         return cvd_fail(error, CVD_ERROR_INVALID, "%s; see cvd-launch --help", reason->message);
     return check(options, rest, error);
+}
+
+/* With the first sentence of what it means. */
+static void add_key(const CvdKey *key, const char *path, GPtrArray *words)
+{
+    const char *end = strstr(key->summary, ". ");
+    g_autofree char *sentence = end ? g_strndup(key->summary, (gsize)(end - key->summary)) : NULL;
+
+    cvd_complete_add(words, path, sentence ? sentence : key->summary);
+}
+
+static void add_keys(const CvdKey *keys, const char *prefix, GPtrArray *words)
+{
+    for (; keys->name; keys++) {
+        g_autofree char *path = g_strconcat(prefix, keys->name, keys->members ? "." : "=", NULL);
+        if (keys->members)
+            add_keys(keys->members, path, words);
+        else
+            add_key(keys, path, words);
+    }
+}
+
+static void add_values(gpointer data, const char *kind, GPtrArray *words)
+{
+    if (strcmp(kind, "PATH=VALUE") == 0)
+        add_keys(cvd_keys, "", words);
+    for (guint i = 0; strcmp(kind, "FORMAT") == 0 && i < G_N_ELEMENTS(formats); i++)
+        cvd_complete_add(words, formats[i], NULL);
+}
+
+int cvd_options_complete(char **words)
+{
+    g_auto(CvdOptions) options = {0};
+    GOptionEntry entries[N_OPTIONS];
+
+    fill_options(&options, entries);
+    return cvd_complete(&(const CvdCompletion){.options = entries, .add = add_values}, words);
 }
 
 void cvd_options_clear(CvdOptions *options)

@@ -64,6 +64,14 @@ typedef struct {
  * `--help` is answered here, by exit status 0.
  */
 gboolean cvd_options_parse(const char *const *argv, CvdOptions *options, GError **error);
+/**
+ * cvd_options_complete:
+ * @words: as of cvd_complete()
+ *
+ * Returns: the exit status
+ */
+int cvd_options_complete(char **words);
+
 void cvd_options_clear(CvdOptions *options);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(CvdOptions, cvd_options_clear)
 

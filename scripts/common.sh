@@ -49,6 +49,8 @@ missing_for_tests() {
     command -v man >/dev/null 2>&1 || missing="$missing man-db"
     command -v groff >/dev/null 2>&1 || missing="$missing groff"
     command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd"
+    command -v fish >/dev/null 2>&1 || missing="$missing fish"
+    command -v zsh >/dev/null 2>&1 || missing="$missing zsh"
     command -v mandoc >/dev/null 2>&1 || missing="$missing mandoc"
     command -v systemd-nspawn >/dev/null 2>&1 || missing="$missing systemd-container"
     command -v dbus-daemon >/dev/null 2>&1 || missing="$missing dbus"

@@ -5,6 +5,8 @@
  */
 #include "client/tool/tool.h"
 
+#include "base/complete.h"
+
 #include <string.h>
 
 #define TEXT_OPTION(name, letter, member, description, value)                                      \
@@ -73,13 +75,14 @@ static const CvdToolVerb verbs[] = {
     {0},
 };
 
-static void complete(CvdTool *tool, const char *kind, GPtrArray *words)
+static void complete(gpointer data, const char *kind, GPtrArray *words)
 {
+    CvdTool *tool = data;
     const char *socket = strcmp(kind, "REGION") == 0 ? cvd_tool_get_socket(tool, NULL) : NULL;
     g_autoptr(GArray) regions = socket ? cvd_list_regions(socket, tool->cancellable, NULL) : NULL;
 
     for (guint i = 0; regions && i < regions->len; i++)
-        g_ptr_array_add(words, g_strdup(g_array_index(regions, CvdRegionInfo, i).name));
+        cvd_complete_add(words, g_array_index(regions, CvdRegionInfo, i).name, NULL);
 }
 
 int main(int argc, char **argv)
@@ -88,8 +91,10 @@ int main(int argc, char **argv)
         .name = "cvd-client",
         .version = CVD_VERSION,
         .summary = "Looks at the regions of a VM's window, and talks to its guest through them.",
-        .epilogue = "Each has --help. With one instance running, neither --name nor --socket is\n"
-                    "needed. Offsets are in the region, in bytes.",
+        .epilogue =
+            "\nWith one instance running, neither --name nor --socket is needed. Offsets are in\n"
+            "bytes from the start of the region. Each verb has --help.\n"
+            "Exit status: 0 done, 1 failed, 2 usage error\n",
         .has_socket = TRUE,
         .verbs = verbs,
         .complete = complete,

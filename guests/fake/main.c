@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/complete.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/instance.h"
@@ -61,6 +62,8 @@ int main(int argc, char **argv)
 
     if (cvd_fd_fill_stdio() < 0)
         return EXIT_FAILURE;
+    if (cvd_complete_is_asked((const char *const *)argv))
+        return cvd_vm_options_complete(argv + 2);
     signal(SIGPIPE, SIG_IGN);
     cvd_log_init("cvd-vm", FALSE);
     if (!cvd_vm_options_parse((const char *const *)argv, &options, &error)) {

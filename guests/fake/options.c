@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guests/fake/options.h"
 
+#include "base/complete.h"
 #include "base/error.h"
 #include "base/instance.h"
+#include "base/usage.h"
+
+#include <string.h>
 
 /* Numbers as they stand on the command line: GOption would take signs and white space. */
 typedef struct {
@@ -72,11 +76,12 @@ static gboolean on_slow(const char *option, const char *value, gpointer data, GE
     return TRUE;
 }
 
-static GOptionContext *context_new(Given *given)
+#define N_OPTIONS 10
+
+static void fill_options(Given *given, GOptionEntry entries[N_OPTIONS])
 {
     CvdVmOptions *options = &given->options;
-    GOptionGroup *group = g_option_group_new(NULL, NULL, NULL, given, NULL);
-    const GOptionEntry entries[] = {
+    const GOptionEntry table[] = {
         {"socket", 's', 0, G_OPTION_ARG_FILENAME, &options->socket, "The VM socket", "PATH"},
         {"name", 'n', 0, G_OPTION_ARG_FILENAME, &options->name,
          "The instance; not needed when just one runs", "NAME"},
@@ -93,22 +98,9 @@ static GOptionContext *context_new(Given *given)
         {"version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Print the version", NULL},
         G_OPTION_ENTRY_NULL,
     };
-    GOptionContext *context = g_option_context_new(NULL);
 
-    g_option_group_add_entries(group, entries);
-    g_option_context_set_main_group(context, group);
-    g_option_context_set_summary(
-        context, "A VM without a QEMU: attaches to the VM socket of cvd-launch --serve-only and\n"
-                 "answers host programs as the built-in guest does.");
-    g_option_context_set_description(context,
-                                     "Exit status:\n"
-                                     "  0  stopped by a signal, or the server closed the "
-                                     "connection\n"
-                                     "  1  could not attach, or the server broke the protocol\n"
-                                     "  2  usage error\n"
-                                     "\n"
-                                     "See cvd-vm(1).\n");
-    return context;
+    G_STATIC_ASSERT(sizeof table == N_OPTIONS * sizeof entries[0]);
+    memcpy(entries, table, sizeof table);
 }
 
 static void given_clear(Given *given)
@@ -124,9 +116,23 @@ gboolean cvd_vm_options_parse(const char *const *argv, CvdVmOptions *options, GE
 {
     g_auto(Given) given = {0};
     g_auto(GStrv) rest = g_strdupv((char **)argv);
-    g_autoptr(GOptionContext) context = context_new(&given);
+    GOptionEntry entries[N_OPTIONS];
+    const CvdUsage usage = {
+        .command = "cvd-vm",
+        .summary = "A VM without a QEMU: attaches to the VM socket of cvd-launch --serve-only and\n"
+                   "answers host programs as the built-in guest does.",
+        .options = entries,
+        .epilogue = "\n"
+                    "Exit status:\n"
+                    "  0  stopped by a signal, or the server closed the connection\n"
+                    "  1  could not attach, or the server broke the protocol\n"
+                    "  2  usage error\n"
+                    "See cvd-vm(1).\n",
+        .data = &given,
+    };
 
-    if (!g_option_context_parse_strv(context, &rest, error) ||
+    fill_options(&given, entries);
+    if (!cvd_usage_parse(&usage, &rest, error) ||
         (!given.options.version &&
          (!read_numbers(&given, error) || !check_given(&given, rest, error)))) {
         cvd_error_add_help(error, "cvd-vm");
@@ -135,6 +141,15 @@ gboolean cvd_vm_options_parse(const char *const *argv, CvdVmOptions *options, GE
     *options = given.options;
     given.options = (CvdVmOptions){0};
     return TRUE;
+}
+
+int cvd_vm_options_complete(char **words)
+{
+    g_auto(Given) given = {0};
+    GOptionEntry entries[N_OPTIONS];
+
+    fill_options(&given, entries);
+    return cvd_complete(&(const CvdCompletion){.options = entries}, words);
 }
 
 void cvd_vm_options_clear(CvdVmOptions *options)

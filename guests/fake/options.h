@@ -46,6 +46,14 @@ typedef struct {
  */
 gboolean cvd_vm_options_parse(const char *const *argv, CvdVmOptions *options, GError **error);
 
+/**
+ * cvd_vm_options_complete:
+ * @words: as of cvd_complete()
+ *
+ * Returns: the exit status
+ */
+int cvd_vm_options_complete(char **words);
+
 void cvd_vm_options_clear(CvdVmOptions *options);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(CvdVmOptions, cvd_vm_options_clear)
 

@@ -49,7 +49,7 @@ def licence_problem(path, lines, room):
     licence = LICENCES.get(room, LICENCE)
     if path.name in WITHOUT_LICENCE_LINE or path.suffix in WITHOUT_LICENCE_SUFFIX:
         return None
-    first = 1 if lines and lines[0].startswith(("#!", "'\\\" ")) else 0
+    first = 1 if lines and lines[0].startswith(("#!", "#compdef ", "'\\\" ")) else 0
     if len(lines) <= first or not re.search(re.escape(licence) + r"( \*/| -->)?$", lines[first]):
         return f"line {first + 1} has no \"{licence}\""
     return None

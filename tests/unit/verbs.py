@@ -1,17 +1,50 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What follows from the tables of verbs: --help, the manual pages, and the shell's completion.
+"""What follows from the tables of verbs and options: --help, the manual pages, and the completion of
+bash, fish and zsh, which are tried themselves.
 
 Usage: verbs.py CVD_CTL CVD_CLIENT CVD_LAUNCH CVD_VM SOURCE_ROOT
 """
 import os
 import pathlib
+import pty
 import re
+import select
+import shutil
 import subprocess
 import sys
 import tempfile
 
-COMMON = {"--name", "--json", "--version", "--socket"}
+SKIP = 77
+LIMIT_S = 60  # fail-safe of every wait
+COMMON = {"--name", "--json", "--version", "--socket", "--help"}
+# A line, and what it is after a tab, where the instance `one` runs.
+COMPLETIONS = {
+    "cvd-ctl pow": "cvd-ctl power-button ",
+    "cvd-ctl wait su": "cvd-ctl wait suspended ",
+    "cvd-ctl --json logs --l": "cvd-ctl --json logs --lines ",
+    "cvd-ctl wait running s": "cvd-ctl wait running s",
+    "cvd-ctl -n on": "cvd-ctl -n one ",
+    "cvd-ctl --name=on": "cvd-ctl --name=one ",
+    "cvd-ctl report -o conf/qemu.j": "cvd-ctl report -o conf/qemu.json ",
+    "cvd-client info hw": "cvd-client info hwcomposer ",
+    "cvd-client -n one read --raw hw": "cvd-client -n one read --raw hwcomposer ",
+    "cvd-client --name=one read hw": "cvd-client --name=one read hwcomposer ",
+    "cvd-client -n other read hw": "cvd-client -n other read hw",
+    "cvd-client read hwcomposer hw": "cvd-client read hwcomposer hw",
+    "cvd-launch --ser": "cvd-launch --serve-only ",
+    "cvd-launch --set lifecycle.on_p": "cvd-launch --set lifecycle.on_panic=",
+    "cvd-launch -c conf/qemu.j": "cvd-launch -c conf/qemu.json ",
+    "cvd-vm --sl": "cvd-vm --slow ",
+    "cvd-vm -n on": "cvd-vm -n one ",
+}
+# How each begins, and has ctrl-t print the line that is edited, and empty it.
+SHELLS = {
+    "bash": """PS1= PS2=; . '{completion}/cvd.bash'
+               show() {{ printf 'LINE<%s>\\n' "$READLINE_LINE"; READLINE_LINE=; }}; bind -x '"\\C-t": show'""",
+    "zsh": """PS1= PS2= RPS1=; fpath=('{completion}' $fpath); autoload -Uz compinit; compinit -u -D
+              show() {{ zle -I; print -r -- "LINE<$BUFFER>"; BUFFER= }}; zle -N show; bindkey '^T' show""",
+}
 
 
 def run(program, *arguments):
@@ -19,15 +52,55 @@ def run(program, *arguments):
 
 
 def complete(program, *words):
-    return run(program, "--complete", *words).splitlines()
+    return [line.split("\t")[0] for line in run(program, "--complete", *words).splitlines()]
 
 
-def shell_complete(root, program, *words):
-    """As bash does when tab is pressed after the last of @words."""
-    line = " ".join(f"'{word}'" for word in (program, *words))
-    script = (f"source {root}/base/tool-completion.bash; COMP_WORDS=({line}); COMP_CWORD={len(words)}\n"
-              f"_cvd_tool {program} '{words[-1]}'; printf '%s\\n' \"${{COMPREPLY[@]}}\"")
-    return run("bash", "-c", script).split()
+class Terminal:
+    """An interactive shell in a terminal."""
+
+    def __init__(self, argv, env, cwd):
+        self.master, slave = pty.openpty()
+        self.process = subprocess.Popen(["setsid", "--ctty", "--wait", *argv], stdin=slave, stdout=slave,
+                                        stderr=slave, env=env, cwd=cwd)
+        os.close(slave)
+        self.said = ""
+
+    def ask(self, keys, answer):
+        """Types, and returns what matches."""
+        os.write(self.master, keys.encode())
+        while not (match := re.search(answer, self.said)):
+            assert select.select([self.master], [], [], LIMIT_S)[0], (keys, self.said)
+            self.said += os.read(self.master, 65536).decode("utf-8", "replace")
+        self.said = self.said[match.end():]
+        return match.group(1)
+
+    def end(self):
+        os.close(self.master)
+        self.process.wait(LIMIT_S)
+
+
+def check_in_terminal(shell, argv, env, root):
+    terminal = Terminal(argv, env, root)
+    try:
+        begin = SHELLS[shell].format(completion=f"{root}/base/completion")
+        terminal.ask(f"{begin}; echo rea''dy\n", "(ready)")
+        for line, wanted in COMPLETIONS.items():
+            found = terminal.ask(f"{line}\t\x14", "LINE<(.*?)>")
+            assert found == wanted, (shell, line, found)
+    finally:
+        terminal.end()
+
+
+def check_fish(env, root):
+    """Which can be asked; what it offers may have a description after a tab."""
+    for line, wanted in COMPLETIONS.items():
+        script = f"source base/completion/cvd.fish; complete -C '{line}'"
+        said = subprocess.run(["fish", "--no-config", "-c", script], stdout=subprocess.PIPE, text=True,
+                              check=True, env=env, cwd=root).stdout
+        found = [offer.split("\t")[0] for offer in said.splitlines()]
+        begun = line.split(" ")[-1]
+        offered = [offer for offer in found if offer.startswith(begun)]
+        assert offered == ([] if wanted == line else [wanted.rstrip().split(" ")[-1]]), (line, found)
 
 
 def sections_of(page):
@@ -51,7 +124,7 @@ def check_verb(program, page, verb, kinds):
 
 
 def check_program(program, page):
-    table = dict(re.findall(r"(?m)^  ([a-z-]+) ((?:\[?[A-Z]+[.\]]* )*)", run(program, "--help").split("Verbs:")[1]))
+    table = dict(re.findall(r"(?m)^  ([a-z-]+) ((?:\[?[A-Z]+[.\]]* )*)", run(program, "--help")))
     verbs = complete(program, "")
     assert len(verbs) > 10 and set(verbs) <= set(table), (verbs, table)
     for verb in verbs:
@@ -60,12 +133,12 @@ def check_program(program, page):
         assert option in page.read_text(encoding="utf-8").replace("\\-", "-"), option
 
 
-def check_width(program, verbs=()):
-    """A terminal of 80 columns wraps no line of any --help."""
+def check_size(program, verbs=()):
+    """Any --help fits a terminal of 80 columns and 24 lines, with the next prompt."""
     for words in [(), *((verb,) for verb in verbs)]:
-        text = run(program, *words, "--help")
-        long = [line for line in text.splitlines() if len(line) > 80]
-        assert text and not long, (program, *words, long)
+        lines = run(program, *words, "--help").splitlines()
+        long = [line for line in lines if len(line) > 80]
+        assert lines and not long and len(lines) < 24, (program, *words, len(lines), long)
 
 
 def check_states(root, ctl):
@@ -80,17 +153,21 @@ def check_states(root, ctl):
     assert all(re.search(rf"\b{state}\b", text) for state in states), text
 
 
-def check_shell(root, ctl, client):
-    assert shell_complete(root, ctl, "w") == ["wait"]
-    assert shell_complete(root, ctl, "wait", "su") == ["suspended"]
-    assert shell_complete(root, ctl, "--json", "logs", "--l") == ["--lines"]
-    assert shell_complete(root, ctl, "wait", "running", "x") == []
-    assert shell_complete(root, ctl, "-n", "on") == ["one"]
-    assert shell_complete(root, ctl, "--name", "=", "on") == ["one"]
-    assert shell_complete(root, client, "info", "hw") == ["hwcomposer"]
-    assert shell_complete(root, client, "-n", "one", "read", "--raw", "hw") == ["hwcomposer"]
-    assert shell_complete(root, client, "-n", "other", "read", "hw") == []
-    assert shell_complete(root, client, "read", "hwcomposer", "hw") == []
+def environment(work, programs):
+    for program in programs:
+        os.symlink(os.path.abspath(program), f"{work}/{os.path.basename(program)}")
+    return {**os.environ, "CVD_RUNTIME_DIR": work, "PATH": f"{work}:{os.environ['PATH']}", "HOME": work,
+            "TERM": "dumb", "HISTFILE": "/dev/null", "XDG_CONFIG_HOME": work, "XDG_DATA_HOME": work}
+
+
+def check_shells(env, root):
+    """Returns those that are not installed."""
+    check_in_terminal("bash", ["bash", "--norc", "--noprofile", "-i"], env, root)
+    if shutil.which("fish"):
+        check_fish(env, root)
+    if shutil.which("zsh"):
+        check_in_terminal("zsh", ["zsh", "-f", "-i"], env, root)
+    return [shell for shell in ("fish", "zsh") if not shutil.which(shell)]
 
 
 def main(ctl, client, launch, fake_vm, root):
@@ -98,20 +175,24 @@ def main(ctl, client, launch, fake_vm, root):
     check_program(ctl, pathlib.Path(root, "docs/cvd-ctl.1"))
     check_states(root, ctl)
     check_program(client, pathlib.Path(root, "docs/cvd-client.1"))
-    check_width(launch)
-    check_width(fake_vm)
+    check_size(launch)
+    check_size(fake_vm)
     for tool in (ctl, client):
-        check_width(tool, complete(tool, ""))
+        check_size(tool, complete(tool, ""))
     with tempfile.TemporaryDirectory(prefix="cvd-") as work:
-        os.environ["CVD_RUNTIME_DIR"] = work
+        env = environment(work, (ctl, client, launch, fake_vm))
         launcher = subprocess.Popen([launch, "--serve-only", "--name", "one", "--config", f"{root}/conf/cvd.json"],
-                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env=env)
         try:
             launcher.stdout.readline()
-            check_shell(root, ctl, client)
+            missing = check_shells(env, root)
         finally:
             launcher.terminate()
             launcher.wait()
+    if missing:
+        print(f"skipped: not installed: {', '.join(missing)}")
+        return SKIP
+    return 0
 
 
-main(*sys.argv[1:])
+sys.exit(main(*sys.argv[1:]))
