@@ -247,6 +247,22 @@ static void test_sharing_is_logged(void)
     cvd_close_fd(&other);
 }
 
+/* One that has gone shares nothing with those who come later. */
+static void test_sharing_has_ended(void)
+{
+    static const char line[] = "one may take what is meant for the other";
+    g_autoptr(Fixture) f = fixture_new(8, 5000);
+
+    test_log_forget();
+    cvd_autofd one = attach(f);
+    cvd_autofd other = attach_as(f, connect_in_child(f));
+    g_assert_cmpuint(test_log_count(line), ==, 1);
+    cvd_close_fd(&other);
+    test_iterate_until(f->context, f->n_detached == 1);
+    cvd_autofd two = attach(f);
+    g_assert_cmpuint(test_log_count(line), ==, 1);
+}
+
 static void test_attach_and_leave(void)
 {
     g_autoptr(Fixture) f = fixture_new(4, 5000);
@@ -666,6 +682,7 @@ int main(int argc, char **argv)
     g_test_add_func("/client-port/too-many-in-flight", test_too_many_in_flight);
     g_test_add_func("/client-port/listener-cannot-be-watched", test_listener_cannot_be_watched);
     g_test_add_func("/client-port/sharing-is-logged", test_sharing_is_logged);
+    g_test_add_func("/client-port/sharing-has-ended", test_sharing_has_ended);
     g_test_add_func("/client-port/places-are-shared", test_places_are_shared);
     g_test_add_func("/client-port/freed-by-a-callback", test_freed_by_a_callback);
     g_test_add_func("/client-port/attached-closed-by-a-callback",
