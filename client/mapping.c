@@ -58,59 +58,6 @@ static gboolean read_at(int window, void *out, gsize size, guint64 offset, const
     return FALSE;
 }
 
-static gboolean find_descriptor(int window, const struct vsoc_shm_layout_descriptor *header,
-                                const char *name, guint32 begin, Descriptor *out, GError **error)
-{
-    Descriptor some[AT_ONCE];
-
-    for (guint i = 0; i < header->region_count; i += AT_ONCE) {
-        guint n = MIN(AT_ONCE, header->region_count - i);
-        if (!read_at(window, some, n * sizeof *some,
-                     header->vsoc_region_desc_offset + (guint64)i * sizeof *some, name, error))
-            return FALSE;
-        for (guint k = 0; k < n; k++) {
-            if (some[k].region_begin_offset == begin) {
-                *out = some[k];
-                return TRUE;
-            }
-        }
-    }
-    return bad(error, name, "there is none");
-}
-
-static gboolean read_descriptor(int window, guint64 window_size, const char *name, guint32 begin,
-                                guint32 end, Descriptor *out, GError **error)
-{
-    struct vsoc_shm_layout_descriptor header;
-    struct vsoc_fault fault;
-
-    if (!read_at(window, &header, sizeof header, 0, name, error))
-        return FALSE;
-    if (header.major_version != VSOC_LAYOUT_MAJOR_VERSION) {
-        g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_VERSION,
-                    "the window has layout version %u, this program knows version %d",
-                    header.major_version, VSOC_LAYOUT_MAJOR_VERSION);
-        return FALSE;
-    }
-    if (vsoc_layout_check(&header, window_size, VSOC_MAX_REGIONS, &fault))
-        return bad(error, name, fault.rule);
-    return find_descriptor(window, &header, name, begin, out, error) &&
-           cvd_mapping_check(&header, out, name, begin, end, error);
-}
-
-static gboolean check_version(const Descriptor *descriptor, const char *name, guint version,
-                              GError **error)
-{
-    if (version == 0 ||
-        (version <= descriptor->current_version && version >= descriptor->min_compatible_version))
-        return TRUE;
-    g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_VERSION,
-                "region '%s' has version %u, compatible with %u and later; this program is "
-                "written for version %u",
-                name, descriptor->current_version, descriptor->min_compatible_version, version);
-    return FALSE;
-}
-
 /* A mapping beyond the end of the object would be a SIGBUS later. */
 static gboolean check_place(int window, const char *name, guint32 begin, guint32 end,
                             guint64 *window_size, GError **error)
@@ -134,14 +81,74 @@ static gboolean check_place(int window, const char *name, guint32 begin, guint32
     return TRUE;
 }
 
+static gboolean find_descriptor(int window, const struct vsoc_shm_layout_descriptor *header,
+                                const char *name, guint32 begin, guint index, Descriptor *out,
+                                GError **error)
+{
+    Descriptor some[AT_ONCE];
+    guint64 array = header->vsoc_region_desc_offset;
+
+    if (index < header->region_count &&
+        !read_at(window, out, sizeof *out, array + (guint64)index * sizeof *out, name, error))
+        return FALSE;
+    if (index < header->region_count && out->region_begin_offset == begin)
+        return TRUE;
+    for (guint i = 0; i < header->region_count; i += AT_ONCE) {
+        guint n = MIN(AT_ONCE, header->region_count - i);
+        if (!read_at(window, some, n * sizeof *some, array + (guint64)i * sizeof *some, name,
+                     error))
+            return FALSE;
+        for (guint k = 0; k < n; k++) {
+            if (some[k].region_begin_offset == begin) {
+                *out = some[k];
+                return TRUE;
+            }
+        }
+    }
+    return bad(error, name, "there is none");
+}
+
+gboolean cvd_mapping_read_descriptor(int window, const char *name, guint32 begin, guint32 end,
+                                     guint index, Descriptor *out, GError **error)
+{
+    struct vsoc_shm_layout_descriptor header;
+    struct vsoc_fault fault;
+    guint64 window_size;
+
+    if (!check_place(window, name, begin, end, &window_size, error) ||
+        !read_at(window, &header, sizeof header, 0, name, error))
+        return FALSE;
+    if (header.major_version != VSOC_LAYOUT_MAJOR_VERSION) {
+        g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_VERSION,
+                    "the window has layout version %u, this program knows version %d",
+                    header.major_version, VSOC_LAYOUT_MAJOR_VERSION);
+        return FALSE;
+    }
+    if (vsoc_layout_check(&header, window_size, VSOC_MAX_REGIONS, &fault))
+        return bad(error, name, fault.rule);
+    return find_descriptor(window, &header, name, begin, index, out, error) &&
+           cvd_mapping_check(&header, out, name, begin, end, error);
+}
+
+static gboolean check_version(const Descriptor *descriptor, const char *name, guint version,
+                              GError **error)
+{
+    if (version == 0 ||
+        (version <= descriptor->current_version && version >= descriptor->min_compatible_version))
+        return TRUE;
+    g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_VERSION,
+                "region '%s' has version %u, compatible with %u and later; this program is "
+                "written for version %u",
+                name, descriptor->current_version, descriptor->min_compatible_version, version);
+    return FALSE;
+}
+
 CvdMapping *cvd_mapping_new(int window, const char *name, guint32 begin, guint32 end, guint version,
                             GError **error)
 {
     Descriptor descriptor;
-    guint64 window_size;
 
-    if (!check_place(window, name, begin, end, &window_size, error) ||
-        !read_descriptor(window, window_size, name, begin, end, &descriptor, error) ||
+    if (!cvd_mapping_read_descriptor(window, name, begin, end, G_MAXUINT, &descriptor, error) ||
         !check_version(&descriptor, name, version, error))
         return NULL;
 

@@ -43,6 +43,19 @@ gboolean cvd_mapping_check(const struct vsoc_shm_layout_descriptor *layout,
                            guint32 begin, guint32 end, GError **error);
 
 /**
+ * cvd_mapping_read_descriptor:
+ * @window: the window's descriptor, the caller's
+ * @name: the region's name
+ * @begin: what the server said
+ * @end: the same, exclusive
+ * @index: where it is to be looked for first; beyond the last: nowhere
+ * @out: (out): a copy that cvd_mapping_check() has passed
+ * @error: #CvdRegionError
+ */
+gboolean cvd_mapping_read_descriptor(int window, const char *name, guint32 begin, guint32 end,
+                                     guint index, struct vsoc_device_region *out, GError **error);
+
+/**
  * cvd_mapping_new:
  * @window: the window's descriptor, the caller's
  * @name: the region's name

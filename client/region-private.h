@@ -61,9 +61,6 @@ struct _CvdRegion {
  */
 CvdRegionLink *cvd_region_ref_link(CvdRegion *region);
 
-/** cvd_region_is_pending: Returns: whether there is something to receive without a ring */
-gboolean cvd_region_is_pending(CvdRegion *region);
-
 /** cvd_region_end_waiting: gives back what the blocking wait holds, before the descriptors go */
 void cvd_region_end_waiting(CvdRegion *region);
 

@@ -23,7 +23,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-gboolean cvd_region_is_pending(CvdRegion *region)
+/* Returns: whether there is something to receive without a ring */
+static gboolean is_pending(CvdRegion *region)
 {
     const CvdMapping *mapping = region->link->mapping;
     struct vsoc_end end = cvd_mapping_get_end(mapping);
@@ -146,7 +147,7 @@ void cvd_region_end_waiting(CvdRegion *region)
 /* Returns: how long to sleep when that may be @timeout_ms, or for ever if it is negative */
 static int timeout_of(CvdRegion *region, int timeout_ms)
 {
-    if (cvd_region_is_pending(region))
+    if (is_pending(region))
         return 0;
     if (region->retry_at == 0)
         return timeout_ms;
@@ -188,8 +189,7 @@ static GArray *wait_polling(CvdRegion *region, int timeout_ms, GPollFD *cancel,
             cvd_region_set_closed_error(region, error);
             return NULL;
         }
-        GArray *offsets =
-            was_rung || cvd_region_is_pending(region) ? receive(region, was_rung) : NULL;
+        GArray *offsets = was_rung || is_pending(region) ? receive(region, was_rung) : NULL;
         if (offsets != NULL)
             return offsets;
         if (deadline_us < 0)
@@ -345,7 +345,7 @@ static gboolean prepare(GSource *source, int *timeout_ms)
 
     *timeout_ms = timeout_of(self->region, -1);
     return is_stale(self) || g_atomic_int_get(&self->region->link->is_closed) ||
-           cvd_region_is_pending(self->region);
+           is_pending(self->region);
 }
 
 static gboolean check(GSource *source)

@@ -22,18 +22,12 @@ struct CvdView {
     int window;
     int socket;
     guint64 window_size;
-    struct vsoc_shm_layout_descriptor header;
-    struct vsoc_device_region *descriptors;
-    guint n_descriptors;
-    GError *bad_header; /* why there are none */
 };
 
 void cvd_view_free(CvdView *view)
 {
     g_clear_pointer(&view->listing, cvd_handshake_free);
     g_clear_pointer(&view->handshake, cvd_handshake_free);
-    g_clear_error(&view->bad_header);
-    g_free(view->descriptors);
     g_free(view);
 }
 
@@ -93,53 +87,12 @@ static gboolean get_window(CvdView *view, const char *socket_path, GCancellable 
     return TRUE;
 }
 
-static gboolean fail_header(GError **error, const char *what, guint value)
-{
-    return cvd_fail(error, CVD_ERROR_PROTOCOL,
-                    "the window's descriptor is wrong: %s %u; the guest may have overwritten it, "
-                    "restart the VM",
-                    what, value);
-}
-
-/* There are as many as were listed, or more, where this user may not have all of them. */
-static gboolean read_descriptors(CvdView *view, GError **error)
-{
-    struct vsoc_shm_layout_descriptor header;
-    if (!cvd_view_read(view, 0, &header, sizeof header, error))
-        return FALSE;
-    if (header.major_version != VSOC_LAYOUT_MAJOR_VERSION)
-        return fail_header(error, "layout version", header.major_version);
-    view->n_descriptors = CLAMP(header.region_count, view->regions->len, VSOC_MAX_REGIONS);
-    gsize size = view->n_descriptors * sizeof *view->descriptors;
-    if (header.vsoc_region_desc_offset < sizeof header ||
-        header.vsoc_region_desc_offset > view->window_size ||
-        size > view->window_size - header.vsoc_region_desc_offset)
-        return fail_header(error, "descriptors at", header.vsoc_region_desc_offset);
-    view->descriptors = g_malloc0(size);
-    view->header = header;
-    view->header.size = (guint32)view->window_size;
-    view->header.region_count = view->n_descriptors;
-    return cvd_view_read(view, header.vsoc_region_desc_offset, view->descriptors, size, error);
-}
-
-/* Normally at its own index; the guest can have written anything, so what is found is checked. */
-static guint find_descriptor(const CvdView *view, guint index, guint32 begin)
-{
-    if (view->descriptors[index].region_begin_offset == begin)
-        return index;
-    for (guint i = 0; i < view->n_descriptors; i++)
-        if (view->descriptors[i].region_begin_offset == begin)
-            return i;
-    return index;
-}
-
 CvdView *cvd_view_open(const char *socket_path, GCancellable *cancellable, GError **error)
 {
     g_autoptr(CvdView) view = g_new0(CvdView, 1);
     if (!list(view, socket_path, cancellable, error) ||
         !get_window(view, socket_path, cancellable, error))
         return NULL;
-    read_descriptors(view, &view->bad_header);
     return g_steal_pointer(&view);
 }
 
@@ -147,10 +100,7 @@ gboolean cvd_view_get_descriptor(CvdView *view, guint index, struct vsoc_device_
                                  GError **error)
 {
     const CvdRegionInfo *info = &g_array_index(view->regions, CvdRegionInfo, index);
-    if (view->bad_header) {
-        g_propagate_error(error, g_error_copy(view->bad_header));
-        return FALSE;
-    }
-    *descriptor = view->descriptors[find_descriptor(view, index, info->begin)];
-    return cvd_mapping_check(&view->header, descriptor, info->name, info->begin, info->end, error);
+
+    return cvd_mapping_read_descriptor(view->window, info->name, info->begin, info->end, index,
+                                       descriptor, error);
 }
