@@ -112,23 +112,23 @@ static void set_property(GObject *object, guint id, const GValue *value, GParamS
         region->version = g_value_get_uint(value);
 }
 
-static guint get_number(CvdRegion *region, guint id)
+static guint get_wanted_version(CvdRegion *region)
 {
-    switch (id) {
-    case PROP_WANTED_VERSION:
-        return region->version;
-    case PROP_VERSION:
-        return cvd_region_get_version(region);
-    case PROP_MIN_COMPATIBLE_VERSION:
-        return cvd_region_get_min_compatible_version(region);
-    case PROP_BEGIN:
-        return cvd_region_get_begin(region);
-    case PROP_SIZE:
-        return cvd_region_get_size(region);
-    default:
-        return cvd_region_get_data_offset(region);
-    }
+    return region->version;
 }
+
+static const struct {
+    const char *name;
+    guint (*get)(CvdRegion *region);
+} numbers[] = {
+    [PROP_WANTED_VERSION] = {"wanted-version", get_wanted_version},
+    [PROP_VERSION] = {"version", cvd_region_get_version},
+    [PROP_MIN_COMPATIBLE_VERSION] = {"min-compatible-version",
+                                     cvd_region_get_min_compatible_version},
+    [PROP_BEGIN] = {"begin", cvd_region_get_begin},
+    [PROP_SIZE] = {"size", cvd_region_get_size},
+    [PROP_DATA_OFFSET] = {"data-offset", cvd_region_get_data_offset},
+};
 
 static void get_property(GObject *object, guint id, GValue *value, GParamSpec *pspec)
 {
@@ -140,31 +140,19 @@ static void get_property(GObject *object, guint id, GValue *value, GParamSpec *p
         g_value_set_boolean(value, id == PROP_READ_ONLY ? cvd_region_is_read_only(region)
                                                         : cvd_region_is_closed(region));
     else
-        g_value_set_uint(value, get_number(region, id));
+        g_value_set_uint(value, numbers[id].get(region));
 }
 
 static void install_properties(GObjectClass *class)
 {
-    static const char *const strings[] = {
-        [PROP_SOCKET_PATH] = "socket-path",
-        [PROP_NAME] = "name",
-    };
-    static const char *const numbers[] = {
-        [PROP_WANTED_VERSION] = "wanted-version",
-        [PROP_VERSION] = "version",
-        [PROP_MIN_COMPATIBLE_VERSION] = "min-compatible-version",
-        [PROP_BEGIN] = "begin",
-        [PROP_SIZE] = "size",
-        [PROP_DATA_OFFSET] = "data-offset",
-    };
     const GParamFlags construct =
         G_PARAM_READWRITE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS;
     const GParamFlags read = G_PARAM_READABLE | G_PARAM_STATIC_STRINGS;
 
-    for (guint id = PROP_SOCKET_PATH; id <= PROP_NAME; id++)
-        properties[id] = g_param_spec_string(strings[id], NULL, NULL, NULL, construct);
+    properties[PROP_SOCKET_PATH] = g_param_spec_string("socket-path", NULL, NULL, NULL, construct);
+    properties[PROP_NAME] = g_param_spec_string("name", NULL, NULL, NULL, construct);
     for (guint id = PROP_WANTED_VERSION; id <= PROP_DATA_OFFSET; id++)
-        properties[id] = g_param_spec_uint(numbers[id], NULL, NULL, 0, G_MAXUINT, 0,
+        properties[id] = g_param_spec_uint(numbers[id].name, NULL, NULL, 0, G_MAXUINT, 0,
                                            id == PROP_WANTED_VERSION ? construct : read);
     properties[PROP_READ_ONLY] = g_param_spec_boolean("read-only", NULL, NULL, FALSE, read);
     properties[PROP_CLOSED] = g_param_spec_boolean("closed", NULL, NULL, TRUE, read);

@@ -38,32 +38,6 @@ static gboolean fail(Report *report, GError **error)
                     archive_error_string(report->archive));
 }
 
-static struct archive_entry *entry_new(const Report *report, const char *name, gint64 size,
-                                       time_t mtime)
-{
-    struct archive_entry *entry = archive_entry_new();
-    g_autofree char *path = g_strdup_printf("%s/%s", report->top, name);
-
-    archive_entry_set_pathname(entry, path);
-    archive_entry_set_filetype(entry, AE_IFREG);
-    archive_entry_set_perm(entry, 0600);
-    archive_entry_set_size(entry, size);
-    archive_entry_set_mtime(entry, mtime, 0);
-    return entry;
-}
-
-static gboolean add_text(Report *report, const char *name, const char *text, GError **error)
-{
-    gsize size = strlen(text);
-    struct archive_entry *entry = entry_new(report, name, (gint64)size, time(NULL));
-    gboolean is_added = archive_write_header(report->archive, entry) == ARCHIVE_OK &&
-                        archive_write_data(report->archive, text, size) == (gssize)size;
-
-    archive_entry_free(entry);
-    g_string_append_printf(report->contents, "%s%s", report->contents->len > 0 ? ", " : "", name);
-    return is_added || fail(report, error);
-}
-
 /* Where the file has data up to @size; one piece with all of it where the file system does not
  * say. */
 static void add_data_map(struct archive_entry *entry, int fd, off_t size)
@@ -87,6 +61,35 @@ static void add_data_map(struct archive_entry *entry, int fd, off_t size)
     /* A hole at the end, or nothing but one, shows in a piece without length. */
     if (end < size || n_pieces == 0)
         archive_entry_sparse_add_entry(entry, size, 0);
+}
+
+/* @fd: of a file that is to be packed as the sparse one that it may be; −1: there is none */
+static gboolean begin_entry(Report *report, const char *name, int fd, off_t size, time_t mtime,
+                            GError **error)
+{
+    struct archive_entry *entry = archive_entry_new();
+    g_autofree char *path = g_strdup_printf("%s/%s", report->top, name);
+
+    archive_entry_set_pathname(entry, path);
+    archive_entry_set_filetype(entry, AE_IFREG);
+    archive_entry_set_perm(entry, 0600);
+    archive_entry_set_size(entry, size);
+    archive_entry_set_mtime(entry, mtime, 0);
+    if (fd >= 0)
+        add_data_map(entry, fd, size);
+    gboolean is_begun = archive_write_header(report->archive, entry) == ARCHIVE_OK;
+    archive_entry_free(entry);
+    g_string_append_printf(report->contents, "%s%s%s", report->contents->len > 0 ? ", " : "", name,
+                           size == 0 ? " (empty)" : "");
+    return is_begun || fail(report, error);
+}
+
+static gboolean add_text(Report *report, const char *name, const char *text, GError **error)
+{
+    gsize size = strlen(text);
+
+    return begin_entry(report, name, -1, (off_t)size, time(NULL), error) &&
+           (archive_write_data(report->archive, text, size) == (gssize)size || fail(report, error));
 }
 
 /* The archive takes of these bytes what its map says is data. */
@@ -119,13 +122,8 @@ static gboolean add_fd(Report *report, const char *name, int fd, off_t max_size,
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
         return TRUE;
     off_t size = MIN(st.st_size, max_size);
-    struct archive_entry *entry = entry_new(report, name, size, st.st_mtime);
-    add_data_map(entry, fd, size);
-    gboolean is_added = archive_write_header(report->archive, entry) == ARCHIVE_OK;
-    archive_entry_free(entry);
-    g_string_append_printf(report->contents, "%s%s%s", report->contents->len > 0 ? ", " : "", name,
-                           size == 0 ? " (empty)" : "");
-    return is_added ? write_content(report, fd, size, error) : fail(report, error);
+    return begin_entry(report, name, fd, size, st.st_mtime, error) &&
+           write_content(report, fd, size, error);
 }
 
 /* Of an instance that runs, the window is the last failure's. */

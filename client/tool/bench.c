@@ -49,7 +49,7 @@ static gboolean time_handshakes(Bench *bench, GError **error)
         g_clear_object(&region);
         now = cvd_monotonic_ns();
         cvd_stats_add(bench->handshakes, now - before);
-        cvd_progress_update(&progress, cvd_stats_get_count(bench->handshakes));
+        cvd_progress_update(&progress, bench->handshakes->count);
     } while (now - start < bench->part_ns);
     return TRUE;
 }
@@ -71,7 +71,7 @@ static gboolean time_round_trips(Bench *bench, GError **error)
             return FALSE;
         if (pong == CVD_PONG_RIGHT)
             cvd_stats_add(bench->round_trips, rtt_ns);
-        cvd_progress_update(&progress, cvd_stats_get_count(bench->round_trips));
+        cvd_progress_update(&progress, bench->round_trips->count);
     }
     if (pong == CVD_PONG_RIGHT)
         return TRUE;
@@ -136,9 +136,8 @@ static gboolean print_text(const Bench *bench, GError **error)
 static GVariant *describe_stats(const CvdStats *stats)
 {
     return g_variant_new_parsed(
-        "{'count': <%t>, 'per_second': <%d>, 'p50_us': <%d>, 'p99_us': <%d>}",
-        cvd_stats_get_count(stats), rate_of(stats),
-        (double)cvd_stats_get_percentile(stats, 50) / 1000,
+        "{'count': <%t>, 'per_second': <%d>, 'p50_us': <%d>, 'p99_us': <%d>}", stats->count,
+        rate_of(stats), (double)cvd_stats_get_percentile(stats, 50) / 1000,
         (double)cvd_stats_get_percentile(stats, 99) / 1000);
 }
 

@@ -34,17 +34,10 @@ typedef struct {
 
 G_STATIC_ASSERT(sizeof(RawHeader) == CVD_DUMP_HEADER_SIZE);
 
-struct CvdDumpWriter {
+struct CvdDump {
     char *path;
     char *directory;
-    char *temporary; /* NULL once it has its name */
-    int fd;
-    guint64 n_missing;
-    GChecksum *checksum;
-};
-
-struct CvdDumpReader {
-    char *path;
+    char *temporary; /* of one that is written, until it has its name */
     int fd;
     CvdDumpHeader header;
     RawHeader raw;
@@ -86,14 +79,14 @@ static gboolean unpack(const RawHeader *raw, CvdDumpHeader *header, GError **err
     return TRUE;
 }
 
-static gboolean append(CvdDumpWriter *writer, gconstpointer data, gsize size, GError **error)
+static gboolean append(CvdDump *dump, gconstpointer data, gsize size, GError **error)
 {
     const guint8 *at = data;
     while (size > 0) {
-        gssize n = TEMP_FAILURE_RETRY(write(writer->fd, at, size));
+        gssize n = TEMP_FAILURE_RETRY(write(dump->fd, at, size));
         if (n < 0)
             return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: write",
-                                       writer->temporary);
+                                       dump->temporary);
         at += n;
         size -= (gsize)n;
     }
@@ -111,192 +104,177 @@ static gboolean check_place(const char *path, GError **error)
     return TRUE;
 }
 
-CvdDumpWriter *cvd_dump_writer_new(const char *path, const CvdDumpHeader *header, GError **error)
+static CvdDump *dump_new(const char *path)
+{
+    CvdDump *dump = g_new0(CvdDump, 1);
+    dump->path = g_strdup(path);
+    dump->fd = -1;
+    dump->checksum = g_checksum_new(G_CHECKSUM_SHA256);
+    return dump;
+}
+
+CvdDump *cvd_dump_create(const char *path, const CvdDumpHeader *header, GError **error)
 {
     if (!check_place(path, error))
         return NULL;
-    g_autoptr(CvdDumpWriter) writer = g_new0(CvdDumpWriter, 1);
+    g_autoptr(CvdDump) dump = dump_new(path);
     g_autofree char *base = g_path_get_basename(path);
-    writer->path = g_strdup(path);
-    writer->directory = g_path_get_dirname(path);
-    writer->n_missing = header->data_size;
-    writer->checksum = g_checksum_new(G_CHECKSUM_SHA256);
-    g_autofree char *template = g_strdup_printf("%s/.%.200s.XXXXXX", writer->directory, base);
-    writer->fd = g_mkstemp_full(template, O_RDWR | O_CLOEXEC, 0600);
-    if (writer->fd < 0) {
+    dump->directory = g_path_get_dirname(path);
+    dump->n_left = header->data_size;
+    g_autofree char *template = g_strdup_printf("%s/.%.200s.XXXXXX", dump->directory, base);
+    dump->fd = g_mkstemp_full(template, O_RDWR | O_CLOEXEC, 0600);
+    if (dump->fd < 0) {
         cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot make a file in %s", path,
-                            writer->directory);
+                            dump->directory);
         return NULL;
     }
-    writer->temporary = g_steal_pointer(&template);
-
-    RawHeader raw = pack(header);
-    g_checksum_update(writer->checksum, (const guint8 *)&raw, sizeof raw);
-    if (!append(writer, &raw, sizeof raw, error))
-        return NULL;
-    return g_steal_pointer(&writer);
+    dump->temporary = g_steal_pointer(&template);
+    dump->raw = pack(header);
+    g_checksum_update(dump->checksum, (const guint8 *)&dump->raw, sizeof dump->raw);
+    return append(dump, &dump->raw, sizeof dump->raw, error) ? g_steal_pointer(&dump) : NULL;
 }
 
-gboolean cvd_dump_writer_add(CvdDumpWriter *writer, gconstpointer data, gsize size, GError **error)
+gboolean cvd_dump_add(CvdDump *dump, gconstpointer data, gsize size, GError **error)
 {
-    g_assert(size <= writer->n_missing);
-    writer->n_missing -= size;
-    g_checksum_update(writer->checksum, data, (gssize)size);
-    return append(writer, data, size, error);
+    g_assert(size <= dump->n_left);
+    dump->n_left -= size;
+    g_checksum_update(dump->checksum, data, (gssize)size);
+    return append(dump, data, size, error);
 }
 
 /* A name is on the disk once its directory is. */
-static gboolean sync_directory(const CvdDumpWriter *writer, GError **error)
+static gboolean sync_directory(const CvdDump *dump, GError **error)
 {
-    cvd_autofd fd = open(writer->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    cvd_autofd fd = open(dump->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || (fsync(fd) < 0 && errno != EINVAL))
-        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: fsync", writer->directory);
+        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: fsync", dump->directory);
     return TRUE;
 }
 
-gboolean cvd_dump_writer_commit(CvdDumpWriter *writer, GError **error)
+gboolean cvd_dump_commit(CvdDump *dump, GError **error)
 {
     guint8 digest[CVD_DUMP_CHECKSUM_SIZE];
     gsize size = sizeof digest;
-    g_assert(writer->n_missing == 0);
-    g_checksum_get_digest(writer->checksum, digest, &size);
-    if (!append(writer, digest, sizeof digest, error))
+    g_assert(dump->n_left == 0);
+    g_checksum_get_digest(dump->checksum, digest, &size);
+    if (!append(dump, digest, sizeof digest, error))
         return FALSE;
-    if (fsync(writer->fd) < 0)
-        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: fsync", writer->temporary);
-    if (!check_place(writer->path, error))
+    if (fsync(dump->fd) < 0)
+        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: fsync", dump->temporary);
+    if (!check_place(dump->path, error))
         return FALSE;
-    if (rename(writer->temporary, writer->path) < 0)
-        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: rename", writer->path);
-    g_clear_pointer(&writer->temporary, g_free);
-    return sync_directory(writer, error);
+    if (rename(dump->temporary, dump->path) < 0)
+        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: rename", dump->path);
+    g_clear_pointer(&dump->temporary, g_free);
+    return sync_directory(dump, error);
 }
 
-const char *cvd_dump_writer_get_checksum(CvdDumpWriter *writer)
+const char *cvd_dump_get_checksum(CvdDump *dump)
 {
-    return g_checksum_get_string(writer->checksum);
+    return g_checksum_get_string(dump->checksum);
 }
 
-void cvd_dump_writer_free(CvdDumpWriter *writer)
+void cvd_dump_free(CvdDump *dump)
 {
-    if (writer->temporary)
-        unlink(writer->temporary);
-    cvd_close_fd(&writer->fd);
-    g_checksum_free(writer->checksum);
-    g_free(writer->temporary);
-    g_free(writer->directory);
-    g_free(writer->path);
-    g_free(writer);
+    if (dump->temporary)
+        unlink(dump->temporary);
+    cvd_close_fd(&dump->fd);
+    g_checksum_free(dump->checksum);
+    g_free(dump->temporary);
+    g_free(dump->directory);
+    g_free(dump->path);
+    g_free(dump);
 }
 
-static gboolean read_all(CvdDumpReader *reader, gpointer buffer, gsize size, GError **error)
+static gboolean read_all(CvdDump *dump, gpointer buffer, gsize size, GError **error)
 {
     guint8 *at = buffer;
     while (size > 0) {
-        gssize n = TEMP_FAILURE_RETRY(read(reader->fd, at, size));
+        gssize n = TEMP_FAILURE_RETRY(read(dump->fd, at, size));
         if (n == 0)
             return cvd_fail(error, CVD_ERROR_INVALID, "%s: ends too early; it was cut off",
-                            reader->path);
+                            dump->path);
         if (n < 0)
-            return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: read", reader->path);
+            return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: read", dump->path);
         at += n;
         size -= (gsize)n;
     }
     return TRUE;
 }
 
-static gboolean check_size(const CvdDumpReader *reader, guint64 size, GError **error)
+static gboolean check_size(const CvdDump *dump, guint64 size, GError **error)
 {
     guint64 expected =
-        (guint64)CVD_DUMP_HEADER_SIZE + reader->header.data_size + CVD_DUMP_CHECKSUM_SIZE;
+        (guint64)CVD_DUMP_HEADER_SIZE + dump->header.data_size + CVD_DUMP_CHECKSUM_SIZE;
     if (size != expected)
         return cvd_fail(error, CVD_ERROR_INVALID,
                         "%s: has %" G_GUINT64_FORMAT
                         " bytes, but its header says %" G_GUINT64_FORMAT
                         "; it was cut off or altered",
-                        reader->path, size, expected);
+                        dump->path, size, expected);
     return TRUE;
 }
 
-static gboolean open_dump(CvdDumpReader *reader, GError **error)
+static gboolean open_dump(CvdDump *dump, GError **error)
 {
     struct stat info;
-    reader->fd = open(reader->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (reader->fd < 0 || fstat(reader->fd, &info) < 0)
-        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s", reader->path);
+    dump->fd = open(dump->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (dump->fd < 0 || fstat(dump->fd, &info) < 0)
+        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s", dump->path);
     if (!S_ISREG(info.st_mode))
         return cvd_fail(error, CVD_ERROR_INVALID, "%s: is not a regular file; a dump is read twice",
-                        reader->path);
-    if (!read_all(reader, &reader->raw, sizeof reader->raw, error))
+                        dump->path);
+    if (!read_all(dump, &dump->raw, sizeof dump->raw, error))
         return FALSE;
-    if (!unpack(&reader->raw, &reader->header, error)) {
-        g_prefix_error(error, "%s: ", reader->path);
+    if (!unpack(&dump->raw, &dump->header, error)) {
+        g_prefix_error(error, "%s: ", dump->path);
         return FALSE;
     }
-    return check_size(reader, (guint64)info.st_size, error) &&
-           cvd_dump_reader_rewind(reader, error);
+    return check_size(dump, (guint64)info.st_size, error) && cvd_dump_rewind(dump, error);
 }
 
-CvdDumpReader *cvd_dump_reader_new(const char *path, GError **error)
+CvdDump *cvd_dump_open(const char *path, GError **error)
 {
-    g_autoptr(CvdDumpReader) reader = g_new0(CvdDumpReader, 1);
-    reader->path = g_strdup(path);
-    reader->fd = -1;
-    reader->checksum = g_checksum_new(G_CHECKSUM_SHA256);
-    if (!open_dump(reader, error))
-        return NULL;
-    return g_steal_pointer(&reader);
+    g_autoptr(CvdDump) dump = dump_new(path);
+    return open_dump(dump, error) ? g_steal_pointer(&dump) : NULL;
 }
 
-const CvdDumpHeader *cvd_dump_reader_get_header(CvdDumpReader *reader)
+const CvdDumpHeader *cvd_dump_get_header(CvdDump *dump)
 {
-    return &reader->header;
+    return &dump->header;
 }
 
-gboolean cvd_dump_reader_rewind(CvdDumpReader *reader, GError **error)
+gboolean cvd_dump_rewind(CvdDump *dump, GError **error)
 {
-    if (lseek(reader->fd, CVD_DUMP_HEADER_SIZE, SEEK_SET) < 0)
-        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: lseek", reader->path);
-    reader->n_left = reader->header.data_size;
-    g_checksum_reset(reader->checksum);
-    g_checksum_update(reader->checksum, (const guint8 *)&reader->raw, sizeof reader->raw);
+    if (lseek(dump->fd, CVD_DUMP_HEADER_SIZE, SEEK_SET) < 0)
+        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: lseek", dump->path);
+    dump->n_left = dump->header.data_size;
+    g_checksum_reset(dump->checksum);
+    g_checksum_update(dump->checksum, (const guint8 *)&dump->raw, sizeof dump->raw);
     return TRUE;
 }
 
-static gboolean check_sum(CvdDumpReader *reader, GError **error)
+static gboolean check_sum(CvdDump *dump, GError **error)
 {
     guint8 expected[CVD_DUMP_CHECKSUM_SIZE], found[CVD_DUMP_CHECKSUM_SIZE];
     gsize size = sizeof found;
-    if (!read_all(reader, expected, sizeof expected, error))
+    if (!read_all(dump, expected, sizeof expected, error))
         return FALSE;
-    g_checksum_get_digest(reader->checksum, found, &size);
+    g_checksum_get_digest(dump->checksum, found, &size);
     if (memcmp(expected, found, sizeof found) != 0)
         return cvd_fail(error, CVD_ERROR_INVALID, "%s: the checksum is wrong; the file was altered",
-                        reader->path);
+                        dump->path);
     return TRUE;
 }
 
-gssize cvd_dump_reader_next(CvdDumpReader *reader, gpointer buffer, gsize size, GError **error)
+gssize cvd_dump_next(CvdDump *dump, gpointer buffer, gsize size, GError **error)
 {
-    if (reader->n_left == 0)
-        return check_sum(reader, error) ? 0 : -1;
-    gsize n = MIN(size, reader->n_left);
-    if (!read_all(reader, buffer, n, error))
+    if (dump->n_left == 0)
+        return check_sum(dump, error) ? 0 : -1;
+    gsize n = MIN(size, dump->n_left);
+    if (!read_all(dump, buffer, n, error))
         return -1;
-    g_checksum_update(reader->checksum, buffer, (gssize)n);
-    reader->n_left -= n;
+    g_checksum_update(dump->checksum, buffer, (gssize)n);
+    dump->n_left -= n;
     return (gssize)n;
-}
-
-const char *cvd_dump_reader_get_checksum(CvdDumpReader *reader)
-{
-    return g_checksum_get_string(reader->checksum);
-}
-
-void cvd_dump_reader_free(CvdDumpReader *reader)
-{
-    cvd_close_fd(&reader->fd);
-    g_checksum_free(reader->checksum);
-    g_free(reader->path);
-    g_free(reader);
 }

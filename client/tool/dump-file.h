@@ -35,75 +35,61 @@ typedef struct {
     guint32 data_size;
 } CvdDumpHeader;
 
-/**
- * CvdDumpWriter:
- *
- * Writes a dump beside its place, which gets it when it is complete.
- */
-typedef struct CvdDumpWriter CvdDumpWriter;
+/** CvdDump: one that is written, or read, any number of times */
+typedef struct CvdDump CvdDump;
+
+/** cvd_dump_free: of one that was not committed nothing is left */
+void cvd_dump_free(CvdDump *dump);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdDump, cvd_dump_free)
+
+/** cvd_dump_get_checksum: Returns: (transfer none): in hex, after the commit, or the end */
+const char *cvd_dump_get_checksum(CvdDump *dump);
 
 /**
- * cvd_dump_writer_new:
+ * cvd_dump_create:
  * @path: where the dump is to be; may exist as a regular file, which stays untouched until the end
  * @header: of what
  * @error: %CVD_ERROR_FOREIGN: something else than a file is there; %CVD_ERROR_FAILED
  *
- * Returns: (transfer full): the writer
+ * Returns: (transfer full): one to be written, beside its place, which gets it when it is complete
  */
-CvdDumpWriter *cvd_dump_writer_new(const char *path, const CvdDumpHeader *header, GError **error);
+CvdDump *cvd_dump_create(const char *path, const CvdDumpHeader *header, GError **error);
 
-/** cvd_dump_writer_add: appends some of the data */
-gboolean cvd_dump_writer_add(CvdDumpWriter *writer, gconstpointer data, gsize size, GError **error);
+/** cvd_dump_add: appends some of the data */
+gboolean cvd_dump_add(CvdDump *dump, gconstpointer data, gsize size, GError **error);
 
 /**
- * cvd_dump_writer_commit:
+ * cvd_dump_commit:
  *
  * Adds the checksum, has all of it on the disk, and only then gives it its name. To be called after
  * as much data as the header says.
  */
-gboolean cvd_dump_writer_commit(CvdDumpWriter *writer, GError **error);
-
-/** cvd_dump_writer_get_checksum: Returns: (transfer none): in hex, after the commit */
-const char *cvd_dump_writer_get_checksum(CvdDumpWriter *writer);
-
-/** cvd_dump_writer_free: without a commit nothing is left */
-void cvd_dump_writer_free(CvdDumpWriter *writer);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdDumpWriter, cvd_dump_writer_free)
-
-/** CvdDumpReader: reads a dump, any number of times */
-typedef struct CvdDumpReader CvdDumpReader;
+gboolean cvd_dump_commit(CvdDump *dump, GError **error);
 
 /**
- * cvd_dump_reader_new:
+ * cvd_dump_open:
  * @path: a dump
  * @error: %CVD_ERROR_INVALID: not a dump, of another format, or not as long as it says;
  *   %CVD_ERROR_FAILED
  *
- * Returns: (transfer full): a reader at the first byte of the data
+ * Returns: (transfer full): one to be read, at the first byte of the data
  */
-CvdDumpReader *cvd_dump_reader_new(const char *path, GError **error);
+CvdDump *cvd_dump_open(const char *path, GError **error);
 
-/** cvd_dump_reader_get_header: Returns: (transfer none): what the dump is of */
-const CvdDumpHeader *cvd_dump_reader_get_header(CvdDumpReader *reader);
+/** cvd_dump_get_header: Returns: (transfer none): what the dump that was opened is of */
+const CvdDumpHeader *cvd_dump_get_header(CvdDump *dump);
 
 /**
- * cvd_dump_reader_next:
- * @reader: a reader
+ * cvd_dump_next:
  * @buffer: (array length=size): room
  * @size: of it, not 0
  * @error: %CVD_ERROR_INVALID: the dump ends too early, or, at the end, its checksum is wrong
  *
  * Returns: how many bytes of data came; 0 at the end, when the checksum is right; −1 on failure
  */
-gssize cvd_dump_reader_next(CvdDumpReader *reader, gpointer buffer, gsize size, GError **error);
+gssize cvd_dump_next(CvdDump *dump, gpointer buffer, gsize size, GError **error);
 
-/** cvd_dump_reader_rewind: back to the first byte of the data */
-gboolean cvd_dump_reader_rewind(CvdDumpReader *reader, GError **error);
-
-/** cvd_dump_reader_get_checksum: Returns: (transfer none): in hex, after the end */
-const char *cvd_dump_reader_get_checksum(CvdDumpReader *reader);
-
-void cvd_dump_reader_free(CvdDumpReader *reader);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdDumpReader, cvd_dump_reader_free)
+/** cvd_dump_rewind: back to the first byte of the data */
+gboolean cvd_dump_rewind(CvdDump *dump, GError **error);
 
 G_END_DECLS

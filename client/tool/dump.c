@@ -42,7 +42,7 @@ static CvdDumpHeader describe(CvdRegion *region)
 }
 
 static gboolean copy_to_file(CvdTool *tool, CvdRegion *region, const CvdDumpHeader *header,
-                             CvdDumpWriter *writer, GError **error)
+                             CvdDump *dump, GError **error)
 {
     g_auto(CvdProgress) progress = {0};
     cvd_progress_init(&progress, header->name, header->data_size);
@@ -51,7 +51,7 @@ static gboolean copy_to_file(CvdTool *tool, CvdRegion *region, const CvdDumpHead
         if (g_cancellable_set_error_if_cancelled(tool->cancellable, error))
             return FALSE;
         g_autoptr(GBytes) bytes = cvd_region_read(region, header->data_offset + at, n, error);
-        if (!bytes || !cvd_dump_writer_add(writer, g_bytes_get_data(bytes, NULL), n, error))
+        if (!bytes || !cvd_dump_add(dump, g_bytes_get_data(bytes, NULL), n, error))
             return FALSE;
         cvd_progress_update(&progress, at + n);
     }
@@ -64,10 +64,10 @@ gboolean cvd_tool_dump(CvdTool *tool, char **arguments, GError **error)
     if (!region)
         return FALSE;
     CvdDumpHeader header = describe(region);
-    g_autoptr(CvdDumpWriter) writer = cvd_dump_writer_new(arguments[1], &header, error);
-    return writer && copy_to_file(tool, region, &header, writer, error) &&
-           cvd_dump_writer_commit(writer, error) &&
-           print_result(tool, arguments[1], &header, cvd_dump_writer_get_checksum(writer), error);
+    g_autoptr(CvdDump) dump = cvd_dump_create(arguments[1], &header, error);
+    return dump && copy_to_file(tool, region, &header, dump, error) &&
+           cvd_dump_commit(dump, error) &&
+           print_result(tool, arguments[1], &header, cvd_dump_get_checksum(dump), error);
 }
 
 static gboolean check_header(const char *file, const CvdDumpHeader *dump,
@@ -97,17 +97,17 @@ static gboolean check_header(const char *file, const CvdDumpHeader *dump,
 }
 
 /* Goes through the whole dump; @region: where to write it, or NULL. */
-static gboolean pass(CvdTool *tool, CvdDumpReader *reader, CvdRegion *region, const char *label,
+static gboolean pass(CvdTool *tool, CvdDump *dump, CvdRegion *region, const char *label,
                      GError **error)
 {
     g_autofree guint8 *buffer = g_malloc(CHUNK);
     g_auto(CvdProgress) progress = {0};
     guint done = 0;
-    cvd_progress_init(&progress, label, cvd_dump_reader_get_header(reader)->data_size);
+    cvd_progress_init(&progress, label, cvd_dump_get_header(dump)->data_size);
     for (;;) {
         if (g_cancellable_set_error_if_cancelled(tool->cancellable, error))
             return FALSE;
-        gssize n = cvd_dump_reader_next(reader, buffer, CHUNK, error);
+        gssize n = cvd_dump_next(dump, buffer, CHUNK, error);
         if (n <= 0)
             return n == 0;
         if (region) {
@@ -123,21 +123,21 @@ static gboolean pass(CvdTool *tool, CvdDumpReader *reader, CvdRegion *region, co
 gboolean cvd_tool_restore(CvdTool *tool, char **arguments, GError **error)
 {
     const char *file = arguments[1];
-    g_autoptr(CvdDumpReader) reader = cvd_dump_reader_new(file, error);
-    if (!reader || !pass(tool, reader, NULL, "checking", error))
+    g_autoptr(CvdDump) dump = cvd_dump_open(file, error);
+    if (!dump || !pass(tool, dump, NULL, "checking", error))
         return FALSE;
     g_autoptr(CvdRegion) region = cvd_tool_open(tool, arguments[0], error);
     if (!region)
         return FALSE;
     CvdDumpHeader wanted = describe(region);
-    const CvdDumpHeader *header = cvd_dump_reader_get_header(reader);
-    if (!check_header(file, header, &wanted, error) || !cvd_dump_reader_rewind(reader, error))
+    const CvdDumpHeader *header = cvd_dump_get_header(dump);
+    if (!check_header(file, header, &wanted, error) || !cvd_dump_rewind(dump, error))
         return FALSE;
-    if (!pass(tool, reader, region, wanted.name, error)) {
+    if (!pass(tool, dump, region, wanted.name, error)) {
         g_prefix_error(error, "region '%s' was restored in part only: ", wanted.name);
         return FALSE;
     }
     CvdDumpHeader restored = *header;
     memcpy(restored.name, wanted.name, sizeof restored.name);
-    return print_result(tool, file, &restored, cvd_dump_reader_get_checksum(reader), error);
+    return print_result(tool, file, &restored, cvd_dump_get_checksum(dump), error);
 }

@@ -68,7 +68,7 @@ gboolean cvd_tool_list(CvdTool *tool, char **arguments, GError **error)
     g_autoptr(CvdView) view = open_view(tool, error);
     if (!view)
         return FALSE;
-    GArray *regions = cvd_view_get_regions(view);
+    GArray *regions = view->regions;
     GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("aa{sv}"));
     g_autoptr(GString) text =
         g_string_new("NAME             BEGIN             SIZE  DATA        VERSION  COMPATIBLE\n");
@@ -83,7 +83,7 @@ gboolean cvd_tool_list(CvdTool *tool, char **arguments, GError **error)
     }
     g_autoptr(GVariant) all = g_variant_ref_sink(g_variant_builder_end(&builder));
     if (!(tool->json ? cvd_tool_print_json(error, "{'window_size': <%t>, 'regions': <%@aa{sv}>}",
-                                           cvd_view_get_window_size(view), all)
+                                           view->window_size, all)
                      : cvd_tool_put(text->str, text->len, error)))
         return FALSE;
     return !bad || cvd_pass_error(error, &bad);
@@ -124,13 +124,13 @@ gboolean cvd_tool_info(CvdTool *tool, char **arguments, GError **error)
     g_autoptr(CvdView) view = open_view(tool, error);
     Descriptor descriptor;
     guint index;
-    if (!view || !cvd_tool_find_region(cvd_view_get_regions(view), arguments[0], &index, error) ||
+    if (!view || !cvd_tool_find_region(view->regions, arguments[0], &index, error) ||
         !cvd_view_get_descriptor(view, index, &descriptor, error))
         return FALSE;
     if (!tool->json) {
-        g_autofree char *text = describe(cvd_view_get_regions(view), index, &descriptor);
+        g_autofree char *text = describe(view->regions, index, &descriptor);
         return cvd_tool_put(text, strlen(text), error);
     }
     return cvd_tool_print_json(error, "%@a{sv}",
-                               describe_region(cvd_view_get_regions(view), index, &descriptor));
+                               describe_region(view->regions, index, &descriptor));
 }

@@ -76,7 +76,7 @@ static gboolean print_pong(const Ping *ping, CvdPong pong, guint64 rtt_ns, GErro
 
 static gboolean ping_once(Ping *ping, GError **error)
 {
-    gboolean is_first = cvd_stats_get_count(ping->stats) == 0;
+    gboolean is_first = ping->stats->count == 0;
     guint limit_ms =
         is_first ? MAX(CVD_PINGER_FIRST_MS, ping->options->limit_ms) : ping->options->limit_ms;
     CvdPong pong;
@@ -123,7 +123,7 @@ static gboolean ping_all(Ping *ping, GError **error)
             !ping_once(ping, error))
             return FALSE;
         if (!has_lines(ping))
-            cvd_progress_update(&progress, cvd_stats_get_count(ping->stats));
+            cvd_progress_update(&progress, ping->stats->count);
         if (ping->pinger.n_sent != options->count && !pause_until(ping, due_ns, error))
             return FALSE;
     }
@@ -145,7 +145,7 @@ static gboolean print_json(const Ping *ping, GError **error)
 {
     const CvdStats *stats = ping->stats;
     GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE_VARDICT);
-    guint64 n_answered = cvd_stats_get_count(stats);
+    guint64 n_answered = stats->count;
 
     cvd_tool_add_json(&builder,
                       "{'region': <%s>, 'offset': <%u>, 'sent': <%t>, 'answered': <%t>,"
@@ -156,16 +156,16 @@ static gboolean print_json(const Ping *ping, GError **error)
         cvd_tool_add_json(
             &builder,
             "{'rtt_us': <{'min': <%d>, 'avg': <%d>, 'p50': <%d>, 'p99': <%d>, 'max': <%d>}>}",
-            us((double)cvd_stats_get_min(stats)), us(cvd_stats_get_mean(stats)),
+            us((double)stats->min), us(cvd_stats_get_mean(stats)),
             us((double)cvd_stats_get_percentile(stats, 50)),
-            us((double)cvd_stats_get_percentile(stats, 99)), us((double)cvd_stats_get_max(stats)));
+            us((double)cvd_stats_get_percentile(stats, 99)), us((double)stats->max));
     return cvd_tool_print_json(error, "%@a{sv}", g_variant_builder_end(&builder));
 }
 
 static gboolean print_summary(const Ping *ping, GError **error)
 {
     const CvdStats *stats = ping->stats;
-    guint64 n_answered = cvd_stats_get_count(stats);
+    guint64 n_answered = stats->count;
     double lost = ping->n_over > 0 ? 100 - 100.0 * (double)n_answered / (double)ping->n_over : 0;
     if (ping->tool->json)
         return print_json(ping, error);
@@ -179,10 +179,9 @@ static gboolean print_summary(const Ping *ping, GError **error)
     if (n_answered == 0)
         return TRUE;
     return cvd_tool_print(error, "rtt min/avg/p50/p99/max = %.1f/%.1f/%.1f/%.1f/%.1f us\n",
-                          us((double)cvd_stats_get_min(stats)), us(cvd_stats_get_mean(stats)),
+                          us((double)stats->min), us(cvd_stats_get_mean(stats)),
                           us((double)cvd_stats_get_percentile(stats, 50)),
-                          us((double)cvd_stats_get_percentile(stats, 99)),
-                          us((double)cvd_stats_get_max(stats)));
+                          us((double)cvd_stats_get_percentile(stats, 99)), us((double)stats->max));
 }
 
 /* The end by ctrl-c is as good as any. */
@@ -200,7 +199,7 @@ static gboolean ping_and_sum_up(Ping *ping, GError **error)
         return FALSE;
     if (local_error && !cvd_tool_is_cancelled(local_error))
         return cvd_pass_error(error, &local_error);
-    guint64 n_answered = cvd_stats_get_count(ping->stats);
+    guint64 n_answered = ping->stats->count;
     if (n_answered == 0 || n_answered < ping->n_over)
         return cvd_fail(error, CVD_ERROR_TIMED_OUT,
                         "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " pings were answered",

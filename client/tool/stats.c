@@ -12,14 +12,6 @@
 #define PER_OCTAVE  (1u << LINEAR_BITS)
 #define N_BUCKETS   ((64 - LINEAR_BITS + 1) * PER_OCTAVE)
 
-struct CvdStats {
-    guint64 count;
-    guint64 min;
-    guint64 max;
-    double sum;
-    guint64 *buckets;
-};
-
 CvdStats *cvd_stats_new(void)
 {
     CvdStats *stats = g_new0(CvdStats, 1);
@@ -63,21 +55,6 @@ void cvd_stats_add(CvdStats *stats, guint64 ns)
     stats->sum += (double)ns;
     stats->count++;
     stats->buckets[bucket_of(ns)]++;
-}
-
-guint64 cvd_stats_get_count(const CvdStats *stats)
-{
-    return stats->count;
-}
-
-guint64 cvd_stats_get_min(const CvdStats *stats)
-{
-    return stats->min;
-}
-
-guint64 cvd_stats_get_max(const CvdStats *stats)
-{
-    return stats->max;
 }
 
 double cvd_stats_get_mean(const CvdStats *stats)

@@ -8,9 +8,16 @@ G_BEGIN_DECLS
 /**
  * CvdStats:
  *
- * Durations, any number of them in bounded memory.
+ * Durations, any number of them in bounded memory. What can be read, exact, is 0 without any.
  */
-typedef struct CvdStats CvdStats;
+typedef struct {
+    guint64 count;
+    guint64 min;
+    guint64 max;
+    /*< private >*/
+    double sum;
+    guint64 *buckets;
+} CvdStats;
 
 CvdStats *cvd_stats_new(void);
 void cvd_stats_free(CvdStats *stats);
@@ -19,12 +26,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdStats, cvd_stats_free)
 /** cvd_stats_add: counts a duration, in nanoseconds */
 void cvd_stats_add(CvdStats *stats, guint64 ns);
 
-/** cvd_stats_get_count: Returns: how many were counted */
-guint64 cvd_stats_get_count(const CvdStats *stats);
-/** cvd_stats_get_min: Returns: the least, exact; 0 without any */
-guint64 cvd_stats_get_min(const CvdStats *stats);
-/** cvd_stats_get_max: Returns: the greatest, exact; 0 without any */
-guint64 cvd_stats_get_max(const CvdStats *stats);
 /** cvd_stats_get_mean: Returns: the mean, exact but for rounding; 0 without any */
 double cvd_stats_get_mean(const CvdStats *stats);
 

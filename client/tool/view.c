@@ -7,7 +7,6 @@
 #include "client/tool/view.h"
 
 #include "base/error.h"
-#include "client/handshake.h"
 #include "client/mapping.h"
 
 #include <errno.h>
@@ -15,35 +14,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct CvdView {
-    CvdHandshake *listing;
-    CvdHandshake *handshake;
-    GArray *regions;
-    int window;
-    int socket;
-    guint64 window_size;
-};
-
 void cvd_view_free(CvdView *view)
 {
     g_clear_pointer(&view->listing, cvd_handshake_free);
     g_clear_pointer(&view->handshake, cvd_handshake_free);
     g_free(view);
-}
-
-GArray *cvd_view_get_regions(CvdView *view)
-{
-    return view->regions;
-}
-
-guint64 cvd_view_get_window_size(CvdView *view)
-{
-    return view->window_size;
-}
-
-int cvd_view_get_socket(CvdView *view)
-{
-    return view->socket;
 }
 
 gboolean cvd_view_read(CvdView *view, guint64 offset, gpointer data, gsize size, GError **error)

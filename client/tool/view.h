@@ -2,17 +2,29 @@
 #pragma once
 
 #include "client/cvd-client.h"
+#include "client/handshake.h"
 #include "vsoc/abi.h"
 
 G_BEGIN_DECLS
 
 /**
  * CvdView:
+ * @regions: (element-type CvdRegionInfo): as the server has them, which the guest cannot change
+ * @window_size: in bytes
+ * @socket: the connection; becomes readable when the server closes it
  *
  * The whole window, to be read only: neither a doorbell nor a word of it is touched, so that
  * looking changes nothing. Opening it costs two conversations, however many regions there are.
  */
-typedef struct CvdView CvdView;
+typedef struct {
+    GArray *regions;
+    guint64 window_size;
+    int socket;
+    /*< private >*/
+    int window;
+    CvdHandshake *listing;
+    CvdHandshake *handshake;
+} CvdView;
 
 /**
  * cvd_view_open:
@@ -23,16 +35,6 @@ typedef struct CvdView CvdView;
 CvdView *cvd_view_open(const char *socket_path, GCancellable *cancellable, GError **error);
 void cvd_view_free(CvdView *view);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdView, cvd_view_free)
-
-/** cvd_view_get_regions: Returns: (transfer none) (element-type CvdRegionInfo): as the server has
- * them, which the guest cannot change */
-GArray *cvd_view_get_regions(CvdView *view);
-
-/** cvd_view_get_window_size: Returns: in bytes */
-guint64 cvd_view_get_window_size(CvdView *view);
-
-/** cvd_view_get_socket: Returns: the connection; becomes readable when the server closes it */
-int cvd_view_get_socket(CvdView *view);
 
 /**
  * cvd_view_get_descriptor:

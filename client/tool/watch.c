@@ -171,7 +171,7 @@ static gboolean draw(Watch *watch, GError **error)
 /* Returns: FALSE at the end, with @error set */
 static gboolean pause_or_end(Watch *watch, GError **error)
 {
-    GPollFD wait[] = {{.fd = cvd_view_get_socket(watch->view), .events = G_IO_IN | G_IO_HUP},
+    GPollFD wait[] = {{.fd = watch->view->socket, .events = G_IO_IN | G_IO_HUP},
                       {.fd = STDOUT_FILENO, .events = G_IO_ERR}};
     if (!cvd_tool_poll(watch->tool, wait, G_N_ELEMENTS(wait), (int)watch->interval_ms, 0, error))
         return FALSE;
@@ -212,11 +212,10 @@ gboolean cvd_tool_watch(CvdTool *tool, char **arguments, GError **error)
     watch.interval_ms = MAX(watch.interval_ms, 1);
     const char *socket = cvd_tool_get_socket(tool, error);
     watch.view = socket ? cvd_view_open(socket, tool->cancellable, error) : NULL;
-    if (!watch.view ||
-        !cvd_tool_find_region(cvd_view_get_regions(watch.view), arguments[0], &index, error) ||
+    if (!watch.view || !cvd_tool_find_region(watch.view->regions, arguments[0], &index, error) ||
         !cvd_view_get_descriptor(watch.view, index, &descriptor, error))
         return FALSE;
-    watch.info = &g_array_index(cvd_view_get_regions(watch.view), CvdRegionInfo, index);
+    watch.info = &g_array_index(watch.view->regions, CvdRegionInfo, index);
     init_table(&watch.tables[0], "guest to host", "guest_to_host", watch.info->begin,
                &descriptor.guest_to_host_signal_table);
     init_table(&watch.tables[1], "host to guest", "host_to_guest", watch.info->begin,

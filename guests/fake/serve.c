@@ -104,9 +104,8 @@ static void set_error(void *data, const char *format, ...)
     va_list args;
 
     va_start(args, format);
-    g_autofree char *text = g_strdup_vprintf(format, args);
+    g_propagate_error(vm.error, g_error_new_valist(CVD_ERROR, CVD_ERROR_PROTOCOL, format, args));
     va_end(args);
-    g_set_error_literal(vm.error, CVD_ERROR, CVD_ERROR_PROTOCOL, text);
     vm.state = VM_FAILED;
 }
 

@@ -42,22 +42,22 @@ static const CvdDumpHeader header = {
 static void write_dump(const char *path, const char *data)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(CvdDumpWriter) writer = cvd_dump_writer_new(path, &header, &error);
+    g_autoptr(CvdDump) writer = cvd_dump_create(path, &header, &error);
     g_assert_no_error(error);
-    g_assert_true(cvd_dump_writer_add(writer, data, 2, &error));
-    g_assert_true(cvd_dump_writer_add(writer, data + 2, 3, &error));
-    g_assert_true(cvd_dump_writer_commit(writer, &error));
+    g_assert_true(cvd_dump_add(writer, data, 2, &error));
+    g_assert_true(cvd_dump_add(writer, data + 2, 3, &error));
+    g_assert_true(cvd_dump_commit(writer, &error));
 }
 
 /* Returns: whether all of it can be read; @found gets the data */
 static gboolean read_dump(const char *path, GString *found, GError **error)
 {
-    g_autoptr(CvdDumpReader) reader = cvd_dump_reader_new(path, error);
+    g_autoptr(CvdDump) reader = cvd_dump_open(path, error);
     char buffer[2];
     gssize n;
     if (!reader)
         return FALSE;
-    while ((n = cvd_dump_reader_next(reader, buffer, sizeof buffer, error)) > 0)
+    while ((n = cvd_dump_next(reader, buffer, sizeof buffer, error)) > 0)
         g_string_append_len(found, buffer, n);
     return n == 0;
 }
@@ -71,8 +71,8 @@ static void test_there_and_back(Files *files, gconstpointer data)
     g_assert_no_error(error);
     g_assert_cmpmem(found->str, found->len, "ab\0de", 5);
 
-    g_autoptr(CvdDumpReader) reader = cvd_dump_reader_new(files->path, &error);
-    const CvdDumpHeader *got = cvd_dump_reader_get_header(reader);
+    g_autoptr(CvdDump) reader = cvd_dump_open(files->path, &error);
+    const CvdDumpHeader *got = cvd_dump_get_header(reader);
     g_assert_cmpstr(got->name, ==, header.name);
     g_assert_cmpuint(got->version, ==, header.version);
     g_assert_cmpuint(got->min_compatible_version, ==, header.min_compatible_version);
@@ -87,12 +87,12 @@ static void test_rewind(Files *files, gconstpointer data)
     g_autoptr(GError) error = NULL;
     char buffer[8];
     write_dump(files->path, "12345");
-    g_autoptr(CvdDumpReader) reader = cvd_dump_reader_new(files->path, &error);
+    g_autoptr(CvdDump) reader = cvd_dump_open(files->path, &error);
     for (guint i = 0; i < 3; i++) {
-        g_assert_cmpint(cvd_dump_reader_next(reader, buffer, sizeof buffer, &error), ==, 5);
+        g_assert_cmpint(cvd_dump_next(reader, buffer, sizeof buffer, &error), ==, 5);
         g_assert_cmpmem(buffer, 5, "12345", 5);
-        g_assert_cmpint(cvd_dump_reader_next(reader, buffer, sizeof buffer, &error), ==, 0);
-        g_assert_true(cvd_dump_reader_rewind(reader, &error));
+        g_assert_cmpint(cvd_dump_next(reader, buffer, sizeof buffer, &error), ==, 0);
+        g_assert_true(cvd_dump_rewind(reader, &error));
     }
 }
 
@@ -166,9 +166,9 @@ static void test_given_up(Files *files, gconstpointer data)
     g_autoptr(GError) error = NULL;
     g_autofree char *text = NULL;
     g_assert_true(g_file_set_contents(files->path, "old", 3, NULL));
-    g_autoptr(CvdDumpWriter) writer = cvd_dump_writer_new(files->path, &header, &error);
-    g_assert_true(cvd_dump_writer_add(writer, "12345", 5, &error));
-    g_clear_pointer(&writer, cvd_dump_writer_free);
+    g_autoptr(CvdDump) writer = cvd_dump_create(files->path, &header, &error);
+    g_assert_true(cvd_dump_add(writer, "12345", 5, &error));
+    g_clear_pointer(&writer, cvd_dump_free);
     g_assert_true(g_file_get_contents(files->path, &text, NULL, NULL));
     g_assert_cmpstr(text, ==, "old");
 }
@@ -192,11 +192,11 @@ static void test_not_a_file(Files *files, gconstpointer data)
     g_assert_cmpint(symlink(target, files->path), ==, 0);
     for (guint i = 0; i < G_N_ELEMENTS(places); i++) {
         g_autoptr(GError) error = NULL;
-        g_assert_null(cvd_dump_writer_new(places[i], &header, &error));
+        g_assert_null(cvd_dump_create(places[i], &header, &error));
         g_assert_error(error, CVD_ERROR, CVD_ERROR_FOREIGN);
     }
     g_autoptr(GError) error = NULL;
-    g_assert_null(cvd_dump_reader_new(files->dir, &error));
+    g_assert_null(cvd_dump_open(files->dir, &error));
     g_assert_error(error, CVD_ERROR, CVD_ERROR_INVALID);
 }
 
@@ -205,9 +205,9 @@ static void test_no_such_place(Files *files, gconstpointer data)
     g_autofree char *path = g_build_filename(files->dir, "none", "dump", NULL);
     g_autoptr(GError) write_error = NULL;
     g_autoptr(GError) read_error = NULL;
-    g_assert_null(cvd_dump_writer_new(path, &header, &write_error));
+    g_assert_null(cvd_dump_create(path, &header, &write_error));
     g_assert_error(write_error, CVD_ERROR, CVD_ERROR_FAILED);
-    g_assert_null(cvd_dump_reader_new(path, &read_error));
+    g_assert_null(cvd_dump_open(path, &read_error));
     g_assert_error(read_error, CVD_ERROR, CVD_ERROR_FAILED);
 }
 
@@ -215,7 +215,7 @@ static void test_no_such_place(Files *files, gconstpointer data)
 static void test_unreadable(Files *files, gconstpointer data)
 {
     g_autoptr(GError) error = NULL;
-    g_assert_null(cvd_dump_reader_new("/proc/self/mem", &error));
+    g_assert_null(cvd_dump_open("/proc/self/mem", &error));
     g_assert_error(error, CVD_ERROR, CVD_ERROR_FAILED);
 }
 
