@@ -39,7 +39,7 @@ static JsonObject *print_versions(void)
     return versions;
 }
 
-static char *to_json(const CvdRecord *record, const char *window)
+char *cvd_record_to_json(const CvdRecord *record)
 {
     g_autoptr(JsonNode) root = json_node_new(JSON_NODE_OBJECT);
     g_autoptr(GDateTime) now = g_date_time_new_now_utc();
@@ -52,16 +52,11 @@ static char *to_json(const CvdRecord *record, const char *window)
     json_object_set_string_member(object, "state", record->state);
     set_string(object, "reason", record->reason);
     json_object_set_int_member(object, "restarts", record->restarts);
-    set_string(object, "window", window);
+    set_string(object, "window", record->window);
     json_object_set_member(object, "command", cvd_strings_node(record->argv));
     json_object_set_member(object, "qmp", cvd_strings_node(record->qmp_tail));
     json_object_set_member(object, "config", cvd_config_to_json(record->config));
     return cvd_json_to_string(root, TRUE);
-}
-
-char *cvd_record_to_json(const CvdRecord *record)
-{
-    return to_json(record, NULL);
 }
 
 /* ---- In files ---- */
@@ -168,8 +163,10 @@ void cvd_record_write(CvdInstanceDir *dir, const CvdRecord *record, int window_f
 {
     g_autoptr(GError) error = NULL;
     g_autofree char *window = write_window(dir, window_fd, record->config->layout->window_size);
-    g_autofree char *text = to_json(record, window);
+    CvdRecord whole = *record;
 
+    whole.window = window;
+    g_autofree char *text = cvd_record_to_json(&whole);
     if (!write_record(dir, text, &error))
         g_warning("the failure is not recorded: %s", error->message);
 }

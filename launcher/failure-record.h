@@ -22,6 +22,7 @@ G_BEGIN_DECLS
  * @qmp_tail: (array zero-terminated=1) (nullable): the last lines of the QMP conversation, each
  *   with `> ` or `< ` before it
  * @restarts: VMs started after the first
+ * @window: (nullable): what has become of the copy of the window
  *
  * What a failure leaves for `cvd-ctl report`. Everything is borrowed.
  */
@@ -32,6 +33,7 @@ typedef struct {
     const char *reason;
     const char *const *qmp_tail;
     guint restarts;
+    const char *window;
 } CvdRecord;
 
 /** cvd_record_to_json: Returns: (transfer full): the record as one JSON object. */
@@ -40,7 +42,7 @@ char *cvd_record_to_json(const CvdRecord *record);
 /**
  * cvd_record_write:
  * @dir: where
- * @record: what
+ * @record: what, but for its @window
  * @window_fd: the window; −1 = none
  *
  * Writes %CVD_RECORD_FILE and a sparse copy of the window, mode 0600, over those of an earlier

@@ -46,7 +46,6 @@ typedef struct {
     gint64 ready_time_us;     /* 0 before */
     gboolean is_all_sent;     /* the hand-over has left the server */
     GSource *hand_over_timer; /* until the next check whether QEMU has read it */
-    guint hand_over_ms;
     CvdExit qemu_exit;        /* once it is gone */
     int exit_status;          /* likewise, if no other follows */
     guint n_restarts;         /* VMs before it */

@@ -7,10 +7,9 @@
 
 #include <string.h>
 
-/* Between two looks at whether QEMU has read the hand-over, in milliseconds. There is no event
- * for that: the first look is at once, and most often it has. */
-#define FIRST_CHECK_MS 1
-#define LAST_CHECK_MS  128
+/* Between two looks at whether QEMU has read the hand-over, for which there is no event: the first
+ * look is at once, and most often it has. */
+#define CHECK_US (2 * G_TIME_SPAN_MILLISECOND)
 /* Of a text that QEMU gives, in bytes. */
 #define MAX_TEXT 128
 /* From here on a guest that has not printed anything looks broken. */
@@ -28,41 +27,25 @@ static void on_settled(CvdJsonSpan result, const GError *error, gpointer data)
         cvd_launch_handle_status(data, CVD_EVENT_HANDED_OVER, result);
 }
 
-static void check_hand_over(CvdLaunch *launch);
-
-static gboolean on_hand_over_timer(gpointer data)
+static gboolean check_hand_over(gpointer data)
 {
     CvdLaunch *launch = data;
 
     cvd_source_clear(&launch->hand_over_timer);
-    check_hand_over(launch);
-    return G_SOURCE_REMOVE;
-}
-
-static void check_later(CvdLaunch *launch)
-{
-    cvd_source_set_timer(&launch->hand_over_timer,
-                         g_get_monotonic_time() + launch->hand_over_ms * G_TIME_SPAN_MILLISECOND,
-                         on_hand_over_timer, launch);
-    launch->hand_over_ms = MIN(2 * launch->hand_over_ms, LAST_CHECK_MS);
-}
-
-static void check_hand_over(CvdLaunch *launch)
-{
     if (launch->lifecycle.ladder.state != CVD_LADDER_LOADING)
-        return;
+        return G_SOURCE_REMOVE;
     if (cvd_server_vm_has_read_all(launch->host.server))
         cvd_qmp_execute(launch->vm->qmp, "query-status", NULL, on_settled, launch);
     else
-        check_later(launch);
+        cvd_source_set_timer(&launch->hand_over_timer, g_get_monotonic_time() + CHECK_US,
+                             check_hand_over, launch);
+    return G_SOURCE_REMOVE;
 }
 
 void cvd_launch_hand_over(CvdLaunch *launch)
 {
-    if (!launch->is_all_sent || !launch->lifecycle.has_answered)
-        return;
-    launch->hand_over_ms = FIRST_CHECK_MS;
-    check_hand_over(launch);
+    if (launch->is_all_sent && launch->lifecycle.has_answered)
+        check_hand_over(launch);
 }
 
 /* ---- Events ---- */

@@ -142,14 +142,10 @@ static void announce_ready(CvdLaunch *launch)
     double ms = (double)(launch->ready_time_us - launch->start_time_us) / 1000;
     CvdState state = cvd_lifecycle_get_state(&launch->lifecycle);
 
-    if (state == CVD_STATE_RUNNING)
-        cvd_launch_log_state(launch, G_LOG_LEVEL_MESSAGE, "running after %.0f ms", ms);
-    else if (launch->lifecycle.start_paused)
-        cvd_launch_log_state(launch, G_LOG_LEVEL_MESSAGE,
-                             "paused after %.0f ms, ready for a debugger", ms);
-    else
-        cvd_launch_log_state(launch, G_LOG_LEVEL_MESSAGE, "%s after %.0f ms",
-                             cvd_state_get_name(state), ms);
+    cvd_launch_log_state(
+        launch, G_LOG_LEVEL_MESSAGE, "%s after %.0f ms%s", cvd_state_get_name(state), ms,
+        state == CVD_STATE_PAUSED && launch->lifecycle.start_paused ? ", ready for a debugger"
+                                                                    : "");
     if (first_accel != NULL && g_str_has_prefix(first_accel, "kvm"))
         cvd_qmp_execute(launch->vm->qmp, "query-kvm", NULL, on_kvm, launch);
     if (launch->config->qmp_timeout_s > 0)

@@ -253,36 +253,31 @@ static char *find_parameters(const char *interface, const char *name)
     return g_string_free(g_steal_pointer(&parameters), FALSE);
 }
 
-static void run_call(CvdControl *control, CvdControlCall *take_call)
+static void on_message(gpointer owner, CvdControlPeer *peer, GDBusMessage *message)
 {
-    GDBusMessage *message = take_call->message;
+    CvdControl *control = owner;
     GVariant *body = g_dbus_message_get_body(message);
     const char *type = body != NULL ? g_variant_get_type_string(body) : "()";
     const char *name = g_dbus_message_get_member(message);
     const char *interface = g_dbus_message_get_interface(message);
+
+    if (g_dbus_message_get_message_type(message) != G_DBUS_MESSAGE_TYPE_METHOD_CALL)
+        return;
+    CvdControlCall *call = call_new(control, peer, message);
     const Method *method = find_method(interface, name);
     g_autofree char *parameters =
         method != NULL ? g_strdup(method->parameters) : find_parameters(interface, name);
-
     if (parameters == NULL)
-        reply_error(take_call, ERROR("UnknownMethod"), "there is no such method");
+        reply_error(call, ERROR("UnknownMethod"), "there is no such method");
     else if (strcmp(g_dbus_message_get_path(message), OBJECT_PATH) != 0 &&
              (method == NULL || (method->run != introspect && method->run != ping)))
-        reply_error(take_call, ERROR("UnknownObject"), "there is only " OBJECT_PATH);
+        reply_error(call, ERROR("UnknownObject"), "there is only " OBJECT_PATH);
     else if (strcmp(type, parameters) != 0)
-        reply_error(take_call, ERROR("InvalidArgs"), "the method has other parameters");
+        reply_error(call, ERROR("InvalidArgs"), "the method has other parameters");
     else if (method != NULL)
-        method->run(control, take_call, body);
+        method->run(control, call, body);
     else
-        control->handlers.call(name, body, take_call, control->user_data);
-}
-
-static void on_message(gpointer owner, CvdControlPeer *peer, GDBusMessage *message)
-{
-    CvdControl *control = owner;
-
-    if (g_dbus_message_get_message_type(message) == G_DBUS_MESSAGE_TYPE_METHOD_CALL)
-        run_call(control, call_new(control, peer, message));
+        control->handlers.call(name, body, call, control->user_data);
 }
 
 /* ---- Signals ---- */

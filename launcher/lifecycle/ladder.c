@@ -32,8 +32,6 @@ CvdLadder cvd_ladder_start(guint start_timeout_s, gint64 now_us)
 
 void cvd_ladder_ready(CvdLadder *ladder)
 {
-    if (ladder->state != CVD_LADDER_LOADING)
-        return;
     ladder->state = CVD_LADDER_UP;
     ladder->due_us = 0;
 }

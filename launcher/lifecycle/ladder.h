@@ -47,7 +47,7 @@ CvdLadder cvd_ladder_start(guint start_timeout_s, gint64 now_us);
 /** cvd_ladder_get_longest_us: Returns: how long a stop may take, by all its limits */
 gint64 cvd_ladder_get_longest_us(guint stop_timeout_s);
 
-/** cvd_ladder_ready: the start is complete; nothing unless it is loading */
+/** cvd_ladder_ready: the start of a process that is loading is complete */
 void cvd_ladder_ready(CvdLadder *ladder);
 
 /**

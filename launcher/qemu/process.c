@@ -86,8 +86,7 @@ static void set_up_child(gpointer data)
     cvd_fd_reserve(STDERR_FILENO, setup->n_received_fds + N_QEMU_FDS);
     cvd_restore_fd_limit(setup->n_received_fds + N_QEMU_FDS);
     if (setup->run_as != NULL && cvd_run_as_enter(setup->run_as) < 0) {
-        if (write(STDERR_FILENO, text, sizeof text - 1) < 0)
-            _exit(EXIT_FAILURE);
+        G_GNUC_UNUSED gssize n = write(STDERR_FILENO, text, sizeof text - 1);
         _exit(EXIT_FAILURE);
     }
     prctl(PR_SET_PDEATHSIG, SIGKILL);

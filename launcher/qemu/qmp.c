@@ -219,14 +219,6 @@ static void answer_sent(CvdQmp *qmp, GList *link, CvdJsonSpan result, const GErr
 
 /* ---- From QEMU ---- */
 
-static void violation(CvdQmp *qmp, const char *what)
-{
-    g_autofree char *seen = cvd_escape_bytes(qmp->inbox.bytes->data, qmp->inbox.bytes->len);
-    g_autoptr(GError) error =
-        g_error_new(CVD_ERROR, CVD_ERROR_PROTOCOL, "QMP: %s; QEMU sent \"%s\"", what, seen);
-    close_connection(qmp, error);
-}
-
 /* The message at hand. */
 static void pass_over(CvdQmp *qmp, const char *what)
 {
@@ -341,6 +333,15 @@ static void handle_too_long(CvdQmp *qmp)
         answer_sent(qmp, qmp->sent.head, (CvdJsonSpan){0}, error);
 }
 
+static void give_up(CvdQmp *qmp)
+{
+    g_autofree char *seen = cvd_escape_bytes(qmp->inbox.bytes->data, qmp->inbox.bytes->len);
+    g_autoptr(GError) error = g_error_new(CVD_ERROR, CVD_ERROR_PROTOCOL,
+                                          "QMP: not a JSON object; QEMU sent \"%s\"", seen);
+
+    close_connection(qmp, error);
+}
+
 /* Returns: whether there may be another message */
 static gboolean handle_next(CvdQmp *qmp)
 {
@@ -348,8 +349,8 @@ static gboolean handle_next(CvdQmp *qmp)
     case CVD_JSON_STREAM_WANTS_MORE:
         return FALSE;
     case CVD_JSON_STREAM_GARBAGE:
-        violation(qmp, "not a JSON object");
-        return FALSE;
+        give_up(qmp);
+        break;
     case CVD_JSON_STREAM_TOO_LONG:
         handle_too_long(qmp);
         break;
