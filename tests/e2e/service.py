@@ -176,24 +176,37 @@ def more_time(scene):
     scene.system.expect('slow', Result='success', ExecMainStatus='0')
 
 
+def hangs(scene):
+    """A launcher that gives no sign of life."""
+    scene.write_config('hanging')
+    scene.drop_in('hanging', 'WatchdogSec=500ms', 'TimeoutStopSec=500ms')
+    scene.system.systemctl('start', 'hanging')
+    scene.system.systemctl('kill', 'hanging', '--kill-who=main', '--signal=STOP')
+    scene.journal.wait('hanging', 'Watchdog timeout')
+    scene.journal.wait('hanging', 'Started cvd@hanging.service')
+    scene.system.systemctl('stop', 'hanging')
+
+
 def stuck_journal(scene):
     """Nothing waits for it, and its lines come when it goes on: more than its socket takes."""
     scene.write_config('loud')
-    scene.drop_in('loud', 'ExecStart=', f'ExecStart={scene.program} -v -n loud -c /etc/cvd/loud.json')
+    scene.drop_in('loud', 'WatchdogSec=2s', 'ExecStart=',
+                  f'ExecStart={scene.program} -v -n loud -c /etc/cvd/loud.json')
     machines = scene.system
     machines.systemctl('start', 'loud')
     machines.succeed('systemctl', 'kill', '--signal=STOP', 'systemd-journald')
     begin = time.monotonic()
     try:
-        machines.succeed('sh', '-c', 'for i in $(seq 200); do'
+        machines.succeed('sh', '-c', 'for i in $(seq 100); do'
                          ' cvd-ctl -n loud pause && cvd-ctl -n loud resume || exit; done')
         machines.systemctl('start', 'phone')
         machines.systemctl('stop', 'phone')
         took = time.monotonic() - begin
     finally:
         machines.succeed('systemctl', 'kill', '--signal=CONT', 'systemd-journald')
-    for _ in range(200):
+    for _ in range(100):
         scene.journal.wait('loud', 'QMP event STOP')
+    machines.expect('loud', ActiveState='active', NRestarts='0')
     machines.systemctl('stop', 'loud')
     return f'{took:.1f} s'
 
@@ -225,6 +238,7 @@ TESTS = {
     'launcher-is-killed': lambda scene: killed(scene, 'launcher_pid'),
     'gives-up': gives_up,
     'stop-takes-longer-than-the-unit-says': more_time,
+    'launcher-hangs': hangs,
     'stuck-journal': stuck_journal,
     'of-a-user': of_a_user,
 }
