@@ -254,13 +254,14 @@ static void test_sharing_has_ended(void)
     g_autoptr(Fixture) f = fixture_new(8, 5000);
 
     test_log_forget();
-    cvd_autofd one = attach(f);
-    cvd_autofd other = attach_as(f, connect_in_child(f));
+    int one = attach(f), other = attach_as(f, connect_in_child(f));
     g_assert_cmpuint(test_log_count(line), ==, 1);
     cvd_close_fd(&other);
     test_iterate_until(f->context, f->n_detached == 1);
-    cvd_autofd two = attach(f);
+    int two = attach(f);
     g_assert_cmpuint(test_log_count(line), ==, 1);
+    cvd_close_fd(&one);
+    cvd_close_fd(&two);
 }
 
 static void test_attach_and_leave(void)
