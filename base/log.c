@@ -58,12 +58,22 @@ static const char *level_mark(GLogLevelFlags level)
     return "";
 }
 
+static void append_time(GString *line)
+{
+    g_autoptr(GDateTime) now = g_date_time_new_now_local();
+    g_autofree char *text = g_date_time_format(now, "%T");
+
+    g_string_append_printf(line, "%s.%03d ", text, g_date_time_get_microsecond(now) / 1000);
+}
+
 static GString *format_line(const char *mark, const char *message, gsize size)
 {
     const char *name = log_state.instance != NULL ? log_state.instance : log_state.program;
-    GString *line = g_string_new(name != NULL ? name : "cvd");
+    GString *line = g_string_new(NULL);
 
-    g_string_append_printf(line, ": %s", mark);
+    if (log_state.verbose)
+        append_time(line);
+    g_string_append_printf(line, "%s: %s", name != NULL ? name : "cvd", mark);
     cvd_terminal_text_append(line, message, size, TRUE);
     g_string_append_c(line, '\n');
     return line;

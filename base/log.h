@@ -11,7 +11,8 @@ G_BEGIN_DECLS
  * @program: (nullable): what every line starts with, the program's name; %NULL keeps it
  * @verbose: whether g_info() and g_debug() lines are wanted
  *
- * Sends GLib's structured log to stderr, one line a message, `PROGRAM: text`, warnings and errors
+ * Sends GLib's structured log to stderr, one line a message, `PROGRAM: text`, with the local time
+ * before it where details are wanted, warnings and errors
  * marked as such, the text as cvd_terminal_text_append() has it (a message may quote a peer's
  * bytes); or to the journal when stderr is connected to it. Of a message at most 64 KiB are
  * written, and of what libraries say %CVD_LOG_LINES_PER_SECOND lines a second. May be called again.

@@ -121,7 +121,7 @@ static void fill_options(CvdOptions *options, GOptionEntry entries[N_OPTIONS])
          "Print the layout as text (default), json or c", "FORMAT"},
         {"timeout", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK,
          (gpointer)(guintptr)on_timeout, "Tear down after so long, with exit status 1", "SECONDS"},
-        {"verbose", 'v', 0, G_OPTION_ARG_NONE, &options->verbose, "Log more", NULL},
+        {"verbose", 'v', 0, G_OPTION_ARG_NONE, &options->verbose, "Log more, with times", NULL},
         {"version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Print the version", NULL},
         G_OPTION_ENTRY_NULL,
     };

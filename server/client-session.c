@@ -44,7 +44,7 @@ G_STATIC_ASSERT(G_N_ELEMENTS(state_names) == CVD_SESSION_CLOSED + 1);
 
 static void set_state(CvdClientSession *session, CvdSessionState state)
 {
-    if (cvd_log_is_verbose())
+    if (state != session->state && cvd_log_is_verbose())
         g_debug("client connection %d: %s -> %s", session->fd, state_names[session->state],
                 state_names[state]);
     session->state = (guint8)state;

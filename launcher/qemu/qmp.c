@@ -85,7 +85,8 @@ static void set_state(CvdQmp *qmp, QmpState state)
 {
     static const char *const names[] = {"greeting", "negotiating", "ready", "closed"};
 
-    g_debug("QMP state %s -> %s", names[qmp->state], names[state]);
+    if (state != qmp->state)
+        g_debug("QMP state %s -> %s", names[qmp->state], names[state]);
     qmp->state = state;
 }
 

@@ -60,9 +60,15 @@ static void say_levels(void)
     g_critical("bad");
     g_info("detail");
     g_debug("more detail");
-    cvd_log_init(NULL, TRUE);
-    g_info("wanted detail");
-    g_debug("wanted more");
+}
+
+/* Returns: the local time as the log has it */
+static char *format_now(void)
+{
+    g_autoptr(GDateTime) now = g_date_time_new_now_local();
+    g_autofree char *seconds = g_date_time_format(now, "%H:%M:%S");
+
+    return g_strdup_printf("%s.%03d", seconds, g_date_time_get_microsecond(now) / 1000);
 }
 
 static void test_levels(void)
@@ -72,9 +78,33 @@ static void test_levels(void)
                     "cvd: early\n"
                     "program: plain\n"
                     "cvd-7: warning: odd\n"
-                    "cvd-7: error: bad\n"
-                    "cvd-7: wanted detail\n"
-                    "cvd-7: wanted more\n");
+                    "cvd-7: error: bad\n");
+}
+
+static void say_details(void)
+{
+    cvd_log_init("cvd-7", TRUE);
+    g_info("wanted detail");
+    g_debug("wanted more");
+}
+
+/* Details have their time, to the millisecond. */
+static void test_details(void)
+{
+    g_autofree char *before = format_now();
+    g_autofree char *text = hear(say_details);
+    g_autofree char *after = format_now();
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    const gsize size = strlen("HH:MM:SS.mmm");
+
+    g_assert_cmpuint(g_strv_length(lines), ==, 3);
+    g_assert_cmpstr(lines[0] + size, ==, " cvd-7: wanted detail");
+    g_assert_cmpstr(lines[1] + size, ==, " cvd-7: wanted more");
+    if (strcmp(before, after) <= 0) { /* else it is midnight */
+        g_assert_cmpint(strncmp(before, lines[0], size), <=, 0);
+        g_assert_cmpint(strncmp(lines[0], lines[1], size), <=, 0);
+        g_assert_cmpint(strncmp(lines[1], after, size), <=, 0);
+    }
 }
 
 static void say_odd_bytes(void)
@@ -460,6 +490,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_log_set_always_fatal(G_LOG_FATAL_MASK);
     g_test_add_func("/log/prefix-and-levels", test_levels);
+    g_test_add_func("/log/details-have-times", test_details);
     g_test_add_func("/log/control-characters-and-bad-utf8-escaped", test_escapes);
     g_test_add_func("/log/limit-tells-what-was-left-out", test_limit);
     g_test_add_func("/log/full-pipe-makes-lines-wait", test_full_pipe);
