@@ -19,6 +19,7 @@ A comment before it (tests/support/pages.py) may say:
     status N        how the last command ends, where that is not 0
     needs NAME…     these files are there: those of conf/, others empty
     until TEXT      it prints this; then it is ended by ctrl-c, or goes on in its terminal
+    tree            it is typed in the source tree, whose build scripts/test has to have made
     linux           there has to be a Linux guest; else it is skipped, and what follows
     python          the same for the library's Python module
     not run: WHY    it is shown only: a skip, which is counted
@@ -42,7 +43,7 @@ sys.path.append(os.path.join(os.path.dirname(__file__), "../support"))
 import installed  # noqa: E402 (once its directory is known)
 import pages  # noqa: E402
 
-LIMIT_S = 120  # fail-safe of every wait
+LIMIT_S = 60  # fail-safe of every wait
 INTERRUPTED = {-signal.SIGINT, 128 + signal.SIGINT}
 CONTROL = {"^C": b"\x03", "^]": b"\x1d", "^D": b"\x04"}
 LANGUAGES = {"sh", "console", "json", "c", "python", "text"}
@@ -68,20 +69,26 @@ def pattern_of(lines):
 class Terminal:
     """A terminal of 80 columns, in which one command runs at a time."""
 
-    def __init__(self, env, directory):
-        self.env, self.directory = env, directory
-        self.process, self.master, self.output, self.command = None, None, "", ""
+    def __init__(self, env):
+        self.env = env
+        self.process, self.master, self.printed, self.command = None, None, b"", ""
 
-    def start(self, command):
+    def start(self, command, directory):
         self.master, slave = pty.openpty()
-        self.output, self.command = "", command
+        self.printed, self.command = b"", command
         self.process = subprocess.Popen(
             ["setsid", "--ctty", "--wait", "bash", "-euc", "stty -echo columns 80 rows 40; " + command],
-            stdin=slave, stdout=slave, stderr=slave, cwd=self.directory, env=self.env)
+            stdin=slave, stdout=slave, stderr=slave, cwd=directory, env=self.env)
         os.close(slave)
 
     def is_running(self):
-        return self.process is not None
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def output(self):
+        """What is to be seen: a carriage return has the next text overwrite the line."""
+        text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.printed.decode("utf-8", "replace"))
+        return re.sub(r"[^\n]*\r(?=[^\r\n])", "", re.sub(r"\r+\n", "\n", text))
 
     def read(self, deadline):
         """More of what the command prints; False at its end."""
@@ -91,17 +98,16 @@ class Terminal:
             data = os.read(self.master, 65536)
         except OSError:  # nobody has the other side any more
             data = b""
-        text = data.decode("utf-8", "replace").replace("\r", "")
-        self.output += re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+        self.printed += data
         return bool(data)
 
     def wait_lines(self, lines):
         """The next lines that are printed are these."""
         pattern, deadline = pattern_of(lines), time.monotonic() + LIMIT_S
         while not (match := pattern.match(self.output)):
-            if not self.is_running() or not self.read(deadline):
+            if self.process is None or not self.read(deadline):
                 raise Failure(f"{self.command}: it ended after\n{self.output}")
-        self.output = self.output[match.end():]
+        self.printed = self.output[match.end():].encode()
 
     def wait_end(self, lines, statuses):
         deadline = time.monotonic() + LIMIT_S
@@ -146,6 +152,7 @@ def steps_of(example):
 class Page:
     def __init__(self, directory, root, env):
         self.directory, self.root, self.env = directory, root, env
+        self.tree = directory.parent / "cvd-launch"
         self.terminals = {}
 
     def run(self, argv, **options):
@@ -158,7 +165,7 @@ class Page:
 
     def do_commands(self, example):
         name = example.get("terminal")
-        terminal = self.terminals.setdefault(name, Terminal(self.env, self.directory))
+        terminal = self.terminals.setdefault(name, Terminal(self.env))
         steps = steps_of(example)
         for number, (typed, lines) in enumerate(steps):
             is_last = number == len(steps) - 1
@@ -170,7 +177,7 @@ class Page:
             if typed is not None:
                 if terminal.is_running():
                     raise Failure(f"{typed}: another command runs in that terminal")
-                terminal.start(typed)
+                terminal.start(typed, self.tree if "tree" in example.notes else self.directory)
             if is_last and example.get("until"):
                 terminal.wait_lines(["…", f"…{example.get('until')}…"])
                 if name is None:
@@ -229,7 +236,7 @@ class Page:
     def finish(self):
         """A page also says how to end what it starts, perhaps from another terminal."""
         for terminal in self.terminals.values():
-            if terminal.is_running():
+            if terminal.process is not None:
                 terminal.wait_end([], {0})
 
     def clear(self):
@@ -295,6 +302,10 @@ def why_without(what, page):
         reason = guest / "why-not"
         if not (guest / "vmlinuz").exists():
             return reason.read_text().strip() if reason.exists() else "run scripts/linux-guest first"
+    elif what == "tree":
+        # Else scripts/demo would configure it anew, under the tests that run beside this one.
+        if not os.path.exists(os.path.join(page.env["CVD_BUILD_DIR"], "missing-packages")):
+            return "scripts/test has not made this build"
     elif what == "python":
         if not os.path.exists(page.env["GI_TYPELIB_PATH"]):
             return "this build has no introspection data"
@@ -334,9 +345,14 @@ def link_tree(tree, root, build):
     """The source tree that is beside the directory of a page, with its build directory."""
     tree.mkdir()
     for path in root.iterdir():
-        if not path.name.startswith(("build", ".")):
+        if not path.name.startswith(("build", "scripts", ".")):
             (tree / path.name).symlink_to(path)
     (tree / "build").symlink_to(build)
+    (tree / "scripts").mkdir()
+    for script in (root / "scripts").iterdir():
+        if os.access(script, os.X_OK):  # they look for the tree by their own paths
+            (tree / "scripts" / script.name).write_text(f'#!/bin/sh\nexec "{script}" "$@"\n')
+            (tree / "scripts" / script.name).chmod(0o755)
 
 
 def environment(build, prefix, work, compiler):

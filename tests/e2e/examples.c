@@ -249,21 +249,6 @@ static void test_no_instance(gconstpointer data)
     test_sandbox_assert_clean(f.sandbox, TEST_NOTHING_LEFT);
 }
 
-/* Once by itself and once more, as an answer to the first is in memory then. */
-static void test_readme(gconstpointer data)
-{
-    const char *argv[] = {g_getenv("CVD_README_PROGRAM"), NULL};
-    g_auto(Fixture) f;
-
-    fixture_init(&f, VM_FAKE);
-    for (guint i = 0; i < 2; i++) {
-        g_autoptr(TestProcess) program = test_process_start(f.sandbox, argv, NULL, NULL);
-        test_launcher_assert_exit(program, 0);
-        g_assert_cmpstr(program->out->str, ==, "41 + 1 = 42\n");
-    }
-    finish(&f);
-}
-
 static void add(const char *what, const Case *test, GTestDataFunc function)
 {
     g_autofree char *path = g_strdup_printf("/examples/%s/%s", test->name, what);
@@ -283,6 +268,5 @@ int main(int argc, char **argv)
         if (cases[i].vm == VM_FAKE)
             add("no-instance", &cases[i], test_no_instance);
     }
-    test_add("/examples/readme", NULL, test_readme);
     return g_test_run();
 }

@@ -1,13 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Installs everything, compiles docs/examples/host-program.c and the README's program
-against what was installed and nothing else, and has the tests run
-them and their counterpart in Python.
+"""Installs everything, compiles docs/examples/host-program.c against what was installed and nothing
+else, and has the tests run it and its counterpart in Python.
 
 Usage: examples.py TESTS BUILD_DIR SOURCE_ROOT PREFIX COMPILER [FLAG...]
 """
 import os
-import pathlib
 import signal
 import subprocess
 import sys
@@ -31,21 +29,6 @@ def python_env(root, examples):
             'CVD_HOST_PROGRAM_PY': os.path.join(examples, 'host_program.py')}
 
 
-def between(path, begin, end):
-    """Returns what stands there once."""
-    parts = path.read_text(encoding='utf-8').split(begin)
-    assert len(parts) == 2, f'{path}: not one example'
-    return parts[1].split(end)[0]
-
-
-def write_readme_example(root, work):
-    example = between(root / 'README.md', '```c\n', '```\n')
-    source = os.path.join(work, 'readme.c')
-    with open(source, 'w', encoding='utf-8') as file:
-        file.write(example)
-    return source
-
-
 def main(tests, build_dir, source_root, prefix, *compiler):
     examples = os.path.join(source_root, 'docs/examples')
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the directory is removed
@@ -54,11 +37,7 @@ def main(tests, build_dir, source_root, prefix, *compiler):
                                                  'devel,runtime,typelib')
         program = installed.compile_example(compiler, os.path.join(examples, 'host-program.c'),
                                             'cvd-client', pkg_config_dir, work)
-        readme = installed.compile_example(compiler,
-                                           write_readme_example(pathlib.Path(source_root), work),
-                                           'cvd-client', pkg_config_dir, work)
         env = {**os.environ, **python_env(root, examples), 'CVD_HOST_PROGRAM': program,
-               'CVD_README_PROGRAM': readme,
                'LD_LIBRARY_PATH': os.path.dirname(pkg_config_dir)}
         return subprocess.run([tests, '-k'], env=env, check=False).returncode
 
