@@ -135,7 +135,7 @@ static void read_rule(const CvdPlace *place, JsonNode *node, GArray *rules)
         .access = draft.mode == MODE_RO ? CVD_ACCESS_READ_ONLY : CVD_ACCESS_READ_WRITE,
     };
     if (JSON_NODE_HOLDS_OBJECT(node))
-        resolve(place, &draft, json_object_has_member(json_node_get_object(node), "mode"), &rule);
+        resolve(place, &draft, cvd_node_get_member(node, "mode") != NULL, &rule);
     g_array_append_val(rules, rule);
     g_free(draft.user);
     g_free(draft.group);
@@ -221,9 +221,7 @@ static void check_region(const CvdPlace *place, const CvdLayout *layout, const c
 
 static void check_regions(const CvdPlace *place, JsonNode *rule, const CvdLayout *layout)
 {
-    JsonNode *regions = JSON_NODE_HOLDS_OBJECT(rule)
-                            ? json_object_get_member(json_node_get_object(rule), "regions")
-                            : NULL;
+    JsonNode *regions = cvd_node_get_member(rule, "regions");
     CvdElement element = {0};
 
     while (regions && cvd_place_next(place, regions, &element)) {

@@ -93,10 +93,10 @@ static void tree_load(Tree *tree, const CvdPlace *place, const char *given)
 
 static void tree_find(Tree *tree, const CvdPlace *root_place, JsonNode *root, const char *key)
 {
-    JsonNode *node = json_object_get_member(json_node_get_object(root), key);
+    JsonNode *node = cvd_node_get_member(root, key);
     CvdPlace place = cvd_place_member(root_place, key, node, &tree->path);
     tree->place = place;
-    const char *path = node ? cvd_node_get_string(node) : NULL;
+    const char *path = cvd_node_get_string(node);
     if (!node)
         cvd_place_problem(&place, "missing; name a file, or put the object here");
     else if (path && *path)
@@ -105,11 +105,6 @@ static void tree_find(Tree *tree, const CvdPlace *root_place, JsonNode *root, co
         tree->node = json_node_ref(node);
     else
         cvd_place_found(&place, node, "the path of a file, or an object");
-}
-
-static gboolean has_member(JsonNode *node, const char *name)
-{
-    return JSON_NODE_HOLDS_OBJECT(node) && json_object_has_member(json_node_get_object(node), name);
 }
 
 /* Where the values come from. The paths of what stands in cvd.json itself are whole already. */
@@ -170,7 +165,7 @@ static void read_trees(CvdConfig *config, const Tree *layout, const Tree *qemu, 
 
     if (!config->qemu.kernel && (config->qemu.append || config->qemu.initrd))
         report_no_kernel(qemu, config->qemu.append ? "append" : "initrd");
-    if (file && file->vmm_path && !has_member(qemu->node, "binary"))
+    if (file && file->vmm_path && !cvd_node_get_member(qemu->node, "binary"))
         inherit(layout, "binary", &config->qemu.binary, file->vmm_path, origins);
     if (file && file->kernel_command_line && config->qemu.kernel && !config->qemu.append)
         inherit(layout, "append", &config->qemu.append, file->kernel_command_line, origins);
@@ -256,7 +251,7 @@ gboolean cvd_config_check_sockets(const CvdConfig *config, const char *runtime_d
 static void check_access(const CvdPlace *root_place, JsonNode *root, const CvdConfig *config)
 {
     g_autofree char *path = NULL;
-    JsonNode *node = json_object_get_member(json_node_get_object(root), "access");
+    JsonNode *node = cvd_node_get_member(root, "access");
     CvdPlace place = cvd_place_member(root_place, "access", node, &path);
 
     if (config->layout && config->access)

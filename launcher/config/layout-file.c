@@ -271,12 +271,6 @@ const CvdKey cvd_layout_keys[] = {
 
 /* clang-format on */
 
-static gboolean has_member(const CvdLayoutFile *file, const char *name)
-{
-    return JSON_NODE_HOLDS_OBJECT(file->root) &&
-           json_object_has_member(json_node_get_object(file->root), name);
-}
-
 /* Whether the value at @path, or something that it is part of, had a problem. */
 static gboolean is_broken(const Draft *draft, const char *path)
 {
@@ -301,7 +295,7 @@ static void read_root(Draft *draft, const CvdPlace *outside)
     place.reader = &draft->reader;
     cvd_keys_read(&place, file->root, cvd_layout_keys, draft);
     CvdPlace regions = cvd_place_member(&place, "vsoc_device_regions", NULL, &path);
-    if (!has_member(file, "vsoc_device_regions") && !is_broken(draft, path))
+    if (!cvd_node_get_member(file->root, "vsoc_device_regions") && !is_broken(draft, path))
         cvd_place_problem(&regions, "missing; give a list of regions");
     if (draft->major >= 0 || draft->minor >= 0)
         cvd_string_take(&file->declared_version,
@@ -322,7 +316,7 @@ static CvdPlace place_of(const CvdLayoutFile *file, const CvdPlace *place,
     if (problem->region >= 0)
         path = g_strdup_printf("vsoc_device_regions[%d]%s%s", problem->region, field ? "." : "",
                                field ? field : "");
-    else if (field && has_member(file, "vsoc_shm_layout_descriptor") &&
+    else if (field && cvd_node_get_member(file->root, "vsoc_shm_layout_descriptor") &&
              !g_strv_contains(outside, field))
         path = g_strdup_printf("vsoc_shm_layout_descriptor.%s", field);
     else

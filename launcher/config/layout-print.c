@@ -3,22 +3,10 @@
 #include "launcher/config/layout-print.h"
 
 #include "base/json.h"
+#include "launcher/config/types.h"
 #include "vsoc/abi.h"
 
 #include <string.h>
-
-static char *format_size(guint64 bytes)
-{
-    static const char units[] = "KMG";
-    int unit = -1;
-
-    while (bytes >= 1024 && bytes % 1024 == 0 && unit < 2) {
-        bytes /= 1024;
-        unit++;
-    }
-    return unit < 0 ? g_strdup_printf("%" G_GUINT64_FORMAT, bytes)
-                    : g_strdup_printf("%" G_GUINT64_FORMAT "%c", bytes, units[unit]);
-}
 
 /* The bytes that descriptors and regions take. */
 static guint64 used_size(const CvdLayout *layout)
@@ -35,9 +23,9 @@ static guint64 used_size(const CvdLayout *layout)
 static void append_summary(GString *text, const CvdLayout *layout)
 {
     guint64 used = used_size(layout);
-    g_autofree char *window = format_size(layout->window_size);
-    g_autofree char *used_text = format_size(used);
-    g_autofree char *free_text = format_size(layout->window_size - used);
+    g_autofree char *window = cvd_format_size(layout->window_size);
+    g_autofree char *used_text = cvd_format_size(used);
+    g_autofree char *free_text = cvd_format_size(layout->window_size - used);
 
     g_string_append_printf(text,
                            "window %s (%u bytes): %u region%s, %s used, %s free; descriptors at "
@@ -50,7 +38,7 @@ static void append_summary(GString *text, const CvdLayout *layout)
 static void append_row(GString *text, const CvdLayout *layout, guint i)
 {
     const CvdLayoutRegion *region = &layout->regions[i];
-    g_autofree char *size = format_size(region->end - region->begin);
+    g_autofree char *size = cvd_format_size(region->end - region->begin);
     g_autofree char *data = g_strdup_printf("+0x%x", region->data_offset);
     g_autofree char *slots = g_strdup_printf("%u/%u", 1u << region->guest_to_host.num_nodes_lg2,
                                              1u << region->host_to_guest.num_nodes_lg2);

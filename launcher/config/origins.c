@@ -9,41 +9,30 @@ void cvd_origins_set(JsonObject *origins, const char *prefix, const char *path, 
     json_object_set_string_member(origins, name, valid);
 }
 
-static void add_if_overridden(JsonObject *origins, const char *prefix, const CvdPlace *place,
-                              const CvdPlace *child, JsonNode *node)
+typedef struct {
+    JsonObject *origins;
+    const char *prefix;
+} Target;
+
+static void add_if_overridden(const CvdPlace *place, const char *key, JsonNode *node, gpointer data)
 {
-    if (child->origin != place->origin)
-        cvd_origins_set(origins, prefix, child->path, child->origin);
-    cvd_origins_add_overridden(origins, prefix, child, node);
+    Target *target = data;
+
+    if (g_hash_table_contains(place->reader->overrides, node))
+        cvd_origins_set(target->origins, target->prefix, place->path, place->origin);
 }
 
 void cvd_origins_add_overridden(JsonObject *origins, const char *prefix, const CvdPlace *place,
                                 JsonNode *node)
 {
-    CvdElement element = {0};
-    JsonObjectIter iter;
-    const char *name;
-    JsonNode *member;
-
-    while (cvd_place_next(place, node, &element))
-        add_if_overridden(origins, prefix, place, &element.place, element.node);
-    if (!JSON_NODE_HOLDS_OBJECT(node))
-        return;
-    json_object_iter_init_ordered(&iter, json_node_get_object(node));
-    while (json_object_iter_next_ordered(&iter, &name, &member)) {
-        g_autofree char *path = NULL;
-        CvdPlace child = cvd_place_member(place, name, member, &path);
-        add_if_overridden(origins, prefix, place, &child, member);
-    }
+    cvd_place_walk(place, node, add_if_overridden, &(Target){origins, prefix});
 }
 
 void cvd_origins_add(JsonObject *origins, const char *prefix, const CvdKey *keys,
                      const CvdPlace *place, JsonNode *node)
 {
     for (; keys->name; keys++) {
-        JsonNode *value = node && JSON_NODE_HOLDS_OBJECT(node)
-                              ? json_object_get_member(json_node_get_object(node), keys->name)
-                              : NULL;
+        JsonNode *value = cvd_node_get_member(node, keys->name);
         g_autofree char *path = NULL;
         CvdPlace child = cvd_place_member(place, keys->name, value, &path);
 

@@ -123,18 +123,48 @@ CvdPlace cvd_place_find(const CvdPlace *place, JsonNode *node, const char *path,
     g_auto(GStrv) parts = g_strsplit_set(path, ".[", -1); /* an index has its bracket still */
     for (guint i = 0; parts[i] && node; i++) {
         guint64 index = g_ascii_strtoull(parts[i], NULL, 10);
-        if (JSON_NODE_HOLDS_OBJECT(node))
-            node = json_object_get_member(json_node_get_object(node), parts[i]);
-        else if (JSON_NODE_HOLDS_ARRAY(node) &&
-                 index < json_array_get_length(json_node_get_array(node)))
+        if (JSON_NODE_HOLDS_ARRAY(node) && index < json_array_get_length(json_node_get_array(node)))
             node = json_array_get_element(json_node_get_array(node), (guint)index);
         else
-            node = NULL;
+            node = cvd_node_get_member(node, parts[i]);
         found = place_child(&found, node, place->path);
     }
     *storage = join(place, path);
     found.path = *storage;
     return found;
+}
+
+static void visit_all(const CvdPlace *place, const char *key, JsonNode *node, CvdVisitor visit,
+                      gpointer data)
+{
+    visit(place, key, node, data);
+    cvd_place_walk(place, node, visit, data);
+}
+
+void cvd_place_walk(const CvdPlace *place, JsonNode *node, CvdVisitor visit, gpointer data)
+{
+    CvdElement element = {0};
+    JsonObjectIter iter;
+    const char *name;
+    JsonNode *member;
+
+    while (cvd_place_next(place, node, &element))
+        visit_all(&element.place, NULL, element.node, visit, data);
+    if (!JSON_NODE_HOLDS_OBJECT(node))
+        return;
+    json_object_iter_init_ordered(&iter, json_node_get_object(node));
+    while (json_object_iter_next_ordered(&iter, &name, &member)) {
+        g_autofree char *path = NULL;
+        CvdPlace child = cvd_place_member(place, name, member, &path);
+        visit_all(&child, name, member, visit, data);
+    }
+}
+
+JsonNode *cvd_node_get_member(JsonNode *node, const char *name)
+{
+    return node && JSON_NODE_HOLDS_OBJECT(node)
+               ? json_object_get_member(json_node_get_object(node), name)
+               : NULL;
 }
 
 char *cvd_place_resolve(const CvdPlace *place, const char *path)
@@ -148,7 +178,7 @@ char *cvd_place_resolve(const CvdPlace *place, const char *path)
 
 const char *cvd_node_get_string(JsonNode *node)
 {
-    if (!JSON_NODE_HOLDS_VALUE(node) || json_node_get_value_type(node) != G_TYPE_STRING)
+    if (!node || !JSON_NODE_HOLDS_VALUE(node) || json_node_get_value_type(node) != G_TYPE_STRING)
         return NULL;
     const char *string = json_node_get_string(node);
     return g_str_has_prefix(string, CVD_JSON_BIG_NUMBER) ? NULL : string;

@@ -110,7 +110,22 @@ void cvd_place_mark_broken(const CvdPlace *place);
 /** cvd_place_resolve: Returns: (transfer full): @path, made absolute as paths at @place are */
 char *cvd_place_resolve(const CvdPlace *place, const char *path);
 
-/** cvd_node_get_string: Returns: (nullable): the string that @node holds, if it holds one */
+/**
+ * CvdVisitor:
+ * @place: where @node stands
+ * @key: (nullable): its name; %NULL in a list
+ * @data: of cvd_place_walk()
+ */
+typedef void (*CvdVisitor)(const CvdPlace *place, const char *key, JsonNode *node, gpointer data);
+
+/** cvd_place_walk: Visits what is in @node, which stands at @place, at any depth. */
+void cvd_place_walk(const CvdPlace *place, JsonNode *node, CvdVisitor visit, gpointer data);
+
+/** cvd_node_get_member: Returns: (nullable): the member, if @node: (nullable) is an object with it
+ */
+JsonNode *cvd_node_get_member(JsonNode *node, const char *name);
+
+/** cvd_node_get_string: Returns: (nullable): the string, if @node: (nullable) holds one */
 const char *cvd_node_get_string(JsonNode *node);
 
 /** cvd_node_is_integer: Returns: whether @node holds an integer */

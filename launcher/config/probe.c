@@ -160,21 +160,23 @@ static void check_kernel(const char *path, const char *binary, GPtrArray *proble
 }
 
 /* What an entry of blockdevs opens, at any depth of it. */
-static void check_disk(const char *key, JsonNode *node, GPtrArray *problems)
+static void check_disk(const CvdPlace *place, const char *key, JsonNode *node, gpointer data)
 {
-    if (JSON_NODE_HOLDS_OBJECT(node)) {
-        JsonObjectIter iter;
-        JsonNode *member;
-        json_object_iter_init_ordered(&iter, json_node_get_object(node));
-        while (json_object_iter_next_ordered(&iter, &key, &member))
-            check_disk(key, member, problems);
-    } else if (JSON_NODE_HOLDS_ARRAY(node)) {
-        for (guint i = 0; i < json_array_get_length(json_node_get_array(node)); i++)
-            check_disk("", json_array_get_element(json_node_get_array(node), i), problems);
-    } else if (strcmp(key, "filename") == 0 && cvd_node_get_string(node) &&
-               !g_str_has_prefix(json_node_get_string(node), "/dev/fdset/")) {
-        check_file("qemu.blockdevs", json_node_get_string(node), TRUE,
-                   "name an image that exists and can be read", problems);
+    const char *path = cvd_node_get_string(node);
+
+    if (g_strcmp0(key, "filename") == 0 && path && !g_str_has_prefix(path, "/dev/fdset/"))
+        check_file("qemu.blockdevs", path, TRUE, "name an image that exists and can be read",
+                   place->reader->problems);
+}
+
+static void check_disks(char **disks, GPtrArray *problems)
+{
+    g_autoptr(GHashTable) overrides = g_hash_table_new(NULL, NULL);
+    CvdReader reader = {.problems = problems, .overrides = overrides};
+
+    for (; *disks; disks++) {
+        g_autoptr(JsonNode) node = cvd_json_from_string(*disks, NULL);
+        cvd_place_walk(&(CvdPlace){&reader, "", "", "", 0}, node, check_disk, NULL);
     }
 }
 
@@ -190,10 +192,7 @@ static void check_files(const CvdQemuConfig *qemu, const char *binary, GPtrArray
         check_file("qemu.firmware", qemu->firmware, FALSE,
                    "name a file that exists and can be read, or one of QEMU's own by its bare name",
                    problems);
-    for (char **disk = qemu->blockdevs; *disk; disk++) {
-        g_autoptr(JsonNode) node = cvd_json_from_string(*disk, NULL);
-        check_disk("", node, problems);
-    }
+    check_disks(qemu->blockdevs, problems);
 }
 
 static gboolean is_accel(const char *accel, const char *name)

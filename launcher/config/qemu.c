@@ -141,76 +141,49 @@ static gboolean check_qapi_object(const CvdPlace *place, JsonNode *node, const C
         cvd_place_found(place, node, "an object with QEMU's own names");
         return FALSE;
     }
-    JsonObject *object = json_node_get_object(node);
-    JsonNode *kind = json_object_get_member(object, key->words[0]);
-    const char *string = kind ? cvd_node_get_string(kind) : NULL;
+    const char *string = cvd_node_get_string(cvd_node_get_member(node, key->words[0]));
     if (!string || !*string) {
         cvd_place_problem(place, "needs \"%s\", a string", key->words[0]);
         return FALSE;
     }
-    JsonNode *id = json_object_get_member(object, "id");
-    if (key->type == &cvd_type_devices && id &&
-        g_strcmp0(cvd_node_get_string(id), "ivshmem") == 0) {
+    const char *id = cvd_node_get_string(cvd_node_get_member(node, "id"));
+    if (key->type == &cvd_type_devices && g_strcmp0(id, "ivshmem") == 0) {
         cvd_place_problem(place, "id \"ivshmem\" is that of the window's device; choose another");
         return FALSE;
     }
     return TRUE;
 }
 
-static void resolve_files(const CvdPlace *place, JsonNode *node);
-
-static void resolve_file(const CvdPlace *place, JsonObject *object, const char *key)
+/* The files that QEMU's objects name, at any depth, mean the same wherever one starts. */
+static void resolve_file(const CvdPlace *place, const char *key, JsonNode *node, gpointer data)
 {
     static const char *const files[] = {"filename", "mem-path", NULL};
-    JsonNode *node = json_object_get_member(object, key);
     const char *value = cvd_node_get_string(node);
-    g_autofree char *path = NULL;
-    CvdPlace child = cvd_place_member(place, key, node, &path);
 
-    if (value && *value && g_strv_contains(files, key)) {
-        g_autofree char *resolved = cvd_place_resolve(&child, value);
-        json_object_set_string_member(object, key, resolved);
-    } else {
-        resolve_files(&child, node);
+    if (key && value && *value && g_strv_contains(files, key)) {
+        g_autofree char *resolved = cvd_place_resolve(place, value);
+        json_node_set_string(node, resolved);
     }
-}
-
-/* The files that QEMU's objects name, at any depth, mean the same wherever one starts. */
-static void resolve_files(const CvdPlace *place, JsonNode *node)
-{
-    CvdElement element = {0};
-
-    if (JSON_NODE_HOLDS_OBJECT(node)) {
-        JsonObject *object = json_node_get_object(node);
-        g_autoptr(GList) keys = json_object_get_members(object);
-        for (GList *key = keys; key; key = key->next)
-            resolve_file(place, object, key->data);
-    }
-    while (cvd_place_next(place, node, &element))
-        resolve_files(&element.place, element.node);
 }
 
 static gboolean is_list_of_strings(JsonNode *node)
 {
     JsonArray *array = JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
 
-    for (guint i = 0; array && i < json_array_get_length(array); i++) {
-        JsonNode *element = json_array_get_element(array, i);
-        JsonObject *object = JSON_NODE_HOLDS_OBJECT(element) ? json_node_get_object(element) : NULL;
-        if (!object || !json_object_has_member(object, "str"))
+    for (guint i = 0; array && i < json_array_get_length(array); i++)
+        if (!cvd_node_get_member(json_array_get_element(array, i), "str"))
             return FALSE;
-    }
     return array != NULL;
 }
 
 /* In JSON QEMU takes these as objects, unlike on its command line. */
-static void check_string_lists(const CvdPlace *place, JsonObject *object)
+static void check_string_lists(const CvdPlace *place, JsonNode *object)
 {
     static const char *const keys[] = {"hostfwd", "guestfwd", "dnssearch"};
 
     for (gsize i = 0; i < G_N_ELEMENTS(keys); i++) {
         g_autofree char *path = NULL;
-        JsonNode *node = json_object_get_member(object, keys[i]);
+        JsonNode *node = cvd_node_get_member(object, keys[i]);
         if (!node || is_list_of_strings(node))
             continue;
         const char *text = cvd_node_get_string(node);
@@ -231,8 +204,8 @@ static void read_qapi_list(const CvdPlace *place, JsonNode *node, const CvdKey *
     CvdElement element = {0};
     while (cvd_place_next(place, node, &element)) {
         if (check_qapi_object(&element.place, element.node, key)) {
-            resolve_files(&element.place, element.node);
-            check_string_lists(&element.place, json_node_get_object(element.node));
+            cvd_place_walk(&element.place, element.node, resolve_file, NULL);
+            check_string_lists(&element.place, element.node);
             g_autofree char *json = cvd_json_to_string(element.node, FALSE);
             g_strv_builder_add(builder, json);
         }
@@ -253,23 +226,17 @@ static JsonNode *print_qapi_list(const CvdKey *key, gconstpointer slot)
 
 /* ---- What devices refer to ---- */
 
-/* @key: whose values are wanted, at any depth of @node */
-static void collect_ids(JsonNode *node, const char *key, GPtrArray *ids)
+typedef struct {
+    const char *key; /* whose values are wanted */
+    GPtrArray *ids;
+} Search;
+
+static void collect_id(const CvdPlace *place, const char *key, JsonNode *node, gpointer data)
 {
-    if (JSON_NODE_HOLDS_OBJECT(node)) {
-        JsonObjectIter iter;
-        const char *name;
-        JsonNode *member;
-        json_object_iter_init_ordered(&iter, json_node_get_object(node));
-        while (json_object_iter_next_ordered(&iter, &name, &member)) {
-            if (strcmp(name, key) == 0 && cvd_node_get_string(member))
-                g_ptr_array_add(ids, (gpointer)json_node_get_string(member));
-            collect_ids(member, key, ids);
-        }
-    } else if (JSON_NODE_HOLDS_ARRAY(node)) {
-        for (guint i = 0; i < json_array_get_length(json_node_get_array(node)); i++)
-            collect_ids(json_array_get_element(json_node_get_array(node), i), key, ids);
-    }
+    Search *search = data;
+
+    if (g_strcmp0(key, search->key) == 0 && cvd_node_get_string(node))
+        g_ptr_array_add(search->ids, (gpointer)cvd_node_get_string(node));
 }
 
 /* Or may be: a -drive has a name, too, if it is given none. */
@@ -283,17 +250,17 @@ static gboolean is_in_args(char **args, const char *id)
 }
 
 /* @property: of the device at @place, which names an @id_key of @list */
-static void check_reference(const CvdPlace *place, JsonObject *device, const char *property,
-                            JsonObject *qemu, const char *list, const char *id_key, char **args)
+static void check_reference(const CvdPlace *place, JsonNode *device, const char *property,
+                            JsonNode *qemu, const char *list, const char *id_key, char **args)
 {
-    JsonNode *node = json_object_get_member(device, property);
-    const char *id = node ? cvd_node_get_string(node) : NULL;
-    JsonNode *entries = json_object_get_member(qemu, list);
+    JsonNode *node = cvd_node_get_member(device, property);
+    const char *id = cvd_node_get_string(node);
+    JsonNode *entries = cvd_node_get_member(qemu, list);
     g_autoptr(GPtrArray) ids = g_ptr_array_new();
     g_autofree char *path = NULL;
 
     if (entries)
-        collect_ids(entries, id_key, ids);
+        cvd_place_walk(place, entries, collect_id, &(Search){id_key, ids});
     if (!id || g_ptr_array_find_with_equal_func(ids, id, g_str_equal, NULL) || is_in_args(args, id))
         return;
     gboolean has_none = ids->len == 0;
@@ -308,8 +275,7 @@ static void check_reference(const CvdPlace *place, JsonObject *device, const cha
 
 void cvd_qemu_check_references(const CvdPlace *place, JsonNode *node, const CvdQemuConfig *qemu)
 {
-    JsonObject *object = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
-    JsonNode *devices = object ? json_object_get_member(object, "devices") : NULL;
+    JsonNode *devices = cvd_node_get_member(node, "devices");
     CvdElement element = {0};
     g_autofree char *path = NULL;
 
@@ -317,12 +283,9 @@ void cvd_qemu_check_references(const CvdPlace *place, JsonNode *node, const CvdQ
         return;
     CvdPlace list = cvd_place_member(place, "devices", devices, &path);
     while (cvd_place_next(&list, devices, &element)) {
-        if (!JSON_NODE_HOLDS_OBJECT(element.node))
-            continue;
-        JsonObject *device = json_node_get_object(element.node);
-        check_reference(&element.place, device, "drive", object, "blockdevs", "node-name",
+        check_reference(&element.place, element.node, "drive", node, "blockdevs", "node-name",
                         qemu->extra_args);
-        check_reference(&element.place, device, "netdev", object, "netdevs", "id",
+        check_reference(&element.place, element.node, "netdev", node, "netdevs", "id",
                         qemu->extra_args);
     }
 }
