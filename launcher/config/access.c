@@ -57,7 +57,7 @@ static void read_id(const CvdPlace *place, JsonNode *node, const CvdKey *key, gp
     g_autofree char *number = NULL;
 
     if (cvd_node_is_integer(node) && json_node_get_int(node) >= 0)
-        name = number = g_strdup_printf("%" G_GINT64_FORMAT, json_node_get_int(node));
+        name = number = g_strdup_printf("%jd", json_node_get_int(node));
     if (name != NULL && *name)
         cvd_string_take(slot, g_strdup(name));
     else

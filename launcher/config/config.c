@@ -12,10 +12,8 @@
 #include "launcher/config/access.h"
 #include "launcher/config/json-file.h"
 #include "launcher/config/keys.h"
-#include "launcher/config/layout-advice.h"
 #include "launcher/config/layout-file.h"
 #include "launcher/config/layout-print.h"
-#include "launcher/config/origins.h"
 #include "launcher/config/overrides.h"
 #include "launcher/config/qemu.h"
 #include "server/listener.h"
@@ -107,22 +105,73 @@ static void tree_find(Tree *tree, const CvdPlace *root_place, JsonNode *root, co
         cvd_place_found(&place, node, "the path of a file, or an object");
 }
 
+/* The value at @path, with @prefix before it, is from @origin. */
+static void origins_set(JsonObject *origins, const char *prefix, const char *path,
+                        const char *origin)
+{
+    g_autofree char *name = g_strconcat(prefix, path, NULL);
+    g_autofree char *valid = g_utf8_make_valid(origin, -1);
+
+    json_object_set_string_member(origins, name, valid);
+}
+
+typedef struct {
+    JsonObject *origins;
+    const char *prefix;
+} Target;
+
+static void add_if_overridden(const CvdPlace *place, const char *key, JsonNode *node, gpointer data)
+{
+    Target *target = data;
+
+    if (g_hash_table_contains(place->reader->overrides, node))
+        origins_set(target->origins, target->prefix, place->path, place->origin);
+}
+
+/* What options have put into @node, a value at @place. */
+static void origins_add_overridden(JsonObject *origins, const char *prefix, const CvdPlace *place,
+                                   JsonNode *node)
+{
+    cvd_place_walk(place, node, add_if_overridden, &(Target){origins, prefix});
+}
+
+/*
+ * Of each key where its value comes from: `default`, a file, or an option; and what options have
+ * put into the lists and objects that are values. @prefix: of the paths of this tree
+ */
+static void origins_add(JsonObject *origins, const char *prefix, const CvdKey *keys,
+                        const CvdPlace *place, JsonNode *node)
+{
+    for (; keys->name; keys++) {
+        JsonNode *value = cvd_node_get_member(node, keys->name);
+        g_autofree char *path = NULL;
+        CvdPlace child = cvd_place_member(place, keys->name, value, &path);
+
+        if (keys->type == &cvd_type_object) {
+            origins_add(origins, prefix, keys->members, &child, value);
+        } else if (keys->type->print) {
+            origins_set(origins, prefix, path, value ? child.origin : "default");
+            if (value)
+                origins_add_overridden(origins, prefix, &child, value);
+        }
+    }
+}
+
 /* Where the values come from. The paths of what stands in cvd.json itself are whole already. */
 static JsonObject *collect_origins(const CvdConfigSource *source, const CvdPlace *place,
                                    JsonNode *root, const Tree *layout, const Tree *qemu)
 {
     JsonObject *origins = json_object_new();
 
-    cvd_origins_add(origins, "", cvd_keys, place, root);
+    origins_add(origins, "", cvd_keys, place, root);
     if (source->name)
-        cvd_origins_set(origins, "", "name", "--name");
+        origins_set(origins, "", "name", "--name");
     json_object_remove_member(origins, "qemu"); /* its members say it */
-    cvd_origins_add(origins, *qemu->place.path ? "" : "qemu.", cvd_qemu_keys, &qemu->place,
-                    qemu->node);
-    cvd_origins_set(origins, "", "layout", layout->place.origin);
+    origins_add(origins, *qemu->place.path ? "" : "qemu.", cvd_qemu_keys, &qemu->place, qemu->node);
+    origins_set(origins, "", "layout", layout->place.origin);
     if (layout->node)
-        cvd_origins_add_overridden(origins, *layout->place.path ? "" : "layout.", &layout->place,
-                                   layout->node);
+        origins_add_overridden(origins, *layout->place.path ? "" : "layout.", &layout->place,
+                               layout->node);
     return origins;
 }
 
@@ -146,7 +195,7 @@ static void inherit(const Tree *layout, const char *key, char **value, const cha
 {
     cvd_string_take(value, g_strdup(inherited));
     if (origins)
-        cvd_origins_set(origins, "qemu.", key, layout->place.origin);
+        origins_set(origins, "qemu.", key, layout->place.origin);
 }
 
 static void report_no_kernel(const Tree *qemu, const char *key)
@@ -264,13 +313,13 @@ static CvdConfig *read_all(CvdReader *reader, const CvdConfigSource *source, con
 {
     g_autofree char *directory = directory_of(reader, path);
     CvdPlace place = {reader, path, directory, "", 1};
-    cvd_override_files(reader, root, source->overrides);
+    cvd_override(reader, &(CvdTrees){.root = root}, source->overrides, TRUE);
 
     g_auto(Tree) layout = {0};
     g_auto(Tree) qemu = {0};
     tree_find(&qemu, &place, root, "qemu");
     tree_find(&layout, &place, root, "layout");
-    cvd_override_values(reader, &(CvdTrees){root, layout.node, qemu.node}, source->overrides);
+    cvd_override(reader, &(CvdTrees){root, layout.node, qemu.node}, source->overrides, FALSE);
 
     g_autoptr(JsonObject) origins =
         source->explain ? collect_origins(source, &place, root, &layout, &qemu) : NULL;

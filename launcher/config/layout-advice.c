@@ -2,7 +2,7 @@
 /*
  * What keeps every rule and may still surprise: things that only a Linux guest would suffer from.
  */
-#include "launcher/config/layout-advice.h"
+#include "launcher/config/layout-file.h"
 
 #include <string.h>
 

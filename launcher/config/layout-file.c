@@ -56,8 +56,7 @@ static void read_integer(const CvdPlace *place, JsonNode *node, const CvdKey *ke
     if (!integer_of(node, &value))
         cvd_found_number(place, node, key);
     else if (*number != CVD_UNSET && *number != value)
-        cvd_place_problem(place, "%" G_GINT64_FORMAT " was given before; keep one of them",
-                          *number);
+        cvd_place_problem(place, "%jd was given before; keep one of them", *number);
     else
         *number = value;
 }

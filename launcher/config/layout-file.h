@@ -55,4 +55,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdLayoutFile, cvd_layout_file_free)
 CvdLayout *cvd_layout_file_compute(const CvdLayoutFile *file, const CvdPlace *place,
                                    guint64 min_window_size, guint64 granule);
 
+/**
+ * cvd_layout_file_advise:
+ * @place: where @file's object stands
+ * @layout: what was computed from @file
+ * @n_vcpus: of the guest
+ *
+ * Logs what docs/window.md, Layout files asks for: a note when the declared version is
+ * not 2.0, warnings of more than 190 regions a vCPU and of names that a guest's /dev has already.
+ */
+void cvd_layout_file_advise(const CvdLayoutFile *file, const CvdPlace *place,
+                            const CvdLayout *layout, guint n_vcpus);
+
 G_END_DECLS

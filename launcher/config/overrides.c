@@ -123,7 +123,6 @@ static void set(const CvdPlace *option, JsonNode *node, char **segments, const c
         put(option, node, segments[0], unsets ? NULL : g_steal_pointer(&value));
 }
 
-/* @is_early: whether those are meant that say which files are loaded, or all others */
 static void apply(CvdReader *reader, const CvdTrees *trees, const char *text, gboolean is_early)
 {
     /* How problems name the option: a whole object would drown what they say. */
@@ -148,14 +147,9 @@ static void apply(CvdReader *reader, const CvdTrees *trees, const char *text, gb
         set(&option, is_qemu ? trees->qemu : trees->layout, segments + 1, value + 1);
 }
 
-void cvd_override_files(CvdReader *reader, JsonNode *root, const char *const *overrides)
+void cvd_override(CvdReader *reader, const CvdTrees *trees, const char *const *overrides,
+                  gboolean is_early)
 {
     for (; overrides && *overrides; overrides++)
-        apply(reader, &(CvdTrees){.root = root}, *overrides, TRUE);
-}
-
-void cvd_override_values(CvdReader *reader, const CvdTrees *trees, const char *const *overrides)
-{
-    for (; overrides && *overrides; overrides++)
-        apply(reader, trees, *overrides, FALSE);
+        apply(reader, trees, *overrides, is_early);
 }

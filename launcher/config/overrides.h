@@ -20,23 +20,18 @@ typedef struct {
 } CvdTrees;
 
 /**
- * cvd_override_files:
- * @overrides: (array zero-terminated=1) (nullable): `PATH=VALUE` strings
- *
- * Applies those whose PATH is `layout` or `qemu`: they say what is loaded, so they come before the
- * files are, and before all that go into these.
- */
-void cvd_override_files(CvdReader *reader, JsonNode *root, const char *const *overrides);
-
-/**
- * cvd_override_values:
+ * cvd_override:
  * @trees: what the overrides go into; one that goes into a missing tree is left out, as the reason
  *   for that is a problem already
+ * @overrides: (array zero-terminated=1) (nullable): `PATH=VALUE` strings
+ * @is_early: whether those are applied whose PATH is `layout` or `qemu`, which say what is loaded
+ *   and so come before the files are, or all others
  *
- * Applies the others, in order. VALUE is JSON, or a string when it neither parses nor begins like
+ * Applies overrides in order. VALUE is JSON, or a string when it neither parses nor begins like
  * JSON; null removes what stands at PATH. Objects on the way are made where there are none; whether
  * the keys are known is found out when the trees are read.
  */
-void cvd_override_values(CvdReader *reader, const CvdTrees *trees, const char *const *overrides);
+void cvd_override(CvdReader *reader, const CvdTrees *trees, const char *const *overrides,
+                  gboolean is_early);
 
 G_END_DECLS

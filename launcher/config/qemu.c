@@ -86,7 +86,7 @@ static void read_smp(const CvdPlace *place, JsonNode *node, const CvdKey *key, g
     else if (string)
         cvd_type_string.read(place, node, key, slot);
     else
-        cvd_string_take(slot, g_strdup_printf("%" G_GINT64_FORMAT, n_vcpus));
+        cvd_string_take(slot, g_strdup_printf("%jd", n_vcpus));
 }
 
 static void read_append(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)

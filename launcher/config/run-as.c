@@ -69,7 +69,7 @@ static void read_run_as(const CvdPlace *place, JsonNode *node, const CvdKey *key
     g_autofree char *number = NULL;
 
     if (cvd_node_is_integer(node) && json_node_get_int(node) >= 0)
-        text = number = g_strdup_printf("%" G_GINT64_FORMAT, json_node_get_int(node));
+        text = number = g_strdup_printf("%jd", json_node_get_int(node));
     if (text == NULL || *text == '\0') {
         cvd_place_found(place, node, EXPECTED);
         return;

@@ -147,8 +147,7 @@ static const char *check_string(const CvdPlace *place, JsonNode *node, guint64 m
         return NULL;
     }
     if (max > 0 && strlen(string) > max) {
-        cvd_place_problem(place, "has %zu bytes; at most %" G_GUINT64_FORMAT " are allowed",
-                          strlen(string), max);
+        cvd_place_problem(place, "has %zu bytes; at most %ju are allowed", strlen(string), max);
         return NULL;
     }
     return string;
@@ -247,8 +246,7 @@ static JsonNode *print_boolean(const CvdKey *key, gconstpointer slot)
 
 void cvd_found_number(const CvdPlace *place, JsonNode *node, const CvdKey *key)
 {
-    g_autofree char *expected = g_strdup_printf(
-        "an integer from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT, key->min, key->max);
+    g_autofree char *expected = g_strdup_printf("an integer from %ju to %ju", key->min, key->max);
     cvd_place_found(place, node, expected);
 }
 
@@ -299,8 +297,8 @@ char *cvd_format_size(guint64 bytes)
         unit++;
     }
     if (unit < 0)
-        return g_strdup_printf("%" G_GUINT64_FORMAT, bytes);
-    return g_strdup_printf("%" G_GUINT64_FORMAT "%c", bytes, units[unit]);
+        return g_strdup_printf("%ju", bytes);
+    return g_strdup_printf("%ju%c", bytes, units[unit]);
 }
 
 void cvd_found_size(const CvdPlace *place, JsonNode *node, const CvdKey *key)

@@ -30,14 +30,13 @@ void cvd_doctor_check_descriptors(Doctor *doctor)
         return;
     if (limit.rlim_max < needed)
         cvd_doctor_say(doctor, VERDICT_PROBLEM,
-                       "%u regions need %" G_GUINT64_FORMAT
-                       " descriptors, and the hard RLIMIT_NOFILE is "
-                       "%" G_GUINT64_FORMAT ": raise it (ulimit -Hn, LimitNOFILE=)",
+                       "%u regions need %ju descriptors, and the hard RLIMIT_NOFILE is %ju: raise "
+                       "it (ulimit -Hn, LimitNOFILE=)",
                        n_regions, needed, (guint64)limit.rlim_max);
     else if (limit.rlim_max - needed < n_clients)
         cvd_doctor_say(doctor, VERDICT_WARNING,
-                       "limits.clients is %u, and the hard RLIMIT_NOFILE of %" G_GUINT64_FORMAT
-                       " has room for %" G_GUINT64_FORMAT ": raise it (ulimit -Hn, LimitNOFILE=)",
+                       "limits.clients is %u, and the hard RLIMIT_NOFILE of %ju has room for %ju: "
+                       "raise it (ulimit -Hn, LimitNOFILE=)",
                        n_clients, (guint64)limit.rlim_max, (guint64)limit.rlim_max - needed);
     else
         cvd_doctor_say(doctor, VERDICT_OK, "RLIMIT_NOFILE is enough for %u regions and %u clients",
@@ -56,9 +55,8 @@ void cvd_doctor_check_memlock(Doctor *doctor)
         cvd_doctor_say(doctor, VERDICT_OK, "RLIMIT_MEMLOCK is enough for the guest's memory");
     else
         cvd_doctor_say(doctor, VERDICT_OK,
-                       "RLIMIT_MEMLOCK is %" G_GUINT64_FORMAT
-                       " KiB, which matters only with VFIO devices of "
-                       "the host or -overcommit mem-lock=on (ulimit -l, LimitMEMLOCK=)",
+                       "RLIMIT_MEMLOCK is %ju KiB, which matters only with VFIO devices of the "
+                       "host or -overcommit mem-lock=on (ulimit -l, LimitMEMLOCK=)",
                        (guint64)limit.rlim_cur / 1024);
 }
 
@@ -73,17 +71,15 @@ void cvd_doctor_check_memory(Doctor *doctor)
     gboolean is_fatal = n_free < window && doctor->config->window.prealloc;
 
     if (n_free < window + guest)
-        cvd_doctor_say(doctor, is_fatal ? VERDICT_PROBLEM : VERDICT_WARNING,
-                       "the window (%" G_GUINT64_FORMAT " MiB) and the guest (%" G_GUINT64_FORMAT
-                       " MiB) may need more than the %" G_GUINT64_FORMAT
-                       " MiB that are left to this control "
-                       "group: raise %s (MemoryMax=), or lower qemu.memory",
-                       window >> 20, guest >> 20, n_free >> 20, limit_file);
+        cvd_doctor_say(
+            doctor, is_fatal ? VERDICT_PROBLEM : VERDICT_WARNING,
+            "the window (%ju MiB) and the guest (%ju MiB) may need more than the %ju MiB that are "
+            "left to this control group: raise %s (MemoryMax=), or lower qemu.memory",
+            window >> 20, guest >> 20, n_free >> 20, limit_file);
     else if (n_ram < window + guest)
         cvd_doctor_say(doctor, VERDICT_WARNING,
-                       "the window (%" G_GUINT64_FORMAT " MiB) and the guest (%" G_GUINT64_FORMAT
-                       " MiB) may need more than this machine's %" G_GUINT64_FORMAT
-                       " MiB: lower qemu.memory",
+                       "the window (%ju MiB) and the guest (%ju MiB) may need more than this "
+                       "machine's %ju MiB: lower qemu.memory",
                        window >> 20, guest >> 20, n_ram >> 20);
     else
         cvd_doctor_say(doctor, VERDICT_OK, "there is memory for the window and the guest");
@@ -107,8 +103,7 @@ void cvd_doctor_check_shm(Doctor *doctor)
         gboolean fits = vfs.f_blocks == 0 || n_free >= doctor->config->layout->window_size;
         Verdict without = doctor->config->window.prealloc ? VERDICT_PROBLEM : VERDICT_WARNING;
         cvd_doctor_say(doctor, fits ? VERDICT_OK : without,
-                       "window.path: the window has %u KiB, and %" G_GUINT64_FORMAT
-                       " KiB are free in %s%s",
+                       "window.path: the window has %u KiB, and %ju KiB are free in %s%s",
                        doctor->config->layout->window_size >> 10, n_free >> 10, dir,
                        fits ? "" : ": free some there, or remount it (mount -o remount,size=...)");
     }
@@ -130,18 +125,17 @@ void cvd_doctor_check_hugepages(Doctor *doctor)
         cvd_doctor_say(doctor, VERDICT_OK, "no huge pages are asked for");
         return;
     }
-    g_autofree char *dir =
-        g_strdup_printf("/sys/kernel/mm/hugepages/hugepages-%" G_GUINT64_FORMAT "kB", size / 1024);
+    g_autofree char *dir = g_strdup_printf("/sys/kernel/mm/hugepages/hugepages-%jukB", size / 1024);
     g_autofree char *path = g_build_filename(dir, "free_hugepages", NULL);
     g_autofree char *size_text = cvd_format_size(size);
     guint64 needed = (doctor->config->layout->window_size + size - 1) / size;
     guint64 n_free = read_number(path);
-    g_autofree char *missing = g_strdup_printf(
-        "window.hugepages: the window needs %" G_GUINT64_FORMAT " huge pages of %s, "
-        "%" G_GUINT64_FORMAT " are free: write more into %s/nr_hugepages",
-        needed, size_text, n_free, dir);
+    g_autofree char *missing =
+        g_strdup_printf("window.hugepages: the window needs %ju huge pages of %s, %ju are free: "
+                        "write more into %s/nr_hugepages",
+                        needed, size_text, n_free, dir);
     if (n_free >= needed)
-        cvd_doctor_say(doctor, VERDICT_OK, "%" G_GUINT64_FORMAT " huge pages are free", n_free);
+        cvd_doctor_say(doctor, VERDICT_OK, "%ju huge pages are free", n_free);
     else if (doctor->problems == NULL)
         cvd_doctor_say(doctor, VERDICT_PROBLEM, "%s", missing);
     else

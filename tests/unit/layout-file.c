@@ -2,7 +2,7 @@
 /*
  * Both forms of vsoc_mem.json, and what is said of files that are neither.
  */
-#include "launcher/config/layout-advice.h"
+#include "launcher/config/layout-file.h"
 
 #include "launcher/config/json-file.h"
 
