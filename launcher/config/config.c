@@ -29,7 +29,6 @@ typedef struct {
     JsonNode *node; /* NULL: a problem was reported */
     char *origin;
     char *directory;
-    char *path;
     CvdPlace place;
 } Tree;
 
@@ -38,7 +37,6 @@ static void tree_clear(Tree *tree)
     g_clear_pointer(&tree->node, json_node_unref);
     g_free(tree->origin);
     g_free(tree->directory);
-    g_free(tree->path);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Tree, tree_clear)
 
@@ -92,7 +90,7 @@ static void tree_load(Tree *tree, const CvdPlace *place, const char *given)
 static void tree_find(Tree *tree, const CvdPlace *root_place, JsonNode *root, const char *key)
 {
     JsonNode *node = cvd_node_get_member(root, key);
-    CvdPlace place = cvd_place_member(root_place, key, node, &tree->path);
+    CvdPlace place = cvd_place_member(root_place, key, node);
     tree->place = place;
     const char *path = cvd_node_get_string(node);
     if (!node)
@@ -144,13 +142,12 @@ static void origins_add(JsonObject *origins, const char *prefix, const CvdKey *k
 {
     for (; keys->name; keys++) {
         JsonNode *value = cvd_node_get_member(node, keys->name);
-        g_autofree char *path = NULL;
-        CvdPlace child = cvd_place_member(place, keys->name, value, &path);
+        CvdPlace child = cvd_place_member(place, keys->name, value);
 
         if (keys->type == &cvd_type_object) {
             origins_add(origins, prefix, keys->members, &child, value);
         } else if (keys->type->print) {
-            origins_set(origins, prefix, path, value ? child.origin : "default");
+            origins_set(origins, prefix, child.path, value ? child.origin : "default");
             if (value)
                 origins_add_overridden(origins, prefix, &child, value);
         }
@@ -200,8 +197,7 @@ static void inherit(const Tree *layout, const char *key, char **value, const cha
 
 static void report_no_kernel(const Tree *qemu, const char *key)
 {
-    g_autofree char *path = NULL;
-    CvdPlace place = cvd_place_find(&qemu->place, qemu->node, key, &path);
+    CvdPlace place = cvd_place_find(&qemu->place, qemu->node, key);
 
     cvd_place_problem(&place, "needs \"kernel\"");
 }
@@ -235,8 +231,7 @@ static void read_trees(CvdConfig *config, const Tree *layout, const Tree *qemu, 
 static void check_window(const CvdPlace *root_place, JsonNode *root, const CvdWindowOptions *window)
 {
     gboolean has_name = window->backing == CVD_WINDOW_POSIX_SHM;
-    g_autofree char *path = NULL;
-    CvdPlace place = cvd_place_find(root_place, root, "window", &path);
+    CvdPlace place = cvd_place_find(root_place, root, "window");
 
     if (has_name && !window->path)
         cvd_place_problem(&place, "backing \"posix-shm\" needs \"path\", such as "
@@ -250,8 +245,7 @@ static void check_window(const CvdPlace *root_place, JsonNode *root, const CvdWi
 static void check_different(const CvdPlace *root_place, JsonNode *root, const char *a,
                             const char *b)
 {
-    g_autofree char *path = NULL;
-    CvdPlace place = cvd_place_find(root_place, root, "sockets", &path);
+    CvdPlace place = cvd_place_find(root_place, root, "sockets");
 
     if (g_strcmp0(a, b) == 0 && a)
         cvd_place_problem(&place, "two sockets at %s; each needs a path of its own", a);
@@ -299,9 +293,8 @@ gboolean cvd_config_check_sockets(const CvdConfig *config, const char *runtime_d
 /* Which regions there are is only known now. */
 static void check_access(const CvdPlace *root_place, JsonNode *root, const CvdConfig *config)
 {
-    g_autofree char *path = NULL;
     JsonNode *node = cvd_node_get_member(root, "access");
-    CvdPlace place = cvd_place_member(root_place, "access", node, &path);
+    CvdPlace place = cvd_place_member(root_place, "access", node);
 
     if (config->layout && config->access)
         cvd_access_check(&place, node, config);
@@ -402,7 +395,9 @@ CvdConfig *cvd_config_load(const CvdConfigSource *source, GPtrArray *problems)
     g_autoptr(GHashTable) overrides = g_hash_table_new_full(
         g_direct_hash, g_direct_equal, (GDestroyNotify)json_node_unref, g_free);
     g_autoptr(GHashTable) lines = cvd_json_lines_new();
-    CvdReader reader = {.problems = problems, .overrides = overrides, .lines = lines, .cwd = cwd};
+    g_autoptr(GStringChunk) paths = g_string_chunk_new(1024);
+    CvdReader reader = {
+        .problems = problems, .overrides = overrides, .lines = lines, .paths = paths, .cwd = cwd};
     guint n_before = problems->len;
 
     /* Relative paths in what comes from there are relative to the current directory. */

@@ -49,8 +49,7 @@ static void warn_of_name(const CvdLayoutFile *file, const CvdPlace *place, guint
                          const char *name)
 {
     g_autofree char *member = g_strdup_printf("vsoc_device_regions[%u].device_name", i);
-    g_autofree char *path = NULL;
-    CvdPlace found = cvd_place_find(place, file->root, member, &path);
+    CvdPlace found = cvd_place_find(place, file->root, member);
     g_autofree char *where = cvd_place_describe(&found);
 
     g_warning("%s: a Linux guest has a /dev/%s already, so that its driver could not make the "

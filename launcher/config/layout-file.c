@@ -289,12 +289,11 @@ static void read_root(Draft *draft, const CvdPlace *outside)
 {
     CvdLayoutFile *file = &draft->file;
     CvdPlace place = *outside;
-    g_autofree char *path = NULL;
 
     place.reader = &draft->reader;
     cvd_keys_read(&place, file->root, cvd_layout_keys, draft);
-    CvdPlace regions = cvd_place_member(&place, "vsoc_device_regions", NULL, &path);
-    if (!cvd_node_get_member(file->root, "vsoc_device_regions") && !is_broken(draft, path))
+    CvdPlace regions = cvd_place_member(&place, "vsoc_device_regions", NULL);
+    if (!cvd_node_get_member(file->root, "vsoc_device_regions") && !is_broken(draft, regions.path))
         cvd_place_problem(&regions, "missing; give a list of regions");
     if (draft->major >= 0 || draft->minor >= 0)
         cvd_string_take(&file->declared_version,
@@ -306,7 +305,7 @@ static void read_root(Draft *draft, const CvdPlace *outside)
 
 /* Where a problem of the rules is; only the layout descriptor's fields may be in two places. */
 static CvdPlace place_of(const CvdLayoutFile *file, const CvdPlace *place,
-                         const CvdLayoutProblem *problem, char **storage)
+                         const CvdLayoutProblem *problem)
 {
     static const char *const outside[] = {"vsoc_device_regions", "window.size", NULL};
     const char *field = problem->field;
@@ -320,7 +319,7 @@ static CvdPlace place_of(const CvdLayoutFile *file, const CvdPlace *place,
         path = g_strdup_printf("vsoc_shm_layout_descriptor.%s", field);
     else
         path = g_strdup(field ? field : "vsoc_device_regions");
-    return cvd_place_find(place, file->root, path, storage);
+    return cvd_place_find(place, file->root, path);
 }
 
 /* Whether a problem of the rules, which is at @path, comes from a value that could not be read. */
@@ -348,9 +347,8 @@ static CvdLayout *apply_rules(const CvdLayoutFile *file, const CvdLayoutSpec *sp
 
     for (guint i = 0; i < broken_rules->len; i++) {
         const CvdLayoutProblem *problem = g_ptr_array_index(broken_rules, i);
-        g_autofree char *path = NULL;
-        CvdPlace found = place_of(file, place, problem, &path);
-        if (!draft || !follows(draft, path, problem))
+        CvdPlace found = place_of(file, place, problem);
+        if (!draft || !follows(draft, found.path, problem))
             cvd_place_problem(&found, "%s", problem->message);
     }
     return layout;

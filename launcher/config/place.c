@@ -73,34 +73,39 @@ void cvd_place_found(const CvdPlace *place, JsonNode *node, const char *expected
     cvd_place_problem(place, "found %s; expected %s", found, expected);
 }
 
+/* @path: from @place on, with what separates it */
 static CvdPlace place_child(const CvdPlace *place, JsonNode *node, const char *path)
 {
+    CvdReader *reader = place->reader;
     CvdPlace child = *place;
-    child.path = path;
-    const char *option = node ? g_hash_table_lookup(place->reader->overrides, node) : NULL;
-    gpointer line = NULL;
+    const char *option = node ? g_hash_table_lookup(reader->overrides, node) : NULL;
+    gpointer line = node && reader->lines ? g_hash_table_lookup(reader->lines, node) : NULL;
+    g_autofree char *whole = g_strconcat(place->path, path, NULL);
+
+    child.path = g_string_chunk_insert(reader->paths, whole);
     if (option) {
         child.origin = option;
-        child.directory = place->reader->cwd;
+        child.directory = reader->cwd;
         child.line = 0;
-    } else if (node && child.line > 0 && place->reader->lines) {
-        line = g_hash_table_lookup(place->reader->lines, node);
-    }
-    if (line)
+    } else if (line && child.line > 0) {
         child.line = GPOINTER_TO_UINT(line);
+    }
     return child;
 }
 
-static char *join(const CvdPlace *place, const char *path)
-{
-    return g_strdup_printf("%s%s%s", place->path, *place->path ? "." : "", path);
-}
-
-CvdPlace cvd_place_member(const CvdPlace *place, const char *key, JsonNode *node, char **path)
+CvdPlace cvd_place_member(const CvdPlace *place, const char *key, JsonNode *node)
 {
     g_autofree char *escaped = cvd_escape_bytes(key, strlen(key));
-    *path = join(place, escaped);
-    return place_child(place, node, *path);
+    g_autofree char *path = g_strconcat(*place->path ? "." : "", escaped, NULL);
+
+    return place_child(place, node, path);
+}
+
+static CvdPlace place_element(const CvdPlace *place, guint64 index, JsonNode *node)
+{
+    g_autofree char *path = g_strdup_printf("[%ju]", index);
+
+    return place_child(place, node, path);
 }
 
 gboolean cvd_place_next(const CvdPlace *place, JsonNode *node, CvdElement *element)
@@ -108,29 +113,30 @@ gboolean cvd_place_next(const CvdPlace *place, JsonNode *node, CvdElement *eleme
     JsonArray *array = JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
     guint index = element->n_seen++;
 
-    g_clear_pointer(&element->path, g_free);
     if (array == NULL || index >= json_array_get_length(array))
         return FALSE;
     element->node = json_array_get_element(array, index);
-    element->path = g_strdup_printf("%s[%u]", place->path, index);
-    element->place = place_child(place, element->node, element->path);
+    element->place = place_element(place, index, element->node);
     return TRUE;
 }
 
-CvdPlace cvd_place_find(const CvdPlace *place, JsonNode *node, const char *path, char **storage)
+CvdPlace cvd_place_find(const CvdPlace *place, JsonNode *node, const char *path)
 {
     CvdPlace found = *place;
     g_auto(GStrv) parts = g_strsplit_set(path, ".[", -1); /* an index has its bracket still */
-    for (guint i = 0; parts[i] && node; i++) {
+
+    for (guint i = 0; parts[i]; i++) {
+        gboolean is_index = g_str_has_suffix(parts[i], "]");
         guint64 index = g_ascii_strtoull(parts[i], NULL, 10);
-        if (JSON_NODE_HOLDS_ARRAY(node) && index < json_array_get_length(json_node_get_array(node)))
-            node = json_array_get_element(json_node_get_array(node), (guint)index);
+        JsonArray *array = node && JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
+        gboolean is_there = array && index < json_array_get_length(array);
+        if (is_index)
+            node = is_there ? json_array_get_element(array, (guint)index) : NULL;
         else
             node = cvd_node_get_member(node, parts[i]);
-        found = place_child(&found, node, place->path);
+        found = is_index ? place_element(&found, index, node)
+                         : cvd_place_member(&found, parts[i], node);
     }
-    *storage = join(place, path);
-    found.path = *storage;
     return found;
 }
 
@@ -154,8 +160,7 @@ void cvd_place_walk(const CvdPlace *place, JsonNode *node, CvdVisitor visit, gpo
         return;
     json_object_iter_init_ordered(&iter, json_node_get_object(node));
     while (json_object_iter_next_ordered(&iter, &name, &member)) {
-        g_autofree char *path = NULL;
-        CvdPlace child = cvd_place_member(place, name, member, &path);
+        CvdPlace child = cvd_place_member(place, name, member);
         visit_all(&child, name, member, visit, data);
     }
 }

@@ -13,6 +13,7 @@ G_BEGIN_DECLS
  * @cwd: what relative paths in overridden values are relative to
  * @lines: (element-type JsonNode guint) (nullable): of the values in the files:
  * cvd_json_lines_new()
+ * @paths: where the paths of places are kept
  * @broken: (element-type utf8) (nullable): where the paths of all values that had a problem are
  *   added, and of members that were probably misspelt
  *
@@ -23,6 +24,7 @@ typedef struct {
     GHashTable *overrides;
     const char *cwd;
     GHashTable *lines;
+    GStringChunk *paths;
     GHashTable *broken;
 } CvdReader;
 
@@ -65,11 +67,10 @@ void cvd_place_found(const CvdPlace *place, JsonNode *node, const char *expected
  * cvd_place_member:
  * @key: of an object at @place
  * @node: (nullable): its value
- * @path: (out): storage of the member's path; the caller frees it
  *
  * Returns: the member's place; an overridden one has the option as its origin
  */
-CvdPlace cvd_place_member(const CvdPlace *place, const char *key, JsonNode *node, char **path);
+CvdPlace cvd_place_member(const CvdPlace *place, const char *key, JsonNode *node);
 
 /**
  * CvdElement:
@@ -82,7 +83,6 @@ typedef struct {
     CvdPlace place;
     JsonNode *node;
     guint n_seen;
-    char *path;
 } CvdElement;
 
 /**
@@ -98,11 +98,10 @@ gboolean cvd_place_next(const CvdPlace *place, JsonNode *node, CvdElement *eleme
  * cvd_place_find:
  * @node: what stands at @place
  * @path: from there, such as `regions[2].size`; nothing needs to stand at it
- * @storage: (out): of the whole path; the caller frees it
  *
  * Returns: the place at @path, with the same origin as if it had been read
  */
-CvdPlace cvd_place_find(const CvdPlace *place, JsonNode *node, const char *path, char **storage);
+CvdPlace cvd_place_find(const CvdPlace *place, JsonNode *node, const char *path);
 
 /** cvd_place_mark_broken: Marks the value at @place as one that had a problem. */
 void cvd_place_mark_broken(const CvdPlace *place);

@@ -182,12 +182,11 @@ static void check_string_lists(const CvdPlace *place, JsonNode *object)
     static const char *const keys[] = {"hostfwd", "guestfwd", "dnssearch"};
 
     for (gsize i = 0; i < G_N_ELEMENTS(keys); i++) {
-        g_autofree char *path = NULL;
         JsonNode *node = cvd_node_get_member(object, keys[i]);
         if (!node || is_list_of_strings(node))
             continue;
         const char *text = cvd_node_get_string(node);
-        CvdPlace member = cvd_place_member(place, keys[i], node, &path);
+        CvdPlace member = cvd_place_member(place, keys[i], node);
         g_autofree char *expected =
             g_strdup_printf("a list of objects: [{\"str\": \"%s\"}]", text ? text : "...");
         cvd_place_found(&member, node, expected);
@@ -257,7 +256,6 @@ static void check_reference(const CvdPlace *place, JsonNode *device, const char 
     const char *id = cvd_node_get_string(node);
     JsonNode *entries = cvd_node_get_member(qemu, list);
     g_autoptr(GPtrArray) ids = g_ptr_array_new();
-    g_autofree char *path = NULL;
 
     if (entries)
         cvd_place_walk(place, entries, collect_id, &(Search){id_key, ids});
@@ -269,7 +267,7 @@ static void check_reference(const CvdPlace *place, JsonNode *device, const char 
     g_autofree char *expected =
         has_none ? g_strdup_printf("the %s of an entry of %s, which has none", id_key, list)
                  : g_strdup_printf("the %s of an entry of %s: \"%s\"", id_key, list, known);
-    CvdPlace member = cvd_place_member(place, property, node, &path);
+    CvdPlace member = cvd_place_member(place, property, node);
     cvd_place_found(&member, node, expected);
 }
 
@@ -277,11 +275,10 @@ void cvd_qemu_check_references(const CvdPlace *place, JsonNode *node, const CvdQ
 {
     JsonNode *devices = cvd_node_get_member(node, "devices");
     CvdElement element = {0};
-    g_autofree char *path = NULL;
 
     if (!devices)
         return;
-    CvdPlace list = cvd_place_member(place, "devices", devices, &path);
+    CvdPlace list = cvd_place_member(place, "devices", devices);
     while (cvd_place_next(&list, devices, &element)) {
         check_reference(&element.place, element.node, "drive", node, "blockdevs", "node-name",
                         qemu->extra_args);

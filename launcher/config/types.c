@@ -18,8 +18,7 @@ static void refuse_unknown(const CvdPlace *object, const CvdPlace *place, const 
 
     const char *nearest = cvd_nearest_name(name, (const char *const *)known->pdata);
     if (nearest) {
-        g_autofree char *path = NULL;
-        CvdPlace meant = cvd_place_member(object, nearest, NULL, &path);
+        CvdPlace meant = cvd_place_member(object, nearest, NULL);
         cvd_place_problem(place, "unknown key; did you mean \"%s\"?", nearest);
         cvd_place_mark_broken(&meant);
     } else {
@@ -44,8 +43,7 @@ void cvd_keys_read(const CvdPlace *place, JsonNode *node, const CvdKey *keys, gp
     JsonNode *value;
     json_object_iter_init_ordered(&iter, json_node_get_object(node));
     while (json_object_iter_next_ordered(&iter, &name, &value)) {
-        g_autofree char *path = NULL;
-        CvdPlace child = cvd_place_member(place, name, value, &path);
+        CvdPlace child = cvd_place_member(place, name, value);
         const CvdKey *key = keys;
         while (key->name && strcmp(key->name, name) != 0)
             key++;
@@ -72,7 +70,8 @@ static void store_initial(const CvdKey *key, gpointer slot)
     g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GHashTable) overrides = g_hash_table_new(NULL, NULL);
     g_autoptr(JsonNode) node = cvd_json_from_quoted(key->initial);
-    CvdReader reader = {.problems = problems, .overrides = overrides, .cwd = "/"};
+    g_autoptr(GStringChunk) paths = g_string_chunk_new(64);
+    CvdReader reader = {.problems = problems, .overrides = overrides, .paths = paths, .cwd = "/"};
     CvdPlace place = {&reader, "default", "/", key->name, 0};
 
     key->type->read(&place, node, key, slot);

@@ -38,7 +38,8 @@ int LLVMFuzzerTestOneInput(const guint8 *data, gsize size)
 {
     g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GHashTable) overrides = g_hash_table_new(NULL, NULL);
-    CvdReader reader = {.problems = problems, .overrides = overrides, .cwd = "/"};
+    g_autoptr(GStringChunk) paths = g_string_chunk_new(1024);
+    CvdReader reader = {.problems = problems, .overrides = overrides, .paths = paths, .cwd = "/"};
     CvdPlace place = {&reader, "layout.json", "/", "", 0};
     g_autoptr(JsonNode) root = cvd_json_parse((const char *)data, size, NULL, NULL);
 

@@ -33,11 +33,13 @@ static void show(const GPtrArray *problems)
 }
 
 static GHashTable *no_overrides;
+static GStringChunk *paths;
 
 /* The root of a file, without options. */
 static CvdPlace place_in(CvdReader *reader, const char *origin, GPtrArray *problems)
 {
-    *reader = (CvdReader){.problems = problems, .overrides = no_overrides, .cwd = "/cwd"};
+    *reader =
+        (CvdReader){.problems = problems, .overrides = no_overrides, .paths = paths, .cwd = "/cwd"};
     return (CvdPlace){reader, origin, "/directory", "", 0};
 }
 
@@ -458,6 +460,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_log_set_writer_func(capture, NULL, NULL);
     no_overrides = g_hash_table_new(NULL, NULL);
+    paths = g_string_chunk_new(1024);
     g_test_add_func("/layout-file/current-form", test_current_form);
     g_test_add_func("/layout-file/2017-with-descriptor", test_2017_with_descriptor);
     g_test_add_func("/layout-file/2017-top-level", test_2017_top_level);
@@ -475,5 +478,6 @@ int main(int argc, char **argv)
     g_test_add_func("/layout-file/default-layout", test_default_layout);
     int status = g_test_run();
     g_hash_table_unref(no_overrides);
+    g_string_chunk_free(paths);
     return status;
 }
