@@ -133,7 +133,7 @@ def other_user(scene):
     scene.write_config('nobody', run_as='nobody')
     machines.systemctl('start', 'nobody')
     pid = machines.pids('nobody')['vm_pid']
-    assert machines.succeed('ps', '-o', 'user=', str(pid)).strip() == 'nobody'
+    assert machines.succeed('stat', '--format=%U', f'/proc/{pid}') == 'nobody\n'
     machines.systemctl('stop', 'nobody')
     expect_powered_off(scene, 'nobody')
 
