@@ -23,6 +23,8 @@ G_BEGIN_DECLS
  * @CVD_ERROR_PROTOCOL: a peer said what its protocol does not allow
  * @CVD_ERROR_CLOSED: the peer closed the connection
  * @CVD_ERROR_TIMED_OUT: a deadline has passed
+ *
+ * What kind of failure it is.
  */
 typedef enum {
     CVD_ERROR_FAILED,
@@ -35,6 +37,13 @@ typedef enum {
     CVD_ERROR_TIMED_OUT,
 } CvdError;
 
+/**
+ * cvd_error_quark:
+ *
+ * See %CVD_ERROR.
+ *
+ * Returns: the error domain
+ */
 GQuark cvd_error_quark(void);
 
 /**

@@ -17,26 +17,99 @@ G_BEGIN_DECLS
  * cvd_region_store(), cvd_region_read(), cvd_region_write() and cvd_region_wait_word() may be
  * used from any. A region that g_object_new() made is a closed one of no size.
  *
- * Properties to be set at construction, which opens the region where it is done by #GInitable or
- * #GAsyncInitable:
- * - `socket-path` (string): the client socket; required
- * - `name` (string): the region's name; required
- * - `wanted-version` (uint): see cvd_region_open()
- *
- * Properties to be read, with `notify` when the region is opened anew:
- * - `version`, `min-compatible-version`, `begin`, `size`, `data-offset` (uint), `read-only`
- *   (boolean): as their functions say
- * - `closed` (boolean): as cvd_region_is_closed(); also notified of before the signal `closed`
+ * `socket-path`, `name` and `wanted-version` are set at construction, which opens the region
+ * where #GInitable or #GAsyncInitable does it. All properties can be read, with `notify` when the
+ * region is opened anew.
  *
  * One receiver a region: only one program may wait on a region's incoming doorbell.
  *
- * Signals, emitted in the #GMainContext that was the thread's default when the region was opened,
- * once cvd_region_start() was called:
- * - `signalled` (guint offset): the guest signalled that offset, in the region
- * - `interrupted` (): the guest rang without signalling an offset
- * - `closed` (): the server has closed the connection; nothing more will come until
- *   cvd_region_reopen()
+ * Signals are emitted in the #GMainContext that was the thread's default when the region was
+ * opened, once cvd_region_start() was called.
  */
+
+/**
+ * CvdRegion:socket-path:
+ *
+ * Path of the client socket. Required at construction.
+ */
+
+/**
+ * CvdRegion:name:
+ *
+ * Name of the region. Required at construction.
+ */
+
+/**
+ * CvdRegion:wanted-version:
+ *
+ * The version of the contents that the program was written for: see cvd_region_open().
+ */
+
+/**
+ * CvdRegion:version:
+ *
+ * See cvd_region_get_version().
+ */
+
+/**
+ * CvdRegion:min-compatible-version:
+ *
+ * See cvd_region_get_min_compatible_version().
+ */
+
+/**
+ * CvdRegion:begin:
+ *
+ * See cvd_region_get_begin().
+ */
+
+/**
+ * CvdRegion:size:
+ *
+ * See cvd_region_get_size().
+ */
+
+/**
+ * CvdRegion:data-offset:
+ *
+ * See cvd_region_get_data_offset().
+ */
+
+/**
+ * CvdRegion:read-only:
+ *
+ * See cvd_region_is_read_only().
+ */
+
+/**
+ * CvdRegion:closed:
+ *
+ * Whether the connection has ended: see cvd_region_is_closed(). Notified of before the signal
+ * `closed`.
+ */
+
+/**
+ * CvdRegion::signalled:
+ * @region: the region
+ * @offset: of the word, in the region
+ *
+ * The guest has signalled an offset.
+ */
+
+/**
+ * CvdRegion::interrupted:
+ * @region: the region
+ *
+ * The guest has rung without signalling an offset.
+ */
+
+/**
+ * CvdRegion::closed:
+ * @region: the region
+ *
+ * The server has closed the connection. Nothing more comes until cvd_region_reopen().
+ */
+
 #define CVD_TYPE_REGION (cvd_region_get_type())
 G_DECLARE_FINAL_TYPE(CvdRegion, cvd_region, CVD, REGION, GObject)
 
@@ -113,6 +186,8 @@ void cvd_region_reopen_async(CvdRegion *region, GCancellable *cancellable,
  * @region: as above
  * @result: what the callback was given
  * @error: see #CvdRegionError
+ *
+ * Says what became of cvd_region_reopen_async().
  */
 gboolean cvd_region_reopen_finish(CvdRegion *region, GAsyncResult *result, GError **error);
 
@@ -242,6 +317,8 @@ GBytes *cvd_region_read(CvdRegion *region, guint offset, gsize size, GError **er
  * @offset: in the region, in bytes
  * @bytes: what to write
  * @error: as for cvd_region_allocate()
+ *
+ * Copies bytes into the region, in no particular order.
  */
 gboolean cvd_region_write(CvdRegion *region, guint offset, GBytes *bytes, GError **error);
 

@@ -44,6 +44,13 @@ typedef enum {
     CVD_REGION_ERROR_READ_ONLY,
 } CvdRegionError;
 
+/**
+ * cvd_region_error_quark:
+ *
+ * See %CVD_REGION_ERROR.
+ *
+ * Returns: the error domain
+ */
 GQuark cvd_region_error_quark(void);
 
 /**

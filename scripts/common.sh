@@ -41,6 +41,7 @@ missing_for_tests() {
     "$python" -c 'import jsonschema' >/dev/null 2>&1 || missing="$missing python3-jsonschema"
     "$python" -c 'import gi' >/dev/null 2>&1 || missing="$missing python3-gi"
     command -v g-ir-scanner >/dev/null 2>&1 || missing="$missing gobject-introspection"
+    command -v gi-docgen >/dev/null 2>&1 || missing="$missing gi-docgen"
     [ -e /usr/share/gir-1.0/Gio-2.0.gir ] || missing="$missing libgirepository1.0-dev"
     command -v clang-format >/dev/null 2>&1 || missing="$missing clang-format"
     command -v clang >/dev/null 2>&1 || missing="$missing clang"

@@ -21,6 +21,14 @@ typedef enum {
     CVD_ACCESS_READ_WRITE,
 } CvdAccess;
 
+/**
+ * CvdSubject:
+ * @CVD_SUBJECT_USER: a user
+ * @CVD_SUBJECT_GROUP: a group
+ * @CVD_SUBJECT_EVERYBODY: everybody
+ *
+ * Whom a rule is for.
+ */
 typedef enum {
     CVD_SUBJECT_USER,
     CVD_SUBJECT_GROUP,
@@ -71,7 +79,21 @@ CvdAccessRules *cvd_access_rules_new(const CvdAccessRule *rules, guint n_rules);
  */
 CvdAccessRules *cvd_access_rules_new_default(void);
 
+/**
+ * cvd_access_rules_ref:
+ * @rules: a list
+ *
+ * Takes a reference.
+ *
+ * Returns: (transfer full): @rules
+ */
 CvdAccessRules *cvd_access_rules_ref(CvdAccessRules *rules);
+/**
+ * cvd_access_rules_unref:
+ * @rules: a list
+ *
+ * Gives a reference back.
+ */
 void cvd_access_rules_unref(CvdAccessRules *rules);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdAccessRules, cvd_access_rules_unref)
 

@@ -28,7 +28,13 @@ typedef struct {
     gboolean is_shared;
 } CvdServerClient;
 
-/** CvdServerClientFunc: is given one client; must not use the server */
+/**
+ * CvdServerClientFunc:
+ * @client: a client
+ * @user_data: as given with the function
+ *
+ * Is given one client. It must not use the server.
+ */
 typedef void (*CvdServerClientFunc)(const CvdServerClient *client, gpointer user_data);
 
 G_END_DECLS

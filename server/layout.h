@@ -5,15 +5,35 @@
 
 G_BEGIN_DECLS
 
-/** CVD_MAX_REGIONS: one MSI-X vector each; the device has no more. */
+/**
+ * CVD_MAX_REGIONS:
+ *
+ * One MSI-X vector each; the device has no more.
+ */
 #define CVD_MAX_REGIONS 2048
-/** CVD_MAX_WINDOW_SIZE: in bytes; the largest power of two that the format's u32 fields hold. */
+/**
+ * CVD_MAX_WINDOW_SIZE:
+ *
+ * In bytes: the largest power of two that the format's u32 fields hold.
+ */
 #define CVD_MAX_WINDOW_SIZE (G_GUINT64_CONSTANT(1) << 31)
-/** CVD_PAGE_SIZE: regions start on a multiple of this, in bytes, or of the window's huge pages. */
+/**
+ * CVD_PAGE_SIZE:
+ *
+ * Regions start on a multiple of this, in bytes, or of the window's huge pages.
+ */
 #define CVD_PAGE_SIZE 4096
-/** CVD_MAX_REGION_NAME: in bytes, without the terminating NUL. */
+/**
+ * CVD_MAX_REGION_NAME:
+ *
+ * In bytes, without the terminating NUL.
+ */
 #define CVD_MAX_REGION_NAME 15
-/** CVD_UNSET: marks a number of a specification that was not given. */
+/**
+ * CVD_UNSET:
+ *
+ * Marks a number of a specification that was not given.
+ */
 #define CVD_UNSET G_MININT64
 
 /**
@@ -79,6 +99,12 @@ CvdLayoutSpec *cvd_layout_spec_new(void);
  * Returns: (transfer full): another like it
  */
 CvdLayoutSpec *cvd_layout_spec_copy(const CvdLayoutSpec *spec);
+/**
+ * cvd_layout_spec_free:
+ * @spec: a specification
+ *
+ * Frees a specification.
+ */
 void cvd_layout_spec_free(CvdLayoutSpec *spec);
 #define CVD_TYPE_LAYOUT_SPEC (cvd_layout_spec_get_type())
 GType cvd_layout_spec_get_type(void);
@@ -111,6 +137,8 @@ CvdRegionSpec *cvd_layout_spec_add_region(CvdLayoutSpec *spec);
  * @num_nodes_lg2: the table has `1 << num_nodes_lg2` u32 slots
  * @table_offset: where it starts in the region, in bytes
  * @interrupt_signalled_offset: where its interrupt-signalled word is in the region, in bytes
+ *
+ * Where the signals of one direction wait.
  */
 typedef struct {
     guint32 num_nodes_lg2;
@@ -124,6 +152,8 @@ typedef struct {
  * @end: exclusive
  * @data_offset: where the region's data starts, in the region
  * @managed_by: index of the managing region; 0 = none
+ *
+ * A region of a layout.
  */
 typedef struct {
     char name[CVD_MAX_REGION_NAME + 1];
@@ -161,6 +191,8 @@ typedef struct {
  * @field: (nullable): the specification's JSON key that is wrong (`region_size`,
  *   `guest_to_host_signal_table.num_nodes_lg2`, …); %NULL for the region or the layout as a whole
  * @message: what was found, which region by name, and what would be right
+ *
+ * A rule that a specification breaks.
  */
 typedef struct {
     int region;
@@ -168,6 +200,12 @@ typedef struct {
     char *message;
 } CvdLayoutProblem;
 
+/**
+ * cvd_layout_problem_free:
+ * @problem: a problem
+ *
+ * Frees a problem.
+ */
 void cvd_layout_problem_free(CvdLayoutProblem *problem);
 
 /**
@@ -194,7 +232,21 @@ CvdLayout *cvd_layout_new(const CvdLayoutSpec *spec, GPtrArray *problems);
 CvdLayout *cvd_layout_new_from_spec(const CvdLayoutSpec *spec, GError **error);
 #define CVD_TYPE_LAYOUT (cvd_layout_get_type())
 GType cvd_layout_get_type(void);
+/**
+ * cvd_layout_ref:
+ * @layout: a layout
+ *
+ * Takes a reference.
+ *
+ * Returns: (transfer full): @layout
+ */
 CvdLayout *cvd_layout_ref(CvdLayout *layout);
+/**
+ * cvd_layout_unref:
+ * @layout: a layout
+ *
+ * Gives a reference back.
+ */
 void cvd_layout_unref(CvdLayout *layout);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdLayout, cvd_layout_unref)
 

@@ -33,40 +33,157 @@ GType cvd_vm_access_get_type(void);
  * #GMainContext that was the thread's default when it was made. Not thread-safe: use it from the
  * thread that runs that context.
  *
- * Properties, to be set at construction:
- * - `layout` (#CvdLayout): the window's layout; required
- * - `vm-socket`, `client-socket` (string): paths of these sockets; required
- * - `legacy-socket` (string): path of the socket of the binary dialect; %NULL = none
- * - `socket-mode` (uint): the mode of all three; 0600
- * - `lock-dir` (string): a directory that only this user can write to, for locks by which servers
- *   with one socket or window at the same path keep apart; %NULL = none
- * - `vm-access` (#CvdVmAccess): who may attach as the VM; %CVD_VM_ACCESS_OWN
- * - `access` (#CvdAccessRules): which client may have which region; %NULL: the same effective uid
- *   and uid 0 everything, others nothing
- * - `version-reply` (string): message 2 of the client protocol; `PROTOCOL_VER 0`
- * - `max-clients` (uint): connections kept at once; 1024
- * - `handshake-timeout-ms` (uint): 5000
- * - `backing` (#CvdWindowBacking): what kind of memory object the window is; %CVD_WINDOW_MEMFD
- * - `window-path` (string): for %CVD_WINDOW_POSIX_SHM: where, e.g. `/dev/shm/ivshmem`
- * - `hugepage-size` (uint64): 0, 2 MiB or 1 GiB, in bytes; memfd only
- * - `prealloc` (boolean): whether all pages of the window are allocated at once
- *
- * Properties to be read, with `notify`:
- * - `n-clients` (uint): client connections, of both dialects; notified of when a client attaches
- *   or detaches
- * - `vm-pid` (int): the process of the VM that is attached; 0 = none
- *
- * Signals:
- * - `vm-attached` (int pid): a VM was accepted; the hand-over begins
- * - `vm-handed-over` (): every message of the hand-over has been sent
- * - `vm-detached` (): the VM's connection has ended; with %CVD_VM_ACCESS_SAME_USER: and its process
- *   has exited, so that the slot is free again
- * - `client-attached` (int pid, const char *region): a client has been given a region
- * - `client-detached` (int pid): the connection of a client that had attached has ended
+ * All properties are set at construction, except `n-clients` and `vm-pid`, which can be read.
  *
  * cvd_server_stop() emits `vm-detached` and `client-detached` for what it ends. A handler may do
  * anything, stop the server or drop its last reference included.
  */
+
+/**
+ * CvdServer:layout:
+ *
+ * The window's layout. Required.
+ */
+
+/**
+ * CvdServer:vm-socket:
+ *
+ * Path of the VM socket. Required.
+ */
+
+/**
+ * CvdServer:client-socket:
+ *
+ * Path of the client socket. Required.
+ */
+
+/**
+ * CvdServer:legacy-socket:
+ *
+ * Path of the socket for clients of 2017, which speak a binary protocol; %NULL: there is none.
+ */
+
+/**
+ * CvdServer:socket-mode:
+ *
+ * The mode of all sockets.
+ */
+
+/**
+ * CvdServer:lock-dir:
+ *
+ * A directory that only this user can write to. Locks in it keep servers apart that have a socket
+ * or a window at the same path. %NULL: there are no locks.
+ */
+
+/**
+ * CvdServer:vm-access:
+ *
+ * Who may attach as the VM.
+ */
+
+/**
+ * CvdServer:access:
+ *
+ * Which client may have which region. %NULL: the same effective uid and uid 0 may use all
+ * regions, others none.
+ */
+
+/**
+ * CvdServer:version-reply:
+ *
+ * The second message of the client protocol: docs/protocol.md, The client socket.
+ */
+
+/**
+ * CvdServer:max-clients:
+ *
+ * How many connections of clients there may be at once.
+ */
+
+/**
+ * CvdServer:handshake-timeout-ms:
+ *
+ * How long a handshake of a client may take, in milliseconds.
+ */
+
+/**
+ * CvdServer:backing:
+ *
+ * What kind of memory object the window is.
+ */
+
+/**
+ * CvdServer:window-path:
+ *
+ * For %CVD_WINDOW_POSIX_SHM: its path, such as `/dev/shm/ivshmem`.
+ */
+
+/**
+ * CvdServer:hugepage-size:
+ *
+ * Size of the window's pages in bytes: 0, 2 MiB or 1 GiB; for %CVD_WINDOW_MEMFD only.
+ */
+
+/**
+ * CvdServer:prealloc:
+ *
+ * Whether all pages of the window are allocated at once.
+ */
+
+/**
+ * CvdServer:n-clients:
+ *
+ * How many client connections there are, of both protocols. Notified of when a client attaches or
+ * detaches.
+ */
+
+/**
+ * CvdServer:vm-pid:
+ *
+ * The process of the VM that is attached; 0: there is none.
+ */
+
+/**
+ * CvdServer::vm-attached:
+ * @server: the server
+ * @pid: its process
+ *
+ * A VM has connected, and the hand-over begins.
+ */
+
+/**
+ * CvdServer::vm-handed-over:
+ * @server: the server
+ *
+ * Every message of the hand-over has been sent.
+ */
+
+/**
+ * CvdServer::vm-detached:
+ * @server: the server
+ *
+ * The VM's connection has ended. With %CVD_VM_ACCESS_SAME_USER its process has exited as well, so
+ * that another VM may attach.
+ */
+
+/**
+ * CvdServer::client-attached:
+ * @server: the server
+ * @pid: its process
+ * @region: the region's name
+ *
+ * A client has been given a region.
+ */
+
+/**
+ * CvdServer::client-detached:
+ * @server: the server
+ * @pid: its process
+ *
+ * The connection of a client that had a region has ended.
+ */
+
 #define CVD_TYPE_SERVER (cvd_server_get_type())
 G_DECLARE_FINAL_TYPE(CvdServer, cvd_server, CVD, SERVER, GObject)
 
@@ -140,8 +257,10 @@ int cvd_server_get_vm_pid(CvdServer *server);
 /**
  * cvd_server_foreach_client:
  * @server: a server
- * @func: (scope call): called for each client that has been given a region
+ * @func: (scope call): called for each of them
  * @user_data: for @func
+ *
+ * Calls @func for each client that has been given a region.
  */
 void cvd_server_foreach_client(CvdServer *server, CvdServerClientFunc func, gpointer user_data);
 
