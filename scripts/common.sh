@@ -58,6 +58,11 @@ missing_for_tests() {
     [ -e /usr/share/pam-configs/systemd ] || missing="$missing libpam-systemd"
     command -v setcap >/dev/null 2>&1 || missing="$missing libcap2-bin"
     command -v swtpm >/dev/null 2>&1 || missing="$missing swtpm"
+    command -v dh >/dev/null 2>&1 || missing="$missing debhelper"
+    command -v dh_apparmor >/dev/null 2>&1 || missing="$missing dh-apparmor"
+    command -v apparmor_parser >/dev/null 2>&1 || missing="$missing apparmor"
+    command -v lintian >/dev/null 2>&1 || missing="$missing lintian"
+    command -v mmdebstrap >/dev/null 2>&1 || missing="$missing mmdebstrap"
     printf '%s' "${missing# }"
 }
 

@@ -19,10 +19,11 @@ FORMATTER_VERSION = 14
 LICENCE = "SPDX-License-Identifier: Apache-2.0"
 # What a kernel may take is to be had under its licence as well.
 LICENCES = {"vsoc": LICENCE + " OR GPL-2.0-only"}
-# Files in which nothing but the text of a licence or of data can stand.
-WITHOUT_LICENCE_LINE = {"LICENSE"}
+# Files in which nothing but the text of a licence or of data can stand, and those that make reads.
+WITHOUT_LICENCE_LINE = {"LICENSE", "debian/changelog", "debian/copyright", "debian/source/format"}
 WITHOUT_LICENCE_SUFFIX = {".json", ".md", ".png", ".svg"}
 BINARY = {".png"}
+MAKEFILES = {"rules"}
 # Written in two parts, so as not to find itself.
 # json-glib writes 1e20 as 1e+20.0.
 JSON_WRITER = re.compile(r"(?<!cvd_)(?<!fix_numbers\()\bjson_(to_string|generator_to\w+)\(")
@@ -45,9 +46,9 @@ def tree_files(root):
     return [root / name for name in sorted(set(names)) if (root / name).is_file()]
 
 
-def licence_problem(path, lines, room):
-    licence = LICENCES.get(room, LICENCE)
-    if path.name in WITHOUT_LICENCE_LINE or path.suffix in WITHOUT_LICENCE_SUFFIX:
+def licence_problem(path, lines):
+    licence = LICENCES.get(path.parts[0], LICENCE)
+    if path.as_posix() in WITHOUT_LICENCE_LINE or path.suffix in WITHOUT_LICENCE_SUFFIX:
         return None
     first = 1 if lines and lines[0].startswith(("#!", "#compdef ", "'\\\" ")) else 0
     if len(lines) <= first or not re.search(re.escape(licence) + r"( \*/| -->)?$", lines[first]):
@@ -58,13 +59,13 @@ def licence_problem(path, lines, room):
 def problems_of(root, path):
     text = path.read_text(encoding="utf-8")
     lines = text.split("\n")
-    problem = licence_problem(path, lines, path.relative_to(root).parts[0])
+    problem = licence_problem(path.relative_to(root), lines)
     if problem:
         yield problem
     if text and not text.endswith("\n"):
         yield "the last line has no end"
     for number, line in enumerate(lines, 1):
-        if "\t" in line and path.name != "Makefile":
+        if "\t" in line and path.name not in MAKEFILES:
             yield f"line {number}: a tab"
         if line != line.rstrip():
             yield f"line {number}: white space at the end"
