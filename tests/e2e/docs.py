@@ -10,6 +10,7 @@ example is a test case (TAP), and all of a page are done in order, in one direct
     json      is a configuration, a layout or a machine that cvd-launch --check accepts
     c         compiles without a warning
     python    compiles
+    ini       is a unit of a user's that systemd-analyze accepts
     text      is for people
 
 A comment before it (tests/support/pages.py) may say:
@@ -22,6 +23,7 @@ A comment before it (tests/support/pages.py) may say:
     tree            it is typed in the source tree, whose build scripts/test has to have made
     linux           there has to be a Linux guest; else it is skipped, and what follows
     python          the same for the library's Python module
+    systemd         the same for systemd's tools
     not run: WHY    it is shown only: a skip, which is counted
 
 Usage: docs.py BUILD_DIR SOURCE_ROOT PREFIX PAGE... -- COMPILER [FLAG...]
@@ -33,6 +35,7 @@ import pty
 import re
 import select
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -46,7 +49,7 @@ import pages  # noqa: E402
 LIMIT_S = 60  # fail-safe of every wait
 INTERRUPTED = {-signal.SIGINT, 128 + signal.SIGINT}
 CONTROL = {"^C": b"\x03", "^]": b"\x1d", "^D": b"\x04"}
-LANGUAGES = {"sh", "console", "json", "c", "python", "text"}
+LANGUAGES = {"sh", "console", "json", "c", "python", "ini", "text"}
 LINK = re.compile(r"\]\(([^):#]+)[^):]*\)")
 # A program with what follows it, as code or in bold.
 SPAN = re.compile(r"`(cvd-(?:launch|ctl|client|vm)) ([^`]*)`")
@@ -113,8 +116,9 @@ class Terminal:
         deadline = time.monotonic() + LIMIT_S
         while self.read(deadline):
             pass
-        os.close(self.master)
+        # Not before it is gone: it would be hung up.
         status, self.process = self.process.wait(LIMIT_S), None
+        os.close(self.master)
         if status not in statuses:
             raise Failure(f"{self.command}: status {status}\n{self.output}")
         if lines and not pattern_of(lines).fullmatch(self.output.lstrip("\n")):
@@ -212,6 +216,13 @@ class Page:
     def do_python(self, example):
         compile(example.text, example.get("file") or "example", "exec")
 
+    def do_ini(self, example):
+        machine = pathlib.Path(self.env["CVD_BUILD_DIR"]) / "systemd/user-cvd@.service"
+        text = re.sub(r"ExecStart=\S+", f"ExecStart={self.run(['which', 'cvd-launch']).strip()}",
+                      machine.read_text(encoding="utf-8"))
+        (self.directory / "cvd@.service").write_text(text, encoding="utf-8")
+        self.run(["systemd-analyze", "--user", "--man=no", "verify", f"./{example.get('file')}"])
+
     def do_text(self, example):
         pass
 
@@ -306,6 +317,9 @@ def why_without(what, page):
         # Else scripts/demo would configure it anew, under the tests that run beside this one.
         if not os.path.exists(os.path.join(page.env["CVD_BUILD_DIR"], "missing-packages")):
             return "scripts/test has not made this build"
+    elif what == "systemd":
+        if shutil.which("systemd-analyze") is None:
+            return "systemd-analyze is not there"
     elif what == "python":
         if not os.path.exists(page.env["GI_TYPELIB_PATH"]):
             return "this build has no introspection data"
@@ -368,7 +382,8 @@ def environment(build, prefix, work, compiler):
     return {**os.environ, "PATH": f"{tools}:{root}/bin:/usr/bin:{os.environ['PATH']}",
             "PKG_CONFIG_PATH": pkg_config, "LD_LIBRARY_PATH": library,
             "GI_TYPELIB_PATH": os.path.join(library, "girepository-1.0"),
-            "CVD_RUNTIME_DIR": str(runtime), "CVD_BUILD_DIR": build, "TERM": "dumb"}
+            "CVD_RUNTIME_DIR": str(runtime), "CVD_BUILD_DIR": build, "TERM": "dumb", "XDG_CONFIG_HOME": "",
+            "XDG_RUNTIME_DIR": str(runtime)}
 
 
 def main(build, source_root, prefix, *rest):
@@ -383,7 +398,7 @@ def main(build, source_root, prefix, *rest):
             directory = work / pathlib.Path(name).stem / "work"
             directory.mkdir(parents=True)
             link_tree(directory.parent / "cvd-launch", root, build)
-            page = Page(directory, root, env)
+            page = Page(directory, root, {**env, "HOME": str(directory)})
             try:
                 test_page(root / name, page, report)
             finally:
