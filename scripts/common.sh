@@ -145,8 +145,10 @@ configure_now() {
     fi
     if is_usable_build "$build" 2>/dev/null; then
         # What meson did not find then may be installed by now, as by scripts/test after scripts/demo.
-        [ "$(cat "$build/missing-packages" 2>/dev/null)" = "$(missing_for_tests)" ] && return 0
-        quietly meson setup --reconfigure "$build" "$root" && note_missing "$build"
+        # One that was configured by hand has no tests.
+        [ -e "$build/missing-packages" ] &&
+            [ "$(cat "$build/missing-packages")" = "$(missing_for_tests)" ] && return 0
+        quietly meson setup --reconfigure "$build" "$root" -Dtests=true && note_missing "$build"
         return
     fi
     if [ -d "$build/meson-private" ]; then
@@ -156,7 +158,7 @@ configure_now() {
         say "$build: exists and is no build directory; set CVD_BUILD_DIR to another one"
         return 1
     fi
-    quietly meson setup "$build" "$root" "$@" && note_missing "$build"
+    quietly meson setup "$build" "$root" -Dtests=true "$@" && note_missing "$build"
 }
 
 # note_missing DIRECTORY: what the build there was configured without.
