@@ -15,69 +15,72 @@ CvdCtlOptions cvd_ctl_options;
 
 static const CvdToolVerb verbs[] = {
     {"list", "", "Show all instances",
-     "One that runs but does not answer within a second is shown as such; one that\n"
-     "failed, as long as its logs are there: see status, logs, report and forget.",
+     "These are the ones that run, and those that failed as long as their records are\n"
+     "there. One that does not answer within a second is shown as such.",
      .run = cvd_ctl_list},
     {"status", "", "Show the state and regions, or how it failed", .run = cvd_ctl_status},
     {"stop", "", "Take the instance down, and wait until it is",
-     "As ctrl-c does in cvd-launch's terminal. An interrupt ends the wait, not the\nstop.",
+     "This is what ctrl-c does in the terminal of cvd-launch. If you interrupt it, the\n"
+     "stop goes on.",
      CVD_TOOL_OPTIONS({"now", 0, 0, G_OPTION_ARG_NONE, &cvd_ctl_options.now,
-                       "Without waiting for the guest to power off", NULL}),
+                       "Do not wait for the guest to power off", NULL}),
      .run = cvd_ctl_stop},
     {"restart", "", "Start another VM, and wait until it runs",
-     "The window and the doorbells stay; host programs are told by the end of their\n"
-     "connections.",
+     "The window and the doorbells stay. The connections of host programs end, which\n"
+     "tells them.",
      .run = cvd_ctl_restart},
     {"reset", "", "Reset the guest, in the same QEMU", .run = cvd_ctl_call, .method = "Reset"},
     {"pause", "", "Stop the guest's processors", .run = cvd_ctl_call, .method = "Pause"},
-    {"resume", "", "Let them go on", .run = cvd_ctl_call, .method = "Resume"},
+    {"resume", "", "Let the guest's processors go on", .run = cvd_ctl_call, .method = "Resume"},
     {"power-button", "", "Press the guest's power button, once", .run = cvd_ctl_call,
      .method = "PowerButton"},
     {"wait", "STATE", "Wait until the instance is in a state",
      "The states are starting, running, paused, suspended, faulted, stopping,\n"
-     "restarting, stopped and failed. With --name the instance need not be there yet.",
+     "restarting, stopped and failed. With --name the instance need not exist yet.",
      CVD_TOOL_OPTIONS({"timeout", 0, 0, G_OPTION_ARG_STRING, &cvd_ctl_options.timeout,
                        "How long to wait at most", "SECONDS"}),
      .run = cvd_ctl_wait},
     {"events", "", "Follow what happens, until the instance ends",
-     "One line each: states with their reason, and the events of QEMU with their data.",
+     "There is a line for each state, with its reason, and for each event of QEMU,\n"
+     "with its data.",
      .run = cvd_ctl_events},
     {"qmp", "CMD [ARGUMENTS]", "Send QEMU a command",
-     "CMD is its name, and ARGUMENTS a JSON object; or CMD is all of it as JSON. What\n"
-     "QEMU returns is printed, with --json on one line; if CMD has an id, in an object\n"
-     "with it.",
+     "CMD is a name and ARGUMENTS a JSON object, or CMD is the whole command as JSON.\n"
+     "What QEMU returns is printed, with --json on one line. If CMD has an id, it is\n"
+     "printed in an object with that id.",
      CVD_TOOL_OPTIONS({"timeout", 0, 0, G_OPTION_ARG_STRING, &cvd_ctl_options.timeout,
                        "How long to wait for QEMU at most", "SECONDS"}),
      .run = cvd_ctl_qmp},
     {"logs", "", "Show the guest's console, or what QEMU printed",
-     "Also of an instance that failed. On a terminal, control characters are shown as\n"
-     "\\xNN.",
+     "This works for an instance that failed, too. On a terminal, control characters\n"
+     "are shown as \\xNN.",
      CVD_TOOL_OPTIONS({"follow", 'f', 0, G_OPTION_ARG_NONE, &cvd_ctl_options.follow,
                        "Go on until the instance ends", NULL},
                       {"qemu", 0, 0, G_OPTION_ARG_NONE, &cvd_ctl_options.qemu,
-                       "What QEMU printed, not the guest", NULL},
+                       "Show what QEMU printed, not the guest", NULL},
                       {"lines", 0, 0, G_OPTION_ARG_STRING, &cvd_ctl_options.lines,
-                       "How many to begin with (200)", "N"}),
+                       "How many lines to begin with (200)", "N"}),
      .run = cvd_ctl_logs},
     {"console", "", "Attach to the serial console; ctrl-] detaches",
-     "First what it has said so far. Several may be attached. With a pipe as stdin its\n"
-     "end does not end this; the instance's does.",
+     "You first see what the guest said last. Several may be attached. If stdin is no\n"
+     "terminal, its end does not end this; the end of the instance does.",
      .run = cvd_ctl_console, .takes_signals = TRUE},
     {"report", "", "Pack all about it, or a failed one, in a file",
-     "Configuration, command line, the end of the conversation with QEMU, logs, and\n"
-     "the window, as cvd-report-NAME-TIME.tar.gz in the current directory.",
-     CVD_TOOL_OPTIONS(
-         {"output", 'o', 0, G_OPTION_ARG_FILENAME, &cvd_ctl_options.output, "Where to", "FILE"},
-         {"no-window", 0, 0, G_OPTION_ARG_NONE, &cvd_ctl_options.no_window, "Leave the window out",
-          NULL}),
+     "The file has the configuration, the command line, the end of the conversation\n"
+     "with QEMU, the logs and the window. It is cvd-report-NAME-TIME.tar.gz in the\n"
+     "current directory.",
+     CVD_TOOL_OPTIONS({"output", 'o', 0, G_OPTION_ARG_FILENAME, &cvd_ctl_options.output,
+                       "Write this file", "FILE"},
+                      {"no-window", 0, 0, G_OPTION_ARG_NONE, &cvd_ctl_options.no_window,
+                       "Leave the window out", NULL}),
      .run = cvd_ctl_report},
     {"clients", "", "Show the clients and their regions",
-     "Whether a client waits for signals nobody can see. Where several have one\n"
-     "region's doorbells, those that do take each other's signals.",
+     "If several clients have the doorbells of one region, they are marked: those that\n"
+     "wait there take each other's signals. Nobody can see which clients wait.",
      .run = cvd_ctl_clients},
     {"forget", "", "Remove what an instance that failed has left",
-     "Its logs, the record of the failure and the window's copy; report packs them\n"
-     "first.",
+     "This removes its logs, the record of the failure and the copy of the window. Use\n"
+     "report first if you want to keep them.",
      .run = cvd_ctl_forget},
     {0},
 };

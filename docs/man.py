@@ -3,17 +3,22 @@
 """Completes a manual page with what follows from the tables in the sources. Of its comments
 
     .\\" keys FILE         becomes the keys of FILE.schema.json,
-    .\\" old-keys FILE     those that only files of 2017 have.
+    .\\" old-keys FILE     those that only files of 2017 have,
+    .\\" verb NAME         the section of a verb, as its --help has it; its options come last, after
+                          what the page says of it.
 
 An example, from .EX to .EE, stands in the page as it is to be read, and is escaped here. All else
-stays. Arguments: the page, the directory of the schemas, and where the whole page goes.
+stays. Arguments: the page, the directory of the schemas, where the whole page goes, and the program.
 """
 import json
 import pathlib
 import re
+import subprocess
 import sys
 
 OLD = re.compile(r"(Files of 2017|The oldest files)(?:, |: )")
+# In what --help prints.
+OPTION = re.compile(r"^  (?:(-\w), |    )--([\w-]+)(?:=(\S+))?  +(.*)$", re.MULTILINE)
 # A string in one of the files that stands for a number of bytes.
 SIZE = re.compile(r"\[KMGkmg\]")
 
@@ -126,6 +131,38 @@ def keys_of(schema, old):
         yield from entry(name, key, parent)
 
 
+def emphasize(text, kinds=()):
+    """Sentences with arguments in italics, and options and programs in bold."""
+    for line in sentences(text):
+        for kind in kinds:
+            line = re.sub(rf"\b{kind}\b", rf"\\fI{kind}\\fR", line)
+        line = re.sub(r"(?<![\w-])(\\-\\-[a-z\\-]*[a-z])", r"\\fB\1\\fR", line)
+        yield re.sub(r"\b(cvd\\-(?:ctl|client|launch|vm)(?: [a-z][a-z-]*)?)(?=[.,;:]|$)", r"\\fB\1\\fR", line)
+
+
+def help_of(program, *verb):
+    return subprocess.run([program, *verb, "--help"], stdout=subprocess.PIPE, text=True,
+                          check=True).stdout
+
+
+def verb_of(program, verb):
+    """The paragraphs of a verb, and those of its own options."""
+    common = set(re.findall(r"--([\w-]+)", help_of(program)))
+    head, options, *description = help_of(program, verb).split("\n\n")
+    usage, summary = head.split("\n", 1)
+    arguments = usage.partition("[OPTION...]")[2]
+    kinds = re.findall(r"[A-Z]+", arguments)
+    lines = [f".SS {roff(verb)}" + "".join(emphasize(arguments, kinds)), *emphasize(summary + ".", kinds)]
+    for text in description:
+        lines += emphasize(" ".join(text.split()), kinds)
+    ending = []
+    for letter, name, value, meaning in OPTION.findall(options):
+        if name not in common:
+            ending += [".TP", ", ".join(f"\\fB{roff(word)}\\fR" for word in (letter, f"--{name}") if word)
+                       + (f" \\fI{value}\\fR" if value else ""), *emphasize(meaning + ".", kinds)]
+    return lines, ending
+
+
 def expand(line, conf):
     match = re.fullmatch(r"\.\\\" (keys|old-keys) (\w+)", line)
     if not match:
@@ -134,20 +171,28 @@ def expand(line, conf):
     return keys_of(schema, match.group(1) == "old-keys")
 
 
-def whole(lines, conf):
-    is_example = False
+def whole(lines, conf, program):
+    is_example, ending = False, []
     for line in lines:
         is_example = line == ".EX" or is_example and line != ".EE"
-        if is_example and line != ".EX":
+        verb = re.fullmatch(r"\.\\\" verb ([\w-]+)", line)
+        if verb or line.startswith(".SH"):
+            yield from ending
+            ending = []
+        if verb:
+            paragraphs, ending = verb_of(program, verb.group(1))
+            yield from paragraphs
+        elif is_example and line != ".EX":
             yield roff(line, markup=False)
         else:
             yield from expand(line, conf)
 
 
 def main():
-    page, conf, output = map(pathlib.Path, sys.argv[1:])
-    lines = page.read_text(encoding="utf-8").splitlines()
-    output.write_text("".join(f"{line}\n" for line in whole(lines, conf)), encoding="utf-8")
+    page, conf, output, *program = sys.argv[1:]
+    lines = pathlib.Path(page).read_text(encoding="utf-8").splitlines()
+    text = "".join(f"{line}\n" for line in whole(lines, pathlib.Path(conf), *(program or [None])))
+    pathlib.Path(output).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -25,50 +25,52 @@ static const CvdToolVerb verbs[] = {
      CVD_TOOL_OPTIONS(FLAG_OPTION("raw", 'r', raw, "Write the bytes as they are")),
      .run = cvd_tool_read},
     {"write", "REGION OFFSET [WORD...]", "Store 32-bit words, or bytes from stdin",
-     "A WORD is decimal, or hexadecimal with 0x. All are stored in their order, or\n"
-     "none. It signals nobody: see cvd-client signal.",
+     "A WORD is decimal, or hexadecimal with 0x. All are stored, in their order, or\n"
+     "none is. The guest does not learn of it: see cvd-client signal.",
      CVD_TOOL_OPTIONS(FLAG_OPTION("raw", 'r', raw, "Take bytes from stdin, up to its end"),
                       FLAG_OPTION("force", 'f', force, "Write to the signal tables, too")),
      .run = cvd_tool_write},
     {"signal", "REGION OFFSET", "Signal the word at OFFSET to the guest", .run = cvd_tool_signal},
     {"ring", "REGION", "Ring the guest without signalling anything",
-     "A plain interrupt. The built-in guest rings back, see cvd-client wait.",
+     "The guest gets an interrupt. The built-in guest rings back: see cvd-client wait.",
      .run = cvd_tool_ring},
     {"wait", "REGION", "Wait for the guest's next signal or interrupt",
-     "Takes what the guest has signalled already, if anything.\n"
-     "A region has one receiver: do not use it beside a program that waits there.",
+     "What the guest has signalled before counts, too. A region has one receiver: do\n"
+     "not use this beside a program that waits there.",
      CVD_TOOL_OPTIONS(TEXT_OPTION("timeout", 't', timeout, "Fail after so long", "SECONDS")),
      .run = cvd_tool_wait},
     {"ping", "REGION", "Time round trips to the guest and back",
-     "Signals a word of the region's data; the guest answers in the word after it, as\n"
-     "the built-in guest does. The first answer may take 10 seconds, as the guest may\n"
-     "be booting. Both words get back what they had. A region has one receiver: do\n"
-     "not use it beside a program that waits there.",
-     CVD_TOOL_OPTIONS(TEXT_OPTION("count", 'c', count, "End after so many; default: never", "N"),
-                      TEXT_OPTION("interval", 'i', interval,
-                                  "Time from one to the next; default: back to back", "SECONDS"),
-                      TEXT_OPTION("time-limit", 'W', time_limit,
-                                  "Time for an answer after the first; default 1", "SECONDS"),
-                      TEXT_OPTION("offset", 'o', offset,
-                                  "Of the two words; default: the last 8 bytes", "OFFSET")),
+     "This signals a word of the region's data, and the guest answers in the next one,\n"
+     "as the built-in guest does. The first answer may take 10 seconds, because the\n"
+     "guest may be booting. Afterwards both words have their old values. A region has\n"
+     "one receiver: do not use this beside a program that waits there.",
+     CVD_TOOL_OPTIONS(
+         TEXT_OPTION("count", 'c', count, "End after so many round trips; default: never", "N"),
+         TEXT_OPTION("interval", 'i', interval, "Time from one to the next; default: back to back",
+                     "SECONDS"),
+         TEXT_OPTION("time-limit", 'W', time_limit, "Time for an answer after the first; default 1",
+                     "SECONDS"),
+         TEXT_OPTION("offset", 'o', offset, "Offset of the two words; default: the last 8 bytes",
+                     "OFFSET")),
      .run = cvd_tool_ping},
     {"watch", "REGION", "Show the signal tables live",
-     "Only looks: signals are left to whom they are for. Changes back and forth\n"
-     "between two looks are missed. On a terminal the tables are drawn in place, in\n"
-     "a pipe each change is a line, with --json an object.",
+     "This only looks, and takes no signal from anybody. What comes and goes between\n"
+     "two looks is missed. On a terminal the tables are drawn in place, in a pipe each\n"
+     "change is a line, and with --json an object.",
      CVD_TOOL_OPTIONS(TEXT_OPTION("interval", 'i', interval,
                                   "Time from one look to the next; default 0.1", "SECONDS")),
      .run = cvd_tool_watch},
     {"dump", "REGION FILE", "Save the region's data",
-     "FILE is complete, with a checksum, or it is not there.", .run = cvd_tool_dump},
+     "FILE is complete, with a checksum, or does not exist.", .run = cvd_tool_dump},
     {"restore", "REGION FILE", "Put back what dump has saved",
-     "Writes nothing unless the whole of FILE is as it was dumped and fits.",
+     "Nothing is written unless all of FILE is as it was saved, and fits.",
      CVD_TOOL_OPTIONS(
          FLAG_OPTION("force", 'f', force, "Also from a region of another name or version")),
      .run = cvd_tool_restore},
     {"bench", "REGION", "Measure handshakes, round trips and copies",
-     "Writes to the region's data what it has read there: not for a region that is in\n"
-     "use. Four parts: handshakes, reading, writing, round trips as in ping.",
+     "There are four parts: handshakes, reading, writing, and round trips as in ping.\n"
+     "This writes to the region's data what it has read there, so do not use it for a\n"
+     "region that is in use.",
      CVD_TOOL_OPTIONS(TEXT_OPTION("seconds", 't', seconds,
                                   "How long each of the four parts takes; default 1", "SECONDS")),
      .run = cvd_tool_bench},

@@ -3,7 +3,7 @@
 """What follows from the tables of verbs and options: --help, the manual pages, and the completion of
 bash, fish and zsh, which are tried themselves.
 
-Usage: verbs.py CVD_CTL CVD_CLIENT CVD_LAUNCH CVD_VM SOURCE_ROOT
+Usage: verbs.py CVD_CTL CVD_CLIENT CVD_LAUNCH CVD_VM SOURCE_ROOT DIRECTORY_OF_PAGES
 """
 import os
 import pathlib
@@ -170,11 +170,11 @@ def check_shells(env, root):
     return [shell for shell in ("fish", "zsh") if not shutil.which(shell)]
 
 
-def main(ctl, client, launch, fake_vm, root):
+def main(ctl, client, launch, fake_vm, root, pages):
     ctl, client = (os.path.abspath(program) for program in (ctl, client))
-    check_program(ctl, pathlib.Path(root, "docs/cvd-ctl.1"))
+    check_program(ctl, pathlib.Path(pages, "cvd-ctl.1"))
     check_states(root, ctl)
-    check_program(client, pathlib.Path(root, "docs/cvd-client.1"))
+    check_program(client, pathlib.Path(pages, "cvd-client.1"))
     check_size(launch)
     check_size(fake_vm)
     for tool in (ctl, client):
