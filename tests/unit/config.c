@@ -645,6 +645,7 @@ static void test_find(Files *files, gconstpointer data)
         if (rows[i].removed)
             g_assert_cmpint(g_unlink(rows[i].removed), ==, 0);
     }
+    remove_tree(own);
 }
 
 static void test_find_nothing(Files *files, gconstpointer data)
@@ -1261,8 +1262,10 @@ static void add(const char *path, void (*test)(Files *, gconstpointer))
 
 int main(int argc, char **argv)
 {
-    g_test_init(&argc, &argv, G_TEST_OPTION_ISOLATE_DIRS, NULL);
+    g_test_init(&argc, &argv, NULL);
     g_log_set_writer_func(count_warnings, NULL, NULL);
+    g_autofree char *home = g_dir_make_tmp("cvd-home-XXXXXX", NULL);
+    g_setenv("XDG_CONFIG_HOME", home, TRUE); /* before GLib remembers another */
     add("/config/defaults", test_defaults);
     add("/config/qemu-defaults", test_qemu_defaults);
     add("/config/every-key", test_every_key);
@@ -1306,5 +1309,7 @@ int main(int argc, char **argv)
     add("/config/probe/accel", test_probe_accel);
     add("/config/probe/cpu", test_probe_cpu);
     add("/config/probe/programs", test_probe_programs);
-    return g_test_run();
+    int status = g_test_run();
+    g_assert_cmpint(g_rmdir(home), ==, 0);
+    return status;
 }
