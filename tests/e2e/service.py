@@ -95,8 +95,9 @@ class Machines:
 
 def start(scene):
     machines = scene.system
-    machines.systemctl('start', 'phone')
-    machines.expect('phone', ActiveState='active', StatusText='running', NRestarts='0')
+    machines.systemctl('enable', 'phone', '--now')
+    machines.expect('phone', ActiveState='active', StatusText='running', NRestarts='0',
+                    UnitFileState='enabled')
     assert 'running' in machines.ctl('-n', 'phone', 'status')
     assert 'phone' in machines.ctl('list')
     entry = scene.journal.wait('phone', 'running after')
@@ -149,6 +150,7 @@ def wrong_configuration(scene):
 
 
 def killed(scene, who):
+    scene.system.systemctl('reset-failed', 'phone')  # the starts of the tests before do not count
     scene.system.systemctl('start', 'phone')
     scene.system.succeed('kill', '-KILL', str(scene.system.pids('phone')[who]))
     scene.journal.wait('phone', 'Scheduled restart job')
@@ -222,8 +224,8 @@ def of_a_user(scene):
     machines.succeed('mkdir', '-p', '/home/somebody/.config/cvd')
     machines.succeed('cp', *[f'/etc/cvd/{name}.json' for name in ('phone', 'vsoc_mem')],
                      '/home/somebody/.config/cvd')
-    machines.systemctl('start', 'phone')
-    machines.expect('phone', ActiveState='active', StatusText='running')
+    machines.systemctl('enable', 'phone', '--now')
+    machines.expect('phone', ActiveState='active', StatusText='running', UnitFileState='enabled')
     assert 'phone' in machines.ctl('list')
     assert 'phone' in root.ctl('list')
     machines.systemctl('stop', 'phone')
