@@ -17,6 +17,7 @@ OPTIONS = {
     "guest": ("-Dguest=disabled", "cvd-guest.elf"),
     "agent": ("-Dagent=disabled", "cvd-agent"),
     "introspection": ("-Dintrospection=disabled", "Cvd-1.0.gir"),
+    "docs": ("-Ddocs=disabled", "libcvd-client"),
     "systemd": ("-Dsystemd=disabled", None),
 }
 # Without git's own settings, of which one may make it refuse another user's directory.
