@@ -73,16 +73,14 @@ void cvd_place_found(const CvdPlace *place, JsonNode *node, const char *expected
     cvd_place_problem(place, "found %s; expected %s", found, expected);
 }
 
-/* @path: from @place on, with what separates it */
 static CvdPlace place_child(const CvdPlace *place, JsonNode *node, const char *path)
 {
     CvdReader *reader = place->reader;
     CvdPlace child = *place;
     const char *option = node ? g_hash_table_lookup(reader->overrides, node) : NULL;
     gpointer line = node && reader->lines ? g_hash_table_lookup(reader->lines, node) : NULL;
-    g_autofree char *whole = g_strconcat(place->path, path, NULL);
 
-    child.path = g_string_chunk_insert(reader->paths, whole);
+    child.path = g_string_chunk_insert(reader->paths, path);
     if (option) {
         child.origin = option;
         child.directory = reader->cwd;
@@ -96,14 +94,14 @@ static CvdPlace place_child(const CvdPlace *place, JsonNode *node, const char *p
 CvdPlace cvd_place_member(const CvdPlace *place, const char *key, JsonNode *node)
 {
     g_autofree char *escaped = cvd_escape_bytes(key, strlen(key));
-    g_autofree char *path = g_strconcat(*place->path ? "." : "", escaped, NULL);
+    g_autofree char *path = g_strconcat(place->path, *place->path ? "." : "", escaped, NULL);
 
     return place_child(place, node, path);
 }
 
 static CvdPlace place_element(const CvdPlace *place, guint64 index, JsonNode *node)
 {
-    g_autofree char *path = g_strdup_printf("[%ju]", index);
+    g_autofree char *path = g_strdup_printf("%s[%ju]", place->path, index);
 
     return place_child(place, node, path);
 }
