@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The shells know nothing of options and verbs: the scripts in base/completion/ run the program
- * with
- * --complete and the words of the command line, and offer what is printed.
+ * with --complete and the words of the command line, and offer what is printed.
  */
 #include "base/complete.h"
 

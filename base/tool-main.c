@@ -80,13 +80,13 @@ static char *describe_verbs(const CvdToolProgram *program)
 }
 
 /* Those of all verbs. */
-static void fill_options(const CvdToolProgram *program, CvdTool *tool, gboolean *version,
+static void fill_options(const CvdToolProgram *program, CvdTool *tool,
                          GOptionEntry options[N_OPTIONS])
 {
     const GOptionEntry common[] = {
         {"name", 'n', 0, G_OPTION_ARG_FILENAME, &tool->name, "The instance", "NAME"},
         {"json", 0, 0, G_OPTION_ARG_NONE, &tool->json, "Print JSON", NULL},
-        {"version", 0, version ? 0 : G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, version,
+        {"version", 0, tool->verb ? G_OPTION_FLAG_HIDDEN : 0, G_OPTION_ARG_NONE, &tool->version,
          "Print the version", NULL},
         {"socket", 's', 0, G_OPTION_ARG_FILENAME, &tool->socket, "Its client socket", "PATH"},
         G_OPTION_ENTRY_NULL,
@@ -101,7 +101,6 @@ static void fill_options(const CvdToolProgram *program, CvdTool *tool, gboolean 
 static int complete(const CvdToolProgram *program, CvdTool *tool, char **words)
 {
     GOptionEntry options[N_OPTIONS];
-    gboolean version;
     const CvdCompletion completion = {
         .options = options,
         .verbs = program->verbs,
@@ -109,7 +108,7 @@ static int complete(const CvdToolProgram *program, CvdTool *tool, char **words)
         .data = tool,
     };
 
-    fill_options(program, tool, &version, options);
+    fill_options(program, tool, options);
     return cvd_complete(&completion, words);
 }
 
@@ -161,6 +160,11 @@ static char **parse_arguments(const CvdUsage *usage, char ***argv, GError **erro
     return rest;
 }
 
+static gboolean print_version(const CvdToolProgram *program, GError **error)
+{
+    return cvd_tool_print(error, "%s %s\n", program->name, program->version);
+}
+
 static gboolean run_verb(const CvdToolProgram *program, const CvdToolVerb *verb, CvdTool *tool,
                          char **argv, GError **error)
 {
@@ -180,8 +184,10 @@ static gboolean run_verb(const CvdToolProgram *program, const CvdToolVerb *verb,
 
     tool->verb = verb;
     g_set_prgname(command);
-    fill_options(program, tool, NULL, common);
+    fill_options(program, tool, common);
     char **arguments = parse_arguments(&usage, &own_argv, error);
+    if (arguments && tool->version)
+        return print_version(program, error);
     if (!arguments || !check_count(program, verb, g_strv_length(arguments), arguments, error) ||
         !check_instance(tool, error))
         return FALSE;
@@ -192,7 +198,6 @@ static gboolean run_verb(const CvdToolProgram *program, const CvdToolVerb *verb,
 
 static gboolean run(const CvdToolProgram *program, CvdTool *tool, char **argv, GError **error)
 {
-    gboolean version = FALSE;
     g_autofree char *text = describe_verbs(program);
     g_auto(GStrv) own_argv = g_strdupv(argv);
     GOptionEntry options[N_OPTIONS];
@@ -207,12 +212,12 @@ static gboolean run(const CvdToolProgram *program, CvdTool *tool, char **argv, G
     };
 
     g_set_prgname(program->name);
-    fill_options(program, tool, &version, options);
+    fill_options(program, tool, options);
     char **rest = parse_arguments(&usage, &own_argv, error);
     if (!rest)
         return FALSE;
-    if (version)
-        return cvd_tool_print(error, "%s %s\n", program->name, program->version);
+    if (tool->version)
+        return print_version(program, error);
     if (!rest[0])
         return cvd_tool_fail_usage(error, "a verb is missing");
     const CvdToolVerb *verb = find_verb(program, rest[0], error);

@@ -12,6 +12,7 @@ typedef struct CvdToolVerb CvdToolVerb;
  * @name: (nullable): of the instance, as given
  * @socket: (nullable): path of its socket, as given, or found later
  * @json: whether the output is to be JSON
+ * @version: whether the version is all that is wanted
  * @cancellable: triggered by SIGINT, SIGTERM and SIGHUP, unless the verb takes them itself
  * @verb: what the program is to do
  *
@@ -23,6 +24,7 @@ typedef struct {
     char *name;
     char *socket;
     gboolean json;
+    gboolean version;
     GCancellable *cancellable;
     const CvdToolVerb *verb;
 } CvdTool;

@@ -129,6 +129,7 @@ def check_program(program, page):
     assert len(verbs) > 10 and set(verbs) <= set(table), (verbs, table)
     for verb in verbs:
         check_verb(program, page, verb, table[verb].split())
+        assert run(program, verb, "--version") == run(program, "--version"), verb
     for option in set(complete(program, "-")):
         assert option in page.read_text(encoding="utf-8").replace("\\-", "-"), option
 
