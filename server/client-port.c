@@ -350,8 +350,10 @@ static gboolean take_share(CvdClientPort *port, const CvdClientSession *session)
     if (cvd_quota_take(port->quota, session->uid))
         return TRUE;
     if (cvd_log_limit_pass(&port->service.log_limit, g_get_monotonic_time()))
-        g_message("client of pid %d, uid %u refused: its user has as many connections as is fair",
-                  session->pid, session->uid);
+        cvd_log_client(
+            G_LOG_LEVEL_MESSAGE, session->pid, NULL,
+            "client of pid %d, uid %u refused: its user has as many connections as is fair",
+            session->pid, session->uid);
     return FALSE;
 }
 

@@ -66,7 +66,8 @@ static void log_peer(CvdClientSession *session, gint64 now_us, const char *regio
     va_start(arguments, format);
     g_autofree char *text = g_strdup_vprintf(format, arguments);
     va_end(arguments);
-    g_message("client of pid %d, uid %u %s", session->pid, session->uid, text);
+    cvd_log_client(G_LOG_LEVEL_MESSAGE, session->pid, region, "client of pid %d, uid %u %s",
+                   session->pid, session->uid, text);
 }
 
 /* Returns whether more may come. */

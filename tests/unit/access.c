@@ -271,7 +271,10 @@ static void test_denied(void)
     g_autofree char *line = g_strdup_printf(
         "client of pid %d, uid %u asked for region \"region2\", which it may not have", getpid(),
         geteuid());
+    g_autofree char *field = g_strdup_printf("CVD_CLIENT_PID=%d\n", getpid());
     g_assert_cmpuint(test_log_count(line), ==, 1);
+    g_assert_cmpuint(test_log_count(field), ==, 1);
+    g_assert_cmpuint(test_log_count("CVD_REGION=region2\n"), ==, 1);
 }
 
 static void test_log_lines_are_bounded(void)

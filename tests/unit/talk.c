@@ -60,11 +60,14 @@ CvdServed test_served(const CvdLayout *layout, const CvdDoorbells *doorbells, in
 static GLogWriterOutput keep_line(GLogLevelFlags level, const GLogField *fields, gsize n_fields,
                                   gpointer data)
 {
+    g_autoptr(GString) line = g_string_new(NULL);
+
     if (level & G_LOG_LEVEL_DEBUG)
         return G_LOG_WRITER_HANDLED;
     for (gsize i = 0; i < n_fields; i++)
-        if (strcmp(fields[i].key, "MESSAGE") == 0)
-            g_ptr_array_add(log_lines, g_strdup(fields[i].value));
+        if (strcmp(fields[i].key, "MESSAGE") == 0 || g_str_has_prefix(fields[i].key, "CVD_"))
+            g_string_append_printf(line, "%s=%s\n", fields[i].key, (const char *)fields[i].value);
+    g_ptr_array_add(log_lines, g_strdup(line->str));
     return G_LOG_WRITER_HANDLED;
 }
 

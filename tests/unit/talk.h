@@ -25,7 +25,8 @@ CvdServed test_served(const CvdLayout *layout, const CvdDoorbells *doorbells, in
 
 /** test_log_capture: From now on the log's lines are kept, and no warning is fatal. */
 void test_log_capture(void);
-/** test_log_count: Returns: how many lines since the last test_log_forget() contain @part */
+/** test_log_count: Returns: how many lines since the last test_log_forget() contain @part, or have
+ * such a field: `CVD_REGION=region0` */
 guint test_log_count(const char *part);
 void test_log_forget(void);
 
