@@ -46,6 +46,7 @@ typedef struct {
     gint64 ready_time_us;     /* 0 before */
     gboolean is_all_sent;     /* the hand-over has left the server */
     GSource *hand_over_timer; /* until the next check whether QEMU has read it */
+    gint64 hand_over_pause_us;
     CvdExit qemu_exit;        /* once it is gone */
     int exit_status;          /* likewise, if no other follows */
     guint n_restarts;         /* VMs before it */

@@ -8,8 +8,9 @@
 #include <string.h>
 
 /* Between two looks at whether QEMU has read the hand-over, for which there is no event: the first
- * look is at once, and most often it has. */
-#define CHECK_US (2 * G_TIME_SPAN_MILLISECOND)
+ * look is at once, and most often it has. Each pause is twice the one before. */
+#define FIRST_PAUSE_US G_TIME_SPAN_MILLISECOND
+#define LAST_PAUSE_US  (128 * G_TIME_SPAN_MILLISECOND)
 /* Of a text that QEMU gives, in bytes. */
 #define MAX_TEXT 128
 /* From here on a guest that has not printed anything looks broken. */
@@ -34,16 +35,20 @@ static gboolean check_hand_over(gpointer data)
     cvd_source_clear(&launch->hand_over_timer);
     if (launch->lifecycle.ladder.state != CVD_LADDER_LOADING)
         return G_SOURCE_REMOVE;
-    if (cvd_server_vm_has_read_all(launch->host.server))
+    if (cvd_server_vm_has_read_all(launch->host.server)) {
         cvd_qmp_execute(launch->vm->qmp, "query-status", NULL, on_settled, launch);
-    else
-        cvd_source_set_timer(&launch->hand_over_timer, g_get_monotonic_time() + CHECK_US,
-                             check_hand_over, launch);
+        return G_SOURCE_REMOVE;
+    }
+    cvd_source_set_timer(&launch->hand_over_timer,
+                         g_get_monotonic_time() + launch->hand_over_pause_us, check_hand_over,
+                         launch);
+    launch->hand_over_pause_us = MIN(2 * launch->hand_over_pause_us, LAST_PAUSE_US);
     return G_SOURCE_REMOVE;
 }
 
 void cvd_launch_hand_over(CvdLaunch *launch)
 {
+    launch->hand_over_pause_us = FIRST_PAUSE_US;
     if (launch->is_all_sent && launch->lifecycle.has_answered)
         check_hand_over(launch);
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define NAME "between"
@@ -103,9 +104,20 @@ static void test_launcher_is_stopped_during_the_start(gconstpointer data)
     test_launcher_stop_clean(launcher, SIGINT, sandbox);
 }
 
-/* It answers QMP, but has no devices yet that could read the hand-over. */
+/* Of processes that have ended, and been waited for. */
+static glong count_switches(void)
+{
+    struct rusage usage;
+
+    g_assert_no_errno(getrusage(RUSAGE_CHILDREN, &usage));
+    return usage.ru_nvcsw;
+}
+
+/* It answers QMP, but has no devices yet that could read the hand-over: that is looked for now and
+ * then. */
 static void test_preconfig(gconstpointer data)
 {
+    const glong before = count_switches();
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     g_autoptr(TestProcess) launcher =
         test_launch(sandbox, NAME, "--verbose", "--set", "lifecycle.start_timeout_s=2", "--set",
@@ -114,6 +126,8 @@ static void test_preconfig(gconstpointer data)
     test_launcher_assert_exit(launcher, 1);
     test_launcher_assert_err(launcher,
                              "answers QMP but did not take the window: perhaps -preconfig");
+    g_test_message("%ld switches", count_switches() - before);
+    g_assert_cmpint(count_switches() - before, <, 400);
     test_sandbox_assert_clean(sandbox, TEST_LOGS_LEFT);
 }
 
