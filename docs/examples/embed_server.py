@@ -12,6 +12,8 @@ import gi
 gi.require_version("CvdServer", "1.0")
 from gi.repository import CvdServer, GLib  # noqa: E402 (after the version)
 
+if len(sys.argv) != 2:
+    sys.exit("usage: embed_server.py DIRECTORY")
 directory = sys.argv[1]
 spec = CvdServer.LayoutSpec.new()
 spec.add("hello", 16384, 2, 2)
@@ -24,7 +26,10 @@ server.connect("client-attached", lambda _, pid, region:
                print(f"client attached: pid {pid}, region {region}", flush=True))
 loop = GLib.MainLoop()
 GLib.unix_signal_add(GLib.PRIORITY_DEFAULT, signal.SIGINT, loop.quit)
-server.start()
+try:
+    server.start()
+except GLib.Error as error:
+    sys.exit(error.message)
 print(f"serving at {directory}/client.sock", flush=True)
 loop.run()
 server.stop()

@@ -94,7 +94,18 @@ def converse(process, directory):
     assert os.listdir(directory) == [], os.listdir(directory)
 
 
+def check_errors(command, work, env):
+    """What goes wrong is a line, and no trace or trap."""
+    for arguments, status, said in (([], (1, 2), 'usage: '),
+                                    ([os.path.join(work, 'nowhere')], (1,), 'nowhere')):
+        done = subprocess.run([*command, *arguments], stderr=subprocess.PIPE, text=True,
+                              env={**os.environ, **env}, check=False)
+        assert done.returncode in status, done
+        assert said in done.stderr and done.stderr.count('\n') == 1, done.stderr
+
+
 def run(command, work, env):
+    check_errors(command, work, env)
     directory = os.path.join(work, 'run')
     os.mkdir(directory)
     process = subprocess.Popen([*command, directory], stdout=subprocess.PIPE, text=True,
