@@ -75,12 +75,12 @@ void cvd_place_found(const CvdPlace *place, JsonNode *node, const char *expected
 
 static CvdPlace place_child(const CvdPlace *place, JsonNode *node, const char *path)
 {
-    CvdReader *reader = place->reader;
+    const CvdReader *reader = place->reader;
     CvdPlace child = *place;
     const char *option = node ? g_hash_table_lookup(reader->overrides, node) : NULL;
     gpointer line = node && reader->lines ? g_hash_table_lookup(reader->lines, node) : NULL;
 
-    child.path = g_string_chunk_insert(reader->paths, path);
+    child.path = path;
     if (option) {
         child.origin = option;
         child.directory = reader->cwd;
@@ -91,19 +91,26 @@ static CvdPlace place_child(const CvdPlace *place, JsonNode *node, const char *p
     return child;
 }
 
-CvdPlace cvd_place_member(const CvdPlace *place, const char *key, JsonNode *node)
+static void append_key(GString *path, const char *key)
 {
     g_autofree char *escaped = cvd_escape_bytes(key, strlen(key));
-    g_autofree char *path = g_strconcat(place->path, *place->path ? "." : "", escaped, NULL);
 
-    return place_child(place, node, path);
+    g_string_append_printf(path, "%s%s", path->len > 0 ? "." : "", escaped);
+}
+
+CvdPlace cvd_place_member(const CvdPlace *place, const char *key, JsonNode *node)
+{
+    g_autoptr(GString) path = g_string_new(place->path);
+
+    append_key(path, key);
+    return place_child(place, node, g_string_chunk_insert(place->reader->paths, path->str));
 }
 
 static CvdPlace place_element(const CvdPlace *place, guint64 index, JsonNode *node)
 {
     g_autofree char *path = g_strdup_printf("%s[%ju]", place->path, index);
 
-    return place_child(place, node, path);
+    return place_child(place, node, g_string_chunk_insert(place->reader->paths, path));
 }
 
 gboolean cvd_place_next(const CvdPlace *place, JsonNode *node, CvdElement *element)
@@ -138,29 +145,52 @@ CvdPlace cvd_place_find(const CvdPlace *place, JsonNode *node, const char *path)
     return found;
 }
 
-static void visit_all(const CvdPlace *place, const char *key, JsonNode *node, CvdVisitor visit,
-                      gpointer data)
+/* There may be many values, and their paths long: that of one is kept while it is visited. */
+typedef struct {
+    CvdVisitor visit;
+    gpointer data;
+    GString *path;
+} Walk;
+
+static void walk_into(const Walk *walk, const CvdPlace *place, JsonNode *node);
+
+/* @length: of the path that it is part of */
+static void visit_all(const Walk *walk, const CvdPlace *parent, gsize length, const char *key,
+                      JsonNode *node)
 {
-    visit(place, key, node, data);
-    cvd_place_walk(place, node, visit, data);
+    CvdPlace place = place_child(parent, node, walk->path->str);
+
+    walk->visit(&place, key, node, walk->data);
+    walk_into(walk, &place, node);
+    g_string_truncate(walk->path, length);
 }
 
-void cvd_place_walk(const CvdPlace *place, JsonNode *node, CvdVisitor visit, gpointer data)
+static void walk_into(const Walk *walk, const CvdPlace *place, JsonNode *node)
 {
-    CvdElement element = {0};
+    JsonArray *array = JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
+    gsize length = walk->path->len;
     JsonObjectIter iter;
     const char *name;
     JsonNode *member;
 
-    while (cvd_place_next(place, node, &element))
-        visit_all(&element.place, NULL, element.node, visit, data);
+    for (guint i = 0; array && i < json_array_get_length(array); i++) {
+        g_string_append_printf(walk->path, "[%u]", i);
+        visit_all(walk, place, length, NULL, json_array_get_element(array, i));
+    }
     if (!JSON_NODE_HOLDS_OBJECT(node))
         return;
     json_object_iter_init_ordered(&iter, json_node_get_object(node));
     while (json_object_iter_next_ordered(&iter, &name, &member)) {
-        CvdPlace child = cvd_place_member(place, name, member);
-        visit_all(&child, name, member, visit, data);
+        append_key(walk->path, name);
+        visit_all(walk, place, length, name, member);
     }
+}
+
+void cvd_place_walk(const CvdPlace *place, JsonNode *node, CvdVisitor visit, gpointer data)
+{
+    g_autoptr(GString) path = g_string_new(place->path);
+
+    walk_into(&(Walk){visit, data, path}, place, node);
 }
 
 JsonNode *cvd_node_get_member(JsonNode *node, const char *name)

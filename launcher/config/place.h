@@ -111,7 +111,7 @@ char *cvd_place_resolve(const CvdPlace *place, const char *path);
 
 /**
  * CvdVisitor:
- * @place: where @node stands
+ * @place: where @node stands; its path is valid for this call
  * @key: (nullable): its name; %NULL in a list
  * @data: of cvd_place_walk()
  */

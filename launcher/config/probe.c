@@ -172,8 +172,7 @@ static void check_disk(const CvdPlace *place, const char *key, JsonNode *node, g
 static void check_disks(char **disks, GPtrArray *problems)
 {
     g_autoptr(GHashTable) overrides = g_hash_table_new(NULL, NULL);
-    g_autoptr(GStringChunk) paths = g_string_chunk_new(64);
-    CvdReader reader = {.problems = problems, .overrides = overrides, .paths = paths};
+    CvdReader reader = {.problems = problems, .overrides = overrides};
 
     for (; *disks; disks++) {
         g_autoptr(JsonNode) node = cvd_json_from_string(*disks, NULL);

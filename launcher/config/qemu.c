@@ -257,7 +257,7 @@ static void check_reference(const CvdPlace *place, JsonNode *device, const char 
     JsonNode *entries = cvd_node_get_member(qemu, list);
     g_autoptr(GPtrArray) ids = g_ptr_array_new();
 
-    if (entries)
+    if (id && entries)
         cvd_place_walk(place, entries, collect_id, &(Search){id_key, ids});
     if (!id || g_ptr_array_find_with_equal_func(ids, id, g_str_equal, NULL) || is_in_args(args, id))
         return;

@@ -16,6 +16,7 @@
 #include <linux/kvm.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -367,6 +368,35 @@ static void test_explanation_loads(Files *files, gconstpointer data)
         g_autofree char *again = values_of(second);
         g_assert_cmpstr(values, ==, again);
     }
+}
+
+static glong peak_kib(void)
+{
+    struct rusage usage;
+
+    g_assert_no_errno(getrusage(RUSAGE_SELF, &usage));
+    return usage.ru_maxrss;
+}
+
+/* 100,000 values, each with a path of 1.5 kB: not all of them are in memory at once. */
+static void test_long_paths(Files *files, gconstpointer data)
+{
+    const guint n_values = 100000, depth = 50;
+    g_autoptr(GString) text = g_string_new("{\"blockdevs\": [{\"driver\": \"a\"");
+
+    for (guint i = 0; i < depth; i++)
+        g_string_append_printf(text, ", \"%030u\": {\"y\": 0", i);
+    g_string_append(text, ", \"x\": [0");
+    for (guint i = 1; i < n_values; i++)
+        g_string_append(text, ",0");
+    g_string_append_c(text, ']');
+    for (guint i = 0; i < depth; i++)
+        g_string_append_c(text, '}');
+    g_string_append(text, "}], \"devices\": [{\"driver\": \"d\", \"drive\": \"none\"}]}");
+    write_file("conf/qemu.json", text->str);
+    glong before = peak_kib();
+    assert_bad(files, NULL, "qemu.json: line 1: devices[0].drive: found \"none\"");
+    g_assert_cmpint(peak_kib() - before, <, 200 * 1024);
 }
 
 /* Wherever one starts, and from the current directory in an option; but not what is no file. */
@@ -1276,6 +1306,7 @@ int main(int argc, char **argv)
     add("/config/relative-files", test_relative_files);
     add("/config/messages", test_messages);
     add("/config/references", test_references);
+    add("/config/long-paths", test_long_paths);
     add("/config/all-problems-at-once", test_all_problems_at_once);
     add("/config/missing-keys", test_missing_keys);
     add("/config/duplicates", test_duplicates);
