@@ -461,7 +461,7 @@ static void test_program_at_the_stop(gconstpointer data)
     test_launcher_assert_err(launcher, WARNING);
     test_process_signal(launcher, SIGTERM);
     test_launcher_assert_exit(launcher, 0);
-    if (!test_process_has_err(launcher, "stopped: "))
+    if (!test_process_has_err(launcher, ": stopped\n"))
         assert_killed(launcher);
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
