@@ -121,8 +121,9 @@ static gboolean watch_stop(CvdHost *host, guint timeout_s, GError **error)
     host->signals = cvd_source_watch_fd(host->signal_fd, G_IO_IN, on_signal_readable, host);
     g_source_set_priority(host->signals, G_PRIORITY_HIGH);
     if (timeout_s > 0)
-        cvd_source_set_timer(&host->time_limit, g_get_monotonic_time() + timeout_s * G_USEC_PER_SEC,
-                             on_time_limit, host);
+        cvd_source_set_timer(&host->time_limit,
+                             g_get_monotonic_time() + timeout_s * G_TIME_SPAN_SECOND, on_time_limit,
+                             host);
     return TRUE;
 }
 

@@ -511,7 +511,8 @@ int cvd_launch(const CvdConfig *config, const CvdQemuTools *tools, const CvdOpti
         .start_time_us = g_get_monotonic_time(),
     };
 
-    cvd_notify_need_time(config->start_timeout_s * G_USEC_PER_SEC + get_longest_stop_us(&launch));
+    cvd_notify_need_time(config->start_timeout_s * G_TIME_SPAN_SECOND +
+                         get_longest_stop_us(&launch));
     cvd_lifecycle_step(&launch.lifecycle, CVD_EVENT_STARTED, CVD_RUN_UNKNOWN, launch.start_time_us);
     if (!start(&launch, options->timeout_s, &error)) {
         cvd_launch_report_failed_start(&launch, error);

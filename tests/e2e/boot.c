@@ -358,8 +358,8 @@ static void receive_notices(int fd, GString *notices, const char *last)
     }
 }
 
-/* By the configuration a start may take 50 s; and a stop 20, 4.8 for a QEMU that does not react,
- * and 10 for what is left to be done then. */
+/* By the configuration a start may take 5000 s; and a stop 20, 4.8 for a QEMU that does not react,
+ * and 10 for what is left to be done then. Microseconds of both limits have more than 32 bits. */
 static void test_notify_socket(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
@@ -372,15 +372,15 @@ static void test_notify_socket(gconstpointer data)
     g_assert_cmpint(bind(fd, (struct sockaddr *)&address, sizeof address), ==, 0);
     g_setenv("NOTIFY_SOCKET", path, TRUE);
     g_autoptr(TestProcess) launcher =
-        test_launch(sandbox, "notify", "--set", "lifecycle.start_timeout_s=50", "--set",
-                    "lifecycle.stop_timeout_s=20", NULL);
+        test_launch(sandbox, "notify", "--timeout", "4295", "--set",
+                    "lifecycle.start_timeout_s=5000", "--set", "lifecycle.stop_timeout_s=20", NULL);
     g_unsetenv("NOTIFY_SOCKET");
     receive_notices(fd, notices, "STATUS=running\n");
     test_launcher_wait_guest(sandbox, "notify", 1);
     test_process_signal(launcher, SIGTERM);
     receive_notices(fd, notices, "STATUS=stopped: ");
     g_assert_cmpstr(notices->str, ==,
-                    "EXTEND_TIMEOUT_USEC=84800000\n"
+                    "EXTEND_TIMEOUT_USEC=5034800000\n"
                     "STATUS=starting\n"
                     "READY=1\n"
                     "STATUS=running\n"
