@@ -74,6 +74,26 @@ static void stop_early(int signal_number)
     _exit(EXIT_SUCCESS);
 }
 
+static int start(const CvdOptions *options, const CvdConfig *config, const CvdQemuTools *tools)
+{
+    switch (options->mode) {
+    case CVD_MODE_LAUNCH:
+        return cvd_launch(config, tools, options);
+    case CVD_MODE_SERVE_ONLY:
+        return cvd_launch_serve_only(config, options);
+    case CVD_MODE_CHECK:
+        g_message("the configuration is fine");
+        return EXIT_SUCCESS;
+    case CVD_MODE_PRINT_COMMAND:
+        return print_command(config, tools);
+    case CVD_MODE_DOCTOR:
+    case CVD_MODE_PRINT_CONFIG:
+    case CVD_MODE_PRINT_LAYOUT:
+        break;
+    }
+    g_assert_not_reached();
+}
+
 static int run(const CvdOptions *options)
 {
     g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
@@ -118,23 +138,7 @@ static int run(const CvdOptions *options)
         return report(problems);
     if (options->mode != CVD_MODE_SERVE_ONLY)
         log_choices(source.path, &tools);
-
-    switch (options->mode) {
-    case CVD_MODE_LAUNCH:
-        return cvd_launch(config, &tools, options);
-    case CVD_MODE_SERVE_ONLY:
-        return cvd_launch_serve_only(config, options);
-    case CVD_MODE_CHECK:
-        g_message("the configuration is fine");
-        return EXIT_SUCCESS;
-    case CVD_MODE_PRINT_COMMAND:
-        return print_command(config, &tools);
-    case CVD_MODE_DOCTOR:
-    case CVD_MODE_PRINT_CONFIG:
-    case CVD_MODE_PRINT_LAYOUT:
-        break;
-    }
-    g_assert_not_reached();
+    return start(options, config, &tools);
 }
 
 /* Beyond stdin, stdout and stderr: no program that this one starts has what this one was started
