@@ -113,8 +113,7 @@ static gboolean write_content(Report *report, int fd, off_t size, GError **error
 }
 
 /* A client can make a window with a name larger than it is, and the owner of the directory any
- * file:
- * @max_size of it are looked at. */
+ * file; no more than @max_size of it is packed. */
 static gboolean add_fd(Report *report, const char *name, int fd, off_t max_size, GError **error)
 {
     struct stat st;

@@ -7,8 +7,8 @@
 /* What the agent's parts have for each other, apart from the device and the service. */
 
 /**
- * A command, with what was typed after its name: of that its row in the table of commands says what
- * it is (guests/linux/commands.c). What they do is in docs/guest.md.
+ * The arguments that were typed after a command's name. Its row in the table of commands says which
+ * there are (guests/linux/commands.c); docs/guest.md says what the commands do.
  */
 struct cvd_agent_call {
     int region; /* −1: none was named */

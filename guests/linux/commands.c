@@ -20,7 +20,8 @@
 
 #define MAX_WORDS 2
 
-/* @kinds: a letter for each argument: a region, a number, text; in brackets they may be left out */
+/* @kinds: a letter for each argument: r for a region, n for a number, t for text. Where @arguments
+ * begins with a bracket there may be none. */
 struct command {
     const char *name;
     const char *arguments;

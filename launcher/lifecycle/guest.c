@@ -127,7 +127,7 @@ static void command_failed(CvdGuest *guest)
     }
 }
 
-/* The cast: most events are not the guest's. */
+/* Most events are not about the guest; the cast lets the switch leave them out. */
 static void take(CvdGuest *guest, CvdEvent event, CvdRunState state)
 {
     switch ((guint)event) {

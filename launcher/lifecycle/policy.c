@@ -7,7 +7,7 @@
 typedef enum {
     THEN_END,
     THEN_RESTART,         /* at once, and it is no failure */
-    THEN_COUNT_AND_RETRY, /* as @restarts says */
+    THEN_COUNT_AND_RETRY, /* after a delay, unless there were too many */
 } Then;
 
 /* The last of them ends the launch, so there are not many. */
