@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The end of the process counts, not that of its output, which a child of it may hold open. It is
- * reaped last: until then its group's number belongs to nobody else.
+ * The end of the process counts, not that of its output, which a child of it may hold open. Its
+ * group is killed before it is reaped: until then the number belongs to nobody else. What has left
+ * the group becomes our child, as we are a subreaper, and is killed as such.
  */
 #include "launcher/qemu/doctor-run.h"
 
@@ -17,6 +18,8 @@
 #include <unistd.h>
 
 #define READ_SIZE 4096
+/* One that forks faster than this is let go. */
+#define MAX_ORPHANS 100
 
 static void set_up_child(gpointer data)
 {
@@ -87,14 +90,57 @@ static void read_rest(int fd, GString *output)
             break;
 }
 
+/* Of this thread; each number has a space behind it. */
+static char *list_children(void)
+{
+    char *text = NULL;
+
+    return g_file_get_contents("/proc/thread-self/children", &text, NULL, NULL) ? text
+                                                                                : g_strdup("");
+}
+
+/* @before: children that a program has which then becomes this one. Returns: 0 if there is no other
+ */
+static pid_t find_orphan(const char *before)
+{
+    g_autofree char *text = list_children();
+    g_auto(GStrv) known = g_strsplit(before, " ", -1);
+    g_auto(GStrv) pids = g_strsplit(text, " ", -1);
+
+    for (char **pid = pids; *pid != NULL; pid++)
+        if (!g_strv_contains((const char *const *)known, *pid))
+            return (pid_t)g_ascii_strtoll(*pid, NULL, 10);
+    return 0;
+}
+
+static int reap(pid_t pid)
+{
+    int status = -1;
+
+    kill(pid, SIGKILL); /* has no effect on one that has ended, and is not reaped */
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    return status;
+}
+
+/* The end of each may make its children ours. */
+static void kill_orphans(const char *before)
+{
+    pid_t pid;
+
+    for (guint i = 0; i < MAX_ORPHANS && (pid = find_orphan(before)) > 0; i++)
+        reap(pid);
+}
+
 char *cvd_doctor_run(const char *const *argv, const char *input, guint limit_ms, CvdDoctorEnd *end)
 {
     g_autoptr(GString) output = g_string_new(NULL);
+    g_autofree char *before = list_children();
     cvd_autofd input_fd = -1, output_fd = -1, children_fd = cvd_children_watch();
     GPid pid;
-    int status = -1;
 
     *end = CVD_DOCTOR_FAILED;
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
     if (!g_spawn_async_with_pipes(
             NULL, (char **)argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_LEAVE_DESCRIPTORS_OPEN,
             set_up_child, GINT_TO_POINTER(getpid()), &pid, &input_fd, &output_fd, NULL, NULL))
@@ -105,8 +151,8 @@ char *cvd_doctor_run(const char *const *argv, const char *input, guint limit_ms,
     gboolean is_in_time = wait_end(children_fd, pid, &output_fd, output, limit_ms);
     kill(-pid, SIGKILL);
     read_rest(output_fd, output);
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
+    int status = reap(pid);
+    kill_orphans(before);
     if (!is_in_time)
         *end = CVD_DOCTOR_TIMED_OUT;
     else if (status == 0)

@@ -22,7 +22,8 @@ typedef enum {
  * @end: (out): how it ended
  *
  * Runs a program to its end, and waits for that: for use where there is no main loop. Its process
- * group is killed then, so that what it started does not outlive it. It dies with this process.
+ * group is killed then, and what has left that, so that what it started does not outlive it. It
+ * dies with this process. To be called by one thread, which starts nothing else.
  *
  * Returns: (transfer full): what it and its children printed on stdout and stderr until its end,
  *   cut off at %CVD_DOCTOR_MAX_OUTPUT, without NUL bytes

@@ -3,6 +3,7 @@
 #include "launcher/qemu/doctor.h"
 
 #include "base/json.h"
+#include "base/terminal-text.h"
 #include "launcher/config/probe.h"
 #include "launcher/qemu/doctor-private.h"
 #include "vsoc/abi.h"
@@ -10,6 +11,7 @@
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static const char *const verdict_words[] = {"ok", "warning", "problem"};
@@ -30,7 +32,9 @@ void cvd_doctor_say(Doctor *doctor, Verdict verdict, const char *format, ...)
         json_object_set_string_member(finding, "text", valid);
         json_array_add_object_element(doctor->findings, finding);
     } else if (doctor->problems == NULL) {
-        printf("%s: %s\n", verdict_words[verdict], text);
+        g_autoptr(GString) shown = g_string_new(NULL);
+        cvd_terminal_text_append(shown, text, strlen(text), TRUE);
+        printf("%s: %s\n", verdict_words[verdict], shown->str);
         fflush(stdout); /* the next check may take a while */
     } else if (verdict == VERDICT_PROBLEM) {
         g_ptr_array_add(doctor->problems, g_steal_pointer(&text));
@@ -45,8 +49,10 @@ void cvd_doctor_say_all(Doctor *doctor, const GPtrArray *problems)
 
 void cvd_doctor_note_version(Doctor *doctor, const char *what, const char *version)
 {
+    g_autofree char *valid = g_utf8_make_valid(version, -1);
+
     if (doctor->versions != NULL)
-        json_object_set_string_member(doctor->versions, what, version);
+        json_object_set_string_member(doctor->versions, what, valid);
 }
 
 static void check_proc(Doctor *doctor)

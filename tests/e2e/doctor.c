@@ -20,6 +20,9 @@
 #define FAKE_PROFILES                                                                              \
     "/usr/bin/man (enforce)\n/usr/bin/qemu-system-x86_64 (enforce)\nqemu-system-arm (complain)\n"
 
+/* Its version is neither UTF-8 nor for a terminal. */
+#define ODD_QEMU "#!/bin/sh\nprintf 'QEMU emulator version 8.0.0 \\377\\033[31m\\n'\n"
+
 static void examine_as(TestProcessSetup setup, gconstpointer data, const TestSandbox *sandbox,
                        int status, const char *text, const char *setting)
 {
@@ -220,6 +223,7 @@ static void test_bad_qemu(gconstpointer data)
                  "#!/bin/sh\ncase $1 in --version) echo QEMU emulator version 8.0.0;; "
                  "-device) echo \"Type 'x' is missing its parent 'y'\"; kill -ABRT $$;; esac\n",
                  "-device help fails: Type 'x' is missing its parent 'y'; do QEMU's packages");
+    examine_with(sandbox, ODD_QEMU, "has version 8.0.0 \\xff\\x1b[31m\n");
 }
 
 /* One for arm64 has no ISA bus, and the other pvpanic. */
@@ -360,6 +364,22 @@ static void test_json(gconstpointer data)
     }
     g_assert_cmpuint(n_problems, ==, 1);
     g_assert_cmpuint(json_array_get_length(checks), >, 10);
+}
+
+static void test_json_of_odd_bytes(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *binary = test_sandbox_write_script(sandbox, "qemu", ODD_QEMU);
+    g_autofree char *setting = g_strdup_printf("qemu.binary=%s", binary);
+    g_autofree char *config = test_source_path("conf/cvd.json");
+    const char *argv[] = {
+        test_launcher_path(), "--doctor", "--json", "--config", config, "--set", setting, "--set",
+        "qemu.accel=tcg",     NULL};
+    g_autoptr(TestProcess) doctor = test_process_start(sandbox, argv, NULL, NULL);
+
+    test_launcher_assert_exit(doctor, 1);
+    g_assert_true(g_utf8_validate(doctor->out->str, -1, NULL));
+    g_assert_nonnull(strstr(doctor->out->str, "8.0.0 \uFFFD\\u001b[31m"));
 }
 
 /* ---- Known failures ---- */
@@ -519,6 +539,7 @@ int main(int argc, char **argv)
     test_add("/doctor/descriptors", NULL, test_descriptors);
     test_add_unless("/doctor/narrow", NULL, test_narrow, test_why_no_mount);
     test_add("/doctor/json", NULL, test_json);
+    test_add("/doctor/json-of-odd-bytes", NULL, test_json_of_odd_bytes);
     test_add("/doctor/explained", NULL, test_explained);
     test_add("/doctor/program/bridge", "qemu.netdevs=[{\"type\":\"bridge\",\"id\":\"n\"}]",
              test_program_at_the_start);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define LONG_MS  60000
@@ -74,6 +75,46 @@ static void test_child_stays(void)
     assert_ended(open_printed(output));
 }
 
+/* Nor does one that has a session of its own. */
+static void test_child_with_a_session(void)
+{
+    g_autofree char *output = run("echo $(setsid sh -c 'sleep 1000 >/dev/null 2>&1 & echo $!')",
+                                  NULL, LONG_MS, CVD_DOCTOR_SUCCEEDED);
+
+    assert_ended(open_printed(output));
+}
+
+/* What was started before, as by a script that then becomes this program, is nobody's business. */
+static void test_child_of_before(void)
+{
+    pid_t child = fork();
+    siginfo_t info = {0};
+
+    if (child == 0) {
+        pause();
+        _exit(0);
+    }
+    assert_printed("echo out", NULL, "out\n", CVD_DOCTOR_SUCCEEDED);
+    g_assert_no_errno(waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT));
+    g_assert_cmpint(info.si_pid, ==, 0);
+    kill(child, SIGKILL);
+    g_assert_cmpint(waitpid(child, NULL, 0), ==, child);
+}
+
+static void leave_group(void)
+{
+    setpgid(0, getpgid(getppid()));
+    pause();
+}
+
+/* Whatever group it has joined, it is killed and waited for. */
+static void test_leaves_its_group(void)
+{
+    g_autofree char *script = g_strdup_printf("exec /proc/%d/exe leave-group", getpid());
+
+    g_free(run(script, NULL, SHORT_MS, CVD_DOCTOR_TIMED_OUT));
+}
+
 static void test_hangs(void)
 {
     g_autofree char *dir = g_dir_make_tmp("cvdt-XXXXXX", NULL);
@@ -103,6 +144,8 @@ static void test_endless_output(void)
 
 int main(int argc, char **argv)
 {
+    if (g_strcmp0(argv[1], "leave-group") == 0)
+        leave_group();
     g_test_init(&argc, &argv, NULL);
     int pidfd = pidfd_open(getpid(), 0);
     if (pidfd < 0) {
@@ -114,6 +157,9 @@ int main(int argc, char **argv)
     g_test_add_func("/doctor-run/output", test_output);
     g_test_add_func("/doctor-run/missing", test_missing);
     g_test_add_func("/doctor-run/child-stays", test_child_stays);
+    g_test_add_func("/doctor-run/child-with-a-session", test_child_with_a_session);
+    g_test_add_func("/doctor-run/child-of-before", test_child_of_before);
+    g_test_add_func("/doctor-run/leaves-its-group", test_leaves_its_group);
     g_test_add_func("/doctor-run/hangs", test_hangs);
     g_test_add_func("/doctor-run/endless-output", test_endless_output);
     return g_test_run();
