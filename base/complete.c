@@ -7,9 +7,14 @@
 
 #include "base/instance.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+/* Who waits at a prompt; an instance that is stopped, or another user's, may not answer. */
+#define LIMIT_S 2
 
 typedef struct {
     const CvdCompletion *completion;
@@ -158,10 +163,17 @@ static GPtrArray *find_words(const Line *line, const char *begun)
     return words;
 }
 
+static void give_up(int signal_number)
+{
+    _exit(EXIT_FAILURE);
+}
+
 int cvd_complete(const CvdCompletion *completion, char **words)
 {
     Line line = {.completion = completion};
 
+    signal(SIGALRM, give_up);
+    alarm(LIMIT_S);
     for (; words[0] && words[1]; words++)
         read_word(&line, words[0]);
     g_autoptr(GPtrArray) found = find_words(&line, words[0] ? words[0] : "");

@@ -28,7 +28,8 @@ typedef struct {
  *   name; the last is to be completed
  *
  * Prints what may stand there, whatever it begins with, a line each: the word, and a tab and what
- * it is if that is known. An empty word stands for the names of files.
+ * it is if that is known. An empty word stands for the names of files. Ends the process when that
+ * takes longer than 2 seconds.
  *
  * Returns: the program's exit status
  */

@@ -11,6 +11,7 @@ import pty
 import re
 import select
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -155,6 +156,15 @@ def check_states(root, ctl):
     assert all(re.search(rf"\b{state}\b", text) for state in states), text
 
 
+def check_silence(client, work):
+    """The prompt comes back, long before the client would say that nobody answers."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"{work}/silent.sock")
+        server.listen()
+        argv = [client, "--complete", "-s", f"{work}/silent.sock", "info", ""]
+        assert subprocess.run(argv, timeout=LIMIT_S, check=False).returncode == 1
+
+
 def environment(work, programs):
     for program in programs:
         os.symlink(os.path.abspath(program), f"{work}/{os.path.basename(program)}")
@@ -183,6 +193,7 @@ def main(ctl, client, launch, fake_vm, root, pages):
         check_size(tool, complete(tool, ""))
     with tempfile.TemporaryDirectory(prefix="cvd-") as work:
         env = environment(work, (ctl, client, launch, fake_vm))
+        check_silence(client, work)
         launcher = subprocess.Popen([launch, "--serve-only", "--name", "one", "--config", f"{root}/conf/cvd.json"],
                                     stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env=env)
         try:
