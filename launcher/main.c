@@ -98,7 +98,8 @@ static int run(const CvdOptions *options)
 {
     g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
     g_autofree char *places = NULL;
-    g_autofree char *found = cvd_config_find(options->name, &places);
+    g_autofree char *found =
+        options->config == NULL ? cvd_config_find(options->name, &places) : NULL;
     CvdConfigSource source = {
         .path = options->config != NULL ? options->config : found,
         .name = options->name,

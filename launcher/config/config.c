@@ -19,6 +19,7 @@
 #include "server/listener.h"
 
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PREALLOC_UP_TO (4 * 1024 * 1024) /* bytes of window; above it prealloc is off */
@@ -376,6 +377,36 @@ static char **places_of(const char *name)
     return g_strv_builder_end(places);
 }
 
+static gboolean is_installed(const char *path)
+{
+    return g_str_has_prefix(path, CVD_SYSCONFDIR "/cvd/") ||
+           g_str_has_prefix(path, CVD_DATADIR "/cvd/");
+}
+
+/* The current directory or an environment that root's shell has from a user may lead to a file of
+ * somebody else's, and that says which program is run. Links count as such, and files beside. */
+static gboolean is_own(const char *path)
+{
+    g_autofree char *dir = g_path_get_dirname(path);
+    const char *const both[] = {path, dir};
+    struct stat st;
+
+    for (guint i = 0; i < G_N_ELEMENTS(both); i++)
+        if (lstat(both[i], &st) < 0 || (st.st_uid != 0 && st.st_uid != geteuid()))
+            return FALSE;
+    return TRUE;
+}
+
+static gboolean may_use(const char *path)
+{
+    if (access(path, F_OK) < 0)
+        return FALSE;
+    if (is_installed(path) || is_own(path))
+        return TRUE;
+    g_warning("%s: is another user's, so it is not used unless you name it with --config", path);
+    return FALSE;
+}
+
 char *cvd_config_find(const char *name, char **places)
 {
     g_auto(GStrv) paths = places_of(name);
@@ -383,7 +414,7 @@ char *cvd_config_find(const char *name, char **places)
     if (places)
         *places = g_strjoinv(", ", paths);
     for (char **path = paths; *path; path++)
-        if (access(*path, F_OK) == 0)
+        if (may_use(*path))
             return g_strdup(*path);
     return NULL;
 }

@@ -31,9 +31,10 @@ typedef struct {
  * @places: (out) (optional) (transfer full): all the paths that are looked at, with commas
  *
  * What there is in place of `--config`: NAME.json in the user's folder, the system's and that of
- * the shipped files, then cvd.json in conf/ and in these.
+ * the shipped files, then cvd.json in conf/ and in these. A file in conf/ or the user's folder that
+ * is neither this user's nor root's is passed over, with a warning.
  *
- * Returns: (transfer full) (nullable): the first file that is there
+ * Returns: (transfer full) (nullable): the first file that is there and may be used
  */
 char *cvd_config_find(const char *name, char **places);
 

@@ -1285,6 +1285,32 @@ static void test_probe_programs(Files *files, gconstpointer data)
     }
 }
 
+/* As where another user has put conf/ into /tmp. */
+static void test_find_foreign(Files *files, gconstpointer data)
+{
+    static const char *const given_away[] = {"conf", "conf/cvd.json"};
+    g_autofree char *own = g_build_filename(g_get_user_config_dir(), "cvd", NULL);
+    g_autofree char *expected = g_build_filename(own, "cvd.json", NULL);
+
+    if (geteuid() != 0) {
+        g_test_skip("needs root");
+        return;
+    }
+    g_assert_cmpint(g_mkdir_with_parents(own, 0700), ==, 0);
+    write_file(expected, "{}");
+    for (guint i = 0; i < G_N_ELEMENTS(given_away); i++) {
+        g_autofree char *before = cvd_config_find(NULL, NULL);
+        g_assert_cmpstr(before, ==, "conf/cvd.json");
+        g_assert_no_errno(chown(given_away[i], 1000000, 1000000));
+        n_warnings = 0;
+        g_autofree char *found = cvd_config_find(NULL, NULL);
+        g_assert_cmpstr(found, ==, expected);
+        g_assert_cmpuint(n_warnings, ==, 1);
+        g_assert_no_errno(chown(given_away[i], 0, 0));
+    }
+    remove_tree(own);
+}
+
 static void add(const char *path, void (*test)(Files *, gconstpointer))
 {
     g_test_add(path, Files, NULL, set_up, test, tear_down);
@@ -1315,6 +1341,7 @@ int main(int argc, char **argv)
     add("/config/name-option", test_name_option);
     add("/config/find", test_find);
     add("/config/find-nothing", test_find_nothing);
+    add("/config/find-foreign", test_find_foreign);
     add("/config/relative-paths", test_relative_paths);
     add("/config/standard-input", test_standard_input);
     add("/config/inline-objects", test_inline_objects);
