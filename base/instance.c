@@ -20,6 +20,8 @@
 
 #define MAX_NAME  32
 #define MAX_NAMED 16 /* instances in a message */
+/* Of another user's directory, which could keep root looking for ever. */
+#define MAX_ENTRIES 1000
 
 /* Returns: (nullable): where all instances are, if somebody has said so */
 static const char *get_only_place(void)
@@ -168,6 +170,7 @@ static void add_found(GPtrArray *dirs, const char *place, uid_t owner, const cha
                       CvdInstances which, GError **error)
 {
     g_autoptr(GError) local_error = NULL;
+    guint n_left = owner == geteuid() ? G_MAXUINT : MAX_ENTRIES;
     const char *entry;
 
     if (!check_owner(place, owner, error))
@@ -175,7 +178,7 @@ static void add_found(GPtrArray *dirs, const char *place, uid_t owner, const cha
     g_autoptr(GDir) dir = g_dir_open(place, 0, &local_error);
     if (dir == NULL && !g_error_matches(local_error, G_FILE_ERROR, G_FILE_ERROR_NOENT))
         g_set_error_literal(error, CVD_ERROR, CVD_ERROR_FAILED, local_error->message);
-    while (dir != NULL && (entry = g_dir_read_name(dir)) != NULL) {
+    while (dir != NULL && n_left-- > 0 && (entry = g_dir_read_name(dir)) != NULL) {
         g_autofree char *path = g_build_filename(place, entry, NULL);
         if ((name == NULL ? is_name(entry) : strcmp(entry, name) == 0) && is_one(path, which))
             g_ptr_array_add(dirs, g_steal_pointer(&path));

@@ -356,6 +356,55 @@ static void test_dir(void)
     g_assert_null(cvd_instance_get_dir("a/b", NULL));
 }
 
+/* How many entries of another user's directory are looked at. */
+#define MAX_ENTRIES 1000
+
+/* Makes @n directories that have failed, from @first on; @make: FALSE: removes them. */
+static void change_failed(const char *place, guint first, guint n, gboolean make)
+{
+    for (guint i = first; i < first + n; i++) {
+        g_autofree char *dir = g_strdup_printf("%s/failed%u", place, i);
+        g_autofree char *record = g_build_filename(dir, "failure.json", NULL);
+        if (make) {
+            g_assert_no_errno(g_mkdir(dir, 0700));
+            g_assert_true(g_file_set_contents(record, "{}", -1, NULL));
+        } else {
+            g_unlink(record);
+            g_rmdir(dir);
+        }
+    }
+}
+
+static guint count_failed(const char *place)
+{
+    g_autoptr(GPtrArray) dirs = cvd_instance_list(CVD_INSTANCES_FAILED, NULL);
+    guint n = 0;
+
+    for (guint i = 0; i < dirs->len; i++)
+        n += g_str_has_prefix(g_ptr_array_index(dirs, i), place);
+    return n;
+}
+
+static void test_of_a_user_who_has_many(void)
+{
+    const uid_t uid = 1000000 + (uid_t)getpid();
+    g_autofree char *place = g_strdup_printf("/tmp/cvd-%u", uid);
+
+    if (geteuid() != 0) {
+        g_test_skip("needs root");
+        return;
+    }
+    g_unsetenv("CVD_RUNTIME_DIR");
+    g_assert_no_errno(g_mkdir(place, 0700));
+    g_assert_no_errno(chown(place, uid, uid));
+    change_failed(place, 0, MAX_ENTRIES, TRUE);
+    g_assert_cmpuint(count_failed(place), ==, MAX_ENTRIES);
+    change_failed(place, MAX_ENTRIES, 1, TRUE);
+    g_assert_cmpuint(count_failed(place), ==, MAX_ENTRIES);
+    change_failed(place, 0, MAX_ENTRIES + 1, FALSE);
+    g_rmdir(place);
+}
+
 /* Root finds those of users, where it has none itself. */
 static void test_of_users(void)
 {
@@ -469,6 +518,7 @@ int main(int argc, char **argv)
     g_test_add_func("/instance/directory", test_dir);
     g_test_add_func("/instance/unreadable", test_unreadable);
     g_test_add_func("/instance/of-users-for-root", test_of_users);
+    g_test_add_func("/instance/of-a-user-who-has-many", test_of_a_user_who_has_many);
     g_test_add_func("/instance/busy-launcher", test_busy_launcher);
     int status = g_test_run();
     g_rmdir(tmp);
