@@ -14,6 +14,8 @@
 
 /* In bytes, each of which may be sent as four. */
 #define MAX_VALUE 512
+/* A manager that wants to hear more often is not worth a processor. */
+#define MIN_WATCHDOG_US G_TIME_SPAN_MILLISECOND
 
 /* Of the process, as the variables are: there is one manager. */
 static struct {
@@ -157,8 +159,10 @@ static gboolean on_watchdog(gpointer data);
 
 static void arm_watchdog(void)
 {
-    cvd_source_set_timer(&manager.watchdog, g_get_monotonic_time() + manager.watchdog_us / 2,
-                         on_watchdog, NULL);
+    gint64 interval_us = MAX(manager.watchdog_us / 2, MIN_WATCHDOG_US);
+
+    cvd_source_set_timer(&manager.watchdog, g_get_monotonic_time() + interval_us, on_watchdog,
+                         NULL);
 }
 
 static gboolean on_watchdog(gpointer data)

@@ -69,22 +69,22 @@ static void test_need_time(void)
     g_assert_cmpstr(text, ==, "EXTEND_TIMEOUT_USEC=2500000");
 }
 
-/* A manager that wants a sign of life from @pid, at least every 20 ms. */
-static void use_watchdog(int pid)
+/* A manager that wants a sign of life from @pid, at least every @limit_us. */
+static void use_watchdog(int pid, const char *limit_us)
 {
     g_autofree char *text = g_strdup_printf("%d", pid);
 
-    g_setenv("WATCHDOG_USEC", "20000", TRUE);
+    g_setenv("WATCHDOG_USEC", limit_us, TRUE);
     g_setenv("WATCHDOG_PID", text, TRUE);
     use_manager(address.sun_path);
     test_environment();
 }
 
-static void test_watchdog(void)
+static void assert_watched(const char *limit_us, gint64 interval_us)
 {
     gint64 begin_us = g_get_monotonic_time();
 
-    use_watchdog(getpid());
+    use_watchdog(getpid(), limit_us);
     cvd_notify_ready();
     g_autofree char *ready = receive(manager);
     g_assert_cmpstr(ready, ==, "READY=1");
@@ -93,12 +93,18 @@ static void test_watchdog(void)
         g_autofree char *text = receive(manager);
         g_assert_cmpstr(text, ==, "WATCHDOG=1");
     }
-    g_assert_cmpint(g_get_monotonic_time() - begin_us, >=, 3 * 10000);
+    g_assert_cmpint(g_get_monotonic_time() - begin_us, >=, 3 * interval_us);
+}
+
+static void test_watchdog(void)
+{
+    assert_watched("1", 1000); /* no processor is spent on that */
+    assert_watched("20000", 10000);
 }
 
 static void test_watchdog_of_another(void)
 {
-    use_watchdog(getpid() + 1);
+    use_watchdog(getpid() + 1, "20000");
     test_ready();
     g_assert_false(g_main_context_iteration(NULL, FALSE));
 }
