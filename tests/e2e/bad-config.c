@@ -134,6 +134,32 @@ static void test_100_megabytes(gconstpointer data)
     assert_refused(sandbox, config, words);
 }
 
+/* All are counted, but no log is filled with them. */
+static void test_very_many_problems(gconstpointer data)
+{
+    static const struct {
+        guint n_keys;
+        gboolean is_cut;
+    } rows[] = {{100, FALSE}, {101, TRUE}};
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GString) text = g_string_new("{" LAYOUT(GOOD_REGION) "," QEMU);
+        g_autofree char *count = g_strdup_printf("%u problems; nothing was", rows[i].n_keys);
+        for (guint key = 0; key < rows[i].n_keys; key++)
+            g_string_append_printf(text, ",\"key-%u-\":1", key);
+        g_string_append_c(text, '}');
+        g_autofree char *config = test_sandbox_write(sandbox, "many.json", text->str);
+        const char *argv[] = {test_launcher_path(), "--check", "--config", config, NULL};
+        g_autoptr(TestProcess) launcher = test_process_start(sandbox, argv, NULL, NULL);
+        test_launcher_assert_exit(launcher, 2);
+        test_launcher_assert_err(launcher, count);
+        test_launcher_assert_err(launcher, "key-99-");
+        g_assert_false(test_process_has_err(launcher, "key-100-"));
+        g_assert_cmpint(test_process_has_err(launcher, "the first 100"), ==, rows[i].is_cut);
+    }
+}
+
 static void test_binary_not_executable(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
@@ -181,6 +207,7 @@ int main(int argc, char **argv)
     test_add("/bad-config/missing-file", NULL, test_missing_file);
     test_add("/bad-config/a-directory", NULL, test_directory);
     test_add("/bad-config/100-megabytes", NULL, test_100_megabytes);
+    test_add("/bad-config/very-many-problems", NULL, test_very_many_problems);
     test_add("/bad-config/binary-not-executable", NULL, test_binary_not_executable);
     test_add("/bad-config/usage", NULL, test_usage);
     test_add("/bad-config/the-projects-own-is-good", NULL, test_good);
