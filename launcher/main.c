@@ -63,13 +63,22 @@ static int print_command(const CvdConfig *config, const CvdQemuTools *tools)
     return print(cvd_quote_command((const char *const *)argv));
 }
 
-static void log_choices(const char *config_path, const CvdQemuTools *tools)
+/* What was found in place of the configuration that --name names: the name may be misspelt. */
+static void log_choices(const CvdOptions *options, const char *config_path,
+                        const CvdQemuTools *tools)
 {
+    g_autofree char *named = g_strconcat("/", options->name, ".json", NULL);
+    gboolean is_another =
+        options->config == NULL && options->name != NULL && !g_str_has_suffix(config_path, named);
+    g_autoptr(GString) text = g_string_new("configuration ");
+
+    g_string_append(text, config_path);
+    if (is_another)
+        g_string_append_printf(text, " (there is no %s)", named + 1);
+    g_string_append_printf(text, ", accelerator %s", tools->accel[0]);
     if (tools->refused != NULL)
-        g_message("configuration %s, accelerator %s (%s)", config_path, tools->accel[0],
-                  tools->refused);
-    else
-        g_message("configuration %s, accelerator %s", config_path, tools->accel[0]);
+        g_string_append_printf(text, " (%s)", tools->refused);
+    g_message("%s", text->str);
 }
 
 /* Nothing has been made yet that would have to be taken down. */
@@ -142,7 +151,7 @@ static int run(const CvdOptions *options)
     if (problems->len > 0)
         return report(problems);
     if (options->mode != CVD_MODE_SERVE_ONLY)
-        log_choices(source.path, &tools);
+        log_choices(options, source.path, &tools);
     return start(options, config, &tools);
 }
 

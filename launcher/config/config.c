@@ -209,7 +209,7 @@ static void read_trees(CvdConfig *config, const Tree *layout, const Tree *qemu, 
     g_autoptr(CvdLayoutFile) file =
         layout->node ? cvd_layout_file_parse(&layout->place, layout->node) : NULL;
 
-    if (!config->qemu.kernel && (config->qemu.append || config->qemu.initrd))
+    if (!cvd_node_get_member(qemu->node, "kernel") && (config->qemu.append || config->qemu.initrd))
         report_no_kernel(qemu, config->qemu.append ? "append" : "initrd");
     if (file && file->vmm_path && !cvd_node_get_member(qemu->node, "binary"))
         inherit(layout, "binary", &config->qemu.binary, file->vmm_path, origins);

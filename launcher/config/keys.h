@@ -12,7 +12,8 @@ extern const CvdKey cvd_qemu_keys[];
 
 /** CVD_NAME_EXPECTED: what an instance's name is, for messages */
 #define CVD_NAME_EXPECTED                                                                          \
-    "1 to 32 letters, digits, '_', '.' or '-', of which the first is a letter or digit"
+    "a string of 1 to 32 letters, digits, '_', '.' or '-', of which the first is a letter or "     \
+    "digit"
 
 /** cvd_is_instance_name: Returns: whether @name keeps the rule for names of instances */
 gboolean cvd_is_instance_name(const char *name);

@@ -7,10 +7,25 @@
 
 #include <string.h>
 
+/* The key of an object in @keys that has a member @name, or NULL. */
+static const char *find_object_with(const CvdKey *keys, const char *name)
+{
+    for (; keys->name; keys++)
+        for (const CvdKey *member = keys->members; member && member->name; member++)
+            if (strcmp(member->name, name) == 0)
+                return keys->name;
+    return NULL;
+}
+
 /* @place is the key's. What was probably meant is broken too: nobody is to miss it. */
 static void refuse_unknown(const CvdPlace *object, const CvdPlace *place, const char *name,
                            const CvdKey *keys)
 {
+    const char *inside = find_object_with(keys, name);
+    if (inside) {
+        cvd_place_problem(place, "unknown key; did you mean \"%s.%s\"?", inside, name);
+        return;
+    }
     g_autoptr(GPtrArray) known = g_ptr_array_new();
     for (; keys->name; keys++)
         g_ptr_array_add(known, (gpointer)keys->name);

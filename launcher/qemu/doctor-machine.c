@@ -46,12 +46,11 @@ void cvd_doctor_check_descriptors(Doctor *doctor)
 /* Only what pins memory needs it. */
 void cvd_doctor_check_memlock(Doctor *doctor)
 {
-    guint64 needed = doctor->qemu != NULL ? doctor->qemu->memory_bytes : 0;
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_MEMLOCK, &limit) < 0)
         return;
-    if (limit.rlim_cur >= MAX(needed, 1))
+    if (limit.rlim_cur >= doctor->qemu->memory_bytes)
         cvd_doctor_say(doctor, VERDICT_OK, "RLIMIT_MEMLOCK is enough for the guest's memory");
     else
         cvd_doctor_say(doctor, VERDICT_OK,
@@ -63,8 +62,8 @@ void cvd_doctor_check_memlock(Doctor *doctor)
 /* Memory that a guest never touches is not needed, so that only a preallocated window fails. */
 void cvd_doctor_check_memory(Doctor *doctor)
 {
-    guint64 window = doctor->config != NULL ? doctor->config->layout->window_size : 0;
-    guint64 guest = doctor->qemu != NULL ? doctor->qemu->memory_bytes : 0;
+    guint64 window = doctor->config->layout->window_size;
+    guint64 guest = doctor->qemu->memory_bytes;
     g_autofree char *limit_file = NULL;
     guint64 n_free = cvd_cgroup_get_free_memory(NULL, &limit_file);
     guint64 n_ram = (guint64)sysconf(_SC_PHYS_PAGES) * (guint64)sysconf(_SC_PAGESIZE);
@@ -88,7 +87,7 @@ void cvd_doctor_check_memory(Doctor *doctor)
 /* Where a window that has a name is. */
 void cvd_doctor_check_shm(Doctor *doctor)
 {
-    const char *path = doctor->config != NULL ? doctor->config->window.path : NULL;
+    const char *path = doctor->config->window.path;
     g_autofree char *dir = g_path_get_dirname(path != NULL ? path : "/dev/shm/");
     struct statvfs vfs;
 
@@ -118,7 +117,7 @@ static guint64 read_number(const char *path)
 
 void cvd_doctor_check_hugepages(Doctor *doctor)
 {
-    gboolean has_window = doctor->config != NULL && doctor->config->layout != NULL;
+    gboolean has_window = doctor->config->layout != NULL;
     guint64 size = has_window ? doctor->config->window.hugepage_size : 0;
 
     if (size == 0) {

@@ -124,36 +124,47 @@ static void check_configuration(Doctor *doctor)
 
 /* ---- All of it ---- */
 
+enum {
+    NEEDS_QEMU = 1 << 0,
+    NEEDS_CONFIG = 1 << 1,
+    IN_CHECK = 1 << 2, /* of the configuration, too */
+};
+
 static const struct {
     const char *name;
     void (*look)(Doctor *doctor);
-    gboolean needs_qemu;
-    gboolean in_check; /* of the configuration, too */
+    guint flags;
 } checks[] = {
-    {"proc", check_proc, FALSE, FALSE},
-    {"versions", check_versions, FALSE, FALSE},
-    {"configuration", check_configuration, FALSE, FALSE},
-    {"qemu", cvd_doctor_check_qemu, TRUE, TRUE},
-    {"machine", cvd_doctor_check_machine, TRUE, TRUE},
-    {"devices", cvd_doctor_check_devices, TRUE, TRUE},
-    {"sandbox", cvd_doctor_check_sandbox, TRUE, FALSE},
-    {"accelerators", cvd_doctor_check_accelerators, TRUE, FALSE},
-    {"kvm", cvd_doctor_check_kvm, FALSE, FALSE},
-    {"descriptors", cvd_doctor_check_descriptors, FALSE, FALSE},
-    {"memlock", cvd_doctor_check_memlock, FALSE, FALSE},
-    {"memory", cvd_doctor_check_memory, FALSE, FALSE},
-    {"shm", cvd_doctor_check_shm, FALSE, FALSE},
-    {"hugepages", cvd_doctor_check_hugepages, FALSE, TRUE},
-    {"runtime_directory", cvd_doctor_check_runtime_dir, FALSE, FALSE},
-    {"apparmor", cvd_doctor_check_apparmor, FALSE, FALSE},
+    {"proc", check_proc, 0},
+    {"versions", check_versions, 0},
+    {"configuration", check_configuration, 0},
+    {"qemu", cvd_doctor_check_qemu, NEEDS_QEMU | IN_CHECK},
+    {"machine", cvd_doctor_check_machine, NEEDS_QEMU | IN_CHECK},
+    {"devices", cvd_doctor_check_devices, NEEDS_QEMU | IN_CHECK},
+    {"sandbox", cvd_doctor_check_sandbox, NEEDS_QEMU},
+    {"accelerators", cvd_doctor_check_accelerators, NEEDS_QEMU},
+    {"kvm", cvd_doctor_check_kvm, 0},
+    {"descriptors", cvd_doctor_check_descriptors, 0},
+    {"memlock", cvd_doctor_check_memlock, NEEDS_CONFIG},
+    {"memory", cvd_doctor_check_memory, NEEDS_CONFIG},
+    {"shm", cvd_doctor_check_shm, NEEDS_CONFIG},
+    {"hugepages", cvd_doctor_check_hugepages, NEEDS_CONFIG | IN_CHECK},
+    {"runtime_directory", cvd_doctor_check_runtime_dir, 0},
+    {"apparmor", cvd_doctor_check_apparmor, 0},
 };
+
+static gboolean is_of_use(const Doctor *doctor, guint flags)
+{
+    return (doctor->binary != NULL || !(flags & NEEDS_QEMU)) &&
+           (doctor->config != NULL || !(flags & NEEDS_CONFIG)) &&
+           (doctor->problems == NULL || flags & IN_CHECK);
+}
 
 static void look(Doctor *doctor)
 {
     for (guint i = 0; i < G_N_ELEMENTS(checks); i++) {
         doctor->check = checks[i].name;
-        if ((doctor->binary != NULL || !checks[i].needs_qemu) &&
-            (doctor->problems == NULL || checks[i].in_check))
+        if (is_of_use(doctor, checks[i].flags))
             checks[i].look(doctor);
     }
     g_free(doctor->binary);

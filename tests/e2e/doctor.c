@@ -158,18 +158,62 @@ static void test_no_proc(gconstpointer data)
             "qemu.kernel=builtin");
 }
 
+/* Starts the launcher in the source tree, where it finds a configuration without --config. */
+static TestProcess *run_in_source(const TestSandbox *sandbox, const char *const *argv)
+{
+    g_autofree char *config = test_source_path("conf/cvd.json");
+    g_autofree char *source = g_path_get_dirname(config);
+    g_autofree char *root = g_path_get_dirname(source);
+
+    return test_process_start(sandbox, argv, enter_directory, root);
+}
+
 /* The file that is there without --config counts, too: it is not as if there were none. */
 static void test_default_config(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
-    g_autofree char *config = test_source_path("conf/cvd.json");
-    g_autofree char *source = g_path_get_dirname(config);
-    g_autofree char *root = g_path_get_dirname(source);
     const char *argv[] = {test_launcher_path(), "--doctor", "--set", "qemu.machine=microvm", NULL};
-    g_autoptr(TestProcess) doctor = test_process_start(sandbox, argv, enter_directory, root);
+    g_autoptr(TestProcess) doctor = run_in_source(sandbox, argv);
 
     test_launcher_assert_exit(doctor, 2);
     test_launcher_assert_err(doctor, "machine: microvm has no PCI");
+}
+
+/* What stands in for the file that --name names is no surprise. */
+static void test_misspelt_name(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    const char *argv[] = {test_launcher_path(), "--check", "--name", "phoen", "--set",
+                          "qemu.accel=tcg",     NULL};
+    g_autoptr(TestProcess) check = run_in_source(sandbox, argv);
+
+    test_launcher_assert_exit(check, 0);
+    test_launcher_assert_err(check, "phoen: configuration ");
+    test_launcher_assert_err(check, "cvd.json (there is no phoen.json), accelerator tcg");
+}
+
+static void leave_for_nowhere(gconstpointer directory)
+{
+    enter_directory(directory);
+    g_setenv("XDG_CONFIG_HOME", directory, TRUE);
+}
+
+/* Of a window and a guest that nobody has described nothing is said. */
+static void test_no_config(gconstpointer data)
+{
+    static const char *const unknown[] = {"window", "guest's memory", "huge pages"};
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    const char *argv[] = {test_launcher_path(), "--doctor", NULL};
+    g_autoptr(TestProcess) doctor =
+        test_process_start(sandbox, argv, leave_for_nowhere, sandbox->dir);
+
+    test_process_wait_exit(doctor); /* it is 1 where KVM hangs */
+    if (strstr(doctor->out->str, "warning: no configuration was found") == NULL) {
+        g_test_skip("a configuration is installed");
+        return;
+    }
+    for (gsize i = 0; i < G_N_ELEMENTS(unknown); i++)
+        g_assert_null(strstr(doctor->out->str, unknown[i]));
 }
 
 static void examine_with(const TestSandbox *sandbox, const char *script, const char *text)
@@ -533,6 +577,8 @@ int main(int argc, char **argv)
     test_add("/doctor/check-huge-pages", NULL, test_check_huge_pages);
     test_add_unless("/doctor/no-proc", NULL, test_no_proc, test_why_no_mount);
     test_add("/doctor/default-config", NULL, test_default_config);
+    test_add("/doctor/misspelt-name", NULL, test_misspelt_name);
+    test_add("/doctor/no-config", NULL, test_no_config);
     test_add("/doctor/other-architecture", NULL, test_other_architecture);
     test_add("/doctor/kvm", NULL, test_kvm);
     test_add("/doctor/bad-qemu", NULL, test_bad_qemu);

@@ -435,10 +435,13 @@ static void test_messages(Files *files, gconstpointer data)
         const char *override;
         const char *message;
     } rows[] = {
-        {"name=a b", "--set name=a b: name: found \"a b\"; expected 1 to 32 letters"},
+        {"name=a b", "--set name=a b: name: found \"a b\"; expected a string of 1 to 32 letters"},
+        {"name=5", "name: found 5; expected a string of"},
         {"nam=x", "--set nam=x: nam: unknown key; did you mean \"name\"?"},
         {"window.bcking=x", "window.bcking: unknown key; did you mean \"backing\"?"},
         {"qemu.memroy=1G", "--set qemu.memroy=1G: memroy: unknown key; did you mean \"memory\"?"},
+        {"accel=tcg", "--set accel=tcg: accel: unknown key; did you mean \"qemu.accel\"?"},
+        {"on_crash=exit", "on_crash: unknown key; did you mean \"lifecycle.on_crash\"?"},
         {"limits.zzzzz=1", "unknown key; known are clients, handshake_timeout_ms"},
         {"window=3", "window: found 3; expected an object"},
         {"window.backing=shm", "found \"shm\"; expected \"memfd\" or \"posix-shm\""},
@@ -563,7 +566,8 @@ static void test_all_problems_at_once(Files *files, gconstpointer data)
     write_file("conf/cvd.json",
                "{\"nam\": 1,\r\n\"layout\": \"layout.json\", \"qemu\": \"qemu.json\","
                "\n\"limits\": {\"clients\":\n-1, \"clints\": 1}}");
-    write_file("conf/qemu.json", "{\"smp\": 0,\n\"memory\": true}");
+    write_file("conf/qemu.json",
+               "{\"smp\": 0,\n\"memory\": true, \"kernel\": 1, \"append\": \"x\"}");
     write_file("conf/layout.json", "\n{\"vsoc_device_regions\": 3}");
     g_assert_null(load(files, (const char *[]){"lifecycle.stop=now", NULL}));
     assert_problem(files, 0, "conf/cvd.json: line 1: nam: unknown key");
@@ -572,8 +576,10 @@ static void test_all_problems_at_once(Files *files, gconstpointer data)
     assert_problem(files, 3, "--set lifecycle.stop=now: lifecycle.stop: found \"now\"");
     assert_problem(files, 4, "conf/qemu.json: line 1: smp: found 0");
     assert_problem(files, 5, "conf/qemu.json: line 2: memory: found true");
-    assert_problem(files, 6, "conf/layout.json: line 2: vsoc_device_regions: found 3");
-    g_assert_cmpuint(files->problems->len, ==, 7);
+    /* There is a kernel, so append does not lack one. */
+    assert_problem(files, 6, "conf/qemu.json: line 2: kernel: found 1");
+    assert_problem(files, 7, "conf/layout.json: line 2: vsoc_device_regions: found 3");
+    g_assert_cmpuint(files->problems->len, ==, 8);
 }
 
 static void test_missing_keys(Files *files, gconstpointer data)
@@ -643,7 +649,7 @@ static void test_name_option(Files *files, gconstpointer data)
     g_assert_cmpstr(config->name, ==, "other");
     source.name = "../x";
     g_assert_null(cvd_config_load(&source, files->problems));
-    assert_problem(files, 0, "--name: found \"../x\"; expected 1 to 32");
+    assert_problem(files, 0, "--name: found \"../x\"; expected a string of 1 to 32");
 }
 
 /* Only the user's own folder and conf/ can be filled here; the others are seen to be looked at. */
