@@ -145,6 +145,8 @@ static gboolean put_tail(int dir_fd, const char *older, int fd, GError **error)
 
     append_last(text, older_fd);
     append_last(text, fd);
+    if (text->len == 0 && !cvd_ctl_options.qemu && !cvd_ctl_options.follow && !wants_json)
+        g_printerr("cvd-ctl: the guest has printed nothing; --qemu shows what QEMU has\n");
     gsize at = find_tail(text);
     return put(text->str + at, text->len - at, !cvd_ctl_options.follow, error);
 }

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <unistd.h>
 
 #define MAX_TIMEOUT_S (24 * 60 * 60)
 /* Of a reply of QEMU's, as docs/cvd-ctl.1 has it, and what its `id` adds. */
@@ -186,6 +187,15 @@ static void fail_timeout(const char *name, const char *state, const char *wanted
                 name, state, wanted, cvd_ctl_options.timeout);
 }
 
+/* A misspelt name would be waited for without a word. */
+static void announce_wait(const CvdTool *tool)
+{
+    g_autofree char *dir = cvd_instance_get_dir(tool->name, NULL);
+
+    if (dir != NULL && !cvd_instance_is_running(dir) && isatty(STDERR_FILENO))
+        g_printerr("cvd-ctl: instance '%s' does not run yet; waiting for it\n", tool->name);
+}
+
 /* One that does not run is stopped, and of one that is to come the socket is waited for, or what a
  * start that failed before leaves. */
 static gboolean wait_connect(CvdTool *tool, const char *state, gint64 deadline_us,
@@ -195,6 +205,7 @@ static gboolean wait_connect(CvdTool *tool, const char *state, gint64 deadline_u
     gboolean or_failure = is_failure(state);
 
     if (tool->name != NULL && !is_end(state)) {
+        announce_wait(tool);
         tool->socket =
             cvd_ctl_wait_for_instance(tool, tool->name, or_failure, deadline_us, &local_error);
         if (g_error_matches(local_error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT)) {
@@ -212,6 +223,9 @@ static gboolean wait_connect(CvdTool *tool, const char *state, gint64 deadline_u
         return TRUE;
     if (is_end(state) && is_unreachable(local_error))
         return wait_for_end(tool, deadline_us, error);
+    if (tool->name == NULL && g_error_matches(local_error, CVD_ERROR, CVD_ERROR_CLOSED))
+        return cvd_fail(error, CVD_ERROR_CLOSED, "%s, or wait for one to come with --name NAME",
+                        local_error->message);
     return cvd_pass_error(error, &local_error);
 }
 

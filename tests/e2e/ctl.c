@@ -126,8 +126,14 @@ static void test_no_instance(gconstpointer data)
     g_assert_cmpint(test_process_wait_exit(list), ==, 0);
     g_assert_nonnull(strstr(list->err->str, f->sandbox->runtime));
     done(CTL(f, "-n", "other", "wait", "stopped"));
+    fails(CTL(f, "wait", "running"), 1, ", or wait for one to come with --name");
     fails(CTL(f, "-n", "other", "wait", "--timeout", "0.1", "running"), 1,
           "instance 'other' is not there, not running, after 0.1 s");
+    g_autoptr(TestTerminal) terminal = test_terminal_start(
+        f->sandbox, (const char *const[]){g_getenv("CVD_CTL"), "-n", "other", "wait", "--timeout",
+                                          "0.1", "running", NULL});
+    g_assert_cmpint(WEXITSTATUS(test_terminal_finish(terminal)), ==, 1);
+    g_assert_nonnull(strstr(terminal->seen->str, "'other' does not run yet; waiting for it"));
 }
 
 static void test_look(gconstpointer data)
@@ -873,6 +879,18 @@ static void test_logs_on_a_terminal(gconstpointer data)
     g_assert_cmpstr(piped, ==, content);
 }
 
+/* A QEMU that fails at once has said why, and the guest nothing. */
+static void test_logs_of_a_silent_guest(gconstpointer data)
+{
+    g_autoptr(TestInstance) f = test_instance_new(NAME);
+
+    write_log(f, "console.log", "", 0);
+    g_autoptr(TestProcess) ctl = CTL(f, "-n", NAME, "logs");
+    g_assert_cmpint(test_process_wait_exit(ctl), ==, 0);
+    g_assert_cmpstr(ctl->out->str, ==, "");
+    g_assert_nonnull(strstr(ctl->err->str, "the guest has printed nothing; --qemu shows"));
+}
+
 static void test_lines_of_logs(gconstpointer data)
 {
     static const struct {
@@ -1294,6 +1312,7 @@ int main(int argc, char **argv)
     test_add("/ctl/files-of-a-hostile-user", NULL, test_files_of_a_hostile_user);
     test_add("/ctl/report-of-empty-record", NULL, test_report_of_empty_record);
     test_add("/ctl/logs-on-a-terminal", NULL, test_logs_on_a_terminal);
+    test_add("/ctl/logs-of-a-silent-guest", NULL, test_logs_of_a_silent_guest);
     test_add("/ctl/lines-of-logs", NULL, test_lines_of_logs);
     test_add("/ctl/console", NULL, test_console);
     test_add("/ctl/console-is-interrupted", NULL, test_console_is_interrupted);
