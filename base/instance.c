@@ -294,17 +294,19 @@ GPtrArray *cvd_instance_list(CvdInstances which, GError **error)
 
 char *cvd_instance_get_dir(const char *name, GError **error)
 {
+    static const Whose order[] = {OWN, OTHERS}; /* root means its own where there is one */
     g_autofree char *base = cvd_instance_base_path();
 
     if (!cvd_instance_check_name(name, error))
         return NULL;
-    for (CvdInstances which = CVD_INSTANCES_RUNNING; which <= CVD_INSTANCES_FAILED; which++) {
-        g_autoptr(GPtrArray) dirs = find(name, which, OWN | OTHERS, error);
-        if (dirs == NULL)
-            return NULL;
-        if (dirs->len > 0)
-            return g_strdup(g_ptr_array_index(dirs, 0));
-    }
+    for (guint i = 0; i < G_N_ELEMENTS(order); i++)
+        for (CvdInstances which = CVD_INSTANCES_RUNNING; which <= CVD_INSTANCES_FAILED; which++) {
+            g_autoptr(GPtrArray) dirs = find(name, which, order[i], error);
+            if (dirs == NULL)
+                return NULL;
+            if (dirs->len > 0)
+                return g_strdup(g_ptr_array_index(dirs, 0));
+        }
     return g_build_filename(base, name, NULL);
 }
 

@@ -85,7 +85,7 @@ GPtrArray *cvd_instance_list(CvdInstances which, GError **error);
  * @error: as cvd_instance_find_socket()
  *
  * Returns: (transfer full) (nullable): the directory of the instance of that name that runs, or has
- *   failed, or would run
+ *   failed, or would run; another user's only if this one has none
  */
 char *cvd_instance_get_dir(const char *name, GError **error);
 

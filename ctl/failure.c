@@ -57,24 +57,33 @@ CvdCtlFailure *cvd_ctl_failure_load(const char *dir)
     return failure;
 }
 
+static CvdCtlFailure *load_named(const char *name)
+{
+    g_autofree char *dir = cvd_instance_get_dir(name, NULL);
+
+    return dir != NULL && !cvd_instance_is_running(dir) ? cvd_ctl_failure_load(dir) : NULL;
+}
+
 CvdCtlFailure *cvd_ctl_failure_find(const char *name)
 {
+    if (name != NULL)
+        return load_named(name);
     g_autoptr(GPtrArray) dirs = cvd_instance_list(CVD_INSTANCES_FAILED, NULL);
-    const char *found = NULL;
-
-    for (guint i = 0; dirs != NULL && i < dirs->len; i++) {
-        const char *dir = g_ptr_array_index(dirs, i);
-        if (name != NULL && strcmp(strrchr(dir, '/') + 1, name) != 0)
-            continue;
-        if (found != NULL && name == NULL)
-            return NULL;
-        if (found == NULL)
-            found = dir;
-    }
-    return found != NULL ? cvd_ctl_failure_load(found) : NULL;
+    return dirs != NULL && dirs->len == 1 ? cvd_ctl_failure_load(g_ptr_array_index(dirs, 0)) : NULL;
 }
 
 /* ---- forget ---- */
+
+/* As a launcher makes it. Else somebody has put a link in place of a directory above it. */
+static gboolean check_owner(const char *dir, int dir_fd, GError **error)
+{
+    g_autofree char *place = g_path_get_dirname(dir);
+    struct stat ours, above;
+
+    return (fstat(dir_fd, &ours) == 0 && lstat(place, &above) == 0 &&
+            ours.st_uid == above.st_uid) ||
+           cvd_fail(error, CVD_ERROR_FOREIGN, "%s: is not of the same user as %s", dir, place);
+}
 
 /* Whoever holds the lock starts just now. It is there only if the launcher was killed. */
 static gboolean lock(int dir_fd, int *lock_fd)
@@ -104,7 +113,7 @@ static gboolean remove_files(const char *dir, GError **error)
 
     if (dir_fd < 0 || !lock(dir_fd, &lock_fd))
         return cvd_set_error_errno(error, CVD_ERROR_BUSY, errno, "%s: cannot be locked", dir);
-    if (!end_vms(dir_fd, lock_fd, error))
+    if (!check_owner(dir, dir_fd, error) || !end_vms(dir_fd, lock_fd, error))
         return FALSE;
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
         if (unlinkat(dir_fd, names[i], 0) < 0 && errno != ENOENT)

@@ -1099,6 +1099,25 @@ static void make_sparse(const TestInstance *f, const char *name, const char *end
     g_assert_cmpint(fclose(file), ==, 0);
 }
 
+/* As when a user puts a link to root's directories in place of the one above. */
+static void test_forget_what_is_anothers(gconstpointer data)
+{
+    g_autoptr(TestInstance) f = test_instance_new(NAME);
+    g_autofree char *record = test_sandbox_instance_path(f->sandbox, NAME, "failure.json");
+    g_autofree char *dir = g_path_get_dirname(record);
+
+    if (geteuid() != 0) {
+        test_skip("needs root");
+        return;
+    }
+    write_log(f, "failure.json", "{}", 2);
+    g_assert_no_errno(chown(dir, 65534, 65534));
+    fails(CTL(f, "-n", NAME, "forget"), 1, "is not of the same user as ");
+    g_assert_no_errno(access(record, F_OK));
+    g_assert_no_errno(chown(dir, 0, 0));
+    done(CTL(f, "-n", NAME, "forget"));
+}
+
 /* Root may be asked for the logs of an instance whose owner has made these. */
 static void test_files_of_a_hostile_user(gconstpointer data)
 {
@@ -1309,6 +1328,7 @@ int main(int argc, char **argv)
     test_add("/ctl/several", NULL, test_several);
     test_add("/ctl/no-answer", NULL, test_no_answer);
     test_add("/ctl/follow-logs", NULL, test_follow_logs);
+    test_add("/ctl/forget-what-is-anothers", NULL, test_forget_what_is_anothers);
     test_add("/ctl/files-of-a-hostile-user", NULL, test_files_of_a_hostile_user);
     test_add("/ctl/report-of-empty-record", NULL, test_report_of_empty_record);
     test_add("/ctl/logs-on-a-terminal", NULL, test_logs_on_a_terminal);

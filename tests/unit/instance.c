@@ -428,8 +428,16 @@ static void test_of_users(void)
     g_autofree char *found = cvd_instance_find_socket("users", "control.sock", &error);
     g_assert_no_error(error);
     g_assert_cmpstr(found, ==, control);
-    add(runtime, "users", RUNNING);
-    assert_found(runtime, "users", "users");
+    g_autofree char *users = cvd_instance_get_dir("users", NULL);
+    g_assert_cmpstr(users, ==, dir);
+    add(runtime, "users", FAILED);
+    assert_dir(runtime, "users");
+    add(runtime, "both", RUNNING);
+    g_autofree char *other = g_build_filename(place, "both", NULL);
+    g_assert_no_errno(g_rename(dir, other));
+    assert_found(runtime, "both", "both");
+    assert_dir(runtime, "both");
+    g_assert_no_errno(g_rename(other, dir));
     g_unlink(control);
     g_rmdir(dir);
     g_rmdir(place);
