@@ -19,6 +19,9 @@ import subprocess
 import sys
 import time
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+import booted  # noqa: E402 (once its directory is known)
+
 SUITE = "bookworm"
 PACKAGES = ("cvd-launch", "libcvd-server1", "libcvd-client1", "gir1.2-cvd-1.0", "libcvd-dev", "cvd-agent")
 # To compile and to run the examples.
@@ -26,6 +29,8 @@ TOOLS = ("gcc", "libc6-dev", "pkgconf", "python3-gi")
 GONE = "usr/share/doc/cvd-launch/only-in-0.1.0"
 OLD_CONFIG = "etc/cvd/cvd.json"
 PONG = "10 sent, 10 answered, 0 wrong"
+PHONE = """{"layout": "/usr/share/cvd/vsoc_mem.json", "qemu": {"kernel": "builtin", "accel": "tcg"}}
+"""
 FAILED = "what comes before did not pass"
 LIMIT_S = 60  # fail-safe of every wait
 # What the package manager keeps about anything at all, and what is not the root's own.
@@ -267,6 +272,26 @@ class Story:
         self.root.run("dpkg", "--purge", *PACKAGES)
         self.compare()
 
+    def service(self):
+        """The package's unit runs a machine, under a systemd whose root is a copy of this machine's."""
+        with booted.booted() as container:
+            shutil.copy(self.packages[0], container.directory("/packages"))
+            (container.directory("/etc/cvd") / "phone.json").write_text(PHONE, encoding="utf-8")
+            try:
+                container.boot()
+            except booted.CannotBoot as reason:
+                raise Skipped(str(reason)) from None
+            for command, expected in (
+                    (f"dpkg -i /packages/{self.packages[0].name}", "Setting up cvd-launch"),
+                    ("systemctl start cvd@phone", ""),
+                    ("systemctl is-active cvd@phone", "active"),
+                    ("cvd-client -n phone ping sensors -c 10", PONG),
+                    ("systemctl stop cvd@phone", ""),
+                    ("systemctl show -p Result cvd@phone", "Result=success"),
+                    ("find /run/cvd -mindepth 1", "")):
+                status, said = container.run(*command.split())
+                assert status == 0 and (expected in said if expected else not said), f"{command}: {said}"
+
     def compare(self):
         now = self.root.files()
         assert now == self.before, f"left: {sorted(now - self.before)}, gone: {sorted(self.before - now)}"
@@ -300,7 +325,7 @@ def main():
     directory = pathlib.Path(sys.argv[-1]).resolve()
     story = Story(directory)
     names = ("build",) if "--build" in sys.argv else ()
-    names += ("make_root", "install", "upgrade", "develop", "remove")
+    names += ("make_root", "install", "upgrade", "develop", "remove", "service")
     reason = reason_to_skip()
     print(f"1..{len(names)}")
     for number, name in enumerate(names, 1):
@@ -315,5 +340,5 @@ if __name__ == "__main__":
     if os.geteuid() == 0 and "CVD_PACKAGE_NAMESPACE" not in os.environ:
         os.environ["CVD_PACKAGE_NAMESPACE"] = "1"
         os.execvp("unshare", ["unshare", "--mount", "--pid", "--ipc", "--fork", "--kill-child",
-                              sys.executable, *sys.argv])
+                              "--mount-proc", sys.executable, *sys.argv])
     sys.exit(main())
