@@ -103,10 +103,13 @@ const CvdKey cvd_access_rule_keys[] = {
     CVD_KEYS_END,
 };
 
-static void resolve(const CvdPlace *place, const DraftRule *draft, gboolean has_mode,
+/* @node: the rule's, in which also stands what was refused already */
+static void resolve(const CvdPlace *place, JsonNode *node, const DraftRule *draft,
                     CvdAccessRule *rule)
 {
-    if ((draft->user == NULL) == (draft->group == NULL)) {
+    gboolean has_user = cvd_node_get_member(node, "user") != NULL;
+
+    if (has_user == (cvd_node_get_member(node, "group") != NULL)) {
         cvd_place_problem(place, "needs either \"user\" or \"group\", and one of them only");
     } else if (g_strcmp0(draft->user, "*") == 0 || g_strcmp0(draft->group, "*") == 0) {
         rule->subject = CVD_SUBJECT_EVERYBODY;
@@ -115,13 +118,13 @@ static void resolve(const CvdPlace *place, const DraftRule *draft, gboolean has_
         if (!cvd_user_find(draft->user, &rule->id, NULL))
             cvd_place_problem(place, "there is no user \"%s\"; `getent passwd` lists them",
                               draft->user);
-    } else {
+    } else if (draft->group != NULL) {
         rule->subject = CVD_SUBJECT_GROUP;
         if (!cvd_group_find(draft->group, &rule->id))
             cvd_place_problem(place, "there is no group \"%s\"; `getent group` lists them",
                               draft->group);
     }
-    if (!has_mode)
+    if (!cvd_node_get_member(node, "mode"))
         cvd_place_problem(place, "needs \"mode\", \"rw\" or \"ro\"");
 }
 
@@ -135,7 +138,7 @@ static void read_rule(const CvdPlace *place, JsonNode *node, GArray *rules)
         .access = draft.mode == MODE_RO ? CVD_ACCESS_READ_ONLY : CVD_ACCESS_READ_WRITE,
     };
     if (JSON_NODE_HOLDS_OBJECT(node))
-        resolve(place, &draft, cvd_node_get_member(node, "mode") != NULL, &rule);
+        resolve(place, node, &draft, &rule);
     g_array_append_val(rules, rule);
     g_free(draft.user);
     g_free(draft.group);

@@ -565,21 +565,27 @@ static void test_all_problems_at_once(Files *files, gconstpointer data)
 {
     write_file("conf/cvd.json",
                "{\"nam\": 1,\r\n\"layout\": \"layout.json\", \"qemu\": \"qemu.json\","
-               "\n\"limits\": {\"clients\":\n-1, \"clints\": 1}}");
+               "\n\"limits\": {\"clients\":\n-1, \"clints\": 1},"
+               "\"access\": [{\"user\": -1, \"mode\": \"ro\"}]}");
     write_file("conf/qemu.json",
                "{\"smp\": 0,\n\"memory\": true, \"kernel\": 1, \"append\": \"x\"}");
     write_file("conf/layout.json", "\n{\"vsoc_device_regions\": 3}");
     g_assert_null(load(files, (const char *[]){"lifecycle.stop=now", NULL}));
-    assert_problem(files, 0, "conf/cvd.json: line 1: nam: unknown key");
-    assert_problem(files, 1, "conf/cvd.json: line 4: limits.clients: found -1");
-    assert_problem(files, 2, "conf/cvd.json: line 4: limits.clints: unknown key");
-    assert_problem(files, 3, "--set lifecycle.stop=now: lifecycle.stop: found \"now\"");
-    assert_problem(files, 4, "conf/qemu.json: line 1: smp: found 0");
-    assert_problem(files, 5, "conf/qemu.json: line 2: memory: found true");
-    /* There is a kernel, so append does not lack one. */
-    assert_problem(files, 6, "conf/qemu.json: line 2: kernel: found 1");
-    assert_problem(files, 7, "conf/layout.json: line 2: vsoc_device_regions: found 3");
-    g_assert_cmpuint(files->problems->len, ==, 8);
+    /* What is refused is there all the same: a rule does not lack a user, nor append a kernel. */
+    static const char *const problems[] = {
+        "conf/cvd.json: line 1: nam: unknown key",
+        "conf/cvd.json: line 4: limits.clients: found -1",
+        "conf/cvd.json: line 4: limits.clints: unknown key",
+        "conf/cvd.json: line 4: access[0].user: found -1",
+        "--set lifecycle.stop=now: lifecycle.stop: found \"now\"",
+        "conf/qemu.json: line 1: smp: found 0",
+        "conf/qemu.json: line 2: memory: found true",
+        "conf/qemu.json: line 2: kernel: found 1",
+        "conf/layout.json: line 2: vsoc_device_regions: found 3",
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(problems); i++)
+        assert_problem(files, i, problems[i]);
+    g_assert_cmpuint(files->problems->len, ==, G_N_ELEMENTS(problems));
 }
 
 static void test_missing_keys(Files *files, gconstpointer data)
