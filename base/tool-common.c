@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/tool.h"
 
+#include "base/json-text.h"
 #include "base/json.h"
 #include "base/nearest.h"
 
@@ -107,7 +108,8 @@ static char *format_json(const char *format, va_list *args)
 {
     g_autoptr(GVariant) value = g_variant_ref_sink(g_variant_new_parsed_va(format, args));
     g_autoptr(JsonNode) root = json_gvariant_serialize(value);
-    return cvd_json_to_string(root, FALSE);
+    g_autofree char *text = cvd_json_to_string(root, FALSE);
+    return cvd_json_text_format(text, strlen(text), FALSE);
 }
 
 gboolean cvd_tool_print_json(GError **error, const char *format, ...)

@@ -10,7 +10,6 @@
 #include "base/fd.h"
 
 #include <errno.h>
-#include <gio/gunixfdlist.h>
 #include <glib-unix.h>
 #include <signal.h>
 #include <string.h>
@@ -144,7 +143,7 @@ static int open_console(CvdDBusInstance1 *instance, GError **error)
 
     if (!cvd_dbus_instance1_call_open_console_sync(instance, NULL, &handle, &list, NULL, error))
         return -1;
-    return g_unix_fd_list_get(list, g_variant_get_handle(handle), error);
+    return cvd_ctl_get_fd(list, g_variant_get_handle(handle), error);
 }
 
 static ConsoleResult from_guest(int console, GError **error)

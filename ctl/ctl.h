@@ -4,6 +4,8 @@
 #include "base/tool.h"
 #include "launcher/control/control-interface.h"
 
+#include <gio/gunixfdlist.h>
+
 G_BEGIN_DECLS
 
 /**
@@ -107,6 +109,15 @@ gboolean cvd_ctl_print(GError **error, const char *format, ...) G_GNUC_PRINTF(2,
  * Returns: a descriptor for reading of a regular file, no link is followed; −1 with @error set
  */
 int cvd_ctl_open_file(int dir_fd, const char *name, GError **error);
+
+/**
+ * cvd_ctl_get_fd:
+ * @list: (nullable): what came with a reply, which may be that of another user's instance
+ * @index: which of them the reply means
+ *
+ * Returns: (transfer full): the descriptor; −1 with @error set if there is no such one
+ */
+int cvd_ctl_get_fd(GUnixFDList *list, int index, GError **error);
 
 /**
  * cvd_ctl_read:

@@ -26,6 +26,14 @@ int cvd_ctl_open_file(int dir_fd, const char *name, GError **error)
     return -1;
 }
 
+int cvd_ctl_get_fd(GUnixFDList *list, int index, GError **error)
+{
+    if (list != NULL && index >= 0 && index < g_unix_fd_list_get_length(list))
+        return g_unix_fd_list_get(list, index, error);
+    cvd_fail(error, CVD_ERROR_PROTOCOL, "cvd-launch has passed no descriptor");
+    return -1;
+}
+
 /* Bytes that are not there any more become zeros. */
 char *cvd_ctl_read(int fd, gsize max_size, gsize *size, GError **error)
 {

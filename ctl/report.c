@@ -14,7 +14,6 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <gio/gunixfdlist.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -172,7 +171,7 @@ static gboolean add_live(Report *report, CvdTool *tool, GError **error)
     if (instance == NULL || !cvd_dbus_instance1_call_report_sync(instance, NULL, &record, &handle,
                                                                  &list, tool->cancellable, error))
         return FALSE;
-    cvd_autofd window = g_unix_fd_list_get(list, g_variant_get_handle(handle), error);
+    cvd_autofd window = cvd_ctl_get_fd(list, g_variant_get_handle(handle), error);
     return window >= 0 && add_text(report, "record.json", record, error) &&
            (cvd_ctl_options.no_window ||
             add_fd(report, "window.img", window, MIN(get_window_size(record), MAX_WINDOW), error));

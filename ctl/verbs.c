@@ -381,7 +381,7 @@ static char *call_qmp(CvdTool *tool, CvdDBusInstance1 *instance, const char *com
             g_propagate_error(error, g_steal_pointer(&local_error));
         return NULL;
     }
-    cvd_autofd fd = g_unix_fd_list_get(fds, 0, error);
+    cvd_autofd fd = cvd_ctl_get_fd(fds, 0, error);
     char *reply = fd >= 0 ? cvd_ctl_read(fd, MAX_REPLY, size, error) : NULL;
     if (reply == NULL)
         g_prefix_error(error, "QEMU's reply: ");

@@ -55,10 +55,34 @@ static void test_refused(void)
     close(ends[1]);
 }
 
+/* Who replies may leave descriptors out, or mean others than it passes. */
+static void test_passed(void)
+{
+    g_autoptr(GUnixFDList) list = g_unix_fd_list_new();
+    g_autoptr(GUnixFDList) empty = g_unix_fd_list_new();
+    cvd_autofd sent = new_memory(1);
+    const struct {
+        GUnixFDList *list;
+        int index;
+        gboolean is_there;
+    } rows[] = {{list, 0, TRUE},         {list, 1, FALSE}, {list, -1, FALSE},
+                {list, G_MININT, FALSE}, {NULL, 0, FALSE}, {empty, 0, FALSE}};
+
+    g_assert_cmpint(g_unix_fd_list_append(list, sent, NULL), ==, 0);
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GError) error = NULL;
+        cvd_autofd fd = cvd_ctl_get_fd(rows[i].list, rows[i].index, &error);
+        g_assert_cmpint(fd >= 0, ==, rows[i].is_there);
+        g_assert_cmpint(g_error_matches(error, CVD_ERROR, CVD_ERROR_PROTOCOL), !=,
+                        rows[i].is_there);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/ctl-file/as-long-as-may-be", test_as_long_as_may_be);
     g_test_add_func("/ctl-file/refused", test_refused);
+    g_test_add_func("/ctl-file/passed", test_passed);
     return g_test_run();
 }

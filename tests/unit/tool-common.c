@@ -153,6 +153,14 @@ static void test_bar(void)
     g_assert_cmpuint(strlen(without), <=, 79);
 }
 
+/* What another user's instance says, on root's terminal. */
+static void test_json_for_a_terminal(void)
+{
+    g_autofree char *text = cvd_tool_format_json("{'a': <%s>}", "\x1b[31m\xc2\x9b\x7f\xc3\xa9\n");
+
+    g_assert_cmpstr(text, ==, "{\"a\":\"\\u001b[31m\\u009b\\u007f\xc3\xa9\\n\"}");
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -160,6 +168,7 @@ int main(int argc, char **argv)
     g_test_add_func("/tool-common/seconds", test_seconds);
     g_test_add_func("/tool-common/find-region", test_find_region);
     g_test_add_func("/tool-common/many-names", test_many_names);
+    g_test_add_func("/tool-common/json-for-a-terminal", test_json_for_a_terminal);
     g_test_add_func("/tool-common/bar", test_bar);
     return g_test_run();
 }
