@@ -195,6 +195,8 @@ static const char *skip_number(Parser *parser, gboolean *is_integer)
 
     if (at[0] == '0' && g_ascii_isdigit(at[1]))
         return fail_at(parser, start, "a number cannot start with 0");
+    if (at[0] == '0' && (at[1] == 'x' || at[1] == 'X'))
+        return fail_at(parser, start, "a hexadecimal number; JSON's are decimal");
     at = skip_digits(parser, at, "a digit");
     *is_integer = at != NULL && *at != '.' && *at != 'e' && *at != 'E';
     if (at != NULL && *at == '.')
