@@ -181,6 +181,8 @@ class Page:
             if typed is not None:
                 if terminal.is_running():
                     raise Failure(f"{typed}: another command runs in that terminal")
+                # Where the page has the distribution's prefix.
+                typed = typed.replace("/usr/share/cvd", self.env["CVD_SHARE"])
                 terminal.start(typed, self.tree if "tree" in example.notes else self.directory)
             if is_last and example.get("until"):
                 terminal.wait_lines(["…", f"…{example.get('until')}…"])
@@ -382,7 +384,8 @@ def environment(build, prefix, work, compiler):
     return {**os.environ, "PATH": f"{tools}:{root}/bin:/usr/bin:{os.environ['PATH']}",
             "PKG_CONFIG_PATH": pkg_config, "LD_LIBRARY_PATH": library,
             "GI_TYPELIB_PATH": os.path.join(library, "girepository-1.0"),
-            "CVD_RUNTIME_DIR": str(runtime), "CVD_BUILD_DIR": build, "TERM": "dumb", "XDG_CONFIG_HOME": "",
+            "CVD_RUNTIME_DIR": str(runtime), "CVD_SHARE": f"{root}/share/cvd",
+            "CVD_BUILD_DIR": build, "TERM": "dumb", "XDG_CONFIG_HOME": "",
             "XDG_RUNTIME_DIR": str(runtime)}
 
 
