@@ -88,7 +88,7 @@ gboolean cvd_tool_check_word(CvdRegion *region, guint offset, GError **error)
 {
     if (offset % 4 != 0)
         return cvd_fail(error, CVD_ERROR_INVALID,
-                        "offset 0x%x is not a multiple of 4; the word it is in has 0x%x", offset,
+                        "offset 0x%x is not a multiple of 4; its word begins at 0x%x", offset,
                         offset - offset % 4);
     return cvd_tool_check_range(region, offset, 4, error);
 }

@@ -91,9 +91,9 @@ gboolean cvd_tool_list(CvdTool *tool, char **arguments, GError **error)
 
 static void append_table(GString *text, const char *label, const Table *table)
 {
-    g_string_append_printf(text, "%-16s%u slots at 0x%x, word at 0x%x\n", label,
-                           1u << table->num_nodes_lg2, table->futex_uaddr_table_offset,
-                           table->interrupt_signalled_offset);
+    g_string_append_printf(text, "%-16s%u slot%s at 0x%x, word at 0x%x\n", label,
+                           1u << table->num_nodes_lg2, table->num_nodes_lg2 == 0 ? "" : "s",
+                           table->futex_uaddr_table_offset, table->interrupt_signalled_offset);
 }
 
 static char *describe(GArray *regions, guint index, const Descriptor *descriptor)

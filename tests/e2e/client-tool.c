@@ -325,7 +325,8 @@ static void test_bounds(gconstpointer data)
     fail_tool(s, 1, "8192 bytes", "read", "misc", "0xffffffff", NULL);
     fail_tool(s, 1, "there are 1, not 2", "read", "misc", "8191", "2", NULL);
     fail_tool(s, 1, "there are 8192, not 4294967295", "read", "misc", "0", "0xffffffff", NULL);
-    fail_tool(s, 1, "multiple of 4", "write", "misc", "0x2a", "1", NULL);
+    fail_tool(s, 1, "0x2a is not a multiple of 4; its word begins at 0x28", "write", "misc", "0x2a",
+              "1", NULL);
     fail_tool(s, 1, "8192 bytes", "write", "misc", "8192", "1", NULL);
     fail_tool(s, 1, "there are 4, not 8", "write", "misc", "8188", "1", "2", NULL);
     fail_tool(s, 1, "--force", "write", "misc", "0x24", "1", NULL);
