@@ -120,6 +120,14 @@ int cvd_ctl_open_file(int dir_fd, const char *name, GError **error);
 int cvd_ctl_get_fd(GUnixFDList *list, int index, GError **error);
 
 /**
+ * cvd_ctl_get_window_size:
+ * @record: what an instance says of itself, which may be anything
+ *
+ * Returns: how long its window is, in bytes; 0 if the record does not say
+ */
+off_t cvd_ctl_get_window_size(const char *record);
+
+/**
  * cvd_ctl_read:
  * @fd: of a regular file, borrowed
  * @max_size: how many bytes it may have

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/json.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,6 +33,20 @@ int cvd_ctl_get_fd(GUnixFDList *list, int index, GError **error)
         return g_unix_fd_list_get(list, index, error);
     cvd_fail(error, CVD_ERROR_PROTOCOL, "cvd-launch has passed no descriptor");
     return -1;
+}
+
+off_t cvd_ctl_get_window_size(const char *record)
+{
+    static const char *const path[] = {"config", "layout", "window_size"};
+    g_autoptr(JsonReader) reader = json_reader_new(NULL);
+    g_autoptr(JsonNode) root = cvd_json_from_string(record, NULL);
+
+    if (root == NULL)
+        return 0;
+    json_reader_set_root(reader, root);
+    for (gsize i = 0; i < G_N_ELEMENTS(path); i++)
+        json_reader_read_member(reader, path[i]);
+    return MAX(json_reader_get_int_value(reader), 0);
 }
 
 /* Bytes that are not there any more become zeros. */

@@ -8,7 +8,6 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/instance.h"
-#include "base/json.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -149,18 +148,6 @@ static gboolean add_files(Report *report, int dir_fd, gboolean is_running, GErro
     return TRUE;
 }
 
-static off_t get_window_size(const char *record)
-{
-    static const char *const path[] = {"config", "layout", "window_size"};
-    g_autoptr(JsonReader) reader = json_reader_new(NULL);
-    g_autoptr(JsonNode) root = cvd_json_from_string(record, NULL);
-
-    json_reader_set_root(reader, root);
-    for (gsize i = 0; i < G_N_ELEMENTS(path); i++)
-        json_reader_read_member(reader, path[i]);
-    return MAX(json_reader_get_int_value(reader), 0);
-}
-
 static gboolean add_live(Report *report, CvdTool *tool, GError **error)
 {
     g_autoptr(CvdDBusInstance1) instance = cvd_ctl_connect(tool, error);
@@ -174,7 +161,8 @@ static gboolean add_live(Report *report, CvdTool *tool, GError **error)
     cvd_autofd window = cvd_ctl_get_fd(list, g_variant_get_handle(handle), error);
     return window >= 0 && add_text(report, "record.json", record, error) &&
            (cvd_ctl_options.no_window ||
-            add_fd(report, "window.img", window, MIN(get_window_size(record), MAX_WINDOW), error));
+            add_fd(report, "window.img", window, MIN(cvd_ctl_get_window_size(record), MAX_WINDOW),
+                   error));
 }
 
 static gboolean add_all(Report *report, CvdTool *tool, const char *dir, GError **error)

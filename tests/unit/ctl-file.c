@@ -78,11 +78,34 @@ static void test_passed(void)
     }
 }
 
+static void test_window_size(void)
+{
+    g_autofree char *deep = g_strnfill(100000, '[');
+    const struct {
+        const char *record;
+        off_t size;
+    } rows[] = {
+        {"{\"config\":{\"layout\":{\"window_size\":4096}}}", 4096},
+        {"{\"config\":{\"layout\":{\"window_size\":-1}}}", 0},
+        {"{\"config\":{\"layout\":[4096]}}", 0},
+        {"{}", 0},
+        {"[]", 0},
+        {"5", 0},
+        {"", 0},
+        {"no JSON", 0},
+        {deep, 0},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++)
+        g_assert_cmpint(cvd_ctl_get_window_size(rows[i].record), ==, rows[i].size);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/ctl-file/as-long-as-may-be", test_as_long_as_may_be);
     g_test_add_func("/ctl-file/refused", test_refused);
     g_test_add_func("/ctl-file/passed", test_passed);
+    g_test_add_func("/ctl-file/window-size", test_window_size);
     return g_test_run();
 }
