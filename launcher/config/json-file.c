@@ -36,28 +36,44 @@ static gboolean check_file(int fd, const char *path, GError **error)
     return TRUE;
 }
 
+/* One byte more than allowed tells a text that is too long from one that is not. Not all of that at
+ * once: free() of so large a piece has malloc keep as much from then on (mallopt(3),
+ * M_MMAP_THRESHOLD). */
+static GByteArray *read_text(int fd, GError **error)
+{
+    guint8 chunk[16384];
+    g_autoptr(GByteArray) text = g_byte_array_sized_new(sizeof chunk);
+    gssize n;
+
+    do {
+        n = TEMP_FAILURE_RETRY(
+            read(fd, chunk, MIN(sizeof chunk, CVD_JSON_MAX_SIZE + 1 - text->len)));
+        if (n < 0) {
+            cvd_fail(error, CVD_ERROR_FAILED, "%s", g_strerror(errno));
+            return NULL;
+        }
+        g_byte_array_append(text, chunk, (guint)n);
+    } while (n > 0 && text->len <= CVD_JSON_MAX_SIZE);
+    return g_steal_pointer(&text);
+}
+
 JsonNode *cvd_json_load(const char *path, GPtrArray *duplicates, GHashTable *lines, GError **error)
 {
     static const char mark[] = "\ufeff";
-    /* One byte more than allowed tells a text that is too long from one that is not. */
-    const gsize room = CVD_JSON_MAX_SIZE + 1;
     cvd_autofd fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (!check_file(fd, path, error))
         return NULL;
 
-    g_autofree char *text = g_malloc(room);
-    gsize size = 0;
-    gssize n;
-    do {
-        n = TEMP_FAILURE_RETRY(read(fd, text + size, room - size));
-        size += n > 0 ? (gsize)n : 0;
-    } while (n > 0 && size < room);
-    if (n < 0) {
-        cvd_fail(error, CVD_ERROR_FAILED, "%s: %s", path, g_strerror(errno));
+    g_autoptr(GByteArray) text = read_text(fd, error);
+    if (!text) {
+        g_prefix_error(error, "%s: ", path);
         return NULL;
     }
-    gsize n_mark = size >= strlen(mark) && memcmp(text, mark, strlen(mark)) == 0 ? strlen(mark) : 0;
-    JsonNode *root = cvd_json_parse_lines(text + n_mark, size - n_mark, duplicates, lines, error);
+    const char *start = (const char *)text->data;
+    gsize n_mark =
+        text->len >= strlen(mark) && memcmp(start, mark, strlen(mark)) == 0 ? strlen(mark) : 0;
+    JsonNode *root =
+        cvd_json_parse_lines(start + n_mark, text->len - n_mark, duplicates, lines, error);
     if (!root)
         g_prefix_error(error, "%s: ", path);
     return root;
