@@ -158,14 +158,16 @@ static void test_no_proc(gconstpointer data)
             "qemu.kernel=builtin");
 }
 
-/* Starts the launcher in the source tree, where it finds a configuration without --config. */
-static TestProcess *run_in_source(const TestSandbox *sandbox, const char *const *argv)
+/* Starts the launcher where it finds a configuration without --config: a copy, as the source tree
+ * may be another user's, whose files are not taken. */
+static TestProcess *run_beside_conf(const TestSandbox *sandbox, const char *const *argv)
 {
-    g_autofree char *config = test_source_path("conf/cvd.json");
-    g_autofree char *source = g_path_get_dirname(config);
-    g_autofree char *root = g_path_get_dirname(source);
+    g_autofree char *conf = test_source_path("conf");
+    const char *copy[] = {"cp", "-r", conf, sandbox->dir, NULL};
 
-    return test_process_start(sandbox, argv, enter_directory, root);
+    g_assert_true(g_spawn_sync(NULL, (char **)copy, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL,
+                               NULL, NULL, NULL));
+    return test_process_start(sandbox, argv, enter_directory, sandbox->dir);
 }
 
 /* The file that is there without --config counts, too: it is not as if there were none. */
@@ -173,7 +175,7 @@ static void test_default_config(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     const char *argv[] = {test_launcher_path(), "--doctor", "--set", "qemu.machine=microvm", NULL};
-    g_autoptr(TestProcess) doctor = run_in_source(sandbox, argv);
+    g_autoptr(TestProcess) doctor = run_beside_conf(sandbox, argv);
 
     test_launcher_assert_exit(doctor, 2);
     test_launcher_assert_err(doctor, "machine: microvm has no PCI");
@@ -185,7 +187,7 @@ static void test_misspelt_name(gconstpointer data)
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     const char *argv[] = {test_launcher_path(), "--check", "--name", "phoen", "--set",
                           "qemu.accel=tcg",     NULL};
-    g_autoptr(TestProcess) check = run_in_source(sandbox, argv);
+    g_autoptr(TestProcess) check = run_beside_conf(sandbox, argv);
 
     test_launcher_assert_exit(check, 0);
     test_launcher_assert_err(check, "phoen: configuration ");
