@@ -58,7 +58,7 @@ static void catch_signals(GCancellable *cancellable)
 {
     static Interrupt interrupt;
     static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
-    interrupt.cancellable = cancellable;
+    interrupt.cancellable = g_object_ref(cancellable); /* for good: a signal may come at the end */
     sigemptyset(&interrupt.signals);
     for (guint i = 0; i < G_N_ELEMENTS(numbers); i++) {
         struct sigaction action;

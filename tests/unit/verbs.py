@@ -11,6 +11,7 @@ import pty
 import re
 import select
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -165,6 +166,17 @@ def check_silence(client, work):
         assert subprocess.run(argv, timeout=LIMIT_S, check=False).returncode == 1
 
 
+def check_signals_at_the_end(client, env):
+    """A signal that comes while the program ends by itself finds nothing that is gone."""
+    for _ in range(300):
+        with subprocess.Popen([client, "list"], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE, text=True) as process:
+            said = process.stderr.read(1)  # there is no instance, which is the last that it says
+            process.send_signal(signal.SIGHUP)
+            said += process.stderr.read()
+        assert said.startswith("cvd-client: ") and said.count("\n") == 1, (process.returncode, said)
+
+
 def environment(work, programs):
     for program in programs:
         os.symlink(os.path.abspath(program), f"{work}/{os.path.basename(program)}")
@@ -194,6 +206,7 @@ def main(ctl, client, launch, fake_vm, root, pages):
     with tempfile.TemporaryDirectory(prefix="cvd-") as work:
         env = environment(work, (ctl, client, launch, fake_vm))
         check_silence(client, work)
+        check_signals_at_the_end(client, env)
         launcher = subprocess.Popen([launch, "--serve-only", "--name", "one", "--config", f"{root}/conf/cvd.json"],
                                     stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env=env)
         try:
