@@ -7,6 +7,7 @@ Usage: configurations.py SOURCE_ROOT
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -52,8 +53,8 @@ def install(source, work):
 
 def dist(source, work):
     """The tarball has what is under version control, and configures where there is no git."""
-    if not (source / ".git").exists():
-        return "not a git repository"
+    if not (source / ".git").exists() or shutil.which("git") is None:
+        return "the source tree is not git's, or git is not there"
     targets_of(source, work)
     meson("dist", "--no-tests", "--allow-dirty", "--formats", "gztar", cwd=work / "build",
           env={**os.environ, "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory",
