@@ -8,10 +8,10 @@
 #include "vsoc/window.h"
 
 /*
- * The service that the guests of this project offer on every region: of each number that the host
- * signals the offset X of they write that number plus one to X + 4, and signal X + 4 back. A bare
- * interrupt, one that finds neither word nor table set, is answered with one ring. Knows no
- * hardware and no time: whoever owns it waits for interrupts, and calls it.
+ * The service that the guests of this project offer on every region. When the host signals offset
+ * X, the guest reads the number at X, writes that number plus one to X + 4, and signals X + 4. It
+ * answers a bare interrupt, which finds neither word nor table set, with one ring. The service
+ * knows no hardware and no time: its owner waits for interrupts, and calls it.
  */
 
 /** A line of text, as of printf(); the formats are `%u`, `%d`, `%s` and `%x`, with a width. */

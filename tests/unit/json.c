@@ -21,73 +21,74 @@ static void assert_invalid(GError *error, const char *part)
         g_error("\"%s\" does not contain \"%s\"", error->message, part);
 }
 
+static const struct {
+    const char *text;
+    const char *message;
+} bad_texts[] = {
+    {"", "empty"},
+    {" \n\t", "empty"},
+    {"{", "line 1, column 2: expected a member's name"},
+    {"[1,\n 2", "line 2, column 3: expected ',' or ']', found the end"},
+    {"{\"a\": 1,}", "line 1, column 8: a comma before '}'"},
+    {"[1, \n]", "line 1, column 3: a comma before ']'"},
+    {"[1,,2]", "line 1, column 4: expected a value, found ','"},
+    {"[\u00a01]", "line 1, column 2: expected a value, found the character U+00A0"},
+    {"\xff\xfe{", "line 1, column 1: UTF-16"},
+    {"\xfe\xff", "line 1, column 1: UTF-16"},
+    {"{\"a\" 1}", "expected ':'"},
+    {"{\n'a': 1}", "line 2, column 1: single quotes; JSON's strings stand in double quotes"},
+    {"{\"b\": 1,\r\n a_1: 1}", "line 2, column 2: a_1 stands without quotes; write \"a_1\""},
+    {"{ä: 1}", "expected a member's name in double quotes, found 'ä'"},
+    {"{: 1}", "expected a member's name in double quotes, found ':'"},
+    {"[1 2]", "column 4: expected ',' or ']', found '2'"},
+    {"{} {}", "column 4: expected the end of the text"},
+    {"[}", "expected a value, found '}'"},
+    {"['a']", "line 1, column 2: single quotes; "},
+    {"\"\\'\"", "after \\, found '''"},
+    {"// c\n{}", "line 1, column 1: a comment, which JSON does not have; remove it"},
+    {"{\"a\": 1 /* c */}", "line 1, column 9: a comment"},
+    {"{\"a\": 1,\n# c\n}", "line 2, column 1: a comment"},
+    {"{\n// c\n\"a\": 1}", "line 2, column 1: a comment"},
+    {"{} # c", "column 4: a comment"},
+    {"[phone]", "column 2: expected a value (strings stand in double quotes), found 'p'"},
+    {"\ufeff{}", "column 1: expected a value, found the character U+FEFF"},
+    {"[1 / 2]", "found '/'"},
+    {"var a = 1", "found 'v'"},
+    {"{\"a\": True}", "found 'T'"},
+    {"nul", "expected a value"},
+    {"nullx", "column 5: expected the end"},
+    {"NaN", "expected a value"},
+    {"\"abc", "column 1: the string that starts here has no end"},
+    {"\"a\nb\"", "control character U+000A"},
+    {"\"\\x\"", "after \\"},
+    {"\"\\u12g4\"", "four hexadecimal digits"},
+    {"\"\\u12", "four hexadecimal digits"},
+    {"\"\\ud800\"", "surrogate"},
+    {"\"\\udc00\"", "surrogate"},
+    {"\"\\ud800\\u0041\"", "surrogate"},
+    {"\"\\u0000\"", "U+0000"},
+    {"01", "cannot start with 0"},
+    {"-", "a digit"},
+    {"+1", "expected a value"},
+    {"1.", "after the decimal point"},
+    {".5", "expected a value"},
+    {"1e", "exponent"},
+    {"{\"a\": 0x10}", "line 1, column 7: a hexadecimal number; JSON's are decimal"},
+    {"-0X10", "line 1, column 1: a hexadecimal number"},
+    {"[18446744073709551616]", "column 2: the number 18446744073709551616 is out of range"},
+    {"28446744073709551615", "out of range"},
+    {"-9223372036854775809", "out of range"},
+    {"1e999", "out of range"},
+    {"\"\xff\"", "column 2: byte 0xff is not UTF-8"},
+    {"{\"ä\": ?}", "column 7: expected a value, found '?'"},
+};
+
 static void test_bad_texts(void)
 {
-    static const struct {
-        const char *text;
-        const char *message;
-    } rows[] = {
-        {"", "empty"},
-        {" \n\t", "empty"},
-        {"{", "line 1, column 2: expected a member's name"},
-        {"[1,\n 2", "line 2, column 3: expected ',' or ']', found the end"},
-        {"{\"a\": 1,}", "line 1, column 8: a comma before '}'"},
-        {"[1, \n]", "line 1, column 3: a comma before ']'"},
-        {"[1,,2]", "line 1, column 4: expected a value, found ','"},
-        {"[\u00a01]", "line 1, column 2: expected a value, found the character U+00A0"},
-        {"\xff\xfe{", "line 1, column 1: UTF-16"},
-        {"\xfe\xff", "line 1, column 1: UTF-16"},
-        {"{\"a\" 1}", "expected ':'"},
-        {"{\n'a': 1}", "line 2, column 1: single quotes; JSON's strings stand in double quotes"},
-        {"{\"b\": 1,\r\n a_1: 1}", "line 2, column 2: a_1 stands without quotes; write \"a_1\""},
-        {"{ä: 1}", "expected a member's name in double quotes, found 'ä'"},
-        {"{: 1}", "expected a member's name in double quotes, found ':'"},
-        {"[1 2]", "column 4: expected ',' or ']', found '2'"},
-        {"{} {}", "column 4: expected the end of the text"},
-        {"[}", "expected a value, found '}'"},
-        {"['a']", "line 1, column 2: single quotes; "},
-        {"\"\\'\"", "after \\, found '''"},
-        {"// c\n{}", "line 1, column 1: a comment, which JSON does not have; remove it"},
-        {"{\"a\": 1 /* c */}", "line 1, column 9: a comment"},
-        {"{\"a\": 1,\n# c\n}", "line 2, column 1: a comment"},
-        {"{\n// c\n\"a\": 1}", "line 2, column 1: a comment"},
-        {"{} # c", "column 4: a comment"},
-        {"[phone]", "column 2: expected a value (strings stand in double quotes), found 'p'"},
-        {"\ufeff{}", "column 1: expected a value, found the character U+FEFF"},
-        {"[1 / 2]", "found '/'"},
-        {"var a = 1", "found 'v'"},
-        {"{\"a\": True}", "found 'T'"},
-        {"nul", "expected a value"},
-        {"nullx", "column 5: expected the end"},
-        {"NaN", "expected a value"},
-        {"\"abc", "column 1: the string that starts here has no end"},
-        {"\"a\nb\"", "control character U+000A"},
-        {"\"\\x\"", "after \\"},
-        {"\"\\u12g4\"", "four hexadecimal digits"},
-        {"\"\\u12", "four hexadecimal digits"},
-        {"\"\\ud800\"", "surrogate"},
-        {"\"\\udc00\"", "surrogate"},
-        {"\"\\ud800\\u0041\"", "surrogate"},
-        {"\"\\u0000\"", "U+0000"},
-        {"01", "cannot start with 0"},
-        {"-", "a digit"},
-        {"+1", "expected a value"},
-        {"1.", "after the decimal point"},
-        {".5", "expected a value"},
-        {"1e", "exponent"},
-        {"{\"a\": 0x10}", "line 1, column 7: a hexadecimal number; JSON's are decimal"},
-        {"-0X10", "line 1, column 1: a hexadecimal number"},
-        {"[18446744073709551616]", "column 2: the number 18446744073709551616 is out of range"},
-        {"28446744073709551615", "out of range"},
-        {"-9223372036854775809", "out of range"},
-        {"1e999", "out of range"},
-        {"\"\xff\"", "column 2: byte 0xff is not UTF-8"},
-        {"{\"ä\": ?}", "column 7: expected a value, found '?'"},
-    };
-    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+    for (guint i = 0; i < G_N_ELEMENTS(bad_texts); i++) {
         g_autoptr(GError) error = NULL;
-        g_assert_null(parse(rows[i].text, &error));
-        assert_invalid(error, rows[i].message);
+        g_assert_null(parse(bad_texts[i].text, &error));
+        assert_invalid(error, bad_texts[i].message);
     }
 }
 
