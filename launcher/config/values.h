@@ -45,6 +45,113 @@ typedef struct {
     guint n_gids;
 } CvdRunAs;
 
+/** CvdRestart: after which ends a host program is started again */
+typedef enum {
+    CVD_RESTART_NEVER,
+    CVD_RESTART_ON_FAILURE,
+    CVD_RESTART_ALWAYS,
+} CvdRestart;
+
+/** CvdReadyWhen: when a host program counts as ready */
+typedef enum {
+    CVD_READY_STARTED,  /* when it was started */
+    CVD_READY_ATTACHED, /* when it has all its regions */
+    CVD_READY_NOTIFY,   /* when it says so: sd_notify(3) */
+} CvdReadyWhen;
+
+typedef enum {
+    CVD_SOCKET_LISTEN, /* the program inherits a socket that listens, QEMU one connected to it */
+    CVD_SOCKET_PAIR,   /* the two inherit the ends of a pair */
+    CVD_SOCKET_PATH,   /* the program listens at a path itself, QEMU inherits a connection to it */
+} CvdSocketKind;
+
+/**
+ * CvdSocketConfig:
+ * @name: unique among all programs
+ *
+ * A socket between a host program and QEMU.
+ */
+typedef struct {
+    char *name;
+    CvdSocketKind kind;
+} CvdSocketConfig;
+
+/**
+ * CvdConfine:
+ * @memory_bytes: of address space; 0 = no limit, as for the others
+ * @n_fds: descriptors
+ * @cpu_s: seconds of processor time
+ * @has_file_system: whether it gets a file system of its own
+ * @read_only: (array zero-terminated=1) (nullable): absolute paths that it can read there
+ * @writable: (array zero-terminated=1) (nullable): absolute paths that it can write, too
+ * @network: whether it has the host's network
+ */
+typedef struct {
+    guint64 memory_bytes;
+    guint n_fds;
+    guint cpu_s;
+    gboolean has_file_system;
+    char **read_only;
+    char **writable;
+    gboolean network;
+} CvdConfine;
+
+/**
+ * CvdProgramConfig:
+ * @name: as instances' names are
+ * @argv: (array zero-terminated=1): its first is a path, or a name to look up in PATH
+ * @regions: (array zero-terminated=1): what it serves
+ * @env: (array zero-terminated=1): `NAME=value`, beside our own environment
+ * @cwd: absolute; the directory of the configuration if it names none
+ * @user: (nullable): whom it runs as; %NULL = the launcher's own user
+ * @stop_signal: a signal's number
+ * @critical: whether its final failure stops the machine
+ * @oneshot: whether it has to exit 0 before the guest runs, at every start of a VM
+ * @after: (array zero-terminated=1): programs that are ready before this one is started
+ * @pass_fds: whether it inherits its regions, open
+ * @sockets: (array length=n_sockets): one that has any is a back end: it is started anew before
+ *   each QEMU, and QEMU cannot do without it
+ * @confine: (nullable): its limits
+ *
+ * A host program that belongs to the machine. Strings are as configured, to be expanded by
+ * cvd_substitute().
+ */
+typedef struct {
+    char *name;
+    char **argv;
+    char **regions;
+    CvdRestart restart;
+    char **env;
+    char *cwd;
+    CvdRunAs *user;
+    int stop_signal;
+    guint stop_timeout_s;
+    gboolean critical;
+    gboolean oneshot;
+    char **after;
+    CvdReadyWhen ready;
+    gboolean pass_fds;
+    CvdSocketConfig *sockets;
+    guint n_sockets;
+    CvdConfine *confine;
+} CvdProgramConfig;
+
+/**
+ * CvdHooks:
+ * @before_start: (array zero-terminated=1) (nullable): argv, run before the first QEMU is started
+ * @after_ready: (array zero-terminated=1) (nullable): run when the machine is ready first
+ * @after_stop: (array zero-terminated=1) (nullable): run when everything has ended
+ * @timeout_s: how long each may take
+ *
+ * Commands that run once in a launch.
+ */
+typedef struct {
+    char **before_start;
+    char **after_ready;
+    char **after_stop;
+    guint timeout_s;
+} CvdHooks;
+
 /**
  * CvdQemuConfig:
  * @binary: as configured: a name to look up in PATH, or a path
@@ -106,6 +213,8 @@ typedef struct {
  * @ivshmem_slot: the device's PCI slot on the root bus
  * @restart_delay_ms: before the first restart; doubled for each further one, up to 30 s
  * @qmp_timeout_s: how long QEMU may take to answer a heartbeat; 0 = none is sent
+ * @programs: (array length=n_programs): in the order of the file
+ * @directory: absolute: of the file that has these values
  * @explanation: (nullable): of #CvdConfigSource, if asked for
  *
  * A validated configuration: cvd.json with the files that it names. Immutable; freed as one.
@@ -135,6 +244,10 @@ typedef struct {
     guint restart_delay_ms;
     guint qmp_timeout_s;
     CvdQemuConfig qemu;
+    CvdProgramConfig *programs;
+    guint n_programs;
+    CvdHooks hooks;
+    char *directory;
     char *explanation;
 } CvdConfig;
 
