@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 /* A pid and a note. */
-#define MAX_CONTENT 256
+#define MAX_CONTENT 8192
 
 struct CvdPathLock {
     char *file;

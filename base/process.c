@@ -85,7 +85,7 @@ gboolean cvd_process_end_all(const char *ids, GError **error)
         if (end(id) < 0)
             return cvd_set_error_errno(error, CVD_ERROR_BUSY, errno, "process %d cannot be ended",
                                        id.pid);
-        g_message("ended a QEMU (pid %d) that a launcher which crashed has left running", id.pid);
+        g_message("ended process %d, which a launcher that crashed has left running", id.pid);
     }
     return TRUE;
 }

@@ -315,7 +315,7 @@ static gboolean end_vms(CvdInstanceDir *dir, GError **error)
 
     if (cvd_process_end_all(record, error))
         return TRUE;
-    g_prefix_error(error, "a launcher that crashed has left its QEMU running: ");
+    g_prefix_error(error, "a launcher that crashed has left a process running: ");
     return FALSE;
 }
 

@@ -28,6 +28,7 @@ typedef struct {
     CvdHost host;
     const CvdConfig *config;
     const CvdQemuTools *tools;
+    CvdChildren *children;
     CvdLifecycle lifecycle;
     GArray *inputs; /* events that wait until an earlier one is handled */
     GArray *calls;  /* of CvdWaitingCall */

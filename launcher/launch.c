@@ -174,13 +174,18 @@ static gboolean start_vm(CvdLaunch *launch, GError **error)
     cvd_source_clear(&launch->hand_over_timer);
     launch->qemu_exit = (CvdExit){0};
     launch->is_all_sent = FALSE;
-    int ivshmem_fd = cvd_server_connect_vm(launch->host.server, error);
+    cvd_autofd ivshmem_fd = cvd_server_connect_vm(launch->host.server, error);
     if (ivshmem_fd < 0)
         return FALSE;
+    CvdVmResources resources = {
+        .children = launch->children,
+        .ivshmem_fd = ivshmem_fd,
+        .output = launch->qemu_output,
+        .console = launch->console,
+    };
     cvd_log_file_begin_part(launch->qemu_log);
-    launch->vm =
-        cvd_vm_start(launch->config, launch->tools, launch->host.dir, ivshmem_fd,
-                     launch->qemu_output, launch->console, &cvd_launch_vm_handlers, launch, error);
+    launch->vm = cvd_vm_start(launch->config, launch->tools, &resources, &cvd_launch_vm_handlers,
+                              launch, error);
     return launch->vm != NULL;
 }
 
@@ -462,6 +467,9 @@ static gboolean start(CvdLaunch *launch, guint timeout_s, GError **error)
     if (!cvd_host_open(&launch->host, launch->config, CVD_VM_ACCESS_OWN, timeout_s,
                        on_stop_requested, error))
         return FALSE;
+    launch->children = cvd_children_new(launch->host.dir, error);
+    if (launch->children == NULL)
+        return FALSE;
     g_signal_connect(launch->host.server, "vm-handed-over", G_CALLBACK(on_handed_over), launch);
     g_signal_connect(launch->host.server, "vm-detached", G_CALLBACK(on_vm_detached), launch);
     if (!open_logs(launch, error) || !start_both(launch, error) ||
@@ -476,6 +484,7 @@ static void clear(CvdLaunch *launch, gboolean has_failed)
     cvd_source_clear(&launch->timer);
     cvd_source_clear(&launch->hand_over_timer);
     g_clear_pointer(&launch->vm, cvd_vm_free);
+    g_clear_pointer(&launch->children, cvd_children_free);
     cvd_host_close(&launch->host, has_failed);
     g_clear_pointer(&launch->console, cvd_console_free);
     g_clear_pointer(&launch->qemu_output, cvd_console_free);

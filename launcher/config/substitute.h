@@ -5,7 +5,8 @@
 
 G_BEGIN_DECLS
 
-/** CVD_PROGRAM_FIRST_FD: the first descriptor that a host program inherits beside the usual three */
+/** CVD_PROGRAM_FIRST_FD: the first descriptor that a host program inherits beside the usual three
+ */
 #define CVD_PROGRAM_FIRST_FD 3
 
 /** CVD_REGION_N_FDS: how many a region takes: window, two doorbells, the connection */
@@ -39,8 +40,9 @@ int cvd_config_find_socket(const CvdConfig *config, const char *name,
 /**
  * cvd_substitute:
  * @program: (nullable): the host program that gets the text; %NULL: QEMU or a hook
- * @text: with `${name}`, `${runtime}`, `${client_socket}`, `${config_dir}`, `${index}`, `${socket:NAME}` and `$$`;
- *   checked when the configuration was read. What is put in is not looked at again.
+ * @text: with `${name}`, `${runtime}`, `${client_socket}`, `${config_dir}`, `${index}`,
+ * `${socket:NAME}` and `$$`; checked when the configuration was read. What is put in is not looked
+ * at again.
  *
  * A socket stands for the number of a descriptor, in the program for %CVD_SOCKET_PATH for the path.
  *

@@ -13,7 +13,7 @@ G_BEGIN_DECLS
  * CvdPrograms:
  *
  * The host programs of a launch, back ends among them: started, awaited, started again and ended in
- * the thread's default #GMainContext. docs/lifecycle.md, Programs.
+ * the thread's default #GMainContext.
  */
 typedef struct CvdPrograms CvdPrograms;
 

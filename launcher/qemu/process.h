@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "launcher/child.h"
 #include "launcher/qemu/command.h"
 
 #include <sys/types.h>
@@ -8,24 +9,11 @@
 G_BEGIN_DECLS
 
 /**
- * CvdExit:
- * @is_known: %FALSE for a process that was given up
- * @is_signal: whether a signal ended the process
- * @value: its exit status, or the signal's number
- * @has_core: whether it left a core
- */
-typedef struct {
-    gboolean is_known;
-    gboolean is_signal;
-    int value;
-    gboolean has_core;
-} CvdExit;
-
-/**
  * CvdQemuFds:
  * @ivshmem: becomes descriptor %CVD_QEMU_FIRST_FD in QEMU
  * @qmp: becomes the next
  * @serial: becomes the next; −1 = none
+ * @others: (array length=n_others): become those that follow, whether there is a serial one or not
  * @output: becomes stdout and stderr
  * @directory: (nullable): its working directory; %NULL = our own
  * @n_received: how many it will be sent later; there is room for them from the start
@@ -36,6 +24,8 @@ typedef struct {
     int ivshmem;
     int qmp;
     int serial;
+    const int *others;
+    guint n_others;
     int output;
     const char *directory;
     guint n_received;
@@ -57,6 +47,7 @@ typedef void (*CvdQemuExited)(CvdExit how, gpointer user_data);
 
 /**
  * cvd_qemu_process_spawn:
+ * @children: borrowed, outlives the process
  * @argv: (array zero-terminated=1): the command line, its program a path
  * @fds: what it inherits
  * @run_as: (nullable): the user that it runs as, if this is root's program; %NULL = our own. When
@@ -70,8 +61,9 @@ typedef void (*CvdQemuExited)(CvdExit how, gpointer user_data);
  *
  * Returns: (transfer full) (nullable): the process
  */
-CvdQemuProcess *cvd_qemu_process_spawn(char **argv, const CvdQemuFds *fds, const CvdRunAs *run_as,
-                                       CvdQemuExited exited, gpointer user_data, GError **error);
+CvdQemuProcess *cvd_qemu_process_spawn(CvdChildren *children, char **argv, const CvdQemuFds *fds,
+                                       const CvdRunAs *run_as, CvdQemuExited exited,
+                                       gpointer user_data, GError **error);
 
 /**
  * cvd_qemu_process_free:
@@ -94,13 +86,6 @@ pid_t cvd_qemu_process_get_pid(const CvdQemuProcess *process);
  * do. From now on signals go to QEMU itself, and the process has exited when both have.
  */
 void cvd_qemu_process_set_qemu(CvdQemuProcess *process, pid_t pid);
-
-/**
- * cvd_qemu_process_get_record:
- *
- * Returns: (transfer full): all that there is, a wrapper and QEMU, by cvd_process_id_format()
- */
-char *cvd_qemu_process_get_record(const CvdQemuProcess *process);
 
 /** cvd_qemu_process_terminate: SIGHUP to QEMU, which blocks SIGTERM; nothing if it is gone. */
 void cvd_qemu_process_terminate(CvdQemuProcess *process);

@@ -23,13 +23,6 @@ static gboolean make_socket_pair(int *ours, int *theirs, GError **error)
     return TRUE;
 }
 
-static void record(const CvdVm *vm)
-{
-    g_autofree char *text = cvd_qemu_process_get_record(vm->process);
-
-    cvd_instance_dir_record_vm(vm->dir, text);
-}
-
 /* Whoever greets is QEMU, whatever was started as such. */
 static gboolean on_greeting(int fd, GIOCondition condition, gpointer data)
 {
@@ -38,7 +31,6 @@ static gboolean on_greeting(int fd, GIOCondition condition, gpointer data)
     cvd_source_clear(&vm->greeting);
     cvd_qemu_process_set_qemu(vm->process, cvd_socket_peek_sender(fd));
     cvd_close_fd(&vm->greeting_fd);
-    record(vm);
     return G_SOURCE_REMOVE;
 }
 
@@ -66,7 +58,7 @@ static void on_exited(CvdExit how, gpointer data)
 }
 
 /* The ends of the channels: ours go into the VM, QEMU's are for it to inherit. */
-static gboolean spawn(CvdVm *vm, int ivshmem_fd, GError **error)
+static gboolean spawn(CvdVm *vm, const CvdVmResources *resources, GError **error)
 {
     cvd_autofd qmp = -1, qemu_qmp = -1, serial = -1, qemu_serial = -1;
     cvd_autofd output = -1, qemu_output = -1;
@@ -78,9 +70,11 @@ static gboolean spawn(CvdVm *vm, int ivshmem_fd, GError **error)
 
     watch_greeting(vm, qmp);
     CvdQemuFds fds = {
-        .ivshmem = ivshmem_fd,
+        .ivshmem = resources->ivshmem_fd,
         .qmp = qemu_qmp,
         .serial = qemu_serial,
+        .others = resources->fds,
+        .n_others = resources->n_fds,
         .output = qemu_output,
         /* It may have been removed since. */
         .directory = g_file_test(vm->config->qemu.directory, G_FILE_TEST_IS_DIR)
@@ -88,11 +82,10 @@ static gboolean spawn(CvdVm *vm, int ivshmem_fd, GError **error)
                          : NULL,
         .n_received = 2 * vm->config->layout->n_regions + 1,
     };
-    vm->process =
-        cvd_qemu_process_spawn(vm->argv, &fds, vm->config->qemu.run_as, on_exited, vm, error);
+    vm->process = cvd_qemu_process_spawn(resources->children, vm->argv, &fds,
+                                         vm->config->qemu.run_as, on_exited, vm, error);
     if (vm->process == NULL)
         return FALSE;
-    record(vm);
     vm->qmp = cvd_qmp_new(g_steal_fd(&qmp), &vm->handlers.qmp, vm->user_data);
     cvd_console_take_vm(vm->output, g_steal_fd(&output));
     if (vm->console != NULL)
@@ -100,22 +93,20 @@ static gboolean spawn(CvdVm *vm, int ivshmem_fd, GError **error)
     return TRUE;
 }
 
-CvdVm *cvd_vm_start(const CvdConfig *config, const CvdQemuTools *tools, CvdInstanceDir *dir,
-                    int take_ivshmem_fd, CvdConsole *output, CvdConsole *console,
-                    const CvdVmHandlers *handlers, gpointer user_data, GError **error)
+CvdVm *cvd_vm_start(const CvdConfig *config, const CvdQemuTools *tools,
+                    const CvdVmResources *resources, const CvdVmHandlers *handlers,
+                    gpointer user_data, GError **error)
 {
     g_autoptr(CvdVm) vm = g_new0(CvdVm, 1);
-    cvd_autofd ivshmem_fd = take_ivshmem_fd;
 
     vm->config = config;
-    vm->dir = dir;
     vm->greeting_fd = -1;
     vm->handlers = *handlers;
     vm->user_data = user_data;
-    vm->output = output;
-    vm->console = console;
+    vm->output = resources->output;
+    vm->console = resources->console;
     vm->argv = cvd_qemu_command(config, tools, NULL);
-    return spawn(vm, ivshmem_fd, error) ? g_steal_pointer(&vm) : NULL;
+    return spawn(vm, resources, error) ? g_steal_pointer(&vm) : NULL;
 }
 
 void cvd_vm_free(CvdVm *vm)

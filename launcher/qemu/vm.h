@@ -37,7 +37,6 @@ typedef struct {
     char **argv;
     /*< private >*/
     const CvdConfig *config;
-    CvdInstanceDir *dir;
     CvdVmHandlers handlers;
     gpointer user_data;
     int greeting_fd; /* QMP's, until QEMU has greeted */
@@ -51,22 +50,37 @@ typedef struct {
 } CvdVm;
 
 /**
- * cvd_vm_start:
- * @config: the configuration; it and all below are borrowed and outlive the VM
- * @tools: what cvd_config_probe() found
- * @dir: where QEMU's process is recorded, for the next launcher
- * @take_ivshmem_fd: QEMU's end of the VM socket; consumed
+ * CvdVmResources:
+ * @children: of whom QEMU becomes one
+ * @ivshmem_fd: QEMU's end of the VM socket
+ * @fds: (array length=n_fds): QEMU's ends of the sockets of back ends
  * @output: where QEMU's output goes
  * @console: (nullable): where its serial port is attached; %NULL = it has none
+ *
+ * What a VM is connected to. The descriptors stay the caller's, for whom QEMU has copies.
+ */
+typedef struct {
+    CvdChildren *children;
+    int ivshmem_fd;
+    const int *fds;
+    guint n_fds;
+    CvdConsole *output;
+    CvdConsole *console;
+} CvdVmResources;
+
+/**
+ * cvd_vm_start:
+ * @config: the configuration; it, @tools and the objects in @resources outlive the VM
+ * @tools: what cvd_config_probe() found
  * @error: %CVD_ERROR_FAILED
  *
  * Step 3 of a start (docs/lifecycle.md, Start).
  *
  * Returns: (transfer full) (nullable): the VM
  */
-CvdVm *cvd_vm_start(const CvdConfig *config, const CvdQemuTools *tools, CvdInstanceDir *dir,
-                    int take_ivshmem_fd, CvdConsole *output, CvdConsole *console,
-                    const CvdVmHandlers *handlers, gpointer user_data, GError **error);
+CvdVm *cvd_vm_start(const CvdConfig *config, const CvdQemuTools *tools,
+                    const CvdVmResources *resources, const CvdVmHandlers *handlers,
+                    gpointer user_data, GError **error);
 
 /** cvd_vm_free: kills QEMU's process group if it has not been seen to exit */
 void cvd_vm_free(CvdVm *vm);

@@ -144,7 +144,7 @@ static void test_killed(gconstpointer data)
         test_wait_readable(qemu, "QEMU's end");
     g_autoptr(TestProcess) next = start(fixture, NULL);
     test_wait_readable(qemu, "QEMU's end");
-    g_autofree char *said = g_strdup_printf("ended a QEMU (pid %d)", pid);
+    g_autofree char *said = g_strdup_printf("ended process %d, which a launcher", pid);
     if (test_process_has_err(next, said) != fixture->wrapper->escapes)
         test_process_fail(next, "it does not say what became of the other QEMU");
     test_launcher_stop_clean(next, SIGTERM, fixture->sandbox);

@@ -32,6 +32,7 @@ typedef struct {
     CvdExit how;
     CvdQemuFds fds;
     int ends[4];
+    CvdChildren *children;
     CvdQemuProcess *process;
 } Run;
 
@@ -70,7 +71,10 @@ static void run_spawn(Run *run, const char *script, const CvdRunAs *run_as)
     g_autoptr(GError) error = NULL;
     char *argv[] = {(char *)"/bin/sh", (char *)"-c", (char *)script, NULL};
 
-    run->process = cvd_qemu_process_spawn(argv, &run->fds, run_as, on_exited, run, &error);
+    run->children = cvd_children_new(NULL, &error);
+    g_assert_no_error(error);
+    run->process =
+        cvd_qemu_process_spawn(run->children, argv, &run->fds, run_as, on_exited, run, &error);
     g_assert_no_error(error);
     g_assert_nonnull(run->process);
     close_fds(&run->fds);
@@ -98,6 +102,7 @@ static Run *run_shell(const char *script)
 static void run_free(Run *run)
 {
     g_clear_pointer(&run->process, cvd_qemu_process_free);
+    g_clear_pointer(&run->children, cvd_children_free);
     close_fds(&run->fds);
     for (int i = 0; i < 4; i++)
         close(run->ends[i]);
@@ -364,7 +369,9 @@ static void test_missing_program(void)
     g_autoptr(Run) run = run_new();
     char *argv[] = {(char *)"/nonexistent/qemu", NULL};
 
-    g_assert_null(cvd_qemu_process_spawn(argv, &run->fds, NULL, on_exited, run, &error));
+    run->children = cvd_children_new(NULL, NULL);
+    g_assert_null(
+        cvd_qemu_process_spawn(run->children, argv, &run->fds, NULL, on_exited, run, &error));
     g_assert_error(error, CVD_ERROR, CVD_ERROR_FAILED);
     g_assert_nonnull(strstr(error->message, "/nonexistent/qemu"));
 }
