@@ -5,7 +5,6 @@
 #include "launcher/config/values.h"
 #include "launcher/instance-dir.h"
 #include "launcher/programs/program.h"
-#include "server/server.h"
 
 G_BEGIN_DECLS
 
@@ -24,6 +23,8 @@ typedef struct CvdPrograms CvdPrograms;
  * @failed: a program that the machine cannot do without has failed for good; @why is a sentence
  * @changed: what cvd_programs_foreach() tells is different
  * @ended: after cvd_programs_end(): none is left
+ * @open_region: for a program that is given its regions open: stores the descriptors of @region,
+ * the callee's to close, in @fds (array length=4)
  *
  * None of them may free the programs.
  */
@@ -33,17 +34,17 @@ typedef struct {
     void (*failed)(const char *why, gpointer user_data);
     void (*changed)(gpointer user_data);
     void (*ended)(gpointer user_data);
+    gboolean (*open_region)(const char *region, int *fds, GError **error, gpointer user_data);
 } CvdProgramsHandlers;
 
 /**
  * cvd_programs_new:
- * @config, @children, @server, @dir: borrowed, outlive the programs
+ * @config: borrowed, as are @children and @dir; they outlive the programs
  *
  * Returns: (transfer full): none of them is started yet
  */
-CvdPrograms *cvd_programs_new(const CvdConfig *config, CvdChildren *children, CvdServer *server,
-                              CvdInstanceDir *dir, const CvdProgramsHandlers *handlers,
-                              gpointer user_data);
+CvdPrograms *cvd_programs_new(const CvdConfig *config, CvdChildren *children, CvdInstanceDir *dir,
+                              const CvdProgramsHandlers *handlers, gpointer user_data);
 
 /** cvd_programs_free: kills those that still run */
 void cvd_programs_free(CvdPrograms *programs);
