@@ -320,6 +320,7 @@ static CvdConfig *read_all(CvdReader *reader, const CvdConfigSource *source, con
     g_autoptr(CvdConfig) config = g_new0(CvdConfig, 1);
     cvd_keys_init(cvd_keys, config);
     config->window.prealloc = PREALLOC_UNSET;
+    config->directory = g_strdup(directory);
     config->qemu.directory = g_strdup(qemu.place.directory);
     read_root(config, &place, root);
     override_name(source, config, reader->problems);
@@ -350,6 +351,7 @@ void cvd_config_free(CvdConfig *config)
         return;
     cvd_keys_clear(cvd_keys, config);
     g_clear_pointer(&config->layout, cvd_layout_unref);
+    g_free(config->directory);
     g_free(config->qemu.directory);
     g_free(config->explanation);
     g_free(config);

@@ -11,8 +11,6 @@
 
 #include <string.h>
 
-#define MAX_QUOTED 40 /* bytes of a value that a problem repeats */
-
 char *cvd_place_describe(const CvdPlace *place)
 {
     if (!*place->path)
@@ -63,7 +61,7 @@ static char *describe(JsonNode *node)
         return g_strdup("a list");
     if (!cvd_node_get_string(node))
         return cvd_json_to_string(node, FALSE);
-    g_autofree char *string = cvd_shorten(cvd_node_get_string(node), MAX_QUOTED);
+    g_autofree char *string = cvd_shorten(cvd_node_get_string(node), CVD_PLACE_MAX_QUOTED);
     return g_strdup_printf("\"%s\"", string);
 }
 

@@ -5,6 +5,9 @@
 
 G_BEGIN_DECLS
 
+/** CVD_PLACE_MAX_QUOTED: how many bytes of a value a problem repeats */
+#define CVD_PLACE_MAX_QUOTED 40
+
 /**
  * CvdReader:
  * @problems: (element-type utf8): where problems go, each a line

@@ -1,9 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "launcher/config/place.h"
 #include "launcher/config/values.h"
 
 G_BEGIN_DECLS
+
+/** CVD_QEMU_FIRST_FD: QEMU's descriptors of its VM socket, of QMP and of the serial port follow
+ * each other from here on, then those of the sockets to host programs */
+#define CVD_QEMU_FIRST_FD 3
+
+/** CVD_QEMU_FIRST_SOCKET_FD: that of the first socket to a host program */
+#define CVD_QEMU_FIRST_SOCKET_FD (CVD_QEMU_FIRST_FD + 3)
 
 /** CVD_PROGRAM_FIRST_FD: the first descriptor that a host program inherits beside the usual three
  */
@@ -38,6 +46,40 @@ int cvd_config_find_socket(const CvdConfig *config, const char *name,
                            const CvdProgramConfig **program, guint *index);
 
 /**
+ * cvd_config_get_socket_names:
+ * @program: (nullable): whose sockets; %NULL = those of all programs, as QEMU has them
+ *
+ * Returns: (transfer container) (array zero-terminated=1): the names, borrowed from @config
+ */
+const char **cvd_config_get_socket_names(const CvdConfig *config, const CvdProgramConfig *program);
+
+/**
+ * cvd_substitute_check:
+ * @place: where @text stands
+ * @text: for cvd_substitute()
+ * @sockets: (array zero-terminated=1) (nullable): what NAME of `${socket:NAME}` may be there; %NULL
+ *   = no socket can be named
+ *
+ * Adds a problem for each substitution that is unknown, has no end, or has another one in it.
+ *
+ * Returns: whether there is none
+ */
+gboolean cvd_substitute_check(const CvdPlace *place, const char *text, const char *const *sockets);
+
+/** cvd_substitute_escape: Returns: (transfer full): what cvd_substitute() makes @text of */
+char *cvd_substitute_escape(const char *text);
+
+/**
+ * cvd_substitute_resolve:
+ * @text: a path, for cvd_substitute()
+ *
+ * As cvd_place_resolve(), also where what is put in at the beginning is an absolute path.
+ *
+ * Returns: (transfer full): a text of an absolute path
+ */
+char *cvd_substitute_resolve(const CvdPlace *place, const char *text);
+
+/**
  * cvd_substitute:
  * @program: (nullable): the host program that gets the text; %NULL: QEMU or a hook
  * @text: with `${name}`, `${runtime}`, `${client_socket}`, `${config_dir}`, `${index}`,
@@ -45,6 +87,7 @@ int cvd_config_find_socket(const CvdConfig *config, const char *name,
  * at again.
  *
  * A socket stands for the number of a descriptor, in the program for %CVD_SOCKET_PATH for the path.
+ * A dollar before anything else stands for itself.
  *
  * Returns: (transfer full): the text with what they stand for
  */

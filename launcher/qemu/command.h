@@ -2,12 +2,9 @@
 #pragma once
 
 #include "launcher/config/probe.h"
+#include "launcher/config/substitute.h"
 
 G_BEGIN_DECLS
-
-/** CVD_QEMU_FIRST_FD: QEMU's descriptors of its VM socket, of QMP and of the serial port follow
- * each other from here on */
-#define CVD_QEMU_FIRST_FD 3
 
 /**
  * cvd_qemu_command:
