@@ -17,6 +17,15 @@ GSource *cvd_source_watch_fd(int fd, GIOCondition condition, GUnixFDSourceFunc c
                              gpointer user_data);
 
 /**
+ * CVD_STREAM_INTERVAL_MS, CVD_STREAM_READ_SIZE:
+ *
+ * Of what QEMU and host programs write, their own output and the serial port a byte at a time, this
+ * much is read at once, then nothing for so long.
+ */
+#define CVD_STREAM_INTERVAL_MS 5
+#define CVD_STREAM_READ_SIZE   16384
+
+/**
  * cvd_source_watch_stream:
  * @fd: a descriptor, which must outlive the source
  * @interval_ms: the time from one read to the next

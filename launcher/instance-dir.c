@@ -21,6 +21,7 @@
 #include "base/lock-file.h"
 #include "base/process.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -42,6 +43,8 @@
 static const char *const sockets[] = {"vm.sock", "client.sock", "control.sock", NULL};
 static const char *const kept[] = {"console.log",  "console.log.1", "qemu.log", "qemu.log.1",
                                    "failure.json", "window.img",    NULL};
+/* And a directory that has the logs of host programs, and nothing else. */
+#define PROGRAMS_DIR "programs"
 
 struct CvdInstanceDir {
     char *path;
@@ -255,11 +258,85 @@ static gboolean try_lock(CvdInstanceDir *dir, GError **error)
     return TRUE;
 }
 
+/* Returns: whether it is `NAME.log` or `NAME.log.1` */
+static gboolean is_program_log(const char *file)
+{
+    const char *suffix = g_str_has_suffix(file, ".log.1") ? ".log.1" : ".log";
+
+    if (!g_str_has_suffix(file, suffix))
+        return FALSE;
+    g_autofree char *name = g_strndup(file, strlen(file) - strlen(suffix));
+    return cvd_instance_check_name(name, NULL);
+}
+
+/* Returns: −1 with `errno` set: there is none, or it is not ours */
+static int open_programs_dir(const CvdInstanceDir *dir)
+{
+    cvd_autofd fd = openat(dir->fd, PROGRAMS_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return -1;
+    if (st.st_uid == geteuid())
+        return g_steal_fd(&fd);
+    errno = EPERM;
+    return -1;
+}
+
+static DIR *list_programs_dir(const CvdInstanceDir *dir)
+{
+    cvd_autofd fd = open_programs_dir(dir);
+    DIR *list = fd >= 0 ? fdopendir(fd) : NULL;
+
+    if (list != NULL)
+        fd = -1; /* it is the list's */
+    return list;
+}
+
+static gboolean check_programs_dir(const CvdInstanceDir *dir, GError **error)
+{
+    DIR *list = list_programs_dir(dir);
+    const struct dirent *entry;
+    gboolean is_ours = TRUE;
+
+    if (list == NULL)
+        return errno == ENOENT ||
+               cvd_set_error_errno(error, CVD_ERROR_FOREIGN, errno,
+                                   "%s/" PROGRAMS_DIR ": is no directory of ours; remove it",
+                                   dir->path);
+    while (is_ours && (entry = readdir(list)) != NULL)
+        is_ours =
+            strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+            is_program_log(entry->d_name) ||
+            cvd_fail(error, CVD_ERROR_FOREIGN,
+                     "%s/" PROGRAMS_DIR "/%s: not one of the launcher's files; move it elsewhere",
+                     dir->path, entry->d_name);
+    closedir(list);
+    return is_ours;
+}
+
+static void remove_program_logs(const CvdInstanceDir *dir)
+{
+    DIR *list = list_programs_dir(dir);
+    const struct dirent *entry;
+
+    if (list == NULL)
+        return;
+    while ((entry = readdir(list)) != NULL)
+        if (is_program_log(entry->d_name) && unlinkat(dirfd(list), entry->d_name, 0) < 0)
+            g_warning("%s/" PROGRAMS_DIR "/%s: cannot remove: %s", dir->path, entry->d_name,
+                      g_strerror(errno));
+    closedir(list);
+    unlinkat(dir->fd, PROGRAMS_DIR, AT_REMOVEDIR); /* unless there is more */
+}
+
 static gboolean remove_leftover(const CvdInstanceDir *dir, const char *name, GString *removed,
                                 GError **error)
 {
     if (g_strv_contains(kept, name))
         return TRUE;
+    if (strcmp(name, PROGRAMS_DIR) == 0)
+        return check_programs_dir(dir, error);
     if (!g_strv_contains(sockets, name)) {
         g_set_error(error, CVD_ERROR, CVD_ERROR_FOREIGN,
                     "%s/%s: not one of the launcher's files; move it elsewhere", dir->path, name);
@@ -398,6 +475,7 @@ void cvd_instance_dir_remove_records(CvdInstanceDir *dir)
     for (gsize i = 0; kept[i] != NULL; i++)
         if (unlinkat(dir->fd, kept[i], 0) < 0 && errno != ENOENT)
             g_warning("%s/%s: cannot remove: %s", dir->path, kept[i], g_strerror(errno));
+    remove_program_logs(dir);
 }
 
 void cvd_instance_dir_release(CvdInstanceDir *dir, gboolean has_failed)
@@ -417,28 +495,69 @@ const char *cvd_instance_dir_get_path(const CvdInstanceDir *dir)
     return dir->path;
 }
 
+static gboolean is_record(const char *file)
+{
+    return g_str_has_prefix(file, PROGRAMS_DIR "/")
+               ? is_program_log(file + strlen(PROGRAMS_DIR "/"))
+               : g_strv_contains(kept, file);
+}
+
+/* Returns: the directory that @file is in, made if need be; −1 with `errno` set. @name: its name
+ * there */
+static int open_parent(const CvdInstanceDir *dir, const char *file, const char **name)
+{
+    *name = file;
+    if (!g_str_has_prefix(file, PROGRAMS_DIR "/"))
+        return fcntl(dir->fd, F_DUPFD_CLOEXEC, 0);
+    *name = file + strlen(PROGRAMS_DIR "/");
+    if (mkdirat(dir->fd, PROGRAMS_DIR, 0700) < 0 && errno != EEXIST)
+        return -1;
+    return open_programs_dir(dir);
+}
+
+/* In place of any that was there. Returns: −1 with `errno` set */
+static int create(int parent_fd, const char *name)
+{
+    int fd = -1;
+
+    if (unlinkat(parent_fd, name, 0) == 0 || errno == ENOENT)
+        fd = openat(parent_fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        fchmod(fd, 0600); /* whatever the umask is */
+    return fd;
+}
+
 int cvd_instance_dir_create_file(CvdInstanceDir *dir, const char *file, GError **error)
 {
-    g_assert(g_strv_contains(kept, file));
+    g_assert(is_record(file));
 
-    int fd = -1;
-    if (unlinkat(dir->fd, file, 0) == 0 || errno == ENOENT)
-        fd = openat(dir->fd, file, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    const char *name;
+    cvd_autofd parent_fd = open_parent(dir, file, &name);
+    int fd = parent_fd >= 0 ? create(parent_fd, name) : -1;
     if (fd < 0)
         cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot create %s/%s", dir->path, file);
-    else
-        fchmod(fd, 0600); /* whatever the umask is */
     return fd;
 }
 
 int cvd_instance_dir_rotate_log(CvdInstanceDir *dir, const char *file, GError **error)
 {
-    g_autofree char *older = g_strdup_printf("%s.1", file);
-    g_assert(g_strv_contains(kept, file) && g_strv_contains(kept, older));
+    g_assert(is_record(file));
 
-    if (renameat(dir->fd, file, dir->fd, older) < 0 && errno != ENOENT) {
+    const char *name;
+    cvd_autofd parent_fd = open_parent(dir, file, &name);
+    g_autofree char *older = g_strdup_printf("%s.1", name);
+    if (parent_fd >= 0 && renameat(parent_fd, name, parent_fd, older) < 0 && errno != ENOENT) {
         cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "cannot rename %s/%s", dir->path, file);
         return -1;
     }
     return cvd_instance_dir_create_file(dir, file, error);
+}
+
+int cvd_instance_dir_open_rotated(const CvdInstanceDir *dir, const char *file)
+{
+    g_autofree char *older = g_strdup_printf("%s.1", file);
+    const char *name;
+    cvd_autofd parent_fd = open_parent(dir, older, &name);
+
+    return parent_fd < 0 ? -1 : openat(parent_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 }

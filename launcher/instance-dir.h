@@ -62,7 +62,7 @@ void cvd_instance_dir_record_vm(CvdInstanceDir *dir, const char *record);
 /**
  * cvd_instance_dir_create_file:
  * @file: one of those that a failure leaves behind: `console.log`, `qemu.log`, `failure.json`,
- *   `window.img`
+ *   `window.img`, or `programs/NAME.log` of a host program
  *
  * Returns: a descriptor of the new, empty file, mode 0600, open for reading and writing, in place
  *   of any that was there; −1 on failure
@@ -71,12 +71,16 @@ int cvd_instance_dir_create_file(CvdInstanceDir *dir, const char *file, GError *
 
 /**
  * cvd_instance_dir_rotate_log:
- * @file: `console.log` or `qemu.log`
+ * @file: `console.log`, `qemu.log` or `programs/NAME.log`
  *
  * The log becomes `FILE.1`, in place of the one before.
  *
  * Returns: a descriptor of a new one, as cvd_instance_dir_create_file(); −1 on failure
  */
 int cvd_instance_dir_rotate_log(CvdInstanceDir *dir, const char *file, GError **error);
+
+/** cvd_instance_dir_open_rotated: Returns: a descriptor of what cvd_instance_dir_rotate_log() has
+ * made `FILE.1`, for reading; −1: there is none */
+int cvd_instance_dir_open_rotated(const CvdInstanceDir *dir, const char *file);
 
 G_END_DECLS

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "launcher/qemu/log-file.h"
+#include "launcher/log-file.h"
 
 G_BEGIN_DECLS
 
@@ -11,14 +11,11 @@ G_BEGIN_DECLS
 #define CVD_CONSOLE_SCROLL_BACK CVD_LOG_FILE_TAIL_SIZE
 
 /**
- * CVD_STREAM_INTERVAL_MS, CVD_STREAM_READ_SIZE, CVD_STREAM_BUFFER_SIZE:
+ * CVD_STREAM_BUFFER_SIZE:
  *
- * Of what QEMU writes, its own output and the serial port a byte at a time, this much is read at
- * once, then nothing for so long. In the socket each write of a byte takes the room of 768: with
- * the largest send buffer that everybody may have, it holds 554 of them.
+ * In the socket each write of a byte takes the room of 768: with the largest send buffer that
+ * everybody may have, this one, it holds 554 of them.
  */
-#define CVD_STREAM_INTERVAL_MS 5
-#define CVD_STREAM_READ_SIZE   16384
 #define CVD_STREAM_BUFFER_SIZE 212992
 
 /**

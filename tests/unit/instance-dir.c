@@ -118,6 +118,107 @@ static void test_logs_are_kept(void)
     assert_gone();
 }
 
+/* Of host programs, whatever their names are. */
+static void test_program_logs(void)
+{
+    static const char *const files[] = {"programs/echo.log", "programs/echo.log.1",
+                                        "programs/a.b_C-1.log"};
+    CvdInstanceDir *dir = cvd_instance_dir_acquire("t", NULL);
+    g_autofree char *programs = path_of("programs");
+
+    g_assert_nonnull(dir);
+    g_assert_false(g_file_test(programs, G_FILE_TEST_EXISTS));
+    cvd_autofd log = cvd_instance_dir_create_file(dir, files[0], NULL);
+    cvd_autofd other = cvd_instance_dir_create_file(dir, files[2], NULL);
+    cvd_autofd newer = cvd_instance_dir_rotate_log(dir, files[0], NULL);
+    g_assert_cmpint(log, >=, 0);
+    g_assert_cmpint(other, >=, 0);
+    g_assert_cmpint(newer, >=, 0);
+    cvd_autofd older = cvd_instance_dir_open_rotated(dir, files[0]);
+    g_autofree char *older_path = path_of(files[1]);
+    g_assert_true(cvd_fd_is_at(log, AT_FDCWD, older_path));
+    g_assert_cmpint(older, >=, 0);
+    g_assert_cmpint(mode_of(programs), ==, 0700);
+    cvd_instance_dir_release(dir, TRUE);
+
+    dir = cvd_instance_dir_acquire("t", NULL);
+    g_assert_nonnull(dir);
+    for (gsize i = 0; i < G_N_ELEMENTS(files); i++) {
+        g_autofree char *path = path_of(files[i]);
+        g_assert_true(g_file_test(path, G_FILE_TEST_EXISTS));
+    }
+    cvd_instance_dir_remove_records(dir);
+    g_assert_false(g_file_test(programs, G_FILE_TEST_EXISTS));
+    cvd_autofd again = cvd_instance_dir_create_file(dir, files[0], NULL);
+    g_assert_cmpint(again, >=, 0);
+    cvd_instance_dir_release(dir, FALSE);
+    assert_gone();
+}
+
+/* What is not a program's log is nobody's to remove, nor is what a link points to. */
+static void test_program_logs_of_others(void)
+{
+    static const char *const files[] = {"programs/notes.txt", "programs/.log", "programs/-.log",
+                                        "programs/echo.log.2"};
+    g_autofree char *link_path = path_of("programs");
+    g_autofree char *elsewhere = g_build_filename(root, "elsewhere", NULL);
+    g_autofree char *theirs = g_build_filename(elsewhere, "echo.log", NULL);
+
+    for (gsize i = 0; i < G_N_ELEMENTS(files); i++) {
+        g_autoptr(GError) error = NULL;
+        put(files[i], "mine");
+        g_assert_null(cvd_instance_dir_acquire("t", &error));
+        g_assert_error(error, CVD_ERROR, CVD_ERROR_FOREIGN);
+        g_assert_nonnull(strstr(error->message, files[i]));
+        remove_all();
+    }
+
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GError) create_error = NULL;
+    g_assert_no_errno(mkdir(elsewhere, 0700));
+    g_assert_true(g_file_set_contents(theirs, "mine", -1, NULL));
+    put("vm.sock", "");
+    g_assert_no_errno(symlink(elsewhere, link_path));
+    g_assert_null(cvd_instance_dir_acquire("t", &error));
+    g_assert_error(error, CVD_ERROR, CVD_ERROR_FOREIGN);
+    g_assert_nonnull(strstr(error->message, "programs: is no directory of ours"));
+    g_assert_no_errno(unlink(link_path));
+
+    CvdInstanceDir *dir = cvd_instance_dir_acquire("t", NULL); /* and one that comes later */
+    g_assert_nonnull(dir);
+    g_assert_no_errno(symlink(elsewhere, link_path));
+    g_assert_cmpint(cvd_instance_dir_create_file(dir, "programs/echo.log", &create_error), ==, -1);
+    g_assert_nonnull(strstr(create_error->message, "programs/echo.log"));
+    cvd_instance_dir_remove_records(dir);
+    g_assert_true(g_file_test(theirs, G_FILE_TEST_EXISTS));
+    cvd_instance_dir_release(dir, FALSE);
+    remove_all();
+    g_assert_no_errno(unlink(theirs));
+    g_assert_no_errno(rmdir(elsewhere));
+}
+
+static void test_program_log_is_a_link(void)
+{
+    g_autofree char *target = g_build_filename(root, "target", NULL);
+    g_autofree char *link_path = path_of("programs/echo.log");
+    g_autofree char *content = NULL;
+
+    g_assert_true(g_file_set_contents(target, "mine", -1, NULL));
+    put("lock", "1\n");
+    put("programs/other.log", "");
+    g_assert_no_errno(symlink(target, link_path));
+    CvdInstanceDir *dir = cvd_instance_dir_acquire("t", NULL);
+    g_assert_nonnull(dir);
+    cvd_autofd log = cvd_instance_dir_create_file(dir, "programs/echo.log", NULL);
+    g_assert_cmpint(log, >=, 0);
+    g_assert_cmpint(write(log, "ours", 4), ==, 4);
+    g_assert_true(g_file_get_contents(target, &content, NULL, NULL));
+    g_assert_cmpstr(content, ==, "mine");
+    cvd_instance_dir_release(dir, FALSE);
+    assert_gone();
+    g_assert_no_errno(unlink(target));
+}
+
 static void test_busy(void)
 {
     g_autoptr(GError) error = NULL;
@@ -532,6 +633,9 @@ int main(int argc, char **argv)
     g_test_add_func("/instance-dir/path", test_path);
     g_test_add_func("/instance-dir/acquire-and-release", test_acquire_and_release);
     g_test_add_func("/instance-dir/logs-are-kept-till-there-are-new-ones", test_logs_are_kept);
+    g_test_add_func("/instance-dir/logs-of-programs", test_program_logs);
+    g_test_add_func("/instance-dir/what-is-no-log-of-a-program", test_program_logs_of_others);
+    g_test_add_func("/instance-dir/log-of-a-program-is-a-link", test_program_log_is_a_link);
     g_test_add_func("/instance-dir/busy-names-the-pid", test_busy);
     g_test_add_func("/instance-dir/leftovers-with-a-reused-pid", test_leftovers);
     g_test_add_func("/instance-dir/foreign-file", test_foreign_file);

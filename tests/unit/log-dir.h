@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "launcher/qemu/log-file.h"
+#include "launcher/log-file.h"
 
 G_BEGIN_DECLS
 

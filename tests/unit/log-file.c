@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "launcher/qemu/log-file.h"
+#include "launcher/log-file.h"
 #include "tests/support/sandbox.h"
 #include "tests/unit/child.h"
 #include "tests/unit/log-dir.h"
@@ -134,6 +134,52 @@ static void test_lines_of_a_part(Fixture *f, gconstpointer data)
     g_assert_cmpstr(last[1], ==, "last");
 }
 
+static CvdLogFile *new_deferred(const Fixture *f)
+{
+    return cvd_log_file_new_deferred(f->logs.dir, "programs/echo.log");
+}
+
+static void test_deferred(Fixture *f, gconstpointer data)
+{
+    g_autoptr(CvdLogFile) log = new_deferred(f);
+    g_auto(GStrv) nothing = cvd_log_file_tail_lines(log, 3);
+
+    g_assert_cmpuint(g_strv_length(nothing), ==, 0);
+    g_assert_null(test_log_dir_read(&f->logs, "programs/echo.log"));
+    cvd_log_file_append(log, "1\n2\n3\n4", 7);
+    assert_content(f, "programs/echo.log", "1\n2\n3\n4", 7);
+    g_auto(GStrv) three = cvd_log_file_tail_lines(log, 3);
+    g_assert_cmpstrv(three, ((const char *const[]){"2", "3", "4", NULL}));
+
+    cvd_log_file_begin_part(log);
+    g_auto(GStrv) before = cvd_log_file_tail_lines(log, 3);
+    g_assert_cmpuint(g_strv_length(before), ==, 0);
+    cvd_log_file_append(log, "after\n", 6);
+    g_auto(GStrv) after = cvd_log_file_tail_lines(log, 3);
+    g_assert_cmpstrv(after, ((const char *const[]){"after", NULL}));
+}
+
+/* The lines are where they were written, before and after the rotation. */
+static void test_deferred_rotation(Fixture *f, gconstpointer data)
+{
+    g_autoptr(CvdLogFile) log = new_deferred(f);
+    g_autofree char *bytes = make_bytes(CVD_LOG_FILE_MAX_SIZE);
+
+    memcpy(bytes + CVD_LOG_FILE_MAX_SIZE - 8, "\none\ntwo", 8);
+    cvd_log_file_append(log, bytes, CVD_LOG_FILE_MAX_SIZE);
+    g_auto(GStrv) at_the_limit = cvd_log_file_tail_lines(log, 2);
+    g_assert_cmpstrv(at_the_limit, ((const char *const[]){"one", "two", NULL}));
+
+    cvd_log_file_append(log, "s\nthree\n", 8);
+    assert_content(f, "programs/echo.log.1", bytes, CVD_LOG_FILE_MAX_SIZE);
+    assert_content(f, "programs/echo.log", "s\nthree\n", 8);
+    g_auto(GStrv) over_both = cvd_log_file_tail_lines(log, 3);
+    g_assert_cmpstrv(over_both, ((const char *const[]){"one", "twos", "three", NULL}));
+
+    g_auto(GStrv) all = cvd_log_file_tail_lines(log, 4);
+    g_assert_cmpuint(strlen(all[0]), ==, CVD_LOG_FILE_LINES_SIZE - 16);
+}
+
 static guint n_warnings;
 
 static GLogWriterOutput count_warning(GLogLevelFlags level, const GLogField *fields, gsize n_fields,
@@ -194,6 +240,8 @@ int main(int argc, char **argv)
     add("/log-file/tail-over-both-files", test_tail);
     add("/log-file/last-lines", test_lines);
     add("/log-file/last-lines-of-a-part", test_lines_of_a_part);
+    add("/log-file/deferred", test_deferred);
+    add("/log-file/deferred-last-lines-over-both-files", test_deferred_rotation);
     g_test_add_func("/log-file/full-disk", test_full_disk);
     return g_test_run();
 }

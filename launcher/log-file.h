@@ -11,6 +11,9 @@ G_BEGIN_DECLS
 /** CVD_LOG_FILE_TAIL_SIZE: how much of the end is kept in memory, bytes */
 #define CVD_LOG_FILE_TAIL_SIZE (64 * 1024)
 
+/** CVD_LOG_FILE_LINES_SIZE: of the end that cvd_log_file_tail_lines() has at most, bytes */
+#define CVD_LOG_FILE_LINES_SIZE 8192
+
 /**
  * CvdLogFile:
  *
@@ -27,11 +30,26 @@ typedef struct CvdLogFile CvdLogFile;
  * Returns: (transfer full) (nullable): a new, empty log
  */
 CvdLogFile *cvd_log_file_new(CvdInstanceDir *dir, const char *name, GError **error);
+
+/**
+ * cvd_log_file_new_deferred:
+ * @dir: outlives the log
+ * @name: `programs/NAME.log`
+ *
+ * Its file is made with the first byte, and nothing of it is kept in memory: cvd_log_file_tail() is
+ * not for such a log, and cvd_log_file_tail_lines() reads the file.
+ *
+ * Returns: (transfer full): a new, empty log
+ */
+CvdLogFile *cvd_log_file_new_deferred(CvdInstanceDir *dir, const char *name);
 void cvd_log_file_free(CvdLogFile *log);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdLogFile, cvd_log_file_free)
 
 /** cvd_log_file_begin_part: the tail knows nothing of what was there before. */
 void cvd_log_file_begin_part(CvdLogFile *log);
+
+/** cvd_log_file_get_path: Returns: (transfer full): where it is, or will be */
+char *cvd_log_file_get_path(const CvdLogFile *log);
 
 /** cvd_log_file_append: What cannot be written is lost; the first loss is a line in the log. */
 void cvd_log_file_append(CvdLogFile *log, const char *bytes, gsize size);
