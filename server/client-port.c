@@ -18,6 +18,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "server/passed.h"
 #include "server/quota.h"
 
 #include <errno.h>
@@ -47,8 +48,10 @@ typedef struct {
     GList deadline_link;      /* in `deadlines` if `is_limited` */
     gint64 attached_us;
     Doorbells *doorbells; /* of the region that it was given; NULL: it has none */
-    guint8 watched;       /* the events that epoll reports; besides, it always reports the end */
+    guint number;   /* of one that cvd_client_port_open() has made; 0: it has come by itself */
+    guint8 watched; /* the events that epoll reports; besides, it always reports the end */
     gboolean is_limited : 1;
+    guint is_announced : 1; /* as attached */
 } Connection;
 
 typedef struct {
@@ -79,6 +82,7 @@ struct CvdClientPort {
     ListenState listen_state;
     gint64 paused_until;
     CvdQuota *quota;
+    guint last_number;
     Doorbells *doorbells; /* of each region */
     GQueue connections;
     GQueue deadlines;
@@ -269,29 +273,43 @@ static void report_sharing(CvdClientPort *port, const Connection *connection, co
                    pid, region);
 }
 
-/* Each signal is taken from the signal table by one of those who share a region, whomever it is
- * meant for. */
-static void note_doorbells(CvdClientPort *port, Connection *connection, const char *region)
+static void take_doorbells(CvdClientPort *port, Connection *connection)
 {
     const CvdClientSession *session = &connection->session;
 
+    connection->attached_us = g_get_monotonic_time();
     release_doorbells(connection);
     if (session->access == CVD_ACCESS_READ_ONLY)
         return;
     connection->doorbells = &port->doorbells[session->given];
-    if (connection->doorbells->n_clients++ > 0)
-        report_sharing(port, connection, region);
-    connection->doorbells->last_pid = session->pid;
+    connection->doorbells->n_clients++;
+}
+
+/* Each signal is taken from the signal table by one of those who share a region, whomever it is
+ * meant for. */
+static void announce(CvdClientPort *port, Connection *connection, const char *region)
+{
+    int pid = connection->session.pid;
+
+    if (connection->doorbells != NULL) {
+        if (connection->doorbells->n_clients > 1)
+            report_sharing(port, connection, region);
+        connection->doorbells->last_pid = pid;
+    }
+    connection->is_announced = TRUE;
+    port->options.attached(port->options.owner, pid, region);
 }
 
 static void session_attached(gpointer owner, CvdClientSession *session, const char *region)
 {
-    CvdClientPort *port = owner;
-    Connection *connection = (Connection *)session;
+    take_doorbells(owner, (Connection *)session);
+    announce(owner, (Connection *)session, region);
+}
 
-    connection->attached_us = g_get_monotonic_time();
-    note_doorbells(port, connection, region);
-    port->options.attached(port->options.owner, session->pid, region);
+/* One that was made here takes a place of ours, whomever it is for. */
+static uid_t get_quota_uid(const Connection *connection)
+{
+    return connection->number != 0 ? geteuid() : connection->session.uid;
 }
 
 static void session_closing(gpointer owner, CvdClientSession *session)
@@ -304,10 +322,10 @@ static void session_closing(gpointer owner, CvdClientSession *session)
     release_doorbells(connection);
     g_queue_unlink(&port->connections, &connection->link);
     g_queue_push_tail_link(&port->closed, &connection->link);
-    cvd_quota_release(port->quota, session->uid);
+    cvd_quota_release(port->quota, get_quota_uid(connection));
     if (port->listen_state == LISTENING_FULL || port->listen_state == LISTENING_PAUSED)
         set_listening(port, LISTENING);
-    if (session->given >= 0)
+    if (connection->is_announced)
         port->options.detached(port->options.owner, session->pid);
 }
 
@@ -365,25 +383,36 @@ static void now_full(CvdClientPort *port)
     set_listening(port, LISTENING_FULL);
 }
 
-static void add_connection(CvdClientPort *port, int take_fd, CvdDialect dialect)
+static Connection *new_connection(void)
 {
     Connection *connection = g_new0(Connection, 1);
 
-    cvd_client_session_init(&connection->session, &port->service, take_fd, dialect,
-                            g_get_monotonic_time());
     connection->link.data = connection;
     connection->deadline_link.data = connection;
+    return connection;
+}
+
+static void keep_connection(CvdClientPort *port, Connection *connection)
+{
+    g_queue_push_tail_link(&port->connections, &connection->link);
+    if (cvd_quota_is_full(port->quota))
+        now_full(port);
+    watch(port, connection, EPOLL_CTL_ADD);
+}
+
+static void add_connection(CvdClientPort *port, int take_fd, CvdDialect dialect)
+{
+    Connection *connection = new_connection();
+
+    cvd_client_session_init(&connection->session, &port->service, take_fd, dialect,
+                            g_get_monotonic_time());
     if (!take_share(port, &connection->session)) {
         cvd_close_fd(&connection->session.fd);
         g_free(connection);
         return;
     }
-    g_queue_push_tail_link(&port->connections, &connection->link);
     set_limited(port, connection, !port->is_held);
-    if (cvd_quota_is_full(port->quota))
-        now_full(port);
-
-    watch(port, connection, EPOLL_CTL_ADD);
+    keep_connection(port, connection);
     run(port, connection);
 }
 
@@ -535,6 +564,92 @@ gboolean cvd_client_port_listen(CvdClientPort *port, int listening_fd, CvdDialec
         return cvd_set_error_errno(error, CVD_ERROR_RESOURCES, errno, "client port: epoll_ctl");
     port->n_listeners++;
     return TRUE;
+}
+
+/* Returns: whether it is watched; else it was closed */
+static gboolean add_attached(CvdClientPort *port, int take_fd, guint region, CvdAccess access,
+                             uid_t uid)
+{
+    Connection *connection = new_connection();
+
+    cvd_client_session_init_attached(&connection->session, &port->service, take_fd, region, access,
+                                     uid);
+    connection->number = port->last_number;
+    enter(port);
+    take_doorbells(port, connection);
+    keep_connection(port, connection);
+    gboolean is_watched = connection->session.fd >= 0;
+    leave(port);
+    return is_watched;
+}
+
+static guint get_next_number(CvdClientPort *port)
+{
+    if (++port->last_number == 0)
+        ++port->last_number;
+    return port->last_number;
+}
+
+/* Returns: whether there is a place for it; sets its number and its connection */
+static gboolean connect_passed(CvdClientPort *port, guint region, CvdAccess access, uid_t uid,
+                               CvdPassedRegion *passed, GError **error)
+{
+    int fds[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
+        return cvd_set_error_errno(error, CVD_ERROR_RESOURCES, errno, "socketpair");
+    passed->fds[CVD_PASSED_CONNECTION] = fds[0];
+    cvd_autofd own = fds[1];
+    if (!cvd_quota_take(port->quota, geteuid()))
+        return cvd_fail(error, CVD_ERROR_RESOURCES,
+                        "there are %u client connections, as many as are allowed (limits.clients)",
+                        port->connections.length);
+    passed->client = get_next_number(port);
+    return add_attached(port, g_steal_fd(&own), region, access, uid) ||
+           cvd_fail(error, CVD_ERROR_RESOURCES, "epoll_ctl refuses the connection");
+}
+
+gboolean cvd_client_port_open(CvdClientPort *port, guint region, const CvdServerUser *user,
+                              CvdPassedRegion *passed, GError **error)
+{
+    const CvdServed *served = &port->service.served;
+    const char *name = served->layout->regions[region].name;
+    CvdAccess access = cvd_passed_region_get_access(served->access, user, name);
+    g_auto(CvdPassedRegion) made = CVD_PASSED_REGION_INIT;
+
+    *passed = made;
+    if (port->is_held)
+        return cvd_fail(error, CVD_ERROR_BUSY,
+                        "region \"%s\" cannot be opened while the guest is reset", name);
+    if (!cvd_passed_region_fill(&made, served, region, access, error) ||
+        !connect_passed(port, region, access, user != NULL ? user->uid : geteuid(), &made, error)) {
+        g_prefix_error(error, "opening region \"%s\" for a program: ", name);
+        return FALSE;
+    }
+    *passed = made;
+    made = (CvdPassedRegion)CVD_PASSED_REGION_INIT;
+    return TRUE;
+}
+
+static Connection *find_number(const CvdClientPort *port, guint number)
+{
+    for (const GList *link = port->connections.head; link != NULL; link = link->next)
+        if (((const Connection *)link->data)->number == number)
+            return link->data;
+    return NULL;
+}
+
+void cvd_client_port_set_pid(CvdClientPort *port, guint number, int pid)
+{
+    Connection *connection = find_number(port, number);
+
+    if (connection == NULL)
+        return;
+    connection->session.pid = pid;
+    enter(port);
+    announce(port, connection,
+             port->service.served.layout->regions[connection->session.given].name);
+    leave(port);
 }
 
 void cvd_client_port_stop_listening(CvdClientPort *port)

@@ -20,7 +20,7 @@ typedef struct CvdClientPort CvdClientPort;
  * @max_clients: connections kept at once, shared as #CvdQuota says; with that many nobody is
  *   accepted
  * @handshake_timeout_ms: from accept, or a request's first byte, to the end of the answer
- * @attached: a client has been given a region
+ * @attached: a client has been given a region, and its process is known
  * @detached: the connection of a client that had attached has ended
  * @owner: for the callbacks, which may do anything, even free the port
  */
@@ -61,6 +61,13 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdClientPort, cvd_client_port_free)
  */
 gboolean cvd_client_port_listen(CvdClientPort *port, int listening_fd, CvdDialect dialect,
                                 GError **error);
+
+/** cvd_client_port_open: as cvd_server_open_region(), with the region's number */
+gboolean cvd_client_port_open(CvdClientPort *port, guint region, const CvdServerUser *user,
+                              CvdPassedRegion *passed, GError **error);
+
+/** cvd_client_port_set_pid: as cvd_server_set_client_pid() */
+void cvd_client_port_set_pid(CvdClientPort *port, guint number, int pid);
 
 /** cvd_client_port_stop_listening: Lets go of the listening sockets for good. */
 void cvd_client_port_stop_listening(CvdClientPort *port);

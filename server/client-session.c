@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* What is thrown away, or listed, in one go; a listing of all regions takes some 30 of these. */
 #define CHUNK_SIZE     4096
@@ -530,6 +531,8 @@ void cvd_client_session_init(CvdClientSession *session, CvdClientService *servic
         .dialect = (guint8)dialect,
     };
     switch (dialect) {
+    case CVD_DIALECT_NONE:
+        g_assert_not_reached();
     case CVD_DIALECT_TEXT:
         session->state = CVD_SESSION_READING;
         session->wants = CVD_SESSION_WANTS_INPUT;
@@ -541,6 +544,24 @@ void cvd_client_session_init(CvdClientSession *session, CvdClientService *servic
         vsoc_wire_init(&session->parser, VSOC_WIRE_EXPECTS_LEGACY_LENGTH);
         break;
     }
+}
+
+void cvd_client_session_init_attached(CvdClientSession *session, CvdClientService *service, int fd,
+                                      guint region, CvdAccess access, uid_t uid)
+{
+    *session = (CvdClientSession){
+        .service = service,
+        .fd = fd,
+        .pid = getpid(),
+        .uid = uid,
+        .region = (gint16)region,
+        .given = (gint16)region,
+        .dialect = CVD_DIALECT_NONE,
+        .state = CVD_SESSION_IDLE,
+        .wants = CVD_SESSION_WANTS_INPUT,
+        .access = (guint8)access,
+    };
+    vsoc_wire_init(&session->parser, VSOC_WIRE_EXPECTS_NOTHING);
 }
 
 CvdSessionWants cvd_client_session_run(CvdClientSession *session, gint64 now_us)

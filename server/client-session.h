@@ -16,6 +16,7 @@ typedef struct CvdClientSession CvdClientSession;
 typedef enum {
     CVD_DIALECT_TEXT,   /* docs/protocol.md, The client socket */
     CVD_DIALECT_LEGACY, /* docs/protocol.md, The binary dialect: the server sends first */
+    CVD_DIALECT_NONE,   /* docs/protocol.md, Inherited regions: neither side sends anything */
 } CvdDialect;
 
 /**
@@ -126,6 +127,22 @@ struct CvdClientSession {
  */
 void cvd_client_session_init(CvdClientSession *session, CvdClientService *service, int fd,
                              CvdDialect dialect, gint64 now_us);
+
+/**
+ * cvd_client_session_init_attached:
+ * @session: (out caller-allocates): what becomes a session
+ * @service: outlives it
+ * @fd: (transfer full): our end of a pair that this process has made
+ * @region: what the client has been given, without a word
+ * @access: to it
+ * @uid: the client's
+ *
+ * It has no time limit, and whatever the client sends is wrong: the kernel has noted us as its
+ * peer, so the client could ask for all that we may have. Until somebody knows better, the client's
+ * pid is ours.
+ */
+void cvd_client_session_init_attached(CvdClientSession *session, CvdClientService *service, int fd,
+                                      guint region, CvdAccess access, uid_t uid);
 
 /**
  * cvd_client_session_run:

@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/socket.h>
 
 G_DEFINE_ENUM_TYPE(CvdVmAccess, cvd_vm_access, G_DEFINE_ENUM_VALUE(CVD_VM_ACCESS_OWN, "own"),
@@ -317,6 +318,37 @@ int cvd_server_connect_vm(CvdServer *server, GError **error)
     return g_steal_fd(&vm);
 }
 
+static gboolean fail_if_stopped(const CvdServer *server, GError **error)
+{
+    if (server->state == SERVER_STARTED)
+        return TRUE;
+    return cvd_fail(error, CVD_ERROR_FAILED, "the server was stopped");
+}
+
+gboolean cvd_server_open_region(CvdServer *server, const char *region, const CvdServerUser *user,
+                                CvdPassedRegion *passed, GError **error)
+{
+    g_return_val_if_fail(CVD_IS_SERVER(server) && server->state >= SERVER_STARTED, FALSE);
+
+    *passed = (CvdPassedRegion)CVD_PASSED_REGION_INIT;
+    if (!fail_if_stopped(server, error))
+        return FALSE;
+    int index = cvd_layout_find(server->layout, region, strlen(region));
+    if (index < 0)
+        return cvd_fail(error, CVD_ERROR_INVALID, "there is no region \"%s\" in the layout",
+                        region);
+    return cvd_client_port_open(server->client_port, (guint)index, user, passed, error);
+}
+
+void cvd_server_set_client_pid(CvdServer *server, guint client, int pid)
+{
+    g_return_if_fail(CVD_IS_SERVER(server) && client != 0);
+
+    g_autoptr(CvdServer) kept = g_object_ref(server);
+    if (kept->client_port != NULL)
+        cvd_client_port_set_pid(kept->client_port, client, pid);
+}
+
 void cvd_server_disconnect_vm(CvdServer *server)
 {
     g_return_if_fail(CVD_IS_SERVER(server) && server->state == SERVER_STARTED);
@@ -341,13 +373,6 @@ gboolean cvd_server_vm_has_read_all(CvdServer *server)
 {
     g_return_val_if_fail(CVD_IS_SERVER(server), FALSE);
     return server->vm_port != NULL && cvd_vm_port_has_read_all(server->vm_port);
-}
-
-static gboolean fail_if_stopped(const CvdServer *server, GError **error)
-{
-    if (server->state == SERVER_STARTED)
-        return TRUE;
-    return cvd_fail(error, CVD_ERROR_FAILED, "the server was stopped");
 }
 
 void cvd_server_hold_clients(CvdServer *server)

@@ -173,7 +173,8 @@ GType cvd_vm_access_get_type(void);
  * @pid: its process
  * @region: the region's name
  *
- * A client has been given a region.
+ * A client has been given a region. For one that inherits it, cvd_server_set_client_pid() was
+ * called.
  */
 
 /**
@@ -181,7 +182,7 @@ GType cvd_vm_access_get_type(void);
  * @server: the server
  * @pid: its process
  *
- * The connection of a client that had a region has ended.
+ * The connection of a client that was said to be attached has ended.
  */
 
 #define CVD_TYPE_SERVER (cvd_server_get_type())
@@ -263,6 +264,40 @@ int cvd_server_get_vm_pid(CvdServer *server);
  * Calls @func for each client that has been given a region.
  */
 void cvd_server_foreach_client(CvdServer *server, CvdServerClientFunc func, gpointer user_data);
+
+/**
+ * cvd_server_open_region:
+ * @server: a started server
+ * @region: the region's name
+ * @user: (nullable): whom the program runs as; %NULL: this process's user
+ * @passed: (out caller-allocates): what the program is to inherit; nothing on failure
+ * @error: %CVD_ERROR_INVALID: there is no such region; %CVD_ERROR_BUSY: clients are held: after
+ *   cvd_server_admit_clients() it can be opened; %CVD_ERROR_RESOURCES: there are as many clients as
+ *   there may be, or no descriptors; %CVD_ERROR_FAILED: the server was stopped
+ *
+ * Opens a region for a program that is about to be started and inherits its descriptors, so that it
+ * needs neither the client socket nor a handshake: docs/protocol.md, Inherited regions.
+ *
+ * From now on this is a client like any other: it counts as one of `max-clients`, and its
+ * connection is closed when clients are held, by a renewal, and by a stop, or ends when nobody has
+ * it any more. If a rule of `access` is for @user and the region, the program may only what the
+ * rule says; without one it may read and write. It can ask for nothing else on this connection.
+ *
+ * When the program runs, call cvd_server_set_client_pid() and cvd_passed_region_clear().
+ */
+gboolean cvd_server_open_region(CvdServer *server, const char *region, const CvdServerUser *user,
+                                CvdPassedRegion *passed, GError **error);
+
+/**
+ * cvd_server_set_client_pid:
+ * @server: a server
+ * @client: the number in #CvdPassedRegion
+ * @pid: the process that has inherited the region
+ *
+ * Says whose the region is now, to be called once. `client-attached` is emitted. Does nothing when
+ * the connection has ended.
+ */
+void cvd_server_set_client_pid(CvdServer *server, guint client, int pid);
 
 /**
  * cvd_server_connect_vm:
