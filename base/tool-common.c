@@ -79,16 +79,20 @@ static gssize write_some(const char *data, gsize size)
     }
 }
 
+gboolean cvd_tool_set_output_error(GError **error, int error_number)
+{
+    g_set_error(error, G_IO_ERROR, (gint)g_io_error_from_errno(error_number),
+                "cannot write to stdout: %s", g_strerror(error_number));
+    return FALSE;
+}
+
 gboolean cvd_tool_put(gconstpointer data, gsize size, GError **error)
 {
     const char *at = data;
     while (size > 0) {
         gssize n = write_some(at, size);
-        if (n < 0) {
-            g_set_error(error, G_IO_ERROR, (gint)g_io_error_from_errno(errno),
-                        "cannot write to stdout: %s", g_strerror(errno));
-            return FALSE;
-        }
+        if (n < 0)
+            return cvd_tool_set_output_error(error, errno);
         at += n;
         size -= (gsize)n;
     }

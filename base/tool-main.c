@@ -23,7 +23,7 @@ static const CvdToolVerb *find_verb(const CvdToolProgram *program, const char *n
     g_autoptr(GPtrArray) names = g_ptr_array_new();
 
     for (const CvdToolVerb *verb = program->verbs; verb->name; verb++) {
-        if (strcmp(verb->name, name) == 0)
+        if (strcmp(verb->name, name) == 0 || g_strcmp0(verb->alias, name) == 0)
             return verb;
         g_ptr_array_add(names, (char *)verb->name);
     }

@@ -48,6 +48,7 @@ typedef gboolean CvdToolRun(CvdTool *tool, char **arguments, GError **error);
  * @run: does it
  * @method: (nullable): for @run, if it does nothing but call one
  * @takes_signals: whether @run sees to all signals itself
+ * @alias: (nullable): an older name, which goes on to work
  *
  * A row of a program's table of verbs, from which --help and the shell's completion follow.
  */
@@ -60,6 +61,7 @@ struct CvdToolVerb {
     CvdToolRun *run;
     const char *method;
     gboolean takes_signals;
+    const char *alias;
 };
 
 /** CVD_TOOL_OPTIONS: the @options of a verb */
@@ -148,6 +150,8 @@ gboolean cvd_tool_parse_seconds(const char *text, const char *what, guint max, g
 gboolean cvd_tool_print(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 /** cvd_tool_put: the same for bytes */
 gboolean cvd_tool_put(gconstpointer data, gsize size, GError **error);
+/** cvd_tool_set_output_error: @error_number: why stdout could not be written. Returns: %FALSE */
+gboolean cvd_tool_set_output_error(GError **error, int error_number);
 
 /**
  * cvd_tool_print_json:

@@ -31,7 +31,7 @@ extern CvdCtlOptions cvd_ctl_options;
         "failed"
 
 CvdToolRun cvd_ctl_list, cvd_ctl_status, cvd_ctl_clients, cvd_ctl_stop, cvd_ctl_restart,
-    cvd_ctl_call, cvd_ctl_wait, cvd_ctl_events, cvd_ctl_qmp, cvd_ctl_logs, cvd_ctl_console,
+    cvd_ctl_call, cvd_ctl_wait, cvd_ctl_events, cvd_ctl_qmp, cvd_ctl_logs, cvd_ctl_attach,
     cvd_ctl_report, cvd_ctl_forget;
 
 /** CVD_CTL_ANSWER_MS: how long an instance may take to answer */

@@ -61,10 +61,10 @@ static const CvdToolVerb verbs[] = {
                       {"lines", 0, 0, G_OPTION_ARG_STRING, &cvd_ctl_options.lines,
                        "How many lines to begin with (200)", "N"}),
      .run = cvd_ctl_logs},
-    {"console", "", "Attach to the serial console; ctrl-] detaches",
+    {"attach", "", "Attach to the serial console; ctrl-] detaches",
      "You first see what the guest said last. Several may be attached. If stdin is no\n"
      "terminal, its end does not end this; the end of the instance does.",
-     .run = cvd_ctl_console, .takes_signals = TRUE},
+     .run = cvd_ctl_attach, .takes_signals = TRUE, .alias = "console"},
     {"report", "", "Pack all about it, or a failed one, in a file",
      "The file has the configuration, the command line, the end of the conversation\n"
      "with QEMU, the logs and the window. It is cvd-report-NAME-TIME.tar.gz in the\n"

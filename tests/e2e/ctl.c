@@ -108,8 +108,9 @@ static void test_wrong_input(gconstpointer data)
 
 static void test_no_instance(gconstpointer data)
 {
-    static const char *const verbs[] = {"status", "stop",         "restart", "reset",   "pause",
-                                        "resume", "power-button", "events",  "console", "clients"};
+    static const char *const verbs[] = {"status", "stop",    "restart",      "reset",
+                                        "pause",  "resume",  "power-button", "events",
+                                        "attach", "console", "clients"};
     g_autoptr(TestInstance) f = test_instance_new(NAME);
 
     for (gsize i = 0; i < G_N_ELEMENTS(verbs); i++) {
@@ -920,7 +921,7 @@ static void test_lines_of_logs(gconstpointer data)
 static TestTerminal *open_terminal(const TestInstance *f)
 {
     return test_terminal_start(f->sandbox,
-                               (const char *const[]){g_getenv("CVD_CTL"), "console", NULL});
+                               (const char *const[]){g_getenv("CVD_CTL"), "attach", NULL});
 }
 
 static void close_terminal(TestTerminal *take_terminal)
@@ -988,7 +989,7 @@ static void test_console_of_pipe_is_interrupted(gconstpointer data)
     g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
 
     for (guint i = 0; i < 30; i++) {
-        g_autoptr(TestProcess) console = CTL(f, "console");
+        g_autoptr(TestProcess) console = CTL(f, "attach");
         test_process_wait_out(console, "cvd-guest: ready", 1);
         test_process_signal(console, SIGTERM);
         test_process_signal(console, SIGCONT);
@@ -1054,6 +1055,7 @@ static void test_no_console(gconstpointer data)
     g_autoptr(TestInstance) f = START("--set", "qemu.serial=none");
 
     test_launcher_wait_running(f->launcher);
+    fails(CTL(f, "attach"), 1, "qemu.serial is \"none\"");
     fails(CTL(f, "console"), 1, "qemu.serial is \"none\"");
     done(CTL(f, "stop", "--now"));
     test_launcher_assert_exit(f->launcher, 0);
@@ -1276,7 +1278,7 @@ static void test_serve_only(gconstpointer data)
     prints(CTL(f, "status"), "state     starting (serving without a VM (--serve-only))");
     fails(CTL(f, "restart"), 1, "QEMU is somebody else's");
     fails(CTL(f, "qmp", "stop"), 1, "QEMU is somebody else's");
-    fails(CTL(f, "console"), 1, "QEMU is somebody else's");
+    fails(CTL(f, "attach"), 1, "QEMU is somebody else's");
     fails(CTL(f, "report"), 1, "QEMU is somebody else's");
     fails(CTL(f, "logs"), 1, "QEMU is somebody else's");
     fails(CTL(f, "logs", "--qemu"), 1, "QEMU is somebody else's");

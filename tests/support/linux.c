@@ -58,7 +58,7 @@ static void take_input(gconstpointer data)
 /* A pipe is no terminal, so what comes from it is typed as it is. */
 static void open_console(TestLinux *vm)
 {
-    const char *argv[] = {g_getenv("CVD_CTL"), "-n", TEST_LINUX_NAME, "console", NULL};
+    const char *argv[] = {g_getenv("CVD_CTL"), "-n", TEST_LINUX_NAME, "attach", NULL};
     int ends[2];
 
     g_assert_no_errno(pipe2(ends, O_CLOEXEC));
