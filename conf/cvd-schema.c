@@ -48,6 +48,15 @@ static void add_members(JsonObject *schema, const char *text, const CvdKey *key)
 
 static void add_properties(JsonObject *schema, const CvdKey *keys);
 
+static JsonObject *make_schema(const CvdKey *key);
+
+/* @keys: what the names are, and the values */
+static void add_map(JsonObject *schema, const CvdKey *keys)
+{
+    json_object_set_object_member(schema, "propertyNames", make_schema(&keys[0]));
+    json_object_set_object_member(schema, "additionalProperties", make_schema(&keys[1]));
+}
+
 static JsonObject *make_schema(const CvdKey *key)
 {
     JsonObject *schema = json_object_new();
@@ -59,13 +68,19 @@ static JsonObject *make_schema(const CvdKey *key)
         add_members(schema, key->schema, key);
     if (key->members && key->type != &cvd_type_tree)
         add_properties(schema, key->members);
-    if (key->elements)
-        add_properties(json_object_get_object_member(schema, "items"), key->elements);
+    if (key->type == &cvd_type_map)
+        add_map(schema, key->elements);
+    else if (key->elements)
+        add_properties(json_object_has_member(schema, "items")
+                           ? json_object_get_object_member(schema, "items")
+                           : schema,
+                       key->elements);
     if (key->initial)
         json_object_set_member(schema, "default", cvd_json_from_quoted(key->initial));
     if (key->unit)
         json_object_set_string_member(schema, "x-unit", key->unit);
-    json_object_set_string_member(schema, "x-since", key->since);
+    if (key->since)
+        json_object_set_string_member(schema, "x-since", key->since);
     return schema;
 }
 
@@ -73,7 +88,8 @@ static void add_properties(JsonObject *schema, const CvdKey *keys)
 {
     JsonObject *properties = json_object_new();
 
-    json_object_set_string_member(schema, "type", "object");
+    if (!json_object_has_member(schema, "type"))
+        json_object_set_string_member(schema, "type", "object");
     json_object_set_boolean_member(schema, "additionalProperties", FALSE);
     json_object_set_object_member(schema, "properties", properties);
     for (; keys->name; keys++)

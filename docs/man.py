@@ -77,7 +77,7 @@ def default_of(key, schema):
     value = schema["properties"][key]
     if key in schema.get("required", ()):
         return "required"
-    if value.get("default", []) == []:
+    if value.get("default", []) in ([], {}):
         return None
     default = value["default"]
     words = [word if isinstance(word, str) else json.dumps(word)
@@ -105,9 +105,9 @@ def has_described(schema):
 
 def rows_of(schema, section="", prefix=""):
     """Section, full name, key, and the schema that the key is in. An object without a meaning of its
-    own is a section; so is a list of objects, with their keys."""
+    own is a section; so is a list of objects, or one of them by name, with their keys."""
     for key, value in schema["properties"].items():
-        elements = value.get("items", {})
+        elements = value.get("items", value.get("additionalProperties") or {})
         if has_described(elements):
             yield key, key, key, schema
             yield from rows_of(elements, key)

@@ -2,8 +2,6 @@
 /* `access` of cvd.json: who may have which regions. The first rule that fits counts. */
 #include "launcher/config/access.h"
 
-#include "base/nearest.h"
-
 #include <grp.h>
 #include <pwd.h>
 #include <string.h>
@@ -214,23 +212,19 @@ static void check_region(const CvdPlace *place, const CvdLayout *layout, const c
     for (guint i = 0; i < layout->n_regions; i++)
         g_ptr_array_add(names, (char *)layout->regions[i].name);
     g_ptr_array_add(names, NULL);
-    const char *nearest = cvd_nearest_name(name, (const char *const *)names->pdata);
-    if (nearest != NULL)
-        cvd_place_problem(place, "the layout has no region \"%s\"; did you mean \"%s\"?", name,
-                          nearest);
-    else
-        cvd_place_problem(place, "the layout has no region \"%s\"", name);
+    cvd_place_no_such(place, "the layout has no region", name, (const char *const *)names->pdata);
 }
 
-static void check_regions(const CvdPlace *place, JsonNode *rule, const CvdLayout *layout)
+void cvd_regions_check(const CvdPlace *place, JsonNode *object, const CvdLayout *layout)
 {
-    JsonNode *regions = cvd_node_get_member(rule, "regions");
+    JsonNode *regions = cvd_node_get_member(object, "regions");
+    CvdPlace list = cvd_place_member(place, "regions", regions);
     CvdElement element = {0};
 
-    while (regions && cvd_place_next(place, regions, &element)) {
+    while (regions && cvd_place_next(&list, regions, &element)) {
         const char *name = cvd_node_get_string(element.node);
         if (name != NULL)
-            check_region(place, layout, name);
+            check_region(&element.place, layout, name);
     }
 }
 
@@ -252,7 +246,7 @@ void cvd_access_check(const CvdPlace *place, JsonNode *node, const CvdConfig *co
     CvdElement element = {0};
 
     while (cvd_place_next(place, node, &element))
-        check_regions(&element.place, element.node, config->layout);
+        cvd_regions_check(&element.place, element.node, config->layout);
     if (place->reader->problems->len == 0)
         check_reach(place, config);
 }

@@ -20,6 +20,15 @@ extern const CvdKey cvd_access_rule_keys[];
  */
 void cvd_access_check(const CvdPlace *place, JsonNode *node, const CvdConfig *config);
 
+/**
+ * cvd_regions_check:
+ * @place: where @object stands
+ * @object: with a list of names, `regions`, or without one
+ *
+ * Reports the names of regions that @layout has not.
+ */
+void cvd_regions_check(const CvdPlace *place, JsonNode *object, const CvdLayout *layout);
+
 /** CVD_NO_GROUP: no group's number */
 #define CVD_NO_GROUP ((gid_t)-1)
 

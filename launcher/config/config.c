@@ -14,7 +14,9 @@
 #include "launcher/config/keys.h"
 #include "launcher/config/layout-file.h"
 #include "launcher/config/layout-print.h"
+#include "launcher/config/name.h"
 #include "launcher/config/overrides.h"
+#include "launcher/config/programs.h"
 #include "launcher/config/qemu.h"
 #include "server/listener.h"
 
@@ -330,6 +332,7 @@ static CvdConfig *read_all(CvdReader *reader, const CvdConfigSource *source, con
     }
     read_trees(config, &layout, &qemu, origins);
     check_access(&place, root, config);
+    cvd_programs_check(&place, root, config);
     if (origins && layout.node)
         config->explanation = explain(config, &layout, origins);
     return qemu.node ? g_steal_pointer(&config) : NULL;

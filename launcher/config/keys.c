@@ -7,6 +7,8 @@
 #include "launcher/config/keys.h"
 
 #include "launcher/config/access.h"
+#include "launcher/config/name.h"
+#include "launcher/config/programs.h"
 #include "launcher/config/qemu.h"
 #include "launcher/config/run-as.h"
 #include "launcher/config/values.h"
@@ -21,30 +23,6 @@
 #define MAX_SLOT          0x1f
 /* What the driver of the i6300esb in Linux takes. */
 #define MAX_WATCHDOG_S 2046
-
-gboolean cvd_is_instance_name(const char *name)
-{
-    static const char others[] = "_.-";
-
-    gsize length = strlen(name);
-    if (length < 1 || length > 32 || !g_ascii_isalnum(*name))
-        return FALSE;
-    for (; *name; name++) {
-        if (!g_ascii_isalnum(*name) && !strchr(others, *name))
-            return FALSE;
-    }
-    return TRUE;
-}
-
-static void read_name(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
-{
-    const char *name = cvd_node_get_string(node);
-
-    if (name && cvd_is_instance_name(name))
-        cvd_string_take(slot, g_strdup(name));
-    else
-        cvd_place_found(place, node, CVD_NAME_EXPECTED);
-}
 
 static void read_mode(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
 {
@@ -114,8 +92,6 @@ static JsonNode *print_hugepages(const CvdKey *key, gconstpointer slot)
 }
 
 /* clang-format off */
-static const CvdType type_name = {read_name, cvd_string_print, cvd_string_clear,
-    "{'type': 'string', 'pattern': '^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$'}"};
 static const CvdType type_mode = {read_mode, print_mode, NULL,
     "{'type': 'string', 'pattern': '^0?[0-7]{1,3}$'}"};
 static const CvdType type_socket = {read_socket, cvd_string_print, cvd_string_clear,
@@ -304,7 +280,7 @@ const CvdKey cvd_qemu_keys[] = {
 #define AT(member) G_STRUCT_OFFSET(CvdConfig, member)
 
 const CvdKey cvd_keys[] = {
-    CVD_KEY("name", "0.1", type_name, AT(name), "'cvd-1'",
+    CVD_KEY("name", "0.1", cvd_type_name, AT(name), "'cvd-1'",
             "Name of the instance: 1 to 32 letters, digits, '_', '.' and '-'. The first one is a "
             "letter or a digit."),
     CVD_KEY("layout", "0.1", cvd_type_ignored, 0, NULL,
@@ -328,6 +304,11 @@ const CvdKey cvd_keys[] = {
         "Which users may use which regions: a list of rules. The first rule that fits counts. A "
         "user whom no rule fits gets no region. Without this key you and root may use all regions.",
         .elements = cvd_access_rule_keys),
+    CVD_KEY("programs", "0.2", cvd_type_map, AT(programs), NULL,
+            "Host programs that belong to the machine, by name, at most 128.",
+            .max = CVD_MAX_PROGRAMS, .elements = cvd_program_keys,
+            .element_size = sizeof(CvdProgramConfig)),
+    CVD_KEY("hooks", "0.2", cvd_type_object, AT(hooks), NULL, NULL, .members = cvd_hook_keys),
     CVD_KEY("$schema", "0.2", cvd_type_schema, 0, NULL,
             "Address of the JSON Schema of this file, for editors; nothing is read from there."),
     CVD_KEYS_END,

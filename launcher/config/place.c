@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "base/nearest.h"
 
 #include <string.h>
 
@@ -69,6 +70,18 @@ void cvd_place_found(const CvdPlace *place, JsonNode *node, const char *expected
 {
     g_autofree char *found = describe(node);
     cvd_place_problem(place, "found %s; expected %s", found, expected);
+}
+
+void cvd_place_no_such(const CvdPlace *place, const char *lacks, const char *name,
+                       const char *const *known)
+{
+    g_autofree char *shown = cvd_shorten(name, CVD_PLACE_MAX_QUOTED);
+    const char *nearest = cvd_nearest_name(name, known);
+
+    if (nearest)
+        cvd_place_problem(place, "%s \"%s\"; did you mean \"%s\"?", lacks, shown, nearest);
+    else
+        cvd_place_problem(place, "%s \"%s\"", lacks, shown);
 }
 
 static CvdPlace place_child(const CvdPlace *place, JsonNode *node, const char *path)

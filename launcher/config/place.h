@@ -67,6 +67,17 @@ void cvd_place_problem(const CvdPlace *place, const char *format, ...) G_GNUC_PR
 void cvd_place_found(const CvdPlace *place, JsonNode *node, const char *expected);
 
 /**
+ * cvd_place_no_such:
+ * @lacks: what is not there, such as "there is no program"
+ * @name: as it stands at @place
+ * @known: (array zero-terminated=1): the names that there are
+ *
+ * Appends the problem, with the name that was probably meant.
+ */
+void cvd_place_no_such(const CvdPlace *place, const char *lacks, const char *name,
+                       const char *const *known);
+
+/**
  * cvd_place_member:
  * @key: of an object at @place
  * @node: (nullable): its value

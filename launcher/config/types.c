@@ -394,6 +394,87 @@ static void clear_object(const CvdKey *key, gpointer slot)
     cvd_keys_clear(key->members, slot);
 }
 
+/* ---- Maps ---- */
+
+typedef struct {
+    char *elements;
+    guint n;
+} Map;
+
+static void clear_map(const CvdKey *key, gpointer slot)
+{
+    Map *map = slot;
+
+    for (guint i = 0; i < map->n; i++)
+        cvd_keys_clear(key->elements, map->elements + i * key->element_size);
+    g_free(map->elements);
+    *map = (Map){0};
+}
+
+/* Returns: whether it has a name, without which it cannot be used */
+static gboolean read_element(const CvdPlace *place, const char *name, JsonNode *node,
+                             const CvdKey *key, gpointer element)
+{
+    const CvdKey *keys = key->elements;
+    g_autoptr(JsonNode) name_node = cvd_string_node(name);
+
+    cvd_keys_init(keys, element);
+    keys[0].type->read(place, name_node, &keys[0], slot_of(&keys[0], element));
+    keys[1].type->read(place, node, &keys[1], slot_of(&keys[1], element));
+    if (*(char **)element)
+        return TRUE;
+    cvd_keys_clear(keys, element);
+    memset(element, 0, key->element_size);
+    return FALSE;
+}
+
+static void read_map(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
+{
+    Map *map = slot;
+    JsonObjectIter iter;
+    const char *name;
+    JsonNode *value;
+
+    if (!JSON_NODE_HOLDS_OBJECT(node)) {
+        cvd_place_found(place, node, "an object, in which each value has its name");
+        return;
+    }
+    guint size = json_object_get_size(json_node_get_object(node));
+    if (size > key->max) {
+        cvd_place_problem(place, "has %u members; at most %ju are allowed", size, key->max);
+        return;
+    }
+    clear_map(key, slot);
+    map->elements = g_malloc0_n(MAX(size, 1), key->element_size);
+    json_object_iter_init_ordered(&iter, json_node_get_object(node));
+    while (json_object_iter_next_ordered(&iter, &name, &value)) {
+        CvdPlace child = cvd_place_member(place, name, value);
+        map->n +=
+            read_element(&child, name, value, key, map->elements + map->n * key->element_size);
+    }
+}
+
+static JsonNode *print_map(const CvdKey *key, gconstpointer slot)
+{
+    const CvdKey *value = &key->elements[1];
+    const Map *map = slot;
+    JsonNode *node = json_node_new(JSON_NODE_OBJECT);
+    JsonObject *object = json_object_new();
+
+    json_node_take_object(node, object);
+    for (guint i = 0; i < map->n; i++) {
+        char *element = map->elements + i * key->element_size;
+        json_object_set_member(object, *(char **)element,
+                               value->type->print(value, slot_of(value, element)));
+    }
+    return node;
+}
+
+const CvdType cvd_type_map = {read_map, print_map, clear_map,
+                              "{'type': 'object', 'maxProperties': $max}"};
+
+/* ---- What is not stored ---- */
+
 static void read_schema(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
 {
     if (!cvd_node_get_string(node))

@@ -40,7 +40,9 @@ typedef struct {
  * @max: the greatest; for strings: how many bytes, 0 = any
  * @words: (array zero-terminated=1): the word for the values 0, 1, …; an empty one is not allowed
  * @members: (array zero-terminated=1): of an object: its keys; their slots are in this key's
- * @elements: (array zero-terminated=1): of a list: the keys of the objects in it
+ * @elements: (array zero-terminated=1): of a list: the keys of the objects in it; of a map: what
+ *   its names are, and its values, each with a slot in an element
+ * @element_size: of a map, in bytes
  * @schema: (nullable): members of the JSON Schema beside those of the type, written in the same way
  *
  * One member that an object may have. A table of them ends with %CVD_KEYS_END.
@@ -58,6 +60,7 @@ struct CvdKey {
     const char *const *words;
     const CvdKey *members;
     const CvdKey *elements;
+    gsize element_size;
     const char *schema;
 };
 
@@ -109,6 +112,9 @@ extern const CvdType cvd_type_uint;    /* in a guint */
 extern const CvdType cvd_type_size;    /* in a guint64: bytes, or a string with K, M or G */
 extern const CvdType cvd_type_word;    /* one of @words, in an enum */
 extern const CvdType cvd_type_object;
+/* Values by name, at most @max, in an array; the slot is a pointer to it, with a guint, how many
+ * they are, after that. An element begins with its name. */
+extern const CvdType cvd_type_map;
 extern const CvdType cvd_type_tree;    /* an object that somebody else reads, perhaps from a file */
 extern const CvdType cvd_type_schema;  /* a string for other programs, which is not stored */
 extern const CvdType cvd_type_ignored; /* anything; nobody reads it here */
