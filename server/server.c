@@ -9,7 +9,9 @@
 #include "base/fd.h"
 #include "server/client-port.h"
 #include "server/doorbells.h"
+#include "server/layout-private.h"
 #include "server/listener.h"
+#include "server/ready-watch.h"
 #include "server/vm-port.h"
 #include "server/window.h"
 #include "vsoc/wire.h"
@@ -26,6 +28,7 @@ enum {
     VM_ATTACHED,
     VM_HANDED_OVER,
     VM_DETACHED,
+    GUEST_READY,
     CLIENT_ATTACHED,
     CLIENT_DETACHED,
     N_SIGNALS,
@@ -55,10 +58,12 @@ struct _CvdServer {
     guint max_clients;
     guint handshake_timeout_ms;
     CvdWindowOptions window_options; /* with its own strings */
-    int vm_pid;                      /* 0 = none is attached */
+    gboolean asks_ready;
+    int vm_pid; /* 0 = none is attached */
     CvdWindow *window;
     int read_only_window_fd; /* −1 where nobody gets it */
     CvdDoorbells *doorbells;
+    CvdReadyWatch *ready_watch; /* NULL unless `asks_ready` */
     CvdListener *vm_listener;
     CvdListener *client_listener;
     CvdListener *legacy_listener;
@@ -75,8 +80,15 @@ static void set_vm_pid(CvdServer *server, int pid)
     g_object_notify(G_OBJECT(server), "vm-pid");
 }
 
+static void begin_ready_watch(CvdServer *server)
+{
+    if (server->ready_watch != NULL)
+        cvd_ready_watch_begin(server->ready_watch);
+}
+
 static void vm_attached(gpointer owner, int pid)
 {
+    begin_ready_watch(owner);
     set_vm_pid(owner, pid);
     g_signal_emit(owner, signals[VM_ATTACHED], 0, pid);
 }
@@ -88,8 +100,17 @@ static void vm_handed_over(gpointer owner)
 
 static void vm_detached(gpointer owner)
 {
+    CvdServer *server = owner;
+
+    if (server->ready_watch != NULL)
+        cvd_ready_watch_end(server->ready_watch);
     set_vm_pid(owner, 0);
     g_signal_emit(owner, signals[VM_DETACHED], 0);
+}
+
+static void guest_ready(gpointer owner)
+{
+    g_signal_emit(owner, signals[GUEST_READY], 0);
 }
 
 static void client_attached(gpointer owner, int pid, const char *region)
@@ -111,6 +132,7 @@ static void open_vm_port(CvdServer *server)
         .n_regions = server->layout->n_regions,
         .doorbells = server->doorbells,
         .window_fd = cvd_window_get_fd(server->window),
+        .ready_fd = server->asks_ready ? cvd_ready_watch_get_fd(server->ready_watch) : -1,
         .own_process_only = server->vm_access == CVD_VM_ACCESS_OWN,
         .attached = vm_attached,
         .handed_over = vm_handed_over,
@@ -174,12 +196,21 @@ static gboolean open_window(CvdServer *server, GError **error)
     return FALSE;
 }
 
-static gboolean open_all(CvdServer *server, GError **error)
+static gboolean open_doorbells(CvdServer *server, GError **error)
 {
-    if (!open_window(server, error))
-        return FALSE;
     server->doorbells = cvd_doorbells_new(server->layout->n_regions, error);
     if (server->doorbells == NULL)
+        return FALSE;
+    if (!server->asks_ready)
+        return TRUE;
+    server->ready_watch =
+        cvd_ready_watch_new(server->context, server->window, guest_ready, server, error);
+    return server->ready_watch != NULL;
+}
+
+static gboolean open_all(CvdServer *server, GError **error)
+{
+    if (!open_window(server, error) || !open_doorbells(server, error))
         return FALSE;
     open_vm_port(server);
     return open_client_port(server, error);
@@ -195,6 +226,7 @@ static void close_all(CvdServer *server)
     g_clear_pointer(&server->vm_port, cvd_vm_port_free);
     cvd_close_fd(&server->early_vm);
     g_clear_pointer(&server->vm_listener, cvd_listener_free);
+    g_clear_pointer(&server->ready_watch, cvd_ready_watch_free);
     g_clear_pointer(&server->doorbells, cvd_doorbells_free);
     cvd_close_fd(&server->read_only_window_fd);
     g_clear_pointer(&server->window, cvd_window_free);
@@ -205,6 +237,11 @@ static gboolean is_complete(const CvdServer *server, GError **error)
     if (server->layout == NULL || server->vm_socket == NULL || server->client_socket == NULL)
         return cvd_fail(error, CVD_ERROR_INVALID,
                         "the server's layout, vm-socket and client-socket must be set");
+    if (server->asks_ready && cvd_layout_find_ready_word(server->layout) == 0)
+        return cvd_fail(error, CVD_ERROR_INVALID,
+                        "the descriptors of the layout's %u regions leave no place for the word by "
+                        "which a guest says that it is ready; add a region or take one away",
+                        server->layout->n_regions);
     if (server->version_reply[0] == '\0')
         return cvd_fail(error, CVD_ERROR_INVALID, "the server's version-reply must not be empty");
     return TRUE;
@@ -388,7 +425,10 @@ gboolean cvd_server_clear_signals(CvdServer *server, GError **error)
 {
     g_return_val_if_fail(CVD_IS_SERVER(server) && server->state != SERVER_NEW, FALSE);
 
-    return fail_if_stopped(server, error) && cvd_window_reset_signals(server->window, error);
+    if (!fail_if_stopped(server, error) || !cvd_window_reset_signals(server->window, error))
+        return FALSE;
+    begin_ready_watch(server);
+    return TRUE;
 }
 
 void cvd_server_admit_clients(CvdServer *server)
@@ -470,6 +510,7 @@ static const struct {
     STRING("window-path", window_options.path),
     ROW("hugepage-size", window_options.hugepage_size, SETTABLE, .type = G_TYPE_UINT64),
     ROW("prealloc", window_options.prealloc, SETTABLE, .type = G_TYPE_BOOLEAN),
+    ROW("asks-ready", asks_ready, SETTABLE, .type = G_TYPE_BOOLEAN),
     ROW("n-clients", client_port, READABLE, .type = G_TYPE_UINT, .max = G_MAXUINT),
     ROW("vm-pid", vm_pid, READABLE, .type = G_TYPE_INT),
 };
@@ -598,6 +639,7 @@ static void cvd_server_class_init(CvdServerClass *class)
     signals[VM_ATTACHED] = new_signal("vm-attached", 1, G_TYPE_INT, G_TYPE_NONE);
     signals[VM_HANDED_OVER] = new_signal("vm-handed-over", 0, G_TYPE_NONE, G_TYPE_NONE);
     signals[VM_DETACHED] = new_signal("vm-detached", 0, G_TYPE_NONE, G_TYPE_NONE);
+    signals[GUEST_READY] = new_signal("guest-ready", 0, G_TYPE_NONE, G_TYPE_NONE);
     signals[CLIENT_ATTACHED] = new_signal("client-attached", 2, G_TYPE_INT, G_TYPE_STRING);
     signals[CLIENT_DETACHED] = new_signal("client-detached", 1, G_TYPE_INT, G_TYPE_NONE);
 }

@@ -132,6 +132,14 @@ GType cvd_vm_access_get_type(void);
  */
 
 /**
+ * CvdServer:asks-ready:
+ *
+ * Whether the VM is handed over the doorbell by which its guest says that it is ready. A layout
+ * that has no place for the guest's word (docs/guest.md, When your guest is ready) is then an error
+ * of cvd_server_listen().
+ */
+
+/**
  * CvdServer:n-clients:
  *
  * How many client connections there are, of both protocols. Notified of when a client attaches or
@@ -165,6 +173,14 @@ GType cvd_vm_access_get_type(void);
  *
  * The VM's connection has ended. With %CVD_VM_ACCESS_SAME_USER its process has exited as well, so
  * that another VM may attach.
+ */
+
+/**
+ * CvdServer::guest-ready:
+ * @server: the server
+ *
+ * With #CvdServer:asks-ready: the guest has said that it is ready; at most once for each VM, and
+ * once more after each cvd_server_clear_signals().
  */
 
 /**
@@ -203,7 +219,8 @@ CvdServer *cvd_server_new(CvdLayout *layout, const char *vm_socket, const char *
 /**
  * cvd_server_listen:
  * @server: a new server
- * @error: %CVD_ERROR_INVALID: a required property is not set; %CVD_ERROR_BUSY, %CVD_ERROR_FOREIGN:
+ * @error: %CVD_ERROR_INVALID: a required property is not set, or the layout is not fit for
+ *   #CvdServer:asks-ready; %CVD_ERROR_BUSY, %CVD_ERROR_FOREIGN:
  *   the socket's path is another's; %CVD_ERROR_RESOURCES: the soft RLIMIT_NOFILE is below
  *   2 × regions + 64, and descriptors in flight count against it; raising it is the program's
  * affair
@@ -361,9 +378,9 @@ void cvd_server_hold_clients(CvdServer *server);
  * @server: a started server
  * @error: %CVD_ERROR_FAILED
  *
- * Zeroes signal tables and interrupt words, which would mislead another guest. To be called while
- * the VM is stopped and clients are held, as often as the guest is reset meanwhile. The VM's
- * connection, the doorbells and region data stay as they are.
+ * Zeroes signal tables, interrupt words and the word that says ready, which would mislead another
+ * guest. To be called while the VM is stopped and clients are held, as often as the guest is reset
+ * meanwhile. The VM's connection, the doorbells and region data stay as they are.
  */
 gboolean cvd_server_clear_signals(CvdServer *server, GError **error);
 

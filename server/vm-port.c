@@ -141,6 +141,8 @@ static int fd_of(const CvdVmPort *port, const struct vsoc_handover_message *mess
         return cvd_doorbells_get_guest_to_host(port->options.doorbells, message->region);
     case VSOC_HANDOVER_HOST_TO_GUEST:
         return cvd_doorbells_get_host_to_guest(port->options.doorbells, message->region);
+    case VSOC_HANDOVER_READY:
+        return port->options.ready_fd;
     }
     g_assert_not_reached();
 }
@@ -180,7 +182,8 @@ static void send_failed(CvdVmPort *port, int saved_errno)
 
 static void hand_over(CvdVmPort *port)
 {
-    guint n_messages = vsoc_handover_count(port->options.n_regions);
+    guint n_messages =
+        vsoc_handover_count(port->options.n_regions) + (port->options.ready_fd >= 0 ? 1 : 0);
 
     for (guint i = 0; i < MAX_MESSAGES && port->n_sent < n_messages; i++)
         if (send_one(port) < 0) {

@@ -20,6 +20,7 @@ typedef struct CvdVmPort CvdVmPort;
  * CvdVmPortOptions:
  * @listening_fd: a listening socket, non-blocking; borrowed, as all pointers here
  * @n_regions: so many pairs of doorbells are handed over
+ * @ready_fd: the doorbell by which the guest says that it is ready; −1: it is not handed over
  * @own_process_only: whether only connections that this process opened are let in; else those of
  *   any process of the same uid or of uid 0, and the slot stays taken until that process has exited
  * @attached: a VM was let in; the hand-over begins
@@ -32,6 +33,7 @@ typedef struct {
     guint n_regions;
     const CvdDoorbells *doorbells;
     int window_fd;
+    int ready_fd;
     gboolean own_process_only;
     void (*attached)(gpointer owner, int pid);
     void (*handed_over)(gpointer owner);

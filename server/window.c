@@ -14,6 +14,7 @@
 #include "server/hugepages.h"
 #include "server/layout-private.h"
 #include "server/shm-name.h"
+#include "vsoc/ready.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -336,9 +337,21 @@ int cvd_window_open_read_only(const CvdWindow *window, GError **error)
     return fd;
 }
 
+gboolean cvd_window_says_ready(const CvdWindow *window)
+{
+    guint32 offset = cvd_layout_find_ready_word(window->layout);
+    guint32 word = 0;
+
+    return offset != 0 && pread(window->fd, &word, sizeof word, (off_t)offset) == sizeof word &&
+           GUINT32_FROM_LE(word) == VSOC_READY;
+}
+
 gboolean cvd_window_reset_signals(CvdWindow *window, GError **error)
 {
-    if (!mend_size(window, error))
+    guint32 ready_word = cvd_layout_find_ready_word(window->layout);
+
+    if (!mend_size(window, error) ||
+        (ready_word != 0 && !zero(window, ready_word, sizeof(guint32), error)))
         return FALSE;
     for (guint i = 0; i < window->layout->n_regions; i++) {
         const CvdLayoutRegion *region = &window->layout->regions[i];

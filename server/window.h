@@ -26,8 +26,8 @@ typedef struct {
  * CvdWindow:
  *
  * The shared-memory object with its descriptors written, as docs/window.md has it under
- * The memory object. It is never kept mapped here, and nothing is ever read back from it: the guest
- * can write there.
+ * The memory object. It is never kept mapped here, and nothing is ever read back from it, as the
+ * guest can write there, but the word by which the guest says that it is ready.
  */
 typedef struct CvdWindow CvdWindow;
 
@@ -66,11 +66,14 @@ int cvd_window_get_fd(const CvdWindow *window);
  */
 int cvd_window_open_read_only(const CvdWindow *window, GError **error);
 
+/** cvd_window_says_ready: Returns: whether the guest's word says that it is ready, right now */
+gboolean cvd_window_says_ready(const CvdWindow *window);
+
 /**
  * cvd_window_reset_signals:
  *
- * Zeroes every signal table and interrupt-signalled word, for a guest that was reset: the VM must
- * be stopped meanwhile.
+ * Zeroes every signal table and interrupt-signalled word, and the word that says ready, for a guest
+ * that was reset: the VM must be stopped meanwhile.
  */
 gboolean cvd_window_reset_signals(CvdWindow *window, GError **error);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only */
 #include "vsoc/handover.h"
 
+#include "vsoc/ready.h"
+
 #define HOST_PEER 0
 #define VM_PEER   1
 
@@ -22,7 +24,10 @@ struct vsoc_handover_message vsoc_handover_get(uint32_t index, uint32_t n_region
     index -= VSOC_HANDOVER_FIRST;
     if (index < n_regions)
         return (struct vsoc_handover_message){VSOC_HANDOVER_GUEST_TO_HOST, index, HOST_PEER};
-    return (struct vsoc_handover_message){VSOC_HANDOVER_HOST_TO_GUEST, index - n_regions, VM_PEER};
+    index -= n_regions;
+    if (index < n_regions)
+        return (struct vsoc_handover_message){VSOC_HANDOVER_HOST_TO_GUEST, index, VM_PEER};
+    return (struct vsoc_handover_message){VSOC_HANDOVER_READY, 0, VSOC_READY_PEER};
 }
 
 void vsoc_handover_encode(uint8_t bytes[VSOC_HANDOVER_SIZE], int64_t value)

@@ -24,6 +24,7 @@ enum vsoc_handover_kind {
     VSOC_HANDOVER_WINDOW,        /* the window */
     VSOC_HANDOVER_GUEST_TO_HOST, /* the doorbell of that direction of @region */
     VSOC_HANDOVER_HOST_TO_GUEST, /* the same */
+    VSOC_HANDOVER_READY,         /* the doorbell by which the guest says that it is ready */
 };
 
 struct vsoc_handover_message {
@@ -32,10 +33,12 @@ struct vsoc_handover_message {
     int64_t value;
 };
 
-/** vsoc_handover_count: Returns: how many messages there are */
+/** vsoc_handover_count: Returns: how many messages there are; a server that wants to hear when the
+ * guest is ready (vsoc/ready.h) sends one more */
 uint32_t vsoc_handover_count(uint32_t n_regions);
 
-/** vsoc_handover_get: Returns: message @index, which is below vsoc_handover_count() */
+/** vsoc_handover_get: Returns: message @index, which is at most vsoc_handover_count(): the one more
+ */
 struct vsoc_handover_message vsoc_handover_get(uint32_t index, uint32_t n_regions);
 
 void vsoc_handover_encode(uint8_t bytes[VSOC_HANDOVER_SIZE], int64_t value);

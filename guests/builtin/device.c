@@ -9,6 +9,7 @@
 #include "guests/builtin/interrupts.h"
 #include "guests/builtin/io.h"
 #include "vsoc/device.h"
+#include "vsoc/ready.h"
 
 #define IVSHMEM_ID      (VSOC_PCI_DEVICE << 16 | VSOC_PCI_VENDOR)
 #define MIN_REGISTERS   256
@@ -125,4 +126,9 @@ void cvd_guest_device_ring(const struct cvd_guest_device *device, uint32_t regio
 {
     io_write32(device->registers + VSOC_REGISTER_DOORBELL,
                vsoc_doorbell_value(device->iv_position, region));
+}
+
+void cvd_guest_device_ring_ready(const struct cvd_guest_device *device)
+{
+    io_write32(device->registers + VSOC_REGISTER_DOORBELL, VSOC_READY_DOORBELL);
 }

@@ -32,3 +32,6 @@ void cvd_guest_device_enable_msix(const struct cvd_guest_device *device, unsigne
 
 /** cvd_guest_device_ring: rings the host's doorbell of @region. */
 void cvd_guest_device_ring(const struct cvd_guest_device *device, uint32_t region);
+
+/** cvd_guest_device_ring_ready: rings for the word that says that the guest is ready. */
+void cvd_guest_device_ring_ready(const struct cvd_guest_device *device);

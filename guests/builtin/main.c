@@ -8,6 +8,8 @@
  *   cvd-guest: region 0 hwcomposer 0x00001000-0x00005000 data 0x28
  *   cvd-guest: ready
  *
+ * The last is also said to the host, by the word of vsoc/ready.h.
+ *
  * A region whose answers have no room, as nobody on the host takes them, is looked at again when a
  * timer has run, see vsoc/serve.c.
  *
@@ -41,6 +43,7 @@
 #include "guests/builtin/misbehave.h"
 #include "guests/builtin/print.h"
 #include "guests/scribble.h"
+#include "vsoc/ready.h"
 #include "vsoc/serve.h"
 
 #define START_INFO_MAGIC 0x336ec578u
@@ -212,6 +215,8 @@ static void open_regions(void)
     vsoc_service_look_at_all(&service);
     is_open = true;
     cvd_guest_print("ready");
+    if (vsoc_window_set_ready(&service.window) == 0)
+        cvd_guest_device_ring_ready(&device);
 }
 
 void cvd_guest_main(const struct start_info *info)

@@ -95,6 +95,7 @@ static CvdVmAttachResult take_handover(CvdVmAttachment *attachment, int signal_f
         switch (cvd_handover_read(&attachment->handover, attachment->connection, error)) {
         case CVD_HANDOVER_EMPTY:
         case CVD_HANDOVER_MORE:
+        case CVD_HANDOVER_READY:
             break;
         case CVD_HANDOVER_WINDOW:
             if (!take_window(attachment, error))

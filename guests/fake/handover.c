@@ -13,7 +13,7 @@
 
 void cvd_handover_init(CvdHandover *handover)
 {
-    *handover = (CvdHandover){.window_fd = -1, .fd = -1};
+    *handover = (CvdHandover){.window_fd = -1, .ready_fd = -1, .fd = -1};
 }
 
 void cvd_handover_set_regions(CvdHandover *handover, guint n_regions)
@@ -45,6 +45,8 @@ static int *fd_of(CvdHandover *handover, const struct vsoc_handover_message *mes
         return &handover->guest_to_host[message->region];
     case VSOC_HANDOVER_HOST_TO_GUEST:
         return &handover->host_to_guest[message->region];
+    case VSOC_HANDOVER_READY:
+        return &handover->ready_fd;
     }
     g_assert_not_reached();
 }
@@ -60,6 +62,7 @@ static CvdHandoverEvent fail(CvdHandover *handover, GError **error, const char *
         [VSOC_HANDOVER_WINDOW] = "the window",
         [VSOC_HANDOVER_GUEST_TO_HOST] = "a doorbell of the host",
         [VSOC_HANDOVER_HOST_TO_GUEST] = "a doorbell of the VM",
+        [VSOC_HANDOVER_READY] = "the doorbell of readiness",
     };
 
     va_list args;
@@ -96,12 +99,16 @@ static CvdHandoverEvent take_message(CvdHandover *handover, GError **error)
     if (fd != NULL && handover->fd < 0)
         return fail(handover, error,
                     "its descriptor is missing (or none was free here: see ulimit -n)");
+    if (fd != NULL && *fd >= 0)
+        return fail(handover, error, "it comes a second time");
     if (fd != NULL)
         *fd = g_steal_fd(&handover->fd);
     handover->n_bytes = 0;
     handover->n_messages++;
     if (handover->n_messages == VSOC_HANDOVER_FIRST)
         return CVD_HANDOVER_WINDOW;
+    if (expected.kind == VSOC_HANDOVER_READY)
+        return CVD_HANDOVER_READY;
     return handover->n_regions > 0 &&
                    handover->n_messages == vsoc_handover_count(handover->n_regions)
                ? CVD_HANDOVER_DONE
@@ -165,6 +172,7 @@ void cvd_handover_clear(CvdHandover *handover)
     g_clear_pointer(&handover->guest_to_host, g_free);
     g_clear_pointer(&handover->host_to_guest, g_free);
     cvd_close_fd(&handover->window_fd);
+    cvd_close_fd(&handover->ready_fd);
     cvd_close_fd(&handover->fd);
     handover->n_regions = 0;
 }

@@ -14,6 +14,7 @@ G_BEGIN_DECLS
  * @window_fd: the window, or −1
  * @guest_to_host: (array length=n_regions): doorbells; −1 where none has come
  * @host_to_guest: (array length=n_regions): the same
+ * @ready_fd: the doorbell by which the guest says that it is ready; −1: none has come
  *
  * A VM's side of the hand-over (section 2 of the protocols' specification): what has come of it so
  * far. It owns the descriptors.
@@ -24,6 +25,7 @@ typedef struct {
     int window_fd;
     int *guest_to_host;
     int *host_to_guest;
+    int ready_fd;
     /*< private >*/
     guint n_bytes;
     guint8 bytes[VSOC_HANDOVER_SIZE];
@@ -35,7 +37,8 @@ typedef struct {
  * @CVD_HANDOVER_EMPTY: the socket has nothing more now
  * @CVD_HANDOVER_MORE: a message, or a piece of one, was taken
  * @CVD_HANDOVER_WINDOW: the window has come; cvd_handover_set_regions() must be called next
- * @CVD_HANDOVER_DONE: all has come
+ * @CVD_HANDOVER_DONE: all has come; a server that asks when the guest is ready sends one more
+ * @CVD_HANDOVER_READY: that one has come, too
  * @CVD_HANDOVER_FAILED: nothing more can be taken
  */
 typedef enum {
@@ -43,6 +46,7 @@ typedef enum {
     CVD_HANDOVER_MORE,
     CVD_HANDOVER_WINDOW,
     CVD_HANDOVER_DONE,
+    CVD_HANDOVER_READY,
     CVD_HANDOVER_FAILED,
 } CvdHandoverEvent;
 
@@ -53,7 +57,7 @@ void cvd_handover_set_regions(CvdHandover *handover, guint n_regions);
 
 /**
  * cvd_handover_read:
- * @handover: what has come so far, not all
+ * @handover: what has come so far
  * @socket: the connection
  * @error: %CVD_ERROR_BUSY: the server closed the connection without a word, as it does while
  *   another VM is attached; %CVD_ERROR_CLOSED: it closed it in the middle; %CVD_ERROR_PROTOCOL: a

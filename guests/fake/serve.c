@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "guests/scribble.h"
+#include "vsoc/ready.h"
 #include "vsoc/serve.h"
 
 #include <errno.h>
@@ -47,9 +48,10 @@ typedef struct {
 } Delayed;
 
 typedef struct {
-    const CvdVmAttachment *attachment;
+    CvdVmAttachment *attachment;
     const CvdVmOptions *options;
     VmState state;
+    gboolean is_ready; /* and has said so in the window */
     int epoll_fd;
     struct vsoc_service service;
     gint64 retry_at;                   /* where something is stalled */
@@ -67,10 +69,9 @@ typedef struct {
 
 static Vm vm;
 
-static void ring(void *data, guint32 region)
+static void ring_fd(int fd)
 {
     guint64 one = 1;
-    int fd = vm.attachment->handover.guest_to_host[region];
     struct pollfd room = {.fd = fd, .events = POLLOUT};
 
     /* A counter that is at its limit was rung as it is. Others can have it block, but that costs a
@@ -78,6 +79,18 @@ static void ring(void *data, guint32 region)
     if ((fcntl(fd, F_GETFL) & O_NONBLOCK) == 0 && poll(&room, 1, 0) == 0)
         return;
     G_GNUC_UNUSED gssize n = write(fd, &one, sizeof one);
+}
+
+static void ring(void *data, guint32 region)
+{
+    ring_fd(vm.attachment->handover.guest_to_host[region]);
+}
+
+/* The doorbell comes after the hand-over, and only from a server that asks. */
+static void ring_ready(void)
+{
+    if (vm.is_ready && vm.attachment->handover.ready_fd >= 0)
+        ring_fd(vm.attachment->handover.ready_fd);
 }
 
 static void start_timer(void *data)
@@ -237,18 +250,19 @@ static void rung(guint region, guint32 events)
 
 static gboolean hear_server(void)
 {
-    char bytes[64];
-    gssize n = cvd_socket_receive(vm.attachment->connection, bytes, sizeof bytes, NULL, 0);
+    g_autoptr(GError) error = NULL;
+    CvdHandoverEvent event =
+        cvd_handover_read(&vm.attachment->handover, vm.attachment->connection, &error);
 
-    if (n < 0 && errno == EAGAIN)
+    if (event == CVD_HANDOVER_READY)
+        ring_ready();
+    if (event != CVD_HANDOVER_FAILED)
         return TRUE;
-    if (n > 0) {
-        g_autofree char *shown = cvd_escape_bytes(bytes, (gsize)n);
-        set_error(NULL, "the server sent \"%s\" after the hand-over", shown);
-        return FALSE;
-    }
     vm.state = VM_CLOSED;
-    return TRUE;
+    if (g_error_matches(error, CVD_ERROR, CVD_ERROR_CLOSED))
+        return TRUE;
+    vm.state = VM_FAILED;
+    return cvd_pass_error(vm.error, &error);
 }
 
 static gboolean dispatch(const struct epoll_event *event)
@@ -301,14 +315,17 @@ static gboolean run(void)
 
 static void open_regions(void)
 {
-    if (!vm.options->is_mute)
+    if (!vm.options->is_mute) {
         vsoc_service_look_at_all(&vm.service);
+        vm.is_ready = vsoc_window_set_ready(&vm.service.window) == 0;
+        ring_ready();
+    }
     if (vm.options->scribbles)
         g_message("scribbling, seed %" G_GUINT64_FORMAT, vm.options->seed);
     g_message(vm.options->is_mute ? "mute: nothing is served" : "ready");
 }
 
-gboolean cvd_vm_serve(const CvdVmAttachment *attachment, int signal_fd, const CvdVmOptions *options,
+gboolean cvd_vm_serve(CvdVmAttachment *attachment, int signal_fd, const CvdVmOptions *options,
                       GError **error)
 {
     vm.attachment = attachment;

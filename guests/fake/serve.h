@@ -19,7 +19,7 @@ G_BEGIN_DECLS
  * Serves every region as the built-in guest does, until a signal comes or the server closes the
  * connection. To be called once in a process.
  */
-gboolean cvd_vm_serve(const CvdVmAttachment *attachment, int signal_fd, const CvdVmOptions *options,
+gboolean cvd_vm_serve(CvdVmAttachment *attachment, int signal_fd, const CvdVmOptions *options,
                       GError **error);
 
 G_END_DECLS

@@ -8,6 +8,7 @@
 
 #include "guests/linux/say.h"
 #include "vsoc/device.h"
+#include "vsoc/ready.h"
 
 int cvd_agent_device_read_position(struct cvd_agent_device *device)
 {
@@ -21,13 +22,21 @@ int cvd_agent_device_read_position(struct cvd_agent_device *device)
     return 0;
 }
 
-void cvd_agent_device_ring(const struct cvd_agent_device *device, uint32_t region)
+static void write_doorbell(const struct cvd_agent_device *device, uint32_t value)
 {
-    uint32_t value = vsoc_doorbell_value(device->iv_position, region);
-
     if (device->registers)
         device->registers[VSOC_REGISTER_DOORBELL / sizeof value] = value;
     else if (pwrite(device->vfio, &value, sizeof value,
                     (off_t)device->vfio_registers + VSOC_REGISTER_DOORBELL) < 0)
-        cvd_agent_say("region %u: its doorbell cannot be rung: %s", region, strerror(errno));
+        cvd_agent_say("doorbell 0x%x cannot be rung: %s", value, strerror(errno));
+}
+
+void cvd_agent_device_ring(const struct cvd_agent_device *device, uint32_t region)
+{
+    write_doorbell(device, vsoc_doorbell_value(device->iv_position, region));
+}
+
+void cvd_agent_device_ring_ready(const struct cvd_agent_device *device)
+{
+    write_doorbell(device, VSOC_READY_DOORBELL);
 }

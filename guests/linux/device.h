@@ -19,3 +19,6 @@ int cvd_agent_device_read_position(struct cvd_agent_device *device);
 
 /** cvd_agent_device_ring: rings the host's doorbell of @region. */
 void cvd_agent_device_ring(const struct cvd_agent_device *device, uint32_t region);
+
+/** cvd_agent_device_ring_ready: rings for the word that says that the guest is ready. */
+void cvd_agent_device_ring_ready(const struct cvd_agent_device *device);

@@ -14,6 +14,7 @@
 
 #include "guests/linux/say.h"
 #include "guests/linux/vfio.h"
+#include "vsoc/ready.h"
 #include "vsoc/serve.h"
 
 #define POLL_MS 1
@@ -120,6 +121,8 @@ int cvd_agent_serve_open(const struct cvd_agent_device *opened,
         return -1;
     vsoc_service_look_at_all(&service);
     cvd_agent_say("ready");
+    if (vsoc_window_set_ready(&service.window) == 0)
+        cvd_agent_device_ring_ready(device);
     return 0;
 }
 

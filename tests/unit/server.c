@@ -37,10 +37,12 @@ typedef struct {
     CvdServer *server;
     char *dir;
     GString *events;
+    gboolean asks_ready;
     gboolean stop_when_attached;
     gboolean unref_when_attached;
     gboolean renew_when_detached;
     gboolean unref_when_detached;
+    gboolean unref_when_ready;
 } Fixture;
 
 static void vm_attached(CvdServer *server, int pid, Fixture *f)
@@ -60,6 +62,13 @@ static void vm_detached(CvdServer *server, Fixture *f)
     if (f->renew_when_detached)
         g_string_append(f->events, cvd_server_renew(server, NULL) ? "renewed " : "not-renewed ");
     if (f->unref_when_detached)
+        g_clear_object(&f->server);
+}
+
+static void guest_ready(CvdServer *server, Fixture *f)
+{
+    g_string_append(f->events, "G! ");
+    if (f->unref_when_ready)
         g_clear_object(&f->server);
 }
 
@@ -84,11 +93,13 @@ static void make_server(Fixture *f)
     f->server = g_object_new(CVD_TYPE_SERVER, "layout", f->layout, "vm-socket", f->vm_socket,
                              "client-socket", f->client_socket, "legacy-socket", f->legacy_socket,
                              "version-reply", f->version_reply, "max-clients", f->max_clients,
-                             "handshake-timeout-ms", f->handshake_timeout_ms, NULL);
+                             "handshake-timeout-ms", f->handshake_timeout_ms, "asks-ready",
+                             f->asks_ready, NULL);
     g_main_context_pop_thread_default(f->context);
     g_signal_connect(f->server, "vm-attached", G_CALLBACK(vm_attached), f);
     g_signal_connect(f->server, "vm-handed-over", G_CALLBACK(vm_handed_over), f);
     g_signal_connect(f->server, "vm-detached", G_CALLBACK(vm_detached), f);
+    g_signal_connect(f->server, "guest-ready", G_CALLBACK(guest_ready), f);
     g_signal_connect(f->server, "client-attached", G_CALLBACK(client_attached), f);
     g_signal_connect(f->server, "client-detached", G_CALLBACK(client_detached), f);
 }
@@ -110,14 +121,30 @@ static Fixture *fixture_new(void)
     return f;
 }
 
-static Fixture *fixture_start(void)
+static void start_server(Fixture *f)
 {
-    Fixture *f = fixture_new();
     GError *error = NULL;
 
     make_server(f);
     g_assert_true(cvd_server_start(f->server, &error));
     g_assert_no_error(error);
+}
+
+static Fixture *fixture_start(void)
+{
+    Fixture *f = fixture_new();
+
+    start_server(f);
+    return f;
+}
+
+/* With a server that wants to hear when the guest is ready. */
+static Fixture *fixture_start_asking(void)
+{
+    Fixture *f = fixture_new();
+
+    f->asks_ready = TRUE;
+    start_server(f);
     return f;
 }
 
@@ -209,6 +236,7 @@ typedef struct {
     int window;
     int guest_to_host[N_REGIONS];
     int host_to_guest[N_REGIONS];
+    int ready; /* −1: it was not asked for */
 } Vm;
 
 static int hear_message(Fixture *f, int peer, gint64 expected)
@@ -229,6 +257,7 @@ static void hear_hand_over(Fixture *f, Vm *vm)
         vm->guest_to_host[i] = hear_message(f, vm->socket, 0);
     for (guint i = 0; i < N_REGIONS; i++)
         vm->host_to_guest[i] = hear_message(f, vm->socket, 1);
+    vm->ready = f->asks_ready ? hear_message(f, vm->socket, 2) : -1;
 }
 
 static Vm vm_attach(Fixture *f)
@@ -244,6 +273,7 @@ static void vm_clear(Vm *vm)
 {
     cvd_close_fd(&vm->socket);
     cvd_close_fd(&vm->window);
+    cvd_close_fd(&vm->ready);
     for (guint i = 0; i < N_REGIONS; i++) {
         cvd_close_fd(&vm->guest_to_host[i]);
         cvd_close_fd(&vm->host_to_guest[i]);
@@ -588,6 +618,160 @@ static void test_renew(void)
     vm_clear(&next);
 }
 
+/* ---- When the guest is ready ---- */
+
+#define READY_WORD 4092 /* the last of the descriptors' page */
+
+static void set_word(const Vm *vm, guint32 value)
+{
+    value = GUINT32_TO_LE(value);
+    g_assert_cmpint(pwrite(vm->window, &value, sizeof value, READY_WORD), ==, sizeof value);
+}
+
+static void ring_ready(const Vm *vm)
+{
+    const guint64 ring = 1;
+
+    g_assert_cmpint(write(vm->ready, &ring, sizeof ring), ==, sizeof ring);
+}
+
+/* The server takes the ring, whatever it makes of it. */
+static void ring_and_wait(Fixture *f, const Vm *vm)
+{
+    struct pollfd doorbell = {.fd = vm->ready, .events = POLLIN};
+
+    ring_ready(vm);
+    test_iterate_until(f->context, poll(&doorbell, 1, 0) == 0);
+}
+
+static void test_guest_ready(void)
+{
+    g_autoptr(Fixture) f = fixture_start_asking();
+    Vm vm = vm_attach(f);
+
+    ring_and_wait(f, &vm); /* and says nothing */
+    set_word(&vm, 2);
+    ring_and_wait(f, &vm);
+    set_word(&vm, 0x01000000);
+    ring_and_wait(f, &vm);
+    g_assert_cmpstr(f->events->str, ==, "V+ V! ");
+    set_word(&vm, 1);
+    ring_and_wait(f, &vm);
+    g_assert_cmpstr(f->events->str, ==, "V+ V! G! ");
+    vm_clear(&vm);
+    test_iterate_until(f->context, strcmp(f->events->str, "V+ V! G! V- ") == 0);
+}
+
+/* A guest cannot say so twice, nor take it back, and nobody listens to it any more. */
+static void test_guest_toggles(void)
+{
+    g_autoptr(Fixture) f = fixture_start_asking();
+    Vm vm = vm_attach(f);
+    Client client = client_begin(f);
+
+    for (guint i = 0; i < 1000; i++) {
+        set_word(&vm, i % 3);
+        ring_ready(&vm);
+        g_main_context_iteration(f->context, FALSE);
+    }
+    set_word(&vm, 1);
+    ring_ready(&vm);
+    client_finish(f, &client);
+    test_iterate_until(f->context, strstr(f->events->str, "G! ") != NULL);
+    for (guint i = 0; i < 1000; i++) {
+        set_word(&vm, i % 3);
+        ring_ready(&vm);
+        g_assert_false(g_main_context_pending(f->context));
+    }
+    g_assert_null(strstr(strstr(f->events->str, "G! ") + 1, "G! "));
+    client_clear(&client);
+    vm_clear(&vm);
+}
+
+/* What the guest before has said, or rung, is not the new guest's. */
+static void test_ready_again(void)
+{
+    g_autoptr(Fixture) f = fixture_start_asking();
+    Vm vm = vm_attach(f);
+
+    set_word(&vm, 1);
+    ring_and_wait(f, &vm);
+    ring_ready(&vm);
+    g_assert_true(cvd_server_clear_signals(f->server, NULL));
+    g_assert_false(g_main_context_pending(f->context));
+    ring_and_wait(f, &vm); /* the word was cleared */
+    g_assert_cmpstr(f->events->str, ==, "V+ V! G! ");
+    set_word(&vm, 1);
+    ring_and_wait(f, &vm);
+    g_assert_cmpstr(f->events->str, ==, "V+ V! G! G! ");
+
+    g_string_truncate(f->events, 0);
+    ring_ready(&vm);
+    vm_clear(&vm);
+    test_iterate_until(f->context, strcmp(f->events->str, "V- ") == 0);
+    g_assert_true(cvd_server_renew(f->server, NULL));
+    vm = vm_attach(f);
+    ring_and_wait(f, &vm);
+    g_assert_cmpstr(f->events->str, ==, "V- V+ V! ");
+    set_word(&vm, 1);
+    ring_and_wait(f, &vm);
+    g_assert_cmpstr(f->events->str, ==, "V- V+ V! G! ");
+    vm_clear(&vm);
+}
+
+/* A VM that has closed its connection can still ring. */
+static void test_ready_after_the_end(void)
+{
+    g_autoptr(Fixture) f = fixture_start_asking();
+    Vm vm = vm_attach(f);
+
+    cvd_close_fd(&vm.socket);
+    test_iterate_until(f->context, strcmp(f->events->str, "V+ V! V- ") == 0);
+    set_word(&vm, 1);
+    ring_ready(&vm);
+    g_assert_false(g_main_context_pending(f->context));
+    vm_clear(&vm);
+}
+
+static void test_last_reference_goes_when_ready(void)
+{
+    guint n_fds = test_count_fds();
+    {
+        g_autoptr(Fixture) f = fixture_start_asking();
+        Vm vm = vm_attach(f);
+
+        f->unref_when_ready = TRUE;
+        set_word(&vm, 1);
+        ring_ready(&vm);
+        test_iterate_until(f->context, f->server == NULL);
+        g_assert_cmpstr(f->events->str, ==, "V+ V! G! V- ");
+        vm_clear(&vm);
+    }
+    g_assert_cmpuint(test_count_fds(), ==, n_fds);
+}
+
+/* With 68 regions the descriptors fill their page: 16 + 68 × 60 = 4096. */
+static void test_no_place_for_ready(void)
+{
+    static const guint n_regions[] = {67, 68, 69};
+
+    for (guint i = 0; i < G_N_ELEMENTS(n_regions); i++) {
+        g_autoptr(Fixture) f = fixture_new();
+        g_autoptr(GError) error = NULL;
+
+        cvd_layout_unref(f->layout);
+        f->layout = test_layout_new(n_regions[i]);
+        f->asks_ready = TRUE;
+        make_server(f);
+        g_assert_true(cvd_server_start(f->server, &error) == (n_regions[i] != 68));
+        if (n_regions[i] != 68)
+            continue;
+        g_assert_error(error, CVD_ERROR, CVD_ERROR_INVALID);
+        g_assert_nonnull(strstr(error->message, "the layout's 68 regions"));
+        g_assert_cmpint(access(f->vm_socket, F_OK), ==, -1);
+    }
+}
+
 /* Who was held before a renewal is held after it; else clients come again at once. */
 static void test_renew_while_held(void)
 {
@@ -749,6 +933,12 @@ int main(int argc, char **argv)
                     test_limits_are_those_of_the_options);
     g_test_add_func("/server/guest-reset", test_guest_reset);
     g_test_add_func("/server/renew", test_renew);
+    g_test_add_func("/server/guest-ready", test_guest_ready);
+    g_test_add_func("/server/guest-toggles", test_guest_toggles);
+    g_test_add_func("/server/ready-again", test_ready_again);
+    g_test_add_func("/server/ready-after-the-end", test_ready_after_the_end);
+    g_test_add_func("/server/last-reference-goes-when-ready", test_last_reference_goes_when_ready);
+    g_test_add_func("/server/no-place-for-ready", test_no_place_for_ready);
     g_test_add_func("/server/renew-while-held", test_renew_while_held);
     g_test_add_func("/server/held-clients-of-a-stopped-server",
                     test_held_clients_of_a_stopped_server);

@@ -303,6 +303,51 @@ static void test_two_descriptors_in_pieces(void)
     assert_fails(&talk, CVD_ERROR_PROTOCOL, "more than one descriptor");
 }
 
+static void send_ready(Talk *talk, gint64 value, int fd)
+{
+    gint64 bytes = GINT64_TO_LE(value);
+
+    send_fds(talk, &bytes, sizeof bytes, &fd, fd >= 0 ? 1 : 0);
+}
+
+/* A server that asks when the guest is ready sends one message more. */
+static void test_ready(void)
+{
+    cvd_autofd doorbell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    g_auto(Talk) talk;
+
+    talk_init(&talk);
+    send_bytes(&talk, 0, N_BYTES);
+    send_ready(&talk, 2, doorbell);
+    g_assert_cmpint(read_all(&talk, NULL), ==, CVD_HANDOVER_DONE);
+    assert_complete(&talk);
+    g_assert_cmpint(talk.handover.ready_fd, ==, -1);
+    g_assert_cmpint(read_all(&talk, NULL), ==, CVD_HANDOVER_READY);
+    g_assert_true(is_same_eventfd(doorbell, talk.handover.ready_fd));
+    send_ready(&talk, 2, doorbell);
+    assert_fails(&talk, CVD_ERROR_PROTOCOL, "a second time");
+}
+
+static void test_no_ready(void)
+{
+    static const struct {
+        gint64 value;
+        gboolean has_fd;
+        const char *says;
+    } rows[] = {{1, TRUE, "1 instead of 2"}, {2, FALSE, "descriptor is missing"}};
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        cvd_autofd doorbell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        g_auto(Talk) talk;
+
+        talk_init(&talk);
+        send_bytes(&talk, 0, N_BYTES);
+        g_assert_cmpint(read_all(&talk, NULL), ==, CVD_HANDOVER_DONE);
+        send_ready(&talk, rows[i].value, rows[i].has_fd ? doorbell : -1);
+        assert_fails(&talk, CVD_ERROR_PROTOCOL, rows[i].says);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -320,5 +365,7 @@ int main(int argc, char **argv)
                     test_descriptor_where_none_belongs);
     g_test_add_func("/vm-handover/two-descriptors", test_two_descriptors);
     g_test_add_func("/vm-handover/two-descriptors-in-pieces", test_two_descriptors_in_pieces);
+    g_test_add_func("/vm-handover/ready", test_ready);
+    g_test_add_func("/vm-handover/no-ready", test_no_ready);
     return g_test_run();
 }

@@ -78,6 +78,7 @@ static Fixture *fixture_new(guint n_regions, gboolean own_process_only)
     const CvdVmPortOptions options = {
         .listening_fd = f->listening_fd,
         .n_regions = n_regions,
+        .ready_fd = -1,
         .doorbells = f->doorbells,
         .window_fd = f->window_fd,
         .own_process_only = own_process_only,

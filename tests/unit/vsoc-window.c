@@ -9,6 +9,7 @@
 #include <glib.h>
 #include <string.h>
 
+#include "vsoc/ready.h"
 #include "vsoc/serve.h"
 
 #include "tests/support/rows.h"
@@ -150,6 +151,61 @@ static void descriptors_elsewhere(void)
     g_assert_cmpint(vsoc_window_open(&service.window, window, WINDOW, VECTORS, &fault), ==, -1);
     g_assert_cmpint(fault.region, ==, 0);
     g_assert_nonnull(strstr(fault.rule, "descriptors"));
+}
+
+/* By hand: the header has 16 bytes, each descriptor 60; the word is the last before the region. */
+static void ready_word(void)
+{
+    static const struct {
+        guint32 array, count, first, word;
+    } rows[] = {
+        {16, 4, 4096, 4092},       {16, 67, 4096, 4092}, /* they end at 4036 */
+        {16, 68, 4096, 0},                               /* and here at 4096 */
+        {16, 68, 8192, 8188},      {16, 2048, 126976, 126972},
+        {4036, 1, 4096, 0},    /* its last word is that one */
+        {4032, 1, 4096, 4092}, /* it ends there */
+        {4092, 1, 8192, 8188},     {8132, 1, 8192, 0},
+        {16384, 4, 4096, 4092}, /* behind the regions */
+        {16, 4, 2097152, 2097148}, {16, 1, 0x7ffff000, 0x7fffeffc},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        const struct vsoc_shm_layout_descriptor layout = {.region_count = rows[i].count,
+                                                          .vsoc_region_desc_offset = rows[i].array};
+        g_assert_cmpuint(vsoc_ready_offset(&layout, rows[i].first), ==, rows[i].word);
+    }
+}
+
+/* The first region in the window need not be the first in the array. */
+static void set_ready(void)
+{
+    g_autofree guint8 *window = good_window();
+    g_autofree guint8 *expected = good_window();
+    struct vsoc_fault fault;
+
+    for (guint i = 0; i < 2; i++) {
+        put_region(window, 3 * i, PAGE + 6 * PAGE * (1 - i), 3 * PAGE + 6 * PAGE * (1 - i));
+        put_region(expected, 3 * i, PAGE + 6 * PAGE * (1 - i), 3 * PAGE + 6 * PAGE * (1 - i));
+    }
+    put32(expected, PAGE - 4, VSOC_READY);
+    g_assert_cmpint(vsoc_window_open(&service.window, window, WINDOW, VECTORS, &fault), ==, 0);
+    g_assert_cmpint(vsoc_window_set_ready(&service.window), ==, 0);
+    g_assert_cmpmem(window, WINDOW, expected, WINDOW);
+}
+
+static void set_ready_without_a_place(void)
+{
+    g_autofree guint8 *window = g_malloc0(8 * WINDOW);
+    g_autofree guint8 *before = NULL;
+    struct vsoc_fault fault;
+
+    put_header(window, 8 * WINDOW, 68);
+    for (guint32 i = 0; i < 68; i++)
+        put_region(window, i, PAGE + PAGE * i, PAGE + PAGE * (i + 1));
+    before = g_memdup2(window, 8 * WINDOW);
+    g_assert_cmpint(vsoc_window_open(&service.window, window, 8 * WINDOW, 68, &fault), ==, 0);
+    g_assert_cmpint(vsoc_window_set_ready(&service.window), ==, -1);
+    g_assert_cmpmem(window, 8 * WINDOW, before, 8 * WINDOW);
 }
 
 typedef struct {
@@ -347,6 +403,9 @@ int main(int argc, char **argv)
     g_test_add_func("/vsoc-window/regions-in-any-order", any_order);
     g_test_add_func("/vsoc-window/descriptors-elsewhere", descriptors_elsewhere);
     g_test_add_func("/vsoc-window/2048-regions-and-one-more", most_regions);
+    g_test_add_func("/vsoc-window/ready-word", ready_word);
+    g_test_add_func("/vsoc-window/set-ready", set_ready);
+    g_test_add_func("/vsoc-window/set-ready-without-a-place", set_ready_without_a_place);
     test_add_rows(g_test_add_data_func, "/vsoc-window/broken/", broken, patched_layout);
     test_add_rows(g_test_add_data_func, "/vsoc-window/border/", borders, patched_layout);
     g_test_add_func("/vsoc-window/random-damage", random_damage);

@@ -371,7 +371,7 @@ static gint64 allocated_bytes(const CvdWindow *window)
     return (gint64)st.st_blocks * 512;
 }
 
-/* Written all over, then reset, then renewed. */
+/* Written all over, then reset, then renewed. The word that says ready is the last of its page. */
 static void check_life(const CvdLayout *layout, const CvdWindowOptions *options)
 {
     g_autoptr(GError) error = NULL;
@@ -383,9 +383,14 @@ static void check_life(const CvdLayout *layout, const CvdWindowOptions *options)
     g_assert_cmpint(fresh_size, ==, options->prealloc ? WINDOW_SIZE : 4096);
 
     memset(contents + 0x1000, 0xaa, WINDOW_SIZE - 0x1000);
+    contents[0xffc] = 1;
     int fd = cvd_window_get_fd(window);
+    g_assert_false(cvd_window_says_ready(window));
     g_assert_cmpint(pwrite(fd, contents, WINDOW_SIZE, 0), ==, WINDOW_SIZE);
+    g_assert_true(cvd_window_says_ready(window));
     g_assert_true(cvd_window_reset_signals(window, &error));
+    g_assert_false(cvd_window_says_ready(window));
+    contents[0xffc] = 0;
     memset(contents + 0x1000, 0, 32);
     memset(contents + 0x3000, 0, 16);
     memset(contents + 0x4000, 0, 16);
@@ -393,6 +398,7 @@ static void check_life(const CvdLayout *layout, const CvdWindowOptions *options)
 
     memset(contents, 0xbb, WINDOW_SIZE);
     g_assert_cmpint(pwrite(fd, contents, WINDOW_SIZE, 0), ==, WINDOW_SIZE);
+    g_assert_false(cvd_window_says_ready(window));
     g_assert_true(cvd_window_renew(window, &error));
     g_autofree guchar *fresh = fresh_contents();
     assert_contents(window, fresh);
