@@ -85,7 +85,7 @@ def check_in_terminal(shell, argv, env, root):
     terminal = Terminal(argv, env, root)
     try:
         begin = SHELLS[shell].format(completion=f"{root}/base/completion")
-        terminal.ask(f"{begin}; echo rea''dy\n", "(ready)")
+        terminal.ask(f"{begin}; echo rea''dy\n", r"\n(ready)\r")  # not in the tree's path
         for line, wanted in COMPLETIONS.items():
             found = terminal.ask(f"{line}\t\x14", "LINE<(.*?)>")
             assert found == wanted, (shell, line, found)
