@@ -19,7 +19,8 @@ GArray *cvd_list_regions(const char *socket_path, GCancellable *cancellable, GEr
 
 /**
  * cvd_find_client_socket:
- * @name: (nullable): an instance's name; %NULL: the only one that runs
+ * @name: (nullable): an instance's name; %NULL: the machine that this program was started by, as
+ *   CVD_CLIENT_SOCKET says, or the only one that runs
  * @error: %CVD_REGION_ERROR_NO_SERVER: no such instance, or not exactly one runs; the message names
  *   them
  *

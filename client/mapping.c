@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The region's descriptor is found by the offset that the server gave. Nothing read on the way is
+ * The region's descriptor is found by the offset that the server gave or, of an inherited region,
+ * by its name. Nothing read on the way is
  * believed: what counts is the one copy that cvd_mapping_check() has passed.
  */
 #include "client/mapping.h"
@@ -58,9 +59,8 @@ static gboolean read_at(int window, void *out, gsize size, guint64 offset, const
     return FALSE;
 }
 
-/* A mapping beyond the end of the object would be a SIGBUS later. */
-static gboolean check_place(int window, const char *name, guint32 begin, guint32 end,
-                            guint64 *window_size, GError **error)
+/* @size: (out): 0: it is no memory */
+static gboolean get_size(int window, const char *name, guint64 *size, GError **error)
 {
     struct stat info;
 
@@ -69,29 +69,51 @@ static gboolean check_place(int window, const char *name, guint32 begin, guint32
                     "region '%s': cannot look at the window: %s", name, g_strerror(errno));
         return FALSE;
     }
+    *size = S_ISREG(info.st_mode) ? (guint64)info.st_size : 0;
+    return TRUE;
+}
+
+/* A mapping beyond the end of the object would be a SIGBUS later. */
+static gboolean check_place(int window, const char *name, guint32 begin, guint32 end,
+                            guint64 *window_size, GError **error)
+{
+    if (!get_size(window, name, window_size, error))
+        return FALSE;
     if (begin >= end || begin % VSOC_PAGE_SIZE != 0 || end % VSOC_PAGE_SIZE != 0 ||
-        !S_ISREG(info.st_mode) || info.st_size < (off_t)end) {
+        *window_size < end) {
         g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_PROTOCOL,
                     "region '%s': the server says it is from 0x%x to 0x%x, which is no part of the "
                     "window",
                     name, begin, end);
         return FALSE;
     }
-    *window_size = (guint64)info.st_size;
     return TRUE;
 }
 
+/* Which descriptor is looked for: that of a place or, if the name is all that is known, of that. */
+typedef struct {
+    const char *name;
+    guint32 begin; /* 0: any, as the window's header is there */
+} Wanted;
+
+static gboolean is_wanted(const Descriptor *descriptor, const Wanted *wanted)
+{
+    if (wanted->begin != 0)
+        return descriptor->region_begin_offset == wanted->begin;
+    return strncmp(descriptor->device_name, wanted->name, sizeof descriptor->device_name) == 0;
+}
+
 static gboolean find_descriptor(int window, const struct vsoc_shm_layout_descriptor *header,
-                                const char *name, guint32 begin, guint index, Descriptor *out,
-                                GError **error)
+                                const Wanted *wanted, guint index, Descriptor *out, GError **error)
 {
     Descriptor some[AT_ONCE];
+    const char *name = wanted->name;
     guint64 array = header->vsoc_region_desc_offset;
 
     if (index < header->region_count &&
         !read_at(window, out, sizeof *out, array + (guint64)index * sizeof *out, name, error))
         return FALSE;
-    if (index < header->region_count && out->region_begin_offset == begin)
+    if (index < header->region_count && is_wanted(out, wanted))
         return TRUE;
     for (guint i = 0; i < header->region_count; i += AT_ONCE) {
         guint n = MIN(AT_ONCE, header->region_count - i);
@@ -99,7 +121,7 @@ static gboolean find_descriptor(int window, const struct vsoc_shm_layout_descrip
                      error))
             return FALSE;
         for (guint k = 0; k < n; k++) {
-            if (some[k].region_begin_offset == begin) {
+            if (is_wanted(&some[k], wanted)) {
                 *out = some[k];
                 return TRUE;
             }
@@ -108,26 +130,51 @@ static gboolean find_descriptor(int window, const struct vsoc_shm_layout_descrip
     return bad(error, name, "there is none");
 }
 
+static gboolean read_header(int window, const char *name, guint64 window_size,
+                            struct vsoc_shm_layout_descriptor *header, GError **error)
+{
+    struct vsoc_fault fault;
+
+    if (!read_at(window, header, sizeof *header, 0, name, error))
+        return FALSE;
+    if (header->major_version != VSOC_LAYOUT_MAJOR_VERSION) {
+        g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_VERSION,
+                    "the window has layout version %u, this program knows version %d",
+                    header->major_version, VSOC_LAYOUT_MAJOR_VERSION);
+        return FALSE;
+    }
+    return vsoc_layout_check(header, window_size, VSOC_MAX_REGIONS, &fault) == 0 ||
+           bad(error, name, fault.rule);
+}
+
 gboolean cvd_mapping_read_descriptor(int window, const char *name, guint32 begin, guint32 end,
                                      guint index, Descriptor *out, GError **error)
 {
     struct vsoc_shm_layout_descriptor header;
-    struct vsoc_fault fault;
+    const Wanted wanted = {.name = name, .begin = begin};
     guint64 window_size;
 
-    if (!check_place(window, name, begin, end, &window_size, error) ||
-        !read_at(window, &header, sizeof header, 0, name, error))
-        return FALSE;
-    if (header.major_version != VSOC_LAYOUT_MAJOR_VERSION) {
-        g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_VERSION,
-                    "the window has layout version %u, this program knows version %d",
-                    header.major_version, VSOC_LAYOUT_MAJOR_VERSION);
-        return FALSE;
-    }
-    if (vsoc_layout_check(&header, window_size, VSOC_MAX_REGIONS, &fault))
-        return bad(error, name, fault.rule);
-    return find_descriptor(window, &header, name, begin, index, out, error) &&
+    return check_place(window, name, begin, end, &window_size, error) &&
+           read_header(window, name, window_size, &header, error) &&
+           find_descriptor(window, &header, &wanted, index, out, error) &&
            cvd_mapping_check(&header, out, name, begin, end, error);
+}
+
+gboolean cvd_mapping_locate(int window, const char *name, guint32 *begin, guint32 *end,
+                            GError **error)
+{
+    struct vsoc_shm_layout_descriptor header;
+    const Wanted wanted = {.name = name};
+    Descriptor descriptor;
+    guint64 window_size;
+
+    if (!get_size(window, name, &window_size, error) ||
+        !read_header(window, name, window_size, &header, error) ||
+        !find_descriptor(window, &header, &wanted, G_MAXUINT, &descriptor, error))
+        return FALSE;
+    *begin = descriptor.region_begin_offset;
+    *end = descriptor.region_end_offset;
+    return cvd_mapping_check(&header, &descriptor, name, *begin, *end, error);
 }
 
 static gboolean check_version(const Descriptor *descriptor, const char *name, guint version,

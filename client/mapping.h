@@ -56,6 +56,20 @@ gboolean cvd_mapping_read_descriptor(int window, const char *name, guint32 begin
                                      guint index, struct vsoc_device_region *out, GError **error);
 
 /**
+ * cvd_mapping_locate:
+ * @window: the window's descriptor, the caller's
+ * @name: the region's name
+ * @begin: (out): where the region begins in the window, in bytes
+ * @end: (out): the same, exclusive
+ * @error: #CvdRegionError
+ *
+ * Finds the region by its name, where no server has said where it is. The guest could have put the
+ * name elsewhere, but only within the window, which is all its own.
+ */
+gboolean cvd_mapping_locate(int window, const char *name, guint32 *begin, guint32 *end,
+                            GError **error);
+
+/**
  * cvd_mapping_new:
  * @window: the window's descriptor, the caller's
  * @name: the region's name

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "client/handshake.h"
 #include "client/mapping.h"
 #include "client/region.h"
 
@@ -60,6 +61,16 @@ struct _CvdRegion {
  * Returns: (transfer full): the present one
  */
 CvdRegionLink *cvd_region_ref_link(CvdRegion *region);
+
+/**
+ * cvd_region_adopt:
+ * @result: (inout): of a handshake, or as if there had been one; on success its descriptors are the
+ *   region's
+ * @error: #CvdRegionError; the region is as it was then
+ *
+ * Maps the region and does an opener's duties.
+ */
+gboolean cvd_region_adopt(CvdRegion *region, CvdHandshakeResult *result, GError **error);
 
 /** cvd_region_end_waiting: gives back what the blocking wait holds, before the descriptors go */
 void cvd_region_end_waiting(CvdRegion *region);

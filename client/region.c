@@ -8,7 +8,6 @@
 #include "client/region.h"
 
 #include "base/fd.h"
-#include "client/handshake.h"
 #include "client/region-private.h"
 
 #include <errno.h>
@@ -210,10 +209,8 @@ static gboolean allocate(const CvdMapping *mapping, int window, const char *name
     return FALSE;
 }
 
-/* Takes the handshake's result over. After a failure the region is as it was. */
-static gboolean adopt(CvdRegion *region, CvdHandshake *handshake, GError **error)
+gboolean cvd_region_adopt(CvdRegion *region, CvdHandshakeResult *result, GError **error)
 {
-    CvdHandshakeResult *result = cvd_handshake_get_result(handshake);
     g_autoptr(CvdMapping) mapping = cvd_mapping_new(result->window, region->name, result->begin,
                                                     result->end, region->version, error);
     if (mapping == NULL)
@@ -270,7 +267,7 @@ static void close_source(CvdRegion *region)
 static gboolean adopt_anew(CvdRegion *region, CvdHandshake *handshake, GError **error)
 {
     close_source(region);
-    gboolean is_open = adopt(region, handshake, error);
+    gboolean is_open = cvd_region_adopt(region, cvd_handshake_get_result(handshake), error);
     /* A `closed` that was emitted is not emitted again: a handler that tries again would never end.
      */
     if (is_open || !g_atomic_int_get(&region->link->is_closed))
@@ -384,17 +381,35 @@ CvdRegion *cvd_region_open_finish(GAsyncResult *result, GError **error)
     return (CvdRegion *)g_async_initable_new_finish(G_ASYNC_INITABLE(source), result, error);
 }
 
+/* Of an inherited region not everybody knows where to ask for it again. */
+static gboolean has_socket(CvdRegion *region, GError **error)
+{
+    if (region->socket_path != NULL)
+        return TRUE;
+    g_set_error(
+        error, CVD_REGION_ERROR, CVD_REGION_ERROR_NO_SERVER,
+        "region '%s' was passed to this program, and CVD_CLIENT_SOCKET does not say where to "
+        "open it again; end the program, which is then started with the next VM's regions",
+        region->name);
+    return FALSE;
+}
+
 gboolean cvd_region_reopen(CvdRegion *region, GCancellable *cancellable, GError **error)
 {
     g_return_val_if_fail(CVD_IS_REGION(region) && region->name != NULL, FALSE);
-    return open_blocking(region, cancellable, error);
+    return has_socket(region, error) && open_blocking(region, cancellable, error);
 }
 
 void cvd_region_reopen_async(CvdRegion *region, GCancellable *cancellable,
                              GAsyncReadyCallback callback, gpointer user_data)
 {
     g_return_if_fail(CVD_IS_REGION(region) && region->name != NULL);
-    open_async(region, &reopen_tag, cancellable, callback, user_data);
+    GError *error = NULL;
+
+    if (has_socket(region, &error))
+        open_async(region, &reopen_tag, cancellable, callback, user_data);
+    else
+        g_task_report_error(region, callback, user_data, &reopen_tag, error);
 }
 
 gboolean cvd_region_reopen_finish(CvdRegion *region, GAsyncResult *result, GError **error)

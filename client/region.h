@@ -31,6 +31,8 @@ G_BEGIN_DECLS
  * CvdRegion:socket-path:
  *
  * Path of the client socket. Required at construction.
+ *
+ * %NULL for an inherited region whose program does not know it.
  */
 
 /**
@@ -156,6 +158,25 @@ void cvd_region_open_async(const char *socket_path, const char *name, guint vers
  * Returns: (transfer full): the region
  */
 CvdRegion *cvd_region_open_finish(GAsyncResult *result, GError **error);
+
+/**
+ * cvd_region_open_passed:
+ * @name: (nullable): the region's name; %NULL: the first that is not open yet
+ * @version: as for cvd_region_open()
+ * @error: %CVD_REGION_ERROR_NOT_PASSED: this program has inherited no such region, or has opened it
+ *   before; %CVD_REGION_ERROR_PROTOCOL: what was inherited is no region; else see #CvdRegionError
+ *
+ * Opens a region that this program was started with (docs/protocol.md, Inherited regions), by the
+ * variables LISTEN_FDS, LISTEN_FDNAMES and, if it is set, LISTEN_PID. Nobody is asked, so nothing
+ * is waited for; the descriptors are checked, are close-on-exec from then on, and belong to the
+ * region. Each can be opened once.
+ *
+ * Afterwards it is a region as from cvd_region_open(). `socket-path` is the value of
+ * CVD_CLIENT_SOCKET; without that cvd_region_reopen() fails with %CVD_REGION_ERROR_NO_SERVER.
+ *
+ * Returns: (transfer full): the region
+ */
+CvdRegion *cvd_region_open_passed(const char *name, guint version, GError **error);
 
 /**
  * cvd_region_reopen:

@@ -27,6 +27,7 @@ G_BEGIN_DECLS
  * @CVD_REGION_ERROR_TABLE_FULL: all slots of the signal table are taken
  * @CVD_REGION_ERROR_BAD_OFFSET: not the offset of a 32-bit word in the region
  * @CVD_REGION_ERROR_READ_ONLY: the server lets this user only read the region
+ * @CVD_REGION_ERROR_NOT_PASSED: this program has not inherited the region, or has opened it before
  *
  * What a time limit and a cancellation are reported as: %G_IO_ERROR_TIMED_OUT,
  * %G_IO_ERROR_CANCELLED.
@@ -42,6 +43,7 @@ typedef enum {
     CVD_REGION_ERROR_TABLE_FULL,
     CVD_REGION_ERROR_BAD_OFFSET,
     CVD_REGION_ERROR_READ_ONLY,
+    CVD_REGION_ERROR_NOT_PASSED,
 } CvdRegionError;
 
 /**

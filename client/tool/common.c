@@ -53,10 +53,19 @@ gboolean cvd_tool_find_region(GArray *regions, const char *name, guint *index, G
 CvdRegion *cvd_tool_open(CvdTool *tool, const char *name, GError **error)
 {
     g_autoptr(GError) local_error = NULL;
+    CvdRegion *region = NULL;
+    if (!tool->socket && !tool->name &&
+        ((region = cvd_region_open_passed(name, 0, &local_error)) ||
+         !g_error_matches(local_error, CVD_REGION_ERROR, CVD_REGION_ERROR_NOT_PASSED))) {
+        if (!region)
+            g_propagate_error(error, g_steal_pointer(&local_error));
+        return region;
+    }
+    g_clear_error(&local_error);
     const char *socket = cvd_tool_get_socket(tool, error);
     if (!socket)
         return NULL;
-    CvdRegion *region = cvd_region_open(socket, name, 0, tool->cancellable, &local_error);
+    region = cvd_region_open(socket, name, 0, tool->cancellable, &local_error);
     if (region)
         return region;
     if (g_error_matches(local_error, CVD_REGION_ERROR, CVD_REGION_ERROR_UNKNOWN_REGION)) {

@@ -5,7 +5,9 @@
 
 Usage: client-gi.py CVD_LAUNCH CVD_VM CONFIGURATION [TYPELIB_DIRECTORY]
 """
+import fcntl
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -128,6 +130,50 @@ def test_wait(running):
             assert set(region.wait(LIMIT_S * 1000, None)) <= {word + 4}
 
 
+NAMES = ("window", "to-guest", "to-host", "connection")
+
+
+def attach(path, name):
+    """The descriptors of a region in the order of NAMES, got without the library."""
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(path)
+    connection.sendall(b"GET PROTOCOL_VERINFORM REGION_NAME_LEN: 0x%08xGET REGION: %s" % (len(name), name.encode()))
+    assert connection.recv(14 + 2 * 10, socket.MSG_WAITALL).startswith(b"PROTOCOL_VER 0")
+    to_host, to_guest, window = (socket.recv_fds(connection, 8, 1)[1][0] for _ in range(3))
+    return window, to_guest, to_host, connection.detach()
+
+
+def run_program(fds, names, *arguments):
+    """Runs this file as a program that inherits fds from 3 on."""
+    high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 100) for fd in fds]
+    pid = os.posix_spawn(
+        sys.executable, [sys.executable, __file__, *arguments],
+        {**os.environ, "LISTEN_FDS": str(len(fds)), "LISTEN_FDNAMES": ":".join(names)},
+        file_actions=[(os.POSIX_SPAWN_DUP2, fd, 3 + i) for i, fd in enumerate(high)])
+    for fd in (*fds, *high):
+        os.close(fd)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert status == 0, status
+
+
+def test_passed(running):
+    expect_error(Cvd.RegionError.NOT_PASSED, Cvd.Region.open_passed, None, 0)
+    run_program(attach(running.socket, "hwcomposer"), [f"hwcomposer.{name}" for name in NAMES],
+                "launch", "vm", "config", sys.argv[4], "program")
+
+
+def program():
+    """What has been started with a region, and knows nothing else."""
+    region = Cvd.Region.open_passed(None, 0)
+    assert region.get_name() == "hwcomposer" and region.props.socket_path is None
+    word = region.get_data_offset()
+    ask(region, word, 41)
+    while region.load(word + 4) != 42:
+        region.wait(LIMIT_S * 1000, None)
+    expect_error(Cvd.RegionError.NOT_PASSED, Cvd.Region.open_passed, "hwcomposer", 0)
+    expect_error(Cvd.RegionError.NO_SERVER, region.reopen, None)
+
+
 def test_loop(running):
     loop = GLib.MainLoop()
     told = []
@@ -169,10 +215,14 @@ def main(launch, vm, config, _typelibs):
             test_bytes(running)
             running.attach_vm()
             test_wait(running)
+            test_passed(running)
             region, loop = test_loop(running)
             test_close(running, region, loop)
         finally:
             running.stop()
 
 
-main(*sys.argv[1:])
+if sys.argv[5:] == ["program"]:
+    program()
+else:
+    main(*sys.argv[1:])
