@@ -115,21 +115,42 @@ static void on_caller_gone(gpointer data)
     on_answer((CvdJsonSpan){0}, NULL, passed);
 }
 
+/* Returns: whether QEMU takes commands; if not, the call is finished */
+static gboolean check_qmp(const CvdLaunch *launch, CvdControlCall *call)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (launch->vm != NULL && launch->lifecycle.has_answered)
+        return TRUE;
+    cvd_fail(&error, CVD_ERROR_BUSY, "QEMU does not take commands yet; wait until it runs");
+    cvd_control_call_finish(call, error);
+    return FALSE;
+}
+
 static void qmp(CvdLaunch *launch, GVariant *arguments, CvdControlCall *take_call)
 {
     const char *command;
 
     g_variant_get(arguments, "(&s)", &command);
-    if (launch->vm == NULL || !launch->lifecycle.has_answered) {
-        g_autoptr(GError) error = g_error_new_literal(
-            CVD_ERROR, CVD_ERROR_BUSY, "QEMU does not take commands yet; wait until it runs");
-        cvd_control_call_finish(take_call, error);
+    if (!check_qmp(launch, take_call))
         return;
-    }
     Passed *passed = g_new(Passed, 1);
     *passed = (Passed){.launch = launch, .call = take_call};
     cvd_control_call_set_cancelled(take_call, on_caller_gone, passed);
     cvd_qmp_pass_on(launch->vm->qmp, command, on_answer, passed);
+}
+
+static void open_qmp(CvdLaunch *launch, GVariant *arguments, CvdControlCall *take_call)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!check_qmp(launch, take_call))
+        return;
+    int fd = cvd_qmp_streams_open(launch->vm->qmp_streams, &error);
+    if (fd >= 0)
+        cvd_control_call_reply(take_call, g_variant_new("(h)", 0), fd);
+    else
+        cvd_control_call_finish(take_call, error);
 }
 
 static void open_console(CvdLaunch *launch, GVariant *arguments, CvdControlCall *take_call)
@@ -171,10 +192,8 @@ static void call(const char *method, GVariant *arguments, CvdControlCall *take_c
         const char *method;
         void (*run)(CvdLaunch *launch, GVariant *arguments, CvdControlCall *take_call);
     } others[] = {
-        {"Qmp", qmp},
-        {"OpenConsole", open_console},
-        {"Report", report},
-        {"ListClients", list_clients},
+        {"Qmp", qmp},       {"OpenQmp", open_qmp},         {"OpenConsole", open_console},
+        {"Report", report}, {"ListClients", list_clients},
     };
     const CvdVerb *verb = cvd_verb_find(method);
 

@@ -150,6 +150,13 @@ static void on_event(const char *name, JsonObject *event_data, const char *text,
     }
 }
 
+static void on_event_text(CvdJsonSpan event, gpointer data)
+{
+    const CvdLaunch *launch = data;
+
+    cvd_qmp_streams_send_event(launch->vm->qmp_streams, event);
+}
+
 static void on_ready(gpointer data)
 {
     cvd_launch_handle(data, CVD_EVENT_QMP_READY);
@@ -166,8 +173,11 @@ static void on_passed_on(const char *name, gpointer data)
 
 static void on_closed(const GError *error, gpointer data)
 {
+    const CvdLaunch *launch = data;
+
     if (error != NULL)
         g_warning("%s", error->message);
+    cvd_qmp_streams_end(launch->vm->qmp_streams);
     cvd_launch_handle(data, error != NULL ? CVD_EVENT_QMP_GIVEN_UP : CVD_EVENT_CONNECTION_LOST);
 }
 
@@ -185,7 +195,11 @@ static void on_exited(CvdExit how, gpointer data)
 }
 
 const CvdVmHandlers cvd_launch_vm_handlers = {
-    .qmp = {.ready = on_ready, .event = on_event, .passed_on = on_passed_on, .closed = on_closed},
+    .qmp = {.ready = on_ready,
+            .event = on_event,
+            .event_text = on_event_text,
+            .passed_on = on_passed_on,
+            .closed = on_closed},
     .unresponsive = on_unresponsive,
     .exited = on_exited,
 };

@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/source.h"
+#include "launcher/qemu/qmp-message.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
@@ -42,9 +43,17 @@ typedef struct {
     gpointer user_data;
     char *name; /* of a caller's: in quotes, as it was written; NULL: the launcher's own */
     gint64 sent_us;
-    char *text;      /* of callers' commands, until it is sent */
-    char *caller_id; /* as the caller wrote it; NULL without */
+    char *text;          /* of callers' commands, until it is sent */
+    char *caller_id;     /* as the caller wrote it; NULL without */
+    gboolean is_relayed; /* the caller wants QEMU's reply as such, also if it is an error */
 } Command;
+
+/* To a command: a part of the message that it is in, or why there is none. */
+typedef struct {
+    CvdJsonSpan result;
+    CvdJsonSpan refusal; /* what QEMU says in `error`, which is then in @error, too */
+    const GError *error;
+} Answer;
 
 /* What is of interest in a message. */
 typedef enum {
@@ -77,7 +86,8 @@ struct CvdQmp {
     gint64 last_answered_us; /* when QEMU last went on to another command, or was seen to read */
     gsize n_unread;          /* bytes, when that was looked at last */
     gint64 last_id;
-    GQueue tail; /* of char *: the last messages of both directions */
+    char *greeting; /* as it goes to others; NULL before it came */
+    GQueue tail;    /* of char *: the last messages of both directions */
     CvdLogLimit log_limit;
 };
 
@@ -119,20 +129,40 @@ static void command_free(Command *command)
     g_free(command);
 }
 
-/* What @command gets: a part of the message that it belongs to, or @error. */
-static void answer(Command *take_command, CvdJsonSpan result, const GError *error)
+static void give(Command *command, CvdJsonSpan result, const GError *error)
 {
-    g_autoptr(GString) with_id = NULL;
+    if (command->reply != NULL)
+        command->reply(result, error, command->user_data);
+    command_free(command);
+}
 
-    if (error == NULL && take_command->caller_id != NULL) {
-        with_id = g_string_new("{\"return\": ");
-        g_string_append_len(with_id, result.text, (gssize)result.size);
-        g_string_append_printf(with_id, ", \"id\": %s}", take_command->caller_id);
-        result = (CvdJsonSpan){with_id->str, with_id->len};
-    }
-    if (take_command->reply != NULL)
-        take_command->reply(result, error, take_command->user_data);
-    command_free(take_command);
+/* With what the caller needs to know whose reply it is. */
+static void give_reply(Command *command, const char *member, CvdJsonSpan value)
+{
+    g_autofree char *reply = cvd_qmp_reply(member, value, command->caller_id);
+
+    give(command, (CvdJsonSpan){reply, strlen(reply)}, NULL);
+}
+
+static void give_refusal(Command *command, const char *description)
+{
+    g_autofree char *reply = cvd_qmp_refusal("GenericError", description, command->caller_id);
+
+    give(command, (CvdJsonSpan){reply, strlen(reply)}, NULL);
+}
+
+static void answer(Command *take_command, const Answer *answer)
+{
+    gboolean is_relayed = take_command->is_relayed;
+
+    if (answer->error == NULL && (is_relayed || take_command->caller_id != NULL))
+        give_reply(take_command, "return", answer->result);
+    else if (is_relayed && answer->refusal.text != NULL)
+        give_reply(take_command, "error", answer->refusal);
+    else if (is_relayed && !g_error_matches(answer->error, CVD_ERROR, CVD_ERROR_CLOSED))
+        give_refusal(take_command, answer->error->message);
+    else
+        give(take_command, answer->result, answer->error);
 }
 
 /* No command stays without an answer. */
@@ -149,7 +179,7 @@ static void end_stream(CvdQmp *qmp, const GError *error)
     Command *command;
     while ((command = g_queue_pop_head(&qmp->sent)) != NULL ||
            (command = g_queue_pop_head(&qmp->waiting)) != NULL)
-        answer(command, (CvdJsonSpan){0}, closed);
+        answer(command, &(Answer){.error = closed});
 }
 
 static void close_connection(CvdQmp *qmp, const GError *error)
@@ -204,7 +234,7 @@ static void send_next_of_callers(CvdQmp *qmp)
     send_command(qmp, qmp->callers, text);
 }
 
-static void answer_sent(CvdQmp *qmp, GList *link, CvdJsonSpan result, const GError *error)
+static void answer_sent(CvdQmp *qmp, GList *link, const Answer *given)
 {
     Command *command = link->data;
 
@@ -214,7 +244,7 @@ static void answer_sent(CvdQmp *qmp, GList *link, CvdJsonSpan result, const GErr
     else
         qmp->n_own--;
     qmp->last_answered_us = g_get_monotonic_time();
-    answer(command, result, error);
+    answer(command, given);
     send_next_of_callers(qmp);
 }
 
@@ -278,8 +308,9 @@ static void handle_reply(CvdQmp *qmp)
         pass_over(qmp, "a reply to no command");
         return;
     }
-    g_autoptr(GError) failure = result.text == NULL ? error_of_reply(qmp->members[ERROR]) : NULL;
-    answer_sent(qmp, link, result, failure);
+    CvdJsonSpan refusal = qmp->members[ERROR];
+    g_autoptr(GError) failure = result.text == NULL ? error_of_reply(refusal) : NULL;
+    answer_sent(qmp, link, &(Answer){result, refusal, failure});
 }
 
 static void handle_event(CvdQmp *qmp)
@@ -300,6 +331,11 @@ static void handle_event(CvdQmp *qmp)
                         text, qmp->user_data);
 }
 
+const char *cvd_qmp_get_greeting(const CvdQmp *qmp)
+{
+    return qmp->greeting;
+}
+
 static gboolean has_member(const CvdQmp *qmp, Member member)
 {
     return qmp->members[member].text != NULL;
@@ -310,11 +346,14 @@ static void handle_message(CvdQmp *qmp)
     remember(qmp, '<', (const char *)qmp->inbox.bytes->data, qmp->inbox.size);
     cvd_json_find(cvd_json_stream_get(&qmp->inbox), member_names, qmp->members);
     if (has_member(qmp, EVENT)) {
+        if (qmp->handlers.event_text != NULL)
+            qmp->handlers.event_text(cvd_json_stream_get(&qmp->inbox), qmp->user_data);
         handle_event(qmp);
     } else if (has_member(qmp, RETURN) || has_member(qmp, ERROR)) {
         handle_reply(qmp);
     } else if (has_member(qmp, GREETING) && qmp->state == QMP_GREETING) {
         set_state(qmp, QMP_NEGOTIATING);
+        qmp->greeting = cvd_qmp_greeting(qmp->members[GREETING]);
         cvd_qmp_execute(qmp, "qmp_capabilities", NULL, negotiated, qmp);
     } else {
         pass_over(qmp, "what is neither greeting, reply nor event");
@@ -331,7 +370,7 @@ static void handle_too_long(CvdQmp *qmp)
     pass_over(qmp, "a message that is too long");
     cvd_json_find(cvd_json_stream_get(&qmp->inbox), member_names, qmp->members);
     if (!has_member(qmp, EVENT) && qmp->sent.length > 0)
-        answer_sent(qmp, qmp->sent.head, (CvdJsonSpan){0}, error);
+        answer_sent(qmp, qmp->sent.head, &(Answer){.error = error});
 }
 
 static void give_up(CvdQmp *qmp)
@@ -463,35 +502,18 @@ void cvd_qmp_execute(CvdQmp *qmp, const char *command, const char *arguments, Cv
 
 /* ---- Callers' commands ---- */
 
-static char *span_dup(CvdJsonSpan span)
-{
-    return span.text != NULL ? g_strndup(span.text, span.size) : NULL;
-}
-
-/* QEMU checks what is in it, with the caller's `id` replaced by ours; but if it were not one
- * JSON object, QEMU would answer more than once. */
+/* QEMU checks what is in it, with the caller's `id` replaced by ours. */
 static gboolean compose(Command *command, const char *given, GError **error)
 {
-    static const char *const names[] = {"id", "execute", NULL};
-    CvdJsonSpan found[2];
+    g_auto(CvdQmpRequest) request;
+    gboolean is_command = cvd_qmp_request_parse(given, &request, error);
 
-    g_autoptr(JsonNode) root = cvd_json_from_string(given, error);
-    if (root == NULL)
+    if (request.id.text != NULL)
+        command->caller_id = g_strndup(request.id.text, request.id.size);
+    if (!is_command)
         return FALSE;
-    g_autofree char *text = cvd_json_text_format(given, strlen(given), FALSE);
-    cvd_json_find((CvdJsonSpan){text, strlen(text)}, names, found);
-    CvdJsonSpan id = found[0];
-    g_autofree char *name = span_dup(found[1]);
-    if (*text != '{' || name == NULL || *name != '"')
-        return cvd_fail(error, CVD_ERROR_INVALID,
-                        "expected {\"execute\": \"COMMAND\", \"arguments\": {…}, \"id\": …}");
-
-    command->text = id.text != NULL
-                        ? g_strdup_printf("%.*s%" G_GINT64_FORMAT "%s", (int)(id.text - text), text,
-                                          command->id, id.text + id.size)
-                        : g_strdup_printf("{\"id\":%" G_GINT64_FORMAT ",%s", command->id, text + 1);
-    command->caller_id = span_dup(id);
-    command->name = g_steal_pointer(&name);
+    command->text = cvd_qmp_request_with_id(&request, command->id);
+    command->name = g_steal_pointer(&request.name);
     return TRUE;
 }
 
@@ -511,21 +533,37 @@ static gboolean may_wait(const CvdQmp *qmp, gsize size, GError **error)
     return TRUE;
 }
 
-void cvd_qmp_pass_on(CvdQmp *qmp, const char *command, CvdQmpReply reply, gpointer user_data)
+static void take_callers(CvdQmp *qmp, Command *take_command, const char *given)
 {
-    Command *callers = g_new(Command, 1);
     g_autoptr(GError) error = NULL;
 
-    *callers = (Command){.id = ++qmp->last_id, .reply = reply, .user_data = user_data};
-    if (!compose(callers, command, &error) || !may_wait(qmp, strlen(callers->text), &error)) {
-        answer(callers, (CvdJsonSpan){0}, error);
+    take_command->id = ++qmp->last_id;
+    if (!compose(take_command, given, &error) ||
+        !may_wait(qmp, strlen(take_command->text), &error)) {
+        answer(take_command, &(Answer){.error = error});
         return;
     }
     if (qmp->handlers.passed_on != NULL)
-        qmp->handlers.passed_on(callers->name, qmp->user_data);
-    qmp->n_waiting_bytes += strlen(callers->text);
-    g_queue_push_tail(&qmp->waiting, callers);
+        qmp->handlers.passed_on(take_command->name, qmp->user_data);
+    qmp->n_waiting_bytes += strlen(take_command->text);
+    g_queue_push_tail(&qmp->waiting, take_command);
     send_next_of_callers(qmp);
+}
+
+void cvd_qmp_pass_on(CvdQmp *qmp, const char *command, CvdQmpReply reply, gpointer user_data)
+{
+    Command *callers = g_new(Command, 1);
+
+    *callers = (Command){.reply = reply, .user_data = user_data};
+    take_callers(qmp, callers, command);
+}
+
+void cvd_qmp_relay(CvdQmp *qmp, const char *command, CvdQmpReply reply, gpointer user_data)
+{
+    Command *callers = g_new(Command, 1);
+
+    *callers = (Command){.reply = reply, .user_data = user_data, .is_relayed = TRUE};
+    take_callers(qmp, callers, command);
 }
 
 void cvd_qmp_forget(CvdQmp *qmp, gpointer user_data)
@@ -583,6 +621,7 @@ void cvd_qmp_free(CvdQmp *qmp)
 {
     end_stream(qmp, NULL);
     g_queue_clear_full(&qmp->tail, g_free);
+    g_free(qmp->greeting);
     cvd_json_stream_clear(&qmp->inbox);
     g_byte_array_unref(qmp->outbox);
     g_free(qmp);

@@ -39,6 +39,7 @@ typedef struct CvdQmp CvdQmp;
  * @event: an event came, perhaps before @ready. @members is its data as cvd_json_parse_leniently()
  *   has it, %NULL when it has none; @text the same as QEMU sent it, as valid UTF-8, %NULL also when
  *   it is longer than %CVD_JSON_MAX_SIZE; both borrowed
+ * @event_text: (nullable): the same before it, byte for byte as QEMU sent it; borrowed
  * @passed_on: (nullable): a caller's command was taken; @name is in quotes, as it was written
  * @closed: the connection has ended. @error is %NULL when QEMU closed it; otherwise the launcher
  *   gave up on it, and this is why. Called once, after every pending command was answered with an
@@ -49,6 +50,7 @@ typedef struct CvdQmp CvdQmp;
 typedef struct {
     void (*ready)(gpointer user_data);
     void (*event)(const char *name, JsonObject *members, const char *text, gpointer user_data);
+    void (*event_text)(CvdJsonSpan event, gpointer user_data);
     void (*passed_on)(const char *name, gpointer user_data);
     void (*closed)(const GError *error, gpointer user_data);
 } CvdQmpHandlers;
@@ -102,8 +104,22 @@ void cvd_qmp_execute(CvdQmp *qmp, const char *command, const char *arguments, Cv
 void cvd_qmp_pass_on(CvdQmp *qmp, const char *command, CvdQmpReply reply, gpointer user_data);
 
 /**
+ * cvd_qmp_relay:
+ * @reply: called once, perhaps at once, with a whole reply: `return` or `error`, and the caller's
+ *   `id`. Also if QEMU has not made it, as the command was refused here; but no error is given
+ *   other than %CVD_ERROR_CLOSED.
+ *
+ * As cvd_qmp_pass_on(), for a caller that speaks QMP itself.
+ */
+void cvd_qmp_relay(CvdQmp *qmp, const char *command, CvdQmpReply reply, gpointer user_data);
+
+/** cvd_qmp_get_greeting: Returns: (nullable): as cvd_qmp_greeting() has it; %NULL before QEMU has
+ * greeted */
+const char *cvd_qmp_get_greeting(const CvdQmp *qmp);
+
+/**
  * cvd_qmp_forget:
- * @user_data: as given to cvd_qmp_pass_on()
+ * @user_data: as given to cvd_qmp_pass_on() or cvd_qmp_relay()
  *
  * Nobody waits for these commands any more: @reply is not called. One that QEMU was given already
  * is carried out all the same.

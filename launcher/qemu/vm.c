@@ -87,6 +87,7 @@ static gboolean spawn(CvdVm *vm, const CvdVmResources *resources, GError **error
     if (vm->process == NULL)
         return FALSE;
     vm->qmp = cvd_qmp_new(g_steal_fd(&qmp), &vm->handlers.qmp, vm->user_data);
+    vm->qmp_streams = cvd_qmp_streams_new(vm->qmp);
     cvd_console_take_vm(vm->output, g_steal_fd(&output));
     if (vm->console != NULL)
         cvd_console_take_vm(vm->console, g_steal_fd(&serial));
@@ -114,6 +115,7 @@ void cvd_vm_free(CvdVm *vm)
     cvd_source_clear(&vm->greeting);
     cvd_close_fd(&vm->greeting_fd);
     g_clear_pointer(&vm->process, cvd_qemu_process_free);
+    g_clear_pointer(&vm->qmp_streams, cvd_qmp_streams_free);
     g_clear_pointer(&vm->qmp, cvd_qmp_free);
     cvd_source_clear(&vm->heartbeat);
     g_strfreev(vm->argv);

@@ -4,7 +4,7 @@
 #include "launcher/config/probe.h"
 #include "launcher/qemu/console.h"
 #include "launcher/qemu/process.h"
-#include "launcher/qemu/qmp.h"
+#include "launcher/qemu/qmp-streams.h"
 
 G_BEGIN_DECLS
 
@@ -26,6 +26,7 @@ typedef struct {
  * CvdVm:
  * @process: QEMU
  * @qmp: its QMP
+ * @qmp_streams: the same for other programs
  * @argv: (array zero-terminated=1): its command line
  *
  * One QEMU with what connects it to the launcher: QMP and the heartbeat, and descriptors. A launch
@@ -34,6 +35,7 @@ typedef struct {
 typedef struct {
     CvdQemuProcess *process;
     CvdQmp *qmp;
+    CvdQmpStreams *qmp_streams;
     char **argv;
     /*< private >*/
     const CvdConfig *config;
