@@ -290,6 +290,7 @@ gboolean cvd_config_check_sockets(const CvdConfig *config, const char *runtime_d
                         "runtime directory: %s, with XDG_RUNTIME_DIR, or a shorter --name",
                         error->message);
     }
+    cvd_programs_check_paths(config, problems);
     return problems->len == n_before;
 }
 

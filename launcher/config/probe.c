@@ -8,7 +8,9 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/json.h"
+#include "launcher/config/executable.h"
 #include "launcher/config/place.h"
+#include "launcher/config/probe-programs.h"
 #include "launcher/config/run-as.h"
 
 #include <errno.h>
@@ -22,50 +24,18 @@
 
 #define KVM_DEVICE "/dev/kvm"
 
-static gboolean is_executable_file(const char *path)
-{
-    struct stat info;
-    return stat(path, &info) == 0 && S_ISREG(info.st_mode) && access(path, X_OK) == 0;
-}
-
-static char *make_absolute(const char *path)
-{
-    if (g_path_is_absolute(path))
-        return g_strdup(path);
-    g_autofree char *cwd = g_get_current_dir();
-    return g_build_filename(cwd, path, NULL);
-}
-
-/* Why a binary cannot be run, for one that is named by a path. */
-static char *explain_binary(const char *path)
-{
-    struct stat info;
-    if (stat(path, &info) < 0)
-        return g_strdup(g_strerror(errno));
-    if (!S_ISREG(info.st_mode))
-        return g_strdup("is not a file");
-    return g_strdup("is not executable (chmod +x makes it so)");
-}
-
 static char *find_binary(const char *binary, GPtrArray *problems)
 {
-    g_autofree char *path = strchr(binary, '/') ? g_strdup(binary) : g_find_program_in_path(binary);
-    if (path && is_executable_file(path))
-        return make_absolute(path);
-    if (path) {
-        g_autofree char *reason = explain_binary(path);
-        cvd_problem(
-            problems,
-            "qemu.binary: %s: %s; set qemu.binary to an emulator, such as qemu-system-x86_64", path,
-            reason);
-    } else {
-        cvd_problem(
-            problems,
-            "qemu.binary: %s is not in PATH; install it (apt install qemu-system-x86) or set "
-            "qemu.binary to the path of an emulator",
-            binary);
-    }
-    return NULL;
+    g_autofree char *why = NULL;
+    char *path = cvd_executable_find(binary, &why);
+
+    if (!path)
+        cvd_problem(problems, "qemu.binary: %s; %s", why,
+                    strchr(binary, '/')
+                        ? "set qemu.binary to an emulator, such as qemu-system-x86_64"
+                        : "install it (apt install qemu-system-x86) or set qemu.binary to the path "
+                          "of an emulator");
+    return path;
 }
 
 /* @may_be_device: what a disk may be, and nothing else */
@@ -382,6 +352,7 @@ gboolean cvd_config_probe(const CvdConfig *config, CvdQemuTools *tools, GPtrArra
     check_files(&config->qemu, tools->binary, problems);
     check_run_as(&config->qemu, problems);
     warn_of_programs(&config->qemu);
+    cvd_programs_probe(config, problems);
     return problems->len == n_before;
 }
 

@@ -28,8 +28,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(CvdQemuTools, cvd_qemu_tools_clear)
  * @tools: (inout): what was there is cleared; gets what was found, also where there are problems
  * @problems: (element-type utf8): as cvd_config_load()
  *
- * Looks for the QEMU binary, the kernel, initrd, firmware and disk files and, if `accel` names kvm,
- * tries /dev/kvm; logs what the sandbox denies. Creates nothing.
+ * Looks for the QEMU binary, the kernel, initrd, firmware and disk files, the host programs and,
+ * if `accel` names kvm, tries /dev/kvm; logs what the sandbox denies. Creates nothing.
  */
 gboolean cvd_config_probe(const CvdConfig *config, CvdQemuTools *tools, GPtrArray *problems);
 

@@ -3,6 +3,7 @@
 #include "launcher/config/access.h"
 #include "launcher/config/programs.h"
 #include "launcher/config/substitute.h"
+#include "server/listener.h"
 
 #include <string.h>
 
@@ -24,7 +25,8 @@ static void fill_in(const Entry *entry, const char *directory)
 {
     CvdProgramConfig *program = entry->program;
 
-    if (program->oneshot && !cvd_node_get_member(entry->node, "restart"))
+    if ((program->oneshot || program->n_sockets > 0) &&
+        !cvd_node_get_member(entry->node, "restart"))
         program->restart = CVD_RESTART_NEVER;
     if (!program->cwd)
         program->cwd = cvd_substitute_escape(directory);
@@ -44,8 +46,12 @@ static void check_combinations(const Entry *entry)
          "there is nothing to pass; name \"regions\""},
         {!has_regions && program->ready == CVD_READY_ATTACHED, "ready",
          "there is nothing to attach to; name \"regions\""},
-        {program->oneshot && program->restart == CVD_RESTART_ALWAYS, "restart",
-         "a program that is \"oneshot\" ends; \"on-failure\" and \"never\" are for it"},
+        {program->oneshot && program->restart != CVD_RESTART_NEVER, "restart",
+         "a program that is \"oneshot\" is started once for each VM; leave it out"},
+        {program->n_sockets > 0 && program->restart != CVD_RESTART_NEVER, "restart",
+         "a program with \"sockets\" is started once for each VM, as QEMU cannot change to "
+         "another; "
+         "leave it out"},
         {program->oneshot && program->ready != CVD_READY_STARTED, "ready",
          "a program that is \"oneshot\" is ready when it has ended with status 0; leave it out"},
         {program->oneshot && program->n_sockets > 0, "sockets",
@@ -221,23 +227,36 @@ static void check_order(const Entry *entries, guint n)
         look_for_cycles(&search, &entries[i]);
 }
 
-/* QEMU's part names sockets without their programs. */
-static void check_socket_names(const Entry *entries, guint n)
+/* What there is already of one kind, and which program has it. */
+static void check_unique(GHashTable *owners, const CvdPlace *place, const char *kind,
+                         char *take_name, const char *program)
 {
-    g_autoptr(GHashTable) owners = g_hash_table_new(g_str_hash, g_str_equal);
+    const char *owner = g_hash_table_lookup(owners, take_name);
+
+    if (owner)
+        cvd_place_problem(place, "%s %s is program %s's already; choose another name", kind,
+                          take_name, owner);
+    g_hash_table_insert(owners, take_name, (gpointer)program);
+}
+
+/* QEMU's part names sockets without their programs. All of their files are in one directory. */
+static void check_sockets(const Entry *entries, guint n, const CvdConfig *config)
+{
+    g_autoptr(GHashTable) names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GHashTable) files = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 
     for (guint i = 0; i < n; i++) {
+        const CvdProgramConfig *program = entries[i].program;
+        JsonNode *node = cvd_node_get_member(entries[i].node, "sockets");
         CvdPlace sockets = place_of(&entries[i], "sockets");
-        for (guint j = 0; j < entries[i].program->n_sockets; j++) {
-            char *name = entries[i].program->sockets[j].name;
-            const char *owner = g_hash_table_lookup(owners, name);
-            CvdPlace place = cvd_place_member(
-                &sockets, name,
-                cvd_node_get_member(cvd_node_get_member(entries[i].node, "sockets"), name));
-            if (owner)
-                cvd_place_problem(&place, "program %s has a socket of this name; choose another",
-                                  owner);
-            g_hash_table_insert(owners, name, entries[i].program->name);
+        for (guint j = 0; j < program->n_sockets; j++) {
+            const char *name = program->sockets[j].name;
+            CvdPlace place = cvd_place_member(&sockets, name, cvd_node_get_member(node, name));
+            guint n_before = place.reader->problems->len;
+            check_unique(names, &place, "socket", g_strdup(name), program->name);
+            if (place.reader->problems->len == n_before)
+                check_unique(files, &place, "file", cvd_program_get_socket_path(config, program, j),
+                             program->name);
         }
     }
 }
@@ -265,6 +284,23 @@ void cvd_programs_check(const CvdPlace *place, JsonNode *root, CvdConfig *config
     for (guint i = 0; i < config->n_programs; i++)
         check_program(&entries[i], config);
     check_order(entries, config->n_programs);
-    check_socket_names(entries, config->n_programs);
+    check_sockets(entries, config->n_programs, config);
     check_hooks(place, root);
+}
+
+void cvd_programs_check_paths(const CvdConfig *config, GPtrArray *problems)
+{
+    for (guint i = 0; i < config->n_programs; i++) {
+        const CvdProgramConfig *program = &config->programs[i];
+        for (guint j = 0; j < program->n_sockets; j++) {
+            g_autofree char *path = cvd_program_get_socket_path(config, program, j);
+            g_autoptr(GError) error = NULL;
+            if (program->sockets[j].kind != CVD_SOCKET_PAIR &&
+                !cvd_listener_path_check(path, &error))
+                cvd_problem(problems,
+                            "programs.%s.sockets.%s: %s, with a shorter name of socket, program "
+                            "or instance, or XDG_RUNTIME_DIR",
+                            program->name, program->sockets[j].name, error->message);
+        }
+    }
 }

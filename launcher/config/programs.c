@@ -71,10 +71,10 @@ static void read_paths(const CvdPlace *place, JsonNode *node, const CvdKey *key,
 
 /* ---- Environment ---- */
 
-/* What cvd_programs_new() gives each program itself. */
-static const char *const own_variables[] = {"CVD_NAME",       "CVD_CLIENT_SOCKET", "CVD_REGION",
-                                            "CVD_PROGRAM",    "LISTEN_PID",        "LISTEN_FDS",
-                                            "LISTEN_FDNAMES", "NOTIFY_SOCKET",     NULL};
+/* What each program is given anyway. */
+static const char *const own_variables[] = {
+    "CVD_NAME",   "CVD_CLIENT_SOCKET", "CVD_RUNTIME",    "CVD_REGION",    "CVD_PROGRAM",
+    "LISTEN_PID", "LISTEN_FDS",        "LISTEN_FDNAMES", "NOTIFY_SOCKET", NULL};
 
 #define VARIABLE_PATTERN "^[A-Za-z_][A-Za-z0-9_]*$"
 
@@ -176,18 +176,32 @@ static void clear_confine(const CvdKey *key, gpointer slot)
     g_clear_pointer(confine, g_free);
 }
 
-/* What is of no use in the file system that all share. */
-static void check_confine(const CvdPlace *place, JsonNode *node, const CvdConfine *confine)
+static gboolean is_set(char **list)
 {
-    static const char *const keys[] = {"read_only", "writable", "network"};
+    return list && *list;
+}
 
-    for (gsize i = 0; !confine->has_file_system && i < G_N_ELEMENTS(keys); i++) {
-        JsonNode *member = cvd_node_get_member(node, keys[i]);
-        CvdPlace child = cvd_place_member(place, keys[i], member);
-        if (member)
-            cvd_place_problem(&child, "is for a file system of the program's own; remove it, or "
+/* A program in the file system that all share also has the network that they share. */
+static void check_shared(const CvdPlace *place, JsonNode *node, CvdConfine *confine)
+{
+    JsonNode *network = cvd_node_get_member(node, "network");
+    const struct {
+        const char *key;
+        gboolean is_wrong;
+    } rules[] = {
+        {"read_only", is_set(confine->read_only)},
+        {"writable", is_set(confine->writable)},
+        {"network", network && !confine->network},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(rules); i++) {
+        CvdPlace child =
+            cvd_place_member(place, rules[i].key, cvd_node_get_member(node, rules[i].key));
+        if (rules[i].is_wrong)
+            cvd_place_problem(&child, "needs a file system of the program's own; remove it, or "
                                       "\"file_system\": false");
     }
+    confine->network = TRUE;
 }
 
 static void read_confine(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
@@ -208,7 +222,8 @@ static void read_confine(const CvdPlace *place, JsonNode *node, const CvdKey *ke
     if (is_boolean)
         return;
     cvd_keys_read(place, node, key->elements, confine);
-    check_confine(place, node, confine);
+    if (!confine->has_file_system)
+        check_shared(place, node, confine);
 }
 
 static JsonNode *print_confine(const CvdKey *key, gconstpointer slot)
@@ -234,6 +249,23 @@ static const CvdType type_signal = {read_signal, print_signal, NULL,
     "{'type': 'string', 'pattern': '^(SIG)?(TERM|INT|HUP|QUIT|USR1|USR2|KILL)$'}"};
 static const CvdType type_confine = {read_confine, print_confine, clear_confine,
     "{'type': ['boolean', 'object']}"};
+
+/* What excludes each other: programs-check.c. */
+#define WHEN(key, is, then) \
+    "{'if': {'required': ['" key "'], 'properties': {'" key "': " is "}}, 'then': " then "}"
+#define HAS_REGIONS "{'required': ['regions'], 'properties': {'regions': {'minItems': 1}}}"
+#define PROGRAM_SCHEMA \
+    "{'required': ['argv'], 'allOf': [" \
+    WHEN("oneshot", "{'const': true}", \
+         "{'properties': {'restart': {'const': 'never'}, 'ready': {'const': 'started'}," \
+         " 'sockets': {'maxProperties': 0}}}") "," \
+    WHEN("sockets", "{'minProperties': 1}", "{'properties': {'restart': {'const': 'never'}}}") "," \
+    WHEN("pass_fds", "{'const': true}", HAS_REGIONS) "," \
+    WHEN("ready", "{'const': 'attached'}", HAS_REGIONS) "]}"
+#define CONFINE_SCHEMA \
+    WHEN("file_system", "{'const': false}", \
+         "{'properties': {'read_only': {'maxItems': 0}, 'writable': {'maxItems': 0}," \
+         " 'network': {'const': true}}}")
 /* clang-format on */
 
 static const char *const restart_words[] = {"never", "on-failure", "always", NULL}; /* CvdRestart */
@@ -292,8 +324,9 @@ static const CvdKey member_keys[] = {
             "Names of the regions that it serves. They are in its environment, as CVD_REGION.",
             .schema = "{'uniqueItems': true}"),
     CVD_KEY("restart", "0.2", cvd_type_word, AT(restart), "'on-failure'",
-            "After which ends it is started again: after each, or after one that is a failure, or "
-            "after none. A program that is oneshot is not started again by default.",
+            "After which ends it is started again: always, after a failure only, or never. The "
+            "pauses and the limit are those of lifecycle.restart_delay_ms and restart_limit. A "
+            "program that is oneshot or has sockets is never started again by itself.",
             .words = restart_words),
     CVD_KEY("env", "0.2", type_env, AT(env), "{}",
             "Variables of its environment, beside those that cvd-launch has and sets."),
@@ -331,14 +364,14 @@ static const CvdKey member_keys[] = {
             .element_size = sizeof(CvdSocketConfig)),
     CVD_KEY("confine", "0.2", type_confine, AT(confine), "false",
             "What it must not do: true, or an object with the keys below.",
-            .elements = confine_keys),
+            .elements = confine_keys, .schema = CONFINE_SCHEMA),
     CVD_KEYS_END,
 };
 
 const CvdKey cvd_program_keys[] = {
     CVD_KEY("NAME", NULL, cvd_type_name, AT(name), NULL, NULL),
     CVD_KEY("PROGRAM", NULL, cvd_type_object, 0, NULL, NULL, .members = member_keys,
-            .schema = "{'required': ['argv']}"),
+            .schema = PROGRAM_SCHEMA),
     CVD_KEYS_END,
 };
 

@@ -29,4 +29,12 @@ extern const CvdKey cvd_hook_keys[];
  */
 void cvd_programs_check(const CvdPlace *place, JsonNode *root, CvdConfig *config);
 
+/**
+ * cvd_programs_check_paths:
+ * @problems: (element-type utf8): as cvd_config_load()
+ *
+ * Reports paths of sockets that do not fit a socket address. Touches nothing.
+ */
+void cvd_programs_check_paths(const CvdConfig *config, GPtrArray *problems);
+
 G_END_DECLS

@@ -51,12 +51,12 @@ static CvdRunAs *parse(const CvdPlace *place, const char *text)
                           "\"%s:GROUP\"",
                           parts[0], parts[0]);
     } else if (run_as->uid == 0) {
-        cvd_place_problem(place, "QEMU as root is what this is to prevent; name another user");
+        cvd_place_problem(place, "root is what this is to prevent; name another user");
     } else {
         find_groups(run_as);
         if (!has_roots_group(run_as))
             return g_steal_pointer(&run_as);
-        cvd_place_problem(place, "root's group, gid 0, is what this is to keep QEMU out of; name "
+        cvd_place_problem(place, "root's group, gid 0, is what this is to keep out of; name "
                                  "another group, or a user who is not in it");
     }
     return NULL;

@@ -5,6 +5,7 @@
  * input.
  */
 #include "launcher/config/config.h"
+#include "launcher/config/substitute.h"
 #include "launcher/qemu/command.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -24,6 +25,21 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     return chdir("/proc/self/fdinfo"); /* where there is nothing that relative names could mean */
 }
 
+static void expand(const CvdConfig *config, const CvdProgramConfig *program, char **texts)
+{
+    for (; texts != NULL && *texts != NULL; texts++)
+        g_free(cvd_substitute(config, program, *texts));
+}
+
+static void check_program(const CvdConfig *config, const CvdProgramConfig *program)
+{
+    expand(config, program, program->argv);
+    expand(config, program, program->env);
+    g_autofree char *cwd = cvd_substitute(config, program, program->cwd);
+    if (program->argv[0] == NULL || program->regions == NULL || !g_path_is_absolute(cwd))
+        abort();
+}
+
 static void check(const CvdConfig *config)
 {
     char *accel[] = {(char *)"tcg", NULL};
@@ -31,6 +47,9 @@ static void check(const CvdConfig *config)
     g_auto(GStrv) argv = cvd_qemu_command(config, &tools, NULL);
 
     g_free(cvd_quote_command((const char *const *)argv));
+    for (guint i = 0; i < config->n_programs; i++)
+        check_program(config, &config->programs[i]);
+    expand(config, NULL, config->hooks.before_start);
     if (g_strv_length(argv) < 10 || config->layout == NULL)
         abort();
 }

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "launcher/config/probe.h"
 #include "launcher/config/qemu.h"
+#include "tests/unit/config-files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,97 +20,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define LAYOUT                                                                                     \
-    "{\"vsoc_device_regions\": [{\"device_name\": \"a\", \"current_version\": 1,"                  \
-    " \"min_compatible_version\": 1, \"region_size\": 4096,"                                       \
-    " \"guest_to_host_signal_table\": {\"num_nodes_lg2\": 0},"                                     \
-    " \"host_to_guest_signal_table\": {\"num_nodes_lg2\": 0}}]}"
-
-/* A directory with conf/cvd.json, conf/qemu.json and conf/layout.json; it is the current one. */
-typedef struct {
-    char *old_directory;
-    char *directory;
-    GPtrArray *problems;
-} Files;
-
-static void write_file(const char *name, const char *text)
-{
-    g_autoptr(GError) error = NULL;
-    g_file_set_contents(name, text, -1, &error);
-    g_assert_no_error(error);
-}
-
-static void set_up(Files *files, gconstpointer data)
-{
-    g_autoptr(GError) error = NULL;
-    g_autofree char *made = g_dir_make_tmp("cvd-config-XXXXXX", &error);
-    g_assert_no_error(error);
-    files->old_directory = g_get_current_dir();
-    g_assert_cmpint(g_chdir(made), ==, 0);
-    files->directory = g_get_current_dir(); /* without symbolic links */
-    files->problems = g_ptr_array_new_with_free_func(g_free);
-    g_assert_cmpint(g_mkdir("conf", 0700), ==, 0);
-    write_file("conf/cvd.json", "{\"layout\": \"layout.json\", \"qemu\": \"qemu.json\"}");
-    write_file("conf/qemu.json", "{}");
-    write_file("conf/layout.json", LAYOUT);
-}
-
-static void remove_tree(const char *directory)
-{
-    g_autoptr(GDir) dir = g_dir_open(directory, 0, NULL);
-    const char *name;
-    while (dir && (name = g_dir_read_name(dir))) {
-        g_autofree char *path = g_build_filename(directory, name, NULL);
-        if (g_file_test(path, G_FILE_TEST_IS_DIR))
-            remove_tree(path);
-        else
-            g_assert_cmpint(g_unlink(path), ==, 0);
-    }
-    g_assert_cmpint(g_rmdir(directory), ==, 0);
-}
-
-static void tear_down(Files *files, gconstpointer data)
-{
-    g_assert_cmpint(g_chdir(files->old_directory), ==, 0);
-    remove_tree(files->directory);
-    g_free(files->old_directory);
-    g_free(files->directory);
-    g_ptr_array_unref(files->problems);
-}
-
-static CvdConfig *load(Files *files, const char *const *overrides)
-{
-    g_ptr_array_set_size(files->problems, 0);
-    const CvdConfigSource source = {.path = "conf/cvd.json", .overrides = overrides};
-    CvdConfig *config = cvd_config_load(&source, files->problems);
-    g_assert_true((config == NULL) == (files->problems->len > 0));
-    return config;
-}
-
-static CvdConfig *load_good(Files *files, const char *const *overrides)
-{
-    CvdConfig *config = load(files, overrides);
-    if (!config)
-        g_error("%s", (char *)files->problems->pdata[0]);
-    return config;
-}
-
-static void assert_problem(Files *files, guint i, const char *part)
-{
-    g_assert_cmpuint(files->problems->len, >, i);
-    const char *problem = files->problems->pdata[i];
-    if (!strstr(problem, part))
-        g_error("\"%s\" does not contain \"%s\"", problem, part);
-}
-
-/* Exactly one. */
-static void assert_bad(Files *files, const char *const *overrides, const char *part)
-{
-    g_assert_null(load(files, overrides));
-    assert_problem(files, 0, part);
-    g_assert_cmpuint(files->problems->len, ==, 1);
-}
 
 static void test_defaults(Files *files, gconstpointer data)
 {
@@ -473,11 +383,11 @@ static const struct {
     {"access=[{\"user\":0,\"mode\":\"ro\",\"regions\":[\"x\"]}]", "has no region \"x\""},
     {"qemu.run_as=nosuchuser", "there is no user \"nosuchuser\"; `getent passwd`"},
     {"qemu.run_as=1000:nosuchgroup", "there is no group \"nosuchgroup\"; `getent group`"},
-    {"qemu.run_as=0", "QEMU as root is what this is to prevent"},
-    {"qemu.run_as=root", "QEMU as root is what this is to prevent"},
+    {"qemu.run_as=0", "run_as: root is what this is to prevent"},
+    {"qemu.run_as=root", "run_as: root is what this is to prevent"},
     {"qemu.run_as=4711", "uid 4711 has no entry in the user database, and so no group; give"},
-    {"qemu.run_as=4711:0", "root's group, gid 0, is what this is to keep QEMU out of"},
-    {"qemu.run_as=nobody:root", "root's group, gid 0, is what this is to keep QEMU out of"},
+    {"qemu.run_as=4711:0", "root's group, gid 0, is what this is to keep out of"},
+    {"qemu.run_as=nobody:root", "root's group, gid 0, is what this is to keep out of"},
     {"qemu.run_as=true", "found true; expected a user's name or number"},
     {"qemu.watchdog_s=2047", "found 2047; expected an integer from 0 to 2046"},
     {"qemu.memory=512", "found 512; expected a size from 1M to 16384G"},
@@ -1324,7 +1234,7 @@ static void test_find_foreign(Files *files, gconstpointer data)
 
 static void add(const char *path, void (*test)(Files *, gconstpointer))
 {
-    g_test_add(path, Files, NULL, set_up, test, tear_down);
+    g_test_add(path, Files, NULL, files_set_up, test, files_tear_down);
 }
 
 int main(int argc, char **argv)

@@ -82,6 +82,10 @@ def cases_of(kind, data):
         for verdict, n in (("good", 2048), ("bad", 2049)):
             regions = [{"device_name": f"r{i}", "region_size": 4096} for i in range(n)]
             yield verdict, f"{n}-regions", json.dumps({"vsoc_device_regions": regions})
+    if kind == "cvd":
+        for verdict, n in (("good", 128), ("bad", 129)):
+            programs = {f"p{i}": {"argv": ["x"]} for i in range(n)}
+            yield verdict, f"{n}-programs", json.dumps(cases["base"] | {"programs": programs})
 
 
 def validator_of(path):
