@@ -119,7 +119,7 @@ static void set_up_child(gpointer data)
     set_descriptors(spawn);
     for (guint i = 0; i < spawn->n_limits; i++)
         setrlimit(spawn->limits[i].resource,
-                  &(struct rlimit){spawn->limits[i].value, spawn->limits[i].value});
+                  &(struct rlimit){spawn->limits[i].soft, spawn->limits[i].hard});
     if (spawn->run_as != NULL && cvd_run_as_enter(spawn->run_as) < 0) {
         G_GNUC_UNUSED gssize n = write(STDERR_FILENO, text, sizeof text - 1);
         _exit(EXIT_FAILURE);

@@ -61,7 +61,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdChildren, cvd_children_free)
  */
 typedef struct {
     int resource;
-    rlim_t value;
+    rlim_t soft;
+    rlim_t hard;
 } CvdLimit;
 
 /**

@@ -57,6 +57,7 @@ missing_for_tests() {
     [ -e /usr/lib/systemd/system/dbus.service ] || missing="$missing dbus"
     [ -e /usr/share/pam-configs/systemd ] || missing="$missing libpam-systemd"
     command -v setcap >/dev/null 2>&1 || missing="$missing libcap2-bin"
+    command -v bwrap >/dev/null 2>&1 || missing="$missing bubblewrap"
     command -v swtpm >/dev/null 2>&1 || missing="$missing swtpm"
     command -v dh >/dev/null 2>&1 || missing="$missing debhelper"
     command -v dh_apparmor >/dev/null 2>&1 || missing="$missing dh-apparmor"

@@ -32,7 +32,7 @@ GENERATED = {"launcher/abi-text.h", "launcher/control/control-interface.h"}
 
 # Files that take values and return values: nothing of the system in them.
 PURE = ["vsoc/", "server/layout", "server/layout-rules", "launcher/lifecycle/",
-        "launcher/qemu/command"]
+        "launcher/qemu/command", "launcher/programs/confine"]
 SYSTEM = re.compile(r"^(sys/(?!types\.h)|unistd\.h|fcntl\.h|poll\.h|glib-unix\.h|gio/|base/fd\.h"
                     r"|server/(window|listener|server|vm-port|client-port)\.h)")
 
