@@ -86,18 +86,21 @@ static void check_descriptors(const Entry *entry)
     const CvdProgramConfig *program = entry->program;
     guint n_regions = program->pass_fds && program->regions ? g_strv_length(program->regions) : 0;
     guint n_fds = CVD_PROGRAM_FIRST_FD + CVD_REGION_N_FDS * n_regions + program->n_sockets;
-    CvdPlace confine = place_of(entry, "confine");
+    const CvdConfine *confine = program->confine;
+    CvdPlace place_of_confine = place_of(entry, "confine");
 
     if (n_regions > CVD_MAX_PASSED_REGIONS) {
         CvdPlace place = place_of(entry, "regions");
         cvd_place_problem(&place, "has %u members; with \"pass_fds\" at most %d are allowed",
                           n_regions, CVD_MAX_PASSED_REGIONS);
     }
-    if (program->confine && program->confine->n_fds > 0 && program->confine->n_fds < n_fds) {
+    if (confine && confine->has_file_system)
+        n_fds += CVD_BUBBLEWRAP_N_FDS;
+    if (confine && confine->n_fds > 0 && confine->n_fds < n_fds) {
         CvdPlace place = cvd_place_member(
-            &confine, "descriptors",
+            &place_of_confine, "descriptors",
             cvd_node_get_member(cvd_node_get_member(entry->node, "confine"), "descriptors"));
-        cvd_place_problem(&place, "the program begins with %u descriptors; allow more", n_fds);
+        cvd_place_problem(&place, "to start the program takes %u descriptors; allow them", n_fds);
     }
 }
 
@@ -133,6 +136,28 @@ static void check_substitutions(const Entry *entry, const CvdConfig *config)
     }
 }
 
+/* What bubblewrap cannot do. */
+static void check_file_system(const Entry *entry)
+{
+    const CvdProgramConfig *program = entry->program;
+    const CvdConfine *confine = program->confine;
+    CvdPlace place = place_of(entry, "confine");
+
+    if (!confine || !confine->has_file_system)
+        return;
+    for (guint i = 0; i < program->n_sockets; i++)
+        if (program->sockets[i].kind == CVD_SOCKET_PATH)
+            cvd_place_problem(
+                &place,
+                "what the program listens at in a file system of its own, nobody else "
+                "can reach (socket %s); make it \"listen\" or \"pair\", or set "
+                "\"file_system\": false",
+                program->sockets[i].name);
+    if (confine->writable && g_strv_contains((const char *const *)confine->writable, "/"))
+        cvd_place_problem(&place, "with / among \"writable\" nothing is the program's own; set "
+                                  "\"file_system\": false");
+}
+
 static void check_program(const Entry *entry, const CvdConfig *config)
 {
     if (!cvd_node_get_member(entry->node, "argv") && JSON_NODE_HOLDS_OBJECT(entry->node))
@@ -141,12 +166,15 @@ static void check_program(const Entry *entry, const CvdConfig *config)
         cvd_place_problem(&entry->place,
                           "the machine has this name itself; choose another, so that logs and "
                           "commands tell them apart");
+    if (strcmp(entry->program->name, "hooks") == 0)
+        cvd_place_problem(&entry->place, "the log of the hooks has this name; choose another");
     if (config->layout)
         cvd_regions_check(&entry->place, entry->node, config->layout);
     check_repetition(entry, "regions");
     check_repetition(entry, "after");
     check_combinations(entry);
     check_descriptors(entry);
+    check_file_system(entry);
     check_substitutions(entry, config);
 }
 

@@ -76,10 +76,14 @@ typedef struct {
     CvdSocketKind kind;
 } CvdSocketConfig;
 
+/** CVD_BUBBLEWRAP_N_FDS: how many descriptors bubblewrap needs, beside those of the program that it
+ * is to execute */
+#define CVD_BUBBLEWRAP_N_FDS 8
+
 /**
  * CvdConfine:
  * @memory_bytes: of address space; 0 = no limit, as for the others
- * @n_fds: descriptors
+ * @n_fds: descriptors, those that it inherits among them
  * @cpu_s: seconds of processor time
  * @has_file_system: whether it gets a file system of its own
  * @read_only: (array zero-terminated=1) (nullable): absolute paths that it can read there

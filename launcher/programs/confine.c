@@ -20,20 +20,16 @@
 /* Beyond which the kernel ends it with a SIGKILL that nobody can explain. */
 #define CPU_GRACE_S 5
 
-guint cvd_confine_get_limits(const CvdConfine *confine, guint n_fds,
-                             CvdLimit limits[CVD_CONFINE_MAX_LIMITS])
+guint cvd_confine_get_limits(const CvdConfine *confine, CvdLimit limits[CVD_CONFINE_MAX_LIMITS])
 {
-    rlim_t min_fds = CVD_CHILD_FIRST_FD + n_fds + CVD_CONFINE_MIN_FREE_FDS;
     guint n = 0;
 
     if (confine == NULL)
         return 0;
     if (confine->memory_bytes > 0)
         limits[n++] = (CvdLimit){RLIMIT_AS, confine->memory_bytes, confine->memory_bytes};
-    if (confine->n_fds > 0) {
-        rlim_t value = MAX(confine->n_fds, min_fds);
-        limits[n++] = (CvdLimit){RLIMIT_NOFILE, value, value};
-    }
+    if (confine->n_fds > 0)
+        limits[n++] = (CvdLimit){RLIMIT_NOFILE, confine->n_fds, confine->n_fds};
     if (confine->cpu_s > 0)
         limits[n++] = (CvdLimit){RLIMIT_CPU, confine->cpu_s, confine->cpu_s + CPU_GRACE_S};
     return n;

@@ -9,19 +9,14 @@ G_BEGIN_DECLS
 /** CVD_CONFINE_MAX_LIMITS: how many cvd_confine_get_limits() has at most */
 #define CVD_CONFINE_MAX_LIMITS 3
 
-/** CVD_CONFINE_MIN_FREE_FDS: so many descriptors a program may open in any case */
-#define CVD_CONFINE_MIN_FREE_FDS 16
-
 /**
  * cvd_confine_get_limits:
  * @confine: (nullable): %NULL = without any
- * @n_fds: how many descriptors the program inherits beside the usual three
  * @limits: (out caller-allocates) (array fixed-size=3): for #CvdSpawn
  *
  * Returns: how many there are
  */
-guint cvd_confine_get_limits(const CvdConfine *confine, guint n_fds,
-                             CvdLimit limits[CVD_CONFINE_MAX_LIMITS]);
+guint cvd_confine_get_limits(const CvdConfine *confine, CvdLimit limits[CVD_CONFINE_MAX_LIMITS]);
 
 /**
  * cvd_confine_wrap:

@@ -68,12 +68,12 @@ static void test_defaults(Files *files, gconstpointer data)
 
 static const char every_key[] =
     "\"programs\": {"
-    " \"first\": {\"argv\": [\"/bin/first\"]},"
+    " \"first\": {\"argv\": [\"/bin/first\"], \"sockets\": {\"t\": \"path\"}},"
     " \"dev\": {\"argv\": [\"./dev\", \"--fd=${socket:fs}\", \"./as-it-is\", \"\"],"
     "  \"regions\": [\"a\"], \"restart\": \"never\", \"env\": {\"A\": \"1\", \"B_2\": \"\"},"
     "  \"cwd\": \"work\", \"user\": \"nobody\", \"stop_signal\": \"INT\", \"stop_timeout_s\": 7,"
     "  \"critical\": true, \"oneshot\": false, \"after\": [\"first\"], \"ready\": \"attached\","
-    "  \"pass_fds\": true, \"sockets\": {\"fs\": \"listen\", \"net\": \"pair\", \"t\": \"path\"},"
+    "  \"pass_fds\": true, \"sockets\": {\"fs\": \"listen\", \"net\": \"pair\"},"
     "  \"confine\": {\"memory\": \"64M\", \"descriptors\": 20, \"cpu_s\": 60,"
     "   \"read_only\": [\"/usr/share\", \"data\"], \"writable\": [\"${runtime}/x\"],"
     "   \"network\": true}}},"
@@ -119,11 +119,11 @@ static void test_every_key(Files *files, gconstpointer data)
     g_assert_cmpstrv(program->after, ((const char *const[]){"first", NULL}));
     g_assert_cmpint(program->ready, ==, CVD_READY_ATTACHED);
     g_assert_true(program->pass_fds);
-    g_assert_cmpuint(program->n_sockets, ==, 3);
+    g_assert_cmpuint(program->n_sockets, ==, 2);
     g_assert_cmpstr(program->sockets[1].name, ==, "net");
     g_assert_cmpint(program->sockets[0].kind, ==, CVD_SOCKET_LISTEN);
     g_assert_cmpint(program->sockets[1].kind, ==, CVD_SOCKET_PAIR);
-    g_assert_cmpint(program->sockets[2].kind, ==, CVD_SOCKET_PATH);
+    g_assert_cmpint(config->programs[0].sockets[0].kind, ==, CVD_SOCKET_PATH);
     check_confine(program->confine, conf);
     g_assert_cmpstrv(config->hooks.before_start, ((const char *const[]){before, "${name}", NULL}));
     g_assert_cmpstrv(config->hooks.after_ready, ((const char *const[]){"ready", NULL}));
@@ -356,7 +356,16 @@ static const struct {
     {"programs.dev.confine.net=true", "confine.net: unknown key; known are memory, descriptors"},
     {"programs.dev.confine.memory=4K", "confine.memory: found \"4K\"; expected a size from 1M"},
     {"programs.dev.confine.descriptors=2",
-     "programs.dev.confine.descriptors: the program begins with 3 descriptors; allow more"},
+     "programs.dev.confine.descriptors: to start the program takes 11 descriptors; allow them"},
+    {"programs.dev.confine={\"descriptors\":2,\"file_system\":false}",
+     "programs.dev.confine.descriptors: to start the program takes 3 descriptors; allow them"},
+    {"programs.other.confine.descriptors=11",
+     "programs.other.confine.descriptors: to start the program takes 12 descriptors"},
+    {"programs.dev={\"argv\":[\"x\"],\"sockets\":{\"tpm\":\"path\"},\"confine\":true}",
+     "programs.dev.confine: what the program listens at in a file system of its own, nobody else "
+     "can reach (socket tpm)"},
+    {"programs.dev.confine.writable=[\"/\"]",
+     "programs.dev.confine: with / among \"writable\" nothing is the program's own"},
     {"programs.dev.confine.read_only=[\"\"]", "confine.read_only[0]: found \"\"; expected a path"},
     {"programs.dev.confine={\"file_system\":false,\"network\":false}",
      "programs.dev.confine.network: needs a file system of the program's own; remove it"},
@@ -373,6 +382,7 @@ static const struct {
     {"programs.dev.cwd=${x}", "programs.dev.cwd: ${x}: unknown"},
     {"programs.dev.confine.read_only=[\"${x}\"]", "programs.dev.confine.read_only[0]: ${x}: unk"},
     {"programs.cvd-1.argv=[\"x\"]", "programs.cvd-1: the machine has this name itself; choose ano"},
+    {"programs.hooks.argv=[\"x\"]", "programs.hooks: the log of the hooks has this name"},
     {"hooks=[]", "hooks: found a list; expected an object"},
     {"hooks.before=[\"x\"]", "hooks.before: unknown key; known are before_start, after_ready, aft"},
     {"hooks.before_start=x", "hooks.before_start: found \"x\"; expected a list of strings"},

@@ -182,7 +182,7 @@ static CvdChild *spawn(Fixture *f, char **argv, int output)
         .fds = f->inherited,
         .n_fds = G_N_ELEMENTS(f->inherited),
         .limits = limits,
-        .n_limits = cvd_confine_get_limits(f->program.confine, G_N_ELEMENTS(f->inherited), limits),
+        .n_limits = cvd_confine_get_limits(f->program.confine, limits),
         .has_no_new_privileges = f->program.confine != NULL,
     };
 
@@ -274,6 +274,14 @@ static void test_temporary_files(Fixture *f, gconstpointer data)
         assert_can(f, "write", path);
         g_assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
     }
+}
+
+/* With what the configuration has to allow, it starts. */
+static void test_least_descriptors(Fixture *f, gconstpointer data)
+{
+    f->confine.n_fds = 3 + G_N_ELEMENTS(f->inherited) + CVD_BUBBLEWRAP_N_FDS;
+    if (has_bwrap())
+        assert_can(f, "inherited", "6");
 }
 
 static void test_whole_file_system(Fixture *f, gconstpointer data)
@@ -400,22 +408,19 @@ static void test_limits_as_values(void)
     CvdLimit limits[CVD_CONFINE_MAX_LIMITS];
     CvdConfine confine = {0};
 
-    g_assert_cmpuint(cvd_confine_get_limits(NULL, 4, limits), ==, 0);
-    g_assert_cmpuint(cvd_confine_get_limits(&confine, 4, limits), ==, 0);
-    confine = (CvdConfine){.memory_bytes = MIB, .n_fds = 1, .cpu_s = 60};
-    g_assert_cmpuint(cvd_confine_get_limits(&confine, 4, limits), ==, 3);
+    g_assert_cmpuint(cvd_confine_get_limits(NULL, limits), ==, 0);
+    g_assert_cmpuint(cvd_confine_get_limits(&confine, limits), ==, 0);
+    confine = (CvdConfine){.memory_bytes = MIB, .n_fds = 100, .cpu_s = 60};
+    g_assert_cmpuint(cvd_confine_get_limits(&confine, limits), ==, 3);
     g_assert_cmpint(limits[0].resource, ==, RLIMIT_AS);
     g_assert_cmpuint(limits[0].soft, ==, MIB);
     g_assert_cmpuint(limits[0].hard, ==, MIB);
     g_assert_cmpint(limits[1].resource, ==, RLIMIT_NOFILE);
-    g_assert_cmpuint(limits[1].soft, ==, 3 + 4 + CVD_CONFINE_MIN_FREE_FDS);
+    g_assert_cmpuint(limits[1].soft, ==, 100);
     g_assert_cmpuint(limits[1].hard, ==, limits[1].soft);
     g_assert_cmpint(limits[2].resource, ==, RLIMIT_CPU);
     g_assert_cmpuint(limits[2].soft, ==, 60);
     g_assert_cmpuint(limits[2].hard, >, 60);
-    confine.n_fds = 100;
-    cvd_confine_get_limits(&confine, 4, limits);
-    g_assert_cmpuint(limits[1].soft, ==, 100);
 }
 
 /* ---- Its end ---- */
@@ -525,6 +530,7 @@ int main(int argc, char **argv)
     add("/confine/sockets", test_sockets);
     add("/confine/privileges", test_privileges);
     add("/confine/inherited-descriptors", test_inherited);
+    add("/confine/least-descriptors", test_least_descriptors);
     add("/confine/other-user", test_other_user);
     add("/confine/limits", test_limits);
     add("/confine/limits-in-its-file-system", test_limits_in_file_system);
