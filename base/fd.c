@@ -79,10 +79,9 @@ gssize cvd_fd_read_nowait(int fd, void *data, gsize size)
     return is_ready(fd, POLLIN) ? read(fd, data, size) : -1;
 }
 
-gboolean cvd_doorbell_take(int doorbell)
+gboolean cvd_doorbell_take_count(int doorbell, guint64 *count)
 {
-    guint64 count;
-    struct iovec iov = {.iov_base = &count, .iov_len = sizeof count};
+    struct iovec iov = {.iov_base = count, .iov_len = sizeof *count};
     gssize n = TEMP_FAILURE_RETRY(preadv2(doorbell, &iov, 1, -1, RWF_NOWAIT));
 
     /* Eventfds of kernels before 5.8 do not know RWF_NOWAIT. The flag is put back and the counter
@@ -91,9 +90,16 @@ gboolean cvd_doorbell_take(int doorbell)
     if (n < 0 && errno != EAGAIN && is_ready(doorbell, POLLIN)) {
         int flags = fcntl(doorbell, F_GETFL);
         if (flags >= 0 && fcntl(doorbell, F_SETFL, flags | O_NONBLOCK) == 0)
-            n = read(doorbell, &count, sizeof count);
+            n = read(doorbell, count, sizeof *count);
     }
-    return n == sizeof count;
+    return n == sizeof *count;
+}
+
+gboolean cvd_doorbell_take(int doorbell)
+{
+    guint64 count;
+
+    return cvd_doorbell_take_count(doorbell, &count);
 }
 
 int cvd_fd_new_sealed(const char *name, const void *data, gsize size)
@@ -145,32 +151,34 @@ static gboolean get_fd_limit(struct rlimit *limit, GError **error)
     return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "getrlimit(RLIMIT_NOFILE)");
 }
 
-static gboolean suffices(rlim_t limit, guint n_regions, const char *which, const char *how,
-                         GError **error)
+static gboolean suffices(rlim_t limit, guint n_regions, guint n_per_region, const char *which,
+                         const char *how, GError **error)
 {
-    guint64 n_needed = 2 * (guint64)n_regions + FDS_BESIDE_DOORBELLS;
+    guint64 n_needed = n_per_region * (guint64)n_regions + FDS_BESIDE_DOORBELLS;
+    gboolean is_traced = n_per_region == CVD_FDS_PER_TRACED_REGION;
 
     return limit == RLIM_INFINITY || limit >= n_needed ||
            cvd_fail(error, CVD_ERROR_RESOURCES,
-                    "%u regions need %ju file descriptors, the %s limit is %ju; raise it (%s) or "
+                    "%u regions%s need %ju file descriptors, the %s limit is %ju; raise it (%s) or "
                     "have fewer regions",
-                    n_regions, n_needed, which, (guint64)limit, how);
+                    n_regions, is_traced ? " with a trace" : "", n_needed, which, (guint64)limit,
+                    how);
 }
 
-gboolean cvd_check_fd_limit(guint n_regions, GError **error)
+gboolean cvd_check_fd_limit(guint n_regions, guint n_per_region, GError **error)
 {
     struct rlimit limit;
 
     return get_fd_limit(&limit, error) &&
-           suffices(limit.rlim_cur, n_regions, "soft", "setrlimit, ulimit -n", error);
+           suffices(limit.rlim_cur, n_regions, n_per_region, "soft", "setrlimit, ulimit -n", error);
 }
 
-gboolean cvd_raise_fd_limit(guint n_regions, GError **error)
+gboolean cvd_raise_fd_limit(guint n_regions, guint n_per_region, GError **error)
 {
     struct rlimit limit;
 
-    if (!get_fd_limit(&limit, error) ||
-        !suffices(limit.rlim_max, n_regions, "hard", "ulimit -Hn, LimitNOFILE=", error))
+    if (!get_fd_limit(&limit, error) || !suffices(limit.rlim_max, n_regions, n_per_region, "hard",
+                                                  "ulimit -Hn, LimitNOFILE=", error))
         return FALSE;
     if (limit.rlim_cur == limit.rlim_max)
         return TRUE;

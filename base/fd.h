@@ -74,6 +74,8 @@ gssize cvd_fd_read_nowait(int fd, void *data, gsize size);
  * Returns: whether it was rung
  */
 gboolean cvd_doorbell_take(int doorbell);
+/** cvd_doorbell_take_count: the same; @count: (out): how often it was rung, if it was */
+gboolean cvd_doorbell_take_count(int doorbell, guint64 *count);
 
 /**
  * cvd_fd_new_sealed:
@@ -108,24 +110,30 @@ int cvd_fd_fill_stdio(void);
  */
 void cvd_fd_reserve(int fd, guint n_fds);
 
+/** CVD_FDS_PER_REGION: the doorbells of a region; with a trace there are twice as many */
+#define CVD_FDS_PER_REGION        2
+#define CVD_FDS_PER_TRACED_REGION 4
+
 /**
  * cvd_check_fd_limit:
  * @n_regions: how many regions the window has
- * @error: %CVD_ERROR_RESOURCES: the soft RLIMIT_NOFILE is below 2 × @n_regions + 64
+ * @n_per_region: how many descriptors each takes
+ * @error: %CVD_ERROR_RESOURCES: the soft RLIMIT_NOFILE is below @n_per_region × @n_regions + 64
  *
  * Returns: whether a server of so many regions has the descriptors that it needs
  */
-gboolean cvd_check_fd_limit(guint n_regions, GError **error);
+gboolean cvd_check_fd_limit(guint n_regions, guint n_per_region, GError **error);
 
 /**
  * cvd_raise_fd_limit:
  * @n_regions: how many regions the window has
- * @error: %CVD_ERROR_RESOURCES: the hard limit is below 2 × @n_regions + 64; the message has both
- *   numbers
+ * @n_per_region: how many descriptors each takes
+ * @error: %CVD_ERROR_RESOURCES: the hard limit is below @n_per_region × @n_regions + 64; the
+ * message has both numbers
  *
  * Raises the soft RLIMIT_NOFILE to the hard one: docs/lifecycle.md, Start.
  */
-gboolean cvd_raise_fd_limit(guint n_regions, GError **error);
+gboolean cvd_raise_fd_limit(guint n_regions, guint n_per_region, GError **error);
 
 /**
  * cvd_restore_fd_limit:

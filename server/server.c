@@ -12,6 +12,7 @@
 #include "server/layout-private.h"
 #include "server/listener.h"
 #include "server/ready-watch.h"
+#include "server/relay.h"
 #include "server/vm-port.h"
 #include "server/window.h"
 #include "vsoc/wire.h"
@@ -59,11 +60,15 @@ struct _CvdServer {
     guint handshake_timeout_ms;
     CvdWindowOptions window_options; /* with its own strings */
     gboolean asks_ready;
+    char *trace_path;
+    guint64 trace_size;
     int vm_pid; /* 0 = none is attached */
     CvdWindow *window;
     int read_only_window_fd; /* −1 where nobody gets it */
     CvdDoorbells *doorbells;
     CvdReadyWatch *ready_watch; /* NULL unless `asks_ready` */
+    CvdTraceFile *trace;        /* until the relay takes it */
+    CvdRelay *relay;            /* between `doorbells` and those of the VM; NULL without a trace */
     CvdListener *vm_listener;
     CvdListener *client_listener;
     CvdListener *legacy_listener;
@@ -130,7 +135,8 @@ static void open_vm_port(CvdServer *server)
     const CvdVmPortOptions options = {
         .listening_fd = cvd_listener_get_fd(server->vm_listener),
         .n_regions = server->layout->n_regions,
-        .doorbells = server->doorbells,
+        .doorbells =
+            server->relay != NULL ? cvd_relay_get_vm_doorbells(server->relay) : server->doorbells,
         .window_fd = cvd_window_get_fd(server->window),
         .ready_fd = server->asks_ready ? cvd_ready_watch_get_fd(server->ready_watch) : -1,
         .own_process_only = server->vm_access == CVD_VM_ACCESS_OWN,
@@ -196,10 +202,19 @@ static gboolean open_window(CvdServer *server, GError **error)
     return FALSE;
 }
 
+static gboolean open_relay(CvdServer *server, GError **error)
+{
+    if (server->trace == NULL)
+        return TRUE;
+    server->relay = cvd_relay_new(server->context, server->layout->n_regions, server->doorbells,
+                                  g_steal_pointer(&server->trace), error);
+    return server->relay != NULL;
+}
+
 static gboolean open_doorbells(CvdServer *server, GError **error)
 {
     server->doorbells = cvd_doorbells_new(server->layout->n_regions, error);
-    if (server->doorbells == NULL)
+    if (server->doorbells == NULL || !open_relay(server, error))
         return FALSE;
     if (!server->asks_ready)
         return TRUE;
@@ -227,6 +242,8 @@ static void close_all(CvdServer *server)
     cvd_close_fd(&server->early_vm);
     g_clear_pointer(&server->vm_listener, cvd_listener_free);
     g_clear_pointer(&server->ready_watch, cvd_ready_watch_free);
+    g_clear_pointer(&server->relay, cvd_relay_free);
+    g_clear_pointer(&server->trace, cvd_trace_file_free);
     g_clear_pointer(&server->doorbells, cvd_doorbells_free);
     cvd_close_fd(&server->read_only_window_fd);
     g_clear_pointer(&server->window, cvd_window_free);
@@ -247,16 +264,35 @@ static gboolean is_complete(const CvdServer *server, GError **error)
     return TRUE;
 }
 
+static gboolean open_trace(CvdServer *server, GError **error)
+{
+    if (server->trace_path != NULL)
+        server->trace =
+            cvd_trace_file_new(server->trace_path, server->trace_size, server->layout, error);
+    return server->trace_path == NULL || server->trace != NULL;
+}
+
+static gboolean has_enough_fds(const CvdServer *server, GError **error)
+{
+    return cvd_check_fd_limit(
+        server->layout->n_regions,
+        server->trace_path != NULL ? CVD_FDS_PER_TRACED_REGION : CVD_FDS_PER_REGION, error);
+}
+
 gboolean cvd_server_listen(CvdServer *server, GError **error)
 {
     g_return_val_if_fail(CVD_IS_SERVER(server) && server->state == SERVER_NEW, FALSE);
 
-    if (!is_complete(server, error) || !cvd_check_fd_limit(server->layout->n_regions, error))
+    if (!is_complete(server, error) || !has_enough_fds(server, error))
         return FALSE;
     server->vm_listener = cvd_listener_new(server->vm_socket, server->socket_mode,
                                            server->window_options.lock_dir, error);
     if (server->vm_listener == NULL)
         return FALSE;
+    if (!open_trace(server, error)) {
+        close_all(server);
+        return FALSE;
+    }
     server->state = SERVER_LISTENING;
     return TRUE;
 }
@@ -412,6 +448,16 @@ gboolean cvd_server_vm_has_read_all(CvdServer *server)
     return server->vm_port != NULL && cvd_vm_port_has_read_all(server->vm_port);
 }
 
+gboolean cvd_server_get_rings(CvdServer *server, guint region, guint64 *to_guest, guint64 *to_host)
+{
+    g_return_val_if_fail(CVD_IS_SERVER(server) && region < server->layout->n_regions, FALSE);
+
+    *to_guest = *to_host = 0;
+    if (server->relay != NULL)
+        cvd_relay_get_rings(server->relay, region, to_guest, to_host);
+    return server->relay != NULL;
+}
+
 void cvd_server_hold_clients(CvdServer *server)
 {
     g_return_if_fail(CVD_IS_SERVER(server));
@@ -425,7 +471,11 @@ gboolean cvd_server_clear_signals(CvdServer *server, GError **error)
 {
     g_return_val_if_fail(CVD_IS_SERVER(server) && server->state != SERVER_NEW, FALSE);
 
-    if (!fail_if_stopped(server, error) || !cvd_window_reset_signals(server->window, error))
+    if (!fail_if_stopped(server, error))
+        return FALSE;
+    if (server->relay != NULL)
+        cvd_relay_note_cleared(server->relay);
+    if (!cvd_window_reset_signals(server->window, error))
         return FALSE;
     begin_ready_watch(server);
     return TRUE;
@@ -438,6 +488,13 @@ void cvd_server_admit_clients(CvdServer *server)
     g_autoptr(CvdServer) kept = g_object_ref(server);
     if (kept->client_port != NULL)
         cvd_client_port_admit(kept->client_port);
+}
+
+static void drain_doorbells(CvdServer *server)
+{
+    if (server->relay != NULL)
+        cvd_relay_drain(server->relay);
+    cvd_doorbells_drain(server->doorbells);
 }
 
 gboolean cvd_server_renew(CvdServer *server, GError **error)
@@ -456,7 +513,7 @@ gboolean cvd_server_renew(CvdServer *server, GError **error)
     cvd_server_hold_clients(kept);
     if (!fail_if_stopped(kept, error))
         return FALSE;
-    cvd_doorbells_drain(kept->doorbells);
+    drain_doorbells(kept);
     gboolean is_new = cvd_window_renew(kept->window, error);
     if (!was_held)
         cvd_server_admit_clients(kept);
@@ -488,9 +545,9 @@ static const struct {
     GParamFlags flags;
     GType type;
     GType (*get_type)(void); /* of a boxed value or an enumeration */
-    guint min;
-    guint max;
-    guint usual;
+    guint64 min;
+    guint64 max;
+    guint64 usual;
 } properties[] = {
     ROW("layout", layout, SETTABLE, .type = G_TYPE_BOXED, .get_type = cvd_layout_get_type),
     STRING("vm-socket", vm_socket),
@@ -508,9 +565,13 @@ static const struct {
     ROW("backing", window_options.backing, SETTABLE, .type = G_TYPE_ENUM,
         .get_type = cvd_window_backing_get_type),
     STRING("window-path", window_options.path),
-    ROW("hugepage-size", window_options.hugepage_size, SETTABLE, .type = G_TYPE_UINT64),
+    ROW("hugepage-size", window_options.hugepage_size, SETTABLE, .type = G_TYPE_UINT64,
+        .max = G_MAXUINT64),
     ROW("prealloc", window_options.prealloc, SETTABLE, .type = G_TYPE_BOOLEAN),
     ROW("asks-ready", asks_ready, SETTABLE, .type = G_TYPE_BOOLEAN),
+    STRING("trace-file", trace_path),
+    ROW("trace-size", trace_size, SETTABLE, .type = G_TYPE_UINT64, .min = CVD_TRACE_MIN_SIZE,
+        .max = CVD_TRACE_MAX_SIZE, .usual = CVD_TRACE_USUAL_SIZE),
     ROW("n-clients", client_port, READABLE, .type = G_TYPE_UINT, .max = G_MAXUINT),
     ROW("vm-pid", vm_pid, READABLE, .type = G_TYPE_INT),
 };
@@ -530,12 +591,13 @@ static GParamSpec *new_property(guint i)
     case G_TYPE_BOOLEAN:
         return g_param_spec_boolean(name, NULL, NULL, FALSE, flags);
     case G_TYPE_UINT64:
-        return g_param_spec_uint64(name, NULL, NULL, 0, G_MAXUINT64, 0, flags);
+        return g_param_spec_uint64(name, NULL, NULL, properties[i].min, properties[i].max,
+                                   properties[i].usual, flags);
     case G_TYPE_INT:
         return g_param_spec_int(name, NULL, NULL, 0, G_MAXINT, 0, flags);
     default:
-        return g_param_spec_uint(name, NULL, NULL, properties[i].min, properties[i].max,
-                                 properties[i].usual, flags);
+        return g_param_spec_uint(name, NULL, NULL, (guint)properties[i].min,
+                                 (guint)properties[i].max, (guint)properties[i].usual, flags);
     }
 }
 
@@ -614,6 +676,7 @@ static void cvd_server_finalize(GObject *object)
     g_free((char *)server->window_options.lock_dir);
     g_free(server->version_reply);
     g_free((char *)server->window_options.path);
+    g_free(server->trace_path);
     cvd_access_rules_unref(server->access);
     G_OBJECT_CLASS(cvd_server_parent_class)->finalize(object);
 }

@@ -140,6 +140,21 @@ GType cvd_vm_access_get_type(void);
  */
 
 /**
+ * CvdServer:trace-file:
+ *
+ * Path of a file in which each ring of a doorbell is recorded: docs/cvd-client.1, Traces. It may
+ * not exist, be empty or be an older trace. For that the server stands between the doorbells of
+ * clients and those of the VM, and needs twice as many descriptors for them. %NULL: there is no
+ * trace, which costs nothing.
+ */
+
+/**
+ * CvdServer:trace-size:
+ *
+ * How large the trace's file may get, in bytes. Then the oldest records are overwritten.
+ */
+
+/**
  * CvdServer:n-clients:
  *
  * How many client connections there are, of both protocols. Notified of when a client attaches or
@@ -220,10 +235,10 @@ CvdServer *cvd_server_new(CvdLayout *layout, const char *vm_socket, const char *
  * cvd_server_listen:
  * @server: a new server
  * @error: %CVD_ERROR_INVALID: a required property is not set, or the layout is not fit for
- *   #CvdServer:asks-ready; %CVD_ERROR_BUSY, %CVD_ERROR_FOREIGN:
- *   the socket's path is another's; %CVD_ERROR_RESOURCES: the soft RLIMIT_NOFILE is below
- *   2 × regions + 64, and descriptors in flight count against it; raising it is the program's
- * affair
+ *   #CvdServer:asks-ready; %CVD_ERROR_BUSY, %CVD_ERROR_FOREIGN: the socket's path, or that of the
+ *   trace, is another's; %CVD_ERROR_RESOURCES: the soft RLIMIT_NOFILE is below 2 × regions + 64,
+ *   with a trace 4 × regions + 64, and descriptors in flight count against it; raising it is the
+ *   program's affair
  *
  * The first part of cvd_server_start(), for who wants a VM to load while the rest is made: listens
  * on the VM socket. Whoever connects waits for the rest.
@@ -315,6 +330,17 @@ gboolean cvd_server_open_region(CvdServer *server, const char *region, const Cvd
  * the connection has ended.
  */
 void cvd_server_set_client_pid(CvdServer *server, guint client, int pid);
+
+/**
+ * cvd_server_get_rings:
+ * @server: a server
+ * @region: the index of a region
+ * @to_guest: (out): how often clients have rung since the start
+ * @to_host: (out): how often the guest has rung since then
+ *
+ * Returns: whether rings are counted, which takes a #CvdServer:trace-file; else both are 0
+ */
+gboolean cvd_server_get_rings(CvdServer *server, guint region, guint64 *to_guest, guint64 *to_host);
 
 /**
  * cvd_server_connect_vm:

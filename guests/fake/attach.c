@@ -66,7 +66,7 @@ static gboolean take_window(CvdVmAttachment *attachment, GError **error)
                         "bad layout: region_count is %u instead of 1 to %d", n_regions,
                         VSOC_MAX_REGIONS);
     /* Two descriptors a region come in, as many as the launcher holds. */
-    if (!cvd_raise_fd_limit(n_regions, error))
+    if (!cvd_raise_fd_limit(n_regions, CVD_FDS_PER_REGION, error))
         return FALSE;
     cvd_handover_set_regions(&attachment->handover, n_regions);
     return TRUE;

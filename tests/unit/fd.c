@@ -156,14 +156,15 @@ static int raise_limit(gconstpointer data)
     if (preload != NULL && strstr(preload, "vgpreload") != NULL)
         return TEST_CHILD_SKIPS;
     g_assert_no_errno(setrlimit(RLIMIT_NOFILE, &limit));
-    if (cvd_raise_fd_limit(11, &error) || !g_error_matches(error, CVD_ERROR, CVD_ERROR_RESOURCES))
+    if (cvd_raise_fd_limit(11, CVD_FDS_PER_REGION, &error) ||
+        !g_error_matches(error, CVD_ERROR, CVD_ERROR_RESOURCES))
         return LIMIT_NOT_REFUSED;
     if (strstr(error->message, "11 regions need 86 ") == NULL ||
         strstr(error->message, "limit is 84;") == NULL)
         return LIMIT_BAD_TEXT;
-    if (!cvd_raise_fd_limit(10, NULL) || get_limit() != 84)
+    if (!cvd_raise_fd_limit(10, CVD_FDS_PER_REGION, NULL) || get_limit() != 84)
         return LIMIT_NOT_RAISED;
-    if (!cvd_raise_fd_limit(10, NULL)) /* there already */
+    if (!cvd_raise_fd_limit(10, CVD_FDS_PER_REGION, NULL)) /* there already */
         return LIMIT_NOT_RAISED;
     cvd_fd_hold_back(20);
     if (get_limit() != 64)

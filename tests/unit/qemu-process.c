@@ -305,7 +305,7 @@ static void test_limit_of_descriptors(void)
     low = before;
     low.rlim_cur = 256;
     g_assert_no_errno(setrlimit(RLIMIT_NOFILE, &low));
-    g_assert_true(cvd_raise_fd_limit(1, NULL));
+    g_assert_true(cvd_raise_fd_limit(1, CVD_FDS_PER_REGION, NULL));
     for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autoptr(Run) run = run_new();
         run->fds.n_received = rows[i].n_received;
