@@ -28,38 +28,57 @@ static char *format_option(const GOptionEntry *option)
     return g_string_free(text, FALSE);
 }
 
-static void add_options(GPtrArray *names, GPtrArray *texts, const GOptionEntry *options)
+static void add_options(GPtrArray *names, GPtrArray *texts, const GOptionEntry *options,
+                        gboolean *has_version)
 {
     for (; options && options->long_name; options++) {
         if (options->flags & G_OPTION_FLAG_HIDDEN)
             continue;
+        if (strcmp(options->long_name, "version") == 0) {
+            *has_version = TRUE;
+            continue;
+        }
         g_ptr_array_add(names, format_option(options));
         g_ptr_array_add(texts, (char *)options->description);
     }
 }
 
+/* Every program has --version, whose line is scarce; a verb hides it. */
+static void add_help(GPtrArray *names, GPtrArray *texts, gboolean has_version)
+{
+    g_ptr_array_add(names, g_strconcat("  -h, --help", has_version ? ", --version" : "", NULL));
+    g_ptr_array_add(texts, (char *)(has_version ? "Print either" : "Print this"));
+}
+
+/* @first, @step: which of them. Returns: how wide they are at most */
+static guint get_width(GPtrArray *strings, guint first, guint step)
+{
+    guint width = 0;
+
+    for (guint i = first; i < strings->len; i += step)
+        width = MAX(width, (guint)strlen(g_ptr_array_index(strings, i)));
+    return width;
+}
+
 /* In two columns where all are short. */
 static void append_options(GString *text, const CvdUsage *usage)
 {
-    static const GOptionEntry help[] = {
-        {"help", 'h', 0, G_OPTION_ARG_NONE, NULL, "Print this", NULL}, G_OPTION_ENTRY_NULL};
     g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GPtrArray) texts = g_ptr_array_new();
-    guint name_width = 0, width = 0;
+    gboolean has_version = FALSE;
+    guint n_columns = 2;
 
-    add_options(names, texts, usage->options);
-    add_options(names, texts, usage->common);
-    add_options(names, texts, help);
-    for (guint i = 0; i < names->len; i++)
-        name_width = MAX(name_width, (guint)strlen(g_ptr_array_index(names, i)));
-    for (guint i = 0; i < names->len; i++)
-        width = MAX(width, name_width + 2 + (guint)strlen(g_ptr_array_index(texts, i)));
-    gboolean is_narrow = width < N_COLUMNS / 2;
+    add_options(names, texts, usage->options, &has_version);
+    add_options(names, texts, usage->common, &has_version);
+    add_help(names, texts, has_version);
+    for (guint i = 0; i < 2; i++)
+        if (get_width(names, i, 2) + 2 + get_width(texts, i, 2) >= N_COLUMNS / 2)
+            n_columns = 1;
     for (guint i = 0; i < names->len; i++) {
-        gboolean is_last = !is_narrow || i % 2 == 1 || i + 1 == names->len;
-        int padding = is_last ? 0 : N_COLUMNS / 2 - (int)name_width - 2;
-        g_string_append_printf(text, "%-*s  %-*s%s", (int)name_width,
-                               (char *)g_ptr_array_index(names, i), padding,
+        gboolean is_last = i % n_columns == n_columns - 1 || i + 1 == names->len;
+        int width = (int)get_width(names, i % n_columns, n_columns);
+        g_string_append_printf(text, "%-*s  %-*s%s", width, (char *)g_ptr_array_index(names, i),
+                               is_last ? 0 : N_COLUMNS / 2 - width - 2,
                                (char *)g_ptr_array_index(texts, i), is_last ? "\n" : "");
     }
 }
