@@ -74,6 +74,12 @@ static const CvdToolVerb verbs[] = {
      CVD_TOOL_OPTIONS(TEXT_OPTION("seconds", 't', seconds,
                                   "How long each of the four parts takes; default 1", "SECONDS")),
      .run = cvd_tool_bench},
+    {"trace", "FILE", "Sum up what cvd-launch --trace has recorded",
+     "For each region and direction you see how often it was rung, how often that is a\n"
+     "second, and how long it took from a ring to the next one in the other direction.\n"
+     "FILE may still be written. No instance is needed.",
+     CVD_TOOL_OPTIONS(TEXT_OPTION("svg", 'o', svg, "Write a picture of it, too", "FILE")),
+     .run = cvd_tool_trace},
     {0},
 };
 

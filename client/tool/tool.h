@@ -21,13 +21,14 @@ typedef struct {
     char *offset;
     char *timeout;
     char *seconds;
+    char *svg;
 } CvdToolOptions;
 
 extern CvdToolOptions cvd_tool_options;
 
 CvdToolRun cvd_tool_list, cvd_tool_info, cvd_tool_read, cvd_tool_write, cvd_tool_signal,
     cvd_tool_ring, cvd_tool_wait, cvd_tool_ping, cvd_tool_watch, cvd_tool_dump, cvd_tool_restore,
-    cvd_tool_bench;
+    cvd_tool_bench, cvd_tool_trace;
 
 /** cvd_tool_get_socket: Returns: (transfer none): the path of the instance's client socket */
 const char *cvd_tool_get_socket(CvdTool *tool, GError **error);

@@ -34,6 +34,7 @@ typedef struct {
     const char *version_reply;
     guint max_clients;
     guint handshake_timeout_ms;
+    char *trace; /* NULL: there is none */
     CvdServer *server;
     char *dir;
     GString *events;
@@ -94,7 +95,7 @@ static void make_server(Fixture *f)
                              "client-socket", f->client_socket, "legacy-socket", f->legacy_socket,
                              "version-reply", f->version_reply, "max-clients", f->max_clients,
                              "handshake-timeout-ms", f->handshake_timeout_ms, "asks-ready",
-                             f->asks_ready, NULL);
+                             f->asks_ready, "trace-file", f->trace, NULL);
     g_main_context_pop_thread_default(f->context);
     g_signal_connect(f->server, "vm-attached", G_CALLBACK(vm_attached), f);
     g_signal_connect(f->server, "vm-handed-over", G_CALLBACK(vm_handed_over), f);
@@ -151,7 +152,10 @@ static Fixture *fixture_start_asking(void)
 static void fixture_free(Fixture *f)
 {
     g_clear_object(&f->server);
+    if (f->trace != NULL)
+        g_assert_cmpint(g_unlink(f->trace), ==, 0);
     g_assert_cmpint(g_rmdir(f->dir), ==, 0); /* so nothing was left in it */
+    g_free(f->trace);
     g_free(f->vm_socket);
     g_free(f->client_socket);
     g_free(f->legacy_socket);
@@ -912,6 +916,119 @@ static void test_fd_for_the_vm_is_blocking_and_close_on_exec(void)
     g_assert_cmpint(fcntl(fd, F_GETFD) & FD_CLOEXEC, ==, FD_CLOEXEC);
 }
 
+/* ---- Trace ---- */
+
+static Fixture *fixture_trace(void)
+{
+    Fixture *f = fixture_new();
+    GError *error = NULL;
+
+    f->trace = g_build_filename(f->dir, "trace", NULL);
+    make_server(f);
+    g_assert_true(cvd_server_start(f->server, &error));
+    g_assert_no_error(error);
+    return f;
+}
+
+static void run_loop(Fixture *f)
+{
+    while (g_main_context_iteration(f->context, FALSE))
+        ;
+}
+
+static void assert_rings(Fixture *f, guint region, guint64 to_guest, guint64 to_host)
+{
+    guint64 found_to_guest, found_to_host;
+
+    g_assert_true(cvd_server_get_rings(f->server, region, &found_to_guest, &found_to_host));
+    g_assert_cmpuint(found_to_guest, ==, to_guest);
+    g_assert_cmpuint(found_to_host, ==, to_host);
+}
+
+/* Rings go through the server, to whom they are meant for. */
+static void test_trace(void)
+{
+    g_autoptr(Fixture) f = fixture_trace();
+    Vm vm = vm_attach(f);
+    Client client = client_attach(f);
+
+    g_assert_cmpint(eventfd_write(client.host_to_guest, 1), ==, 0);
+    g_assert_false(cvd_doorbell_take(vm.host_to_guest[1]));
+    run_loop(f);
+    g_assert_true(cvd_doorbell_take(vm.host_to_guest[1]));
+    for (guint i = 0; i < 2; i++)
+        g_assert_cmpint(eventfd_write(vm.guest_to_host[1], 1), ==, 0);
+    run_loop(f);
+    g_assert_true(cvd_doorbell_take(client.guest_to_host));
+    assert_rings(f, 1, 1, 2);
+    assert_rings(f, 0, 0, 0);
+    vm_clear(&vm);
+    client_clear(&client);
+}
+
+/* The next VM finds no ring of before, but what was rung is counted. */
+static void test_trace_and_renewal(void)
+{
+    g_autoptr(Fixture) f = fixture_trace();
+    Vm vm = vm_attach(f);
+    Client client = client_attach(f);
+
+    g_assert_cmpint(eventfd_write(client.host_to_guest, 1), ==, 0);
+    run_loop(f);
+    vm_clear(&vm);
+    test_iterate_until(f->context, g_str_has_suffix(f->events->str, "V- "));
+    g_assert_cmpint(eventfd_write(client.host_to_guest, 1), ==, 0);
+    g_assert_true(cvd_server_renew(f->server, NULL));
+    assert_rings(f, 1, 2, 0);
+    client_clear(&client);
+
+    vm = vm_attach(f);
+    client = client_attach(f);
+    run_loop(f);
+    g_assert_false(cvd_doorbell_take(vm.host_to_guest[1]));
+    g_assert_cmpint(eventfd_write(vm.guest_to_host[1], 1), ==, 0);
+    run_loop(f);
+    g_assert_true(cvd_doorbell_take(client.guest_to_host));
+    assert_rings(f, 1, 2, 1);
+    g_assert_true(cvd_server_clear_signals(f->server, NULL));
+    vm_clear(&vm);
+    client_clear(&client);
+}
+
+/* The client of one server has gone; the file is as it was, and so is all else. */
+static void test_trace_cannot_be_written(void)
+{
+    guint n_fds = test_count_fds();
+    g_autoptr(Fixture) f = fixture_new();
+    g_autoptr(GError) error = NULL;
+
+    f->trace = g_build_filename(f->dir, "trace", NULL);
+    g_assert_true(g_file_set_contents(f->trace, "mine", -1, NULL));
+    make_server(f);
+    g_assert_false(cvd_server_listen(f->server, &error));
+    g_assert_error(error, CVD_ERROR, CVD_ERROR_FOREIGN);
+    g_assert_cmpint(access(f->vm_socket, F_OK), ==, -1);
+    g_assert_cmpuint(test_count_fds(), ==, n_fds + 1); /* the context's */
+}
+
+static void test_no_trace(void)
+{
+    g_autoptr(Fixture) f = fixture_start();
+    guint64 to_guest = 7, to_host = 7;
+
+    g_assert_false(cvd_server_get_rings(f->server, 0, &to_guest, &to_host));
+    g_assert_cmpuint(to_guest + to_host, ==, 0);
+}
+
+static void test_trace_leaves_no_descriptor(void)
+{
+    guint n_fds = test_count_fds();
+    g_autoptr(Fixture) f = fixture_trace();
+
+    g_clear_object(&f->server);
+    g_assert_cmpuint(test_count_fds(), ==, n_fds + 1); /* the context's */
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -951,5 +1068,10 @@ int main(int argc, char **argv)
     g_test_add_func("/server/vm-socket-is-anothers-by-now", test_path_is_anothers);
     g_test_add_func("/server/fd-for-the-vm-is-blocking-and-close-on-exec",
                     test_fd_for_the_vm_is_blocking_and_close_on_exec);
+    g_test_add_func("/server/trace", test_trace);
+    g_test_add_func("/server/trace-and-renewal", test_trace_and_renewal);
+    g_test_add_func("/server/trace-cannot-be-written", test_trace_cannot_be_written);
+    g_test_add_func("/server/trace-leaves-no-descriptor", test_trace_leaves_no_descriptor);
+    g_test_add_func("/server/no-trace", test_no_trace);
     return g_test_run();
 }
