@@ -22,9 +22,10 @@ static void log_client_detached(CvdServer *server, int pid, gpointer data)
     cvd_log_client(G_LOG_LEVEL_INFO, pid, NULL, "client detached (pid %d)", pid);
 }
 
-static gboolean listen_for_vm(CvdHost *host, const CvdConfig *config, CvdVmAccess vm_access,
-                              GError **error)
+static gboolean listen_for_vm(CvdHost *host, const CvdConfig *config, const CvdOptions *options,
+                              CvdVmAccess vm_access, GError **error)
 {
+    guint n_fds = options->trace != NULL ? CVD_FDS_PER_TRACED_REGION : CVD_FDS_PER_REGION;
     const char *dir = cvd_instance_dir_get_path(host->dir);
     g_autofree char *shared_dir = g_path_get_dirname(dir);
     g_autofree char *client_socket = config->client_socket != NULL
@@ -40,12 +41,13 @@ static gboolean listen_for_vm(CvdHost *host, const CvdConfig *config, CvdVmAcces
         "lock-dir", shared_dir, "vm-access", vm_access, "access", config->access, "version-reply",
         config->version_reply, "max-clients", config->max_clients, "handshake-timeout-ms",
         config->handshake_timeout_ms, "backing", window->backing, "window-path", window->path,
-        "hugepage-size", window->hugepage_size, "prealloc", window->prealloc, NULL);
+        "hugepage-size", window->hugepage_size, "prealloc", window->prealloc, "trace-file",
+        options->trace, "trace-size", config->trace_size, NULL);
     if (cvd_log_is_verbose()) {
         g_signal_connect(host->server, "client-attached", G_CALLBACK(log_client_attached), host);
         g_signal_connect(host->server, "client-detached", G_CALLBACK(log_client_detached), host);
     }
-    return cvd_raise_fd_limit(config->layout->n_regions, error) &&
+    return cvd_raise_fd_limit(config->layout->n_regions, n_fds, error) &&
            cvd_server_listen(host->server, error);
 }
 
@@ -129,16 +131,16 @@ static gboolean watch_stop(CvdHost *host, guint timeout_s, GError **error)
 
 /* ---- Beginning and end ---- */
 
-gboolean cvd_host_open(CvdHost *host, const CvdConfig *config, CvdVmAccess vm_access,
-                       guint timeout_s, CvdStopRequested stop_requested, GError **error)
+gboolean cvd_host_open(CvdHost *host, const CvdConfig *config, const CvdOptions *options,
+                       CvdVmAccess vm_access, CvdStopRequested stop_requested, GError **error)
 {
     g_autoptr(GMainContext) context = g_main_context_ref_thread_default();
 
     *host = (CvdHost){.loop = g_main_loop_new(context, FALSE), .stop_requested = stop_requested};
-    if (!watch_stop(host, timeout_s, error))
+    if (!watch_stop(host, options->timeout_s, error))
         return FALSE;
     host->dir = cvd_instance_dir_acquire(config->name, error);
-    if (host->dir == NULL || !listen_for_vm(host, config, vm_access, error))
+    if (host->dir == NULL || !listen_for_vm(host, config, options, vm_access, error))
         return FALSE;
     cvd_fd_hold_back(CVD_FD_RESERVE);
     return TRUE;

@@ -5,6 +5,7 @@
 #include "launcher/control/control.h"
 #include "launcher/instance-dir.h"
 #include "launcher/lifecycle/lifecycle.h"
+#include "launcher/options.h"
 #include "server/server.h"
 
 G_BEGIN_DECLS
@@ -44,7 +45,7 @@ typedef struct {
  * cvd_host_open:
  * @host: (out caller-allocates): to be closed, also after an error
  * @vm_access: who may be the VM
- * @timeout_s: 0 = no limit
+ * @options: of which @timeout_s and @trace count
  * @stop_requested: called with @host
  *
  * What a VM needs to be started: lock, descriptors, VM socket. Window, doorbells and the clients'
@@ -54,8 +55,8 @@ typedef struct {
  * what is to be removed at the end must not be left behind by a signal that comes later. A child
  * has to unblock them. Those that were ignored before stay so.
  */
-gboolean cvd_host_open(CvdHost *host, const CvdConfig *config, CvdVmAccess vm_access,
-                       guint timeout_s, CvdStopRequested stop_requested, GError **error);
+gboolean cvd_host_open(CvdHost *host, const CvdConfig *config, const CvdOptions *options,
+                       CvdVmAccess vm_access, CvdStopRequested stop_requested, GError **error);
 
 /**
  * cvd_host_open_control:

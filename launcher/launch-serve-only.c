@@ -113,11 +113,12 @@ static void print_attach_args(const CvdConfig *config, const CvdHost *host)
         g_warning("the arguments are lost, since stdout cannot be written: %s", g_strerror(errno));
 }
 
-static gboolean start(ServeOnly *serve, const CvdConfig *config, guint timeout_s, GError **error)
+static gboolean start(ServeOnly *serve, const CvdConfig *config, const CvdOptions *options,
+                      GError **error)
 {
     CvdHost *host = &serve->host;
 
-    if (!cvd_host_open(host, config, CVD_VM_ACCESS_SAME_USER, timeout_s, stop, error) ||
+    if (!cvd_host_open(host, config, options, CVD_VM_ACCESS_SAME_USER, stop, error) ||
         !cvd_server_start(host->server, error) ||
         !cvd_host_open_control(host, config, &handlers, error))
         return FALSE;
@@ -134,7 +135,7 @@ int cvd_launch_serve_only(const CvdConfig *config, const CvdOptions *options)
     /* The kernel reaps whom it makes our children, as it does in a container where we are its init.
      */
     signal(SIGCHLD, SIG_IGN);
-    if (start(&serve, config, options->timeout_s, &error)) {
+    if (start(&serve, config, options, &error)) {
         g_message("serving without a VM; start QEMU with the arguments on stdout, ctrl-c stops");
         print_attach_args(config, &serve.host);
         cvd_log_never_block();

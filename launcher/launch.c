@@ -462,10 +462,10 @@ static gboolean start_both(CvdLaunch *launch, GError **error)
     return start_vm(launch, error) && cvd_server_start(server, error);
 }
 
-static gboolean start(CvdLaunch *launch, guint timeout_s, GError **error)
+static gboolean start(CvdLaunch *launch, const CvdOptions *options, GError **error)
 {
-    if (!cvd_host_open(&launch->host, launch->config, CVD_VM_ACCESS_OWN, timeout_s,
-                       on_stop_requested, error))
+    if (!cvd_host_open(&launch->host, launch->config, options, CVD_VM_ACCESS_OWN, on_stop_requested,
+                       error))
         return FALSE;
     launch->children = cvd_children_new(launch->host.dir, error);
     if (launch->children == NULL)
@@ -523,7 +523,7 @@ int cvd_launch(const CvdConfig *config, const CvdQemuTools *tools, const CvdOpti
     cvd_notify_need_time(config->start_timeout_s * G_TIME_SPAN_SECOND +
                          get_longest_stop_us(&launch));
     cvd_lifecycle_step(&launch.lifecycle, CVD_EVENT_STARTED, CVD_RUN_UNKNOWN, launch.start_time_us);
-    if (!start(&launch, options->timeout_s, &error)) {
+    if (!start(&launch, options, &error)) {
         cvd_launch_report_failed_start(&launch, error);
         clear(&launch, TRUE);
         return 1;

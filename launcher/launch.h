@@ -10,7 +10,7 @@ G_BEGIN_DECLS
  * cvd_launch:
  * @config: a configuration that was probed
  * @tools: what the probe found
- * @options: of which @paused and @timeout_s count
+ * @options: of which @paused, @timeout_s and @trace count
  *
  * docs/lifecycle.md: starts the VM with its window and sockets, runs
  * the thread's default #GMainContext until it has ended, and tears everything down. Must be called

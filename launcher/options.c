@@ -84,6 +84,12 @@ static gboolean check(const CvdOptions *options, char **rest, GError **error)
                         options->mode_option);
     if (options->json && options->mode != CVD_MODE_DOCTOR)
         return cvd_fail(error, CVD_ERROR_INVALID, "--json is for --doctor");
+    if (options->trace && !*options->trace)
+        return cvd_fail(error, CVD_ERROR_INVALID, "--trace needs the name of a file");
+    if (options->trace && options->mode > CVD_MODE_SERVE_ONLY)
+        return cvd_fail(error, CVD_ERROR_INVALID,
+                        "--trace is for a VM or server that runs, but %s runs none",
+                        options->mode_option);
     if (options->timeout_s > 0 && options->mode > CVD_MODE_SERVE_ONLY)
         return cvd_fail(error, CVD_ERROR_INVALID,
                         "--timeout is for a VM or server that runs, but %s runs none",
@@ -91,7 +97,7 @@ static gboolean check(const CvdOptions *options, char **rest, GError **error)
     return TRUE;
 }
 
-#define N_OPTIONS 15
+#define N_OPTIONS 16
 
 static void fill_options(CvdOptions *options, GOptionEntry entries[N_OPTIONS])
 {
@@ -121,6 +127,8 @@ static void fill_options(CvdOptions *options, GOptionEntry entries[N_OPTIONS])
          "Print the layout as text (default), json or c", "FORMAT"},
         {"timeout", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK,
          (gpointer)(guintptr)on_timeout, "Tear down after so long, with exit status 1", "SECONDS"},
+        {"trace", 0, 0, G_OPTION_ARG_FILENAME, &options->trace,
+         "Record each ring of a doorbell, for cvd-client", "FILE"},
         {"verbose", 'v', 0, G_OPTION_ARG_NONE, &options->verbose, "Log more, with times", NULL},
         {"version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Print the version", NULL},
         G_OPTION_ENTRY_NULL,
@@ -194,5 +202,6 @@ void cvd_options_clear(CvdOptions *options)
 {
     g_clear_pointer(&options->config, g_free);
     g_clear_pointer(&options->name, g_free);
+    g_clear_pointer(&options->trace, g_free);
     g_clear_pointer(&options->overrides, g_strfreev);
 }

@@ -35,6 +35,7 @@ typedef enum {
  * @json: `--json`
  * @paused: `--paused`
  * @timeout_s: `--timeout`; 0 = none
+ * @trace: (nullable): `--trace`
  * @verbose: `--verbose`
  * @version: `--version`: nothing else counts
  *
@@ -50,6 +51,7 @@ typedef struct {
     gboolean json;
     gboolean paused;
     guint timeout_s;
+    char *trace;
     gboolean verbose;
     gboolean version;
 } CvdOptions;

@@ -14,6 +14,7 @@
 #include "launcher/config/values.h"
 #include "launcher/lifecycle/policy.h"
 #include "server/listener.h"
+#include "server/trace-file.h"
 
 #include <string.h>
 
@@ -163,6 +164,10 @@ static const CvdKey limit_keys[] = {
     CVD_KEY("handshake_timeout_ms", "0.1", cvd_type_uint, AT(handshake_timeout_ms), "5000",
             "How long a host program may take to ask for its region.", .unit = "ms", .min = 1,
             .max = MAX_SECONDS * 1000),
+    CVD_KEY("trace_size", "0.2", cvd_type_size, AT(trace_size), "'64M'",
+            "How large the file of cvd-launch --trace may get. Then the oldest rings in it are "
+            "overwritten.",
+            .min = CVD_TRACE_MIN_SIZE, .max = CVD_TRACE_MAX_SIZE),
     CVD_KEYS_END,
 };
 

@@ -235,6 +235,7 @@ typedef struct {
     mode_t socket_mode;
     guint max_clients;
     guint handshake_timeout_ms;
+    guint64 trace_size;
     CvdAccessRules *access;
     guint ivshmem_slot;
     gboolean ivshmem_force_bus_master;

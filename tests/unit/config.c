@@ -83,7 +83,8 @@ static const char every_key[] =
     "              \"size\": \"64K\", \"prealloc\": false},"
     " \"sockets\": {\"vm\": \"v\", \"client\": \"./c\", \"legacy_client\": \"/l\","
     "               \"version_reply\": \"0x00000000\", \"mode\": \"0660\"},"
-    " \"limits\": {\"clients\": 7, \"handshake_timeout_ms\": 8},"
+    " \"limits\": {\"clients\": 7, \"handshake_timeout_ms\": 8,"
+    "            \"trace_size\": \"1M\"},"
     " \"ivshmem\": {\"address\": \"0x1F\", \"force_bus_master\": true},"
     " \"lifecycle\": {\"stop\": \"quit\", \"stop_timeout_s\": 1,"
     "                 \"start_timeout_s\": 2, \"on_crash\": \"exit\","
@@ -110,6 +111,7 @@ static void test_every_key(Files *files, gconstpointer data)
     g_assert_cmpuint(config->socket_mode, ==, 0660);
     g_assert_cmpuint(config->max_clients, ==, 7);
     g_assert_cmpuint(config->handshake_timeout_ms, ==, 8);
+    g_assert_cmpuint(config->trace_size, ==, 1 << 20);
     g_assert_cmpuint(config->ivshmem_slot, ==, 0x1f);
     g_assert_true(config->ivshmem_force_bus_master);
     g_assert_cmpint(config->stop, ==, CVD_STOP_QUIT);

@@ -31,21 +31,23 @@ static void test_defaults(void)
     g_assert_false(options.paused);
     g_assert_false(options.verbose);
     g_assert_cmpuint(options.timeout_s, ==, 0);
+    g_assert_null(options.trace);
 }
 
 static void test_values(void)
 {
     g_auto(CvdOptions) options = {0};
     g_autoptr(GError) error = NULL;
-    g_assert_true(parse(
-        (const char *[]){"-c", "a.json", "--name=x", "--paused", "-v", "--timeout", "90", NULL},
-        &options, &error));
+    g_assert_true(parse((const char *[]){"-c", "a.json", "--name=x", "--paused", "-v", "--timeout",
+                                         "90", "--trace=t\xff", NULL},
+                        &options, &error));
     g_assert_no_error(error);
     g_assert_cmpstr(options.config, ==, "a.json");
     g_assert_cmpstr(options.name, ==, "x");
     g_assert_true(options.paused);
     g_assert_true(options.verbose);
     g_assert_cmpuint(options.timeout_s, ==, 90);
+    g_assert_cmpstr(options.trace, ==, "t\xff");
 }
 
 static void test_set_repeats_in_order(void)
@@ -126,6 +128,9 @@ static void test_usage_errors(void)
         {{"--serve-only", "--paused"}, "but --serve-only starts none"},
         {{"--check", "--paused"}, "but --check starts none"},
         {{"--print-command", "--timeout=1"}, "but --print-command runs none"},
+        {{"--trace"}, "see cvd-launch --help"},
+        {{"--trace="}, "--trace needs the name of a file"},
+        {{"--check", "--trace=x"}, "but --check runs none"},
     };
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_auto(CvdOptions) options = {0};
@@ -154,9 +159,9 @@ static void test_help(void)
     g_test_trap_subprocess(NULL, 0, 0);
     g_test_trap_assert_passed();
     static const char *const words[] = {
-        "--config",       "--name",    "--set",          "--serve-only",
-        "--paused",       "--check",   "--print-config", "--print-command",
-        "--print-layout", "--timeout", "--verbose",      "--version",
+        "--config",  "--name",         "--set",           "--serve-only",   "--paused",
+        "--check",   "--print-config", "--print-command", "--print-layout", "--timeout",
+        "--verbose", "--version",      "--trace",
     };
     for (guint i = 0; i < G_N_ELEMENTS(words); i++) {
         g_autofree char *pattern = g_strdup_printf("*%s*", words[i]);
