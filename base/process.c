@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -38,6 +39,19 @@ CvdProcessId cvd_process_id_get(pid_t pid)
 gboolean cvd_process_id_is_alive(CvdProcessId id)
 {
     return id.pid > 0 && cvd_process_id_get(id.pid).start_time == id.start_time;
+}
+
+char *cvd_process_get_name(pid_t pid)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/comm", pid);
+    g_autofree char *name = NULL;
+    gsize size;
+
+    if (!g_file_get_contents(path, &name, &size, NULL))
+        return NULL;
+    if (size > 0 && name[size - 1] == '\n')
+        size--;
+    return cvd_escape_bytes(name, size);
 }
 
 char *cvd_process_id_format(CvdProcessId id)

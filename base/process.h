@@ -23,6 +23,10 @@ CvdProcessId cvd_process_id_get(pid_t pid);
 /** cvd_process_id_is_alive: Returns: whether it still runs; a zombie does not */
 gboolean cvd_process_id_is_alive(CvdProcessId id);
 
+/** cvd_process_get_name: Returns: (transfer full) (nullable): what the process calls itself now, by
+ * cvd_escape_bytes() */
+char *cvd_process_get_name(pid_t pid);
+
 /** cvd_process_id_format: Returns: (transfer full): a text for cvd_process_id_parse(), which
  * several of them in a row are, too */
 char *cvd_process_id_format(CvdProcessId id);

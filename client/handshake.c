@@ -19,6 +19,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* What the name of a program may have in a message; the server escapes other bytes. */
+#define PRINTABLE G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS " !\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
+
 /* A listening socket with a full backlog refuses and cannot be waited for. */
 #define CONNECT_AGAIN_US (20 * 1000)
 
@@ -241,14 +244,30 @@ static Step receive_number(CvdHandshake *handshake, guint32 *number, GError **er
     return step;
 }
 
+/* What follows the number came together with it, if anything did. */
+static Step refused(CvdHandshake *handshake, GError **error)
+{
+    char text[VSOC_WIRE_REFUSAL_SIZE];
+    gsize prefix = strlen(VSOC_WIRE_IN_USE);
+    gssize n = cvd_socket_receive(handshake->socket, text, sizeof text - 1, NULL, 0);
+
+    text[MAX(n, 0)] = '\0';
+    if (!g_str_has_prefix(text, VSOC_WIRE_IN_USE))
+        return fail(handshake, error, CVD_REGION_ERROR_UNKNOWN_REGION,
+                    "the server has no region '%s'; `cvd-client list` shows what there is",
+                    handshake->region);
+    const char *holder = g_strcanon(text + prefix, PRINTABLE, '?');
+    return fail(handshake, error, CVD_REGION_ERROR_IN_USE,
+                "region '%s' is exclusive, and %s has it; end that program first",
+                handshake->region, holder[0] != '\0' ? holder : "another program");
+}
+
 static Step receive_begin(CvdHandshake *handshake, GError **error)
 {
     Step step = receive_number(handshake, &handshake->result.begin, error);
 
     if (step == CVD_HANDSHAKE_DONE && handshake->result.begin == VSOC_WIRE_UNKNOWN)
-        return fail(handshake, error, CVD_REGION_ERROR_UNKNOWN_REGION,
-                    "the server has no region '%s'; `cvd-client list` shows what there is",
-                    handshake->region);
+        return refused(handshake, error);
     return step;
 }
 

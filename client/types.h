@@ -28,6 +28,8 @@ G_BEGIN_DECLS
  * @CVD_REGION_ERROR_BAD_OFFSET: not the offset of a 32-bit word in the region
  * @CVD_REGION_ERROR_READ_ONLY: the server lets this user only read the region
  * @CVD_REGION_ERROR_NOT_PASSED: this program has not inherited the region, or has opened it before
+ * @CVD_REGION_ERROR_IN_USE: the region is exclusive, and another program has it, which the message
+ *   names
  *
  * What a time limit and a cancellation are reported as: %G_IO_ERROR_TIMED_OUT,
  * %G_IO_ERROR_CANCELLED.
@@ -44,6 +46,7 @@ typedef enum {
     CVD_REGION_ERROR_BAD_OFFSET,
     CVD_REGION_ERROR_READ_ONLY,
     CVD_REGION_ERROR_NOT_PASSED,
+    CVD_REGION_ERROR_IN_USE,
 } CvdRegionError;
 
 /**

@@ -18,8 +18,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "server/passed.h"
-#include "server/quota.h"
+#include "server/client-port-private.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
@@ -30,69 +29,13 @@
 #define MAX_EVENTS     64
 #define MAX_ACCEPTS    16
 #define FEW_EVENTS     4
-#define MAX_LISTENERS  2
-#define N_REPORTED     8
 #define RETRY_DELAY_US (10 * G_TIME_SPAN_MILLISECOND)
 #define PAUSE_US       (200 * G_TIME_SPAN_MILLISECOND)
-
-typedef struct {
-    guint n_clients;          /* connections that have them */
-    int last_pid;             /* that they were given to */
-    int reported[N_REPORTED]; /* pids, the last that were said to share them */
-    guint n_reported;
-} Doorbells;
-
-typedef struct {
-    CvdClientSession session; /* first: the session's callbacks are given a pointer to it */
-    GList link;               /* in `connections`, then in `closed` */
-    GList deadline_link;      /* in `deadlines` if `is_limited` */
-    gint64 attached_us;
-    Doorbells *doorbells; /* of the region that it was given; NULL: it has none */
-    guint number;   /* of one that cvd_client_port_open() has made; 0: it has come by itself */
-    guint8 watched; /* the events that epoll reports; besides, it always reports the end */
-    gboolean is_limited : 1;
-    guint is_announced : 1; /* as attached */
-} Connection;
-
-typedef struct {
-    int fd;
-    CvdDialect dialect;
-} Listener;
-
-typedef enum {
-    LISTENING,
-    LISTENING_FULL,   /* as many connections as are allowed */
-    LISTENING_PAUSED, /* no descriptor was left; tried again with the next close, or a little later
-                       */
-    LISTENING_OVER,   /* for good */
-} ListenState;
 
 typedef struct {
     GSource source;
     CvdClientPort *port;
 } PortSource;
-
-struct CvdClientPort {
-    CvdClientPortOptions options;
-    CvdClientService service;
-    int epoll_fd;
-    GSource *source;
-    Listener listeners[MAX_LISTENERS];
-    guint n_listeners;
-    ListenState listen_state;
-    gint64 paused_until;
-    CvdQuota *quota;
-    guint last_number;
-    Doorbells *doorbells; /* of each region */
-    GQueue connections;
-    GQueue deadlines;
-    GQueue closed;
-    int timer_fd;
-    gint64 armed_for; /* when the timer goes off; 0: it is off */
-    gint64 retry_at;  /* when those that want a retry get one; 0 = nobody does */
-    guint n_busy;     /* calls on the stack that hold pointers to connections */
-    gboolean is_held; /* no session is run */
-};
 
 /* Stands for the timer among the pointers in the epoll set. */
 static char timer_mark;
@@ -105,7 +48,7 @@ static const char *const listen_state_names[] = {
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(listen_state_names) == LISTENING_OVER + 1);
 
-static gboolean watch_listener(CvdClientPort *port, Listener *listener)
+static gboolean watch_listener(CvdClientPort *port, CvdClientListener *listener)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = listener};
 
@@ -129,9 +72,9 @@ static gboolean watch_listeners(CvdClientPort *port)
     return TRUE;
 }
 
-static void set_listening(CvdClientPort *port, ListenState state)
+static void set_listening(CvdClientPort *port, CvdListenState state)
 {
-    ListenState before = port->listen_state;
+    CvdListenState before = port->listen_state;
 
     if (before == state || before == LISTENING_OVER)
         return;
@@ -157,7 +100,7 @@ static void set_timer(CvdClientPort *port, gint64 when_us)
 
 static void arm(CvdClientPort *port)
 {
-    const Connection *head = g_queue_peek_head(&port->deadlines);
+    const CvdConnection *head = g_queue_peek_head(&port->deadlines);
     const gint64 times[] = {head != NULL ? head->session.deadline : 0, port->retry_at,
                             port->paused_until};
     gint64 earliest = 0;
@@ -172,7 +115,7 @@ static void arm(CvdClientPort *port)
 }
 
 /* To be called whenever its deadline has changed, which then is the last of all. */
-static void set_limited(CvdClientPort *port, Connection *connection, gboolean is_limited)
+static void set_limited(CvdClientPort *port, CvdConnection *connection, gboolean is_limited)
 {
     if (connection->is_limited)
         g_queue_unlink(&port->deadlines, &connection->deadline_link);
@@ -195,7 +138,7 @@ static guint8 epoll_events(CvdSessionWants wants)
     g_assert_not_reached();
 }
 
-static void watch(CvdClientPort *port, Connection *connection, int operation)
+static void watch(CvdClientPort *port, CvdConnection *connection, int operation)
 {
     CvdClientSession *session = &connection->session;
     struct epoll_event event = {
@@ -208,7 +151,7 @@ static void watch(CvdClientPort *port, Connection *connection, int operation)
         cvd_client_session_close(session);
 }
 
-static void note_wants(CvdClientPort *port, Connection *connection, gint64 now_us)
+static void note_wants(CvdClientPort *port, CvdConnection *connection, gint64 now_us)
 {
     CvdSessionWants wants = connection->session.wants;
 
@@ -218,7 +161,7 @@ static void note_wants(CvdClientPort *port, Connection *connection, gint64 now_u
         watch(port, connection, EPOLL_CTL_MOD);
 }
 
-static void run(CvdClientPort *port, Connection *connection)
+static void run(CvdClientPort *port, CvdConnection *connection)
 {
     gint64 now_us = g_get_monotonic_time();
     gint64 deadline = connection->session.deadline;
@@ -231,83 +174,14 @@ static void run(CvdClientPort *port, Connection *connection)
     note_wants(port, connection, now_us);
 }
 
-static void release_doorbells(Connection *connection)
-{
-    if (connection->doorbells != NULL)
-        connection->doorbells->n_clients--;
-    connection->doorbells = NULL;
-}
-
-static gboolean is_reported(const Doorbells *doorbells, int pid)
-{
-    for (guint i = 0; i < N_REPORTED; i++)
-        if (doorbells->reported[i] == pid)
-            return TRUE;
-    return FALSE;
-}
-
-static gboolean is_shared(const CvdClientPort *port, const Connection *connection)
-{
-    for (const GList *link = port->connections.head; link != NULL; link = link->next) {
-        const Connection *other = link->data;
-        if (other->doorbells == connection->doorbells &&
-            other->session.pid != connection->session.pid)
-            return TRUE;
-    }
-    return FALSE;
-}
-
-/* Once for each process, as one may come thousands of times. */
-static void report_sharing(CvdClientPort *port, const Connection *connection, const char *region)
-{
-    Doorbells *doorbells = connection->doorbells;
-    int pid = connection->session.pid;
-
-    if (doorbells->last_pid == pid || is_reported(doorbells, pid) || !is_shared(port, connection) ||
-        !cvd_log_limit_pass(&port->service.log_limit, connection->attached_us))
-        return;
-    doorbells->reported[doorbells->n_reported++ % N_REPORTED] = pid;
-    cvd_log_client(G_LOG_LEVEL_MESSAGE, pid, region,
-                   "client of pid %d: another one has region \"%s\" too; of two that wait for "
-                   "signals there, one may take what is meant for the other",
-                   pid, region);
-}
-
-static void take_doorbells(CvdClientPort *port, Connection *connection)
-{
-    const CvdClientSession *session = &connection->session;
-
-    connection->attached_us = g_get_monotonic_time();
-    release_doorbells(connection);
-    if (session->access == CVD_ACCESS_READ_ONLY)
-        return;
-    connection->doorbells = &port->doorbells[session->given];
-    connection->doorbells->n_clients++;
-}
-
-/* Each signal is taken from the signal table by one of those who share a region, whomever it is
- * meant for. */
-static void announce(CvdClientPort *port, Connection *connection, const char *region)
-{
-    int pid = connection->session.pid;
-
-    if (connection->doorbells != NULL) {
-        if (connection->doorbells->n_clients > 1)
-            report_sharing(port, connection, region);
-        connection->doorbells->last_pid = pid;
-    }
-    connection->is_announced = TRUE;
-    port->options.attached(port->options.owner, pid, region);
-}
-
 static void session_attached(gpointer owner, CvdClientSession *session, const char *region)
 {
-    take_doorbells(owner, (Connection *)session);
-    announce(owner, (Connection *)session, region);
+    cvd_connection_take_doorbells(owner, (CvdConnection *)session);
+    cvd_connection_announce(owner, (CvdConnection *)session, region);
 }
 
 /* One that was made here takes a place of ours, whomever it is for. */
-static uid_t get_quota_uid(const Connection *connection)
+static uid_t get_quota_uid(const CvdConnection *connection)
 {
     return connection->number != 0 ? geteuid() : connection->session.uid;
 }
@@ -315,11 +189,13 @@ static uid_t get_quota_uid(const Connection *connection)
 static void session_closing(gpointer owner, CvdClientSession *session)
 {
     CvdClientPort *port = owner;
-    Connection *connection = (Connection *)session;
+    CvdConnection *connection = (CvdConnection *)session;
 
     epoll_ctl(port->epoll_fd, EPOLL_CTL_DEL, session->fd, NULL);
     set_limited(port, connection, FALSE);
-    release_doorbells(connection);
+    cvd_connection_release_doorbells(connection);
+    if (connection->is_holder)
+        cvd_holders_release(port->holders, connection);
     g_queue_unlink(&port->connections, &connection->link);
     g_queue_push_tail_link(&port->closed, &connection->link);
     cvd_quota_release(port->quota, get_quota_uid(connection));
@@ -343,17 +219,18 @@ static void clear_port(gpointer data)
 
     free_closed(port);
     cvd_quota_free(port->quota);
+    cvd_holders_free(port->holders);
     g_free(port->doorbells);
 }
 
 /* Between enter() and leave() no connection is freed, nor the port. */
-static void enter(CvdClientPort *port)
+void cvd_client_port_enter(CvdClientPort *port)
 {
     g_rc_box_acquire(port);
     port->n_busy++;
 }
 
-static void leave(CvdClientPort *port)
+void cvd_client_port_leave(CvdClientPort *port)
 {
     port->n_busy--;
     if (port->n_busy == 0)
@@ -383,16 +260,16 @@ static void now_full(CvdClientPort *port)
     set_listening(port, LISTENING_FULL);
 }
 
-static Connection *new_connection(void)
+CvdConnection *cvd_connection_new(void)
 {
-    Connection *connection = g_new0(Connection, 1);
+    CvdConnection *connection = g_new0(CvdConnection, 1);
 
     connection->link.data = connection;
     connection->deadline_link.data = connection;
     return connection;
 }
 
-static void keep_connection(CvdClientPort *port, Connection *connection)
+void cvd_connection_keep(CvdClientPort *port, CvdConnection *connection)
 {
     g_queue_push_tail_link(&port->connections, &connection->link);
     if (cvd_quota_is_full(port->quota))
@@ -402,7 +279,7 @@ static void keep_connection(CvdClientPort *port, Connection *connection)
 
 static void add_connection(CvdClientPort *port, int take_fd, CvdDialect dialect)
 {
-    Connection *connection = new_connection();
+    CvdConnection *connection = cvd_connection_new();
 
     cvd_client_session_init(&connection->session, &port->service, take_fd, dialect,
                             g_get_monotonic_time());
@@ -412,7 +289,7 @@ static void add_connection(CvdClientPort *port, int take_fd, CvdDialect dialect)
         return;
     }
     set_limited(port, connection, !port->is_held);
-    keep_connection(port, connection);
+    cvd_connection_keep(port, connection);
     run(port, connection);
 }
 
@@ -425,7 +302,7 @@ static void accept_failed(CvdClientPort *port, int saved_errno)
 }
 
 /* Where little happens a second look is in vain: if somebody came meanwhile, epoll reports it. */
-static void accept_some(CvdClientPort *port, const Listener *listener, gboolean is_busy)
+static void accept_some(CvdClientPort *port, const CvdClientListener *listener, gboolean is_busy)
 {
     guint max = is_busy ? MAX_ACCEPTS : 1;
 
@@ -448,12 +325,22 @@ static gboolean is_listener(const CvdClientPort *port, gconstpointer pointer)
     return FALSE;
 }
 
-static void serve_connection(CvdClientPort *port, Connection *connection, guint32 events)
+static void serve_connection(CvdClientPort *port, CvdConnection *connection, guint32 events)
 {
     if (connection->watched == 0 && (events & (EPOLLHUP | EPOLLERR)) != 0)
         cvd_client_session_close(&connection->session);
     else
         run(port, connection); /* which does nothing when it was closed meanwhile */
+}
+
+/* Another may have the region since this was reported, and is not meant. */
+static gboolean serve_holder(CvdClientPort *port, gconstpointer pointer)
+{
+    int region = port->holders != NULL ? cvd_holders_find(port->holders, pointer) : -1;
+
+    if (region >= 0)
+        cvd_client_port_close_ended(port, (guint)region);
+    return region >= 0;
 }
 
 static void serve_events(CvdClientPort *port)
@@ -466,7 +353,7 @@ static void serve_events(CvdClientPort *port)
             set_timer(port, 0); /* what is due is looked for in any case */
         else if (is_listener(port, events[i].data.ptr))
             accept_some(port, events[i].data.ptr, n > FEW_EVENTS);
-        else
+        else if (!serve_holder(port, events[i].data.ptr))
             serve_connection(port, events[i].data.ptr, events[i].events);
     }
 }
@@ -474,7 +361,7 @@ static void serve_events(CvdClientPort *port)
 static void expire(CvdClientPort *port, gint64 now_us)
 {
     for (guint i = 0; i < MAX_EVENTS && port->deadlines.head != NULL; i++) {
-        Connection *connection = port->deadlines.head->data;
+        CvdConnection *connection = port->deadlines.head->data;
         if (connection->session.deadline > now_us)
             return;
         cvd_client_session_expire(&connection->session);
@@ -484,13 +371,13 @@ static void expire(CvdClientPort *port, gint64 now_us)
 /* Who wants a retry has a time limit too. The limit is the user's: one refusal stands for all. */
 static void retry(CvdClientPort *port, gint64 now_us)
 {
-    Connection *waiting[MAX_EVENTS];
+    CvdConnection *waiting[MAX_EVENTS];
     guint n = 0;
 
     if (port->retry_at == 0 || port->retry_at > now_us)
         return;
     for (GList *link = port->deadlines.head; link != NULL && n < MAX_EVENTS; link = link->next) {
-        Connection *connection = link->data;
+        CvdConnection *connection = link->data;
         if (connection->session.wants == CVD_SESSION_WANTS_RETRY)
             waiting[n++] = connection;
     }
@@ -506,14 +393,22 @@ static gboolean dispatch(GSource *source, GSourceFunc callback, gpointer data)
     CvdClientPort *port = ((PortSource *)source)->port;
     gint64 now_us = g_get_monotonic_time();
 
-    enter(port);
+    cvd_client_port_enter(port);
     serve_events(port);
     expire(port, now_us);
     retry(port, now_us);
     if (port->paused_until != 0 && port->paused_until <= now_us)
         set_listening(port, LISTENING);
-    leave(port);
+    cvd_client_port_leave(port);
     return G_SOURCE_CONTINUE;
+}
+
+static gboolean has_exclusive(const CvdLayout *layout)
+{
+    for (guint i = 0; i < layout->n_regions; i++)
+        if (layout->regions[i].is_exclusive)
+            return TRUE;
+    return FALSE;
 }
 
 CvdClientPort *cvd_client_port_new(GMainContext *context, const CvdClientPortOptions *options,
@@ -533,16 +428,20 @@ CvdClientPort *cvd_client_port_new(GMainContext *context, const CvdClientPortOpt
 
     CvdClientPort *port = g_rc_box_new0(CvdClientPort);
     port->options = *options;
-    port->doorbells = g_new0(Doorbells, options->served.layout->n_regions);
+    port->doorbells = g_new0(CvdDoorbellOwners, options->served.layout->n_regions);
     port->service = (CvdClientService){
         .served = options->served,
         .timeout_us = options->handshake_timeout_ms * G_TIME_SPAN_MILLISECOND,
         .attached = session_attached,
+        .claim = cvd_connection_claim,
+        .describe_holder = cvd_connection_describe_holder,
         .closing = session_closing,
         .owner = port,
     };
     port->quota = cvd_quota_new(options->max_clients, geteuid());
     port->epoll_fd = g_steal_fd(&epoll_fd);
+    if (has_exclusive(options->served.layout))
+        port->holders = cvd_holders_new(options->served.layout->n_regions, port->epoll_fd);
     port->timer_fd = g_steal_fd(&timer_fd);
     port->source = g_source_new(&funcs, sizeof(PortSource));
     ((PortSource *)port->source)->port = port;
@@ -556,100 +455,14 @@ CvdClientPort *cvd_client_port_new(GMainContext *context, const CvdClientPortOpt
 gboolean cvd_client_port_listen(CvdClientPort *port, int listening_fd, CvdDialect dialect,
                                 GError **error)
 {
-    g_assert(port->n_listeners < MAX_LISTENERS && port->listen_state == LISTENING);
+    g_assert(port->n_listeners < CVD_MAX_LISTENERS && port->listen_state == LISTENING);
 
-    Listener *listener = &port->listeners[port->n_listeners];
-    *listener = (Listener){.fd = listening_fd, .dialect = dialect};
+    CvdClientListener *listener = &port->listeners[port->n_listeners];
+    *listener = (CvdClientListener){.fd = listening_fd, .dialect = dialect};
     if (!watch_listener(port, listener))
         return cvd_set_error_errno(error, CVD_ERROR_RESOURCES, errno, "client port: epoll_ctl");
     port->n_listeners++;
     return TRUE;
-}
-
-/* Returns: whether it is watched; else it was closed */
-static gboolean add_attached(CvdClientPort *port, int take_fd, guint region, CvdAccess access,
-                             uid_t uid)
-{
-    Connection *connection = new_connection();
-
-    cvd_client_session_init_attached(&connection->session, &port->service, take_fd, region, access,
-                                     uid);
-    connection->number = port->last_number;
-    enter(port);
-    take_doorbells(port, connection);
-    keep_connection(port, connection);
-    gboolean is_watched = connection->session.fd >= 0;
-    leave(port);
-    return is_watched;
-}
-
-static guint get_next_number(CvdClientPort *port)
-{
-    if (++port->last_number == 0)
-        ++port->last_number;
-    return port->last_number;
-}
-
-/* Returns: whether there is a place for it; sets its number and its connection */
-static gboolean connect_passed(CvdClientPort *port, guint region, CvdAccess access, uid_t uid,
-                               CvdPassedRegion *passed, GError **error)
-{
-    int fds[2];
-
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0)
-        return cvd_set_error_errno(error, CVD_ERROR_RESOURCES, errno, "socketpair");
-    passed->fds[CVD_PASSED_CONNECTION] = fds[0];
-    cvd_autofd own = fds[1];
-    if (!cvd_quota_take(port->quota, geteuid()))
-        return cvd_fail(error, CVD_ERROR_RESOURCES,
-                        "there are %u client connections, as many as are allowed (limits.clients)",
-                        port->connections.length);
-    passed->client = get_next_number(port);
-    return add_attached(port, g_steal_fd(&own), region, access, uid) ||
-           cvd_fail(error, CVD_ERROR_RESOURCES, "epoll_ctl refuses the connection");
-}
-
-gboolean cvd_client_port_open(CvdClientPort *port, guint region, const CvdServerUser *user,
-                              CvdPassedRegion *passed, GError **error)
-{
-    const CvdServed *served = &port->service.served;
-    const char *name = served->layout->regions[region].name;
-    CvdAccess access = cvd_passed_region_get_access(served->access, user, name);
-    g_auto(CvdPassedRegion) made = CVD_PASSED_REGION_INIT;
-
-    *passed = made;
-    if (port->is_held)
-        return cvd_fail(error, CVD_ERROR_BUSY,
-                        "region \"%s\" cannot be opened while the guest is reset", name);
-    if (!cvd_passed_region_fill(&made, served, region, access, error) ||
-        !connect_passed(port, region, access, user != NULL ? user->uid : geteuid(), &made, error)) {
-        g_prefix_error(error, "opening region \"%s\" for a program: ", name);
-        return FALSE;
-    }
-    *passed = made;
-    made = (CvdPassedRegion)CVD_PASSED_REGION_INIT;
-    return TRUE;
-}
-
-static Connection *find_number(const CvdClientPort *port, guint number)
-{
-    for (const GList *link = port->connections.head; link != NULL; link = link->next)
-        if (((const Connection *)link->data)->number == number)
-            return link->data;
-    return NULL;
-}
-
-void cvd_client_port_set_pid(CvdClientPort *port, guint number, int pid)
-{
-    Connection *connection = find_number(port, number);
-
-    if (connection == NULL)
-        return;
-    connection->session.pid = pid;
-    enter(port);
-    announce(port, connection,
-             port->service.served.layout->regions[connection->session.given].name);
-    leave(port);
 }
 
 void cvd_client_port_stop_listening(CvdClientPort *port)
@@ -658,27 +471,27 @@ void cvd_client_port_stop_listening(CvdClientPort *port)
     arm(port);
 }
 
-typedef void (*ConnectionFunc)(CvdClientPort *port, Connection *connection);
+typedef void (*ConnectionFunc)(CvdClientPort *port, CvdConnection *connection);
 
 /* Once round the queue, whatever callbacks take out of it: each goes to its end. */
 static void for_each_connection(CvdClientPort *port, ConnectionFunc function)
 {
-    enter(port);
+    cvd_client_port_enter(port);
     for (guint n = port->connections.length; n > 0 && port->connections.head != NULL; n--) {
-        Connection *connection = port->connections.head->data;
+        CvdConnection *connection = port->connections.head->data;
         g_queue_unlink(&port->connections, &connection->link);
         g_queue_push_tail_link(&port->connections, &connection->link);
         function(port, connection);
     }
-    leave(port);
+    cvd_client_port_leave(port);
 }
 
-static void close_one(CvdClientPort *port, Connection *connection)
+static void close_one(CvdClientPort *port, CvdConnection *connection)
 {
     cvd_client_session_close(&connection->session);
 }
 
-static void hold_one(CvdClientPort *port, Connection *connection)
+static void hold_one(CvdClientPort *port, CvdConnection *connection)
 {
     if (connection->session.given >= 0) {
         cvd_client_session_close(&connection->session);
@@ -688,7 +501,7 @@ static void hold_one(CvdClientPort *port, Connection *connection)
     watch(port, connection, EPOLL_CTL_MOD);
 }
 
-static void admit_one(CvdClientPort *port, Connection *connection)
+static void admit_one(CvdClientPort *port, CvdConnection *connection)
 {
     gint64 now_us = g_get_monotonic_time();
 
@@ -729,7 +542,7 @@ void cvd_client_port_foreach(const CvdClientPort *port, CvdServerClientFunc func
                              gpointer user_data)
 {
     for (const GList *link = port->connections.head; link != NULL; link = link->next) {
-        const Connection *connection = link->data;
+        const CvdConnection *connection = link->data;
         const CvdClientSession *session = &connection->session;
         if (session->given < 0)
             continue;

@@ -32,6 +32,7 @@ static const char *const state_names[] = {
     [CVD_SESSION_SENDING_VERSION] = "sending version",
     [CVD_SESSION_SENDING_LIST] = "sending list",
     [CVD_SESSION_SENDING_UNKNOWN] = "sending unknown",
+    [CVD_SESSION_SENDING_IN_USE] = "sending in use",
     [CVD_SESSION_SENDING_OFFSETS] = "sending offsets",
     [CVD_SESSION_SENDING_GUEST_TO_HOST] = "sending guest_to_host",
     [CVD_SESSION_SENDING_HOST_TO_GUEST] = "sending host_to_guest",
@@ -304,6 +305,33 @@ static void attached(CvdClientSession *session)
                                session->service->served.layout->regions[session->region].name);
 }
 
+/* Whoever may only read is no receiver, and in nobody's way. */
+static gboolean claim(CvdClientSession *session)
+{
+    const CvdClientService *service = session->service;
+    guint region = (guint)session->region;
+
+    return session->access != CVD_ACCESS_READ_WRITE ||
+           !service->served.layout->regions[region].is_exclusive ||
+           service->claim(service->owner, session, region);
+}
+
+/* To a client that knows nothing of exclusive regions it is an unknown one. */
+static void refuse(CvdClientSession *session, gint64 now_us)
+{
+    const CvdClientService *service = session->service;
+
+    if (session->dialect == CVD_DIALECT_LEGACY) {
+        linger(session, now_us);
+        return;
+    }
+    g_autofree char *holder = service->describe_holder(service->owner, (guint)session->region);
+    gsize size = vsoc_wire_format_number(session->refusal, VSOC_WIRE_UNKNOWN);
+    g_snprintf(session->refusal + size, sizeof session->refusal - size, VSOC_WIRE_IN_USE "%s",
+               holder);
+    set_state(session, CVD_SESSION_SENDING_IN_USE);
+}
+
 static void look_up(CvdClientSession *session, const struct vsoc_wire_name *name, gint64 now_us)
 {
     gboolean is_legacy = session->dialect == CVD_DIALECT_LEGACY;
@@ -315,8 +343,14 @@ static void look_up(CvdClientSession *session, const struct vsoc_wire_name *name
                           ? (guint8)check_access(session, &peer, (guint)session->region)
                           : CVD_ACCESS_NONE;
     if (session->access != CVD_ACCESS_NONE) {
-        set_state(session,
-                  is_legacy ? CVD_SESSION_SENDING_LEGACY_ANSWER : CVD_SESSION_SENDING_OFFSETS);
+        gboolean is_ours = claim(session); /* in which the owner may close us */
+        if (session->state == CVD_SESSION_CLOSED)
+            return;
+        if (!is_ours)
+            refuse(session, now_us);
+        else
+            set_state(session,
+                      is_legacy ? CVD_SESSION_SENDING_LEGACY_ANSWER : CVD_SESSION_SENDING_OFFSETS);
         return;
     }
 
@@ -419,6 +453,15 @@ static gboolean send_unknown(CvdClientSession *session, gint64 now_us)
     return TRUE;
 }
 
+static gboolean send_in_use(CvdClientSession *session, gint64 now_us)
+{
+    if (!send_message(session, session->refusal, strlen(session->refusal), NULL, 0,
+                      CVD_SESSION_LINGERING))
+        return FALSE;
+    linger(session, now_us);
+    return TRUE;
+}
+
 static gboolean send_legacy_hello(CvdClientSession *session)
 {
     const guint32 version = 0;
@@ -471,6 +514,8 @@ static gboolean step(CvdClientSession *session, gint64 now_us)
         return send_list_piece(session);
     case CVD_SESSION_SENDING_UNKNOWN:
         return send_unknown(session, now_us);
+    case CVD_SESSION_SENDING_IN_USE:
+        return send_in_use(session, now_us);
     case CVD_SESSION_SENDING_OFFSETS:
         return send_offsets(session, &service->served.layout->regions[region]);
     case CVD_SESSION_SENDING_GUEST_TO_HOST:

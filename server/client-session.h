@@ -44,6 +44,8 @@ typedef struct {
  * @timeout_us: how long a request may take from its first byte to the last of its answer, in
  *   microseconds; a connection's first one begins when it is made
  * @attached: a client has been given a region
+ * @claim: asks for an exclusive region; %FALSE: another has it, whom @describe_holder names
+ * @describe_holder: (transfer full): who has an exclusive region
  * @closing: called once for each session, while its descriptor is still open
  * @owner: for the callbacks
  * @log_limit: for the lines that clients provoke
@@ -54,6 +56,8 @@ typedef struct {
     CvdServed served;
     gint64 timeout_us;
     void (*attached)(gpointer owner, CvdClientSession *session, const char *region);
+    gboolean (*claim)(gpointer owner, CvdClientSession *session, guint region);
+    char *(*describe_holder)(gpointer owner, guint region);
     void (*closing)(gpointer owner, CvdClientSession *session);
     gpointer owner;
     CvdLogLimit log_limit;
@@ -66,6 +70,7 @@ typedef enum {
     CVD_SESSION_SENDING_VERSION,       /* message 2 */
     CVD_SESSION_SENDING_LIST,          /* answer to GET REGIONS, a piece at a time */
     CVD_SESSION_SENDING_UNKNOWN,       /* message 5a */
+    CVD_SESSION_SENDING_IN_USE,        /* the same, and who has the region */
     CVD_SESSION_SENDING_OFFSETS,       /* messages 5b and 6 */
     CVD_SESSION_SENDING_GUEST_TO_HOST, /* message 7 */
     CVD_SESSION_SENDING_HOST_TO_GUEST, /* message 8 */
@@ -112,7 +117,10 @@ struct CvdClientSession {
     guint8 state;
     guint8 wants;  /* a CvdSessionWants */
     guint8 access; /* to `region` */
-    struct vsoc_wire_parser parser;
+    union {
+        struct vsoc_wire_parser parser;
+        char refusal[VSOC_WIRE_REFUSAL_SIZE]; /* while that is sent; nothing is parsed any more */
+    };
 };
 
 /**

@@ -360,6 +360,7 @@ static Form check_regions(const Check *check)
         check_versions(region);
         check_tables(region);
         check_managed_by(region);
+        region->result->is_exclusive = region->spec->is_exclusive;
     }
     Form form = check_forms(check);
     for (guint i = 0; i < check->n_regions; i++) {

@@ -47,6 +47,7 @@ G_BEGIN_DECLS
  * @guest_to_host_nodes_lg2: log2 of the number of slots in that signal table; 0 when %CVD_UNSET
  * @host_to_guest_nodes_lg2: the same for the other direction
  * @managed_by: (nullable): the name of the managing region
+ * @is_exclusive: whether one process at a time may have the region, apart from those that only look
  *
  * One region as its author wrote it, unchecked. A number that was not given is %CVD_UNSET.
  */
@@ -60,6 +61,7 @@ typedef struct {
     gint64 guest_to_host_nodes_lg2;
     gint64 host_to_guest_nodes_lg2;
     char *managed_by;
+    gboolean is_exclusive;
 } CvdRegionSpec;
 
 /**
@@ -152,6 +154,7 @@ typedef struct {
  * @end: exclusive
  * @data_offset: where the region's data starts, in the region
  * @managed_by: index of the managing region; 0 = none
+ * @is_exclusive: as #CvdRegionSpec; the window does not say so
  *
  * A region of a layout.
  */
@@ -165,6 +168,7 @@ typedef struct {
     CvdSignalTable guest_to_host;
     CvdSignalTable host_to_guest;
     guint32 managed_by;
+    gboolean is_exclusive;
 } CvdLayoutRegion;
 
 /**

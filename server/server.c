@@ -410,7 +410,8 @@ gboolean cvd_server_open_region(CvdServer *server, const char *region, const Cvd
     if (index < 0)
         return cvd_fail(error, CVD_ERROR_INVALID, "there is no region \"%s\" in the layout",
                         region);
-    return cvd_client_port_open(server->client_port, (guint)index, user, passed, error);
+    g_autoptr(CvdServer) kept = g_object_ref(server);
+    return cvd_client_port_open(kept->client_port, (guint)index, user, passed, error);
 }
 
 void cvd_server_set_client_pid(CvdServer *server, guint client, int pid)

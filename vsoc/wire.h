@@ -32,6 +32,10 @@
 #define VSOC_WIRE_MAX_REQUEST (34 + 12 + VSOC_MAX_DEVICE_NAME)
 /** VSOC_WIRE_UNKNOWN: what stands in place of an offset when there is no such region. */
 #define VSOC_WIRE_UNKNOWN 0xffffffffu
+/** VSOC_WIRE_IN_USE: what follows that for an exclusive region, before the name of who has it. */
+#define VSOC_WIRE_IN_USE " in use by "
+/** VSOC_WIRE_REFUSAL_SIZE: both together, and the name, at most, in bytes. */
+#define VSOC_WIRE_REFUSAL_SIZE 80
 
 /** What the client has to say next. */
 enum vsoc_wire_expects {

@@ -214,6 +214,8 @@ static const CvdKey region_keys[] = {
             NULL, "The table for signals of the host to the guest.", .members = table_keys),
     CVD_KEY("managed_by", "0.1", type_name, AT(managed_by), NULL,
             "Name of the region that manages this one. It cannot be the first region. None by default."),
+    CVD_KEY("exclusive", "0.2", cvd_type_boolean, AT(is_exclusive), NULL,
+            "Whether only one program at a time may have the region; others can look at it. false by default."),
     COMMENTS,
     CVD_KEYS_END,
 };

@@ -45,10 +45,10 @@ static void append_row(GString *text, const CvdLayout *layout, guint i)
     g_autofree char *version =
         g_strdup_printf("%u/%u", region->current_version, region->min_compatible_version);
     const char *manager = region->managed_by != 0 ? layout->regions[region->managed_by].name : "-";
+    g_autofree char *name = g_strconcat(region->name, region->is_exclusive ? "*" : "", NULL);
 
-    g_string_append_printf(text, "%4u  %-15s  0x%08x-0x%08x %7s %9s %11s %11s  %s\n", i,
-                           region->name, region->begin, region->end, size, data, slots, version,
-                           manager);
+    g_string_append_printf(text, "%4u  %-16s 0x%08x-0x%08x %7s %9s %11s %11s  %s\n", i, name,
+                           region->begin, region->end, size, data, slots, version, manager);
 }
 
 char *cvd_layout_to_text(const CvdLayout *layout)
@@ -61,7 +61,7 @@ char *cvd_layout_to_text(const CvdLayout *layout)
     for (guint i = 0; i < layout->n_regions; i++)
         append_row(text, layout, i);
     g_string_append(text, "\nslots >/<: signal table entries, guest to host / host to guest; data: "
-                          "in the region\n");
+                          "in the region;\n*: exclusive, for one program at a time\n");
     return g_string_free(text, FALSE);
 }
 
@@ -83,11 +83,11 @@ static GVariant *region_to_variant(const CvdLayout *layout, guint i)
         " 'min_compatible_version': <%u>, 'region_begin_offset': <%u>, 'region_end_offset': <%u>,"
         " 'region_size': <%u>, 'offset_of_region_data': <%u>,"
         " 'guest_to_host_signal_table': <%@a{su}>, 'host_to_guest_signal_table': <%@a{su}>,"
-        " 'managed_by': <%ms>}",
+        " 'managed_by': <%ms>, 'exclusive': <%b>}",
         i, region->name, (guint)region->current_version, (guint)region->min_compatible_version,
         region->begin, region->end, region->end - region->begin, region->data_offset,
-        table_to_variant(&region->guest_to_host), table_to_variant(&region->host_to_guest),
-        manager);
+        table_to_variant(&region->guest_to_host), table_to_variant(&region->host_to_guest), manager,
+        region->is_exclusive);
 }
 
 char *cvd_layout_to_json(const CvdLayout *layout)

@@ -285,6 +285,35 @@ static void test_unknown_region(Fixture *fixture, gconstpointer data)
     step_fails(fixture, CVD_REGION_ERROR_UNKNOWN_REGION);
 }
 
+/* Who has it comes from a server that may say anything. */
+static void test_region_in_use(Fixture *fixture, gconstpointer data)
+{
+    static const struct {
+        const char *answer;
+        CvdRegionError code;
+        const char *part;
+    } cases[] = {
+        {"0xffffffff in use by pid 7 (a program)", CVD_REGION_ERROR_IN_USE,
+         "region 'a' is exclusive, and pid 7 (a program) has it;"},
+        {"0xffffffff in use by \033[2Jx\n", CVD_REGION_ERROR_IN_USE, "and ?[2Jx? has it"},
+        {"0xffffffff in use by ", CVD_REGION_ERROR_IN_USE, "another program has it"},
+        {"0xffffffff in use", CVD_REGION_ERROR_UNKNOWN_REGION, "no region 'a'"},
+        {"0xffffffff0x00000000", CVD_REGION_ERROR_UNKNOWN_REGION, "no region 'a'"},
+        {"0xffffffff in use by "
+         "0123456789012345678901234567890123456789012345678901234567890123456789",
+         CVD_REGION_ERROR_IN_USE, "and 0123456789"},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(GError) error = NULL;
+        greet(fixture, "a");
+        say_text(fixture, cases[i].answer);
+        g_assert_cmpint(cvd_handshake_step(fixture->handshake, &error), ==, CVD_HANDSHAKE_FAILED);
+        g_assert_error(error, CVD_REGION_ERROR, (int)cases[i].code);
+        g_assert_nonnull(strstr(error->message, cases[i].part));
+    }
+}
+
 /* What no region can be called is not asked for. */
 static void test_impossible_names(Fixture *fixture, gconstpointer data)
 {
@@ -496,6 +525,7 @@ int main(int argc, char **argv)
     ADD("extra-byte", test_extra_byte);
     ADD("versions", test_versions);
     ADD("unknown-region", test_unknown_region);
+    ADD("region-in-use", test_region_in_use);
     ADD("impossible-names", test_impossible_names);
     ADD("descriptors-missing", test_descriptors_missing);
     ADD("descriptors-surplus-are-closed", test_descriptors_surplus);

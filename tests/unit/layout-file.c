@@ -91,7 +91,7 @@ static void test_current_form(void)
         " {\"device_name\": \"hwcomposer\", \"current_version\": 7, \"min_compatible_version\": 6,"
         "  \"region_size\": 16384, \"guest_to_host_signal_table\": {\"num_nodes_lg2\": 2},"
         "  \"host_to_guest_signal_table\": {\"num_nodes_lg2\": 3}},"
-        " {\"device_name\": \"manager\", \"region_size\": 4096},"
+        " {\"device_name\": \"manager\", \"region_size\": 4096, \"exclusive\": true},"
         " {\"device_name\": \"memory\", \"region_size\": 8192, \"managed_by\": \"manager\"}]}");
     const CvdLayoutRegion *r = layout->regions;
 
@@ -103,6 +103,8 @@ static void test_current_form(void)
     g_assert_cmpuint(r[0].guest_to_host.interrupt_signalled_offset, ==, 16);
     g_assert_cmpuint(r[0].host_to_guest.interrupt_signalled_offset, ==, 52);
     g_assert_cmpuint(r[2].managed_by, ==, 1);
+    g_assert_true(r[1].is_exclusive);
+    g_assert_false(r[0].is_exclusive || r[2].is_exclusive);
 }
 
 #define OLD_REGIONS                                                                                \

@@ -17,7 +17,7 @@ static CvdLayout *make_layout(void)
     g_autoptr(CvdLayoutSpec) spec = cvd_layout_spec_new();
 
     test_add_region(spec, "a-b", 4096);
-    test_add_whole_region(spec, "a.b", 16384, 65535, 3, 2, 3);
+    test_add_whole_region(spec, "a.b", 16384, 65535, 3, 2, 3)->is_exclusive = TRUE;
     test_add_region(spec, "A_B_1", 8192)->managed_by = g_strdup("a.b");
     test_add_region(spec, "9-", 4096);
     test_add_region(spec, "int", 4096);
@@ -30,7 +30,7 @@ static CvdLayout *make_large_layout(guint n)
 
     for (guint i = 0; i < n; i++) {
         g_autofree char *name = g_strdup_printf("fifteen-of_%04u", i);
-        test_add_region(spec, name, 4096);
+        test_add_region(spec, name, 4096)->is_exclusive = i % 2 != 0;
     }
     return test_compute_layout(spec);
 }
@@ -59,6 +59,8 @@ static void test_text(void)
     g_assert_nonnull(strstr(text, "4/8"));
     g_assert_nonnull(strstr(text, "65535/3"));
     g_assert_nonnull(strstr(text, "  a.b\n")); /* who manages A_B_1 */
+    g_assert_nonnull(strstr(text, "  a.b* "));
+    g_assert_nonnull(strstr(text, "  a-b "));
 }
 
 /* Column by column: where "begin-end" stands in the head, every row has its offset. */
@@ -106,6 +108,7 @@ static void test_json(void)
     g_assert_cmpint(json_object_get_int_member(region, "region_size"), ==, 16384);
     g_assert_cmpint(json_object_get_int_member(region, "offset_of_region_data"), ==, 56);
     g_assert_true(json_object_get_null_member(region, "managed_by"));
+    g_assert_true(json_object_get_boolean_member(region, "exclusive"));
     JsonObject *table = json_object_get_object_member(region, "host_to_guest_signal_table");
     g_assert_cmpint(json_object_get_int_member(table, "num_nodes_lg2"), ==, 3);
     g_assert_cmpint(json_object_get_int_member(table, "futex_uaddr_table_offset"), ==, 20);
@@ -113,6 +116,7 @@ static void test_json(void)
 
     region = json_array_get_object_element(regions, 2);
     g_assert_cmpstr(json_object_get_string_member(region, "managed_by"), ==, "a.b");
+    g_assert_false(json_object_get_boolean_member(region, "exclusive"));
 }
 
 static void test_json_of_most_regions(void)

@@ -248,6 +248,7 @@ static CvdLayout *small_layout(void)
     CvdRegionSpec *gamma = test_add_region(spec, "gamma", 8192);
     gamma->current_version = 0xffff;
     gamma->managed_by = g_strdup("beta-1234567890");
+    gamma->is_exclusive = TRUE; /* of which the window says nothing */
     return test_compute_layout(spec);
 }
 
