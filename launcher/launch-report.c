@@ -92,7 +92,7 @@ static char *describe_restart(const CvdLaunch *launch)
     if (!policy->is_counted)
         return g_strdup("restarting");
     return g_strdup_printf("restarting in %g s (failure %u of %u within 10 minutes)",
-                           (double)(delay_us / 1000) / 1000, policy->n_failures,
+                           (double)(delay_us / 1000) / 1000, policy->retry.n_failures,
                            launch->config->restart_limit);
 }
 

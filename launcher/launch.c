@@ -490,7 +490,7 @@ static void clear(CvdLaunch *launch, gboolean has_failed)
     g_clear_pointer(&launch->qemu_output, cvd_console_free);
     g_clear_pointer(&launch->console_log, cvd_log_file_free);
     g_clear_pointer(&launch->qemu_log, cvd_log_file_free);
-    g_clear_pointer(&launch->lifecycle.policy.failures_us, g_array_unref);
+    cvd_retry_clear(&launch->lifecycle.policy.retry);
     g_array_unref(launch->inputs);
     g_array_unref(launch->calls);
     g_free(launch->reason);

@@ -47,6 +47,8 @@ static const struct {
                                    "QEMU closed a connection to the launcher but went on, so it "
                                    "was killed"},
     [CVD_CAUSE_QEMU_EXITED] = {"QEMU exited", NULL},
+    [CVD_CAUSE_PROGRAM_FAILED] = {"a program that it needs has failed",
+                                  "stopped, as a program that it needs has failed"},
 };
 
 static char *describe_exit(const char *program, CvdExit qemu)
@@ -144,7 +146,8 @@ char *cvd_verdict(const CvdLifecycle *lifecycle, const char *program, CvdExit qe
     *exit_status = 1;
     return g_strdup_printf("%s; given up, as that makes %u failures within 10 minutes "
                            "(lifecycle.restart_limit is %u)",
-                           text, lifecycle->policy.n_failures, lifecycle->config->restart_limit);
+                           text, lifecycle->policy.retry.n_failures,
+                           lifecycle->config->restart_limit);
 }
 
 static const char *describe_fault(CvdRunState fault)

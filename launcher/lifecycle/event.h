@@ -6,6 +6,8 @@ typedef enum {
     CVD_EVENT_STARTED,           /* QEMU is about to be spawned, for the first time or again */
     CVD_EVENT_QMP_READY,         /* QMP greeted and took `qmp_capabilities` */
     CVD_EVENT_HANDED_OVER,       /* QEMU has read the whole hand-over; its run state */
+    CVD_EVENT_PROGRAMS_READY,    /* no host program is awaited any more */
+    CVD_EVENT_PROGRAM_FAILED,    /* one that the machine cannot do without has failed for good */
     CVD_EVENT_STATUS,            /* the reply to %CVD_COMMAND_STATUS: QEMU's run state */
     CVD_EVENT_COMMAND_DONE,      /* the guest's command under way succeeded */
     CVD_EVENT_COMMAND_FAILED,    /* it was refused */

@@ -7,10 +7,10 @@
  */
 #include "launcher/lifecycle/guest.h"
 
-CvdGuest cvd_guest_start(gboolean is_paused, gboolean wants_bus_master)
+CvdGuest cvd_guest_start(guint holds, gboolean wants_bus_master)
 {
     return (CvdGuest){
-        .holds = CVD_HOLD_START | (is_paused ? CVD_HOLD_USER : 0),
+        .holds = CVD_HOLD_START | holds,
         .wants_bus_master = wants_bus_master,
         .must_set_bus_master = wants_bus_master,
     };
@@ -140,6 +140,9 @@ static void take(CvdGuest *guest, CvdEvent event, CvdRunState state)
             guest->command = CVD_COMMAND_NONE;
         take_status(guest, state);
         break;
+    case CVD_EVENT_PROGRAMS_READY:
+        guest->holds &= ~(guint)CVD_HOLD_PROGRAMS;
+        break;
     case CVD_EVENT_VM_STOPPED:
         vm_stopped(guest);
         break;
@@ -246,6 +249,6 @@ guint cvd_guest_step(CvdGuest *guest, CvdEvent event, CvdRunState state, gboolea
 gboolean cvd_guest_is_settled(const CvdGuest *guest)
 {
     return guest->command == CVD_COMMAND_NONE && !guest->must_ask &&
-           guest->state != CVD_RUN_UNKNOWN && !(guest->holds & CVD_HOLD_START) &&
-           is_as_wanted(guest);
+           guest->state != CVD_RUN_UNKNOWN &&
+           !(guest->holds & (CVD_HOLD_START | CVD_HOLD_PROGRAMS)) && is_as_wanted(guest);
 }

@@ -35,11 +35,12 @@ typedef enum {
  * A reason why the guest may not run. It is to run exactly when there is none.
  */
 typedef enum {
-    CVD_HOLD_START = 1 << 0,   /* QEMU has not read the whole hand-over yet */
-    CVD_HOLD_USER = 1 << 1,    /* `--paused`, or a pause through our own control interface */
-    CVD_HOLD_OUTSIDE = 1 << 2, /* somebody else stopped it */
-    CVD_HOLD_FAULT = 1 << 3,   /* QEMU stopped it, or refuses to resume it */
-    CVD_HOLD_RESET = 1 << 4,   /* it was reset, and the signal tables are still the old guest's */
+    CVD_HOLD_START = 1 << 0,    /* QEMU has not read the whole hand-over yet */
+    CVD_HOLD_USER = 1 << 1,     /* `--paused`, or a pause through our own control interface */
+    CVD_HOLD_OUTSIDE = 1 << 2,  /* somebody else stopped it */
+    CVD_HOLD_FAULT = 1 << 3,    /* QEMU stopped it, or refuses to resume it */
+    CVD_HOLD_RESET = 1 << 4,    /* it was reset, and the signal tables are still the old guest's */
+    CVD_HOLD_PROGRAMS = 1 << 5, /* host programs are not ready yet */
 } CvdHold;
 
 /** CvdGuestCommand: what the launcher has sent by itself and has no reply to yet */
@@ -84,8 +85,9 @@ typedef struct {
     guint n_resets;
 } CvdGuest;
 
-/** cvd_guest_start: Returns: the guest of a QEMU that was just spawned with `-S` */
-CvdGuest cvd_guest_start(gboolean is_paused, gboolean wants_bus_master);
+/** cvd_guest_start: @holds: beside %CVD_HOLD_START; Returns: the guest of a QEMU that was just
+ * spawned with `-S` */
+CvdGuest cvd_guest_start(guint holds, gboolean wants_bus_master);
 
 /**
  * cvd_guest_step:

@@ -191,8 +191,9 @@ static guint started(CvdLifecycle *lifecycle, gint64 now_us)
     lifecycle->cause = CVD_CAUSE_NONE;
     lifecycle->shutdown = CVD_SHUTDOWN_NONE;
     lifecycle->is_ready = lifecycle->has_answered = FALSE;
-    lifecycle->guest =
-        cvd_guest_start(lifecycle->start_paused, lifecycle->config->ivshmem_force_bus_master);
+    guint holds = (lifecycle->start_paused ? CVD_HOLD_USER : 0) |
+                  (lifecycle->config->n_programs > 0 ? CVD_HOLD_PROGRAMS : 0);
+    lifecycle->guest = cvd_guest_start(holds, lifecycle->config->ivshmem_force_bus_master);
     lifecycle->ladder = cvd_ladder_start(lifecycle->config->start_timeout_s, now_us);
     cvd_policy_start(&lifecycle->policy, now_us);
     return 0;
@@ -356,6 +357,10 @@ static guint handle(CvdLifecycle *lifecycle, CvdEvent event, CvdRunState run_sta
                                                : stop(lifecycle, CVD_CAUSE_STOP_REQUESTED, now_us);
     case CVD_EVENT_TIME_LIMIT:
         return lifecycle->policy.is_stop_asked ? 0 : stop(lifecycle, CVD_CAUSE_TIME_LIMIT, now_us);
+    case CVD_EVENT_PROGRAM_FAILED:
+        return lifecycle->policy.is_stop_asked
+                   ? 0
+                   : stop(lifecycle, CVD_CAUSE_PROGRAM_FAILED, now_us);
     case CVD_EVENT_RESTART_REQUESTED:
         return restart(lifecycle, now_us);
     case CVD_EVENT_TIMER:
@@ -368,6 +373,7 @@ static guint handle(CvdLifecycle *lifecycle, CvdEvent event, CvdRunState run_sta
     case CVD_EVENT_QEMU_EXITED:
         return qemu_exited(lifecycle, now_us);
     case CVD_EVENT_HANDED_OVER:
+    case CVD_EVENT_PROGRAMS_READY:
     case CVD_EVENT_COMMAND_DONE:
     case CVD_EVENT_COMMAND_FAILED:
     case CVD_EVENT_VM_STOPPED:

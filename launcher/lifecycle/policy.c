@@ -10,25 +10,6 @@ typedef enum {
     THEN_COUNT_AND_RETRY, /* after a delay, unless there were too many */
 } Then;
 
-/* The last of them ends the launch, so there are not many. */
-static void count_failure(CvdPolicy *policy, gint64 now_us)
-{
-    if (policy->failures_us == NULL)
-        policy->failures_us = g_array_new(FALSE, FALSE, sizeof now_us);
-    g_array_append_val(policy->failures_us, now_us);
-    while (g_array_index(policy->failures_us, gint64, 0) < now_us - CVD_RESTART_WINDOW_US)
-        g_array_remove_index(policy->failures_us, 0);
-    policy->n_failures = policy->failures_us->len;
-}
-
-/* 2^n times the first, by a shift that cannot overflow. */
-static gint64 delay_us(const CvdConfig *config, guint n_before)
-{
-    guint first_ms = MIN(config->restart_delay_ms, CVD_RESTART_MAX_DELAY_MS);
-
-    return 1000 * (gint64)MIN(first_ms << MIN(n_before, 15), CVD_RESTART_MAX_DELAY_MS);
-}
-
 void cvd_policy_start(CvdPolicy *policy, gint64 now_us)
 {
     policy->follow = CVD_FOLLOW_UNDECIDED;
@@ -47,7 +28,7 @@ static Then then_after_reboot(const CvdPolicy *policy, const CvdConfig *config, 
 {
     if (config->on_reboot != CVD_ON_EVENT_RESTART)
         return THEN_END;
-    return now_us - policy->start_us < CVD_POLICY_EARLY_US ? THEN_COUNT_AND_RETRY : THEN_RESTART;
+    return now_us - policy->start_us < CVD_RETRY_EARLY_US ? THEN_COUNT_AND_RETRY : THEN_RESTART;
 }
 
 static Then then_after_shutdown(const CvdPolicy *policy, const CvdConfig *config,
@@ -82,6 +63,7 @@ static Then what_then(const CvdPolicy *policy, const CvdConfig *config, CvdCause
     case CVD_CAUSE_NONE:
     case CVD_CAUSE_STOP_REQUESTED:
     case CVD_CAUSE_TIME_LIMIT:
+    case CVD_CAUSE_PROGRAM_FAILED:
         return THEN_END;
     case CVD_CAUSE_RESTART_REQUESTED:
         return THEN_RESTART;
@@ -118,10 +100,7 @@ void cvd_policy_end(CvdPolicy *policy, const CvdConfig *config, CvdCause cause,
     policy->due_us = then == THEN_END ? 0 : now_us + AT_ONCE_US;
     if (!policy->is_counted)
         return;
-    count_failure(policy, now_us);
-    policy->due_us = now_us + MAX(delay_us(config, policy->n_failures - 1), AT_ONCE_US);
-    if (policy->n_failures > config->restart_limit) {
+    policy->due_us = cvd_retry_count(&policy->retry, config, now_us);
+    if (policy->due_us == 0)
         policy->follow = CVD_FOLLOW_GIVE_UP;
-        policy->due_us = 0;
-    }
 }

@@ -1,19 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "launcher/config/values.h"
+#include "launcher/lifecycle/retry.h"
 
 G_BEGIN_DECLS
-
-/** CVD_POLICY_EARLY_US: a reboot sooner than so long after the VM's start counts as a failure */
-#define CVD_POLICY_EARLY_US (10 * G_TIME_SPAN_SECOND)
-
-/** CVD_RESTART_WINDOW_US: how long a failure counts, in microseconds: 10 minutes */
-#define CVD_RESTART_WINDOW_US (10 * G_TIME_SPAN_MINUTE)
-/** CVD_RESTART_MAX_DELAY_MS: the longest delay before a restart, in milliseconds */
-#define CVD_RESTART_MAX_DELAY_MS 30000
-/** CVD_RESTART_MAX_LIMIT: the greatest `lifecycle.restart_limit` */
-#define CVD_RESTART_MAX_LIMIT 1000
 
 /**
  * CvdCause:
@@ -35,6 +25,7 @@ typedef enum {
     CVD_CAUSE_QMP_GIVEN_UP,
     CVD_CAUSE_CONNECTION_LOST,
     CVD_CAUSE_QEMU_EXITED,
+    CVD_CAUSE_PROGRAM_FAILED, /* a host program that the machine cannot do without */
 } CvdCause;
 
 /**
@@ -70,9 +61,7 @@ typedef enum {
  * @was_ready: whether any VM's start was complete: nothing is restarted that never ran
  * @start_us: when this VM was started
  * @due_us: when another one is; 0 = never
- * @n_failures: within 10 minutes, at the last one
- * @failures_us: (nullable): when they were, oldest first; %NULL before the first; the owner's to
- * free
+ * @retry: its failures; the owner's to clear
  *
  * What follows the end of a VM. Pure.
  */
@@ -84,8 +73,7 @@ typedef struct {
     gboolean was_ready;
     gint64 start_us;
     gint64 due_us;
-    guint n_failures;
-    GArray *failures_us;
+    CvdRetry retry;
 } CvdPolicy;
 
 /** cvd_policy_start: another VM is started */

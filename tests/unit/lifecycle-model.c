@@ -80,7 +80,7 @@ static void send_command(Model *m)
 
 static void start(Model *m)
 {
-    gboolean is_early = m->now_us - m->start_us < CVD_POLICY_EARLY_US;
+    gboolean is_early = m->now_us - m->start_us < CVD_RETRY_EARLY_US;
 
     check(m, !m->is_alive, "two QEMUs");
     check(m, !m->is_ended, "a start after the end");
@@ -480,7 +480,7 @@ static const char *run(const guint8 *bytes, gsize n, GString *story)
             settle(&m);
     }
     drain(&m);
-    g_clear_pointer(&m.lifecycle.policy.failures_us, g_array_unref);
+    cvd_retry_clear(&m.lifecycle.policy.retry);
     return m.violation;
 }
 

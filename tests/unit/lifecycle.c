@@ -536,7 +536,7 @@ static Play play_all(const char *steps, const Settings *settings)
 
 static void policy_clear(CvdPolicy *policy)
 {
-    g_clear_pointer(&policy->failures_us, g_array_unref);
+    cvd_retry_clear(&policy->retry);
 }
 
 static void test_story(gconstpointer data)
@@ -885,7 +885,7 @@ static void test_policy_forgets(void)
     g_assert_cmpint(fail_at(&policy, &config, later_us), ==, 1000);
     g_assert_cmpint(fail_at(&policy, &config, later_us + S), ==, 2000);
     g_assert_cmpint(fail_at(&policy, &config, later_us + CVD_RESTART_WINDOW_US + 1), ==, 2000);
-    g_assert_cmpuint(policy.n_failures, ==, 2);
+    g_assert_cmpuint(policy.retry.n_failures, ==, 2);
     policy_clear(&policy);
 }
 
