@@ -6,6 +6,7 @@
 #include "launcher/control/verbs.h"
 #include "launcher/launch-host.h"
 #include "launcher/lifecycle/lifecycle.h"
+#include "launcher/programs/programs.h"
 #include "launcher/qemu/vm.h"
 #include "launcher/verdict.h"
 
@@ -29,6 +30,7 @@ typedef struct {
     const CvdConfig *config;
     const CvdQemuTools *tools;
     CvdChildren *children;
+    CvdPrograms *programs; /* NULL: the configuration has none */
     CvdLifecycle lifecycle;
     GArray *inputs; /* events that wait until an earlier one is handled */
     GArray *calls;  /* of CvdWaitingCall */
@@ -46,6 +48,9 @@ typedef struct {
     gint64 start_time_us;
     gint64 ready_time_us;     /* 0 before */
     gboolean is_all_sent;     /* the hand-over has left the server */
+    gboolean is_prepared;     /* back ends are as QEMU needs them */
+    gboolean is_preparing;    /* that is awaited, and then QEMU is started */
+    GSource *awaited_timer;   /* until it is said which programs are awaited */
     GSource *hand_over_timer; /* until the next check whether QEMU has read it */
     gint64 hand_over_pause_us;
     CvdExit qemu_exit;        /* once it is gone */
@@ -53,6 +58,8 @@ typedef struct {
     guint n_restarts;         /* VMs before it */
     gboolean is_end_notified; /* to the service manager */
 
+    gboolean is_ending;    /* QEMU is gone for good, and the programs are on their way down */
+    char *program_failure; /* why the machine cannot go on, NULL = it can */
     gboolean is_pressing;  /* the power button: QEMU has not answered yet */
     CvdLogLimit log_limit; /* of what QEMU or a guest can provoke */
 } CvdLaunch;
@@ -94,6 +101,29 @@ extern const CvdVmHandlers cvd_launch_vm_handlers;
 
 /** cvd_launch_answer_calls: answers those that are carried out, or cannot be any more */
 void cvd_launch_answer_calls(CvdLaunch *launch);
+
+/**
+ * cvd_launch_open_programs:
+ *
+ * Makes @programs, if the configuration has any.
+ */
+void cvd_launch_open_programs(CvdLaunch *launch);
+
+/**
+ * cvd_launch_begin_vm:
+ *
+ * Starts QEMU, at once or when the back ends are as it needs them.
+ */
+gboolean cvd_launch_begin_vm(CvdLaunch *launch, GError **error);
+
+/** cvd_launch_cancel_vm: Returns: whether a QEMU was about to be started; it is not */
+gboolean cvd_launch_cancel_vm(CvdLaunch *launch);
+
+/** cvd_launch_start_vm: starts QEMU now */
+gboolean cvd_launch_start_vm(CvdLaunch *launch, GError **error);
+
+/** cvd_launch_start_vm_or_report: likewise; a failure is an event of the lifecycle */
+void cvd_launch_start_vm_or_report(CvdLaunch *launch);
 
 /** cvd_launch_control_handlers: what the control interface can do to a launch */
 extern const CvdControlHandlers cvd_launch_control_handlers;

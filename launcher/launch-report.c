@@ -96,6 +96,23 @@ static char *describe_restart(const CvdLaunch *launch)
                            launch->config->restart_limit);
 }
 
+/* The verdict knows of QEMU alone. */
+static void blame_programs(CvdLaunch *launch)
+{
+    g_autofree char *awaited =
+        launch->programs != NULL ? cvd_programs_describe_awaited(launch->programs) : NULL;
+    char *text = NULL;
+
+    if (launch->lifecycle.cause == CVD_CAUSE_PROGRAM_FAILED && launch->program_failure != NULL)
+        text = g_strdup_printf("stopped, as %s", launch->program_failure);
+    else if (launch->lifecycle.cause == CVD_CAUSE_START_TIMED_OUT && awaited != NULL)
+        text = g_strdup_printf("not ready within lifecycle.start_timeout_s: %s", awaited);
+    if (text == NULL)
+        return;
+    g_free(launch->reason);
+    launch->reason = text;
+}
+
 void cvd_launch_report_end(CvdLaunch *launch)
 {
     g_autofree char *restart = describe_restart(launch);
@@ -104,6 +121,7 @@ void cvd_launch_report_end(CvdLaunch *launch)
     g_free(launch->reason);
     launch->reason =
         cvd_verdict(&launch->lifecycle, program, launch->qemu_exit, &launch->exit_status);
+    blame_programs(launch);
     if (launch->exit_status != 0) {
         report_failure(launch);
         write_record(launch, cvd_launch_get_state(launch),

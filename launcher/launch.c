@@ -109,13 +109,6 @@ static void press(CvdLaunch *launch, const char *command)
     cvd_qmp_execute(launch->vm->qmp, command, NULL, on_pressed, launch);
 }
 
-static void hold_clients(CvdLaunch *launch)
-{
-    if (cvd_launch_may_log(launch))
-        g_message("guest was reset");
-    cvd_server_hold_clients(launch->host.server);
-}
-
 static void clear_signals(CvdLaunch *launch)
 {
     g_autoptr(GError) error = NULL;
@@ -168,7 +161,7 @@ static gboolean renew(CvdLaunch *launch)
     return FALSE;
 }
 
-static gboolean start_vm(CvdLaunch *launch, GError **error)
+gboolean cvd_launch_start_vm(CvdLaunch *launch, GError **error)
 {
     g_clear_pointer(&launch->vm, cvd_vm_free);
     cvd_source_clear(&launch->hand_over_timer);
@@ -183,10 +176,32 @@ static gboolean start_vm(CvdLaunch *launch, GError **error)
         .output = launch->qemu_output,
         .console = launch->console,
     };
+    if (launch->programs != NULL)
+        resources.fds = cvd_programs_get_vm_fds(launch->programs, &resources.n_fds);
     cvd_log_file_begin_part(launch->qemu_log);
     launch->vm = cvd_vm_start(launch->config, launch->tools, &resources, &cvd_launch_vm_handlers,
                               launch, error);
+    if (launch->programs != NULL)
+        cvd_programs_close_vm_fds(launch->programs);
     return launch->vm != NULL;
+}
+
+static void report_if_failed(CvdLaunch *launch, gboolean is_started, const GError *error)
+{
+    if (is_started)
+        return;
+    g_critical("%s", error->message);
+    cvd_launch_handle(launch, CVD_EVENT_START_FAILED);
+}
+
+void cvd_launch_start_vm_or_report(CvdLaunch *launch)
+{
+    g_autoptr(GError) error = NULL;
+
+    cvd_fd_hold_back(0); /* clients may have all the others */
+    gboolean is_started = cvd_launch_start_vm(launch, &error);
+    cvd_fd_hold_back(CVD_FD_RESERVE);
+    report_if_failed(launch, is_started, error);
 }
 
 static void start_again(CvdLaunch *launch)
@@ -196,12 +211,57 @@ static void start_again(CvdLaunch *launch)
     launch->start_time_us = g_get_monotonic_time();
     launch->n_restarts++;
     cvd_fd_hold_back(0); /* clients may have all the others */
-    gboolean is_started = start_vm(launch, &error);
+    gboolean is_started = cvd_launch_begin_vm(launch, &error);
     cvd_fd_hold_back(CVD_FD_RESERVE);
-    if (!is_started) {
-        g_critical("%s", error->message);
-        cvd_launch_handle(launch, CVD_EVENT_START_FAILED);
+    report_if_failed(launch, is_started, error);
+}
+
+/* Without a QEMU there is nothing to be ended. */
+static void end_vm(CvdLaunch *launch, guint actions)
+{
+    if ((actions & (CVD_ACTION_QUIT | CVD_ACTION_TERMINATE | CVD_ACTION_KILL)) != 0 &&
+        cvd_launch_cancel_vm(launch)) {
+        cvd_launch_handle(launch, CVD_EVENT_QEMU_EXITED);
+        return;
     }
+    if (actions & CVD_ACTION_QUIT)
+        cvd_qmp_execute(launch->vm->qmp, "quit", NULL, on_way_down, launch);
+    if (actions & CVD_ACTION_TERMINATE)
+        cvd_qemu_process_terminate(launch->vm->process);
+    if (actions & CVD_ACTION_KILL)
+        cvd_qemu_process_kill(launch->vm->process);
+}
+
+static void end(CvdLaunch *launch)
+{
+    launch->is_ending = TRUE;
+    if (launch->programs != NULL)
+        cvd_programs_end(launch->programs);
+    else
+        g_main_loop_quit(launch->host.loop);
+}
+
+static void hold_clients(CvdLaunch *launch)
+{
+    if (cvd_launch_may_log(launch))
+        g_message("guest was reset");
+    cvd_server_hold_clients(launch->host.server);
+    if (launch->programs != NULL)
+        cvd_programs_hold_clients(launch->programs);
+}
+
+static void admit_clients(CvdLaunch *launch)
+{
+    cvd_server_admit_clients(launch->host.server);
+    if (launch->programs != NULL)
+        cvd_programs_admit_clients(launch->programs);
+}
+
+static void report_end(CvdLaunch *launch)
+{
+    cvd_launch_report_end(launch);
+    if (launch->programs != NULL)
+        cvd_programs_end_vm(launch->programs);
 }
 
 static void carry_out(CvdLaunch *launch, guint actions)
@@ -211,10 +271,10 @@ static void carry_out(CvdLaunch *launch, guint actions)
     if (actions & CVD_ACTION_HOLD_CLIENTS)
         hold_clients(launch);
     if (actions & CVD_ACTION_REPORT_END)
-        cvd_launch_report_end(launch);
+        report_end(launch);
     gboolean has_failed = (actions & CVD_ACTION_RENEW) && !renew(launch);
     if (actions & CVD_ACTION_ADMIT_CLIENTS)
-        cvd_server_admit_clients(launch->host.server);
+        admit_clients(launch);
     if (actions & CVD_ACTION_HAND_OVER)
         cvd_launch_hand_over(launch);
     if (actions & CVD_ACTION_SEND)
@@ -223,18 +283,13 @@ static void carry_out(CvdLaunch *launch, guint actions)
         press(launch, "system_wakeup");
     if (actions & CVD_ACTION_POWERDOWN)
         press(launch, "system_powerdown");
-    if (actions & CVD_ACTION_QUIT)
-        cvd_qmp_execute(launch->vm->qmp, "quit", NULL, on_way_down, launch);
-    if (actions & CVD_ACTION_TERMINATE)
-        cvd_qemu_process_terminate(launch->vm->process);
-    if (actions & CVD_ACTION_KILL)
-        cvd_qemu_process_kill(launch->vm->process);
+    end_vm(launch, actions);
     if (actions & CVD_ACTION_READY)
         announce_ready(launch);
     if ((actions & CVD_ACTION_START) && !has_failed)
         start_again(launch);
     if (actions & CVD_ACTION_END)
-        g_main_loop_quit(launch->host.loop);
+        end(launch);
 }
 
 /* ---- State, in the log and for others ---- */
@@ -415,7 +470,12 @@ void cvd_launch_handle_status(CvdLaunch *launch, CvdEvent event, CvdJsonSpan sta
 
 static void on_stop_requested(CvdEvent event, gpointer data)
 {
-    cvd_launch_handle(data, event);
+    CvdLaunch *launch = data;
+
+    if (launch->is_ending && event == CVD_EVENT_STOP_REQUESTED && launch->programs != NULL)
+        cvd_programs_end(launch->programs); /* at once */
+    else
+        cvd_launch_handle(launch, event);
 }
 
 static void on_handed_over(CvdServer *server, gpointer data)
@@ -458,8 +518,8 @@ static gboolean start_both(CvdLaunch *launch, GError **error)
     CvdServer *server = launch->host.server;
 
     if (launch->config->legacy_socket != NULL)
-        return cvd_server_start(server, error) && start_vm(launch, error);
-    return start_vm(launch, error) && cvd_server_start(server, error);
+        return cvd_server_start(server, error) && cvd_launch_begin_vm(launch, error);
+    return cvd_launch_begin_vm(launch, error) && cvd_server_start(server, error);
 }
 
 static gboolean start(CvdLaunch *launch, const CvdOptions *options, GError **error)
@@ -472,9 +532,12 @@ static gboolean start(CvdLaunch *launch, const CvdOptions *options, GError **err
         return FALSE;
     g_signal_connect(launch->host.server, "vm-handed-over", G_CALLBACK(on_handed_over), launch);
     g_signal_connect(launch->host.server, "vm-detached", G_CALLBACK(on_vm_detached), launch);
+    cvd_launch_open_programs(launch);
     if (!open_logs(launch, error) || !start_both(launch, error) ||
         !cvd_host_open_control(&launch->host, launch->config, &cvd_launch_control_handlers, error))
         return FALSE;
+    if (launch->programs != NULL)
+        cvd_programs_serve(launch->programs);
     arm_timer(launch);
     return TRUE;
 }
@@ -483,7 +546,9 @@ static void clear(CvdLaunch *launch, gboolean has_failed)
 {
     cvd_source_clear(&launch->timer);
     cvd_source_clear(&launch->hand_over_timer);
+    cvd_source_clear(&launch->awaited_timer);
     g_clear_pointer(&launch->vm, cvd_vm_free);
+    g_clear_pointer(&launch->programs, cvd_programs_free);
     g_clear_pointer(&launch->children, cvd_children_free);
     cvd_host_close(&launch->host, has_failed);
     g_clear_pointer(&launch->console, cvd_console_free);
@@ -496,6 +561,7 @@ static void clear(CvdLaunch *launch, gboolean has_failed)
     g_free(launch->reason);
     g_free(launch->fault);
     g_free(launch->notified);
+    g_free(launch->program_failure);
 }
 
 static int finish(CvdLaunch *launch)

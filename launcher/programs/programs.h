@@ -52,11 +52,13 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdPrograms, cvd_programs_free)
 
 /**
  * cvd_programs_begin_vm:
+ * @error: %CVD_ERROR_FAILED: a socket could not be made
  *
- * Starts what QEMU cannot be started without: back ends with a socket of kind
- * %CVD_SOCKET_PATH. @prepared follows, at once if there is none, and only while the others load.
+ * Makes the sockets of back ends. @prepared follows: at once, unless one of the VM before has yet
+ * to end, or there is one that listens at a path itself, which has to be started first; that takes
+ * cvd_programs_serve().
  */
-void cvd_programs_begin_vm(CvdPrograms *programs);
+gboolean cvd_programs_begin_vm(CvdPrograms *programs, GError **error);
 
 /**
  * cvd_programs_get_vm_fds:
@@ -69,11 +71,23 @@ const int *cvd_programs_get_vm_fds(const CvdPrograms *programs, guint *n_fds);
 /** cvd_programs_close_vm_fds: QEMU has inherited them */
 void cvd_programs_close_vm_fds(CvdPrograms *programs);
 
-/** cvd_programs_serve: the server listens: starts all others. @ready follows. */
+/** cvd_programs_serve: the server listens: starts all, once. @ready follows. */
 void cvd_programs_serve(CvdPrograms *programs);
 
 /** cvd_programs_end_vm: QEMU is gone: ends what has to be started anew for the next */
 void cvd_programs_end_vm(CvdPrograms *programs);
+
+/**
+ * cvd_programs_hold_clients:
+ *
+ * The guest was reset, and no region can be opened until cvd_programs_admit_clients(): ends those
+ * that were given theirs, to be started anew.
+ */
+void cvd_programs_hold_clients(CvdPrograms *programs);
+void cvd_programs_admit_clients(CvdPrograms *programs);
+
+/** cvd_programs_client_attached: process @pid was given @region */
+void cvd_programs_client_attached(CvdPrograms *programs, pid_t pid, const char *region);
 
 /** cvd_programs_end: ends all, each after those that are @after it. @ended follows. A second call
  * kills them. */

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The host programs of a launch: what they report becomes an event of the lifecycle, and QEMU waits
+ * for the back ends that it connects to. */
+#include "launcher/launch-private.h"
+
+#include "base/error.h"
+#include "base/source.h"
+
+/* From here on whoever looks at the terminal wonders. */
+#define AWAITED_US (2 * G_TIME_SPAN_SECOND)
+
+static void on_prepared(gpointer data)
+{
+    CvdLaunch *launch = data;
+
+    launch->is_prepared = TRUE;
+    if (!launch->is_preparing)
+        return;
+    launch->is_preparing = FALSE;
+    cvd_launch_start_vm_or_report(launch);
+}
+
+static void on_ready(gpointer data)
+{
+    CvdLaunch *launch = data;
+
+    cvd_source_clear(&launch->awaited_timer);
+    cvd_launch_handle(launch, CVD_EVENT_PROGRAMS_READY);
+}
+
+static void on_failed(const char *why, gpointer data)
+{
+    CvdLaunch *launch = data;
+
+    g_free(launch->program_failure);
+    launch->program_failure = g_strdup(why);
+    cvd_launch_handle(launch, CVD_EVENT_PROGRAM_FAILED);
+}
+
+static void on_changed(gpointer data)
+{
+}
+
+static void on_ended(gpointer data)
+{
+    CvdLaunch *launch = data;
+
+    g_main_loop_quit(launch->host.loop);
+}
+
+static gboolean open_region(const char *region, int *fds, GError **error, gpointer data)
+{
+    return cvd_fail(error, CVD_ERROR_FAILED, "regions cannot be passed yet");
+}
+
+static const CvdProgramsHandlers handlers = {
+    .prepared = on_prepared,
+    .ready = on_ready,
+    .failed = on_failed,
+    .changed = on_changed,
+    .ended = on_ended,
+    .open_region = open_region,
+};
+
+static void on_client_attached(CvdServer *server, int pid, const char *region, gpointer data)
+{
+    CvdLaunch *launch = data;
+
+    cvd_programs_client_attached(launch->programs, pid, region);
+}
+
+void cvd_launch_open_programs(CvdLaunch *launch)
+{
+    if (launch->config->n_programs == 0)
+        return;
+    launch->programs =
+        cvd_programs_new(launch->config, launch->children, launch->host.dir, &handlers, launch);
+    g_signal_connect(launch->host.server, "client-attached", G_CALLBACK(on_client_attached),
+                     launch);
+}
+
+static gboolean on_awaited(gpointer data)
+{
+    CvdLaunch *launch = data;
+    g_autofree char *names = cvd_programs_describe_awaited(launch->programs);
+
+    cvd_source_clear(&launch->awaited_timer);
+    if (names != NULL)
+        g_message("waiting for %s to be ready", names);
+    return G_SOURCE_REMOVE;
+}
+
+gboolean cvd_launch_begin_vm(CvdLaunch *launch, GError **error)
+{
+    if (launch->programs == NULL)
+        return cvd_launch_start_vm(launch, error);
+    launch->is_prepared = FALSE;
+    cvd_source_set_timer(&launch->awaited_timer, g_get_monotonic_time() + AWAITED_US, on_awaited,
+                         launch);
+    if (!cvd_programs_begin_vm(launch->programs, error))
+        return FALSE;
+    launch->is_preparing = !launch->is_prepared;
+    return launch->is_preparing || cvd_launch_start_vm(launch, error);
+}
+
+gboolean cvd_launch_cancel_vm(CvdLaunch *launch)
+{
+    gboolean was_preparing = launch->is_preparing;
+
+    launch->is_preparing = FALSE;
+    return was_preparing;
+}
