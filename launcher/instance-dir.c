@@ -40,7 +40,6 @@
 #define LOCK_PAUSE_MS 10
 
 /* All that may be in the directory, apart from the lock. */
-static const char *const sockets[] = {"vm.sock", "client.sock", "control.sock", NULL};
 static const char *const kept[] = {"console.log",  "console.log.1", "qemu.log", "qemu.log.1",
                                    "failure.json", "window.img",    NULL};
 /* And a directory that has the logs of host programs, and nothing else. */
@@ -330,6 +329,15 @@ static void remove_program_logs(const CvdInstanceDir *dir)
     unlinkat(dir->fd, PROGRAMS_DIR, AT_REMOVEDIR); /* unless there is more */
 }
 
+/* Host programs and back ends have theirs here, too. */
+static gboolean is_socket(const CvdInstanceDir *dir, const char *name)
+{
+    struct stat st;
+
+    return g_str_has_suffix(name, ".sock") &&
+           fstatat(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISSOCK(st.st_mode);
+}
+
 static gboolean remove_leftover(const CvdInstanceDir *dir, const char *name, GString *removed,
                                 GError **error)
 {
@@ -337,7 +345,7 @@ static gboolean remove_leftover(const CvdInstanceDir *dir, const char *name, GSt
         return TRUE;
     if (strcmp(name, PROGRAMS_DIR) == 0)
         return check_programs_dir(dir, error);
-    if (!g_strv_contains(sockets, name)) {
+    if (!is_socket(dir, name)) {
         g_set_error(error, CVD_ERROR, CVD_ERROR_FOREIGN,
                     "%s/%s: not one of the launcher's files; move it elsewhere", dir->path, name);
         return FALSE;

@@ -3,8 +3,9 @@
  * for the back ends that it connects to. */
 #include "launcher/launch-private.h"
 
-#include "base/error.h"
 #include "base/source.h"
+
+#include <string.h>
 
 /* From here on whoever looks at the terminal wonders. */
 #define AWAITED_US (2 * G_TIME_SPAN_SECOND)
@@ -48,9 +49,27 @@ static void on_ended(gpointer data)
     g_main_loop_quit(launch->host.loop);
 }
 
-static gboolean open_region(const char *region, int *fds, GError **error, gpointer data)
+static guint open_region(const CvdProgramConfig *program, const char *region, int *fds,
+                         GError **error, gpointer data)
 {
-    return cvd_fail(error, CVD_ERROR_FAILED, "regions cannot be passed yet");
+    CvdLaunch *launch = data;
+    CvdPassedRegion passed = CVD_PASSED_REGION_INIT;
+    CvdServerUser user = {0};
+
+    if (program->user != NULL)
+        user = (CvdServerUser){program->user->uid, program->user->gids, program->user->n_gids};
+    if (!cvd_server_open_region(launch->host.server, region, program->user != NULL ? &user : NULL,
+                                &passed, error))
+        return 0;
+    memcpy(fds, passed.fds, sizeof passed.fds);
+    return passed.client;
+}
+
+static void on_region_passed(guint number, pid_t pid, gpointer data)
+{
+    CvdLaunch *launch = data;
+
+    cvd_server_set_client_pid(launch->host.server, number, pid);
 }
 
 static const CvdProgramsHandlers handlers = {
@@ -60,6 +79,7 @@ static const CvdProgramsHandlers handlers = {
     .changed = on_changed,
     .ended = on_ended,
     .open_region = open_region,
+    .region_passed = on_region_passed,
 };
 
 static void on_client_attached(CvdServer *server, int pid, const char *region, gpointer data)

@@ -37,6 +37,7 @@ typedef struct {
     CvdNotifySocket *notify;
     CvdChannel *channels;  /* as many as it has sockets */
     gboolean *has_regions; /* which of its regions it has */
+    guint *passed;         /* the numbers of those that it inherits */
     char *reason;          /* how it ended last, or what it says itself */
 } Runner;
 
@@ -190,12 +191,14 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(FdArray, close_all)
 /* In the order of their numbers: cvd_program_get_socket_fd(). */
 static gboolean collect_fds(Runner *runner, GArray *fds, GError **error)
 {
-    const CvdProgramsHandlers *handlers = runner->owner->handlers;
+    const CvdProgramConfig *config = runner->config;
+    CvdPrograms *programs = runner->owner;
 
-    for (char **region = runner->config->regions; runner->config->pass_fds && *region != NULL;
-         region++) {
+    for (guint i = 0; config->pass_fds && config->regions[i] != NULL; i++) {
         int region_fds[CVD_REGION_N_FDS];
-        if (!handlers->open_region(*region, region_fds, error, runner->owner->user_data))
+        runner->passed[i] = programs->handlers->open_region(config, config->regions[i], region_fds,
+                                                            error, programs->user_data);
+        if (runner->passed[i] == 0)
             return FALSE;
         g_array_append_vals(fds, region_fds, CVD_REGION_N_FDS);
     }
@@ -270,8 +273,9 @@ static void spawn(Runner *runner)
         return;
     }
     handle(programs, CVD_PROGRAM_SPAWNED, runner->index);
-    if (runner->config->pass_fds)
-        handle(programs, CVD_PROGRAM_REPORTED_READY, runner->index);
+    for (guint i = 0; runner->config->pass_fds && runner->config->regions[i] != NULL; i++)
+        programs->handlers->region_passed(runner->passed[i], cvd_child_get_pid(runner->child),
+                                          programs->user_data);
     if (cvd_program_is_back_end(runner->config)) {
         programs->listen_pause_us = FIRST_PAUSE_US;
         look_for_listeners(programs);
@@ -402,6 +406,7 @@ static void init_runner(Runner *runner, CvdPrograms *programs, guint index)
         .output = cvd_output_new(programs->dir, config->name),
         .channels = g_new0(CvdChannel, config->n_sockets),
         .has_regions = g_new0(gboolean, g_strv_length(config->regions) + 1),
+        .passed = g_new0(guint, g_strv_length(config->regions) + 1),
     };
     for (guint i = 0; i < config->n_sockets; i++)
         cvd_channel_init(&runner->channels[i], &config->sockets[i],
@@ -419,6 +424,7 @@ static void clear_runner(Runner *runner)
     }
     g_free(runner->channels);
     g_free(runner->has_regions);
+    g_free(runner->passed);
     g_free(runner->reason);
 }
 

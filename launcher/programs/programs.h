@@ -34,7 +34,9 @@ typedef struct {
     void (*failed)(const char *why, gpointer user_data);
     void (*changed)(gpointer user_data);
     void (*ended)(gpointer user_data);
-    gboolean (*open_region)(const char *region, int *fds, GError **error, gpointer user_data);
+    guint (*open_region)(const CvdProgramConfig *program, const char *region, int *fds,
+                         GError **error, gpointer user_data);
+    void (*region_passed)(guint number, pid_t pid, gpointer user_data);
 } CvdProgramsHandlers;
 
 /**
