@@ -358,9 +358,8 @@ static guint handle(CvdLifecycle *lifecycle, CvdEvent event, CvdRunState run_sta
     case CVD_EVENT_TIME_LIMIT:
         return lifecycle->policy.is_stop_asked ? 0 : stop(lifecycle, CVD_CAUSE_TIME_LIMIT, now_us);
     case CVD_EVENT_PROGRAM_FAILED:
-        return lifecycle->policy.is_stop_asked
-                   ? 0
-                   : stop(lifecycle, CVD_CAUSE_PROGRAM_FAILED, now_us);
+        return lifecycle->policy.is_stop_asked ? 0
+                                               : stop(lifecycle, CVD_CAUSE_PROGRAM_FAILED, now_us);
     case CVD_EVENT_RESTART_REQUESTED:
         return restart(lifecycle, now_us);
     case CVD_EVENT_TIMER:

@@ -12,6 +12,7 @@
 #include "base/source.h"
 #include "launcher/config/substitute.h"
 #include "launcher/programs/channel.h"
+#include "launcher/programs/confine.h"
 #include "launcher/programs/environment.h"
 #include "launcher/programs/notify-socket.h"
 #include "launcher/programs/output.h"
@@ -146,12 +147,13 @@ static gboolean look_for_listeners(gpointer data)
 static void on_exited(CvdExit how, gpointer data)
 {
     Runner *runner = data;
-    gboolean is_success = how.is_known && !how.is_signal && how.value == 0;
 
+    how = cvd_confine_unwrap_exit(runner->config, how);
     set_reason(runner, cvd_exit_describe(how));
     g_clear_pointer(&runner->child, cvd_child_free);
     g_clear_pointer(&runner->notify, cvd_notify_socket_free);
     cvd_output_read_rest(runner->output);
+    gboolean is_success = how.is_known && !how.is_signal && how.value == 0;
     handle(runner->owner, is_success ? CVD_PROGRAM_SUCCEEDED : CVD_PROGRAM_ENDED, runner->index);
 }
 
@@ -243,8 +245,10 @@ static gboolean spawn_child(Runner *runner, GError **error)
     }
     g_auto(CvdProgramEnvironment) environment =
         cvd_program_environment(programs->config, base, config, notify_socket);
+    g_auto(GStrv) command = cvd_confine_wrap(programs->config, config, argv, notify_socket);
+    CvdLimit limits[CVD_CONFINE_MAX_LIMITS];
     CvdSpawn spawn = {
-        .argv = argv,
+        .argv = command,
         .environment = environment.variables,
         .pid_text = environment.pid_text,
         .directory = directory,
@@ -252,6 +256,8 @@ static gboolean spawn_child(Runner *runner, GError **error)
         .output = output,
         .fds = (const int *)(gpointer)fds->data,
         .n_fds = fds->len,
+        .limits = limits,
+        .n_limits = cvd_confine_get_limits(config->confine, fds->len, limits),
         .has_no_new_privileges = TRUE,
     };
     runner->child = cvd_child_spawn(programs->children, &spawn, &child_handlers, runner, error);
