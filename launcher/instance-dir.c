@@ -332,8 +332,11 @@ static void remove_program_logs(const CvdInstanceDir *dir)
 /* Host programs and back ends have theirs here, too. */
 static gboolean is_socket(const CvdInstanceDir *dir, const char *name)
 {
+    static const char *const ours[] = {"vm.sock", "client.sock", "control.sock", NULL};
     struct stat st;
 
+    if (g_strv_contains(ours, name))
+        return TRUE;
     return g_str_has_suffix(name, ".sock") &&
            fstatat(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISSOCK(st.st_mode);
 }

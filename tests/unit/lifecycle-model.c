@@ -30,7 +30,7 @@ typedef struct {
     gint64 now_us;
 
     /* QEMU */
-    gboolean is_alive, is_qmp_ready, is_handing_over, is_handed_over;
+    gboolean is_alive, is_qmp_ready, is_handing_over, is_handed_over, are_programs_ready;
     gboolean is_quit_sent, is_term_sent, is_kill_sent;
     CvdRunState run_state;
     CvdGuestCommand command; /* sent, and not answered */
@@ -74,6 +74,7 @@ static void send_command(Model *m)
         check(m, !m->is_pause_accepted, "cont, though a pause was accepted");
         check(m, !m->is_dirty, "cont, though the tables are the old guest's");
         check(m, m->is_handed_over, "cont before the hand-over");
+        check(m, m->are_programs_ready, "cont before the programs are ready");
     }
     m->command = command;
 }
@@ -97,6 +98,7 @@ static void start(Model *m)
     m->start_us = m->now_us;
     m->is_alive = TRUE;
     m->is_qmp_ready = m->is_handing_over = m->is_handed_over = FALSE;
+    m->are_programs_ready = m->config.n_programs == 0;
     m->is_quit_sent = m->is_term_sent = m->is_kill_sent = FALSE;
     m->run_state = draw(m, 8) == 7 ? CVD_RUN_INCOMING : CVD_RUN_PRELAUNCH;
     m->command = CVD_COMMAND_NONE;
@@ -388,6 +390,19 @@ static void step_user(Model *m)
         m->is_restart_accepted = FALSE;
         happen(m, draw(m, 2) == 0 ? CVD_EVENT_HANGUP : CVD_EVENT_TIME_LIMIT, CVD_RUN_UNKNOWN);
         return;
+    case 13:
+    case 14:
+        if (!m->are_programs_ready && m->is_alive) {
+            m->are_programs_ready = TRUE;
+            happen(m, CVD_EVENT_PROGRAMS_READY, CVD_RUN_UNKNOWN);
+        }
+        return;
+    case 15:
+        if (m->config.n_programs == 0)
+            return;
+        m->is_restart_accepted = FALSE;
+        happen(m, CVD_EVENT_PROGRAM_FAILED, CVD_RUN_UNKNOWN);
+        return;
     default:
         return;
     }
@@ -413,8 +428,8 @@ static void settle(Model *m)
 {
     for (guint i = 0; i < MAX_COMMANDS && m->command != CVD_COMMAND_NONE && m->is_qmp_ready; i++)
         answer_command(m);
-    if (m->command != CVD_COMMAND_NONE || !m->is_handed_over || !m->is_alive || m->is_ended ||
-        cvd_ladder_is_going_down(&m->lifecycle.ladder))
+    if (m->command != CVD_COMMAND_NONE || !m->is_handed_over || !m->are_programs_ready ||
+        !m->is_alive || m->is_ended || cvd_ladder_is_going_down(&m->lifecycle.ladder))
         return;
     check(m, !m->is_pause_accepted || m->run_state != CVD_RUN_RUNNING,
           "a pause was accepted, and the guest runs");
@@ -462,10 +477,12 @@ static const char *run(const guint8 *bytes, gsize n, GString *story)
         .on_reboot = settings[draw(&m, 2)],
         .restart_limit = LIMIT,
         .restart_delay_ms = 1000,
+        .n_programs = draw(&m, 2),
     };
     happen(&m, CVD_EVENT_STARTED, CVD_RUN_UNKNOWN);
     m.start_us = m.now_us;
     m.is_alive = TRUE;
+    m.are_programs_ready = m.config.n_programs == 0;
     m.is_pause_accepted = m.lifecycle.start_paused;
     m.run_state = CVD_RUN_PRELAUNCH;
     while (m.n_used < n && m.violation == NULL && !m.is_ended) {
