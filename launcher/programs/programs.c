@@ -257,7 +257,7 @@ static gboolean spawn_child(Runner *runner, GError **error)
         .fds = (const int *)(gpointer)fds->data,
         .n_fds = fds->len,
         .limits = limits,
-        .n_limits = cvd_confine_get_limits(config->confine, fds->len, limits),
+        .n_limits = cvd_confine_get_limits(config->confine, limits),
         .has_no_new_privileges = TRUE,
     };
     runner->child = cvd_child_spawn(programs->children, &spawn, &child_handlers, runner, error);
