@@ -58,5 +58,6 @@ void cvd_doctor_check_shm(Doctor *doctor);
 void cvd_doctor_check_hugepages(Doctor *doctor);
 void cvd_doctor_check_runtime_dir(Doctor *doctor);
 void cvd_doctor_check_apparmor(Doctor *doctor);
+void cvd_doctor_check_confinement(Doctor *doctor);
 
 G_END_DECLS

@@ -151,6 +151,7 @@ static const struct {
     {"hugepages", cvd_doctor_check_hugepages, NEEDS_CONFIG | IN_CHECK},
     {"runtime_directory", cvd_doctor_check_runtime_dir, 0},
     {"apparmor", cvd_doctor_check_apparmor, 0},
+    {"confinement", cvd_doctor_check_confinement, NEEDS_CONFIG},
 };
 
 static gboolean is_of_use(const Doctor *doctor, guint flags)

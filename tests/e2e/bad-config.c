@@ -83,6 +83,26 @@ static const Case cases[] = {
     {"binary-not-in-path",
      "{" LAYOUT(GOOD_REGION) ",\"qemu\":{\"accel\":\"tcg\",\"binary\":\"qemu-system-pdp11\"}}",
      {"qemu-system-pdp11", "PATH"}},
+    {"missing-program",
+     "{" LAYOUT(GOOD_REGION) "," QEMU ",\"programs\":{\"x\":{\"argv\":[\"/nowhere/x\"]}}}",
+     {"programs.x.argv[0]", "/nowhere/x", "No such file"}},
+    {"program-not-executable",
+     "{" LAYOUT(GOOD_REGION) "," QEMU ",\"programs\":{\"x\":{\"argv\":[\"./cvd.json\"]}}}",
+     {"programs.x.argv[0]", "/cvd.json", "is not executable"}},
+    {"program-named-as-the-machine",
+     "{" LAYOUT(GOOD_REGION) "," QEMU ",\"name\":\"x\",\"programs\":{\"x\":{\"argv\":[\"true\"]}}}",
+     {"cvd.json", "programs.x", "the machine has this name itself"}},
+    {"programs-in-a-cycle",
+     "{" LAYOUT(GOOD_REGION) "," QEMU
+                             ",\"programs\":{\"x\":{\"argv\":[\"true\"],\"after\":[\"y\"]},"
+                             "\"y\":{\"argv\":[\"true\"],\"after\":[\"x\"]}}}",
+     {"cvd.json", "programs.x.after", "x -> y -> x"}},
+    {"substitution-in-a-substitution",
+     "{" LAYOUT(GOOD_REGION) "," QEMU ",\"programs\":{\"x\":{\"argv\":[\"true\",\"${${name}}\"]}}}",
+     {"cvd.json", "programs.x.argv[1]", "inside another", "${name}, ${runtime}"}},
+    {"missing-hook",
+     "{" LAYOUT(GOOD_REGION) "," QEMU ",\"hooks\":{\"after_stop\":[\"nosuchhook\"]}}",
+     {"hooks.after_stop[0]", "nosuchhook", "PATH"}},
 };
 
 static void assert_refused(const TestSandbox *sandbox, const char *config, const char *const *words)

@@ -76,6 +76,37 @@ static void test_machine(gconstpointer data)
     examine(NULL, sandbox, 0, "; GLib ", NULL);
     examine(NULL, sandbox, 0, "ok: the window needs no room in /dev/shm", NULL);
     examine(NULL, sandbox, 2, "", "qemu.machine=isapc");
+    examine(NULL, sandbox, 1, "problem: programs.x.argv[0]: /nosuch/x: No such file",
+            "programs.x.argv=[\"/nosuch/x\"]");
+}
+
+static gboolean bubblewrap_works(void)
+{
+    int status = 0;
+
+    return g_spawn_command_line_sync("bwrap --unshare-user --disable-userns --ro-bind / / true",
+                                     NULL, NULL, &status, NULL) &&
+           status == 0;
+}
+
+/* With a bubblewrap that fails, as where a user may not make namespaces, and with the real one. */
+static void test_confinement(gconstpointer data)
+{
+    static const char setting[] = "programs.x={\"argv\":[\"true\"],\"confine\":true}";
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *path = g_strdup(g_getenv("PATH"));
+    g_autofree char *failing = g_strconcat(sandbox->dir, ":", path, NULL);
+    g_autofree char *bubblewrap =
+        test_sandbox_write_script(sandbox, "bwrap", "#!/bin/sh\necho no namespaces; exit 1\n");
+
+    g_setenv("PATH", failing, TRUE);
+    examine(NULL, sandbox, 1, "problem: host programs cannot be confined: no namespaces: let this",
+            setting);
+    g_setenv("PATH", path, TRUE);
+    if (bubblewrap_works())
+        examine(NULL, sandbox, 0, "ok: host programs can be confined", setting);
+    else
+        test_skip("bubblewrap does not work here");
 }
 
 /* What only QEMU knows is found without a start, too. */
@@ -574,6 +605,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     test_add("/doctor/machine", NULL, test_machine);
+    test_add("/doctor/confinement", NULL, test_confinement);
     test_add("/doctor/check", NULL, test_check);
     test_add("/doctor/check-all-at-once", NULL, test_check_all_at_once);
     test_add("/doctor/check-huge-pages", NULL, test_check_huge_pages);
