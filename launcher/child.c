@@ -195,16 +195,30 @@ static void reap(CvdChildren *children)
     }
 }
 
-/* A child that runs may have left something of its session to us, and go on. */
+/* A process can hide from whom it comes. */
+static gboolean has_mark(const char *environment, gsize size, const char *mark)
+{
+    for (gsize i = 0; mark != NULL && i < size; i += strlen(environment + i) + 1)
+        if (strcmp(environment + i, mark) == 0)
+            return TRUE;
+    return FALSE;
+}
+
+/* A child that runs may have left something to us, and go on. */
 static gboolean is_of_a_child(const CvdChildren *children, pid_t pid)
 {
+    g_autofree char *path = g_strdup_printf("/proc/%d/environ", pid);
+    g_autofree char *environment = NULL;
     pid_t session = getsid(pid);
+    gsize size = 0;
 
     if (find(children, pid) != NULL)
         return TRUE;
+    g_file_get_contents(path, &environment, &size, NULL);
     for (guint i = 0; i < children->all->len; i++) {
         const CvdChild *child = g_ptr_array_index(children->all, i);
-        if (child->pid != 0 && child->session == session)
+        if (child->pid != 0 &&
+            (child->session == session || has_mark(environment, size, child->mark)))
             return TRUE;
     }
     return FALSE;
@@ -343,6 +357,7 @@ CvdChild *cvd_child_spawn(CvdChildren *children, const CvdSpawn *spawn,
         return NULL;
     }
     child->session = child->pid;
+    child->mark = g_strdup(spawn->mark);
     g_ptr_array_add(children->all, child);
     record(children);
     return child;
@@ -374,6 +389,7 @@ void cvd_child_free(CvdChild *child)
     record(child->children);
     cvd_close_fd(&child->terminal_fd);
     g_free(child->other);
+    g_free(child->mark);
     g_free(child);
 }
 

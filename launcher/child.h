@@ -77,6 +77,8 @@ typedef struct {
  * @fds: (array length=n_fds): become %CVD_CHILD_FIRST_FD and so on; a −1 leaves its number out
  * @n_room: how many more descriptors it is going to have; there is room for them from the start
  * @limits: (array length=n_limits): for it
+ * @mark: (nullable): `NAME=value`, of @environment, by which what it leaves behind in another
+ * session is known as its own for as long as it runs
  * @ignores_sigterm: SIGTERM stays blocked in it
  * @has_no_new_privileges: PR_SET_NO_NEW_PRIVS
  *
@@ -94,6 +96,7 @@ typedef struct {
     guint n_room;
     const CvdLimit *limits;
     guint n_limits;
+    const char *mark;
     gboolean ignores_sigterm;
     gboolean has_no_new_privileges;
 } CvdSpawn;

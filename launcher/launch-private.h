@@ -6,6 +6,7 @@
 #include "launcher/control/verbs.h"
 #include "launcher/launch-host.h"
 #include "launcher/lifecycle/lifecycle.h"
+#include "launcher/programs/hook.h"
 #include "launcher/programs/programs.h"
 #include "launcher/qemu/vm.h"
 #include "launcher/verdict.h"
@@ -58,10 +59,13 @@ typedef struct {
     guint n_restarts;         /* VMs before it */
     gboolean is_end_notified; /* to the service manager */
 
-    gboolean is_ending;    /* QEMU is gone for good, and the programs are on their way down */
-    char *program_failure; /* why the machine cannot go on, NULL = it can */
-    gboolean is_pressing;  /* the power button: QEMU has not answered yet */
-    CvdLogLimit log_limit; /* of what QEMU or a guest can provoke */
+    gboolean is_ending; /* QEMU is gone for good, and the programs are on their way down */
+    char *failure;      /* why the machine cannot go on, NULL = QEMU says it */
+    CvdHook *hook;      /* that runs; NULL = none */
+    CvdOutput *hook_output;
+    gboolean is_ready_told; /* to the hook for that */
+    gboolean is_pressing;   /* the power button: QEMU has not answered yet */
+    CvdLogLimit log_limit;  /* of what QEMU or a guest can provoke */
 } CvdLaunch;
 
 /** cvd_launch_may_log: Returns: whether a line that QEMU or its guest provokes may be written */
@@ -112,12 +116,22 @@ void cvd_launch_open_programs(CvdLaunch *launch);
 /**
  * cvd_launch_begin_vm:
  *
- * Starts QEMU, at once or when the back ends are as it needs them.
+ * Starts QEMU, at once or after the first hook and when the back ends are as it needs them.
  */
 gboolean cvd_launch_begin_vm(CvdLaunch *launch, GError **error);
 
 /** cvd_launch_cancel_vm: Returns: whether a QEMU was about to be started; it is not */
 gboolean cvd_launch_cancel_vm(CvdLaunch *launch);
+
+/** cvd_launch_after_ready: the VM is ready: runs the hook for that, once in a launch */
+void cvd_launch_after_ready(CvdLaunch *launch);
+
+/** cvd_launch_end: QEMU is gone for good: ends the programs, runs the last hook, and quits the
+ * loop; the second time at once */
+void cvd_launch_end(CvdLaunch *launch);
+
+/** cvd_launch_close_programs: kills what is left of programs and hooks */
+void cvd_launch_close_programs(CvdLaunch *launch);
 
 /** cvd_launch_start_vm: starts QEMU now */
 gboolean cvd_launch_start_vm(CvdLaunch *launch, GError **error);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The host programs of a launch: what they report becomes an event of the lifecycle, and QEMU waits
- * for the back ends that it connects to. */
+/* The host programs and hooks of a launch: what they report becomes an event of the lifecycle, and
+ * QEMU waits for the first hook and for the back ends that it connects to. */
 #include "launcher/launch-private.h"
 
 #include "base/source.h"
@@ -9,6 +9,25 @@
 
 /* From here on whoever looks at the terminal wonders. */
 #define AWAITED_US (2 * G_TIME_SPAN_SECOND)
+
+static void set_failure(CvdLaunch *launch, const char *why)
+{
+    g_free(launch->failure);
+    launch->failure = g_strdup(why);
+}
+
+/* One at a time: what is under way is cut short. Returns: whether one is configured */
+static gboolean run_hook(CvdLaunch *launch, CvdHookKind kind, CvdHookDone done)
+{
+    g_clear_pointer(&launch->hook, cvd_hook_free);
+    if (launch->hook_output == NULL)
+        launch->hook_output = cvd_output_new(launch->host.dir, CVD_HOOK_OUTPUT);
+    launch->hook =
+        cvd_hook_run(launch->config, launch->children, launch->hook_output, kind, done, launch);
+    return launch->hook != NULL;
+}
+
+/* ---- Programs ---- */
 
 static void on_prepared(gpointer data)
 {
@@ -33,9 +52,24 @@ static void on_failed(const char *why, gpointer data)
 {
     CvdLaunch *launch = data;
 
-    g_free(launch->program_failure);
-    launch->program_failure = g_strdup(why);
+    set_failure(launch, why);
     cvd_launch_handle(launch, CVD_EVENT_PROGRAM_FAILED);
+}
+
+static void on_after_stop(const GError *error, gpointer data)
+{
+    CvdLaunch *launch = data;
+
+    if (error != NULL)
+        g_warning("%s", error->message);
+    g_clear_pointer(&launch->hook, cvd_hook_free);
+    g_main_loop_quit(launch->host.loop);
+}
+
+static void run_after_stop(CvdLaunch *launch)
+{
+    if (!run_hook(launch, CVD_HOOK_AFTER_STOP, on_after_stop))
+        g_main_loop_quit(launch->host.loop);
 }
 
 static void on_changed(gpointer data)
@@ -44,9 +78,7 @@ static void on_changed(gpointer data)
 
 static void on_ended(gpointer data)
 {
-    CvdLaunch *launch = data;
-
-    g_main_loop_quit(launch->host.loop);
+    run_after_stop(data);
 }
 
 static guint open_region(const CvdProgramConfig *program, const char *region, int *fds,
@@ -105,12 +137,12 @@ static gboolean on_awaited(gpointer data)
     g_autofree char *names = cvd_programs_describe_awaited(launch->programs);
 
     cvd_source_clear(&launch->awaited_timer);
-    if (names != NULL)
+    if (names != NULL && cvd_launch_get_state(launch) == CVD_STATE_STARTING)
         g_message("waiting for %s to be ready", names);
     return G_SOURCE_REMOVE;
 }
 
-gboolean cvd_launch_begin_vm(CvdLaunch *launch, GError **error)
+static gboolean prepare_programs(CvdLaunch *launch, GError **error)
 {
     if (launch->programs == NULL)
         return cvd_launch_start_vm(launch, error);
@@ -123,10 +155,73 @@ gboolean cvd_launch_begin_vm(CvdLaunch *launch, GError **error)
     return launch->is_preparing || cvd_launch_start_vm(launch, error);
 }
 
+/* ---- Start and end ---- */
+
+static void on_before_start(const GError *hook_error, gpointer data)
+{
+    CvdLaunch *launch = data;
+    g_autoptr(GError) error = hook_error != NULL ? g_error_copy(hook_error) : NULL;
+
+    g_clear_pointer(&launch->hook, cvd_hook_free);
+    launch->is_preparing = FALSE;
+    if (error == NULL && prepare_programs(launch, &error))
+        return;
+    set_failure(launch, error->message);
+    cvd_launch_handle(launch, CVD_EVENT_START_FAILED);
+}
+
+gboolean cvd_launch_begin_vm(CvdLaunch *launch, GError **error)
+{
+    launch->is_preparing =
+        launch->n_restarts == 0 && run_hook(launch, CVD_HOOK_BEFORE_START, on_before_start);
+    return launch->is_preparing || prepare_programs(launch, error);
+}
+
 gboolean cvd_launch_cancel_vm(CvdLaunch *launch)
 {
     gboolean was_preparing = launch->is_preparing;
 
     launch->is_preparing = FALSE;
+    if (was_preparing)
+        g_clear_pointer(&launch->hook, cvd_hook_free);
     return was_preparing;
+}
+
+static void on_after_ready(const GError *error, gpointer data)
+{
+    CvdLaunch *launch = data;
+
+    if (error != NULL)
+        g_warning("%s", error->message);
+    g_clear_pointer(&launch->hook, cvd_hook_free);
+}
+
+void cvd_launch_after_ready(CvdLaunch *launch)
+{
+    if (launch->is_ready_told)
+        return;
+    launch->is_ready_told = TRUE;
+    run_hook(launch, CVD_HOOK_AFTER_READY, on_after_ready);
+}
+
+void cvd_launch_end(CvdLaunch *launch)
+{
+    gboolean was_ending = launch->is_ending;
+
+    launch->is_ending = TRUE;
+    if (was_ending && launch->hook != NULL) /* it has been asked for twice, or more often */
+        g_main_loop_quit(launch->host.loop);
+    else if (launch->programs != NULL)
+        cvd_programs_end(launch->programs);
+    else if (!was_ending)
+        run_after_stop(launch);
+}
+
+void cvd_launch_close_programs(CvdLaunch *launch)
+{
+    cvd_source_clear(&launch->awaited_timer);
+    g_clear_pointer(&launch->hook, cvd_hook_free);
+    g_clear_pointer(&launch->programs, cvd_programs_free);
+    g_clear_pointer(&launch->hook_output, cvd_output_free);
+    g_clear_pointer(&launch->failure, g_free);
 }

@@ -74,6 +74,8 @@ static void report_failure(const CvdLaunch *launch)
             g_message("QEMU: %s", *line);
     cvd_launch_log_state(launch, G_LOG_LEVEL_CRITICAL, "%s", launch->reason);
     log_advice(launch, (const char *const *)lines);
+    if (launch->vm == NULL)
+        return;
     g_message("QEMU's output is in %s/qemu.log%s; 'cvd-ctl report -n %s' packs all of it",
               cvd_instance_dir_get_path(launch->host.dir),
               launch->console_log != NULL ? ", the guest's console in console.log beside it" : "",
@@ -101,11 +103,14 @@ static void blame_programs(CvdLaunch *launch)
 {
     g_autofree char *awaited =
         launch->programs != NULL ? cvd_programs_describe_awaited(launch->programs) : NULL;
+    CvdCause cause = launch->lifecycle.cause;
     char *text = NULL;
 
-    if (launch->lifecycle.cause == CVD_CAUSE_PROGRAM_FAILED && launch->program_failure != NULL)
-        text = g_strdup_printf("stopped, as %s", launch->program_failure);
-    else if (launch->lifecycle.cause == CVD_CAUSE_START_TIMED_OUT && awaited != NULL)
+    if (cause == CVD_CAUSE_PROGRAM_FAILED && launch->failure != NULL)
+        text = g_strdup_printf("stopped, as %s", launch->failure);
+    else if (cause == CVD_CAUSE_START_FAILED && launch->failure != NULL)
+        text = g_strdup(launch->failure);
+    else if (cause == CVD_CAUSE_START_TIMED_OUT && awaited != NULL)
         text = g_strdup_printf("not ready within lifecycle.start_timeout_s: %s", awaited);
     if (text == NULL)
         return;

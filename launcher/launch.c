@@ -144,6 +144,7 @@ static void announce_ready(CvdLaunch *launch)
     if (launch->config->qmp_timeout_s > 0)
         cvd_vm_start_heartbeat(launch->vm, 1000 * launch->config->qmp_timeout_s);
     cvd_notify_ready();
+    cvd_launch_after_ready(launch);
     /* Parsing left free pages behind that would stay ours for as long as the VM runs. */
     malloc_trim(0);
 }
@@ -232,15 +233,6 @@ static void end_vm(CvdLaunch *launch, guint actions)
         cvd_qemu_process_kill(launch->vm->process);
 }
 
-static void end(CvdLaunch *launch)
-{
-    launch->is_ending = TRUE;
-    if (launch->programs != NULL)
-        cvd_programs_end(launch->programs);
-    else
-        g_main_loop_quit(launch->host.loop);
-}
-
 static void hold_clients(CvdLaunch *launch)
 {
     if (cvd_launch_may_log(launch))
@@ -289,7 +281,7 @@ static void carry_out(CvdLaunch *launch, guint actions)
     if ((actions & CVD_ACTION_START) && !has_failed)
         start_again(launch);
     if (actions & CVD_ACTION_END)
-        end(launch);
+        cvd_launch_end(launch);
 }
 
 /* ---- State, in the log and for others ---- */
@@ -346,9 +338,16 @@ static void notify_state(CvdLaunch *launch)
     launch->notified = g_steal_pointer(&text);
 }
 
+/* Programs that come after each other end one after the other. */
 static gint64 get_longest_stop_us(const CvdLaunch *launch)
 {
-    return cvd_ladder_get_longest_us(launch->config->stop_timeout_s) + TEARDOWN_US;
+    const CvdConfig *config = launch->config;
+    gint64 sum_s = config->hooks.after_stop != NULL ? config->hooks.timeout_s : 0;
+
+    for (guint i = 0; i < config->n_programs; i++)
+        sum_s += config->programs[i].stop_timeout_s;
+    return cvd_ladder_get_longest_us(config->stop_timeout_s) + sum_s * G_TIME_SPAN_SECOND +
+           TEARDOWN_US;
 }
 
 static void notify_stop(CvdLaunch *launch)
@@ -472,8 +471,8 @@ static void on_stop_requested(CvdEvent event, gpointer data)
 {
     CvdLaunch *launch = data;
 
-    if (launch->is_ending && event == CVD_EVENT_STOP_REQUESTED && launch->programs != NULL)
-        cvd_programs_end(launch->programs); /* at once */
+    if (launch->is_ending && event == CVD_EVENT_STOP_REQUESTED)
+        cvd_launch_end(launch); /* at once */
     else
         cvd_launch_handle(launch, event);
 }
@@ -546,9 +545,8 @@ static void clear(CvdLaunch *launch, gboolean has_failed)
 {
     cvd_source_clear(&launch->timer);
     cvd_source_clear(&launch->hand_over_timer);
-    cvd_source_clear(&launch->awaited_timer);
     g_clear_pointer(&launch->vm, cvd_vm_free);
-    g_clear_pointer(&launch->programs, cvd_programs_free);
+    cvd_launch_close_programs(launch);
     g_clear_pointer(&launch->children, cvd_children_free);
     cvd_host_close(&launch->host, has_failed);
     g_clear_pointer(&launch->console, cvd_console_free);
@@ -561,7 +559,6 @@ static void clear(CvdLaunch *launch, gboolean has_failed)
     g_free(launch->reason);
     g_free(launch->fault);
     g_free(launch->notified);
-    g_free(launch->program_failure);
 }
 
 static int finish(CvdLaunch *launch)
@@ -586,7 +583,8 @@ int cvd_launch(const CvdConfig *config, const CvdQemuTools *tools, const CvdOpti
         .start_time_us = g_get_monotonic_time(),
     };
 
-    cvd_notify_need_time(config->start_timeout_s * G_TIME_SPAN_SECOND +
+    cvd_notify_need_time((config->start_timeout_s + (gint64)config->hooks.timeout_s) *
+                             G_TIME_SPAN_SECOND +
                          get_longest_stop_us(&launch));
     cvd_lifecycle_step(&launch.lifecycle, CVD_EVENT_STARTED, CVD_RUN_UNKNOWN, launch.start_time_us);
     if (!start(&launch, options, &error)) {

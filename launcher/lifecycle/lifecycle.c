@@ -194,7 +194,11 @@ static guint started(CvdLifecycle *lifecycle, gint64 now_us)
     guint holds = (lifecycle->start_paused ? CVD_HOLD_USER : 0) |
                   (lifecycle->config->n_programs > 0 ? CVD_HOLD_PROGRAMS : 0);
     lifecycle->guest = cvd_guest_start(holds, lifecycle->config->ivshmem_force_bus_master);
-    lifecycle->ladder = cvd_ladder_start(lifecycle->config->start_timeout_s, now_us);
+    /* Only the first start has a hook before it. */
+    guint hook_s = !lifecycle->policy.was_ready && lifecycle->config->hooks.before_start != NULL
+                       ? lifecycle->config->hooks.timeout_s
+                       : 0;
+    lifecycle->ladder = cvd_ladder_start(lifecycle->config->start_timeout_s + hook_s, now_us);
     cvd_policy_start(&lifecycle->policy, now_us);
     return 0;
 }

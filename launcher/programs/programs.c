@@ -246,6 +246,7 @@ static gboolean spawn_child(Runner *runner, GError **error)
     g_auto(CvdProgramEnvironment) environment =
         cvd_program_environment(programs->config, base, config, notify_socket);
     g_auto(GStrv) command = cvd_confine_wrap(programs->config, config, argv, notify_socket);
+    g_autofree char *mark = g_strdup_printf("CVD_PROGRAM=%s", config->name);
     CvdLimit limits[CVD_CONFINE_MAX_LIMITS];
     CvdSpawn spawn = {
         .argv = command,
@@ -258,6 +259,7 @@ static gboolean spawn_child(Runner *runner, GError **error)
         .n_fds = fds->len,
         .limits = limits,
         .n_limits = cvd_confine_get_limits(config->confine, limits),
+        .mark = mark,
         .has_no_new_privileges = TRUE,
     };
     runner->child = cvd_child_spawn(programs->children, &spawn, &child_handlers, runner, error);
@@ -325,13 +327,15 @@ static void report(Runner *runner)
     const CvdProgram *program = &programs->table.programs[runner->index];
     g_autofree char *follow_up = describe_follow_up(program, programs->config);
     g_auto(GStrv) lines = cvd_output_get_last_lines(runner->output, N_LAST_LINES);
+    g_autofree char *path = cvd_output_get_path(runner->output);
+    g_autofree char *text = g_strdup_printf("program %s %s", runner->config->name, runner->reason);
 
     for (char **line = lines; *line != NULL && !cvd_log_is_verbose(); line++)
         g_message("%s: %s", runner->config->name, *line);
-    g_warning("program %s %s%s", runner->config->name, runner->reason, follow_up);
+    g_warning("%s%s%s%s", text, follow_up, lines[0] != NULL ? "; its output: " : "",
+              lines[0] != NULL ? path : "");
     if (program == programs->table.failed)
-        programs->failure =
-            g_strdup_printf("program %s %s%s", runner->config->name, runner->reason, follow_up);
+        programs->failure = g_steal_pointer(&text);
 }
 
 /* ---- Steps ---- */
