@@ -47,6 +47,7 @@ struct CvdChild {
     pid_t session;
     int terminal_fd;  /* the master; −1 where there are no pseudo-terminals */
     char *other;      /* (nullable): of cvd_child_set_other() */
+    char *mark;       /* (nullable): of CvdSpawn */
     gboolean is_over; /* and @exited was called */
     CvdExit how;
     const CvdChildHandlers *handlers;

@@ -126,6 +126,9 @@ gboolean cvd_launch_cancel_vm(CvdLaunch *launch);
 /** cvd_launch_after_ready: the VM is ready: runs the hook for that, once in a launch */
 void cvd_launch_after_ready(CvdLaunch *launch);
 
+/** cvd_launch_blame_programs: sets @failure if the start took too long because of programs */
+void cvd_launch_blame_programs(CvdLaunch *launch);
+
 /** cvd_launch_end: QEMU is gone for good: ends the programs, runs the last hook, and quits the
  * loop; the second time at once */
 void cvd_launch_end(CvdLaunch *launch);

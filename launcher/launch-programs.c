@@ -172,6 +172,7 @@ static void on_before_start(const GError *hook_error, gpointer data)
 
 gboolean cvd_launch_begin_vm(CvdLaunch *launch, GError **error)
 {
+    g_clear_pointer(&launch->failure, g_free);
     launch->is_preparing =
         launch->n_restarts == 0 && run_hook(launch, CVD_HOOK_BEFORE_START, on_before_start);
     return launch->is_preparing || prepare_programs(launch, error);
@@ -204,9 +205,22 @@ void cvd_launch_after_ready(CvdLaunch *launch)
     run_hook(launch, CVD_HOOK_AFTER_READY, on_after_ready);
 }
 
+void cvd_launch_blame_programs(CvdLaunch *launch)
+{
+    g_autofree char *awaited =
+        launch->programs != NULL ? cvd_programs_describe_awaited(launch->programs) : NULL;
+
+    if (launch->failure == NULL && awaited != NULL &&
+        launch->lifecycle.cause == CVD_CAUSE_START_TIMED_OUT)
+        launch->failure =
+            g_strdup_printf("not ready within lifecycle.start_timeout_s: %s", awaited);
+}
+
 void cvd_launch_end(CvdLaunch *launch)
 {
     gboolean was_ending = launch->is_ending;
+
+    cvd_launch_blame_programs(launch);
 
     launch->is_ending = TRUE;
     if (was_ending && launch->hook != NULL) /* it has been asked for twice, or more often */

@@ -99,23 +99,17 @@ static char *describe_restart(const CvdLaunch *launch)
 }
 
 /* The verdict knows of QEMU alone. */
-static void blame_programs(CvdLaunch *launch)
+static void use_failure(CvdLaunch *launch)
 {
-    g_autofree char *awaited =
-        launch->programs != NULL ? cvd_programs_describe_awaited(launch->programs) : NULL;
     CvdCause cause = launch->lifecycle.cause;
-    char *text = NULL;
 
-    if (cause == CVD_CAUSE_PROGRAM_FAILED && launch->failure != NULL)
-        text = g_strdup_printf("stopped, as %s", launch->failure);
-    else if (cause == CVD_CAUSE_START_FAILED && launch->failure != NULL)
-        text = g_strdup(launch->failure);
-    else if (cause == CVD_CAUSE_START_TIMED_OUT && awaited != NULL)
-        text = g_strdup_printf("not ready within lifecycle.start_timeout_s: %s", awaited);
-    if (text == NULL)
+    if (launch->failure == NULL ||
+        (cause != CVD_CAUSE_PROGRAM_FAILED && cause != CVD_CAUSE_START_FAILED &&
+         cause != CVD_CAUSE_START_TIMED_OUT))
         return;
     g_free(launch->reason);
-    launch->reason = text;
+    launch->reason =
+        g_strconcat(cause == CVD_CAUSE_PROGRAM_FAILED ? "stopped, as " : "", launch->failure, NULL);
 }
 
 void cvd_launch_report_end(CvdLaunch *launch)
@@ -126,7 +120,8 @@ void cvd_launch_report_end(CvdLaunch *launch)
     g_free(launch->reason);
     launch->reason =
         cvd_verdict(&launch->lifecycle, program, launch->qemu_exit, &launch->exit_status);
-    blame_programs(launch);
+    cvd_launch_blame_programs(launch);
+    use_failure(launch);
     if (launch->exit_status != 0) {
         report_failure(launch);
         write_record(launch, cvd_launch_get_state(launch),
