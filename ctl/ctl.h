@@ -21,6 +21,7 @@ typedef struct {
     char *lines;
     char *output;
     gboolean no_window;
+    char *socket;
 } CvdCtlOptions;
 
 extern CvdCtlOptions cvd_ctl_options;
@@ -33,6 +34,9 @@ extern CvdCtlOptions cvd_ctl_options;
 CvdToolRun cvd_ctl_list, cvd_ctl_status, cvd_ctl_clients, cvd_ctl_stop, cvd_ctl_restart,
     cvd_ctl_call, cvd_ctl_wait, cvd_ctl_events, cvd_ctl_qmp, cvd_ctl_logs, cvd_ctl_attach,
     cvd_ctl_report, cvd_ctl_forget;
+
+/** CVD_CTL_MAX_TIMEOUT_S: of --timeout */
+#define CVD_CTL_MAX_TIMEOUT_S (24 * 60 * 60)
 
 /** CVD_CTL_ANSWER_MS: how long an instance may take to answer */
 #define CVD_CTL_ANSWER_MS 5000
@@ -196,6 +200,16 @@ typedef struct {
  */
 gboolean cvd_ctl_follow(CvdTool *tool, CvdDBusInstance1 *instance, const CvdCtlFollower *follower,
                         gpointer data, guint timeout_ms, GError **error);
+
+/**
+ * cvd_ctl_format_event:
+ * @event: `state`, or `guest` for an event of QEMU
+ * @first: the state, or the event's name
+ * @second: the reason, or the event's data as JSON
+ *
+ * Returns: (transfer full): a line with the time, without its end
+ */
+char *cvd_ctl_format_event(gboolean json, const char *event, const char *first, const char *second);
 
 /**
  * cvd_ctl_wait_for_instance:

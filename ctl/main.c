@@ -44,12 +44,15 @@ static const CvdToolVerb verbs[] = {
      "There is a line for each state, with its reason, and for each event of QEMU,\n"
      "with its data.",
      .run = cvd_ctl_events},
-    {"qmp", "CMD [ARGUMENTS]", "Send QEMU a command",
-     "CMD is a name and ARGUMENTS a JSON object, or CMD is the whole command as JSON.\n"
-     "What QEMU returns is printed, with --json on one line. If CMD has an id, it is\n"
-     "printed in an object with that id.",
+    {"qmp", "[CMD] [ARGUMENT...]", "Send QEMU a command",
+     "CMD is a name, and each ARGUMENT KEY=VALUE or all of them one JSON object; or\n"
+     "CMD is the whole command as JSON. Without CMD, stdin has commands, one a line.\n"
+     "What QEMU returns is printed, with --json on one line, and if CMD has an id, in\n"
+     "an object with that id.",
      CVD_TOOL_OPTIONS({"timeout", 0, 0, G_OPTION_ARG_STRING, &cvd_ctl_options.timeout,
-                       "How long to wait for QEMU at most", "SECONDS"}),
+                       "How long to wait for QEMU at most", "SECONDS"},
+                      {"socket", 0, 0, G_OPTION_ARG_FILENAME, &cvd_ctl_options.socket,
+                       "Be a QMP socket for other programs", "PATH"}),
      .run = cvd_ctl_qmp},
     {"logs", "", "Show the guest's console, or what QEMU printed",
      "This works for an instance that failed, too. On a terminal, control characters\n"

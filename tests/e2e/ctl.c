@@ -357,6 +357,56 @@ static void test_qmp(gconstpointer data)
     stop(f);
 }
 
+/* Returns: (transfer full): cvd-ctl with a text on its stdin */
+static TestProcess *start_with_input(const TestInstance *f, const char *options, const char *text)
+{
+    static guint n_inputs;
+    g_autofree char *name = g_strdup_printf("input%u", n_inputs++);
+    g_autofree char *path = test_sandbox_write(f->sandbox, name, text);
+    g_autofree char *command = g_strdup_printf("exec \"$0\" %s qmp <\"$1\"", options);
+    const char *argv[] = {"sh", "-c", command, g_getenv("CVD_CTL"), path, NULL};
+
+    return test_process_start(f->sandbox, argv, NULL, NULL);
+}
+
+static void test_qmp_arguments(gconstpointer data)
+{
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
+
+    done(CTL(f, "qmp", "object-add", "qom-type=rng-random", "id=r", "filename=/dev/urandom"));
+    prints(CTL(f, "qmp", "qom-get", "path=/objects/r", "property=filename"), "\"/dev/urandom\"");
+    done(CTL(f, "qmp", "blockdev-add", "driver=raw", "node-name=\"n7\"", "file.driver=null-co",
+             "file.size=1048576"));
+    prints(CTL(f, "qmp", "query-named-block-nodes"), "\"node-name\" : \"n7\"");
+    fails(CTL(f, "qmp", "qom-get", "path=1", "property=type"), 1, "expected: string");
+    fails(CTL(f, "qmp", "qom-get", "path"), 2, "'path': expected KEY=VALUE");
+    stop(f);
+}
+
+/* A list of commands ends where one fails. */
+static void test_qmp_script(gconstpointer data)
+{
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
+
+    g_autofree char *out = finish(
+        start_with_input(f, "--json",
+                         "# which one\n\n  query-name\nqom-get '{\"path\": \"/\"}' property=x\n"
+                         "stop\n"),
+        2);
+    g_assert_cmpstr(out, ==, "{\"name\":\"" NAME "\"}\n");
+    g_autofree char *after = finish(start_with_input(f, "--json", "query-name\nnosuch\nstop\n"), 1);
+    g_assert_cmpstr(after, ==, "{\"name\":\"" NAME "\"}\n");
+    fails(start_with_input(f, "", "\n\nnosuch\n"), 1,
+          "cvd-ctl: line 3: QEMU: The command nosuch has not been found");
+    fails(start_with_input(f, "", "stop {\n"), 2, "line 1: a bracket is not closed");
+    prints(CTL(f, "status", "--json"), "\"state\":\"running\"");
+    prints(start_with_input(f, "", "qom-get path=/ property=type\n{\"execute\":\"stop\"}"),
+           "\"container\"\n{}\n");
+    done(CTL(f, "wait", "paused"));
+    done(start_with_input(f, "", ""));
+    stop(f);
+}
+
 /* Replies that once ended the VM: long, with numbers above 2^63, errors without `id`. */
 static void test_qmp_oddities(gconstpointer data)
 {
@@ -1307,6 +1357,8 @@ int main(int argc, char **argv)
     test_add("/ctl/stop-now", NULL, test_stop_now);
     test_add("/ctl/launcher-is-killed", NULL, test_launcher_is_killed);
     test_add("/ctl/qmp", NULL, test_qmp);
+    test_add("/ctl/qmp-arguments", NULL, test_qmp_arguments);
+    test_add("/ctl/qmp-list-of-commands", NULL, test_qmp_script);
     test_add("/ctl/qmp-oddities", NULL, test_qmp_oddities);
     test_add("/ctl/qmp-nesting", NULL, test_qmp_nesting);
     test_add("/ctl/qmp-waits", NULL, test_qmp_waits);
