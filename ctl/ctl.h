@@ -114,6 +114,17 @@ gboolean cvd_ctl_print(GError **error, const char *format, ...) G_GNUC_PRINTF(2,
  */
 int cvd_ctl_open_file(int dir_fd, const char *name, GError **error);
 
+/** cvd_ctl_open_programs: Returns: a descriptor of the directory that has the logs of host
+ * programs; −1 with `errno` set if there is none in @dir_fd */
+int cvd_ctl_open_programs(int dir_fd);
+
+/** CVD_CTL_MAX_PROGRAM_LOGS: of so many files in that directory the others are not looked at */
+#define CVD_CTL_MAX_PROGRAM_LOGS 1000
+
+/** cvd_ctl_list_program_logs: Returns: (transfer full) (element-type utf8): the names of the logs
+ * in the directory of cvd_ctl_open_programs(), in order; none if that is −1 */
+GPtrArray *cvd_ctl_list_program_logs(int programs_fd);
+
 /**
  * cvd_ctl_get_fd:
  * @list: (nullable): what came with a reply, which may be that of another user's instance
@@ -223,6 +234,13 @@ char *cvd_ctl_format_event(gboolean json, const char *event, const char *first, 
  */
 char *cvd_ctl_wait_for_instance(CvdTool *tool, const char *name, gboolean or_failure,
                                 gint64 deadline_us, GError **error);
+
+/** cvd_ctl_describe_missing_log: Returns: (transfer full): that there is no log of @program, and of
+ * which there is one */
+char *cvd_ctl_describe_missing_log(int programs_fd, const char *program);
+
+/** cvd_ctl_complete_programs: adds those that have a log, by cvd_complete_add() */
+void cvd_ctl_complete_programs(CvdTool *tool, GPtrArray *words);
 
 /**
  * cvd_ctl_find_dir:

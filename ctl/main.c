@@ -54,7 +54,8 @@ static const CvdToolVerb verbs[] = {
                       {"socket", 0, 0, G_OPTION_ARG_FILENAME, &cvd_ctl_options.socket,
                        "Be a QMP socket for other programs", "PATH"}),
      .run = cvd_ctl_qmp},
-    {"logs", "", "Show the guest's console, or what QEMU printed",
+    {"logs", "[PROGRAM]", "Show what the guest, QEMU or a program printed",
+     "Without PROGRAM, which is a host program or \"hooks\", it is the guest's console.\n"
      "This works for an instance that failed, too. On a terminal, control characters\n"
      "are shown as \\xNN.",
      CVD_TOOL_OPTIONS({"follow", 'f', 0, G_OPTION_ARG_NONE, &cvd_ctl_options.follow,
@@ -92,6 +93,8 @@ static void complete(gpointer tool, const char *kind, GPtrArray *words)
 {
     static const char *const states[] = {CVD_CTL_STATES, NULL};
 
+    if (strcmp(kind, "[PROGRAM]") == 0)
+        cvd_ctl_complete_programs(tool, words);
     for (guint i = 0; strcmp(kind, "STATE") == 0 && states[i] != NULL; i++)
         cvd_complete_add(words, states[i], NULL);
 }
