@@ -11,7 +11,6 @@
 #include "base/log.h"
 #include "client/types.h"
 #include "vsoc/window.h"
-#include "vsoc/wire.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -35,6 +34,8 @@ typedef enum {
     STATE_GUEST_TO_HOST,
     STATE_HOST_TO_GUEST,
     STATE_WINDOW,
+    STATE_SHARING,
+    STATE_HOLDER,
     STATE_SENDING_LIST,
     STATE_COUNT,
     STATE_ENTRIES,
@@ -44,6 +45,7 @@ typedef enum {
 struct CvdHandshake {
     char *path;
     char *region;
+    gboolean observes;
     State state;
     gint64 deadline_us;
     int socket;
@@ -71,6 +73,12 @@ CvdHandshake *cvd_handshake_new(const char *socket_path, const char *region, gui
         .result = {.guest_to_host = -1, .host_to_guest = -1, .window = -1, .connection = -1},
     };
     return handshake;
+}
+
+void cvd_handshake_observe(CvdHandshake *handshake)
+{
+    g_assert(handshake->state == STATE_CONNECTING && handshake->region != NULL);
+    handshake->observes = TRUE;
 }
 
 void cvd_handshake_free(CvdHandshake *handshake)
@@ -136,17 +144,20 @@ static void enter(CvdHandshake *handshake, State state)
         handshake->n_bytes =
             g_strlcpy(handshake->bytes, VSOC_WIRE_GET_REGIONS, sizeof handshake->bytes);
     else if (state == STATE_SENDING_REQUEST)
-        handshake->n_bytes = vsoc_wire_format_request(handshake->bytes, handshake->region);
+        handshake->n_bytes =
+            vsoc_wire_format_request(handshake->bytes, handshake->region, handshake->observes);
     else if (state == STATE_DONE)
         handshake->result.connection = g_steal_fd(&handshake->socket);
 }
 
 static void go_on(CvdHandshake *handshake)
 {
+    State last = handshake->observes ? STATE_HOLDER : STATE_WINDOW;
+
     if (handshake->state == STATE_VERSION && handshake->region == NULL)
         enter(handshake, STATE_SENDING_LIST);
     else
-        enter(handshake, handshake->state == STATE_WINDOW ? STATE_DONE : handshake->state + 1);
+        enter(handshake, handshake->state == last ? STATE_DONE : handshake->state + 1);
 }
 
 static Step do_connect(CvdHandshake *handshake, GError **error)
@@ -299,6 +310,22 @@ static Step receive_fd(CvdHandshake *handshake, GError **error)
     return CVD_HANDSHAKE_DONE;
 }
 
+static Step receive_sharing(CvdHandshake *handshake, GError **error)
+{
+    guint32 number = 0;
+    Step step = receive_number(handshake, &number, error);
+
+    if (step == CVD_HANDSHAKE_DONE && number > VSOC_WIRE_TAKEN)
+        return malformed(handshake, "0, 1 or 2", error);
+    handshake->result.sharing = number;
+    return step;
+}
+
+static Step receive_holder(CvdHandshake *handshake, GError **error)
+{
+    return receive_number(handshake, &handshake->result.holder, error);
+}
+
 static Step receive_count(CvdHandshake *handshake, GError **error)
 {
     Step step = receive_number(handshake, &handshake->n_listed, error);
@@ -356,7 +383,8 @@ static const struct {
     [STATE_VERSION] = {receive_version, G_IO_IN},  [STATE_SENDING_REQUEST] = {do_send, G_IO_OUT},
     [STATE_BEGIN] = {receive_begin, G_IO_IN},      [STATE_END] = {receive_end, G_IO_IN},
     [STATE_GUEST_TO_HOST] = {receive_fd, G_IO_IN}, [STATE_HOST_TO_GUEST] = {receive_fd, G_IO_IN},
-    [STATE_WINDOW] = {receive_fd, G_IO_IN},        [STATE_SENDING_LIST] = {do_send, G_IO_OUT},
+    [STATE_WINDOW] = {receive_fd, G_IO_IN},        [STATE_SHARING] = {receive_sharing, G_IO_IN},
+    [STATE_HOLDER] = {receive_holder, G_IO_IN},    [STATE_SENDING_LIST] = {do_send, G_IO_OUT},
     [STATE_COUNT] = {receive_count, G_IO_IN},      [STATE_ENTRIES] = {receive_entries, G_IO_IN},
 };
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "vsoc/wire.h"
+
 #include <gio/gio.h>
 
 G_BEGIN_DECLS
@@ -26,7 +28,9 @@ typedef struct {
     int host_to_guest;
     int window;
     int connection;
-    GArray *regions; /* (element-type CvdRegionInfo) */
+    GArray *regions;                /* (element-type CvdRegionInfo) */
+    enum vsoc_wire_sharing sharing; /* of one that was observed, as is this: */
+    guint32 holder;                 /* the process that has it; 0: none has, or it is not known */
 } CvdHandshakeResult;
 
 typedef enum {
@@ -46,6 +50,9 @@ typedef enum {
 CvdHandshake *cvd_handshake_new(const char *socket_path, const char *region, guint limit_ms);
 void cvd_handshake_free(CvdHandshake *handshake);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdHandshake, cvd_handshake_free)
+
+/** cvd_handshake_observe: asks only to look at the region; to be called before it begins */
+void cvd_handshake_observe(CvdHandshake *handshake);
 
 /** cvd_handshake_step: Goes on as far as it can without waiting. Errors: #CvdRegionError */
 CvdHandshakeStep cvd_handshake_step(CvdHandshake *handshake, GError **error);

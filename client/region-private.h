@@ -40,6 +40,7 @@ struct _CvdRegion {
 
     char *socket_path;
     char *name;
+    gboolean is_observer;
     guint version;
     GMainContext *context;
 

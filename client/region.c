@@ -20,6 +20,7 @@
 enum {
     PROP_SOCKET_PATH = 1,
     PROP_NAME,
+    PROP_OBSERVER,
     PROP_WANTED_VERSION,
     PROP_VERSION,
     PROP_MIN_COMPATIBLE_VERSION,
@@ -107,6 +108,8 @@ static void set_property(GObject *object, guint id, const GValue *value, GParamS
         region->socket_path = g_value_dup_string(value);
     else if (id == PROP_NAME)
         region->name = g_value_dup_string(value);
+    else if (id == PROP_OBSERVER)
+        region->is_observer = g_value_get_boolean(value);
     else
         region->version = g_value_get_uint(value);
 }
@@ -135,6 +138,8 @@ static void get_property(GObject *object, guint id, GValue *value, GParamSpec *p
 
     if (G_VALUE_HOLDS_STRING(value))
         g_value_set_string(value, id == PROP_NAME ? region->name : region->socket_path);
+    else if (id == PROP_OBSERVER)
+        g_value_set_boolean(value, region->is_observer);
     else if (G_VALUE_HOLDS_BOOLEAN(value))
         g_value_set_boolean(value, id == PROP_READ_ONLY ? cvd_region_is_read_only(region)
                                                         : cvd_region_is_closed(region));
@@ -150,6 +155,7 @@ static void install_properties(GObjectClass *class)
 
     properties[PROP_SOCKET_PATH] = g_param_spec_string("socket-path", NULL, NULL, NULL, construct);
     properties[PROP_NAME] = g_param_spec_string("name", NULL, NULL, NULL, construct);
+    properties[PROP_OBSERVER] = g_param_spec_boolean("observer", NULL, NULL, FALSE, construct);
     for (guint id = PROP_WANTED_VERSION; id <= PROP_DATA_OFFSET; id++)
         properties[id] = g_param_spec_uint(numbers[id].name, NULL, NULL, 0, G_MAXUINT, 0,
                                            id == PROP_WANTED_VERSION ? construct : read);
@@ -252,7 +258,12 @@ gboolean cvd_region_adopt(CvdRegion *region, CvdHandshakeResult *result, GError 
 
 static CvdHandshake *handshake_of(CvdRegion *region)
 {
-    return cvd_handshake_new(region->socket_path, region->name, CVD_HANDSHAKE_LIMIT_MS);
+    CvdHandshake *handshake =
+        cvd_handshake_new(region->socket_path, region->name, CVD_HANDSHAKE_LIMIT_MS);
+
+    if (region->is_observer)
+        cvd_handshake_observe(handshake);
+    return handshake;
 }
 
 /* The old descriptors must not be polled any more when they are closed. */
@@ -363,6 +374,14 @@ CvdRegion *cvd_region_open(const char *socket_path, const char *name, guint vers
                           name, "wanted-version", version, NULL);
 }
 
+CvdRegion *cvd_region_observe(const char *socket_path, const char *name, guint version,
+                              GCancellable *cancellable, GError **error)
+{
+    g_return_val_if_fail(socket_path != NULL && name != NULL, NULL);
+    return g_initable_new(CVD_TYPE_REGION, cancellable, error, "socket-path", socket_path, "name",
+                          name, "wanted-version", version, "observer", TRUE, NULL);
+}
+
 void cvd_region_open_async(const char *socket_path, const char *name, guint version,
                            GCancellable *cancellable, GAsyncReadyCallback callback,
                            gpointer user_data)
@@ -465,10 +484,11 @@ gboolean cvd_region_check_writable(CvdRegion *region, const CvdRegionLink *link,
 {
     if (!link->mapping->is_read_only)
         return TRUE;
-    g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_READ_ONLY,
-                "region '%s': this user may only read it (`access` in the instance's "
-                "configuration)",
-                region->name != NULL ? region->name : "");
+    g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_READ_ONLY, "region '%s': %s",
+                region->name != NULL ? region->name : "",
+                region->is_observer ? "it was opened only to look"
+                                    : "this user may only read it (`access` in the instance's "
+                                      "configuration)");
     return FALSE;
 }
 

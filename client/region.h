@@ -17,9 +17,9 @@ G_BEGIN_DECLS
  * cvd_region_store(), cvd_region_read(), cvd_region_write() and cvd_region_wait_word() may be
  * used from any. A region that g_object_new() made is a closed one of no size.
  *
- * `socket-path`, `name` and `wanted-version` are set at construction, which opens the region
- * where #GInitable or #GAsyncInitable does it. All properties can be read, with `notify` when the
- * region is opened anew.
+ * `socket-path`, `name`, `observer` and `wanted-version` are set at construction, which opens the
+ * region where #GInitable or #GAsyncInitable does it. All properties can be read, with `notify`
+ * when the region is opened anew.
  *
  * One receiver a region: only one program may wait on a region's incoming doorbell.
  *
@@ -39,6 +39,12 @@ G_BEGIN_DECLS
  * CvdRegion:name:
  *
  * Name of the region. Required at construction.
+ */
+
+/**
+ * CvdRegion:observer:
+ *
+ * Whether the region is opened only to be looked at: see cvd_region_observe(). Set at construction.
  */
 
 /**
@@ -134,6 +140,22 @@ G_DECLARE_FINAL_TYPE(CvdRegion, cvd_region, CVD, REGION, GObject)
  */
 CvdRegion *cvd_region_open(const char *socket_path, const char *name, guint version,
                            GCancellable *cancellable, GError **error);
+
+/**
+ * cvd_region_observe:
+ * @socket_path: as above
+ * @name: as above
+ * @version: as above
+ * @cancellable: (nullable): as above
+ * @error: see #CvdRegionError; %CVD_REGION_ERROR_CLOSED also: the server is older than 0.2
+ *
+ * Opens a region only to look at it, whether or not another program has it for itself. It is as
+ * when cvd_region_is_read_only(): the memory can be read, and it takes part in no signals.
+ *
+ * Returns: (transfer full): the region
+ */
+CvdRegion *cvd_region_observe(const char *socket_path, const char *name, guint version,
+                              GCancellable *cancellable, GError **error);
 
 /**
  * cvd_region_open_async:
@@ -266,7 +288,8 @@ gboolean cvd_region_is_closed(CvdRegion *region);
  * cvd_region_is_read_only:
  * @region: a region
  *
- * Returns: whether the server's access rules let this user only read: what writes or signals then
+ * Returns: whether it was opened to be observed, or the server's access rules let this user only
+ *   read: what writes or signals then
  *   fails with %CVD_REGION_ERROR_READ_ONLY, as does waiting for signals, and the memory of
  *   cvd_region_get_data() must not be written
  */

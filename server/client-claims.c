@@ -140,3 +140,11 @@ char *cvd_connection_describe_holder(gpointer owner, guint region)
 {
     return cvd_holders_describe(((CvdClientPort *)owner)->holders, region);
 }
+
+gboolean cvd_connection_is_held(gpointer owner, guint region, int *pid)
+{
+    const CvdHolders *holders = ((CvdClientPort *)owner)->holders;
+
+    *pid = cvd_holders_get_pid(holders, region);
+    return cvd_holders_get_connections(holders, region)->len > 0;
+}

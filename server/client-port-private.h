@@ -87,6 +87,7 @@ void cvd_connection_announce(CvdClientPort *port, CvdConnection *connection, con
 /** cvd_connection_claim: for the #CvdClientService of a port, as are the next */
 gboolean cvd_connection_claim(gpointer port, CvdClientSession *session, guint region);
 char *cvd_connection_describe_holder(gpointer port, guint region);
+gboolean cvd_connection_is_held(gpointer port, guint region, int *pid);
 
 /**
  * cvd_client_port_close_ended:

@@ -435,6 +435,7 @@ CvdClientPort *cvd_client_port_new(GMainContext *context, const CvdClientPortOpt
         .attached = session_attached,
         .claim = cvd_connection_claim,
         .describe_holder = cvd_connection_describe_holder,
+        .is_held = cvd_connection_is_held,
         .closing = session_closing,
         .owner = port,
     };

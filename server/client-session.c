@@ -37,6 +37,7 @@ static const char *const state_names[] = {
     [CVD_SESSION_SENDING_GUEST_TO_HOST] = "sending guest_to_host",
     [CVD_SESSION_SENDING_HOST_TO_GUEST] = "sending host_to_guest",
     [CVD_SESSION_SENDING_WINDOW] = "sending window",
+    [CVD_SESSION_SENDING_HOLDER] = "sending holder",
     [CVD_SESSION_SENDING_LEGACY_HELLO] = "sending legacy hello",
     [CVD_SESSION_SENDING_LEGACY_ANSWER] = "sending legacy answer",
     [CVD_SESSION_LINGERING] = "lingering",
@@ -332,6 +333,14 @@ static void refuse(CvdClientSession *session, gint64 now_us)
     set_state(session, CVD_SESSION_SENDING_IN_USE);
 }
 
+/* Returns: what becomes of @access for one that only wants to look */
+static CvdAccess observe(const CvdClientSession *session, CvdAccess access)
+{
+    gboolean is_possible = session->service->served.read_only_window_fd >= 0;
+
+    return access != CVD_ACCESS_NONE && is_possible ? CVD_ACCESS_READ_ONLY : CVD_ACCESS_NONE;
+}
+
 static void look_up(CvdClientSession *session, const struct vsoc_wire_name *name, gint64 now_us)
 {
     gboolean is_legacy = session->dialect == CVD_DIALECT_LEGACY;
@@ -342,6 +351,9 @@ static void look_up(CvdClientSession *session, const struct vsoc_wire_name *name
     session->access = session->region >= 0 && get_peer(session, &peer)
                           ? (guint8)check_access(session, &peer, (guint)session->region)
                           : CVD_ACCESS_NONE;
+    session->observes = name->observes;
+    if (session->observes)
+        session->access = (guint8)observe(session, session->access);
     if (session->access != CVD_ACCESS_NONE) {
         gboolean is_ours = claim(session); /* in which the owner may close us */
         if (session->state == CVD_SESSION_CLOSED)
@@ -473,8 +485,28 @@ static gboolean send_legacy_hello(CvdClientSession *session)
 static gboolean send_window(CvdClientSession *session)
 {
     int fd = get_window(session);
+    CvdSessionState next = session->observes ? CVD_SESSION_SENDING_HOLDER : CVD_SESSION_IDLE;
 
-    if (!pass_fds(session, &fd, 1, CVD_SESSION_IDLE))
+    if (!pass_fds(session, &fd, 1, next))
+        return FALSE;
+    if (next == CVD_SESSION_IDLE)
+        attached(session);
+    return TRUE;
+}
+
+static gboolean send_holder(CvdClientSession *session, const CvdLayoutRegion *region)
+{
+    const CvdClientService *service = session->service;
+    enum vsoc_wire_sharing sharing = VSOC_WIRE_SHARED;
+    char text[2 * VSOC_WIRE_NUMBER_SIZE + 1];
+    int pid = 0;
+
+    if (region->is_exclusive)
+        sharing = service->is_held(service->owner, (guint)session->region, &pid) ? VSOC_WIRE_TAKEN
+                                                                                 : VSOC_WIRE_FREE;
+    gsize size = vsoc_wire_format_number(text, sharing);
+    size += vsoc_wire_format_number(text + size, (guint32)pid);
+    if (!send_message(session, text, size, NULL, 0, CVD_SESSION_IDLE))
         return FALSE;
     attached(session);
     return TRUE;
@@ -528,6 +560,8 @@ static gboolean step(CvdClientSession *session, gint64 now_us)
                              CVD_SESSION_SENDING_WINDOW);
     case CVD_SESSION_SENDING_WINDOW:
         return send_window(session);
+    case CVD_SESSION_SENDING_HOLDER:
+        return send_holder(session, &service->served.layout->regions[region]);
     case CVD_SESSION_SENDING_LEGACY_HELLO:
         return send_legacy_hello(session);
     case CVD_SESSION_SENDING_LEGACY_ANSWER:
@@ -573,7 +607,7 @@ void cvd_client_session_init(CvdClientSession *session, CvdClientService *servic
         .uid = peer.uid,
         .region = -1,
         .given = -1,
-        .dialect = (guint8)dialect,
+        .dialect = (guint8)dialect & 0xf,
     };
     switch (dialect) {
     case CVD_DIALECT_NONE:

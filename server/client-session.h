@@ -24,7 +24,7 @@ typedef enum {
  * @layout: where offsets come from
  * @doorbells: handed out
  * @window_fd: handed out
- * @read_only_window_fd: handed out where only reading is allowed; −1 where no rule says so
+ * @read_only_window_fd: handed out where only reading is allowed or asked for; −1: it cannot be
  * @access: who may have which region
  * @version_reply: message 2 of the client protocol
  *
@@ -46,6 +46,7 @@ typedef struct {
  * @attached: a client has been given a region
  * @claim: asks for an exclusive region; %FALSE: another has it, whom @describe_holder names
  * @describe_holder: (transfer full): who has an exclusive region
+ * @is_held: whether anybody has an exclusive region; stores its process, or 0
  * @closing: called once for each session, while its descriptor is still open
  * @owner: for the callbacks
  * @log_limit: for the lines that clients provoke
@@ -58,6 +59,7 @@ typedef struct {
     void (*attached)(gpointer owner, CvdClientSession *session, const char *region);
     gboolean (*claim)(gpointer owner, CvdClientSession *session, guint region);
     char *(*describe_holder)(gpointer owner, guint region);
+    gboolean (*is_held)(gpointer owner, guint region, int *pid);
     void (*closing)(gpointer owner, CvdClientSession *session);
     gpointer owner;
     CvdLogLimit log_limit;
@@ -75,6 +77,7 @@ typedef enum {
     CVD_SESSION_SENDING_GUEST_TO_HOST, /* message 7 */
     CVD_SESSION_SENDING_HOST_TO_GUEST, /* message 8 */
     CVD_SESSION_SENDING_WINDOW,        /* message 9 */
+    CVD_SESSION_SENDING_HOLDER,        /* messages 10 and 11 */
     CVD_SESSION_SENDING_LEGACY_HELLO,  /* message 1 of the binary dialect */
     CVD_SESSION_SENDING_LEGACY_ANSWER, /* message 4 of the binary dialect */
     CVD_SESSION_LINGERING,             /* our side is shut down; discards until the client's is */
@@ -113,7 +116,8 @@ struct CvdClientSession {
     gint16 given;    /* the region that it was given last; −1: none yet */
     guint16 list_item;
     guint16 sent; /* bytes of the current message or list item */
-    guint8 dialect;
+    guint8 dialect : 4;
+    guint8 observes : 4; /* `region` */
     guint8 state;
     guint8 wants;  /* a CvdSessionWants */
     guint8 access; /* to `region` */

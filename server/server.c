@@ -64,7 +64,7 @@ struct _CvdServer {
     guint64 trace_size;
     int vm_pid; /* 0 = none is attached */
     CvdWindow *window;
-    int read_only_window_fd; /* −1 where nobody gets it */
+    int read_only_window_fd; /* −1: it cannot be opened, e.g. without /proc */
     CvdDoorbells *doorbells;
     CvdReadyWatch *ready_watch; /* NULL unless `asks_ready` */
     CvdTraceFile *trace;        /* until the relay takes it */
@@ -193,13 +193,13 @@ static gboolean open_window(CvdServer *server, GError **error)
     server->window = cvd_window_new(server->layout, &server->window_options, error);
     if (server->window == NULL)
         return FALSE;
-    if (!cvd_access_rules_has(server->access, CVD_ACCESS_READ_ONLY))
-        return TRUE;
-    server->read_only_window_fd = cvd_window_open_read_only(server->window, error);
-    if (server->read_only_window_fd >= 0)
-        return TRUE;
-    g_prefix_error(error, "an access rule lets somebody only read: ");
-    return FALSE;
+    g_autoptr(GError) problem = NULL;
+    server->read_only_window_fd = cvd_window_open_read_only(server->window, &problem);
+    if (server->read_only_window_fd >= 0 ||
+        !cvd_access_rules_has(server->access, CVD_ACCESS_READ_ONLY))
+        return TRUE; /* without it nobody can observe, which all others can do without */
+    g_prefix_error(&problem, "an access rule lets somebody only read: ");
+    return cvd_pass_error(error, &problem);
 }
 
 static gboolean open_relay(CvdServer *server, GError **error)

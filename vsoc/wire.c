@@ -9,6 +9,7 @@
 #include "vsoc/window.h"
 
 #define INFORM_LENGTH  "INFORM REGION_NAME_LEN: 0x"
+#define OBSERVE_LENGTH "OBSERVE REGION_NAME_LEN: 0x"
 #define N_DIGITS       8
 #define LONG_FORM      "GET "
 #define GET_REGION     "GET REGION: "
@@ -18,7 +19,7 @@
 
 #define LENGTH(literal) (sizeof literal - 1)
 
-_Static_assert(LENGTH(INFORM_LENGTH) + N_DIGITS < VSOC_WIRE_BUFFER_SIZE, "room for more");
+_Static_assert(LENGTH(OBSERVE_LENGTH) + N_DIGITS < VSOC_WIRE_BUFFER_SIZE, "room for more");
 _Static_assert(LENGTH(GET_REGION) + MAX_NAME < VSOC_WIRE_BUFFER_SIZE, "room for more");
 _Static_assert(VSOC_WIRE_BUFFER_SIZE <= UINT8_MAX, "its fields");
 
@@ -122,10 +123,14 @@ static size_t parse_digits(const char *bytes, size_t size, uint32_t *number)
     return n;
 }
 
-static enum vsoc_wire_event parse_length(struct vsoc_wire_parser *parser)
+static enum vsoc_wire_event parse_length(struct vsoc_wire_parser *parser, const char *words)
 {
-    size_t start = LENGTH(INFORM_LENGTH);
+    enum match match_words = match_buffer(parser, words);
+    size_t start = length_of(words);
     uint32_t length;
+
+    if (match_words != MATCH_ALL)
+        return match_words == MATCH_PART ? VSOC_WIRE_MORE : VSOC_WIRE_MALFORMED;
     size_t n = parse_digits(parser->bytes + start, parser->n_bytes - start, &length);
 
     if (n == N_DIGITS)
@@ -139,13 +144,11 @@ static enum vsoc_wire_event parse_request(struct vsoc_wire_parser *parser)
 {
     enum vsoc_wire_event list =
         take_text(parser, VSOC_WIRE_GET_REGIONS, VSOC_WIRE_EXPECTS_REQUEST, VSOC_WIRE_LIST);
-    enum match length = match_buffer(parser, INFORM_LENGTH);
 
     if (list != VSOC_WIRE_MALFORMED)
         return list;
-    if (length == MATCH_ALL)
-        return parse_length(parser);
-    return length == MATCH_PART ? VSOC_WIRE_MORE : VSOC_WIRE_MALFORMED;
+    parser->observes = match_buffer(parser, INFORM_LENGTH) == MATCH_NOT;
+    return parse_length(parser, parser->observes ? OBSERVE_LENGTH : INFORM_LENGTH);
 }
 
 static enum vsoc_wire_event take_name(struct vsoc_wire_parser *parser, size_t offset,
@@ -155,7 +158,7 @@ static enum vsoc_wire_event take_name(struct vsoc_wire_parser *parser, size_t of
 
     if (parser->n_bytes < size)
         return VSOC_WIRE_MORE;
-    *name = (struct vsoc_wire_name){.length = parser->name_length};
+    *name = (struct vsoc_wire_name){.length = parser->name_length, .observes = parser->observes};
     __builtin_memcpy(name->bytes, parser->bytes + offset, name->length);
     consume(parser, size);
     parser->expects = next;
@@ -254,10 +257,15 @@ const char *vsoc_wire_get_wanted(const struct vsoc_wire_parser *parser, size_t *
     case VSOC_WIRE_EXPECTS_VERSION:
         return "`" VSOC_WIRE_GET_VERSION "`";
     case VSOC_WIRE_EXPECTS_REQUEST:
-        if (match_buffer(parser, INFORM_LENGTH) == MATCH_NOT)
-            return "`" INFORM_LENGTH "` or `" VSOC_WIRE_GET_REGIONS "`";
-        *wrong = LENGTH(INFORM_LENGTH);
-        return "8 hexadecimal digits after `" INFORM_LENGTH "`";
+        if (match_buffer(parser, INFORM_LENGTH) == MATCH_ALL) {
+            *wrong = LENGTH(INFORM_LENGTH);
+            return "8 hexadecimal digits after `" INFORM_LENGTH "`";
+        }
+        if (match_buffer(parser, OBSERVE_LENGTH) == MATCH_ALL) {
+            *wrong = LENGTH(OBSERVE_LENGTH);
+            return "8 hexadecimal digits after `" OBSERVE_LENGTH "`";
+        }
+        return "`" INFORM_LENGTH "` or `" VSOC_WIRE_GET_REGIONS "`";
     case VSOC_WIRE_EXPECTS_NAME:
         return "`" GET_REGION "` or a bare name";
     case VSOC_WIRE_EXPECTS_LEGACY_LENGTH:
@@ -297,9 +305,11 @@ size_t vsoc_wire_format_entry(char *out, uint32_t begin, uint32_t end, const cha
     return (size_t)(put_text(to, name) - out);
 }
 
-size_t vsoc_wire_format_request(char *out, const char *name)
+size_t vsoc_wire_format_request(char *out, const char *name, bool observes)
 {
-    char *to = put_number(put_text(out, "INFORM REGION_NAME_LEN: "), length_of(name));
+    char *to = put_text(put_text(out, observes ? "OBSERVE" : "INFORM"), " REGION_NAME_LEN: ");
+
+    to = put_number(to, length_of(name));
 
     return (size_t)(put_text(put_text(to, GET_REGION), name) - out);
 }

@@ -29,7 +29,7 @@
 /** VSOC_WIRE_GET_REGIONS: what asks for the listing */
 #define VSOC_WIRE_GET_REGIONS "GET REGIONS"
 /** VSOC_WIRE_MAX_REQUEST: messages 3 and 4 together, at most, in bytes */
-#define VSOC_WIRE_MAX_REQUEST (34 + 12 + VSOC_MAX_DEVICE_NAME)
+#define VSOC_WIRE_MAX_REQUEST (35 + 12 + VSOC_MAX_DEVICE_NAME)
 /** VSOC_WIRE_UNKNOWN: what stands in place of an offset when there is no such region. */
 #define VSOC_WIRE_UNKNOWN 0xffffffffu
 /** VSOC_WIRE_IN_USE: what follows that for an exclusive region, before the name of who has it. */
@@ -60,6 +60,7 @@ enum vsoc_wire_event {
 struct vsoc_wire_parser {
     enum vsoc_wire_expects expects;
     uint8_t name_length;
+    bool observes; /* the region whose name is due, or came last */
     uint8_t n_bytes;
     char bytes[VSOC_WIRE_BUFFER_SIZE];
 };
@@ -67,6 +68,7 @@ struct vsoc_wire_parser {
 /** The name that a client asks for; any bytes, @length of them, then a NUL. */
 struct vsoc_wire_name {
     size_t length;
+    bool observes; /* it only wants to look */
     char bytes[VSOC_DEVICE_NAME_SIZE];
 };
 
@@ -139,10 +141,18 @@ size_t vsoc_wire_format_entry(char *out, uint32_t begin, uint32_t end, const cha
  * vsoc_wire_format_request: messages 3 and 4
  * @out: room for %VSOC_WIRE_MAX_REQUEST bytes and a NUL
  * @name: at most %VSOC_MAX_DEVICE_NAME bytes
+ * @observes: whether only to look
  *
  * Returns: their length in bytes
  */
-size_t vsoc_wire_format_request(char *out, const char *name);
+size_t vsoc_wire_format_request(char *out, const char *name, bool observes);
+
+/** Message 10: who may have a region, and whether anybody has. */
+enum vsoc_wire_sharing {
+    VSOC_WIRE_SHARED, /* any number of programs */
+    VSOC_WIRE_FREE,   /* one program at a time, and now none */
+    VSOC_WIRE_TAKEN,  /* one, the process of message 11, if that is known */
+};
 
 enum vsoc_wire_version {
     VSOC_WIRE_VERSION_MORE,      /* not all of it has arrived */

@@ -50,24 +50,54 @@ gboolean cvd_tool_find_region(GArray *regions, const char *name, guint *index, G
     return FALSE;
 }
 
-CvdRegion *cvd_tool_open(CvdTool *tool, const char *name, GError **error)
+/* Returns: whether it was inherited, or why it could not be opened */
+static gboolean open_passed(CvdTool *tool, const char *name, CvdRegion **region, GError **error)
+{
+    g_autoptr(GError) problem = NULL;
+    if (tool->socket || tool->name)
+        return FALSE;
+    *region = cvd_region_open_passed(name, 0, &problem);
+    if (!*region && g_error_matches(problem, CVD_REGION_ERROR, CVD_REGION_ERROR_NOT_PASSED))
+        return FALSE;
+    if (problem)
+        g_propagate_error(error, g_steal_pointer(&problem));
+    return TRUE;
+}
+
+typedef CvdRegion *Open(const char *socket_path, const char *name, guint version,
+                        GCancellable *cancellable, GError **error);
+
+/* Servers before 0.2 know no observers, and close. */
+static CvdRegion *observe(const char *socket_path, const char *name, guint version,
+                          GCancellable *cancellable, GError **error)
+{
+    g_autoptr(GError) problem = NULL;
+    CvdRegion *region = cvd_region_observe(socket_path, name, version, cancellable, &problem);
+    if (!region && g_error_matches(problem, CVD_REGION_ERROR, CVD_REGION_ERROR_CLOSED))
+        return cvd_region_open(socket_path, name, version, cancellable, error);
+    if (problem)
+        g_propagate_error(error, g_steal_pointer(&problem));
+    return region;
+}
+
+static CvdRegion *open_with(CvdTool *tool, Open *open, const char *name, GError **error)
 {
     g_autoptr(GError) local_error = NULL;
     CvdRegion *region = NULL;
-    if (!tool->socket && !tool->name &&
-        ((region = cvd_region_open_passed(name, 0, &local_error)) ||
-         !g_error_matches(local_error, CVD_REGION_ERROR, CVD_REGION_ERROR_NOT_PASSED))) {
-        if (!region)
-            g_propagate_error(error, g_steal_pointer(&local_error));
+    if (open_passed(tool, name, &region, error))
         return region;
-    }
-    g_clear_error(&local_error);
     const char *socket = cvd_tool_get_socket(tool, error);
     if (!socket)
         return NULL;
-    region = cvd_region_open(socket, name, 0, tool->cancellable, &local_error);
+    region = open(socket, name, 0, tool->cancellable, &local_error);
     if (region)
         return region;
+    if (g_error_matches(local_error, CVD_REGION_ERROR, CVD_REGION_ERROR_IN_USE)) {
+        g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_IN_USE,
+                    "%s; info, read, dump and watch only look, and work meanwhile",
+                    local_error->message);
+        return NULL;
+    }
     if (g_error_matches(local_error, CVD_REGION_ERROR, CVD_REGION_ERROR_UNKNOWN_REGION)) {
         g_autoptr(GArray) regions = cvd_list_regions(socket, tool->cancellable, NULL);
         guint index;
@@ -76,6 +106,16 @@ CvdRegion *cvd_tool_open(CvdTool *tool, const char *name, GError **error)
     }
     g_propagate_error(error, g_steal_pointer(&local_error));
     return NULL;
+}
+
+CvdRegion *cvd_tool_open(CvdTool *tool, const char *name, GError **error)
+{
+    return open_with(tool, cvd_region_open, name, error);
+}
+
+CvdRegion *cvd_tool_open_to_read(CvdTool *tool, const char *name, GError **error)
+{
+    return open_with(tool, observe, name, error);
 }
 
 gboolean cvd_tool_check_range(CvdRegion *region, guint offset, guint64 size, GError **error)

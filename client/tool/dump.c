@@ -60,7 +60,7 @@ static gboolean copy_to_file(CvdTool *tool, CvdRegion *region, const CvdDumpHead
 
 gboolean cvd_tool_dump(CvdTool *tool, char **arguments, GError **error)
 {
-    g_autoptr(CvdRegion) region = cvd_tool_open(tool, arguments[0], error);
+    g_autoptr(CvdRegion) region = cvd_tool_open_to_read(tool, arguments[0], error);
     if (!region)
         return FALSE;
     CvdDumpHeader header = describe(region);

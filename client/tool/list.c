@@ -4,6 +4,7 @@
  * descriptors, where the guest can write, too, and is left out when they contradict the server.
  */
 #include "base/error.h"
+#include "base/process.h"
 #include "client/tool/tool.h"
 #include "client/tool/view.h"
 
@@ -12,10 +13,10 @@
 typedef struct vsoc_device_region Descriptor;
 typedef struct vsoc_signal_table_layout Table;
 
-static CvdView *open_view(CvdTool *tool, GError **error)
+static CvdView *open_view(CvdTool *tool, const char *region, GError **error)
 {
     const char *socket = cvd_tool_get_socket(tool, error);
-    return socket ? cvd_view_open(socket, tool->cancellable, error) : NULL;
+    return socket ? cvd_view_open(socket, region, tool->cancellable, error) : NULL;
 }
 
 static void append_line(GString *text, const CvdRegionInfo *info, const Descriptor *descriptor)
@@ -65,7 +66,7 @@ static GVariant *describe_region(GArray *regions, guint index, const Descriptor 
 
 gboolean cvd_tool_list(CvdTool *tool, char **arguments, GError **error)
 {
-    g_autoptr(CvdView) view = open_view(tool, error);
+    g_autoptr(CvdView) view = open_view(tool, NULL, error);
     if (!view)
         return FALSE;
     GArray *regions = view->regions;
@@ -96,8 +97,24 @@ static void append_table(GString *text, const char *label, const Table *table)
                            table->futex_uaddr_table_offset, table->interrupt_signalled_offset);
 }
 
-static char *describe(GArray *regions, guint index, const Descriptor *descriptor)
+static void append_sharing(GString *text, const CvdView *view)
 {
+    g_autofree char *name = view->holder != 0 ? cvd_process_get_name((pid_t)view->holder) : NULL;
+    if (view->sharing == VSOC_WIRE_SHARED)
+        return;
+    g_string_append_printf(text, "%-16sone program at a time; ", "exclusive");
+    if (view->sharing == VSOC_WIRE_FREE)
+        g_string_append(text, "none has it\n");
+    else if (view->holder == 0)
+        g_string_append(text, "another has it\n");
+    else
+        g_string_append_printf(text, "pid %u%s%s%s has it\n", view->holder, name ? " (" : "",
+                               name ? name : "", name ? ")" : "");
+}
+
+static char *describe(const CvdView *view, guint index, const Descriptor *descriptor)
+{
+    GArray *regions = view->regions;
     const CvdRegionInfo *info = &g_array_index(regions, CvdRegionInfo, index);
     guint size = info->end - info->begin;
     GString *text = g_string_new(NULL);
@@ -116,21 +133,33 @@ static char *describe(GArray *regions, guint index, const Descriptor *descriptor
     if (descriptor->managed_by > 0 && descriptor->managed_by < regions->len)
         g_string_append_printf(text, "%-16s%s\n", "managed by",
                                g_array_index(regions, CvdRegionInfo, descriptor->managed_by).name);
+    append_sharing(text, view);
     return g_string_free(text, FALSE);
+}
+
+static GVariant *describe_info(const CvdView *view, guint index, const Descriptor *descriptor)
+{
+    g_autoptr(GVariant) region =
+        g_variant_ref_sink(describe_region(view->regions, index, descriptor));
+    g_auto(GVariantDict) dict = G_VARIANT_DICT_INIT(region);
+    if (view->knows_sharing)
+        g_variant_dict_insert(&dict, "exclusive", "b", view->sharing != VSOC_WIRE_SHARED);
+    if (view->sharing == VSOC_WIRE_TAKEN)
+        g_variant_dict_insert(&dict, "holder_pid", "u", view->holder);
+    return g_variant_dict_end(&dict);
 }
 
 gboolean cvd_tool_info(CvdTool *tool, char **arguments, GError **error)
 {
-    g_autoptr(CvdView) view = open_view(tool, error);
+    g_autoptr(CvdView) view = open_view(tool, arguments[0], error);
     Descriptor descriptor;
     guint index;
     if (!view || !cvd_tool_find_region(view->regions, arguments[0], &index, error) ||
         !cvd_view_get_descriptor(view, index, &descriptor, error))
         return FALSE;
     if (!tool->json) {
-        g_autofree char *text = describe(view->regions, index, &descriptor);
+        g_autofree char *text = describe(view, index, &descriptor);
         return cvd_tool_put(text, strlen(text), error);
     }
-    return cvd_tool_print_json(error, "%@a{sv}",
-                               describe_region(view->regions, index, &descriptor));
+    return cvd_tool_print_json(error, "%@a{sv}", describe_info(view, index, &descriptor));
 }

@@ -72,7 +72,7 @@ gboolean cvd_tool_read(CvdTool *tool, char **arguments, GError **error)
     if (!cvd_tool_parse_number(arguments[1], "OFFSET", 0, G_MAXUINT32, &offset, error) ||
         !cvd_tool_parse_number(arguments[2], "COUNT", 1, G_MAXUINT32, &count, error))
         return FALSE;
-    g_autoptr(CvdRegion) region = cvd_tool_open(tool, arguments[0], error);
+    g_autoptr(CvdRegion) region = cvd_tool_open_to_read(tool, arguments[0], error);
     if (!region || !cvd_tool_check_range(region, offset, MAX(count, 1), error))
         return FALSE;
     if (!arguments[2])

@@ -41,6 +41,9 @@ const char *cvd_tool_get_socket(CvdTool *tool, GError **error);
  */
 CvdRegion *cvd_tool_open(CvdTool *tool, const char *name, GError **error);
 
+/** cvd_tool_open_to_read: the same, beside whoever may have the region for itself */
+CvdRegion *cvd_tool_open_to_read(CvdTool *tool, const char *name, GError **error);
+
 /**
  * cvd_tool_find_region:
  * @regions: (element-type CvdRegionInfo): those that there are

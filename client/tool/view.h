@@ -12,6 +12,9 @@ G_BEGIN_DECLS
  * @regions: (element-type CvdRegionInfo): as the server has them, which the guest cannot change
  * @window_size: in bytes
  * @socket: the connection; becomes readable when the server closes it
+ * @knows_sharing: whether the server says what the next two are
+ * @sharing: of the region that was asked for
+ * @holder: the process that has that region; 0: none has, or it is not known
  *
  * The whole window, to be read only: neither a doorbell nor a word of it is touched, so that
  * looking changes nothing. Opening it costs two conversations, however many regions there are.
@@ -20,6 +23,9 @@ typedef struct {
     GArray *regions;
     guint64 window_size;
     int socket;
+    gboolean knows_sharing;
+    enum vsoc_wire_sharing sharing;
+    guint32 holder;
     /*< private >*/
     int window;
     CvdHandshake *listing;
@@ -29,10 +35,13 @@ typedef struct {
 /**
  * cvd_view_open:
  * @socket_path: the client socket
+ * @region: (nullable): whose sharing is of interest
+ * @error: not if there is no such region
  *
  * Returns: (transfer full): the view
  */
-CvdView *cvd_view_open(const char *socket_path, GCancellable *cancellable, GError **error);
+CvdView *cvd_view_open(const char *socket_path, const char *region, GCancellable *cancellable,
+                       GError **error);
 void cvd_view_free(CvdView *view);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdView, cvd_view_free)
 

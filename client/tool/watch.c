@@ -211,7 +211,7 @@ gboolean cvd_tool_watch(CvdTool *tool, char **arguments, GError **error)
         return FALSE;
     watch.interval_ms = MAX(watch.interval_ms, 1);
     const char *socket = cvd_tool_get_socket(tool, error);
-    watch.view = socket ? cvd_view_open(socket, tool->cancellable, error) : NULL;
+    watch.view = socket ? cvd_view_open(socket, NULL, tool->cancellable, error) : NULL;
     if (!watch.view || !cvd_tool_find_region(watch.view->regions, arguments[0], &index, error) ||
         !cvd_view_get_descriptor(watch.view, index, &descriptor, error))
         return FALSE;

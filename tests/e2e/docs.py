@@ -55,8 +55,7 @@ LINK = re.compile(r"\]\(([^):#]+)[^):]*\)")
 SPAN = re.compile(r"`(cvd-(?:launch|ctl|client|vm)) ([^`]*)`")
 BOLD = re.compile(r"^\.B (cvd-(?:launch|ctl|client|vm)) (.*)$", re.MULTILINE)
 KEYS_OF_MACHINE = {"kernel", "blockdevs", "netdevs", "devices", "objects", "machine", "append",
-                   "display", "memory", "smp", "binary", "accel", "extra_args", "serial", "vsock",
-                   "chardevs", "tpmdevs", "memory_shared"}
+                   "display", "memory", "smp", "binary", "accel", "extra_args", "serial", "vsock"}
 
 
 class Failure(Exception):

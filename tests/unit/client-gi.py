@@ -100,6 +100,9 @@ def test_errors(running):
         assert error.matches(Gio.io_error_quark(), Gio.IOErrorEnum.TIMED_OUT), error
     else:
         raise AssertionError("nobody was there to signal")
+    observer = Cvd.Region.observe(running.socket, "misc", 0, None)
+    assert observer.props.observer and observer.is_read_only() and not region.props.observer
+    expect_error(Cvd.RegionError.READ_ONLY, observer.store, observer.get_data_offset(), 1)
     empty = Cvd.Region()
     assert empty.is_closed() and empty.get_size() == 0
     expect_error(Cvd.RegionError.CLOSED, empty.wait, 0, None)

@@ -285,6 +285,47 @@ static void test_unknown_region(Fixture *fixture, gconstpointer data)
     step_fails(fixture, CVD_REGION_ERROR_UNKNOWN_REGION);
 }
 
+static void begin_to_observe(Fixture *fixture)
+{
+    g_clear_pointer(&fixture->handshake, cvd_handshake_free);
+    cvd_close_fd(&fixture->peer);
+    fixture->handshake = cvd_handshake_new(fixture->path, "a", LONG_MS);
+    cvd_handshake_observe(fixture->handshake);
+    step_again(fixture);
+    fixture->peer = accept4(fixture->listener, NULL, NULL, SOCK_CLOEXEC);
+    expect(fixture, "GET PROTOCOL_VER");
+    say_text(fixture, "PROTOCOL_VER 0");
+    step_again(fixture);
+    expect(fixture, "OBSERVE REGION_NAME_LEN: 0x00000001GET REGION: a");
+    say_text(fixture, "0x000010000x00002000");
+    cvd_autofd fd = eventfd(0, EFD_CLOEXEC);
+    for (guint i = 0; i < 3; i++)
+        say_fd(fixture, fd);
+    step_again(fixture);
+}
+
+/* Two more numbers say who has the region. */
+static void test_observe(Fixture *fixture, gconstpointer data)
+{
+    begin_to_observe(fixture);
+    say_text(fixture, "0x000000020x0000");
+    step_again(fixture);
+    say_text(fixture, "00ff");
+    step_done(fixture);
+    CvdHandshakeResult *result = cvd_handshake_get_result(fixture->handshake);
+    g_assert_cmpint(result->sharing, ==, VSOC_WIRE_TAKEN);
+    g_assert_cmpuint(result->holder, ==, 0xff);
+    g_assert_cmpuint(result->begin, ==, 0x1000);
+
+    begin_to_observe(fixture);
+    say_text(fixture, "0x00000003");
+    step_fails(fixture, CVD_REGION_ERROR_PROTOCOL);
+    begin_to_observe(fixture);
+    say_text(fixture, "0x00000001");
+    shutdown(fixture->peer, SHUT_RDWR);
+    step_fails(fixture, CVD_REGION_ERROR_CLOSED);
+}
+
 /* Who has it comes from a server that may say anything. */
 static void test_region_in_use(Fixture *fixture, gconstpointer data)
 {
@@ -526,6 +567,7 @@ int main(int argc, char **argv)
     ADD("versions", test_versions);
     ADD("unknown-region", test_unknown_region);
     ADD("region-in-use", test_region_in_use);
+    ADD("observe", test_observe);
     ADD("impossible-names", test_impossible_names);
     ADD("descriptors-missing", test_descriptors_missing);
     ADD("descriptors-surplus-are-closed", test_descriptors_surplus);

@@ -292,6 +292,32 @@ static void test_open_fails(Fixture *fixture, gconstpointer data)
     g_assert_nonnull(region);
 }
 
+static void test_observe(Fixture *fixture, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(CvdRegion) writer = open_region(fixture);
+    g_autoptr(CvdRegion) region =
+        cvd_region_observe(fixture->client_socket, "second", 5, NULL, &error);
+    gboolean is_observer = FALSE;
+    guint word;
+
+    g_assert_no_error(error);
+    g_object_get(region, "observer", &is_observer, NULL);
+    g_assert_true(is_observer);
+    g_assert_true(cvd_region_store(writer, DATA, 42, NULL));
+    for (guint i = 0; i < 2; i++) {
+        g_assert_true(cvd_region_is_read_only(region));
+        g_assert_true(cvd_region_load(region, DATA, &word, NULL));
+        g_assert_cmpuint(word, ==, 42);
+        assert_fails(cvd_region_store(region, DATA, 0, why), CVD_REGION_ERROR_READ_ONLY);
+        assert_fails(cvd_region_signal(region, DATA, why), CVD_REGION_ERROR_READ_ONLY);
+        assert_wait_fails(region, 0, CVD_REGION_ERROR, CVD_REGION_ERROR_READ_ONLY);
+        g_assert_true(cvd_region_reopen(region, NULL, &error));
+    }
+    assert_fails(cvd_region_observe(fixture->client_socket, "fourth", 0, NULL, why),
+                 CVD_REGION_ERROR_UNKNOWN_REGION);
+}
+
 static void test_list(Fixture *fixture, gconstpointer data)
 {
     static const char *const names[] = {"first", "second", "third"};
@@ -1120,6 +1146,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     ADD("open", test_open);
     ADD("open-fails", test_open_fails);
+    ADD("observe", test_observe);
     ADD("list", test_list);
     ADD("words-up-to-the-last", test_words);
     ADD("bytes-up-to-the-last", test_bytes);

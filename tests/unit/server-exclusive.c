@@ -397,6 +397,79 @@ static void test_readers(void)
     end_program(&program);
 }
 
+/* Returns: messages 10 and 11 of one that only looks; what it has can neither be written nor rung
+ */
+static char *observe(Fixture *f, const char *handshake)
+{
+    cvd_autofd peer = test_connect(f->client_socket);
+    char bytes[20 + 1] = {0}, zeros[8];
+    const guint64 ring = 1;
+
+    test_send(peer, handshake, strlen(handshake), -1);
+    test_expect(f->context, peer, "PROTOCOL_VER 0");
+    g_assert_cmpint(test_receive(f->context, peer, bytes, 20), ==, -1);
+    for (guint i = 0; i < 2; i++) {
+        cvd_autofd doorbell = test_receive(f->context, peer, zeros, sizeof zeros);
+        g_assert_cmpint(write(doorbell, &ring, sizeof ring), ==, sizeof ring);
+    }
+    cvd_autofd window = test_receive(f->context, peer, zeros, sizeof zeros);
+    test_assert_read_only(window);
+    g_assert_cmpint(test_receive(f->context, peer, bytes, 20), ==, -1);
+    return g_strdup(bytes);
+}
+
+#define OBSERVE(name) "GET PROTOCOL_VEROBSERVE REGION_NAME_LEN: 0x00000007GET REGION: " name
+
+static void count_client(const CvdServerClient *client, gpointer data)
+{
+    g_assert_true(client->is_read_only);
+    ++*(guint *)data;
+}
+
+/* Whoever only looks learns who has the region, and is in nobody's way. */
+static void test_observers(void)
+{
+    g_autoptr(Fixture) f = fixture_new(CVD_ACCESS_READ_WRITE);
+    g_autofree char *shared = observe(f, OBSERVE("general"));
+    g_autofree char *free_one = observe(f, OBSERVE("sensors"));
+    Program program = start_program(f);
+    g_autofree char *taken = observe(f, OBSERVE("sensors"));
+    g_autofree char *expected = g_strdup_printf("0x000000020x%08x", program.pid);
+
+    g_assert_cmpstr(shared, ==, "0x000000000x00000000");
+    g_assert_cmpstr(free_one, ==, "0x000000010x00000000");
+    g_assert_cmpstr(taken, ==, expected);
+    end_program(&program);
+    test_iterate_until(f->context, cvd_server_get_n_clients(f->server) == 0);
+
+    cvd_autofd observer = test_connect(f->client_socket);
+    test_send(observer, OBSERVE("sensors"), strlen(OBSERVE("sensors")), -1);
+    test_expect(f->context, observer, "PROTOCOL_VER 0");
+    hear_region(f, observer);
+    test_expect(f->context, observer, "0x000000010x00000000");
+    guint n = 0;
+    cvd_server_foreach_client(f->server, count_client, &n);
+    g_assert_cmpuint(n, ==, 1);
+    cvd_autofd peer = attach(f);
+    g_assert_cmpint(peer, >=, 0);
+
+    /* It may become the one that has it, when that is free again. */
+    test_send(observer, REQUEST("cameras"), strlen(REQUEST("cameras")), -1);
+    hear_region(f, observer);
+    CvdPassedRegion passed;
+    g_assert_false(cvd_server_open_region(f->server, "cameras", NULL, &passed, NULL));
+}
+
+static void test_observers_of_nothing(void)
+{
+    g_autoptr(Fixture) f = fixture_new(CVD_ACCESS_READ_WRITE);
+    cvd_autofd peer = test_connect(f->client_socket);
+
+    test_send(peer, OBSERVE("nothing"), strlen(OBSERVE("nothing")), -1);
+    g_autofree char *answer = hear_all(f, peer);
+    g_assert_cmpstr(answer, ==, "PROTOCOL_VER 00xffffffff");
+}
+
 /* Others are served as ever. */
 static void test_other_regions(void)
 {
@@ -543,6 +616,8 @@ int main(int argc, char **argv)
     g_test_add_func("/server-exclusive/one-process-twice", test_one_process_twice);
     g_test_add_func("/server-exclusive/kept-with-another-region", test_kept_with_another_region);
     g_test_add_func("/server-exclusive/readers", test_readers);
+    g_test_add_func("/server-exclusive/observers", test_observers);
+    g_test_add_func("/server-exclusive/observers-of-nothing", test_observers_of_nothing);
     g_test_add_func("/server-exclusive/other-regions", test_other_regions);
     g_test_add_func("/server-exclusive/legacy", test_legacy);
     g_test_add_func("/server-exclusive/reset", test_reset);

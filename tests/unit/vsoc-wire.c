@@ -12,15 +12,16 @@
 
 #include <string.h>
 
-#define LENGTH(digits) "INFORM REGION_NAME_LEN: 0x" digits
+#define LENGTH(digits)  "INFORM REGION_NAME_LEN: 0x" digits
+#define OBSERVE(digits) "OBSERVE REGION_NAME_LEN: 0x" digits
 
 typedef struct {
     const char *name;
     enum vsoc_wire_expects expects;
     const char *input;
     gsize size; /* 0: as long as the string */
-    /* V: version, L: listing, B: bad length, R(name): region, E: malformed, m: waits inside a
-     * message */
+    /* V: version, L: listing, B: bad length, R(name), O(name): region, to observe, E: malformed, m:
+     * waits inside a message */
     const char *events;
     const char *error; /* what the message says when all comes at once */
 } Case;
@@ -65,6 +66,20 @@ static const Case conversations[] = {
      NULL},
     {"listing-then-region", TEXT, "GET PROTOCOL_VERGET REGIONS" LENGTH("00000001") "a", 0, "VLR(a)",
      NULL},
+    {"observe", TEXT, "GET PROTOCOL_VER" OBSERVE("00000003") "GET REGION: abc", 0, "VO(abc)", NULL},
+    {"observe-bare-name", TEXT, "GET PROTOCOL_VER" OBSERVE("00000003") "abc", 0, "VO(abc)", NULL},
+    {"observe-then-region", TEXT,
+     "GET PROTOCOL_VER" OBSERVE("00000001") "a" LENGTH("00000001") "bGET REGIONS" OBSERVE(
+         "00000001") "c",
+     0, "VO(a)R(b)LO(c)", NULL},
+    {"observe-incomplete", TEXT, "GET PROTOCOL_VEROBSERVE REGION_NAME_LEN: 0", 0, "Vm", NULL},
+    {"observe-length-0", TEXT, "GET PROTOCOL_VER" OBSERVE("00000000"), 0, "VB", NULL},
+    {"observe-digit-wrong", TEXT, "GET PROTOCOL_VER" OBSERVE("0000g003"), 0, "VE",
+     "expected 8 hexadecimal digits after `OBSERVE REGION_NAME_LEN: 0x`, got \"0000g003\""},
+    {"observe-misspelt", TEXT, "GET PROTOCOL_VEROBSERVES", 0, "VE",
+     "expected `INFORM REGION_NAME_LEN: 0x` or `GET REGIONS`, got \"OBSERVES\""},
+    {"region-called-OBSERVE", TEXT, "GET PROTOCOL_VER" LENGTH("00000007") "OBSERVE", 0,
+     "VR(OBSERVE)", NULL},
     {"region-then-listing", TEXT, "GET PROTOCOL_VER" LENGTH("00000001") "aGET REGIONS", 0, "VR(a)L",
      NULL},
     {"white-space-between", TEXT,
@@ -139,7 +154,8 @@ static gboolean collect(struct vsoc_wire_parser *parser, GString *events, char *
             g_string_append_c(events, 'B');
             return FALSE;
         case VSOC_WIRE_REGION:
-            g_string_append_printf(events, "R(%.*s)", (int)name.length, name.bytes);
+            g_string_append_printf(events, "%c(%.*s)", name.observes ? 'O' : 'R', (int)name.length,
+                                   name.bytes);
             break;
         case VSOC_WIRE_MALFORMED: {
             const char *wanted = vsoc_wire_get_wanted(parser, &wrong);
@@ -287,10 +303,11 @@ static void test_request(void)
 {
     char out[VSOC_WIRE_MAX_REQUEST + 1];
 
-    g_assert_cmpuint(vsoc_wire_format_request(out, "hwcomposer"), ==, 34 + 12 + 10);
+    g_assert_cmpuint(vsoc_wire_format_request(out, "hwcomposer", false), ==, 34 + 12 + 10);
     g_assert_cmpstr(out, ==, "INFORM REGION_NAME_LEN: 0x0000000aGET REGION: hwcomposer");
-    g_assert_cmpuint(vsoc_wire_format_request(out, "123456789012345"), ==, VSOC_WIRE_MAX_REQUEST);
-    g_assert_cmpstr(out, ==, "INFORM REGION_NAME_LEN: 0x0000000fGET REGION: 123456789012345");
+    g_assert_cmpuint(vsoc_wire_format_request(out, "123456789012345", true), ==,
+                     VSOC_WIRE_MAX_REQUEST);
+    g_assert_cmpstr(out, ==, "OBSERVE REGION_NAME_LEN: 0x0000000fGET REGION: 123456789012345");
 }
 
 static void test_request_is_understood(void)
@@ -306,7 +323,7 @@ static void test_request_is_understood(void)
     vsoc_wire_add(&parser, strlen(VSOC_WIRE_GET_VERSION));
     g_assert_cmpint(vsoc_wire_next(&parser, &name), ==, VSOC_WIRE_VERSION);
 
-    gsize size = vsoc_wire_format_request(text, "sensors");
+    gsize size = vsoc_wire_format_request(text, "sensors", false);
     memcpy(vsoc_wire_get_room(&parser, &room), text, size);
     vsoc_wire_add(&parser, size);
     g_assert_cmpint(vsoc_wire_next(&parser, &name), ==, VSOC_WIRE_REGION);
