@@ -29,6 +29,8 @@
 #define TOO_FEW_THREADS                                                                            \
     "QEMU may not start as many threads as it needs: raise the limit of this user's processes "    \
     "(ulimit -u), or pids.max of the control group (TasksMax=)"
+#define BACK_END_GONE                                                                              \
+    "the program behind the device has ended, or speaks something else: see what it printed"
 #define NO_PROGRAMS       "--set qemu.sandbox=on,spawn=allow permits programs"
 #define TOO_LITTLE_MEMORY "the host is short of memory: lower qemu.memory, or stop something else"
 
@@ -80,8 +82,14 @@ static const struct {
      "nobody serves that socket: start the other program (virtiofsd, swtpm, …) first, "
      "or have QEMU listen (server=on)"},
     {"vhost_backend_init failed", NULL,
-     "no vhost-user program has connected: have QEMU connect to it (server=off), "
-     "or wait for it (wait=on)"},
+     "the vhost-user program behind the device has ended, speaks something else, or has not "
+     "connected: see what it printed; have QEMU connect to it (server=off), or wait for it "
+     "(wait=on)"},
+    {"File descriptor '", "is not a socket", BACK_END_GONE},
+    {"tpm-emulator: Could not stop TPM", NULL,
+     "the guest was reset, and the TPM that it has is gone: swtpm had ended before, and QEMU "
+     "cannot do without it"},
+    {"tpm-emulator: ", NULL, BACK_END_GONE},
     {"Failed to get ", "\" lock",
      "the disk image is in use, perhaps by another VM: stop that one, or give each its own "
      "(`qemu-img create -b` makes a copy that shares what is unchanged)"},

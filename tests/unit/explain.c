@@ -148,6 +148,30 @@ static const Known cases[] = {
      {Q "-chardev socket,id=c,path=/nonexist/vhost.sock: Failed to connect to "
         "'/nonexist/vhost.sock': No such file or directory"},
      "virtiofsd"},
+    {"vhost-user-that-ended",
+     {Q
+      "-device {\"driver\":\"vhost-user-fs-pci\",\"chardev\":\"c\",\"tag\":\"x\"}: Failed to write "
+      "msg. Wrote -1 instead of 12.",
+      Q "-device {\"driver\":\"vhost-user-fs-pci\",\"chardev\":\"c\",\"tag\":\"x\"}: "
+        "vhost_backend_init failed: Protocol error"},
+     "has ended"},
+    {"vhost-user-disk-that-ended",
+     {Q "-device {\"driver\":\"vhost-user-blk-pci\",\"chardev\":\"c\"}: Reconnecting after error: "
+        "vhost_backend_init failed: Protocol error",
+      Q
+      "-device {\"driver\":\"vhost-user-blk-pci\",\"chardev\":\"c\"}: File descriptor '7' is not a "
+      "socket"},
+     "has ended"},
+    {"tpm-that-ended",
+     {Q "-tpmdev emulator,id=t,chardev=c: tpm-emulator: Failed to send CMD_SET_DATAFD: Invalid "
+        "argument",
+      Q "-tpmdev emulator,id=t,chardev=c: tpm-emulator: Could not cleanly shutdown the TPM: "
+        "Input/output error"},
+     "has ended"},
+    {"tpm-that-ended-before-a-reset",
+     {Q "tpm-emulator: Could not stop TPM: Input/output error",
+      Q "tpm-emulator: Could not stop TPM: Input/output error"},
+     "swtpm had ended before"},
     {"vhost-user-without-backend",
      {Q "-device vhost-user-fs-pci,chardev=c,tag=x: Failed to set msg fds.",
       Q "-device vhost-user-fs-pci,chardev=c,tag=x: vhost_backend_init failed: Protocol error"},
