@@ -287,6 +287,15 @@ gboolean cvd_instance_check_name(const char *name, GError **error)
     return cvd_fail(error, CVD_ERROR_INVALID, "'%s' is no instance's name", name);
 }
 
+char *cvd_instance_parse_log(const char *file)
+{
+    const char *suffix = g_str_has_suffix(file, ".log.1") ? ".log.1" : ".log";
+    g_autofree char *name =
+        g_str_has_suffix(file, suffix) ? g_strndup(file, strlen(file) - strlen(suffix)) : NULL;
+
+    return name != NULL && is_name(name) ? g_steal_pointer(&name) : NULL;
+}
+
 GPtrArray *cvd_instance_list(CvdInstances which, GError **error)
 {
     return find(NULL, which, OWN | OTHERS, error);

@@ -46,6 +46,18 @@ gboolean cvd_instance_check_base(GError **error);
  */
 gboolean cvd_instance_check_name(const char *name, GError **error);
 
+/** CVD_INSTANCE_PROGRAMS: the directory in an instance's that has the logs of its host programs */
+#define CVD_INSTANCE_PROGRAMS "programs"
+
+/**
+ * cvd_instance_parse_log:
+ * @file: name of a file in that directory
+ *
+ * Returns: (transfer full) (nullable): the host program whose log it is, or what that was before it
+ *   was full: `NAME.log`, `NAME.log.1`
+ */
+char *cvd_instance_parse_log(const char *file);
+
 /**
  * cvd_instance_find_socket:
  * @name: (nullable): an instance's name; %NULL: the only one that runs

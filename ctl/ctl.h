@@ -21,6 +21,7 @@ typedef struct {
     char *lines;
     char *output;
     gboolean no_window;
+    char *socket;
 } CvdCtlOptions;
 
 extern CvdCtlOptions cvd_ctl_options;
@@ -33,6 +34,9 @@ extern CvdCtlOptions cvd_ctl_options;
 CvdToolRun cvd_ctl_list, cvd_ctl_status, cvd_ctl_clients, cvd_ctl_stop, cvd_ctl_restart,
     cvd_ctl_call, cvd_ctl_wait, cvd_ctl_events, cvd_ctl_qmp, cvd_ctl_logs, cvd_ctl_attach,
     cvd_ctl_report, cvd_ctl_forget;
+
+/** CVD_CTL_MAX_TIMEOUT_S: of --timeout */
+#define CVD_CTL_MAX_TIMEOUT_S (24 * 60 * 60)
 
 /** CVD_CTL_ANSWER_MS: how long an instance may take to answer */
 #define CVD_CTL_ANSWER_MS 5000
@@ -109,6 +113,17 @@ gboolean cvd_ctl_print(GError **error, const char *format, ...) G_GNUC_PRINTF(2,
  * Returns: a descriptor for reading of a regular file, no link is followed; −1 with @error set
  */
 int cvd_ctl_open_file(int dir_fd, const char *name, GError **error);
+
+/** cvd_ctl_open_programs: Returns: a descriptor of the directory that has the logs of host
+ * programs; −1 with `errno` set if there is none in @dir_fd */
+int cvd_ctl_open_programs(int dir_fd);
+
+/** CVD_CTL_MAX_PROGRAM_LOGS: of so many files in that directory the others are not looked at */
+#define CVD_CTL_MAX_PROGRAM_LOGS 1000
+
+/** cvd_ctl_list_program_logs: Returns: (transfer full) (element-type utf8): the names of the logs
+ * in the directory of cvd_ctl_open_programs(), in order; none if that is −1 */
+GPtrArray *cvd_ctl_list_program_logs(int programs_fd);
 
 /**
  * cvd_ctl_get_fd:
@@ -198,6 +213,16 @@ gboolean cvd_ctl_follow(CvdTool *tool, CvdDBusInstance1 *instance, const CvdCtlF
                         gpointer data, guint timeout_ms, GError **error);
 
 /**
+ * cvd_ctl_format_event:
+ * @event: `state`, or `guest` for an event of QEMU
+ * @first: the state, or the event's name
+ * @second: the reason, or the event's data as JSON
+ *
+ * Returns: (transfer full): a line with the time, without its end
+ */
+char *cvd_ctl_format_event(gboolean json, const char *event, const char *first, const char *second);
+
+/**
  * cvd_ctl_wait_for_instance:
  * @name: of an instance
  * @or_failure: whether a failure of it ends the wait, too
@@ -209,6 +234,13 @@ gboolean cvd_ctl_follow(CvdTool *tool, CvdDBusInstance1 *instance, const CvdCtlF
  */
 char *cvd_ctl_wait_for_instance(CvdTool *tool, const char *name, gboolean or_failure,
                                 gint64 deadline_us, GError **error);
+
+/** cvd_ctl_describe_missing_log: Returns: (transfer full): that there is no log of @program, and of
+ * which there is one */
+char *cvd_ctl_describe_missing_log(int programs_fd, const char *program);
+
+/** cvd_ctl_complete_programs: adds those that have a log, by cvd_complete_add() */
+void cvd_ctl_complete_programs(CvdTool *tool, GPtrArray *words);
 
 /**
  * cvd_ctl_find_dir:

@@ -9,6 +9,7 @@
 #include "base/lock-file.h"
 #include "base/process.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <json-glib/json-glib.h>
@@ -103,6 +104,38 @@ static gboolean end_vms(int dir_fd, int lock_fd, GError **error)
            cvd_process_end_all(note, error);
 }
 
+static gboolean remove_program_logs(const char *dir, int dir_fd, GError **error)
+{
+    cvd_autofd programs_fd = cvd_ctl_open_programs(dir_fd);
+    g_autoptr(GPtrArray) names = cvd_ctl_list_program_logs(programs_fd);
+
+    for (guint i = 0; i < names->len; i++)
+        if (unlinkat(programs_fd, g_ptr_array_index(names, i), 0) < 0 && errno != ENOENT)
+            return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno,
+                                       "%s/" CVD_INSTANCE_PROGRAMS "/%s", dir,
+                                       (const char *)g_ptr_array_index(names, i));
+    unlinkat(dir_fd, CVD_INSTANCE_PROGRAMS, AT_REMOVEDIR); /* unless there is more */
+    return TRUE;
+}
+
+/* Those of host programs have names that the configuration gives. */
+static void remove_sockets(int dir_fd)
+{
+    cvd_autofd fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *list = fd >= 0 ? fdopendir(fd) : NULL;
+    const struct dirent *entry;
+    struct stat st;
+
+    if (list == NULL)
+        return;
+    fd = -1; /* it is the list's */
+    while ((entry = readdir(list)) != NULL)
+        if (g_str_has_suffix(entry->d_name, ".sock") &&
+            fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISSOCK(st.st_mode))
+            unlinkat(dir_fd, entry->d_name, 0);
+    closedir(list);
+}
+
 static gboolean remove_files(const char *dir, GError **error)
 {
     static const char *const names[] = {
@@ -118,6 +151,9 @@ static gboolean remove_files(const char *dir, GError **error)
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
         if (unlinkat(dir_fd, names[i], 0) < 0 && errno != ENOENT)
             return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s/%s", dir, names[i]);
+    if (!remove_program_logs(dir, dir_fd, error))
+        return FALSE;
+    remove_sockets(dir_fd);
     rmdir(dir); /* unless there is more */
     return TRUE;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The logs are files in the runtime directory, which stay there after a failure. NAME.log becomes
- * NAME.log.1 when it is full; whoever cvd_ctl_options.follow reads the old one to its end and goes
- * on with the new one.
+ * The logs are files in the runtime directory, those of host programs in a directory in there, and
+ * stay after a failure. NAME.log becomes NAME.log.1 when it is full; whoever follows it reads the
+ * old one to its end and goes on with the new one.
  */
 #include "ctl/ctl.h"
 
@@ -24,8 +24,27 @@
 
 #define MAX_LINE 65536 /* of JSON; a longer one is cut into pieces */
 
+typedef struct {
+    const char *instance; /* its directory */
+    const char *program;  /* NULL: it is the guest's console, or QEMU's output */
+    char *dir;            /* where the log is */
+    int dir_fd;           /* −1: there is no such directory yet */
+    char *file;
+    char *older;
+} Log;
+
 static gboolean wants_json;
 static guint n_tail = 200;
+static const char *label; /* in JSON */
+
+static void log_clear(Log *log)
+{
+    g_free(log->dir);
+    cvd_close_fd(&log->dir_fd);
+    g_free(log->file);
+    g_free(log->older);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Log, log_clear)
 
 char *cvd_ctl_find_dir(CvdTool *tool, char **name, GError **error)
 {
@@ -58,8 +77,8 @@ static gboolean put_json_line(const char *bytes, gsize size, GError **error)
     g_autofree char *text = g_utf8_make_valid(bytes, (gssize)(has_cr ? size - 1 : size));
     g_autofree char *time = cvd_tool_get_time();
 
-    return cvd_tool_print_json(error, "{'time': <%s>, 'log': <%s>, 'line': <%s>}", time,
-                               cvd_ctl_options.qemu ? "qemu" : "console", text);
+    return cvd_tool_print_json(error, "{'time': <%s>, 'log': <%s>, 'line': <%s>}", time, label,
+                               text);
 }
 
 /* The time is that of reading, as the logs have none. */
@@ -138,14 +157,15 @@ static void append_last(GString *text, int fd)
 }
 
 /* Puts out the last lines of both files; leaves @fd at its end. */
-static gboolean put_tail(int dir_fd, const char *older, int fd, GError **error)
+static gboolean put_tail(const Log *log, int fd, GError **error)
 {
     g_autoptr(GString) text = g_string_new(NULL);
-    cvd_autofd older_fd = cvd_ctl_open_file(dir_fd, older, NULL);
+    cvd_autofd older_fd = cvd_ctl_open_file(log->dir_fd, log->older, NULL);
 
     append_last(text, older_fd);
     append_last(text, fd);
-    if (text->len == 0 && !cvd_ctl_options.qemu && !cvd_ctl_options.follow && !wants_json)
+    if (text->len == 0 && log->program == NULL && !cvd_ctl_options.qemu &&
+        !cvd_ctl_options.follow && !wants_json)
         g_printerr("cvd-ctl: the guest has printed nothing; --qemu shows what QEMU has\n");
     gsize at = find_tail(text);
     return put(text->str + at, text->len - at, !cvd_ctl_options.follow, error);
@@ -192,17 +212,7 @@ static gboolean explain_missing(CvdTool *tool, const char *dir, GError **error)
                                    instance, NULL, NULL, NULL, tool->cancellable, error);
 }
 
-static int open_log(CvdTool *tool, int dir_fd, const char *dir, const char *name, GError **error)
-{
-    g_autoptr(GError) local_error = NULL;
-    int fd = cvd_ctl_open_file(dir_fd, name, &local_error);
-
-    if (fd < 0 && !explain_missing(tool, dir, error)) {
-        g_prefix_error(&local_error, "%s/", dir);
-        cvd_pass_error(error, &local_error);
-    }
-    return fd;
-}
+/* ---- Following ---- */
 
 /* An instance whose process is out of sight can only be asked. */
 static gboolean has_ended(const char *dir, int launcher_fd)
@@ -212,35 +222,38 @@ static gboolean has_ended(const char *dir, int launcher_fd)
     return launcher_fd >= 0 ? g_poll(&launcher, 1, 0) > 0 : !cvd_instance_is_running(dir);
 }
 
-static int watch_dir(const char *dir)
+/* Returns: whether it could; again and again if it is not there yet */
+static gboolean watch_dir(int inotify_fd, const char *dir)
+{
+    return inotify_add_watch(inotify_fd, dir,
+                             IN_MODIFY | IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE | IN_DELETE |
+                                 IN_DELETE_SELF | IN_DONT_FOLLOW) >= 0;
+}
+
+static int open_inotify(const char *dir)
 {
     cvd_autofd fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 
-    if (fd < 0 ||
-        inotify_add_watch(fd, dir,
-                          IN_MODIFY | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_DELETE_SELF) < 0)
-        return -1;
-    return g_steal_fd(&fd);
+    return fd >= 0 && watch_dir(fd, dir) ? g_steal_fd(&fd) : -1;
 }
 
 /* Until the instance has ended. Where nothing can be watched any more, it is looked again and
  * again.
  */
-static gboolean follow(CvdTool *tool, const char *dir, int dir_fd, const char *name, int *fd,
-                       GError **error)
+static gboolean follow(CvdTool *tool, const Log *log, int *fd, GError **error)
 {
-    cvd_autofd inotify_fd = watch_dir(dir);
-    cvd_autofd launcher_fd = open_launcher(dir);
+    cvd_autofd inotify_fd = open_inotify(log->dir);
+    cvd_autofd launcher_fd = open_launcher(log->instance);
 
     while (!g_cancellable_is_cancelled(tool->cancellable)) {
-        gboolean is_last = has_ended(dir, launcher_fd);
-        gboolean is_rotated = !is_at(dir_fd, name, *fd);
+        gboolean is_last = has_ended(log->instance, launcher_fd);
+        gboolean is_rotated = !is_at(log->dir_fd, log->file, *fd);
         if (!put_rest(tool, *fd, error))
             return FALSE;
         if (is_last)
             return put("", 0, TRUE, error);
         if (is_rotated) {
-            int newer = cvd_ctl_open_file(dir_fd, name, NULL);
+            int newer = cvd_ctl_open_file(log->dir_fd, log->file, NULL);
             if (newer >= 0) {
                 cvd_close_fd(fd);
                 *fd = newer;
@@ -253,25 +266,100 @@ static gboolean follow(CvdTool *tool, const char *dir, int dir_fd, const char *n
     return TRUE;
 }
 
+/* ---- The verb ---- */
+
+static int open_program_log(Log *log, int instance_fd, GError **error)
+{
+    if (log->dir_fd < 0)
+        log->dir_fd = cvd_ctl_open_programs(instance_fd);
+    if (log->dir_fd >= 0)
+        return cvd_ctl_open_file(log->dir_fd, log->file, error);
+    cvd_set_error_errno(error, CVD_ERROR_CLOSED, errno, "%s", log->dir);
+    return -1;
+}
+
+static gboolean wait_for_program_log(CvdTool *tool, Log *log, int instance_fd, int *fd,
+                                     GError **error)
+{
+    cvd_autofd inotify_fd = open_inotify(log->instance);
+    cvd_autofd launcher_fd = open_launcher(log->instance);
+    gboolean is_last;
+
+    do {
+        is_last = has_ended(log->instance, launcher_fd);
+        watch_dir(inotify_fd, log->dir);
+        *fd = open_program_log(log, instance_fd, NULL);
+    } while (*fd < 0 && !is_last && wait_for_change(tool, inotify_fd, launcher_fd));
+    return *fd >= 0 || !is_last ||
+           cvd_fail(error, CVD_ERROR_CLOSED, "program %s has printed nothing", log->program);
+}
+
+/* @fd: (out): −1: interrupted. One that runs may print something yet. */
+static gboolean find_program_log(CvdTool *tool, Log *log, int instance_fd, int *fd, GError **error)
+{
+    g_autoptr(GError) reason = NULL;
+    gboolean is_name = cvd_instance_check_name(log->program, NULL);
+
+    *fd = is_name ? open_program_log(log, instance_fd, &reason) : -1;
+    if (*fd >= 0)
+        return TRUE;
+    if (g_error_matches(reason, CVD_ERROR, CVD_ERROR_FOREIGN))
+        return cvd_pass_error(error, &reason);
+    g_autofree char *text = cvd_ctl_describe_missing_log(log->dir_fd, log->program);
+    if (!is_name || !cvd_ctl_options.follow || !cvd_instance_is_running(log->instance))
+        return cvd_fail(error, CVD_ERROR_CLOSED, "%s", text);
+    g_printerr("cvd-ctl: %s; waiting for it\n", text);
+    return wait_for_program_log(tool, log, instance_fd, fd, error);
+}
+
+static gboolean find_log(CvdTool *tool, const Log *log, int *fd, GError **error)
+{
+    g_autoptr(GError) reason = NULL;
+
+    *fd = cvd_ctl_open_file(log->dir_fd, log->file, &reason);
+    if (*fd >= 0)
+        return TRUE;
+    if (explain_missing(tool, log->instance, error))
+        return FALSE;
+    g_prefix_error(&reason, "%s/", log->instance);
+    return cvd_pass_error(error, &reason);
+}
+
+static void log_init(Log *log, const char *instance, const char *program)
+{
+    *log = (Log){.instance = instance, .program = program, .dir_fd = -1};
+    label = program != NULL ? program : cvd_ctl_options.qemu ? "qemu" : "console";
+    log->dir = program != NULL ? g_build_filename(instance, CVD_INSTANCE_PROGRAMS, NULL)
+                               : g_strdup(instance);
+    log->file = g_strdup_printf("%s.log", label);
+    log->older = g_strdup_printf("%s.log.1", label);
+}
+
 gboolean cvd_ctl_logs(CvdTool *tool, char **arguments, GError **error)
 {
     g_autofree char *name = NULL;
+    g_auto(Log) log = {.dir_fd = -1};
 
     if (!cvd_tool_parse_number(cvd_ctl_options.lines, "--lines", 0, G_MAXINT, &n_tail, error))
         return FALSE;
+    if (arguments[0] != NULL && cvd_ctl_options.qemu)
+        return cvd_tool_fail_usage(error, "a program and --qemu: one of the two");
     wants_json = tool->json;
     g_autofree char *dir = cvd_ctl_find_dir(tool, &name, error);
-    const char *file = cvd_ctl_options.qemu ? "qemu.log" : "console.log";
-    const char *older = cvd_ctl_options.qemu ? "qemu.log.1" : "console.log.1";
-
     if (dir == NULL)
         return FALSE;
+    log_init(&log, dir, arguments[0]);
     cvd_autofd dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (dir_fd < 0)
         return cvd_fail(error, CVD_ERROR_CLOSED,
                         "instance '%s' does not run, and has left no logs (looked in %s)", name,
                         dir);
-    cvd_autofd fd = open_log(tool, dir_fd, dir, file, error);
-    return fd >= 0 && put_tail(dir_fd, older, fd, error) &&
-           (!cvd_ctl_options.follow || follow(tool, dir, dir_fd, file, &fd, error));
+    if (log.program == NULL)
+        log.dir_fd = g_steal_fd(&dir_fd);
+    cvd_autofd fd = -1;
+    gboolean is_found = log.program != NULL ? find_program_log(tool, &log, dir_fd, &fd, error)
+                                            : find_log(tool, &log, &fd, error);
+    if (!is_found || fd < 0)
+        return is_found;
+    return put_tail(&log, fd, error) && (!cvd_ctl_options.follow || follow(tool, &log, &fd, error));
 }

@@ -44,14 +44,18 @@ static const CvdToolVerb verbs[] = {
      "There is a line for each state, with its reason, and for each event of QEMU,\n"
      "with its data.",
      .run = cvd_ctl_events},
-    {"qmp", "CMD [ARGUMENTS]", "Send QEMU a command",
-     "CMD is a name and ARGUMENTS a JSON object, or CMD is the whole command as JSON.\n"
-     "What QEMU returns is printed, with --json on one line. If CMD has an id, it is\n"
-     "printed in an object with that id.",
+    {"qmp", "[CMD] [ARGUMENT...]", "Send QEMU a command",
+     "CMD is a name, and each ARGUMENT KEY=VALUE or all of them one JSON object; or\n"
+     "CMD is the whole command as JSON. Without CMD, stdin has commands, one a line.\n"
+     "What QEMU returns is printed, with --json on one line, and if CMD has an id, in\n"
+     "an object with that id.",
      CVD_TOOL_OPTIONS({"timeout", 0, 0, G_OPTION_ARG_STRING, &cvd_ctl_options.timeout,
-                       "How long to wait for QEMU at most", "SECONDS"}),
+                       "How long to wait for QEMU at most", "SECONDS"},
+                      {"socket", 0, 0, G_OPTION_ARG_FILENAME, &cvd_ctl_options.socket,
+                       "Be a QMP socket for other programs", "PATH"}),
      .run = cvd_ctl_qmp},
-    {"logs", "", "Show the guest's console, or what QEMU printed",
+    {"logs", "[PROGRAM]", "Show what the guest, QEMU or a program printed",
+     "Without PROGRAM, which is a host program or \"hooks\", it is the guest's console.\n"
      "This works for an instance that failed, too. On a terminal, control characters\n"
      "are shown as \\xNN.",
      CVD_TOOL_OPTIONS({"follow", 'f', 0, G_OPTION_ARG_NONE, &cvd_ctl_options.follow,
@@ -89,6 +93,8 @@ static void complete(gpointer tool, const char *kind, GPtrArray *words)
 {
     static const char *const states[] = {CVD_CTL_STATES, NULL};
 
+    if (strcmp(kind, "[PROGRAM]") == 0)
+        cvd_ctl_complete_programs(tool, words);
     for (guint i = 0; strcmp(kind, "STATE") == 0 && states[i] != NULL; i++)
         cvd_complete_add(words, states[i], NULL);
 }

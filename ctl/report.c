@@ -148,6 +148,21 @@ static gboolean add_files(Report *report, int dir_fd, gboolean is_running, GErro
     return TRUE;
 }
 
+static gboolean add_program_logs(Report *report, int dir_fd, GError **error)
+{
+    cvd_autofd programs_fd = cvd_ctl_open_programs(dir_fd);
+    g_autoptr(GPtrArray) names = cvd_ctl_list_program_logs(programs_fd);
+
+    for (guint i = 0; i < names->len; i++) {
+        const char *name = g_ptr_array_index(names, i);
+        g_autofree char *as = g_build_filename(CVD_INSTANCE_PROGRAMS, name, NULL);
+        cvd_autofd fd = cvd_ctl_open_file(programs_fd, name, NULL);
+        if (fd >= 0 && !add_fd(report, as, fd, CVD_CTL_MAX_LOG, error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
 static gboolean add_live(Report *report, CvdTool *tool, GError **error)
 {
     g_autoptr(CvdDBusInstance1) instance = cvd_ctl_connect(tool, error);
@@ -174,7 +189,7 @@ static gboolean add_all(Report *report, CvdTool *tool, const char *dir, GError *
                         "%s: no instance runs there, and none has left anything", dir);
     gboolean is_running = cvd_instance_is_running(dir);
     return (!is_running || add_live(report, tool, error)) &&
-           add_files(report, dir_fd, is_running, error);
+           add_files(report, dir_fd, is_running, error) && add_program_logs(report, dir_fd, error);
 }
 
 static gboolean open_archive(Report *report, int fd, GError **error)

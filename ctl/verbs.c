@@ -1,20 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Verbs that ask for something, and those that follow what happens. */
+/* Verbs that ask for something, and wait until it is so. */
 #include "ctl/ctl.h"
 
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/instance.h"
-#include "base/json.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <unistd.h>
-
-#define MAX_TIMEOUT_S (24 * 60 * 60)
-/* Of a reply of QEMU's, as docs/cvd-ctl.1 has it, and what its `id` adds. */
-#define MAX_REPLY (66 * 1024 * 1024)
 
 /* The method is answered when the guest is as it says, which may take as long as a start. */
 gboolean cvd_ctl_call(CvdTool *tool, char **arguments, GError **error)
@@ -240,8 +235,8 @@ gboolean cvd_ctl_wait(CvdTool *tool, char **arguments, GError **error)
 
     if (!cvd_tool_check_choice("state", state, states, error) ||
         (cvd_ctl_options.timeout != NULL &&
-         !cvd_tool_parse_seconds(cvd_ctl_options.timeout, "--timeout", MAX_TIMEOUT_S, &timeout_ms,
-                                 error)))
+         !cvd_tool_parse_seconds(cvd_ctl_options.timeout, "--timeout", CVD_CTL_MAX_TIMEOUT_S,
+                                 &timeout_ms, error)))
         return FALSE;
     gint64 start_us = g_get_monotonic_time();
     gint64 deadline_us = timeout_ms > 0 ? start_us + 1000 * (gint64)timeout_ms : 0;
@@ -263,148 +258,4 @@ gboolean cvd_ctl_wait(CvdTool *tool, char **arguments, GError **error)
     else
         g_propagate_prefixed_error(error, g_steal_pointer(&local_error), "not %s: ", state);
     return FALSE;
-}
-
-/* ---- events ---- */
-
-typedef struct {
-    gboolean json;
-    GError *error;
-} Printer;
-
-static gboolean print_event(Printer *printer, const char *event, const char *first,
-                            const char *second)
-{
-    if (!printer->json) {
-        g_autoptr(GDateTime) now = g_date_time_new_now_local();
-        g_autofree char *time = g_date_time_format(now, "%H:%M:%S.%f");
-        time[strlen("HH:MM:SS.mmm")] = '\0';
-        return cvd_ctl_print(&printer->error, "%s %-6s %s%s%s\n", time, event, first,
-                             *second ? " " : "", second);
-    }
-    g_autofree char *time = cvd_tool_get_time();
-    if (strcmp(event, "state") == 0)
-        return cvd_tool_print_json(&printer->error,
-                                   "{'time': <%s>, 'event': <%s>, 'state': <%s>, 'reason': <%s>}",
-                                   time, event, first, second);
-    /* The data goes through as QEMU wrote it. */
-    g_autofree char *text =
-        cvd_tool_format_json("{'time': <%s>, 'event': <%s>, 'name': <%s>}", time, event, first);
-    g_autofree char *data = cvd_json_text_format(second, strlen(second), FALSE);
-    return cvd_tool_print(&printer->error, "%.*s,\"data\":%s}\n", (int)strlen(text) - 1, text,
-                          data);
-}
-
-static gboolean print_state(const char *state, const char *reason, gpointer data)
-{
-    return print_event(data, "state", state, reason);
-}
-
-static gboolean print_guest_event(const char *name, const char *details, gpointer data)
-{
-    const Printer *printer = data;
-    gboolean is_empty = !printer->json && strcmp(details, "{}") == 0;
-
-    return print_event(data, "guest", name, is_empty ? "" : details);
-}
-
-gboolean cvd_ctl_events(CvdTool *tool, char **arguments, GError **error)
-{
-    static const CvdCtlFollower follower = {print_state, print_guest_event};
-    g_autoptr(CvdDBusInstance1) instance = cvd_ctl_connect(tool, error);
-    g_autoptr(GError) local_error = NULL;
-    Printer printer = {.json = tool->json};
-
-    if (instance == NULL)
-        return FALSE;
-    gboolean is_done = cvd_ctl_follow(tool, instance, &follower, &printer, 0, &local_error);
-    if (printer.error != NULL) {
-        g_propagate_error(error, printer.error);
-        return FALSE;
-    }
-    if (is_done || g_error_matches(local_error, G_IO_ERROR, G_IO_ERROR_CLOSED) ||
-        cvd_tool_is_cancelled(local_error))
-        return TRUE;
-    return cvd_pass_error(error, &local_error);
-}
-
-/* ---- qmp ---- */
-
-static char *compose_command(const char *name, const char *arguments)
-{
-    g_autofree char *valid = g_utf8_make_valid(name, -1);
-    g_autofree char *text = cvd_tool_format_json("{'execute': <%s>}", valid);
-
-    return arguments == NULL
-               ? g_steal_pointer(&text)
-               : g_strdup_printf("%.*s,\"arguments\":%s}", (int)strlen(text) - 1, text, arguments);
-}
-
-/* Where what is wrong stands is said of what was typed, not of the command that it is put into. */
-static gboolean check_arguments(const char *text, GError **error)
-{
-    g_autoptr(GError) reason = NULL;
-    g_autoptr(JsonNode) node = cvd_json_from_string(text, &reason);
-
-    if (node == NULL)
-        return cvd_tool_fail_usage(error, "the arguments: %s", reason->message);
-    return JSON_NODE_HOLDS_OBJECT(node) ||
-           cvd_tool_fail_usage(
-               error, "'%s': expected the arguments as a JSON object, such as '{\"id\": 1}'", text);
-}
-
-/* Returns: (transfer full): the command as one JSON text */
-static char *make_command(char **arguments, GError **error)
-{
-    if (arguments[0][0] == '{' && arguments[1] == NULL)
-        return g_strdup(arguments[0]);
-    if (arguments[0][0] == '{')
-        cvd_tool_fail_usage(error, "a command that is JSON has its arguments inside");
-    else if (arguments[1] == NULL || check_arguments(arguments[1], error))
-        return compose_command(arguments[0], arguments[1]);
-    return NULL;
-}
-
-/* Returns: (transfer full) (nullable): the reply */
-static char *call_qmp(CvdTool *tool, CvdDBusInstance1 *instance, const char *command, gsize *size,
-                      GError **error)
-{
-    g_autoptr(GUnixFDList) fds = NULL;
-    g_autoptr(GError) local_error = NULL;
-
-    if (!cvd_dbus_instance1_call_qmp_sync(instance, command, NULL, NULL, &fds, tool->cancellable,
-                                          &local_error)) {
-        if (g_error_matches(local_error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT))
-            g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
-                                "QEMU has not answered, and the time of --timeout is over");
-        else
-            g_propagate_error(error, g_steal_pointer(&local_error));
-        return NULL;
-    }
-    cvd_autofd fd = cvd_ctl_get_fd(fds, 0, error);
-    char *reply = fd >= 0 ? cvd_ctl_read(fd, MAX_REPLY, size, error) : NULL;
-    if (reply == NULL)
-        g_prefix_error(error, "QEMU's reply: ");
-    return reply;
-}
-
-gboolean cvd_ctl_qmp(CvdTool *tool, char **arguments, GError **error)
-{
-    guint timeout_ms = G_MAXINT; /* which means none */
-    if (cvd_ctl_options.timeout != NULL &&
-        !cvd_tool_parse_seconds(cvd_ctl_options.timeout, "--timeout", MAX_TIMEOUT_S, &timeout_ms,
-                                error))
-        return FALSE;
-    g_autofree char *command = make_command(arguments, error);
-    g_autoptr(CvdDBusInstance1) instance = command != NULL ? cvd_ctl_connect(tool, error) : NULL;
-    if (instance == NULL)
-        return FALSE;
-
-    g_dbus_proxy_set_default_timeout(G_DBUS_PROXY(instance), (gint)timeout_ms);
-    gsize size;
-    g_autofree char *reply = call_qmp(tool, instance, command, &size, error);
-    if (reply == NULL)
-        return FALSE;
-    g_autofree char *text = cvd_json_text_format(reply, size, !tool->json);
-    return cvd_tool_put(text, strlen(text), error) && cvd_tool_put("\n", 1, error);
 }

@@ -39,11 +39,9 @@
 #define LOCK_ATTEMPTS 20
 #define LOCK_PAUSE_MS 10
 
-/* All that may be in the directory, apart from the lock. */
+/* All that may be in the directory, apart from the lock and the logs of host programs. */
 static const char *const kept[] = {"console.log",  "console.log.1", "qemu.log", "qemu.log.1",
                                    "failure.json", "window.img",    NULL};
-/* And a directory that has the logs of host programs, and nothing else. */
-#define PROGRAMS_DIR "programs"
 
 struct CvdInstanceDir {
     char *path;
@@ -257,21 +255,18 @@ static gboolean try_lock(CvdInstanceDir *dir, GError **error)
     return TRUE;
 }
 
-/* Returns: whether it is `NAME.log` or `NAME.log.1` */
 static gboolean is_program_log(const char *file)
 {
-    const char *suffix = g_str_has_suffix(file, ".log.1") ? ".log.1" : ".log";
+    g_autofree char *program = cvd_instance_parse_log(file);
 
-    if (!g_str_has_suffix(file, suffix))
-        return FALSE;
-    g_autofree char *name = g_strndup(file, strlen(file) - strlen(suffix));
-    return cvd_instance_check_name(name, NULL);
+    return program != NULL;
 }
 
 /* Returns: −1 with `errno` set: there is none, or it is not ours */
 static int open_programs_dir(const CvdInstanceDir *dir)
 {
-    cvd_autofd fd = openat(dir->fd, PROGRAMS_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    cvd_autofd fd =
+        openat(dir->fd, CVD_INSTANCE_PROGRAMS, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     struct stat st;
 
     if (fd < 0 || fstat(fd, &st) < 0)
@@ -299,17 +294,17 @@ static gboolean check_programs_dir(const CvdInstanceDir *dir, GError **error)
     gboolean is_ours = TRUE;
 
     if (list == NULL)
-        return errno == ENOENT ||
-               cvd_set_error_errno(error, CVD_ERROR_FOREIGN, errno,
-                                   "%s/" PROGRAMS_DIR ": is no directory of ours; remove it",
-                                   dir->path);
+        return errno == ENOENT || cvd_set_error_errno(error, CVD_ERROR_FOREIGN, errno,
+                                                      "%s/" CVD_INSTANCE_PROGRAMS
+                                                      ": is no directory of ours; remove it",
+                                                      dir->path);
     while (is_ours && (entry = readdir(list)) != NULL)
-        is_ours =
-            strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-            is_program_log(entry->d_name) ||
-            cvd_fail(error, CVD_ERROR_FOREIGN,
-                     "%s/" PROGRAMS_DIR "/%s: not one of the launcher's files; move it elsewhere",
-                     dir->path, entry->d_name);
+        is_ours = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+                  is_program_log(entry->d_name) ||
+                  cvd_fail(error, CVD_ERROR_FOREIGN,
+                           "%s/" CVD_INSTANCE_PROGRAMS
+                           "/%s: not one of the launcher's files; move it elsewhere",
+                           dir->path, entry->d_name);
     closedir(list);
     return is_ours;
 }
@@ -323,10 +318,10 @@ static void remove_program_logs(const CvdInstanceDir *dir)
         return;
     while ((entry = readdir(list)) != NULL)
         if (is_program_log(entry->d_name) && unlinkat(dirfd(list), entry->d_name, 0) < 0)
-            g_warning("%s/" PROGRAMS_DIR "/%s: cannot remove: %s", dir->path, entry->d_name,
-                      g_strerror(errno));
+            g_warning("%s/" CVD_INSTANCE_PROGRAMS "/%s: cannot remove: %s", dir->path,
+                      entry->d_name, g_strerror(errno));
     closedir(list);
-    unlinkat(dir->fd, PROGRAMS_DIR, AT_REMOVEDIR); /* unless there is more */
+    unlinkat(dir->fd, CVD_INSTANCE_PROGRAMS, AT_REMOVEDIR); /* unless there is more */
 }
 
 /* Host programs and back ends have theirs here, too. */
@@ -346,7 +341,7 @@ static gboolean remove_leftover(const CvdInstanceDir *dir, const char *name, GSt
 {
     if (g_strv_contains(kept, name))
         return TRUE;
-    if (strcmp(name, PROGRAMS_DIR) == 0)
+    if (strcmp(name, CVD_INSTANCE_PROGRAMS) == 0)
         return check_programs_dir(dir, error);
     if (!is_socket(dir, name)) {
         g_set_error(error, CVD_ERROR, CVD_ERROR_FOREIGN,
@@ -508,8 +503,8 @@ const char *cvd_instance_dir_get_path(const CvdInstanceDir *dir)
 
 static gboolean is_record(const char *file)
 {
-    return g_str_has_prefix(file, PROGRAMS_DIR "/")
-               ? is_program_log(file + strlen(PROGRAMS_DIR "/"))
+    return g_str_has_prefix(file, CVD_INSTANCE_PROGRAMS "/")
+               ? is_program_log(file + strlen(CVD_INSTANCE_PROGRAMS "/"))
                : g_strv_contains(kept, file);
 }
 
@@ -518,10 +513,10 @@ static gboolean is_record(const char *file)
 static int open_parent(const CvdInstanceDir *dir, const char *file, const char **name)
 {
     *name = file;
-    if (!g_str_has_prefix(file, PROGRAMS_DIR "/"))
+    if (!g_str_has_prefix(file, CVD_INSTANCE_PROGRAMS "/"))
         return fcntl(dir->fd, F_DUPFD_CLOEXEC, 0);
-    *name = file + strlen(PROGRAMS_DIR "/");
-    if (mkdirat(dir->fd, PROGRAMS_DIR, 0700) < 0 && errno != EEXIST)
+    *name = file + strlen(CVD_INSTANCE_PROGRAMS "/");
+    if (mkdirat(dir->fd, CVD_INSTANCE_PROGRAMS, 0700) < 0 && errno != EEXIST)
         return -1;
     return open_programs_dir(dir);
 }

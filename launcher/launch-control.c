@@ -186,6 +186,11 @@ static void list_clients(CvdLaunch *launch, GVariant *arguments, CvdControlCall 
     cvd_host_list_clients(&launch->host, take_call);
 }
 
+static void list_regions(CvdLaunch *launch, GVariant *arguments, CvdControlCall *take_call)
+{
+    cvd_host_list_regions(&launch->host, take_call);
+}
+
 static void call(const char *method, GVariant *arguments, CvdControlCall *take_call, gpointer data)
 {
     static const struct {
@@ -193,7 +198,7 @@ static void call(const char *method, GVariant *arguments, CvdControlCall *take_c
         void (*run)(CvdLaunch *launch, GVariant *arguments, CvdControlCall *take_call);
     } others[] = {
         {"Qmp", qmp},       {"OpenQmp", open_qmp},         {"OpenConsole", open_console},
-        {"Report", report}, {"ListClients", list_clients},
+        {"Report", report}, {"ListClients", list_clients}, {"ListRegions", list_regions},
     };
     const CvdVerb *verb = cvd_verb_find(method);
 

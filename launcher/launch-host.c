@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -64,6 +65,35 @@ void cvd_host_list_clients(CvdHost *host, CvdControlCall *take_call)
 
     cvd_server_foreach_client(host->server, add_client, &clients);
     cvd_control_call_reply(take_call, g_variant_new("(a(uustbb))", &clients), -1);
+}
+
+typedef struct {
+    const CvdLayout *layout;
+    guint *n_clients; /* of each region */
+} RegionClients;
+
+static void count_client(const CvdServerClient *client, gpointer data)
+{
+    const RegionClients *clients = data;
+
+    clients->n_clients[cvd_layout_find(clients->layout, client->region, strlen(client->region))]++;
+}
+
+void cvd_host_list_regions(CvdHost *host, CvdControlCall *take_call)
+{
+    GVariantBuilder regions = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("a(sutt)"));
+    const CvdLayout *layout = cvd_server_get_layout(host->server);
+    g_autofree guint *n_clients = g_new0(guint, layout->n_regions);
+    gboolean is_traced = FALSE;
+
+    cvd_server_foreach_client(host->server, count_client, &(RegionClients){layout, n_clients});
+    for (guint i = 0; i < layout->n_regions; i++) {
+        guint64 to_guest, to_host;
+        is_traced = cvd_server_get_rings(host->server, i, &to_guest, &to_host);
+        g_variant_builder_add(&regions, "(sutt)", layout->regions[i].name, n_clients[i], to_guest,
+                              to_host);
+    }
+    cvd_control_call_reply(take_call, g_variant_new("(ba(sutt))", is_traced, &regions), -1);
 }
 
 /* ---- Asking for a stop ---- */

@@ -68,6 +68,8 @@ gboolean cvd_host_open_control(CvdHost *host, const CvdConfig *config,
 
 /** cvd_host_list_clients: answers a call of the method ListClients */
 void cvd_host_list_clients(CvdHost *host, CvdControlCall *take_call);
+/** cvd_host_list_regions: answers a call of the method ListRegions */
+void cvd_host_list_regions(CvdHost *host, CvdControlCall *take_call);
 
 /**
  * cvd_host_close:

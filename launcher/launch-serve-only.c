@@ -65,6 +65,10 @@ static void call(const char *method, GVariant *arguments, CvdControlCall *take_c
         cvd_host_list_clients(&serve->host, take_call);
         return;
     }
+    if (strcmp(method, "ListRegions") == 0) {
+        cvd_host_list_regions(&serve->host, take_call);
+        return;
+    }
     if (strcmp(method, "Stop") == 0)
         stop(CVD_EVENT_STOP_REQUESTED, serve);
     else

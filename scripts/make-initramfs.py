@@ -18,7 +18,7 @@ import sys
 # kernel has built in, or does not have, is no module and left out. VFIO comes before virtio, whose
 # PCI driver tries every device of its vendor, the ivshmem device among them, and disables it.
 MODULES = ["vfio_iommu_type1", "vfio-pci", "button", "evdev", "pvpanic-mmio", "pvpanic-pci",
-           "virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "virtio-rng",
+           "virtio_pci", "virtio_blk", "virtio_net", "virtiofs", "virtio_console", "virtio-rng",
            "vmw_vsock_virtio_transport"]
 # VFIO does without interrupt remapping, which not every accelerator has; the guest has nobody to
 # be protected from.

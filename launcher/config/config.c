@@ -18,6 +18,7 @@
 #include "launcher/config/overrides.h"
 #include "launcher/config/programs.h"
 #include "launcher/config/qemu.h"
+#include "launcher/config/references.h"
 #include "server/listener.h"
 
 #include <string.h>
@@ -334,6 +335,8 @@ static CvdConfig *read_all(CvdReader *reader, const CvdConfigSource *source, con
     read_trees(config, &layout, &qemu, origins);
     check_access(&place, root, config);
     cvd_programs_check(&place, root, config);
+    if (qemu.node)
+        cvd_qemu_check_sockets(&qemu.place, qemu.node, &place, root, config);
     if (origins && layout.node)
         config->explanation = explain(config, &layout, origins);
     return qemu.node ? g_steal_pointer(&config) : NULL;
@@ -433,8 +436,13 @@ CvdConfig *cvd_config_load(const CvdConfigSource *source, GPtrArray *problems)
         g_direct_hash, g_direct_equal, (GDestroyNotify)json_node_unref, g_free);
     g_autoptr(GHashTable) lines = cvd_json_lines_new();
     g_autoptr(GStringChunk) paths = g_string_chunk_new(1024);
-    CvdReader reader = {
-        .problems = problems, .overrides = overrides, .lines = lines, .paths = paths, .cwd = cwd};
+    g_autoptr(GHashTable) broken = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    CvdReader reader = {.problems = problems,
+                        .overrides = overrides,
+                        .lines = lines,
+                        .paths = paths,
+                        .cwd = cwd,
+                        .broken = broken};
     guint n_before = problems->len;
 
     /* Relative paths in what comes from there are relative to the current directory. */

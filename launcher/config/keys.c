@@ -238,6 +238,9 @@ const CvdKey cvd_qemu_keys[] = {
             .min = 1, .max = CVD_MAX_VCPUS),
     CVD_KEY("memory", "0.1", cvd_type_size, AT(memory_bytes), "'512M'", "The guest's RAM.",
             .min = G_GUINT64_CONSTANT(1) << 20, .max = G_GUINT64_CONSTANT(1) << 44),
+    CVD_KEY("memory_shared", "0.2", cvd_type_boolean, AT(memory_shared), "false",
+            "Puts the RAM into memory that QEMU can share with other processes, as all devices "
+            "whose names begin with vhost-user need."),
     CVD_KEY("kernel", "0.1", cvd_type_kernel, AT(kernel), NULL,
             "Path of a kernel image, or builtin for the guest that comes with cvd-launch."),
     CVD_KEY("initrd", "0.1", cvd_type_path, AT(initrd), NULL,
@@ -251,8 +254,14 @@ const CvdKey cvd_qemu_keys[] = {
             .words = needs_qom_type),
     CVD_KEY("blockdevs", "0.1", cvd_type_qapi, AT(blockdevs), "[]",
             "Objects for QEMU's -blockdev, such as disk images.", .words = needs_driver),
+    CVD_KEY("chardevs", "0.2", cvd_type_chardevs, AT(chardevs), "[]",
+            "Character devices, such as connections to host programs, as QMP's chardev-add has "
+            "them: objects with id and backend."),
     CVD_KEY("netdevs", "0.1", cvd_type_qapi, AT(netdevs), "[]",
             "Objects for QEMU's -netdev, such as networks.", .words = needs_type),
+    CVD_KEY("tpmdevs", "0.2", cvd_type_tpmdevs, AT(tpmdevs), "[]",
+            "TPMs: objects with id and type, which is emulator, with the chardev that leads to it, "
+            "or passthrough."),
     CVD_KEY("devices", "0.1", cvd_type_devices, AT(devices), "[]", "Objects for QEMU's -device.",
             .words = needs_driver),
     CVD_KEY("serial", "0.1", cvd_type_word, AT(serial), "'log'",

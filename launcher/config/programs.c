@@ -331,7 +331,8 @@ static const CvdKey member_keys[] = {
     CVD_KEY("env", "0.2", type_env, AT(env), "{}",
             "Variables of its environment, beside those that cvd-launch has and sets."),
     CVD_KEY("cwd", "0.2", type_directory, AT(cwd), NULL,
-            "Its working directory. By default it is that of the file."),
+            "Its working directory. By default it is that of the file. In a file system of its own "
+            "that is not there unless confine names it, and then it is /."),
     CVD_KEY("user", "0.2", cvd_type_run_as, AT(user), NULL,
             "The user that it runs as when cvd-launch runs as root, written as in qemu.run_as. By "
             "default it is the user of cvd-launch."),

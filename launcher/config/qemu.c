@@ -6,6 +6,7 @@
  */
 #include "launcher/config/qemu.h"
 #include "base/json.h"
+#include "launcher/config/qapi.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -193,7 +194,9 @@ static void check_string_lists(const CvdPlace *place, JsonNode *object)
     }
 }
 
-static void read_qapi_list(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
+/* @read_entry: checks an entry, and completes it */
+static void read_list(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot,
+                      gboolean (*read_entry)(const CvdPlace *, JsonNode *, const CvdKey *))
 {
     if (!JSON_NODE_HOLDS_ARRAY(node)) {
         cvd_place_found(place, node, "a list of objects");
@@ -202,14 +205,46 @@ static void read_qapi_list(const CvdPlace *place, JsonNode *node, const CvdKey *
     g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
     CvdElement element = {0};
     while (cvd_place_next(place, node, &element)) {
-        if (check_qapi_object(&element.place, element.node, key)) {
-            cvd_place_walk(&element.place, element.node, resolve_file, NULL);
-            check_string_lists(&element.place, element.node);
+        if (read_entry(&element.place, element.node, key)) {
             g_autofree char *json = cvd_json_to_string(element.node, FALSE);
             g_strv_builder_add(builder, json);
         }
     }
     cvd_strings_take(slot, builder);
+}
+
+static gboolean read_qapi_object(const CvdPlace *place, JsonNode *node, const CvdKey *key)
+{
+    if (!check_qapi_object(place, node, key))
+        return FALSE;
+    cvd_place_walk(place, node, resolve_file, NULL);
+    check_string_lists(place, node);
+    return TRUE;
+}
+
+static void read_qapi_list(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
+{
+    read_list(place, node, key, slot, read_qapi_object);
+}
+
+static gboolean read_chardev(const CvdPlace *place, JsonNode *node, const CvdKey *key)
+{
+    return cvd_qapi_read_chardev(place, node);
+}
+
+static void read_chardevs(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
+{
+    read_list(place, node, key, slot, read_chardev);
+}
+
+static gboolean read_tpmdev(const CvdPlace *place, JsonNode *node, const CvdKey *key)
+{
+    return cvd_qapi_read_tpmdev(place, node);
+}
+
+static void read_tpmdevs(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
+{
+    read_list(place, node, key, slot, read_tpmdev);
 }
 
 static JsonNode *print_qapi_list(const CvdKey *key, gconstpointer slot)
@@ -221,70 +256,6 @@ static JsonNode *print_qapi_list(const CvdKey *key, gconstpointer slot)
     for (char **text = *(char ***)slot; *text; text++)
         json_array_add_element(array, cvd_json_from_string(*text, NULL));
     return node;
-}
-
-/* ---- What devices refer to ---- */
-
-typedef struct {
-    const char *key; /* whose values are wanted */
-    GPtrArray *ids;
-} Search;
-
-static void collect_id(const CvdPlace *place, const char *key, JsonNode *node, gpointer data)
-{
-    Search *search = data;
-
-    if (g_strcmp0(key, search->key) == 0 && cvd_node_get_string(node))
-        g_ptr_array_add(search->ids, (gpointer)cvd_node_get_string(node));
-}
-
-/* Or may be: a -drive has a name, too, if it is given none. */
-static gboolean is_in_args(char **args, const char *id)
-{
-    for (; *args; args++)
-        if (strstr(*args, id) || g_str_has_suffix(*args, "-drive") ||
-            g_str_has_suffix(*args, "-readconfig"))
-            return TRUE;
-    return FALSE;
-}
-
-/* @property: of the device at @place, which names an @id_key of @list */
-static void check_reference(const CvdPlace *place, JsonNode *device, const char *property,
-                            JsonNode *qemu, const char *list, const char *id_key, char **args)
-{
-    JsonNode *node = cvd_node_get_member(device, property);
-    const char *id = cvd_node_get_string(node);
-    JsonNode *entries = cvd_node_get_member(qemu, list);
-    g_autoptr(GPtrArray) ids = g_ptr_array_new();
-
-    if (id && entries)
-        cvd_place_walk(place, entries, collect_id, &(Search){id_key, ids});
-    if (!id || g_ptr_array_find_with_equal_func(ids, id, g_str_equal, NULL) || is_in_args(args, id))
-        return;
-    gboolean has_none = ids->len == 0;
-    g_ptr_array_add(ids, NULL);
-    g_autofree char *known = g_strjoinv("\", \"", (char **)ids->pdata);
-    g_autofree char *expected =
-        has_none ? g_strdup_printf("the %s of an entry of %s, which has none", id_key, list)
-                 : g_strdup_printf("the %s of an entry of %s: \"%s\"", id_key, list, known);
-    CvdPlace member = cvd_place_member(place, property, node);
-    cvd_place_found(&member, node, expected);
-}
-
-void cvd_qemu_check_references(const CvdPlace *place, JsonNode *node, const CvdQemuConfig *qemu)
-{
-    JsonNode *devices = cvd_node_get_member(node, "devices");
-    CvdElement element = {0};
-
-    if (!devices)
-        return;
-    CvdPlace list = cvd_place_member(place, "devices", devices);
-    while (cvd_place_next(&list, devices, &element)) {
-        check_reference(&element.place, element.node, "drive", node, "blockdevs", "node-name",
-                        qemu->extra_args);
-        check_reference(&element.place, element.node, "netdev", node, "netdevs", "id",
-                        qemu->extra_args);
-    }
 }
 
 /* clang-format off */
@@ -313,6 +284,17 @@ const CvdType cvd_type_qapi = {read_qapi_list, print_qapi_list, cvd_strings_clea
     QAPI_SCHEMA("")};
 const CvdType cvd_type_devices = {read_qapi_list, print_qapi_list, cvd_strings_clear,
     QAPI_SCHEMA(", 'id': {'not': {'const': 'ivshmem'}}")};
+const CvdType cvd_type_chardevs = {read_chardevs, print_qapi_list, cvd_strings_clear,
+    "{'type': 'array', 'items': {'type': 'object', 'required': ['id', 'backend'],"
+    " 'properties': {'id': {'type': 'string', 'pattern': '" CVD_QAPI_ID_PATTERN "',"
+    " 'not': {'enum': ['ivshmem', 'qmp', 'serial']}},"
+    " 'backend': {'type': 'object', 'required': ['type'],"
+    " 'properties': {'type': {'enum': " CVD_QAPI_CHARDEV_TYPES "}}}},"
+    " 'additionalProperties': false}}"};
+const CvdType cvd_type_tpmdevs = {read_tpmdevs, print_qapi_list, cvd_strings_clear,
+    "{'type': 'array', 'items': {'type': 'object', 'required': ['id', 'type'],"
+    " 'properties': {'id': {'type': 'string', 'pattern': '" CVD_QAPI_ID_PATTERN "'},"
+    " 'type': {'enum': ['emulator', 'passthrough']}}}}"};
 /* clang-format on */
 
 guint cvd_qemu_config_get_vcpus(const CvdQemuConfig *qemu)

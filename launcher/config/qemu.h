@@ -22,16 +22,8 @@ extern const CvdType cvd_type_sandbox;    /* a boolean or a string, in a char *;
 extern const CvdType cvd_type_extra_args; /* a list of strings */
 extern const CvdType cvd_type_qapi;       /* objects, each with @words[0], in a char ** as JSON */
 extern const CvdType cvd_type_devices;    /* the same for `-device` */
-
-/**
- * cvd_qemu_check_references:
- * @place: of @node
- * @node: qemu.json
- * @qemu: what was read from it
- *
- * Checks that the disk and the network back end that a device names are there.
- */
-void cvd_qemu_check_references(const CvdPlace *place, JsonNode *node, const CvdQemuConfig *qemu);
+extern const CvdType cvd_type_chardevs;   /* as QMP's chardev-add has them, in a char ** as JSON */
+extern const CvdType cvd_type_tpmdevs;    /* the same for `-tpmdev` */
 
 /** cvd_qemu_config_get_vcpus: Returns: how many vCPUs @smp asks for; 1 if it does not say */
 guint cvd_qemu_config_get_vcpus(const CvdQemuConfig *qemu);

@@ -255,6 +255,19 @@ char *cvd_substitute(const CvdConfig *config, const CvdProgramConfig *program, c
     return g_string_free(g_steal_pointer(&expanded), FALSE);
 }
 
+char **cvd_substitute_get_sockets(const char *text)
+{
+    g_autoptr(GStrvBuilder) names = g_strv_builder_new();
+    Piece piece = take_piece(&text);
+
+    for (; piece.kind != PIECE_END; piece = take_piece(&text)) {
+        g_autofree char *content = g_strndup(piece.start, piece.length);
+        if (piece.kind == PIECE_VARIABLE && g_str_has_prefix(content, SOCKET))
+            g_strv_builder_add(names, content + strlen(SOCKET));
+    }
+    return g_strv_builder_end(names);
+}
+
 char *cvd_substitute_escape(const char *text)
 {
     g_autoptr(GString) escaped = g_string_new(text);

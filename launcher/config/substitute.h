@@ -66,6 +66,10 @@ const char **cvd_config_get_socket_names(const CvdConfig *config, const CvdProgr
  */
 gboolean cvd_substitute_check(const CvdPlace *place, const char *text, const char *const *sockets);
 
+/** cvd_substitute_get_sockets: Returns: (transfer full) (array zero-terminated=1): NAME of each
+ * `${socket:NAME}` in @text */
+char **cvd_substitute_get_sockets(const char *text);
+
 /** cvd_substitute_escape: Returns: (transfer full): what cvd_substitute() makes @text of */
 char *cvd_substitute_escape(const char *text);
 

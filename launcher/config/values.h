@@ -164,12 +164,15 @@ typedef struct {
  * @cpu: (nullable): value of `-cpu`
  * @smp: (nullable): value of `-smp`
  * @memory_bytes: guest RAM
+ * @memory_shared: whether other processes can be given it
  * @kernel: (nullable): path; for `"builtin"` the path of the guest that the project ships
  * @initrd: (nullable): path
  * @append: (nullable): kernel command line, one string
  * @firmware: (nullable): path, or a name that QEMU finds itself
  * @objects: (array zero-terminated=1): JSON texts for `-object`; so are @blockdevs, @netdevs,
  *   @devices for their options
+ * @chardevs: (array zero-terminated=1): the same for `-chardev`, as cvd_qapi_format_chardev() takes
+ *   them; @tpmdevs likewise. Strings in these and in @netdevs are for cvd_substitute()
  * @sandbox: (nullable): value of `-sandbox`; %NULL = without
  * @extra_args: (array zero-terminated=1): appended last
  * @watchdog_s: the guest's watchdog, in seconds; 0 = none
@@ -188,13 +191,16 @@ typedef struct {
     char *cpu;
     char *smp;
     guint64 memory_bytes;
+    gboolean memory_shared;
     char *kernel;
     char *initrd;
     char *append;
     char *firmware;
     char **objects;
     char **blockdevs;
+    char **chardevs;
     char **netdevs;
+    char **tpmdevs;
     char **devices;
     CvdSerial serial;
     char *display;

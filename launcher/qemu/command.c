@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The configuration as QEMU's command line. Devices and back ends go as JSON, in which no value can
- * break out of its argument; so does the window's own device. `machine`, `accel`, `cpu`, `smp` and
+ * break out of its argument; so does the window's own device. Character devices and TPMs, for which
+ * QEMU has no JSON, become option strings (config/qapi.c). `machine`, `accel`, `cpu`, `smp` and
  * `display` are option strings of QEMU and passed as they are; -kernel, -initrd, -append and -bios
  * take their whole argument for the value, so that there is nothing to escape in them. What is put
  * into an option string here (a socket's path) has its commas doubled.
  */
 #include "launcher/qemu/command.h"
 
-#include <stdarg.h>
+#include "base/json.h"
+#include "launcher/config/qapi.h"
+#include "launcher/config/references.h"
+#include "launcher/config/substitute.h"
+
 #include <string.h>
 
 static void add(GStrvBuilder *argv, const char *option, const char *value)
@@ -87,7 +92,9 @@ static void add_kernel_command_line(GStrvBuilder *argv, const CvdQemuConfig *qem
 static void add_machine(GStrvBuilder *argv, const CvdQemuConfig *qemu, const CvdQemuTools *tools)
 {
     g_autofree char *memory = format_memory(qemu->memory_bytes);
-    add(argv, "-machine", qemu->machine);
+    g_autofree char *machine = g_strconcat(
+        qemu->machine, qemu->memory_shared ? ",memory-backend=" CVD_RAM_ID : NULL, NULL);
+    add(argv, "-machine", machine);
     add_each(argv, "-accel", tools->accel);
     add(argv, "-cpu", qemu->cpu);
     add(argv, "-smp", qemu->smp);
@@ -129,11 +136,101 @@ static void add_fault_devices(GStrvBuilder *argv, const CvdQemuConfig *qemu)
     add(argv, "-action", "watchdog=pause");
 }
 
-static void add_devices(GStrvBuilder *argv, const CvdQemuConfig *qemu)
+static void add_shared_memory(GStrvBuilder *argv, const CvdQemuConfig *qemu)
 {
+    g_autofree char *object =
+        g_strdup_printf("{\"qom-type\":\"memory-backend-memfd\",\"id\":\"" CVD_RAM_ID
+                        "\",\"size\":%" G_GUINT64_FORMAT ",\"share\":true}",
+                        qemu->memory_bytes);
+    if (qemu->memory_shared)
+        add(argv, "-object", object);
+}
+
+/* Who starts this QEMU, in whose objects something has to be put in. */
+typedef struct {
+    const CvdConfig *config;
+    gboolean has_fds; /* whether it inherits sockets; else it connects to them */
+} Expansion;
+
+/* Where the socket is that an address has as a descriptor; NULL: it has none. */
+static char *find_path(const CvdConfig *config, JsonNode *address)
+{
+    const char *number = cvd_node_get_string(cvd_qapi_get_member(address, "str"));
+    g_auto(GStrv) names = cvd_substitute_get_sockets(number ? number : "");
+    const CvdProgramConfig *program = NULL;
+    guint index = 0;
+
+    if (!names[0] || cvd_config_find_socket(config, names[0], &program, &index) < 0)
+        return NULL;
+    return cvd_program_get_socket_path(config, program, index);
+}
+
+static void replace_by_path(JsonObject *address, const char *path)
+{
+    json_object_set_string_member(address, "type", "unix");
+    json_object_remove_member(address, "data");
+    json_object_remove_member(address, "str");
+    json_object_set_string_member(address, "path", path);
+}
+
+static void expand(JsonNode *node, const Expansion *expansion);
+
+static void expand_member(JsonObject *object, const char *name, JsonNode *node, gpointer data)
+{
+    expand(node, data);
+}
+
+static void expand_element(JsonArray *array, guint index, JsonNode *node, gpointer data)
+{
+    expand(node, data);
+}
+
+static void expand(JsonNode *node, const Expansion *expansion)
+{
+    const char *text = cvd_node_get_string(node);
+
+    if (text) {
+        g_autofree char *value = cvd_substitute(expansion->config, NULL, text);
+        json_node_set_string(node, value);
+    } else if (JSON_NODE_HOLDS_ARRAY(node)) {
+        json_array_foreach_element(json_node_get_array(node), expand_element, (gpointer)expansion);
+    } else if (JSON_NODE_HOLDS_OBJECT(node)) {
+        JsonObject *object = json_node_get_object(node);
+        g_autofree char *path = expansion->has_fds ? NULL : find_path(expansion->config, node);
+        json_object_foreach_member(object, expand_member, (gpointer)expansion);
+        if (path)
+            replace_by_path(object, path);
+    }
+}
+
+static char *format_json(JsonNode *node)
+{
+    return cvd_json_to_string(node, FALSE);
+}
+
+/* Adds each of @texts, expanded, as @format writes it. */
+static void add_expanded(GStrvBuilder *argv, const char *option, char **texts,
+                         const Expansion *expansion, char *(*format)(JsonNode *node))
+{
+    for (; *texts; texts++) {
+        g_autoptr(JsonNode) node = cvd_json_from_string(*texts, NULL);
+        expand(node, expansion);
+        g_autofree char *value = format(node);
+        add(argv, option, value);
+    }
+}
+
+static void add_devices(GStrvBuilder *argv, const CvdConfig *config, gboolean has_fds)
+{
+    const CvdQemuConfig *qemu = &config->qemu;
+    const Expansion expansion = {config, has_fds};
+
+    add_shared_memory(argv, qemu);
     add_each(argv, "-object", qemu->objects);
+    add_expanded(argv, "-chardev", qemu->chardevs, &expansion, cvd_qapi_format_chardev);
     add_each(argv, "-blockdev", qemu->blockdevs);
-    add_each(argv, "-netdev", qemu->netdevs);
+    add_expanded(argv, "-netdev", qemu->netdevs, &expansion, format_json);
+    add_expanded(argv, "-tpmdev", qemu->tpmdevs, &expansion, cvd_qapi_format_tpmdev);
     add_each(argv, "-device", qemu->devices);
 }
 
@@ -149,7 +246,7 @@ char **cvd_qemu_command(const CvdConfig *config, const CvdQemuTools *tools, cons
     add_monitor(argv, qemu, !vm_socket);
     /* Before the devices of the configuration, which take the slots that are left. */
     add_ivshmem(argv, config, vm_socket);
-    add_devices(argv, qemu);
+    add_devices(argv, config, !vm_socket);
     add_fault_devices(argv, qemu);
     add(argv, "-display", qemu->display);
     if (config->on_reboot != CVD_ON_EVENT_CONTINUE)
@@ -165,12 +262,6 @@ char **cvd_qemu_attach_args(const CvdConfig *config, const char *vm_socket)
     g_autoptr(GStrvBuilder) argv = g_strv_builder_new();
     add_ivshmem(argv, config, vm_socket);
     return g_strv_builder_end(argv);
-}
-
-char *cvd_qemu_escape_value(const char *value)
-{
-    g_auto(GStrv) parts = g_strsplit(value, ",", -1);
-    return g_strjoinv(",,", parts);
 }
 
 /* Bare where nothing in it means anything to a shell; g_shell_quote() quotes always. */

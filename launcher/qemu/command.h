@@ -11,7 +11,8 @@ G_BEGIN_DECLS
  * @config: the configuration
  * @tools: what cvd_config_probe() found
  * @vm_socket: (nullable): %NULL for a QEMU that inherits its descriptors; else the path by which it
- *   attaches, with QMP on its stdin and stdout and no console
+ *   attaches, with QMP on its stdin and stdout and no console, and with paths for the sockets of
+ *   host programs
  *
  * Builds QEMU's command line: qemu.json(5). Pure.
  *
@@ -31,14 +32,6 @@ char **cvd_qemu_attach_args(const CvdConfig *config, const char *vm_socket);
 
 /** cvd_qemu_pvpanic: Returns: the device with which a guest of @machine reports a panic */
 const char *cvd_qemu_pvpanic(const char *machine);
-
-/**
- * cvd_qemu_escape_value:
- * @value: a value for a QEMU option that is not JSON
- *
- * Returns: (transfer full): the value with its commas doubled
- */
-char *cvd_qemu_escape_value(const char *value);
 
 /**
  * cvd_quote_command:

@@ -357,6 +357,56 @@ static void test_qmp(gconstpointer data)
     stop(f);
 }
 
+/* Returns: (transfer full): cvd-ctl with a text on its stdin */
+static TestProcess *start_with_input(const TestInstance *f, const char *options, const char *text)
+{
+    static guint n_inputs;
+    g_autofree char *name = g_strdup_printf("input%u", n_inputs++);
+    g_autofree char *path = test_sandbox_write(f->sandbox, name, text);
+    g_autofree char *command = g_strdup_printf("exec \"$0\" %s qmp <\"$1\"", options);
+    const char *argv[] = {"sh", "-c", command, g_getenv("CVD_CTL"), path, NULL};
+
+    return test_process_start(f->sandbox, argv, NULL, NULL);
+}
+
+static void test_qmp_arguments(gconstpointer data)
+{
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
+
+    done(CTL(f, "qmp", "object-add", "qom-type=rng-random", "id=r", "filename=/dev/urandom"));
+    prints(CTL(f, "qmp", "qom-get", "path=/objects/r", "property=filename"), "\"/dev/urandom\"");
+    done(CTL(f, "qmp", "blockdev-add", "driver=raw", "node-name=\"n7\"", "file.driver=null-co",
+             "file.size=1048576"));
+    prints(CTL(f, "qmp", "query-named-block-nodes"), "\"node-name\" : \"n7\"");
+    fails(CTL(f, "qmp", "qom-get", "path=1", "property=type"), 1, "expected: string");
+    fails(CTL(f, "qmp", "qom-get", "path"), 2, "'path': expected KEY=VALUE");
+    stop(f);
+}
+
+/* A list of commands ends where one fails. */
+static void test_qmp_script(gconstpointer data)
+{
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
+
+    g_autofree char *out = finish(
+        start_with_input(f, "--json",
+                         "# which one\n\n  query-name\nqom-get '{\"path\": \"/\"}' property=x\n"
+                         "stop\n"),
+        2);
+    g_assert_cmpstr(out, ==, "{\"name\":\"" NAME "\"}\n");
+    g_autofree char *after = finish(start_with_input(f, "--json", "query-name\nnosuch\nstop\n"), 1);
+    g_assert_cmpstr(after, ==, "{\"name\":\"" NAME "\"}\n");
+    fails(start_with_input(f, "", "\n\nnosuch\n"), 1,
+          "cvd-ctl: line 3: QEMU: The command nosuch has not been found");
+    fails(start_with_input(f, "", "stop {\n"), 2, "line 1: a bracket is not closed");
+    prints(CTL(f, "status", "--json"), "\"state\":\"running\"");
+    prints(start_with_input(f, "", "qom-get path=/ property=type\n{\"execute\":\"stop\"}"),
+           "\"container\"\n{}\n");
+    done(CTL(f, "wait", "paused"));
+    done(start_with_input(f, "", ""));
+    stop(f);
+}
+
 /* Replies that once ended the VM: long, with numbers above 2^63, errors without `id`. */
 static void test_qmp_oddities(gconstpointer data)
 {
@@ -916,6 +966,151 @@ static void test_lines_of_logs(gconstpointer data)
     fails(CTL(f, "-n", NAME, "logs", "--lines", "x"), 2, "--lines 'x': expected a number");
 }
 
+static char *list_archive(const char *path)
+{
+    const char *argv[] = {"tar", "-tvzf", path, NULL};
+    g_autoptr(GError) error = NULL;
+    char *out;
+    int status;
+
+    g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, NULL, &status,
+                 &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(status, ==, 0);
+    return out;
+}
+
+/* What host programs have printed, and a failure has left. */
+static void write_program_logs(const TestInstance *f)
+{
+    write_log(f, "failure.json", "{}", 2);
+    write_log(f, "qemu.log", "QEMU's", 6);
+    write_log(f, "programs/echo.log.1", "one\ntwo\nth", 10);
+    write_log(f, "programs/echo.log", "ree\n\x1b[2J\n", 9);
+    write_log(f, "programs/camera.log", "frames\n", 7);
+    write_log(f, "programs/a.b.log.1", "older\n", 6); /* when the disk was full */
+}
+
+static void test_logs_of_programs(gconstpointer data)
+{
+    g_autoptr(TestInstance) f = test_instance_new(NAME);
+    g_autofree char *path = test_sandbox_path(f->sandbox, "r.tar.gz");
+
+    write_program_logs(f);
+    g_autofree char *all = finish(CTL(f, "logs", "echo"), 0);
+    g_assert_cmpstr(all, ==, "one\ntwo\nthree\n\x1b[2J\n");
+    prints(CTL(f, "-n", NAME, "logs", "camera", "--lines", "1"), "frames\n");
+    prints(CTL(f, "logs", "camera", "--json"), "\"log\":\"camera\",\"line\":\"frames\"");
+    prints(CTL(f, "logs", "camera", "-f"), "frames\n"); /* which has ended */
+    g_autofree char *words = finish(CTL(f, "--complete", "-n", NAME, "logs", ""), 0);
+    g_assert_cmpstr(words, ==, "a.b\ncamera\necho\n");
+    g_autofree char *others = finish(CTL(f, "--complete", "-n", NAME, "status", ""), 0);
+    g_assert_cmpstr(others, ==, "");
+
+    done(CTL(f, "report", "-o", path));
+    g_autofree char *list = list_archive(path);
+    g_assert_nonnull(strstr(list, "cvd-report-ctl/programs/echo.log\n"));
+    g_assert_nonnull(strstr(list, "cvd-report-ctl/programs/echo.log.1\n"));
+    g_assert_nonnull(strstr(list, "cvd-report-ctl/programs/camera.log\n"));
+    unlink(path);
+    done(CTL(f, "forget"));
+    test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
+}
+
+static void test_logs_of_no_program(gconstpointer data)
+{
+    g_autoptr(TestInstance) f = test_instance_new(NAME);
+
+    write_log(f, "failure.json", "{}", 2);
+    fails(CTL(f, "logs", "echo"), 1,
+          "there is no log of a program 'echo'; no program has printed anything");
+    write_program_logs(f);
+    fails(CTL(f, "logs", "ecko"), 1,
+          "there is no log of a program 'ecko'; there are logs of a.b, camera and echo");
+    fails(CTL(f, "logs", "ecko", "-f"), 1, "there is no log of a program 'ecko'");
+    fails(CTL(f, "logs", "../qemu"), 1, "there is no log of a program '../qemu'");
+    fails(CTL(f, "logs", "x\x1b[2J"), 1, "there is no log of a program 'x\\u001b[2J'");
+    fails(CTL(f, "logs", ""), 1, "there is no log of a program ''");
+    fails(CTL(f, "logs", "echo", "--qemu"), 2, "a program and --qemu: one of the two");
+    fails(CTL(f, "logs", "echo", "camera"), 2, "unexpected argument 'camera'");
+}
+
+/* The directory is a link to another, a log is no file, and there are more than can be listed. */
+static void test_program_logs_of_a_hostile_user(gconstpointer data)
+{
+    g_autoptr(TestInstance) f = test_instance_new(NAME);
+    g_autofree char *elsewhere = test_sandbox_path(f->sandbox, "elsewhere");
+    g_autofree char *secret = g_build_filename(elsewhere, "secret.log", NULL);
+    g_autofree char *programs = test_sandbox_instance_path(f->sandbox, NAME, "programs");
+    g_autofree char *fifo = g_build_filename(programs, "echo.log", NULL);
+    g_autofree char *path = test_sandbox_path(f->sandbox, "r.tar.gz");
+
+    write_log(f, "failure.json", "{}", 2);
+    g_assert_no_errno(mkdir(elsewhere, 0700));
+    g_assert_true(g_file_set_contents(secret, "secret", -1, NULL));
+    g_assert_no_errno(symlink(elsewhere, programs));
+    fails(CTL(f, "logs", "secret"), 1, "there is no log of a program 'secret'; no program has");
+    done(CTL(f, "report", "-o", path));
+    g_autofree char *list = list_archive(path);
+    g_assert_null(strstr(list, "secret"));
+    unlink(path);
+    g_assert_no_errno(unlink(programs));
+
+    g_assert_no_errno(mkdir(programs, 0700));
+    g_assert_no_errno(mkfifo(fifo, 0600));
+    fails(CTL(f, "logs", "echo"), 1, "echo.log: is not a regular file");
+    fails(CTL(f, "logs", "echo", "-f"), 1, "echo.log: is not a regular file");
+    g_assert_no_errno(unlink(fifo));
+
+    g_assert_no_errno(symlink(secret, fifo));
+    fails(CTL(f, "logs", "echo"), 1, "there is no log of a program 'echo'");
+    done(CTL(f, "forget"));
+    g_assert_true(g_file_test(secret, G_FILE_TEST_EXISTS));
+    unlink(secret);
+    rmdir(elsewhere);
+}
+
+/* A program that has printed nothing yet; its log is new, and when it is full there is another. */
+static void test_follow_logs_of_a_program(gconstpointer data)
+{
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
+    g_autofree char *path = test_sandbox_instance_path(f->sandbox, NAME, "programs/echo.log");
+    g_autofree char *older = g_strdup_printf("%s.1", path);
+    g_autoptr(TestProcess) logs = CTL(f, "logs", "-f", "echo");
+
+    test_process_wait_err(logs,
+                          "there is no log of a program 'echo'; no program has printed "
+                          "anything; waiting for it",
+                          1);
+    write_log(f, "programs/echo.log", "first\n", 6);
+    test_process_wait_out(logs, "first", 1);
+    g_assert_no_errno(rename(path, older));
+    write_log(f, "programs/echo.log", "second\n", 7);
+    test_process_wait_out(logs, "second", 1);
+    done(CTL(f, "stop"));
+    g_assert_cmpint(test_process_wait_exit(logs), ==, 0);
+    g_assert_cmpstr(logs->out->str, ==, "first\nsecond\n");
+    assert_stopped(f);
+}
+
+/* It never prints anything. */
+static void test_follow_logs_in_vain(gconstpointer data)
+{
+    g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
+    g_autoptr(TestProcess) logs = CTL(f, "logs", "-f", "echo");
+    g_autoptr(TestProcess) interrupted = CTL(f, "logs", "-f", "echo");
+
+    test_process_wait_err(logs, "waiting for it", 1);
+    test_process_wait_err(interrupted, "waiting for it", 1);
+    g_assert_no_errno(kill(interrupted->pid, SIGINT));
+    int status = test_process_wait_exit(interrupted);
+    g_assert_cmpint(status, ==, 0);
+    done(CTL(f, "stop"));
+    g_assert_cmpint(test_process_wait_exit(logs), ==, 1);
+    g_assert_nonnull(strstr(logs->err->str, "program echo has printed nothing"));
+    assert_stopped(f);
+}
+
 /* ---- The console ---- */
 
 static TestTerminal *open_terminal(const TestInstance *f)
@@ -1074,20 +1269,6 @@ static void test_report_of_empty_record(gconstpointer data)
     g_autoptr(TestProcess) ctl = CTL(f, "-n", NAME, "report", "-o", path);
     g_assert_cmpint(test_process_wait_exit(ctl), ==, 0);
     g_assert_nonnull(strstr(ctl->err->str, "failure.json (empty), qemu.log;"));
-}
-
-static char *list_archive(const char *path)
-{
-    const char *argv[] = {"tar", "-tvzf", path, NULL};
-    g_autoptr(GError) error = NULL;
-    char *out;
-    int status;
-
-    g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, NULL, &status,
-                 &error);
-    g_assert_no_error(error);
-    g_assert_cmpint(status, ==, 0);
-    return out;
 }
 
 static void make_sparse(const TestInstance *f, const char *name, const char *end)
@@ -1307,6 +1488,8 @@ int main(int argc, char **argv)
     test_add("/ctl/stop-now", NULL, test_stop_now);
     test_add("/ctl/launcher-is-killed", NULL, test_launcher_is_killed);
     test_add("/ctl/qmp", NULL, test_qmp);
+    test_add("/ctl/qmp-arguments", NULL, test_qmp_arguments);
+    test_add("/ctl/qmp-list-of-commands", NULL, test_qmp_script);
     test_add("/ctl/qmp-oddities", NULL, test_qmp_oddities);
     test_add("/ctl/qmp-nesting", NULL, test_qmp_nesting);
     test_add("/ctl/qmp-waits", NULL, test_qmp_waits);
@@ -1330,6 +1513,11 @@ int main(int argc, char **argv)
     test_add("/ctl/several", NULL, test_several);
     test_add("/ctl/no-answer", NULL, test_no_answer);
     test_add("/ctl/follow-logs", NULL, test_follow_logs);
+    test_add("/ctl/follow-logs-of-a-program", NULL, test_follow_logs_of_a_program);
+    test_add("/ctl/follow-logs-in-vain", NULL, test_follow_logs_in_vain);
+    test_add("/ctl/logs-of-programs", NULL, test_logs_of_programs);
+    test_add("/ctl/logs-of-no-program", NULL, test_logs_of_no_program);
+    test_add("/ctl/logs-of-programs-of-a-hostile-user", NULL, test_program_logs_of_a_hostile_user);
     test_add("/ctl/forget-what-is-anothers", NULL, test_forget_what_is_anothers);
     test_add("/ctl/files-of-a-hostile-user", NULL, test_files_of_a_hostile_user);
     test_add("/ctl/report-of-empty-record", NULL, test_report_of_empty_record);

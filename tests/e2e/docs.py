@@ -55,7 +55,8 @@ LINK = re.compile(r"\]\(([^):#]+)[^):]*\)")
 SPAN = re.compile(r"`(cvd-(?:launch|ctl|client|vm)) ([^`]*)`")
 BOLD = re.compile(r"^\.B (cvd-(?:launch|ctl|client|vm)) (.*)$", re.MULTILINE)
 KEYS_OF_MACHINE = {"kernel", "blockdevs", "netdevs", "devices", "objects", "machine", "append",
-                   "display", "memory", "smp", "binary", "accel", "extra_args", "serial", "vsock"}
+                   "display", "memory", "smp", "binary", "accel", "extra_args", "serial", "vsock",
+                   "chardevs", "tpmdevs", "memory_shared"}
 
 
 class Failure(Exception):

@@ -159,7 +159,8 @@ static void assert_no_file(const TestSandbox *sandbox, const char *dir, TestLeft
         g_autofree char *path = g_build_filename(dir, name, NULL);
         struct stat st;
         g_assert_cmpint(lstat(path, &st), ==, 0);
-        gboolean is_log = g_strv_contains(logs, name);
+        gboolean is_log = g_strv_contains(logs, name) ||
+                          (g_str_has_suffix(dir, "/programs") && strstr(name, ".log") != NULL);
         gboolean is_shared = strcmp(dir, sandbox->runtime) == 0 && strcmp(name, "cvd") == 0;
 
         if (S_ISDIR(st.st_mode) && (is_shared || expected == TEST_LOGS_LEFT))

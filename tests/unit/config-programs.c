@@ -13,9 +13,33 @@
 #include <string.h>
 #include <unistd.h>
 
+/* QEMU has a network at each socket that @rest, members of cvd.json, names. */
+static void use_sockets(const char *rest)
+{
+    g_autoptr(GRegex) sockets = g_regex_new("\"sockets\": \\{([^}]*)\\}", 0, 0, NULL);
+    g_autoptr(GRegex) name = g_regex_new("\"([^\"]*)\": ", 0, 0, NULL);
+    g_autoptr(GString) netdevs = g_string_new(NULL);
+    g_autoptr(GMatchInfo) object = NULL;
+
+    for (g_regex_match(sockets, rest, 0, &object); g_match_info_matches(object);
+         g_match_info_next(object, NULL)) {
+        g_autofree char *members = g_match_info_fetch(object, 1);
+        g_autoptr(GMatchInfo) member = NULL;
+        for (g_regex_match(name, members, 0, &member); g_match_info_matches(member);
+             g_match_info_next(member, NULL)) {
+            g_autofree char *found = g_match_info_fetch(member, 1);
+            g_string_append_printf(netdevs, "%s{\"type\": \"tap\", \"fd\": \"${socket:%s}\"}",
+                                   netdevs->len > 0 ? ", " : "", found);
+        }
+    }
+    g_autofree char *qemu = g_strdup_printf("{\"netdevs\": [%s]}", netdevs->str);
+    write_file("conf/qemu.json", qemu);
+}
+
 /* @rest: members of cvd.json beside the two files */
 static void write_config(const char *rest)
 {
+    use_sockets(rest);
     g_autofree char *text =
         g_strdup_printf("{\"layout\": \"layout.json\", \"qemu\": \"qemu.json\", %s}", rest);
 
@@ -494,6 +518,7 @@ static void test_set(Files *files, gconstpointer data)
                                "programs.new={\"argv\":[\"y\"]}",
                                "programs.newer.argv.0=z",
                                "programs.other=null",
+                               "qemu.netdevs=[]",
                                "programs.dev.env.A=b",
                                "hooks.after_stop=[\"a\"]",
                                NULL};
@@ -661,6 +686,9 @@ static void test_paths_of_sockets(Files *files, gconstpointer data)
         {"listen", 0, 0}, {"listen", 1, 1}, {"path", 0, 0}, {"path", 1, 1}, {"pair", 1, 0},
     };
 
+    static const char use[] =
+        "qemu.netdevs=[{\"type\":\"tap\",\"fds\":\"${socket:disk}:${socket:a-long-name}\"}]";
+
     write_two_programs();
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autofree char *override =
@@ -669,7 +697,8 @@ static void test_paths_of_sockets(Files *files, gconstpointer data)
             g_strnfill(107 - strlen("//cvd-1/dev-a-long-name.sock") + rows[i].n_over, 'x');
         g_autofree char *place = g_strconcat("/", fill, NULL);
         g_setenv("CVD_RUNTIME_DIR", place, TRUE);
-        g_autoptr(CvdConfig) config = load_good(files, (const char *[]){override, NULL});
+        const char *overrides[] = {override, use, NULL};
+        g_autoptr(CvdConfig) config = load_good(files, overrides);
         cvd_programs_check_paths(config, files->problems);
         g_assert_cmpuint(files->problems->len, ==, rows[i].n_problems);
         if (rows[i].n_problems > 0)

@@ -68,7 +68,10 @@ static void test_qemu_defaults(Files *files, gconstpointer data)
     g_assert_null(qemu->firmware);
     g_assert_cmpuint(g_strv_length(qemu->objects), ==, 0);
     g_assert_cmpuint(g_strv_length(qemu->blockdevs), ==, 0);
+    g_assert_cmpuint(g_strv_length(qemu->chardevs), ==, 0);
     g_assert_cmpuint(g_strv_length(qemu->netdevs), ==, 0);
+    g_assert_cmpuint(g_strv_length(qemu->tpmdevs), ==, 0);
+    g_assert_false(qemu->memory_shared);
     g_assert_cmpuint(g_strv_length(qemu->devices), ==, 0);
     g_assert_cmpint(qemu->serial, ==, CVD_SERIAL_LOG);
     g_assert_cmpstr(qemu->display, ==, "none");
@@ -128,6 +131,8 @@ static const char every_qemu_key[] =
     " \"cpu\": \"max\", \"smp\": 3, \"memory\": 1048576, \"kernel\": \"k\","
     " \"initrd\": \"/i\", \"append\": [\"a\", \"b=c\"], \"firmware\": \"bios.bin\","
     " \"objects\": [{\"qom-type\": \"o\"}], \"blockdevs\": [{\"driver\": \"b\"}],"
+    " \"memory_shared\": true, \"chardevs\": [{\"id\": \"c\", \"backend\": {\"type\": \"null\"}}],"
+    " \"tpmdevs\": [{\"id\": \"t\", \"type\": \"emulator\", \"chardev\": \"c\"}],"
     " \"netdevs\": [{\"type\": \"n\"}], \"devices\": [{\"driver\": \"d\", \"x\": [1, "
     "1e20, 0.1, 18446744073709551615]}],"
     " \"serial\": \"stdio\", \"display\": \"gtk\", \"sandbox\": false,"
@@ -153,7 +158,10 @@ static void test_every_qemu_key(Files *files, gconstpointer data)
     g_assert_cmpstr(qemu->firmware, ==, "bios.bin");
     g_assert_cmpstr(qemu->objects[0], ==, "{\"qom-type\":\"o\"}");
     g_assert_cmpstr(qemu->blockdevs[0], ==, "{\"driver\":\"b\"}");
+    g_assert_true(qemu->memory_shared);
+    g_assert_cmpstr(qemu->chardevs[0], ==, "{\"id\":\"c\",\"backend\":{\"type\":\"null\"}}");
     g_assert_cmpstr(qemu->netdevs[0], ==, "{\"type\":\"n\"}");
+    g_assert_cmpstr(qemu->tpmdevs[0], ==, "{\"id\":\"t\",\"type\":\"emulator\",\"chardev\":\"c\"}");
     g_assert_cmpstr(qemu->devices[0], ==,
                     "{\"driver\":\"d\",\"x\":[1,1e+20,0.1,18446744073709551615]}");
     g_assert_cmpint(qemu->serial, ==, CVD_SERIAL_STDIO);
@@ -463,7 +471,7 @@ static void test_references(Files *files, gconstpointer data)
         "\"devices\":[{\"driver\":\"x\",\"netdev\":\"n\"}]}",
         "{\"extra_args\":[\"-drive\",\"if=none\"],"
         "\"devices\":[{\"driver\":\"x\",\"drive\":\"none0\"}]}",
-        "{\"devices\":[{\"driver\":\"x\",\"netdev\":1,\"chardev\":\"c\"}]}",
+        "{\"devices\":[{\"driver\":\"x\",\"netdev\":1}]}",
     };
 
     for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {

@@ -39,7 +39,9 @@ static CvdConfig make_config(CvdLayout *layout)
                 .memory_bytes = 512 << 20,
                 .objects = no_strings,
                 .blockdevs = no_strings,
+                .chardevs = no_strings,
                 .netdevs = no_strings,
+                .tpmdevs = no_strings,
                 .devices = no_strings,
                 .serial = CVD_SERIAL_NONE,
                 .display = (char *)"none",
@@ -100,7 +102,9 @@ static void test_everything(void)
     char *accel[] = {(char *)"kvm,kernel-irqchip=split", (char *)"tcg", NULL};
     char *objects[] = {(char *)"{\"qom-type\":\"o\"}", NULL};
     char *blockdevs[] = {(char *)"{\"driver\":\"b\"}", NULL};
+    char *chardevs[] = {(char *)"{\"id\":\"c\",\"backend\":{\"type\":\"null\"}}", NULL};
     char *netdevs[] = {(char *)"{\"type\":\"n\"}", NULL};
+    char *tpmdevs[] = {(char *)"{\"id\":\"t\",\"type\":\"passthrough\"}", NULL};
     char *devices[] = {(char *)"{\"driver\":\"d\"}", (char *)"{\"driver\":\"e\"}", NULL};
     char *extra[] = {(char *)"-d", (char *)"", (char *)"-x", NULL};
     config.ivshmem_slot = 0x1f;
@@ -111,13 +115,16 @@ static void test_everything(void)
         .cpu = (char *)"max,+x2apic",
         .smp = (char *)"2,maxcpus=4",
         .memory_bytes = 1536 * 1024,
+        .memory_shared = TRUE,
         .kernel = (char *)"/k,1",
         .initrd = (char *)"/i,2",
         .append = (char *)"a=1,2 b",
         .firmware = (char *)"/f,3",
         .objects = objects,
         .blockdevs = blockdevs,
+        .chardevs = chardevs,
         .netdevs = netdevs,
+        .tpmdevs = tpmdevs,
         .devices = devices,
         .display = (char *)"gtk,gl=on",
         .sandbox = (char *)"on,spawn=allow",
@@ -127,7 +134,7 @@ static void test_everything(void)
     g_auto(GStrv) argv = build(&config);
     assert_argv(
         argv,
-        HEAD "-machine|pc,usb=off|"
+        HEAD "-machine|pc,usb=off,memory-backend=cvd-ram|"
              "-accel|kvm,kernel-irqchip=split|"
              "-accel|tcg|"
              "-cpu|max,+x2apic|"
@@ -144,9 +151,13 @@ static void test_everything(void)
              "-chardev|socket,id=ivshmem,fd=3|"
              "-device|{\"driver\":\"ivshmem-doorbell\",\"id\":\"ivshmem\",\"chardev\":\"ivshmem\","
              "\"vectors\":1,\"addr\":\"0x1f\"}|"
+             "-object|{\"qom-type\":\"memory-backend-memfd\",\"id\":\"cvd-ram\","
+             "\"size\":1572864,\"share\":true}|"
              "-object|{\"qom-type\":\"o\"}|"
+             "-chardev|null,id=c|"
              "-blockdev|{\"driver\":\"b\"}|"
              "-netdev|{\"type\":\"n\"}|"
+             "-tpmdev|passthrough,id=t|"
              "-device|{\"driver\":\"d\"}|"
              "-device|{\"driver\":\"e\"}|"
              "-device|{\"driver\":\"pvpanic\"}|"
@@ -219,14 +230,52 @@ static void test_by_path(void)
     g_assert_true(g_strv_contains(all, "null,id=serial"));
 }
 
-static void test_escape_value(void)
+static gboolean has_argument(char **argv, const char *text)
 {
-    static const char *const rows[][2] = {
-        {"", ""}, {"a", "a"}, {",", ",,"}, {"a,b,,c", "a,,b,,,,c"}};
-    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
-        g_autofree char *escaped = cvd_qemu_escape_value(rows[i][0]);
-        g_assert_cmpstr(escaped, ==, rows[i][1]);
-    }
+    return g_strv_contains((const char *const *)argv, text);
+}
+
+/* Sockets of host programs are descriptors to a QEMU of ours, and paths to one of somebody else's.
+ */
+static void test_sockets(void)
+{
+    static CvdSocketConfig sockets[] = {{(char *)"fs", CVD_SOCKET_LISTEN},
+                                        {(char *)"net", CVD_SOCKET_PAIR}};
+    static CvdProgramConfig programs[] = {
+        {.name = (char *)"other", .sockets = NULL},
+        {.name = (char *)"back,end", .sockets = sockets, .n_sockets = G_N_ELEMENTS(sockets)},
+    };
+    static char *chardevs[] = {
+        (char *)"{\"id\":\"c\",\"backend\":{\"type\":\"socket\",\"data\":{\"addr\":{\"type\":"
+                "\"fd\",\"data\":{\"str\":\"${socket:fs}\"}},\"server\":false}}}",
+        (char *)"{\"id\":\"f\",\"backend\":{\"type\":\"file\",\"out\":\"${config_dir}/a\"}}", NULL};
+    static char *netdevs[] = {
+        (char *)"{\"type\":\"stream\",\"id\":\"n\",\"addr\":{\"type\":\"fd\",\"str\":"
+                "\"${socket:net}\"}}",
+        (char *)"{\"type\":\"user\",\"id\":\"u\",\"guestfwd\":[{\"str\":\"a$$b-${name}\"}]}", NULL};
+    g_autoptr(CvdLayout) layout = make_layout(1);
+    CvdConfig config = make_config(layout);
+    const CvdQemuTools tools = {.binary = (char *)"/usr/bin/qemu", .accel = tcg};
+
+    config.directory = (char *)"/a,b";
+    config.programs = programs;
+    config.n_programs = G_N_ELEMENTS(programs);
+    config.qemu.chardevs = chardevs;
+    config.qemu.netdevs = netdevs;
+    g_auto(GStrv) ours = cvd_qemu_command(&config, &tools, NULL);
+    g_assert_true(has_argument(ours, "socket,id=c,fd=6,server=off"));
+    g_assert_true(has_argument(ours, "file,id=f,path=/a,,b/a"));
+    g_assert_true(has_argument(
+        ours, "{\"type\":\"stream\",\"id\":\"n\",\"addr\":{\"type\":\"fd\",\"str\":\"7\"}}"));
+    g_assert_true(has_argument(
+        ours, "{\"type\":\"user\",\"id\":\"u\",\"guestfwd\":[{\"str\":\"a$b-cvd-1\"}]}"));
+
+    g_auto(GStrv) others = cvd_qemu_command(&config, &tools, "/run/vm.sock");
+    g_assert_true(
+        has_argument(others, "socket,id=c,path=/run/test/cvd-1/back,,end-fs.sock,server=off"));
+    g_assert_true(has_argument(others,
+                               "{\"type\":\"stream\",\"id\":\"n\",\"addr\":{\"type\":"
+                               "\"unix\",\"path\":\"/run/test/cvd-1/back,end-net.sock\"}}"));
 }
 
 static void test_quoted_by_lines(void)
@@ -270,11 +319,6 @@ static void test_quoted_survives_a_shell(void)
         g_string_append_printf(expected, "%s\n", argv[i]);
     g_assert_cmpstr(output, ==, expected->str);
     g_string_free(expected, TRUE);
-}
-
-static gboolean has_argument(char **argv, const char *text)
-{
-    return g_strv_contains((const char *const *)argv, text);
 }
 
 /* One is enough; and what has no ISA bus has it on PCI. */
@@ -340,6 +384,7 @@ static void test_reboot(void)
 
 int main(int argc, char **argv)
 {
+    g_setenv("CVD_RUNTIME_DIR", "/run/test", TRUE);
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/qemu-command/least", test_least);
     g_test_add_func("/qemu-command/everything", test_everything);
@@ -347,7 +392,7 @@ int main(int argc, char **argv)
     g_test_add_func("/qemu-command/memory", test_memory);
     g_test_add_func("/qemu-command/attach-args", test_attach_args);
     g_test_add_func("/qemu-command/by-path", test_by_path);
-    g_test_add_func("/qemu-command/escape-value", test_escape_value);
+    g_test_add_func("/qemu-command/sockets", test_sockets);
     g_test_add_func("/qemu-command/quoted-by-lines", test_quoted_by_lines);
     g_test_add_func("/qemu-command/quoted-without-program", test_quoted_without_program);
     g_test_add_func("/qemu-command/quoted-survives-a-shell", test_quoted_survives_a_shell);
