@@ -17,6 +17,8 @@ void bench_handover(const BenchOptions *options);
 void bench_clients(const BenchOptions *options);
 /** bench_signals: signals between the client library and cvd-vm, against bare eventfds */
 void bench_signals(const BenchOptions *options);
+/** bench_trace: round trips with a doorbell trace, against the same without */
+void bench_trace(const BenchOptions *options);
 /** bench_guest: round trips and throughput between host and guest, against virtio-serial */
 void bench_guest(const BenchOptions *options);
 /** bench_guest_growth: the same with many regions, a large window, huge pages */

@@ -24,6 +24,7 @@ static const BenchGroup groups[] = {
     {"handover", "hand-over to the VM", bench_handover, FALSE},
     {"clients", "handshakes of host programs", bench_clients, FALSE},
     {"signals", "signals between host processes", bench_signals, FALSE},
+    {"trace", "round trips with a doorbell trace", bench_trace, FALSE},
     {"guest", "round trips and throughput with a Linux guest", bench_guest, TRUE},
     {"growth", "start and memory by regions, window, pages", bench_growth, FALSE},
     {"guest-growth", "round trips and throughput by regions, window, pages", bench_guest_growth,

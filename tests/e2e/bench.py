@@ -45,12 +45,13 @@ def measure(bench, *arguments):
 def test_json_and_chart(bench, _):
     with tempfile.TemporaryDirectory(prefix='cvd-') as work:
         svg = os.path.join(work, 'chart.svg')
-        data = measure(bench, '--only', 'launch,memory,handover', '--svg', svg)
+        data = measure(bench, '--only', 'launch,memory,handover,trace', '--svg', svg)
         assert data['machine']['accelerator'] == 'tcg', data['machine']
         start = data['figures']['start_ratio']
         assert start['at_most'] == 1.15 and start['rounds'] == 1, start
         assert start['reached'] == (start['median'] <= 1.15), start
-        for key in ('stop_extra_ms', 'pss_ratio', 'idle_switches', 'handover_2048_ratio'):
+        assert data['figures']['trace_ratio']['at_most'] == 2
+        for key in ('trace_off_switches', 'stop_extra_ms', 'pss_ratio', 'idle_switches', 'handover_2048_ratio'):
             assert key in data['figures'], key
         assert [x for x, _ in data['curves']['handover']['points']] == [4, 64, 512, 2048]
         assert not any(gap['failed'] for gap in data['gaps']), data['gaps']
