@@ -14,12 +14,17 @@
 #include <json-glib/json-glib.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define NAME    "trace"
 #define N_RINGS 1000
+
+/* docs/cvd-client.1, Traces: of five regions, and of each ring. */
+#define HEADER_SIZE 128
+#define RECORD_SIZE 32
 
 /* Of conf/vsoc_mem.json. */
 #define FIRST     "hwcomposer"
@@ -140,11 +145,18 @@ static GVariant *call_control(GDBusConnection *connection, const char *method)
     return result;
 }
 
-/* A ring is passed on, and then recorded: once the loop has gone round it is. */
-static void settle(Fixture *f)
+/* Rings are passed on, and recorded a moment later: waits until there are so many records. */
+static void wait_records(Fixture *f, guint n)
 {
-    g_autoptr(GDBusConnection) connection = connect_control(f);
-    g_autoptr(GVariant) reply = call_control(connection, "ListRegions");
+    cvd_autofd watch = inotify_init1(IN_CLOEXEC);
+    char events[4096];
+    GStatBuf status;
+
+    g_assert_cmpint(inotify_add_watch(watch, f->path, IN_MODIFY), >=, 0);
+    while (g_stat(f->path, &status) == 0 && status.st_size < HEADER_SIZE + n * RECORD_SIZE) {
+        test_wait_readable(watch, "the trace");
+        g_assert_cmpint(read(watch, events, sizeof events), >, 0);
+    }
 }
 
 /* Also while it is written. */
@@ -153,7 +165,7 @@ static void test_counts(gconstpointer data)
     g_autoptr(Fixture) f = fixture_boot(NULL, NULL);
 
     echo(f, FIRST, N_RINGS);
-    settle(f);
+    wait_records(f, 2 * N_RINGS);
     g_autoptr(JsonObject) live = read_trace(f, f->path);
     assert_rings(live, FIRST, N_RINGS);
     g_assert_cmpint(get(live, FIRST, "to_guest", "answered"), ==, N_RINGS);
@@ -178,6 +190,7 @@ static void test_picture(gconstpointer data)
     g_autofree char *svg = NULL;
 
     echo(f, SECOND, 3);
+    wait_records(f, 6);
     g_autoptr(TestProcess) tool = start_tool(f, f->path, option);
     test_launcher_assert_exit(tool, 0);
     g_assert_nonnull(strstr(tool->out->str, SECOND));
@@ -263,7 +276,7 @@ static void test_killed(gconstpointer data)
     g_autoptr(Fixture) f = fixture_boot(NULL, NULL);
 
     echo(f, FIRST, N_RINGS);
-    settle(f);
+    wait_records(f, 2 * N_RINGS);
     test_process_signal(f->instance->launcher, SIGKILL);
     test_process_wait_end(f->instance->launcher);
     g_autoptr(JsonObject) trace = read_trace(f, f->path);
@@ -351,16 +364,15 @@ static void test_many_regions(gconstpointer data)
         g_autofree char *name = g_strdup_printf("region%u", i);
         echo(f, name, 3);
     }
-    settle(f);
+    test_process_signal(f->instance->launcher, SIGINT);
+    test_launcher_assert_exit(f->instance->launcher, 0);
+    test_process_wait_end(vm);
     g_autoptr(JsonObject) trace = read_trace(f, f->path);
     for (guint i = 0; i < N; i += 93) {
         g_autofree char *name = g_strdup_printf("region%u", i);
         assert_rings(trace, name, 3);
     }
     assert_rings(trace, "region1", 0);
-    test_process_signal(f->instance->launcher, SIGINT);
-    test_launcher_assert_exit(f->instance->launcher, 0);
-    test_process_wait_end(vm);
 }
 
 /* ---- Bad input ---- */
@@ -405,7 +417,7 @@ static void test_two_launches(gconstpointer data)
     test_launcher_assert_exit(second, 1);
     test_launcher_assert_err(second, "another launch writes it");
     echo(f, FIRST, 2);
-    settle(f);
+    wait_records(f, 4);
     g_autoptr(JsonObject) trace = read_trace(f, f->path);
     assert_rings(trace, FIRST, 2);
     test_process_signal(f->instance->launcher, SIGINT);
