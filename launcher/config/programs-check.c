@@ -19,6 +19,15 @@ static CvdPlace place_of(const Entry *entry, const char *key)
     return cvd_place_member(&entry->place, key, cvd_node_get_member(entry->node, key));
 }
 
+static CvdPlace place_of_socket(const Entry *entry, guint index)
+{
+    CvdPlace sockets = place_of(entry, "sockets");
+    const char *name = entry->program->sockets[index].name;
+    JsonNode *node = cvd_node_get_member(entry->node, "sockets");
+
+    return cvd_place_member(&sockets, name, cvd_node_get_member(node, name));
+}
+
 /* ---- One program ---- */
 
 static void fill_in(const Entry *entry, const char *directory)
@@ -267,7 +276,23 @@ static void check_unique(GHashTable *owners, const CvdPlace *place, const char *
     g_hash_table_insert(owners, take_name, (gpointer)program);
 }
 
-/* QEMU's part names sockets without their programs. All of their files are in one directory. */
+/* All files of sockets are in one directory. */
+static void check_files(GHashTable *files, const Entry *entry, const CvdConfig *config)
+{
+    const CvdProgramConfig *program = entry->program;
+    CvdPlace ready = place_of(entry, "ready");
+
+    if (program->ready == CVD_READY_NOTIFY)
+        check_unique(files, &ready, "file", cvd_program_get_notify_path(config, program),
+                     program->name);
+    for (guint i = 0; i < program->n_sockets; i++) {
+        CvdPlace place = place_of_socket(entry, i);
+        check_unique(files, &place, "file", cvd_program_get_socket_path(config, program, i),
+                     program->name);
+    }
+}
+
+/* QEMU's part names sockets without their programs. */
 static void check_sockets(const Entry *entries, guint n, const CvdConfig *config)
 {
     g_autoptr(GHashTable) names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -275,16 +300,11 @@ static void check_sockets(const Entry *entries, guint n, const CvdConfig *config
 
     for (guint i = 0; i < n; i++) {
         const CvdProgramConfig *program = entries[i].program;
-        JsonNode *node = cvd_node_get_member(entries[i].node, "sockets");
-        CvdPlace sockets = place_of(&entries[i], "sockets");
+        check_files(files, &entries[i], config);
         for (guint j = 0; j < program->n_sockets; j++) {
-            const char *name = program->sockets[j].name;
-            CvdPlace place = cvd_place_member(&sockets, name, cvd_node_get_member(node, name));
-            guint n_before = place.reader->problems->len;
-            check_unique(names, &place, "socket", g_strdup(name), program->name);
-            if (place.reader->problems->len == n_before)
-                check_unique(files, &place, "file", cvd_program_get_socket_path(config, program, j),
-                             program->name);
+            CvdPlace place = place_of_socket(&entries[i], j);
+            check_unique(names, &place, "socket", g_strdup(program->sockets[j].name),
+                         program->name);
         }
     }
 }
@@ -316,19 +336,29 @@ void cvd_programs_check(const CvdPlace *place, JsonNode *root, CvdConfig *config
     check_hooks(place, root);
 }
 
+static void check_path(GPtrArray *problems, const char *program, const char *key, const char *path)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!cvd_listener_path_check(path, &error))
+        cvd_problem(problems,
+                    "programs.%s.%s: %s, with a shorter name of socket, program or instance, or "
+                    "XDG_RUNTIME_DIR",
+                    program, key, error->message);
+}
+
 void cvd_programs_check_paths(const CvdConfig *config, GPtrArray *problems)
 {
     for (guint i = 0; i < config->n_programs; i++) {
         const CvdProgramConfig *program = &config->programs[i];
+        g_autofree char *notify = cvd_program_get_notify_path(config, program);
+        if (program->ready == CVD_READY_NOTIFY)
+            check_path(problems, program->name, "ready", notify);
         for (guint j = 0; j < program->n_sockets; j++) {
             g_autofree char *path = cvd_program_get_socket_path(config, program, j);
-            g_autoptr(GError) error = NULL;
-            if (program->sockets[j].kind != CVD_SOCKET_PAIR &&
-                !cvd_listener_path_check(path, &error))
-                cvd_problem(problems,
-                            "programs.%s.sockets.%s: %s, with a shorter name of socket, program "
-                            "or instance, or XDG_RUNTIME_DIR",
-                            program->name, program->sockets[j].name, error->message);
+            g_autofree char *key = g_strdup_printf("sockets.%s", program->sockets[j].name);
+            if (program->sockets[j].kind != CVD_SOCKET_PAIR)
+                check_path(problems, program->name, key, path);
         }
     }
 }

@@ -84,12 +84,22 @@ int cvd_program_get_socket_fd(const CvdProgramConfig *program, guint index)
     return fd;
 }
 
-char *cvd_program_get_socket_path(const CvdConfig *config, const CvdProgramConfig *program,
-                                  guint index)
+static char *get_path(const CvdConfig *config, const CvdProgramConfig *program, const char *name)
 {
     g_autofree char *runtime = expand_runtime(config);
 
-    return g_strdup_printf("%s/%s-%s.sock", runtime, program->name, program->sockets[index].name);
+    return g_strdup_printf("%s/%s-%s.sock", runtime, program->name, name);
+}
+
+char *cvd_program_get_socket_path(const CvdConfig *config, const CvdProgramConfig *program,
+                                  guint index)
+{
+    return get_path(config, program, program->sockets[index].name);
+}
+
+char *cvd_program_get_notify_path(const CvdConfig *config, const CvdProgramConfig *program)
+{
+    return get_path(config, program, "notify");
 }
 
 int cvd_config_find_socket(const CvdConfig *config, const char *name,

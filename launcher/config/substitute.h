@@ -34,6 +34,10 @@ int cvd_program_get_socket_fd(const CvdProgramConfig *program, guint index);
 char *cvd_program_get_socket_path(const CvdConfig *config, const CvdProgramConfig *program,
                                   guint index);
 
+/** cvd_program_get_notify_path: Returns: (transfer full): where a program says that it is ready:
+ * `PROGRAM-notify.sock` in the runtime directory */
+char *cvd_program_get_notify_path(const CvdConfig *config, const CvdProgramConfig *program);
+
 /**
  * cvd_config_find_socket:
  * @name: a socket's

@@ -171,9 +171,7 @@ static const CvdChildHandlers child_handlers = {.exited = on_exited, .left_behin
 static char *open_notify_socket(Runner *runner, GError **error)
 {
     const CvdProgramConfig *config = runner->config;
-    g_autofree char *name = g_strdup_printf("%s-notify.sock", config->name);
-    g_autofree char *path =
-        g_build_filename(cvd_instance_dir_get_path(runner->owner->dir), name, NULL);
+    g_autofree char *path = cvd_program_get_notify_path(runner->owner->config, config);
 
     runner->notify = cvd_notify_socket_new(
         path, config->user != NULL ? config->user->uid : (uid_t)-1, on_notified, runner, error);

@@ -475,12 +475,31 @@ static void test_cycles(Files *files, gconstpointer data)
     }
 }
 
-/* Two programs' sockets of two names would be one file. */
+/* Sockets of other names, or of programs of other names, would be one file. */
 static void test_file_of_a_socket(Files *files, gconstpointer data)
 {
-    write_config("\"programs\": {\"a\": {\"argv\": [\"x\"], \"sockets\": {\"b-c\": \"path\"}},"
-                 " \"a-b\": {\"argv\": [\"x\"], \"sockets\": {\"c\": \"path\"}}}");
-    assert_bad(files, NULL, "/a-b-c.sock is program a's already; choose another name");
+    static const struct {
+        const char *a;
+        const char *a_b;
+        const char *problem;
+    } rows[] = {
+        {"\"sockets\": {\"b-c\": \"path\"}", "\"sockets\": {\"c\": \"path\"}",
+         "programs.a-b.sockets.c: file /run/x/cvd-1/a-b-c.sock is program a's already; choose"},
+        {"\"sockets\": {\"b-notify\": \"pair\"}", "\"ready\": \"notify\"",
+         "programs.a-b.ready: file /run/x/cvd-1/a-b-notify.sock is program a's already; choose"},
+        {"\"ready\": \"notify\", \"sockets\": {\"notify\": \"pair\"}", "\"cwd\": \"/\"",
+         "programs.a.sockets.notify: file /run/x/cvd-1/a-notify.sock is program a's already"},
+    };
+
+    g_setenv("CVD_RUNTIME_DIR", "/run/x", TRUE);
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *text = g_strdup_printf("\"programs\": {\"a\": {\"argv\": [\"x\"], %s},"
+                                                " \"a-b\": {\"argv\": [\"x\"], %s}}",
+                                                rows[i].a, rows[i].a_b);
+        write_config(text);
+        assert_bad(files, NULL, rows[i].problem);
+    }
+    g_unsetenv("CVD_RUNTIME_DIR");
 }
 
 /* A name that an option gives counts, too. */
@@ -675,34 +694,41 @@ static void test_probe_broken(Files *files, gconstpointer data)
     assert_problem(files, n_before, "programs.d.argv[0]: nosuch");
 }
 
-/* The longest name that fits has the runtime directory and `/dev-NAME.sock` in 107 bytes. */
+/* A runtime directory in which a socket of that name has a path of just 107 bytes, and more. */
+static char *make_place(const char *file, gsize n_over)
+{
+    g_autofree char *fill = g_strnfill(107 - strlen("//cvd-1/") - strlen(file) + n_over, 'x');
+
+    return g_strconcat("/", fill, NULL);
+}
+
 static void test_paths_of_sockets(Files *files, gconstpointer data)
 {
     static const struct {
-        const char *kind;
-        gsize n_over; /* bytes */
-        guint n_problems;
+        const char *member;
+        const char *file;
+        const char *problem; /* NULL: it is not bound */
     } rows[] = {
-        {"listen", 0, 0}, {"listen", 1, 1}, {"path", 0, 0}, {"path", 1, 1}, {"pair", 1, 0},
+        {"\"sockets\": {\"a-name\": \"listen\"}", "d-a-name.sock", "programs.d.sockets.a-name: /x"},
+        {"\"sockets\": {\"a-name\": \"path\"}", "d-a-name.sock", "programs.d.sockets.a-name: /x"},
+        {"\"sockets\": {\"a-name\": \"pair\"}", "d-a-name.sock", NULL},
+        {"\"ready\": \"notify\"", "d-notify.sock", "programs.d.ready: /x"},
     };
 
-    static const char use[] =
-        "qemu.netdevs=[{\"type\":\"tap\",\"fds\":\"${socket:disk}:${socket:a-long-name}\"}]";
-
-    write_two_programs();
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
-        g_autofree char *override =
-            g_strdup_printf("programs.dev.sockets.a-long-name=%s", rows[i].kind);
-        g_autofree char *fill =
-            g_strnfill(107 - strlen("//cvd-1/dev-a-long-name.sock") + rows[i].n_over, 'x');
-        g_autofree char *place = g_strconcat("/", fill, NULL);
-        g_setenv("CVD_RUNTIME_DIR", place, TRUE);
-        const char *overrides[] = {override, use, NULL};
-        g_autoptr(CvdConfig) config = load_good(files, overrides);
-        cvd_programs_check_paths(config, files->problems);
-        g_assert_cmpuint(files->problems->len, ==, rows[i].n_problems);
-        if (rows[i].n_problems > 0)
-            assert_problem(files, 0, "programs.dev.sockets.a-long-name: /x");
+        g_autofree char *text =
+            g_strdup_printf("\"programs\": {\"d\": {\"argv\": [\"x\"], %s}}", rows[i].member);
+        write_config(text);
+        for (gsize n_over = 0; n_over < 2; n_over++) {
+            g_autofree char *place = make_place(rows[i].file, n_over);
+            guint n_problems = n_over > 0 && rows[i].problem;
+            g_setenv("CVD_RUNTIME_DIR", place, TRUE);
+            g_autoptr(CvdConfig) config = load_good(files, NULL);
+            cvd_programs_check_paths(config, files->problems);
+            g_assert_cmpuint(files->problems->len, ==, n_problems);
+            if (n_problems > 0)
+                assert_problem(files, 0, rows[i].problem);
+        }
     }
     g_unsetenv("CVD_RUNTIME_DIR");
 }
