@@ -73,8 +73,12 @@ static char *describe_verbs(const CvdToolProgram *program)
 {
     GString *text = g_string_new(NULL);
     for (const CvdToolVerb *verb = program->verbs; verb->name; verb++) {
-        g_autofree char *usage = g_strdup_printf("%s %s", verb->name, verb->arguments);
-        g_string_append_printf(text, "  %-29s %s\n", usage, verb->summary);
+        const char *summary = verb->with_next ? verb->with_next : verb->summary;
+        g_autofree char *usage = verb->with_next
+                                     ? g_strdup_printf("%s, %s", verb->name, verb[1].name)
+                                     : g_strdup_printf("%s %s", verb->name, verb->arguments);
+        g_string_append_printf(text, "  %-29s %s\n", usage, summary);
+        verb += verb->with_next ? 1 : 0;
     }
     return g_string_free(text, FALSE);
 }

@@ -49,6 +49,8 @@ typedef gboolean CvdToolRun(CvdTool *tool, char **arguments, GError **error);
  * @method: (nullable): for @run, if it does nothing but call one
  * @takes_signals: whether @run sees to all signals itself
  * @alias: (nullable): an older name, which goes on to work
+ * @with_next: (nullable): one line of the list for this verb and the next, neither of which has
+ *   arguments
  *
  * A row of a program's table of verbs, from which --help and the shell's completion follow.
  */
@@ -62,6 +64,7 @@ struct CvdToolVerb {
     const char *method;
     gboolean takes_signals;
     const char *alias;
+    const char *with_next;
 };
 
 /** CVD_TOOL_OPTIONS: the @options of a verb */

@@ -30,7 +30,8 @@ static const CvdToolVerb verbs[] = {
      "tells them.",
      .run = cvd_ctl_restart},
     {"reset", "", "Reset the guest, in the same QEMU", .run = cvd_ctl_call, .method = "Reset"},
-    {"pause", "", "Stop the guest's processors", .run = cvd_ctl_call, .method = "Pause"},
+    {"pause", "", "Stop the guest's processors", .run = cvd_ctl_call, .method = "Pause",
+     .with_next = "Stop the guest's processors, or let them go on"},
     {"resume", "", "Let the guest's processors go on", .run = cvd_ctl_call, .method = "Resume"},
     {"power-button", "", "Press the guest's power button, once", .run = cvd_ctl_call,
      .method = "PowerButton"},
@@ -69,6 +70,19 @@ static const CvdToolVerb verbs[] = {
      "You first see what the guest said last. Several may be attached. If stdin is no\n"
      "terminal, its end does not end this; the end of the instance does.",
      .run = cvd_ctl_attach, .takes_signals = TRUE, .alias = "console"},
+    {"clients", "", "Show the clients and their regions",
+     "If several clients have the doorbells of one region, they are marked: those that\n"
+     "wait there take each other's signals. Nobody can see which clients wait.",
+     .run = cvd_ctl_clients, .with_next = "Show the clients, or the host programs"},
+    {"programs", "", "Show the host programs of the instance",
+     "There is a line for each: its state, its process, how often it was started again\n"
+     "by itself, since when it is in that state, its regions, and how it ended last or\n"
+     "what it says itself.",
+     .run = cvd_ctl_programs},
+    {"program", "ACTION PROGRAM", "Start, stop or restart a host program",
+     "ACTION is start, stop or restart. This waits until the program is ready, or has\n"
+     "ended.",
+     .run = cvd_ctl_program},
     {"report", "", "Pack all about it, or a failed one, in a file",
      "The file has the configuration, the command line, the end of the conversation\n"
      "with QEMU, the logs and the window. It is cvd-report-NAME-TIME.tar.gz in the\n"
@@ -77,11 +91,7 @@ static const CvdToolVerb verbs[] = {
                        "Write this file", "FILE"},
                       {"no-window", 0, 0, G_OPTION_ARG_NONE, &cvd_ctl_options.no_window,
                        "Leave the window out", NULL}),
-     .run = cvd_ctl_report},
-    {"clients", "", "Show the clients and their regions",
-     "If several clients have the doorbells of one region, they are marked: those that\n"
-     "wait there take each other's signals. Nobody can see which clients wait.",
-     .run = cvd_ctl_clients},
+     .run = cvd_ctl_report, .with_next = "Pack all about it in a file, or remove what it left"},
     {"forget", "", "Remove what an instance that failed has left",
      "This removes its logs, the record of the failure and the copy of the window. Use\n"
      "report first if you want to keep them.",
@@ -93,8 +103,12 @@ static void complete(gpointer tool, const char *kind, GPtrArray *words)
 {
     static const char *const states[] = {CVD_CTL_STATES, NULL};
 
-    if (strcmp(kind, "[PROGRAM]") == 0)
+    static const char *const actions[] = {"start", "stop", "restart", NULL};
+
+    if (strcmp(kind, "[PROGRAM]") == 0 || strcmp(kind, "PROGRAM") == 0)
         cvd_ctl_complete_programs(tool, words);
+    for (guint i = 0; strcmp(kind, "ACTION") == 0 && actions[i] != NULL; i++)
+        cvd_complete_add(words, actions[i], NULL);
     for (guint i = 0; strcmp(kind, "STATE") == 0 && states[i] != NULL; i++)
         cvd_complete_add(words, states[i], NULL);
 }

@@ -191,14 +191,111 @@ static void list_regions(CvdLaunch *launch, GVariant *arguments, CvdControlCall 
     cvd_host_list_regions(&launch->host, take_call);
 }
 
+/* ---- Host programs ---- */
+
+static void add_program(const CvdProgramStatus *status, gpointer data)
+{
+    g_variant_builder_add(
+        data, "(sssuut^as)", status->config->name, cvd_program_state_get_name(status->state),
+        status->reason != NULL ? status->reason : "", (guint)status->pid, status->n_restarts,
+        (guint64)(g_get_monotonic_time() - status->since_us), status->config->regions);
+}
+
+static void list_programs(CvdLaunch *launch, GVariant *arguments, CvdControlCall *take_call)
+{
+    GVariantBuilder programs = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("a(sssuutas)"));
+
+    if (launch->programs != NULL)
+        cvd_programs_foreach(launch->programs, add_program, &programs);
+    cvd_control_call_reply(take_call, g_variant_new("(a(sssuutas))", &programs), -1);
+}
+
+/* Returns: whether the call of @waiting is over, with @error set if in vain */
+static gboolean is_answered(const CvdWaitingProgramCall *waiting, const CvdProgramStatus *status,
+                            GError **error)
+{
+    if (!cvd_program_is_settled(status->state))
+        return FALSE;
+    if (waiting->command != CVD_PROGRAM_STOP && status->state != CVD_PROGRAM_READY &&
+        status->state != CVD_PROGRAM_DONE)
+        cvd_fail(error, CVD_ERROR_FAILED, "program %s %s", status->config->name,
+                 status->reason != NULL ? status->reason : "was stopped");
+    return TRUE;
+}
+
+static void answer_program_calls(const CvdProgramStatus *status, gpointer data)
+{
+    CvdLaunch *launch = data;
+
+    for (guint i = launch->program_calls->len; i-- > 0;) {
+        CvdWaitingProgramCall waiting =
+            g_array_index(launch->program_calls, CvdWaitingProgramCall, i);
+        g_autoptr(GError) error = NULL;
+        if (waiting.program != status->config || !is_answered(&waiting, status, &error))
+            continue;
+        g_array_remove_index(launch->program_calls, i);
+        cvd_control_call_finish(waiting.call, error);
+    }
+}
+
+void cvd_launch_answer_program_calls(CvdLaunch *launch)
+{
+    if (launch->program_calls->len > 0)
+        cvd_programs_foreach(launch->programs, answer_program_calls, launch);
+}
+
+static void command_program(CvdLaunch *launch, GVariant *arguments, CvdControlCall *take_call,
+                            CvdProgramCommand command)
+{
+    CvdWaitingProgramCall waiting = {.call = take_call, .command = command};
+    g_autoptr(GError) error = NULL;
+    const char *name;
+
+    g_variant_get(arguments, "(&s)", &name);
+    if (launch->programs == NULL)
+        cvd_fail(&error, CVD_ERROR_INVALID,
+                 "there is no program %s, as the configuration has no \"programs\"", name);
+    else
+        waiting.program = cvd_programs_command(launch->programs, command, name, &error);
+    if (waiting.program == NULL) {
+        cvd_control_call_finish(take_call, error);
+        return;
+    }
+    g_array_append_val(launch->program_calls, waiting);
+    cvd_launch_answer_program_calls(launch);
+}
+
+static void start_program(CvdLaunch *launch, GVariant *arguments, CvdControlCall *take_call)
+{
+    command_program(launch, arguments, take_call, CVD_PROGRAM_START);
+}
+
+static void stop_program(CvdLaunch *launch, GVariant *arguments, CvdControlCall *take_call)
+{
+    command_program(launch, arguments, take_call, CVD_PROGRAM_STOP);
+}
+
+static void restart_program(CvdLaunch *launch, GVariant *arguments, CvdControlCall *take_call)
+{
+    command_program(launch, arguments, take_call, CVD_PROGRAM_RESTART);
+}
+
 static void call(const char *method, GVariant *arguments, CvdControlCall *take_call, gpointer data)
 {
     static const struct {
         const char *method;
         void (*run)(CvdLaunch *launch, GVariant *arguments, CvdControlCall *take_call);
     } others[] = {
-        {"Qmp", qmp},       {"OpenQmp", open_qmp},         {"OpenConsole", open_console},
-        {"Report", report}, {"ListClients", list_clients}, {"ListRegions", list_regions},
+        {"Qmp", qmp},
+        {"OpenQmp", open_qmp},
+        {"OpenConsole", open_console},
+        {"Report", report},
+        {"ListClients", list_clients},
+        {"ListPrograms", list_programs},
+        {"StartProgram", start_program},
+        {"StopProgram", stop_program},
+        {"RestartProgram", restart_program},
+        {"ListRegions", list_regions},
     };
     const CvdVerb *verb = cvd_verb_find(method);
 

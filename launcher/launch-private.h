@@ -21,6 +21,13 @@ typedef struct {
     guint n_resets; /* of the guest, when it came */
 } CvdWaitingCall;
 
+/** CvdWaitingProgramCall: is answered when the program is as its caller wants it */
+typedef struct {
+    CvdControlCall *call;
+    const CvdProgramConfig *program;
+    CvdProgramCommand command;
+} CvdWaitingProgramCall;
+
 /**
  * CvdLaunch:
  *
@@ -33,11 +40,12 @@ typedef struct {
     CvdChildren *children;
     CvdPrograms *programs; /* NULL: the configuration has none */
     CvdLifecycle lifecycle;
-    GArray *inputs; /* events that wait until an earlier one is handled */
-    GArray *calls;  /* of CvdWaitingCall */
-    char *reason;   /* for its state, or how the VM has ended */
-    char *fault;    /* what QEMU said last of a fault, NULL = nothing */
-    char *notified; /* what the service manager knows of both, NULL = nothing */
+    GArray *inputs;        /* events that wait until an earlier one is handled */
+    GArray *calls;         /* of CvdWaitingCall */
+    GArray *program_calls; /* of CvdWaitingProgramCall */
+    char *reason;          /* for its state, or how the VM has ended */
+    char *fault;           /* what QEMU said last of a fault, NULL = nothing */
+    char *notified;        /* what the service manager knows of both, NULL = nothing */
     GSource *timer;
     CvdLogFile *qemu_log;
     CvdConsole *qemu_output;
@@ -102,6 +110,9 @@ void cvd_launch_hand_over(CvdLaunch *launch);
 
 /** cvd_launch_vm_handlers: what QEMU says */
 extern const CvdVmHandlers cvd_launch_vm_handlers;
+
+/** cvd_launch_answer_program_calls: likewise, of those about host programs */
+void cvd_launch_answer_program_calls(CvdLaunch *launch);
 
 /** cvd_launch_answer_calls: answers those that are carried out, or cannot be any more */
 void cvd_launch_answer_calls(CvdLaunch *launch);

@@ -74,6 +74,7 @@ static void run_after_stop(CvdLaunch *launch)
 
 static void on_changed(gpointer data)
 {
+    cvd_launch_answer_program_calls(data);
 }
 
 static void on_ended(gpointer data)

@@ -556,6 +556,7 @@ static void clear(CvdLaunch *launch, gboolean has_failed)
     cvd_retry_clear(&launch->lifecycle.policy.retry);
     g_array_unref(launch->inputs);
     g_array_unref(launch->calls);
+    g_array_unref(launch->program_calls);
     g_free(launch->reason);
     g_free(launch->fault);
     g_free(launch->notified);
@@ -579,6 +580,7 @@ int cvd_launch(const CvdConfig *config, const CvdQemuTools *tools, const CvdOpti
         .lifecycle = {.config = config, .start_paused = options->paused},
         .inputs = g_array_new(FALSE, FALSE, sizeof(Input)),
         .calls = g_array_new(FALSE, FALSE, sizeof(CvdWaitingCall)),
+        .program_calls = g_array_new(FALSE, FALSE, sizeof(CvdWaitingProgramCall)),
         .reason = g_strdup(""),
         .start_time_us = g_get_monotonic_time(),
     };

@@ -22,6 +22,12 @@ const char *cvd_program_state_get_name(CvdProgramState state)
 
 /* ---- Questions ---- */
 
+gboolean cvd_program_is_settled(CvdProgramState state)
+{
+    return state != CVD_PROGRAM_WAITING && state != CVD_PROGRAM_STARTING &&
+           state != CVD_PROGRAM_STOPPING && state != CVD_PROGRAM_KILLING;
+}
+
 gboolean cvd_program_is_back_end(const CvdProgramConfig *config)
 {
     return config->n_sockets > 0;

@@ -27,6 +27,10 @@ typedef enum {
 /** cvd_program_state_get_name: Returns: (transfer none): one lower-case word */
 const char *cvd_program_state_get_name(CvdProgramState state);
 
+/** cvd_program_is_settled: Returns: whether it stays so until something happens to the program: one
+ * that is delayed is not awaited */
+gboolean cvd_program_is_settled(CvdProgramState state);
+
 /** CvdProgramCommand: what users ask of a program */
 typedef enum {
     CVD_PROGRAM_START,

@@ -572,8 +572,8 @@ static const CvdProgram *find(const CvdPrograms *programs, const char *name, GEr
     return NULL;
 }
 
-gboolean cvd_programs_command(CvdPrograms *programs, CvdProgramCommand command, const char *name,
-                              GError **error)
+const CvdProgramConfig *cvd_programs_command(CvdPrograms *programs, CvdProgramCommand command,
+                                             const char *name, GError **error)
 {
     static const CvdProgramEvent events[] = {
         [CVD_PROGRAM_START] = CVD_PROGRAM_ASKED_START,
@@ -584,9 +584,11 @@ gboolean cvd_programs_command(CvdPrograms *programs, CvdProgramCommand command, 
     const char *obstacle = program != NULL ? cvd_program_get_obstacle(program, command) : NULL;
 
     if (program == NULL)
-        return FALSE;
-    if (obstacle != NULL)
-        return cvd_fail(error, CVD_ERROR_BUSY, "program %s %s", name, obstacle);
+        return NULL;
+    if (obstacle != NULL) {
+        cvd_fail(error, CVD_ERROR_BUSY, "program %s %s", name, obstacle);
+        return NULL;
+    }
     handle(programs, events[command], (guint)(program - programs->table.programs));
-    return TRUE;
+    return program->config;
 }

@@ -127,9 +127,9 @@ void cvd_programs_foreach(const CvdPrograms *programs,
  * @error: %CVD_ERROR_INVALID: there is no such program; the message names those that there are;
  *   %CVD_ERROR_BUSY: not now
  *
- * Returns: whether it has begun
+ * Returns: (transfer none) (nullable): the program, if it has begun
  */
-gboolean cvd_programs_command(CvdPrograms *programs, CvdProgramCommand command, const char *name,
-                              GError **error);
+const CvdProgramConfig *cvd_programs_command(CvdPrograms *programs, CvdProgramCommand command,
+                                             const char *name, GError **error);
 
 G_END_DECLS
