@@ -66,13 +66,6 @@ gboolean cvd_program_is_awaited(const CvdProgram *program)
            is_replaced(program);
 }
 
-/* Whether those that come after it may start: one that has failed for good holds up nobody. */
-static gboolean is_satisfied(const CvdProgram *program)
-{
-    return program->config->oneshot ? program->state == CVD_PROGRAM_DONE
-                                    : !cvd_program_is_awaited(program);
-}
-
 static gboolean comes_after(const CvdProgram *program, const CvdProgram *other)
 {
     char **after = program->config->after;
@@ -88,7 +81,8 @@ static gboolean may_start(const CvdProgramTable *table, const CvdProgram *progra
         (is_bound_to_vm(config) && !table->has_vm) || (config->pass_fds && table->is_held))
         return FALSE;
     for (guint i = 0; i < table->config->n_programs; i++)
-        if (comes_after(program, &table->programs[i]) && !is_satisfied(&table->programs[i]))
+        if (comes_after(program, &table->programs[i]) &&
+            cvd_program_is_awaited(&table->programs[i]))
             return FALSE;
     return TRUE;
 }
@@ -171,20 +165,30 @@ static guint fail(CvdProgramTable *table, CvdProgram *program, gint64 now_us)
     return CVD_PROGRAMS_FAILED;
 }
 
+/* Many programs end when their regions are closed under them, and some do not mind for a while. */
+static gboolean has_lost_regions(const CvdProgramTable *table, const CvdProgram *program,
+                                 gint64 now_us)
+{
+    return program->config->regions[0] != NULL && table->closed_us != 0 &&
+           now_us - table->closed_us < CVD_PROGRAM_CLOSED_US;
+}
+
 /* One that was of use for a while, and has ended as it should, has not failed. */
 static guint restart(CvdProgramTable *table, CvdProgram *program, gboolean is_success,
                      gint64 now_us)
 {
-    gboolean is_failure = !is_success || now_us - program->start_us < CVD_RETRY_EARLY_US;
-    gint64 due_us =
-        is_failure ? cvd_retry_count(&program->retry, table->config, now_us) : now_us + AT_ONCE_US;
+    gboolean was_closed = has_lost_regions(table, program, now_us);
+    gboolean is_early = !is_success || now_us - program->start_us < CVD_RETRY_EARLY_US;
+    gint64 due_us = is_early && !was_closed
+                        ? cvd_retry_count(&program->retry, table->config, now_us)
+                        : now_us + AT_ONCE_US;
 
     if (due_us == 0)
         return fail(table, program, now_us);
     set_state(program, CVD_PROGRAM_DELAYED, now_us);
     program->due_us = due_us;
-    program->n_restarts++;
-    program->actions |= CVD_PROGRAM_REPORT;
+    program->n_restarts += was_closed ? 0 : 1;
+    program->actions |= was_closed ? 0 : CVD_PROGRAM_REPORT;
     return 0;
 }
 
@@ -268,8 +272,8 @@ static guint take(CvdProgramTable *table, CvdProgramEvent event, CvdProgram *pro
 
     switch (event) {
     case CVD_PROGRAM_SPAWNED:
-        if (program->config->ready == CVD_READY_STARTED && !program->config->oneshot &&
-            !has_path(program->config))
+        if (program->state == CVD_PROGRAM_STARTING && program->config->ready == CVD_READY_STARTED &&
+            !program->config->oneshot && !has_path(program->config))
             set_state(program, CVD_PROGRAM_READY, now_us);
         break;
     case CVD_PROGRAM_REPORTED_READY:
@@ -293,10 +297,12 @@ static guint take(CvdProgramTable *table, CvdProgramEvent event, CvdProgram *pro
         break;
     case CVD_PROGRAMS_END_VM:
         table->has_vm = FALSE;
+        table->closed_us = now_us;
         for_all(table, event, now_us);
         break;
     case CVD_PROGRAMS_HOLD:
         table->is_held = TRUE;
+        table->closed_us = now_us;
         for_all(table, event, now_us);
         break;
     case CVD_PROGRAMS_ADMIT:

@@ -10,6 +10,9 @@ G_BEGIN_DECLS
 /** CVD_PROGRAM_LOST_US: a back end ends because its QEMU does, and may be seen to do so first */
 #define CVD_PROGRAM_LOST_US (500 * G_TIME_SPAN_MILLISECOND)
 
+/** CVD_PROGRAM_CLOSED_US: who ends within so long after its regions were closed has not failed */
+#define CVD_PROGRAM_CLOSED_US (2 * G_TIME_SPAN_SECOND)
+
 /** CvdProgramState: of a host program; cvd_program_state_get_name() */
 typedef enum {
     CVD_PROGRAM_WAITING,  /* for those that it comes after, or for the next VM */
@@ -112,6 +115,7 @@ typedef struct {
     gboolean is_serving;
     gboolean has_vm;
     gboolean is_held;
+    gint64 closed_us; /* when connections were closed last; 0 = never */
     gboolean is_prepared;
     gboolean is_ready;
     gboolean is_ending;

@@ -126,7 +126,8 @@ def check_verb(program, page, verb, kinds):
 
 
 def check_program(program, page):
-    table = dict(re.findall(r"(?m)^  ([a-z-]+) ((?:\[?[A-Z]+[.\]]* )*)", run(program, "--help")))
+    rows = re.findall(r"(?m)^  ([a-z-]+(?:, [a-z-]+)?) ((?:\[?[A-Z]+[.\]]* )*)", run(program, "--help"))
+    table = {verb: arguments for row, arguments in rows for verb in row.split(", ")}
     verbs = complete(program, "")
     assert len(verbs) > 10 and set(verbs) <= set(table), (verbs, table)
     for verb in verbs:
