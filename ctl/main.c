@@ -91,7 +91,7 @@ static const CvdToolVerb verbs[] = {
                        "Write this file", "FILE"},
                       {"no-window", 0, 0, G_OPTION_ARG_NONE, &cvd_ctl_options.no_window,
                        "Leave the window out", NULL}),
-     .run = cvd_ctl_report, .with_next = "Pack all about it in a file, or remove what it left"},
+     .run = cvd_ctl_report, .with_next = "Pack all about it, or remove what it left"},
     {"forget", "", "Remove what an instance that failed has left",
      "This removes its logs, the record of the failure and the copy of the window. Use\n"
      "report first if you want to keep them.",
