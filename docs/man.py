@@ -65,10 +65,9 @@ def type_of(value):
         if number.get("type") == "integer" and others[0].get("pattern", "").startswith(("^[0-9]+$", "^0*")):
             return type_of(number)
         return " or ".join(dict.fromkeys(type_of(one).split(",")[0] for one in value["anyOf"]))
-    kind = value.get("type")
-    if isinstance(kind, list):
-        return " or ".join(kind)
-    words = {"boolean": "true or false", "array": "list", "integer": "number"}.get(kind, kind)
+    kinds = value["type"] if isinstance(value["type"], list) else [value["type"]]
+    names = {"boolean": "true or false", "array": "list", "integer": "number"}
+    words = " or ".join(names.get(kind, kind) for kind in kinds)
     unit = f" {value['x-unit']}" if "x-unit" in value else ""
     return words + range_of(value) + unit
 

@@ -86,8 +86,8 @@ typedef struct {
  * @n_fds: descriptors, those that it inherits among them
  * @cpu_s: seconds of processor time
  * @has_file_system: whether it gets a file system of its own
- * @read_only: (array zero-terminated=1) (nullable): absolute paths that it can read there
- * @writable: (array zero-terminated=1) (nullable): absolute paths that it can write, too
+ * @read_only: (array zero-terminated=1): texts of absolute paths that it can read there
+ * @writable: (array zero-terminated=1): the same, of those that it can write, too
  * @network: whether it has the host's network
  */
 typedef struct {
@@ -105,8 +105,9 @@ typedef struct {
  * @name: as instances' names are
  * @argv: (array zero-terminated=1): its first is a path, or a name to look up in PATH
  * @regions: (array zero-terminated=1): what it serves
+ * @restart: %CVD_RESTART_NEVER for a @oneshot and a back end
  * @env: (array zero-terminated=1): `NAME=value`, beside our own environment
- * @cwd: absolute; the directory of the configuration if it names none
+ * @cwd: a text of an absolute path; the directory of the configuration if it names none
  * @user: (nullable): whom it runs as; %NULL = the launcher's own user
  * @stop_signal: a signal's number
  * @critical: whether its final failure stops the machine
