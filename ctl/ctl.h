@@ -31,12 +31,18 @@ extern CvdCtlOptions cvd_ctl_options;
     "starting", "running", "paused", "suspended", "faulted", "stopping", "restarting", "stopped",  \
         "failed"
 
+/** CVD_CTL_READY: what can be waited for, too */
+#define CVD_CTL_READY "ready"
+
 CvdToolRun cvd_ctl_list, cvd_ctl_status, cvd_ctl_clients, cvd_ctl_stop, cvd_ctl_restart,
     cvd_ctl_call, cvd_ctl_wait, cvd_ctl_events, cvd_ctl_qmp, cvd_ctl_logs, cvd_ctl_attach,
     cvd_ctl_report, cvd_ctl_forget, cvd_ctl_programs, cvd_ctl_program;
 
 /** CVD_CTL_MAX_TIMEOUT_S: of --timeout */
 #define CVD_CTL_MAX_TIMEOUT_S (24 * 60 * 60)
+
+/** cvd_ctl_is_ready: Returns: whether the instance is ready, as its configuration has it */
+gboolean cvd_ctl_is_ready(CvdDBusInstance1 *instance);
 
 /** CVD_CTL_ANSWER_MS: how long an instance may take to answer */
 #define CVD_CTL_ANSWER_MS 5000
@@ -193,12 +199,14 @@ CvdCtlFailure *cvd_ctl_failure_find(const char *name);
  * CvdCtlFollower:
  * @state: the state is this now; also called once at the beginning
  * @guest_event: (nullable): something happened in the VM
+ * @ready: (nullable): the instance is ready, or is not any more; also called once at the beginning
  *
  * Each returns whether to go on.
  */
 typedef struct {
     gboolean (*state)(const char *state, const char *reason, gpointer data);
     gboolean (*guest_event)(const char *name, const char *details, gpointer data);
+    gboolean (*ready)(gboolean is_ready, gpointer data);
 } CvdCtlFollower;
 
 /**

@@ -58,7 +58,7 @@ static gboolean print_guest_event(const char *name, const char *details, gpointe
 
 gboolean cvd_ctl_events(CvdTool *tool, char **arguments, GError **error)
 {
-    static const CvdCtlFollower follower = {print_state, print_guest_event};
+    static const CvdCtlFollower follower = {.state = print_state, .guest_event = print_guest_event};
     g_autoptr(CvdDBusInstance1) instance = cvd_ctl_connect(tool, error);
     g_autoptr(GError) local_error = NULL;
     Printer printer = {.json = tool->json};

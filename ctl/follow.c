@@ -49,6 +49,15 @@ static void on_guest_event(CvdDBusInstance1 *instance, const char *name, const c
         stop_following(following, NULL);
 }
 
+static void on_ready(CvdDBusInstance1 *instance, GParamSpec *property, gpointer data)
+{
+    Following *following = data;
+
+    if (following->follower->ready != NULL && !following->is_over &&
+        !following->follower->ready(cvd_ctl_is_ready(instance), following->data))
+        stop_following(following, NULL);
+}
+
 static void on_closing(CvdDBusInstance1 *instance, const char *reason, gpointer data)
 {
     stop_following(data, g_error_new(G_IO_ERROR, G_IO_ERROR_BUSY,
@@ -86,10 +95,12 @@ gboolean cvd_ctl_follow(CvdTool *tool, CvdDBusInstance1 *instance, const CvdCtlF
     g_source_attach(interrupt, NULL);
     g_signal_connect(instance, "state-changed", G_CALLBACK(on_state), &following);
     g_signal_connect(instance, "guest-event", G_CALLBACK(on_guest_event), &following);
+    g_signal_connect(instance, "notify::ready", G_CALLBACK(on_ready), &following);
     g_signal_connect(instance, "closing", G_CALLBACK(on_closing), &following);
     g_signal_connect(connection, "closed", G_CALLBACK(on_closed), &following);
     on_state(instance, cvd_dbus_instance1_get_state(instance),
              cvd_dbus_instance1_get_reason(instance), &following);
+    on_ready(instance, NULL, &following);
     if (g_dbus_connection_is_closed(connection))
         on_closed(connection, TRUE, NULL, &following);
     while (!following.is_over)

@@ -37,7 +37,8 @@ static const CvdToolVerb verbs[] = {
      .method = "PowerButton"},
     {"wait", "STATE", "Wait until the instance is in a state",
      "The states are starting, running, paused, suspended, faulted, stopping,\n"
-     "restarting, stopped and failed. With --name the instance need not exist yet.",
+     "restarting, stopped and failed; ready is as lifecycle.ready in cvd.json has it.\n"
+     "With --name the instance need not exist yet.",
      CVD_TOOL_OPTIONS({"timeout", 0, 0, G_OPTION_ARG_STRING, &cvd_ctl_options.timeout,
                        "How long to wait at most", "SECONDS"}),
      .run = cvd_ctl_wait},
@@ -101,7 +102,7 @@ static const CvdToolVerb verbs[] = {
 
 static void complete(gpointer tool, const char *kind, GPtrArray *words)
 {
-    static const char *const states[] = {CVD_CTL_STATES, NULL};
+    static const char *const states[] = {CVD_CTL_STATES, CVD_CTL_READY, NULL};
 
     static const char *const actions[] = {"start", "stop", "restart", NULL};
 

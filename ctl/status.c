@@ -7,16 +7,28 @@
 
 #include <string.h>
 
+/* Before it could be asked for, a machine that had started was ready. */
+gboolean cvd_ctl_is_ready(CvdDBusInstance1 *instance)
+{
+    static const char *const ready[] = {"running", "paused", "suspended", "faulted", NULL};
+    g_autoptr(GVariant) property =
+        g_dbus_proxy_get_cached_property(G_DBUS_PROXY(instance), "Ready");
+
+    return property != NULL ? cvd_dbus_instance1_get_ready(instance)
+                            : g_strv_contains(ready, cvd_dbus_instance1_get_state(instance));
+}
+
 static void add_status(GVariantBuilder *builder, CvdDBusInstance1 *i)
 {
-    cvd_tool_add_json(builder,
-                      "{'state': <%s>, 'reason': <%s>, 'launcher_pid': <%u>, 'vm_pid': <%u>,"
-                      " 'uptime_s': <%d>, 'restarts': <%u>, 'clients': <%u>, 'version': <%s>}",
-                      cvd_dbus_instance1_get_state(i), cvd_dbus_instance1_get_reason(i),
-                      cvd_dbus_instance1_get_launcher_pid(i), cvd_dbus_instance1_get_vm_pid(i),
-                      (double)cvd_dbus_instance1_get_uptime_us(i) / G_USEC_PER_SEC,
-                      cvd_dbus_instance1_get_restarts(i), cvd_dbus_instance1_get_clients(i),
-                      cvd_dbus_instance1_get_version(i));
+    cvd_tool_add_json(
+        builder,
+        "{'state': <%s>, 'reason': <%s>, 'ready': <%b>, 'launcher_pid': <%u>,"
+        " 'vm_pid': <%u>, 'uptime_s': <%d>, 'restarts': <%u>, 'clients': <%u>, 'version': <%s>}",
+        cvd_dbus_instance1_get_state(i), cvd_dbus_instance1_get_reason(i), cvd_ctl_is_ready(i),
+        cvd_dbus_instance1_get_launcher_pid(i), cvd_dbus_instance1_get_vm_pid(i),
+        (double)cvd_dbus_instance1_get_uptime_us(i) / G_USEC_PER_SEC,
+        cvd_dbus_instance1_get_restarts(i), cvd_dbus_instance1_get_clients(i),
+        cvd_dbus_instance1_get_version(i));
 }
 
 static gboolean print_json_line(const char *dir, CvdDBusInstance1 *instance,
@@ -171,12 +183,14 @@ gboolean cvd_ctl_status(CvdTool *tool, char **arguments, GError **error)
     g_autofree char *uptime = cvd_ctl_format_uptime(cvd_dbus_instance1_get_uptime_us(i));
     const char *reason = cvd_dbus_instance1_get_reason(i);
     return cvd_ctl_print(error,
-                         "instance  %s\nstate     %s%s%s%s\nlauncher  pid %u, version %s\n"
+                         "instance  %s\nstate     %s%s%s%s\nready     %s\n"
+                         "launcher  pid %u, version %s\n"
                          "VM        pid %u, up %s, restarts %u\nclients   %u\nregions\n",
                          cvd_dbus_instance1_get_name(i), cvd_dbus_instance1_get_state(i),
                          *reason ? " (" : "", reason, *reason ? ")" : "",
-                         cvd_dbus_instance1_get_launcher_pid(i), cvd_dbus_instance1_get_version(i),
-                         cvd_dbus_instance1_get_vm_pid(i), uptime,
-                         cvd_dbus_instance1_get_restarts(i), cvd_dbus_instance1_get_clients(i)) &&
+                         cvd_ctl_is_ready(i) ? "yes" : "no", cvd_dbus_instance1_get_launcher_pid(i),
+                         cvd_dbus_instance1_get_version(i), cvd_dbus_instance1_get_vm_pid(i),
+                         uptime, cvd_dbus_instance1_get_restarts(i),
+                         cvd_dbus_instance1_get_clients(i)) &&
            print_regions(cvd_dbus_instance1_get_regions(i), error);
 }

@@ -157,6 +157,11 @@ static gboolean on_waited_state(const char *state, const char *reason, gpointer 
     return strcmp(state, data) != 0;
 }
 
+static gboolean on_waited_ready(gboolean is_ready, gpointer data)
+{
+    return !is_ready;
+}
+
 static gboolean is_end(const char *state)
 {
     return strcmp(state, "stopped") == 0;
@@ -176,10 +181,12 @@ static gboolean was_killed(CvdTool *tool, int launcher, gint64 deadline_us)
            cvd_instance_has_crashed(dir);
 }
 
-static void fail_timeout(const char *name, const char *state, const char *wanted, GError **error)
+static void fail_timeout(const char *name, const char *state, const char *reason,
+                         const char *wanted, GError **error)
 {
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, "instance '%s' is %s, not %s, after %s s",
-                name, state, wanted, cvd_ctl_options.timeout);
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
+                "instance '%s' is %s, not %s, after %s s%s%s", name, state, wanted,
+                cvd_ctl_options.timeout, *reason ? ": " : "", reason);
 }
 
 /* A misspelt name would be waited for without a word. */
@@ -204,7 +211,7 @@ static gboolean wait_connect(CvdTool *tool, const char *state, gint64 deadline_u
         tool->socket =
             cvd_ctl_wait_for_instance(tool, tool->name, or_failure, deadline_us, &local_error);
         if (g_error_matches(local_error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT)) {
-            fail_timeout(tool->name, "not there", state, error);
+            fail_timeout(tool->name, "not there", "", state, error);
             return FALSE;
         }
         if (tool->socket == NULL)
@@ -224,10 +231,28 @@ static gboolean wait_connect(CvdTool *tool, const char *state, gint64 deadline_u
     return cvd_pass_error(error, &local_error);
 }
 
+/* What it said last is how it has ended. */
+static void fail_wait(CvdDBusInstance1 *instance, const char *wanted, GError *take_error,
+                      GError **error)
+{
+    g_autoptr(GError) local_error = take_error;
+    g_autofree char *state = cvd_ctl_printable(cvd_dbus_instance1_get_state(instance));
+    g_autofree char *reason = cvd_ctl_printable(cvd_dbus_instance1_get_reason(instance));
+    gboolean is_closed = g_error_matches(local_error, G_IO_ERROR, G_IO_ERROR_CLOSED);
+
+    if (g_error_matches(local_error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT))
+        fail_timeout(cvd_dbus_instance1_get_name(instance), state, reason, wanted, error);
+    else
+        g_set_error(error, local_error->domain, local_error->code, "not %s: %s%s%s", wanted,
+                    local_error->message, is_closed && *reason ? ": " : "",
+                    is_closed ? reason : "");
+}
+
 gboolean cvd_ctl_wait(CvdTool *tool, char **arguments, GError **error)
 {
-    static const CvdCtlFollower follower = {.state = on_waited_state};
-    static const char *const states[] = {CVD_CTL_STATES, NULL};
+    static const CvdCtlFollower for_state = {.state = on_waited_state};
+    static const CvdCtlFollower for_ready = {.state = go_on, .ready = on_waited_ready};
+    static const char *const states[] = {CVD_CTL_STATES, CVD_CTL_READY, NULL};
     const char *state = arguments[0];
     guint timeout_ms = 0;
     g_autoptr(CvdDBusInstance1) instance = NULL;
@@ -247,15 +272,12 @@ gboolean cvd_ctl_wait(CvdTool *tool, char **arguments, GError **error)
     cvd_autofd launcher = cvd_ctl_open_launcher(instance);
     gint64 passed_ms = (g_get_monotonic_time() - start_us) / 1000;
     guint left_ms = timeout_ms > 0 ? (guint)MAX(timeout_ms - passed_ms, 1) : 0;
-    if (cvd_ctl_follow(tool, instance, &follower, arguments[0], left_ms, &local_error))
+    const CvdCtlFollower *follower = strcmp(state, CVD_CTL_READY) == 0 ? &for_ready : &for_state;
+    if (cvd_ctl_follow(tool, instance, follower, arguments[0], left_ms, &local_error))
         return TRUE;
     if (g_error_matches(local_error, G_IO_ERROR, G_IO_ERROR_CLOSED) &&
         (is_end(state) || (is_failure(state) && was_killed(tool, launcher, deadline_us))))
         return TRUE;
-    if (g_error_matches(local_error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT))
-        fail_timeout(cvd_dbus_instance1_get_name(instance), cvd_dbus_instance1_get_state(instance),
-                     state, error);
-    else
-        g_propagate_prefixed_error(error, g_steal_pointer(&local_error), "not %s: ", state);
+    fail_wait(instance, state, g_steal_pointer(&local_error), error);
     return FALSE;
 }

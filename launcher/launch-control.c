@@ -16,6 +16,7 @@ static void get_status(CvdControlStatus *status, gpointer data)
     *status = (CvdControlStatus){
         .state = cvd_state_get_name(cvd_launch_get_state(launch)),
         .reason = launch->reason,
+        .is_ready = launch->lifecycle.readiness.is_ready,
         .vm_pid = launch->vm != NULL ? (guint)cvd_qemu_process_get_pid(launch->vm->process) : 0,
         .uptime_us = launch->ready_time_us != 0 ? (guint64)(now_us - launch->ready_time_us) : 0,
         .restarts = launch->n_restarts,

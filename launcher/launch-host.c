@@ -5,6 +5,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/source.h"
+#include "server/ready-word.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -33,6 +34,8 @@ static gboolean listen_for_vm(CvdHost *host, const CvdConfig *config, const CvdO
                                          ? g_strdup(config->client_socket)
                                          : g_build_filename(dir, "client.sock", NULL);
     const CvdWindowOptions *window = &config->window;
+    gboolean asks_ready =
+        config->ready == CVD_MACHINE_READY_GUEST && cvd_layout_find_ready_word(config->layout) != 0;
 
     host->vm_socket = config->vm_socket != NULL ? g_strdup(config->vm_socket)
                                                 : g_build_filename(dir, "vm.sock", NULL);
@@ -43,7 +46,7 @@ static gboolean listen_for_vm(CvdHost *host, const CvdConfig *config, const CvdO
         config->version_reply, "max-clients", config->max_clients, "handshake-timeout-ms",
         config->handshake_timeout_ms, "backing", window->backing, "window-path", window->path,
         "hugepage-size", window->hugepage_size, "prealloc", window->prealloc, "trace-file",
-        options->trace, "trace-size", config->trace_size, NULL);
+        options->trace, "trace-size", config->trace_size, "asks-ready", asks_ready, NULL);
     if (cvd_log_is_verbose()) {
         g_signal_connect(host->server, "client-attached", G_CALLBACK(log_client_attached), host);
         g_signal_connect(host->server, "client-detached", G_CALLBACK(log_client_detached), host);

@@ -8,6 +8,7 @@
 #include "launcher/lifecycle/lifecycle.h"
 #include "launcher/programs/hook.h"
 #include "launcher/programs/programs.h"
+#include "launcher/qemu/line-watch.h"
 #include "launcher/qemu/vm.h"
 #include "launcher/verdict.h"
 
@@ -27,6 +28,14 @@ typedef struct {
     const CvdProgramConfig *program;
     CvdProgramCommand command;
 } CvdWaitingProgramCall;
+
+/** CvdLaunchReady: how it is learnt that the machine is ready, and who has been told */
+typedef struct {
+    CvdLineWatch *line_watch; /* of `lifecycle.ready_pattern`; NULL = nothing is looked for */
+    const char *by;           /* what has made it ready last, in words */
+    guint n_logged;           /* the VM, counted from 1, of which it was logged last; 0 = none */
+    gboolean is_notified;     /* to the service manager, and the hook for that */
+} CvdLaunchReady;
 
 /**
  * CvdLaunch:
@@ -71,9 +80,9 @@ typedef struct {
     char *failure;      /* why the machine cannot go on, NULL = QEMU says it */
     CvdHook *hook;      /* that runs; NULL = none */
     CvdOutput *hook_output;
-    gboolean is_ready_told; /* to the hook for that */
-    gboolean is_pressing;   /* the power button: QEMU has not answered yet */
-    CvdLogLimit log_limit;  /* of what QEMU or a guest can provoke */
+    gboolean is_pressing;  /* the power button: QEMU has not answered yet */
+    CvdLogLimit log_limit; /* of what QEMU or a guest can provoke */
+    CvdLaunchReady ready;
 } CvdLaunch;
 
 /** cvd_launch_may_log: Returns: whether a line that QEMU or its guest provokes may be written */
@@ -134,7 +143,7 @@ gboolean cvd_launch_begin_vm(CvdLaunch *launch, GError **error);
 /** cvd_launch_cancel_vm: Returns: whether a QEMU was about to be started; it is not */
 gboolean cvd_launch_cancel_vm(CvdLaunch *launch);
 
-/** cvd_launch_after_ready: the VM is ready: runs the hook for that, once in a launch */
+/** cvd_launch_after_ready: the first VM that is ready is: runs the hook for that */
 void cvd_launch_after_ready(CvdLaunch *launch);
 
 /** cvd_launch_blame_programs: sets @failure if the start took too long because of programs */
@@ -152,6 +161,23 @@ gboolean cvd_launch_start_vm(CvdLaunch *launch, GError **error);
 
 /** cvd_launch_start_vm_or_report: likewise; a failure is an event of the lifecycle */
 void cvd_launch_start_vm_or_report(CvdLaunch *launch);
+/** cvd_launch_open_ready: listens to the guest, if it is to say that it is ready */
+void cvd_launch_open_ready(CvdLaunch *launch);
+void cvd_launch_close_ready(CvdLaunch *launch);
+
+/** cvd_launch_await_ready: there is a new guest: what the one before has said counts no more */
+void cvd_launch_await_ready(CvdLaunch *launch);
+
+/** cvd_launch_announce_ready: tells users and the service manager that the machine is ready */
+void cvd_launch_announce_ready(CvdLaunch *launch);
+
+/**
+ * cvd_launch_notify_delay:
+ * @before: the state before the last step
+ *
+ * Has the service manager wait longer for a start that something holds up.
+ */
+void cvd_launch_notify_delay(CvdLaunch *launch, CvdState before);
 
 /** cvd_launch_control_handlers: what the control interface can do to a launch */
 extern const CvdControlHandlers cvd_launch_control_handlers;

@@ -200,9 +200,6 @@ static void on_after_ready(const GError *error, gpointer data)
 
 void cvd_launch_after_ready(CvdLaunch *launch)
 {
-    if (launch->is_ready_told)
-        return;
-    launch->is_ready_told = TRUE;
     run_hook(launch, CVD_HOOK_AFTER_READY, on_after_ready);
 }
 

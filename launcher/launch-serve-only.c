@@ -19,6 +19,8 @@ typedef struct {
     gint64 vm_since_us;
     guint n_vms;
     gboolean is_stopping;
+    gboolean asks_ready; /* the guest says when it is ready */
+    gboolean is_guest_ready;
 } ServeOnly;
 
 /* ---- What the control interface can ask ---- */
@@ -34,6 +36,7 @@ static void get_status(CvdControlStatus *status, gpointer data)
                                     : "starting",
         .reason = has_vm ? "a VM that somebody else started is attached"
                          : "serving without a VM (--serve-only)",
+        .is_ready = has_vm && (serve->is_guest_ready || !serve->asks_ready),
         .vm_pid = (guint)serve->vm_pid,
         .uptime_us = has_vm ? (guint64)(g_get_monotonic_time() - serve->vm_since_us) : 0,
         .restarts = serve->n_vms > 0 ? serve->n_vms - 1 : 0,
@@ -92,6 +95,15 @@ static void on_vm_attached(CvdServer *server, int pid, gpointer data)
     cvd_control_status_changed(serve->host.control);
 }
 
+static void on_guest_ready(CvdServer *server, gpointer data)
+{
+    ServeOnly *serve = data;
+
+    g_message("guest is ready");
+    serve->is_guest_ready = TRUE;
+    cvd_control_status_changed(serve->host.control);
+}
+
 /* The next VM must not find what this one left in the window and the doorbells. */
 static void on_vm_detached(CvdServer *server, gpointer data)
 {
@@ -100,6 +112,7 @@ static void on_vm_detached(CvdServer *server, gpointer data)
 
     g_message("VM detached");
     serve->vm_pid = 0;
+    serve->is_guest_ready = FALSE;
     cvd_control_status_changed(serve->host.control);
     if (!cvd_server_renew(server, &error)) {
         g_critical("%s", error->message);
@@ -128,6 +141,8 @@ static gboolean start(ServeOnly *serve, const CvdConfig *config, const CvdOption
         return FALSE;
     g_signal_connect(host->server, "vm-attached", G_CALLBACK(on_vm_attached), serve);
     g_signal_connect(host->server, "vm-detached", G_CALLBACK(on_vm_detached), serve);
+    g_signal_connect(host->server, "guest-ready", G_CALLBACK(on_guest_ready), serve);
+    g_object_get(host->server, "asks-ready", &serve->asks_ready, NULL);
     return TRUE;
 }
 

@@ -115,6 +115,7 @@ static void clear_signals(CvdLaunch *launch)
 
     if (!cvd_server_clear_signals(launch->host.server, &error) && cvd_launch_may_log(launch))
         g_warning("%s", error->message);
+    cvd_launch_await_ready(launch);
 }
 
 static void on_kvm(CvdJsonSpan result, const GError *error, gpointer data)
@@ -127,7 +128,7 @@ static void on_kvm(CvdJsonSpan result, const GError *error, gpointer data)
                   "qemu.accel; QEMU's output says why");
 }
 
-static void announce_ready(CvdLaunch *launch)
+static void announce_start(CvdLaunch *launch)
 {
     const char *first_accel = launch->tools->accel[0];
 
@@ -143,8 +144,8 @@ static void announce_ready(CvdLaunch *launch)
         cvd_qmp_execute(launch->vm->qmp, "query-kvm", NULL, on_kvm, launch);
     if (launch->config->qmp_timeout_s > 0)
         cvd_vm_start_heartbeat(launch->vm, 1000 * launch->config->qmp_timeout_s);
-    cvd_notify_ready();
-    cvd_launch_after_ready(launch);
+    if (launch->lifecycle.readiness.is_ready)
+        cvd_launch_announce_ready(launch);
     /* Parsing left free pages behind that would stay ours for as long as the VM runs. */
     malloc_trim(0);
 }
@@ -164,6 +165,7 @@ static gboolean renew(CvdLaunch *launch)
 
 gboolean cvd_launch_start_vm(CvdLaunch *launch, GError **error)
 {
+    cvd_launch_close_ready(launch); /* the console has what the VM before has said last */
     g_clear_pointer(&launch->vm, cvd_vm_free);
     cvd_source_clear(&launch->hand_over_timer);
     launch->qemu_exit = (CvdExit){0};
@@ -184,6 +186,7 @@ gboolean cvd_launch_start_vm(CvdLaunch *launch, GError **error)
                               launch, error);
     if (launch->programs != NULL)
         cvd_programs_close_vm_fds(launch->programs);
+    cvd_launch_await_ready(launch);
     return launch->vm != NULL;
 }
 
@@ -277,7 +280,9 @@ static void carry_out(CvdLaunch *launch, guint actions)
         press(launch, "system_powerdown");
     end_vm(launch, actions);
     if (actions & CVD_ACTION_READY)
-        announce_ready(launch);
+        announce_start(launch);
+    if (actions & CVD_ACTION_ANNOUNCE)
+        cvd_launch_announce_ready(launch);
     if ((actions & CVD_ACTION_START) && !has_failed)
         start_again(launch);
     if (actions & CVD_ACTION_END)
@@ -365,13 +370,13 @@ static void log_pause(CvdLaunch *launch, CvdState before)
     CvdState state = cvd_lifecycle_get_state(&launch->lifecycle);
 
     if (before == CVD_STATE_STARTING || state == CVD_STATE_STARTING || state > CVD_STATE_FAULTED ||
-        !cvd_launch_may_log(launch))
+        (before == CVD_STATE_RUNNING && state == CVD_STATE_RUNNING) || !cvd_launch_may_log(launch))
         return;
     if (state == CVD_STATE_FAULTED)
         cvd_launch_log_state(launch, G_LOG_LEVEL_WARNING,
                              "faulted: %s; once that is mended, 'cvd-ctl resume' goes on",
                              launch->reason);
-    else if (launch->reason[0] != '\0')
+    else if (launch->reason[0] != '\0' && state != CVD_STATE_RUNNING)
         cvd_launch_log_state(launch, G_LOG_LEVEL_MESSAGE, "%s: %s", cvd_state_get_name(state),
                              launch->reason);
     else
@@ -393,6 +398,7 @@ static void publish_state(CvdLaunch *launch, CvdState before)
             log_pause(launch, before);
     }
     notify_state(launch);
+    cvd_launch_notify_delay(launch, before);
     if (launch->lifecycle.policy.is_stop_asked)
         notify_stop(launch);
     cvd_control_status_changed(launch->host.control);
@@ -532,6 +538,7 @@ static gboolean start(CvdLaunch *launch, const CvdOptions *options, GError **err
     g_signal_connect(launch->host.server, "vm-handed-over", G_CALLBACK(on_handed_over), launch);
     g_signal_connect(launch->host.server, "vm-detached", G_CALLBACK(on_vm_detached), launch);
     cvd_launch_open_programs(launch);
+    cvd_launch_open_ready(launch);
     if (!open_logs(launch, error) || !start_both(launch, error) ||
         !cvd_host_open_control(&launch->host, launch->config, &cvd_launch_control_handlers, error))
         return FALSE;
@@ -549,6 +556,7 @@ static void clear(CvdLaunch *launch, gboolean has_failed)
     cvd_launch_close_programs(launch);
     g_clear_pointer(&launch->children, cvd_children_free);
     cvd_host_close(&launch->host, has_failed);
+    cvd_launch_close_ready(launch);
     g_clear_pointer(&launch->console, cvd_console_free);
     g_clear_pointer(&launch->qemu_output, cvd_console_free);
     g_clear_pointer(&launch->console_log, cvd_log_file_free);
@@ -585,10 +593,9 @@ int cvd_launch(const CvdConfig *config, const CvdQemuTools *tools, const CvdOpti
         .start_time_us = g_get_monotonic_time(),
     };
 
-    cvd_notify_need_time((config->start_timeout_s + (gint64)config->hooks.timeout_s) *
-                             G_TIME_SPAN_SECOND +
-                         get_longest_stop_us(&launch));
     cvd_lifecycle_step(&launch.lifecycle, CVD_EVENT_STARTED, CVD_RUN_UNKNOWN, launch.start_time_us);
+    cvd_notify_need_time(launch.lifecycle.ladder.due_us - launch.start_time_us +
+                         get_longest_stop_us(&launch));
     if (!start(&launch, options, &error)) {
         cvd_launch_report_failed_start(&launch, error);
         clear(&launch, TRUE);

@@ -31,6 +31,7 @@ static const struct {
     [CVD_CAUSE_RESTART_REQUESTED] = {"a restart was asked for", NULL},
     [CVD_CAUSE_START_FAILED] = {"QEMU could not be started", "QEMU could not be started again"},
     [CVD_CAUSE_START_TIMED_OUT] = {"it did not start in time", NULL},
+    [CVD_CAUSE_NOT_READY] = {"it was not ready in time", NULL},
     [CVD_CAUSE_COMMAND_FAILED] = {"QEMU refused a command",
                                   "QEMU refused a command; its answer stands above"},
     [CVD_CAUSE_VM_SHUTDOWN] = {NULL, NULL}, /* see shutdowns */
@@ -112,6 +113,16 @@ static const char *why_not_running(const CvdLifecycle *lifecycle)
     return "it answered nothing: if it uses kvm, try --set qemu.accel=tcg";
 }
 
+/* What was awaited of a VM that ran. */
+static const char *why_not_ready(const CvdConfig *config)
+{
+    if (config->ready == CVD_MACHINE_READY_PROGRAMS)
+        return "not all programs were (lifecycle.ready is \"programs\")";
+    if (config->ready_pattern == NULL)
+        return "the guest did not say so (lifecycle.ready is \"guest\")";
+    return "the guest did not say so, and no line of its console matched lifecycle.ready_pattern";
+}
+
 static char *verdict_of_vm(const CvdLifecycle *lifecycle, const char *program, CvdExit qemu,
                            int *exit_status)
 {
@@ -129,6 +140,10 @@ static char *verdict_of_vm(const CvdLifecycle *lifecycle, const char *program, C
     if (cause == CVD_CAUSE_START_TIMED_OUT)
         return g_strconcat("QEMU was not running within lifecycle.start_timeout_s; ",
                            why_not_running(lifecycle), NULL);
+    if (cause == CVD_CAUSE_NOT_READY)
+        return g_strdup_printf(
+            "the VM ran, but was not ready within lifecycle.start_timeout_s (%u s): %s",
+            lifecycle->config->start_timeout_s, why_not_ready(lifecycle->config));
     if (causes[cause].end != NULL)
         return g_strdup(causes[cause].end);
     g_autofree char *how = describe_exit(program, qemu);
@@ -162,6 +177,16 @@ static const char *describe_fault(CvdRunState fault)
     return cvd_run_state_is_fault(fault) ? faults[fault] : "QEMU refuses to resume it";
 }
 
+/* Of one that runs. */
+static const char *describe_readiness(const CvdLifecycle *lifecycle)
+{
+    if (lifecycle->readiness.is_ready)
+        return "";
+    return lifecycle->config->ready == CVD_MACHINE_READY_GUEST
+               ? "the guest has not said yet that it is ready"
+               : "not all programs are ready";
+}
+
 static const char *describe_pause(const CvdLifecycle *lifecycle)
 {
     const CvdGuest *guest = &lifecycle->guest;
@@ -178,8 +203,9 @@ char *cvd_describe_state(const CvdLifecycle *lifecycle, const char *fault)
 {
     switch (cvd_lifecycle_get_state(lifecycle)) {
     case CVD_STATE_STARTING:
-    case CVD_STATE_RUNNING:
         return g_strdup("");
+    case CVD_STATE_RUNNING:
+        return g_strdup(describe_readiness(lifecycle));
     case CVD_STATE_PAUSED:
         return g_strdup(describe_pause(lifecycle));
     case CVD_STATE_SUSPENDED:

@@ -27,12 +27,4 @@ CvdLayout *cvd_layout_assemble(const CvdLayout *header, const CvdLayoutRegion *r
  */
 GBytes *cvd_layout_get_descriptors(const CvdLayout *layout);
 
-/*
- * cvd_layout_find_ready_word:
- *
- * Returns: where the word is in the window by which the guest says that it is ready (vsoc/ready.h);
- *   0: this layout has no place for it
- */
-guint32 cvd_layout_find_ready_word(const CvdLayout *layout);
-
 G_END_DECLS

@@ -11,7 +11,6 @@
 #include "server/boxed.h"
 #include "server/layout-private.h"
 #include "vsoc/abi.h"
-#include "vsoc/ready.h"
 
 #include <string.h>
 
@@ -169,19 +168,6 @@ GBytes *cvd_layout_get_descriptors(const CvdLayout *layout)
                sizeof descriptor);
     }
     return g_bytes_new_take(bytes, size);
-}
-
-guint32 cvd_layout_find_ready_word(const CvdLayout *layout)
-{
-    const struct vsoc_shm_layout_descriptor header = {
-        .region_count = layout->n_regions,
-        .vsoc_region_desc_offset = layout->region_desc_offset,
-    };
-    guint32 first = layout->regions[0].begin;
-
-    for (guint i = 1; i < layout->n_regions; i++)
-        first = MIN(first, layout->regions[i].begin);
-    return vsoc_ready_offset(&header, first);
 }
 
 CvdLayout *cvd_layout_new_from_spec(const CvdLayoutSpec *spec, GError **error)

@@ -13,6 +13,7 @@
 #include "server/cgroup.h"
 #include "server/hugepages.h"
 #include "server/layout-private.h"
+#include "server/ready-word.h"
 #include "server/shm-name.h"
 #include "vsoc/ready.h"
 

@@ -20,6 +20,7 @@
 #include "launcher/config/qemu.h"
 #include "launcher/config/references.h"
 #include "server/listener.h"
+#include "server/ready-word.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -305,6 +306,25 @@ static void check_access(const CvdPlace *root_place, JsonNode *root, const CvdCo
         cvd_access_check(&place, node, config);
 }
 
+/* How the guest could say that it is ready. */
+static void check_ready(const CvdPlace *root_place, JsonNode *root, const CvdConfig *config)
+{
+    CvdPlace ready = cvd_place_find(root_place, root, "lifecycle.ready");
+    CvdPlace pattern = cvd_place_find(root_place, root, "lifecycle.ready_pattern");
+    gboolean asks = config->ready == CVD_MACHINE_READY_GUEST;
+
+    if (config->ready_pattern && !asks)
+        cvd_place_problem(&pattern, "is for \"ready\": \"guest\" alone");
+    if (config->ready_pattern && config->qemu.serial == CVD_SERIAL_NONE)
+        cvd_place_problem(&pattern, "there is no console to look at, as qemu.serial is \"none\"");
+    if (asks && !config->ready_pattern && config->layout &&
+        cvd_layout_find_ready_word(config->layout) == 0)
+        cvd_place_problem(&ready,
+                          "the descriptors of %u regions leave no place for the word by which the "
+                          "guest could say so; add a region, or \"ready_pattern\"",
+                          config->layout->n_regions);
+}
+
 /* cvd.json has an object for its root. NULL: nothing is known of the hardware. */
 static CvdConfig *read_all(CvdReader *reader, const CvdConfigSource *source, const char *path,
                            JsonNode *root)
@@ -334,6 +354,7 @@ static CvdConfig *read_all(CvdReader *reader, const CvdConfigSource *source, con
     }
     read_trees(config, &layout, &qemu, origins);
     check_access(&place, root, config);
+    check_ready(&place, root, config);
     cvd_programs_check(&place, root, config);
     if (qemu.node)
         cvd_qemu_check_sockets(&qemu.place, qemu.node, &place, root, config);

@@ -13,6 +13,7 @@
 #include "launcher/config/run-as.h"
 #include "launcher/config/values.h"
 #include "launcher/lifecycle/policy.h"
+#include "launcher/qemu/line-watch.h"
 #include "server/listener.h"
 #include "server/trace-file.h"
 
@@ -54,6 +55,18 @@ static void read_socket(const CvdPlace *place, JsonNode *node, const CvdKey *key
         cvd_place_problem(place, "%s", error->message);
     else if (path)
         cvd_string_take(slot, g_steal_pointer(&path));
+}
+
+static void read_pattern(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
+{
+    g_autofree char *pattern = NULL;
+    g_autoptr(GError) error = NULL;
+
+    cvd_type_string.read(place, node, key, &pattern);
+    if (pattern && !cvd_line_pattern_check(pattern, &error))
+        cvd_place_problem(place, "%s", error->message);
+    else if (pattern)
+        cvd_string_take(slot, g_steal_pointer(&pattern));
 }
 
 static void read_slot(const CvdPlace *place, JsonNode *node, const CvdKey *key, gpointer slot)
@@ -99,6 +112,8 @@ static const CvdType type_socket = {read_socket, cvd_string_print, cvd_string_cl
     CVD_STRING_SCHEMA};
 static const CvdType type_slot = {read_slot, print_slot, NULL,
     "{'type': 'string', 'pattern': '^0x(0?[1-9a-fA-F]|1[0-9a-fA-F])$'}"};
+static const CvdType type_pattern = {read_pattern, cvd_string_print, cvd_string_clear,
+    CVD_STRING_SCHEMA};
 static const CvdType type_hugepages = {read_hugepages, print_hugepages, NULL,
     "{'enum': [$words]}"};
 /* clang-format on */
@@ -108,6 +123,8 @@ static const char *const stop_words[] = {"powerdown", "quit", NULL};      /* Cvd
 static const char *const failure_words[] = {"exit", "", "restart", NULL}; /* CvdOnEvent */
 static const char *const reboot_words[] = {"exit", "continue", "restart", NULL}; /* CvdOnEvent */
 static const char *const serial_words[] = {"log", "stdio", "none", NULL};        /* CvdSerial */
+/* CvdMachineReady */
+static const char *const ready_words[] = {"running", "guest", "programs", NULL};
 static const char *const hugepage_words[] = {"2M", "1G", NULL};
 static const char *const needs_type[] = {"type", NULL};
 static const char *const needs_driver[] = {"driver", NULL};
@@ -188,8 +205,22 @@ static const CvdKey lifecycle_keys[] = {
             "How long the guest may take to power off before QEMU is told to quit.", .unit = "s",
             .min = 1, .max = MAX_SECONDS),
     CVD_KEY("start_timeout_s", "0.1", cvd_type_uint, AT(start_timeout_s), "30",
-            "How long it may take from the start of QEMU until the guest runs.", .unit = "s",
-            .min = 1, .max = MAX_SECONDS),
+            "How long it may take from the start of QEMU until the machine is ready, as ready has "
+            "it. While a guest is paused, or sleeps, this time does not run.",
+            .unit = "s", .min = 1, .max = MAX_SECONDS),
+    CVD_KEY(
+        "ready", "0.2", cvd_type_word, AT(ready), "'running'",
+        "When the machine is ready, which is what a service manager and cvd-ctl wait ready wait "
+        "for: running when the guest runs, guest when the guest says so, programs when the "
+        "guest runs and all programs are ready. Guests of this project say so; for others see "
+        "ready_pattern.",
+        .words = ready_words),
+    CVD_KEY("ready_pattern", "0.2", type_pattern, AT(ready_pattern), NULL,
+            "With ready guest: a regular expression of PCRE2, for a line of the guest's serial "
+            "console. When a line matches, the guest has said that it is ready, whether it can say "
+            "so otherwise or not. A prompt is no complete line, so $ does not match at its end.",
+            .max = CVD_LINE_WATCH_MAX_PATTERN,
+            .schema = "{'maxLength': " G_STRINGIFY(CVD_LINE_WATCH_MAX_PATTERN) "}"),
     CVD_KEY("on_crash", "0.1", cvd_type_word, AT(on_crash), "'exit'",
             "What happens when QEMU dies, stops answering or meets an internal error.",
             .words = failure_words),
@@ -312,7 +343,10 @@ const CvdKey cvd_keys[] = {
     CVD_KEY("sockets", "0.1", cvd_type_object, 0, NULL, NULL, .members = socket_keys),
     CVD_KEY("limits", "0.1", cvd_type_object, 0, NULL, NULL, .members = limit_keys),
     CVD_KEY("ivshmem", "0.1", cvd_type_object, 0, NULL, NULL, .members = ivshmem_keys),
-    CVD_KEY("lifecycle", "0.1", cvd_type_object, 0, NULL, NULL, .members = lifecycle_keys),
+    CVD_KEY("lifecycle", "0.1", cvd_type_object, 0, NULL, NULL, .members = lifecycle_keys,
+            .schema = "{'if': {'not': {'properties': {'ready': {'const': 'guest'}},"
+                      "                'required': ['ready']}},"
+                      " 'then': {'properties': {'ready_pattern': false}}}"),
     CVD_KEY(
         "access", "0.1", cvd_type_access, AT(access), NULL,
         "Which users may use which regions: a list of rules. The first rule that fits counts. A "

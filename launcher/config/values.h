@@ -22,6 +22,13 @@ typedef enum {
     CVD_STOP_QUIT,
 } CvdStop;
 
+/** CvdMachineReady: when the machine counts as ready */
+typedef enum {
+    CVD_MACHINE_READY_RUNNING,  /* when the start is complete: it runs, or is paused as asked for */
+    CVD_MACHINE_READY_GUEST,    /* when the guest says so */
+    CVD_MACHINE_READY_PROGRAMS, /* when the guest runs, and all host programs are ready */
+} CvdMachineReady;
+
 typedef enum {
     CVD_SERIAL_LOG,
     CVD_SERIAL_STDIO,
@@ -222,6 +229,8 @@ typedef struct {
  * @legacy_socket: (nullable): absolute path; %NULL = the binary dialect is off
  * @access: (nullable): who may have which region; %NULL = the server's default
  * @ivshmem_slot: the device's PCI slot on the root bus
+ * @ready_pattern: (nullable): a regular expression that a line of the console matches when the
+ *   guest is ready
  * @restart_delay_ms: before the first restart; doubled for each further one, up to 30 s
  * @qmp_timeout_s: how long QEMU may take to answer a heartbeat; 0 = none is sent
  * @programs: (array length=n_programs): in the order of the file
@@ -249,6 +258,8 @@ typedef struct {
     CvdStop stop;
     guint stop_timeout_s;
     guint start_timeout_s;
+    CvdMachineReady ready;
+    char *ready_pattern;
     CvdOnEvent on_crash;
     CvdOnEvent on_panic;
     CvdOnEvent on_reboot;

@@ -161,10 +161,10 @@ static GVariant *get_properties(const CvdControl *control)
     control->handlers.get_status(&status, control->user_data);
     return g_variant_ref_sink(g_variant_new_parsed(
         "{'State': <%s>, 'Reason': <%s>, 'VmPid': <%u>, 'Restarts': <%u>, 'UptimeUs': <%t>,"
-        " 'Clients': <%u>, 'Name': <%s>, 'Version': <%s>, 'LauncherPid': <%u>,"
+        " 'Clients': <%u>, 'Ready': <%b>, 'Name': <%s>, 'Version': <%s>, 'LauncherPid': <%u>,"
         " 'Regions': <%@a(suu)>}",
         status.state, status.reason, status.vm_pid, status.restarts, status.uptime_us,
-        status.n_clients, control->name, CVD_VERSION, (guint)getpid(),
+        status.n_clients, status.is_ready, control->name, CVD_VERSION, (guint)getpid(),
         list_regions(control->layout)));
 }
 
@@ -310,7 +310,7 @@ static void emit(CvdControl *control, const char *interface, const char *name, G
 /* Returns: (transfer full): those of @now that are not so in @before */
 static GVariant *find_changes(GVariant *before, GVariant *now)
 {
-    static const char *const announced[] = {"State", "Reason", "VmPid", "Restarts"};
+    static const char *const announced[] = {"State", "Reason", "Ready", "VmPid", "Restarts"};
     g_auto(GVariantDict) changes = G_VARIANT_DICT_INIT(NULL);
 
     for (gsize i = 0; i < G_N_ELEMENTS(announced); i++) {

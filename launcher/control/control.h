@@ -37,6 +37,7 @@ typedef struct CvdControl CvdControl;
  * @uptime_us: microseconds since this VM was first running or paused
  * @restarts: VMs started after the first
  * @n_clients: client connections
+ * @is_ready: whether it is, as `lifecycle.ready` has it
  */
 typedef struct {
     const char *state;
@@ -45,6 +46,7 @@ typedef struct {
     guint64 uptime_us;
     guint restarts;
     guint n_clients;
+    gboolean is_ready;
 } CvdControlStatus;
 
 /** CvdControlCall: a method call that waits for its answer. */

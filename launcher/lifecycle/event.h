@@ -17,6 +17,7 @@ typedef enum {
     CVD_EVENT_VM_WOKE,           /* QMP's WAKEUP */
     CVD_EVENT_VM_RESET,          /* QMP's RESET, of the guest's own or from outside */
     CVD_EVENT_VM_SHUTDOWN,       /* QMP's SHUTDOWN: QEMU is going to exit */
+    CVD_EVENT_GUEST_READY,       /* the guest says that it is ready */
     CVD_EVENT_WATCHDOG,          /* QMP's WATCHDOG: the guest's watchdog has stopped it */
     CVD_EVENT_UNRESPONSIVE,      /* QEMU does not answer any more */
     CVD_EVENT_QMP_GIVEN_UP,      /* what QEMU sends is no QMP */
@@ -52,8 +53,9 @@ typedef enum {
     CVD_ACTION_QUIT = 1 << 9,          /* send `quit` */
     CVD_ACTION_TERMINATE = 1 << 10,    /* SIGHUP to QEMU */
     CVD_ACTION_KILL = 1 << 11,         /* SIGKILL to QEMU's process group */
-    CVD_ACTION_READY = 1 << 12,        /* the start is complete: notify user and systemd */
-    CVD_ACTION_START = 1 << 13,        /* start another QEMU, unless the renewal failed */
-    CVD_ACTION_END = 1 << 14,          /* tear everything else down */
-    CVD_N_ACTIONS = 15,
+    CVD_ACTION_READY = 1 << 12,        /* the start is complete: say so; often it is ready, too */
+    CVD_ACTION_ANNOUNCE = 1 << 13,     /* it has become ready later than that, or again */
+    CVD_ACTION_START = 1 << 14,        /* start another QEMU, unless the renewal failed */
+    CVD_ACTION_END = 1 << 15,          /* tear everything else down */
+    CVD_N_ACTIONS = 16,
 } CvdAction;

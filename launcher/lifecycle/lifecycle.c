@@ -199,6 +199,7 @@ static guint started(CvdLifecycle *lifecycle, gint64 now_us)
                        ? lifecycle->config->hooks.timeout_s
                        : 0;
     lifecycle->ladder = cvd_ladder_start(lifecycle->config->start_timeout_s + hook_s, now_us);
+    lifecycle->readiness = (CvdReadiness){0};
     cvd_policy_start(&lifecycle->policy, now_us);
     return 0;
 }
@@ -262,15 +263,19 @@ gint64 cvd_lifecycle_get_due_us(const CvdLifecycle *lifecycle)
 {
     gint64 admit_us = cvd_ladder_takes_commands(&lifecycle->ladder) ? lifecycle->guest.admit_us : 0;
 
-    return earlier(earlier(lifecycle->ladder.due_us, admit_us), lifecycle->policy.due_us);
+    return earlier(earlier(lifecycle->ladder.due_us, admit_us),
+                   earlier(lifecycle->policy.due_us, lifecycle->readiness.due_us));
 }
 
 /* QEMU's limits do not run while the launcher does not: stopped, frozen, or in a debugger. */
 static void forgive_lost_time(CvdLifecycle *lifecycle, gint64 now_us)
 {
     CvdLadder *ladder = &lifecycle->ladder;
+    CvdReadiness *readiness = &lifecycle->readiness;
     gint64 lost_us = now_us - lifecycle->last_us;
 
+    if (readiness->due_us != 0 && now_us > readiness->due_us + CVD_LIFECYCLE_LATE_US)
+        readiness->due_us += lost_us;
     if (ladder->due_us == 0 || now_us <= ladder->due_us + CVD_LIFECYCLE_LATE_US)
         return;
     ladder->due_us += lost_us;
@@ -285,6 +290,8 @@ static guint time_passed(CvdLifecycle *lifecycle, gint64 now_us)
         return start_again(lifecycle, now_us);
     if (cvd_ladder_takes_commands(&lifecycle->ladder))
         actions = step_guest(lifecycle, CVD_EVENT_TIMER, CVD_RUN_UNKNOWN, now_us);
+    if (lifecycle->readiness.due_us != 0 && now_us >= lifecycle->readiness.due_us)
+        actions |= take_down(lifecycle, CVD_CAUSE_NOT_READY, now_us);
     if (lifecycle->ladder.due_us == 0 || now_us < lifecycle->ladder.due_us)
         return actions;
     if (lifecycle->ladder.state == CVD_LADDER_LOADING)
@@ -377,6 +384,7 @@ static guint handle(CvdLifecycle *lifecycle, CvdEvent event, CvdRunState run_sta
         return qemu_exited(lifecycle, now_us);
     case CVD_EVENT_HANDED_OVER:
     case CVD_EVENT_PROGRAMS_READY:
+    case CVD_EVENT_GUEST_READY:
     case CVD_EVENT_COMMAND_DONE:
     case CVD_EVENT_COMMAND_FAILED:
     case CVD_EVENT_VM_STOPPED:
@@ -391,6 +399,14 @@ static guint handle(CvdLifecycle *lifecycle, CvdEvent event, CvdRunState run_sta
     g_assert_not_reached();
 }
 
+static guint complete_start(CvdLifecycle *lifecycle, gint64 now_us)
+{
+    lifecycle->readiness.left_us = MAX(lifecycle->ladder.due_us - now_us, 0);
+    cvd_ladder_ready(&lifecycle->ladder);
+    lifecycle->is_ready = lifecycle->policy.was_ready = TRUE;
+    return CVD_ACTION_READY;
+}
+
 guint cvd_lifecycle_step(CvdLifecycle *lifecycle, CvdEvent event, CvdRunState run_state,
                          gint64 now_us)
 {
@@ -400,12 +416,12 @@ guint cvd_lifecycle_step(CvdLifecycle *lifecycle, CvdEvent event, CvdRunState ru
     guint actions = handle(lifecycle, event, run_state, now_us);
 
     lifecycle->last_us = now_us;
-    if (ladder->state == CVD_LADDER_LOADING && cvd_guest_is_settled(&lifecycle->guest)) {
-        cvd_ladder_ready(ladder);
-        lifecycle->is_ready = lifecycle->policy.was_ready = TRUE;
-        actions |= CVD_ACTION_READY;
-    }
-    return actions;
+    if (ladder->state == CVD_LADDER_LOADING && cvd_guest_is_settled(&lifecycle->guest))
+        actions |= complete_start(lifecycle, now_us);
+    actions |= cvd_readiness_step(&lifecycle->readiness, lifecycle->config->ready, event,
+                                  &lifecycle->guest, ladder->state == CVD_LADDER_UP, now_us);
+    lifecycle->policy.was_announced |= lifecycle->readiness.is_ready;
+    return actions & CVD_ACTION_READY ? actions & ~(guint)CVD_ACTION_ANNOUNCE : actions;
 }
 
 void cvd_lifecycle_note_shutdown(CvdLifecycle *lifecycle, const char *reason)

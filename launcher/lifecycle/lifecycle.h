@@ -4,6 +4,7 @@
 #include "launcher/lifecycle/guest.h"
 #include "launcher/lifecycle/ladder.h"
 #include "launcher/lifecycle/policy.h"
+#include "launcher/lifecycle/readiness.h"
 
 G_BEGIN_DECLS
 
@@ -30,6 +31,7 @@ typedef enum {
  * @guest: whether the guest runs, and whether it may
  * @ladder: the QEMU process on its way down
  * @policy: what follows
+ * @readiness: whether it is ready
  * @cause: why the VM goes down
  * @shutdown: what QEMU said of that
  * @is_ready: whether this VM's start was complete
@@ -47,6 +49,7 @@ typedef struct {
     CvdGuest guest;
     CvdLadder ladder;
     CvdPolicy policy;
+    CvdReadiness readiness;
     CvdCause cause;
     CvdShutdown shutdown;
     gboolean is_ready;

@@ -71,6 +71,8 @@ static Then what_then(const CvdPolicy *policy, const CvdConfig *config, CvdCause
         return then_after_shutdown(policy, config, shutdown, now_us);
     case CVD_CAUSE_WATCHDOG:
         return then_retry_if(config->on_panic);
+    case CVD_CAUSE_NOT_READY:
+        return policy->was_announced ? then_retry_if(config->on_crash) : THEN_END;
     case CVD_CAUSE_START_FAILED:
     case CVD_CAUSE_START_TIMED_OUT:
     case CVD_CAUSE_COMMAND_FAILED:

@@ -17,6 +17,7 @@ typedef enum {
     CVD_CAUSE_RESTART_REQUESTED,
     CVD_CAUSE_START_FAILED,
     CVD_CAUSE_START_TIMED_OUT,
+    CVD_CAUSE_NOT_READY, /* it runs, but was not ready in time */
     CVD_CAUSE_COMMAND_FAILED,
     CVD_CAUSE_VM_SHUTDOWN, /* #CvdShutdown says more */
     CVD_CAUSE_WATCHDOG,
@@ -59,6 +60,7 @@ typedef enum {
  * @is_stop_asked: whether nothing is to follow, whatever the cause
  * @is_restart_asked: whether another VM is to follow this one, whatever the cause
  * @was_ready: whether any VM's start was complete: nothing is restarted that never ran
+ * @was_announced: whether any VM was ready, as `lifecycle.ready` has it
  * @start_us: when this VM was started
  * @due_us: when another one is; 0 = never
  * @retry: its failures; the owner's to clear
@@ -71,6 +73,7 @@ typedef struct {
     gboolean is_stop_asked;
     gboolean is_restart_asked;
     gboolean was_ready;
+    gboolean was_announced;
     gint64 start_us;
     gint64 due_us;
     CvdRetry retry;

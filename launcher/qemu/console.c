@@ -43,6 +43,8 @@ struct CvdConsole {
     gboolean has_printed;
     gboolean has_stdio; /* among the ports, for good */
     GPtrArray *ports;
+    void (*printed)(const char *bytes, gsize size, gpointer data); /* NULL: nobody listens */
+    gpointer printed_data;
 };
 
 static void port_free(gpointer data)
@@ -155,6 +157,8 @@ static gboolean read_vm(gpointer data)
     cvd_log_file_append(console->log, bytes, (gsize)n);
     for (guint i = 0; i < console->ports->len; i++)
         send_to_port(g_ptr_array_index(console->ports, i), bytes, (gsize)n);
+    if (console->printed != NULL)
+        console->printed(bytes, (gsize)n, console->printed_data);
     return TRUE;
 }
 
@@ -264,6 +268,14 @@ void cvd_console_take_vm(CvdConsole *console, int take_fd)
         cvd_source_watch_stream(take_fd, CVD_STREAM_INTERVAL_MS, read_vm, console);
     console->n_to_vm = 0;
     listen_to_ports(console);
+}
+
+void cvd_console_set_listener(CvdConsole *console,
+                              void (*printed)(const char *bytes, gsize size, gpointer user_data),
+                              gpointer user_data)
+{
+    console->printed = printed;
+    console->printed_data = user_data;
 }
 
 gboolean cvd_console_has_printed(const CvdConsole *console)

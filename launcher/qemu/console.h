@@ -42,6 +42,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdConsole, cvd_console_free)
  */
 void cvd_console_take_vm(CvdConsole *console, int take_fd);
 
+/**
+ * cvd_console_set_listener:
+ * @printed: (nullable): called with what the guest prints, from now on
+ *
+ * What cvd_console_read_rest() finds is told, too.
+ */
+void cvd_console_set_listener(CvdConsole *console,
+                              void (*printed)(const char *bytes, gsize size, gpointer user_data),
+                              gpointer user_data);
+
 /** cvd_console_has_printed: Returns: whether this VM's guest has printed anything */
 gboolean cvd_console_has_printed(const CvdConsole *console);
 

@@ -4,13 +4,13 @@
  */
 #include "base/fd.h"
 #include "tests/support/instance.h"
+#include "tests/support/manager.h"
 #include "tests/support/region.h"
 
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 static void test_ping_through_each_region(gconstpointer data)
@@ -344,42 +344,21 @@ static void test_run_as(gconstpointer data)
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 
-/* Takes what a service manager is sent, until @last is. */
-static void receive_notices(int fd, GString *notices, const char *last)
-{
-    char text[4096];
-
-    while (strstr(notices->str, last) == NULL) {
-        test_wait_readable(fd, last);
-        gssize n = recv(fd, text, sizeof text, 0);
-        g_assert_cmpint(n, >, 0);
-        g_string_append_len(notices, text, n);
-        g_string_append_c(notices, '\n');
-    }
-}
-
 /* By the configuration a start may take 5000 s; and a stop 20, 4.8 for a QEMU that does not react,
  * and 10 for what is left to be done then. Microseconds of both limits have more than 32 bits. */
 static void test_notify_socket(gconstpointer data)
 {
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
-    g_autofree char *path = test_sandbox_path(sandbox, "notify");
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    cvd_autofd fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    g_autoptr(GString) notices = g_string_new("");
-
-    g_strlcpy(address.sun_path, path, sizeof address.sun_path);
-    g_assert_cmpint(bind(fd, (struct sockaddr *)&address, sizeof address), ==, 0);
-    g_setenv("NOTIFY_SOCKET", path, TRUE);
+    g_autoptr(TestManager) manager = test_manager_new(sandbox);
     g_autoptr(TestProcess) launcher =
         test_launch(sandbox, "notify", "--timeout", "4295", "--set",
                     "lifecycle.start_timeout_s=5000", "--set", "lifecycle.stop_timeout_s=20", NULL);
-    g_unsetenv("NOTIFY_SOCKET");
-    receive_notices(fd, notices, "STATUS=running\n");
+    test_manager_hide(manager);
+    test_manager_receive(manager, "STATUS=running\n");
     test_launcher_wait_guest(sandbox, "notify", 1);
     test_process_signal(launcher, SIGTERM);
-    receive_notices(fd, notices, "STATUS=stopped: ");
-    g_assert_cmpstr(notices->str, ==,
+    test_manager_receive(manager, "STATUS=stopped: ");
+    g_assert_cmpstr(manager->notices->str, ==,
                     "EXTEND_TIMEOUT_USEC=5034800000\n"
                     "STATUS=starting\n"
                     "READY=1\n"
@@ -389,7 +368,7 @@ static void test_notify_socket(gconstpointer data)
                     "EXTEND_TIMEOUT_USEC=34800000\n"
                     "STATUS=stopped: the guest powered off\n");
     test_launcher_assert_exit(launcher, 0);
-    cvd_close_fd(&fd);
+    g_clear_pointer(&manager, test_manager_free);
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 

@@ -42,6 +42,8 @@ static void test_defaults(Files *files, gconstpointer data)
     g_assert_cmpint(config->stop, ==, CVD_STOP_POWERDOWN);
     g_assert_cmpuint(config->stop_timeout_s, ==, 10);
     g_assert_cmpuint(config->start_timeout_s, ==, 30);
+    g_assert_cmpint(config->ready, ==, CVD_MACHINE_READY_RUNNING);
+    g_assert_null(config->ready_pattern);
     g_assert_cmpint(config->on_crash, ==, CVD_ON_EVENT_EXIT);
     g_assert_cmpint(config->on_panic, ==, CVD_ON_EVENT_EXIT);
     g_assert_cmpint(config->on_reboot, ==, CVD_ON_EVENT_CONTINUE);
@@ -91,6 +93,7 @@ static const char every_key[] =
     " \"ivshmem\": {\"address\": \"0x1F\", \"force_bus_master\": true},"
     " \"lifecycle\": {\"stop\": \"quit\", \"stop_timeout_s\": 1,"
     "                 \"start_timeout_s\": 2, \"on_crash\": \"exit\","
+    "                 \"ready\": \"guest\", \"ready_pattern\": \"login: \","
     "                 \"on_panic\": \"exit\", \"on_reboot\": \"exit\","
     "                 \"restart_limit\": 0, \"restart_delay_ms\": 0,"
     "                 \"qmp_timeout_s\": 7}}";
@@ -120,6 +123,8 @@ static void test_every_key(Files *files, gconstpointer data)
     g_assert_cmpint(config->stop, ==, CVD_STOP_QUIT);
     g_assert_cmpuint(config->stop_timeout_s, ==, 1);
     g_assert_cmpuint(config->start_timeout_s, ==, 2);
+    g_assert_cmpint(config->ready, ==, CVD_MACHINE_READY_GUEST);
+    g_assert_cmpstr(config->ready_pattern, ==, "login: ");
     g_assert_cmpint(config->on_reboot, ==, CVD_ON_EVENT_EXIT);
     g_assert_cmpuint(config->restart_limit, ==, 0);
     g_assert_cmpuint(config->restart_delay_ms, ==, 0);
@@ -380,6 +385,15 @@ static const struct {
     {"lifecycle.on_crash=continue", "found \"continue\"; expected \"exit\" or \"restart\""},
     {"lifecycle.on_panic=continue", "found \"continue\"; expected \"exit\" or \"restart\""},
     {"lifecycle.on_reboot=pause", "found \"pause\"; expected \"exit\" or \"continue\" or"},
+    {"lifecycle.ready=booted",
+     "found \"booted\"; expected \"running\" or \"guest\" or \"programs\""},
+    {"lifecycle.ready_pattern=x", "ready_pattern: is for \"ready\": \"guest\" alone"},
+    {"lifecycle={\"ready\":\"guest\",\"ready_pattern\":\"ab(\"}",
+     "lifecycle.ready_pattern: Error while compiling regular expression "
+     "\342\200\230ab(\342\200\231 at "
+     "char 3: missing terminating )"},
+    {"lifecycle={\"ready\":\"guest\",\"ready_pattern\":\"x*\"}",
+     "lifecycle.ready_pattern: any line would match it"},
     {"lifecycle.restart_limit=1001", "found 1001; expected an integer from 0 to 1000"},
     {"lifecycle.restart_delay_ms=30001", "found 30001; expected an integer from 0 to 30000"},
     {"lifecycle.qmp_timeout_s=-1", "found -1; expected an integer from 0 to 86400"},
@@ -478,6 +492,27 @@ static void test_references(Files *files, gconstpointer data)
         g_autofree char *qemu = g_strdup_printf("qemu=%s", rows[i]);
         cvd_config_free(load_good(files, (const char *[]){qemu, NULL}));
     }
+}
+
+/* Of 68 regions the descriptors fill their page, and the guest's word has no place. */
+static void test_ready(Files *files, gconstpointer data)
+{
+    g_autoptr(GString) layout = g_string_new("layout={\"vsoc_device_regions\":[");
+    const char *const asks = "lifecycle.ready=guest", *const pattern = "lifecycle.ready_pattern=x";
+
+    assert_bad(files, (const char *[]){asks, pattern, "qemu.serial=none", NULL},
+               "--set lifecycle.ready_pattern=x: lifecycle.ready_pattern: there is no console to "
+               "look at, as qemu.serial is \"none\"");
+    for (guint i = 0; i < 68; i++)
+        g_string_append_printf(layout, "%s{\"device_name\":\"r%u\",\"region_size\":4096}",
+                               i > 0 ? "," : "", i);
+    g_string_append(layout, "]}");
+    cvd_config_free(load_good(files, (const char *[]){layout->str, NULL}));
+    cvd_config_free(load_good(files, (const char *[]){layout->str, asks, pattern, NULL}));
+    assert_bad(
+        files, (const char *[]){layout->str, asks, NULL},
+        "--set lifecycle.ready=guest: lifecycle.ready: the descriptors of 68 regions leave no "
+        "place for the word");
 }
 
 static void test_all_problems_at_once(Files *files, gconstpointer data)
@@ -1262,6 +1297,7 @@ int main(int argc, char **argv)
     add("/config/explanation-loads", test_explanation_loads);
     add("/config/relative-files", test_relative_files);
     add("/config/messages", test_messages);
+    add("/config/ready", test_ready);
     add("/config/references", test_references);
     add("/config/long-paths", test_long_paths);
     add("/config/all-problems-at-once", test_all_problems_at_once);

@@ -131,7 +131,7 @@ static void set_up(Fixture *f, gconstpointer data)
     f->dir = g_dir_make_tmp("cvd-XXXXXX", NULL);
     f->path = g_build_filename(f->dir, "control.sock", NULL);
     f->layout = test_layout_new(2);
-    f->status = (CvdControlStatus){"running", "", 42, 1000, 1, 7};
+    f->status = (CvdControlStatus){"running", "", 42, 1000, 1, 7, FALSE};
     f->asked = g_string_new(NULL);
     f->control = cvd_control_new(f->path, "unit", f->layout, &handlers, f, &error);
     g_assert_no_error(error);
@@ -466,9 +466,9 @@ static gboolean change_properties(gpointer data)
 {
     Fixture *f = data;
     const CvdControlStatus steps[] = {
-        {"running", "", 43, 1000, 1, 7},  {"running", "", 43, 1000, 2, 7},
-        {"running", "r", 43, 1000, 2, 7}, {"running", "r", 43, 2000, 2, 8},
-        {"paused", "r", 43, 2000, 2, 8},
+        {"running", "", 43, 1000, 1, 7, FALSE},  {"running", "", 43, 1000, 2, 7, FALSE},
+        {"running", "r", 43, 1000, 2, 7, FALSE}, {"running", "r", 43, 2000, 2, 8, FALSE},
+        {"running", "r", 43, 2000, 2, 8, TRUE},  {"paused", "r", 43, 2000, 2, 8, TRUE},
     };
 
     for (gsize i = 0; i < G_N_ELEMENTS(steps); i++) {
@@ -510,6 +510,7 @@ static gpointer listen_to_properties(gpointer data)
                     "PropertiesChanged('org.cvd.Instance1', {'Restarts': <uint32 2>}, [])\n"
                     "PropertiesChanged('org.cvd.Instance1', {'Reason': <'r'>}, [])\n"
                     "StateChanged('running', 'r')\n"
+                    "PropertiesChanged('org.cvd.Instance1', {'Ready': <true>}, [])\n"
                     "PropertiesChanged('org.cvd.Instance1', {'State': <'paused'>}, [])\n"
                     "StateChanged('paused', 'r')\n"
                     "GuestEvent('END', '{}')\n");

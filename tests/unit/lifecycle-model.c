@@ -33,9 +33,11 @@ typedef struct {
     gboolean is_alive, is_qmp_ready, is_handing_over, is_handed_over, are_programs_ready;
     gboolean is_quit_sent, is_term_sent, is_kill_sent;
     CvdRunState run_state;
-    CvdGuestCommand command; /* sent, and not answered */
-    gboolean is_used;        /* the window, by a VM that is gone */
-    gboolean is_dirty;       /* reset, and the tables were not cleared since */
+    CvdGuestCommand command;    /* sent, and not answered */
+    gboolean is_used;           /* the window, by a VM that is gone */
+    gboolean is_dirty;          /* reset, and the tables were not cleared since */
+    gboolean has_run, has_said; /* since this VM's start; that it is ready, since the last reset */
+    gboolean is_told, was_told; /* that it is ready; since this VM's start */
     /* What was promised */
     gboolean are_clients_held, is_pause_accepted, is_restart_accepted, is_ended;
     gint64 start_us;
@@ -103,6 +105,19 @@ static void start(Model *m)
     m->run_state = draw(m, 8) == 7 ? CVD_RUN_INCOMING : CVD_RUN_PRELAUNCH;
     m->command = CVD_COMMAND_NONE;
     m->is_dirty = m->is_pause_accepted = FALSE;
+    m->has_run = m->has_said = m->is_told = m->was_told = FALSE;
+}
+
+/* What is promised to those who wait until it is ready. */
+static void tell_ready(Model *m)
+{
+    check(m, m->is_alive && m->is_handed_over, "ready, and there is nothing that could be");
+    check(m, !m->is_told, "said twice to be ready");
+    if (m->config.ready == CVD_MACHINE_READY_GUEST)
+        check(m, m->has_said, "ready, though the guest has not said so");
+    if (m->config.ready == CVD_MACHINE_READY_PROGRAMS)
+        check(m, m->has_run, "ready, though the guest has never run");
+    m->is_told = m->was_told = TRUE;
 }
 
 static void carry_out(Model *m, guint actions)
@@ -138,7 +153,12 @@ static void carry_out(Model *m, guint actions)
     if (actions & CVD_ACTION_KILL)
         m->is_kill_sent = TRUE;
     if (actions & CVD_ACTION_READY)
-        check(m, m->is_handed_over, "ready before the hand-over");
+        check(m, m->is_handed_over, "the start is complete before the hand-over");
+    if ((actions & CVD_ACTION_ANNOUNCE) ||
+        ((actions & CVD_ACTION_READY) && m->lifecycle.readiness.is_ready))
+        tell_ready(m);
+    check(m, m->lifecycle.cause != CVD_CAUSE_NOT_READY || !m->was_told,
+          "ended as it was not ready in time, and it was");
     if (!is_renewed)
         happen(m, CVD_EVENT_RENEW_FAILED, CVD_RUN_UNKNOWN);
     else if (actions & CVD_ACTION_START)
@@ -176,8 +196,13 @@ static void happen(Model *m, CvdEvent event, CvdRunState run_state)
 {
     if (m->violation != NULL || m->is_ended)
         return;
+    CvdCause cause_before = m->lifecycle.cause;
     guint actions = cvd_lifecycle_step(&m->lifecycle, event, run_state, m->now_us);
 
+    check(m,
+          m->lifecycle.cause != CVD_CAUSE_NOT_READY || cause_before == CVD_CAUSE_NOT_READY ||
+              m->run_state == CVD_RUN_RUNNING,
+          "ended as it is not ready, while something keeps it from running");
     n_events[event]++;
     n_states[cvd_lifecycle_get_state(&m->lifecycle)]++;
     n_ladder[m->lifecycle.ladder.state]++;
@@ -204,6 +229,7 @@ static void vm_resumes(Model *m, gboolean is_ours)
         m->run_state == CVD_RUN_SUSPENDED)
         return;
     m->run_state = CVD_RUN_RUNNING;
+    m->has_run = TRUE;
     if (!is_ours && m->command != CVD_COMMAND_CONT) /* from the launcher's own it cannot be told */
         m->is_pause_accepted = FALSE;
     happen(m, CVD_EVENT_VM_RESUMED, CVD_RUN_UNKNOWN);
@@ -236,6 +262,8 @@ static void answer_command(Model *m)
 static void reset(Model *m)
 {
     m->is_dirty = TRUE;
+    m->has_said = FALSE;
+    m->is_told &= m->config.ready != CVD_MACHINE_READY_GUEST;
     if (m->run_state != CVD_RUN_RUNNING && m->run_state != CVD_RUN_INCOMING)
         m->run_state = CVD_RUN_PRELAUNCH;
     happen(m, CVD_EVENT_VM_RESET, CVD_RUN_UNKNOWN);
@@ -252,6 +280,13 @@ static void exits(Model *m)
     m->is_alive = FALSE;
     m->is_used = TRUE;
     happen(m, CVD_EVENT_QEMU_EXITED, CVD_RUN_UNKNOWN);
+}
+
+/* While the tables are the old guest's, so is what is said. */
+static void says_ready(Model *m)
+{
+    m->has_said |= !m->is_dirty;
+    happen(m, CVD_EVENT_GUEST_READY, CVD_RUN_UNKNOWN);
 }
 
 static void sleeps_or_wakes(Model *m)
@@ -301,8 +336,11 @@ static void step_qemu(Model *m)
     case 3:
     case 4:
     case 5:
-    case 6:
         answer_command(m);
+        return;
+    case 6:
+        if (is_running)
+            says_ready(m);
         return;
     case 7:
     case 8:
@@ -440,6 +478,10 @@ static void settle(Model *m)
           "a fault that is not told");
     if (state == CVD_STATE_RUNNING)
         check(m, m->run_state == CVD_RUN_RUNNING, "said to run, and does not");
+    check(m, m->is_told == m->lifecycle.readiness.is_ready, "ready, or not, and nobody was told");
+    check(m, m->is_told || !m->has_said, "the guest has said that it is ready, and it is not");
+    if (state == CVD_STATE_RUNNING && !m->was_told)
+        check(m, m->lifecycle.readiness.due_us != 0, "not ready for as long as it likes");
 }
 
 /* Whatever has happened: a stop, a QEMU that does nothing at all, and time. */
@@ -465,11 +507,14 @@ static const char *run(const guint8 *bytes, gsize n, GString *story)
 {
     Model m = {.bytes = bytes, .n_bytes = n, .story = story, .now_us = G_USEC_PER_SEC};
     CvdOnEvent settings[] = {CVD_ON_EVENT_EXIT, CVD_ON_EVENT_RESTART};
+    CvdMachineReady settings_of_ready[] = {CVD_MACHINE_READY_RUNNING, CVD_MACHINE_READY_GUEST,
+                                           CVD_MACHINE_READY_GUEST, CVD_MACHINE_READY_PROGRAMS};
 
     m.lifecycle = (CvdLifecycle){.config = &m.config, .start_paused = draw(&m, 4) == 3};
     m.config = (CvdConfig){
         .ivshmem_force_bus_master = draw(&m, 4) == 3,
         .start_timeout_s = 30,
+        .ready = settings_of_ready[draw(&m, G_N_ELEMENTS(settings_of_ready))],
         .stop = draw(&m, 4) == 3 ? CVD_STOP_QUIT : CVD_STOP_POWERDOWN,
         .stop_timeout_s = STOP_S,
         .on_crash = settings[draw(&m, 2)],

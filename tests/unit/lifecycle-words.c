@@ -16,6 +16,7 @@ const char *const lifecycle_event_names[] = {
     [CVD_EVENT_VM_WOKE] = "WAKEUP",
     [CVD_EVENT_VM_RESET] = "RESET",
     [CVD_EVENT_VM_SHUTDOWN] = "SHUTDOWN",
+    [CVD_EVENT_GUEST_READY] = "says-ready",
     [CVD_EVENT_WATCHDOG] = "WATCHDOG",
     [CVD_EVENT_UNRESPONSIVE] = "unresponsive",
     [CVD_EVENT_QMP_GIVEN_UP] = "no-qmp",
@@ -33,8 +34,8 @@ const char *const lifecycle_event_names[] = {
 };
 
 static const char *const action_names[CVD_N_ACTIONS] = {
-    "clear", "hold", "report", "renew", "admit", "hand-over", NULL,  "wake",
-    "press", "quit", "term",   "kill",  "ready", "start",     "end",
+    "clear", "hold", "report", "renew", "admit", "hand-over", NULL,    "wake",
+    "press", "quit", "term",   "kill",  "ready", "announce",  "start", "end",
 };
 
 static const char *const command_names[] = {

@@ -2,8 +2,9 @@
 /*
  * Stories of launches. A line is an event, the state that users see afterwards, and what is to be
  * done; `-` is nothing. `due:N` is the timer, which must be due N ms after the event before it;
- * `status:`, `SHUTDOWN:` and `late:` have what QEMU says, or how many ms late the timer is. Every
- * story begins with a QEMU that was just spawned; UP brings the guest to run.
+ * `status:`, `SHUTDOWN:` and `late:` have what QEMU says, or how many ms late the timer is. Where
+ * more is waited for than that the guest runs, the state of a machine that is ready has `+ready`.
+ * Every story begins with a QEMU that was just spawned; UP brings the guest to run.
  */
 #include "launcher/control/control-interface.h"
 #include "launcher/control/verbs.h"
@@ -22,6 +23,11 @@
     LOADED "handed-over:prelaunch starting cont;"                                                  \
            "RESUME starting -;"                                                                    \
            "done running ready;"
+/* If that makes it ready, and is not what is always waited for. */
+#define UP_READY                                                                                   \
+    LOADED "handed-over:prelaunch starting cont;"                                                  \
+           "RESUME starting -;"                                                                    \
+           "done running+ready ready;"
 /* From the timer that starts the next VM on. */
 #define UP_AGAIN UP
 
@@ -31,6 +37,7 @@ typedef struct {
     CvdStop stop;
     CvdOnEvent on_crash, on_panic, on_reboot;
     guint limit; /* 0 = 5 */
+    CvdMachineReady ready;
 } Settings;
 
 typedef struct {
@@ -42,6 +49,7 @@ typedef struct {
 #define RESTARTS .on_crash = CVD_ON_EVENT_RESTART
 #define REBOOTS  .on_reboot = CVD_ON_EVENT_RESTART
 #define PANICS   .on_panic = CVD_ON_EVENT_RESTART
+#define ASKS     .ready = CVD_MACHINE_READY_GUEST
 
 static const Story stories[] = {
     /* Start */
@@ -442,6 +450,102 @@ static const Story stories[] = {
         "closed restarting -; restart restarting -; exited restarting report,renew;"
         "due:1 starting start;",
      {RESTARTS, .limit = 1}},
+
+    /* When the guest is ready, of which UP knows nothing */
+    {"ready-when-the-guest-says-so",
+     UP "says-ready running+ready announce; says-ready running+ready -;",
+     {ASKS}},
+    {"ready-before-the-start-is-complete",
+     LOADED "handed-over:prelaunch starting cont;"
+            "RESUME starting -;"
+            "says-ready starting -;"
+            "done running+ready ready;",
+     {ASKS}},
+    {"guest-never-ready",
+     UP "due:30000 stopping press; SHUTDOWN:guest-shutdown stopping -; exited stopped end;",
+     {ASKS}},
+    {"guest-never-ready-and-does-not-power-off",
+     UP "due:30000 stopping press; due:1000 stopping press; due:1000 stopping press;"
+        "due:1000 stopping quit; exited stopped end;",
+     {ASKS}},
+    {"guest-never-ready-and-stop-is-quit",
+     UP "due:30000 stopping quit; exited stopped end;",
+     {ASKS, .stop = CVD_STOP_QUIT}},
+    {"guest-ready-too-late",
+     UP "due:30000 stopping quit; says-ready stopping -; exited stopped end;",
+     {ASKS, .stop = CVD_STOP_QUIT}},
+    {"first-vm-is-never-ready",
+     UP "due:30000 stopping quit; exited stopped end;",
+     {ASKS, RESTARTS, .stop = CVD_STOP_QUIT}},
+    {"later-vm-is-never-ready",
+     UP "says-ready running+ready announce; exited restarting report,renew;"
+        "due:1000 starting start;" UP_AGAIN "due:30000 restarting quit;"
+        "exited restarting report,renew; due:2000 starting start;" UP_AGAIN
+        "says-ready running+ready announce;",
+     {ASKS, RESTARTS, .stop = CVD_STOP_QUIT}},
+    {"crash-before-it-is-ready",
+     UP "exited restarting report,renew; due:1000 starting start;" UP_AGAIN "due:30000 stopping "
+        "quit;",
+     {ASKS, RESTARTS, .stop = CVD_STOP_QUIT}},
+    {"start-takes-some-of-the-time",
+     "wait:10000 starting -;" UP "due:20000 stopping quit;",
+     {ASKS, .stop = CVD_STOP_QUIT}},
+    {"paused-before-it-is-ready",
+     UP "wait:10000 running -;"
+        "pause running stop; STOP paused -; done paused query-status; status:paused paused -;"
+        "wait:100000 paused -;"
+        "resume running cont; RESUME running -; done running -;"
+        "due:20000 stopping press;",
+     {ASKS}},
+    {"sleeps-before-it-is-ready",
+     UP "SUSPEND suspended -; wait:100000 suspended -; WAKEUP running -; due:30000 stopping press;",
+     {ASKS}},
+    {"faulted-before-it-is-ready",
+     UP "STOP running query-status; status:io-error faulted -; wait:100000 faulted -;"
+        "resume faulted cont; RESUME running -; done running -; says-ready running+ready announce;",
+     {ASKS}},
+    {"start-paused-and-then-ready",
+     LOADED "handed-over:prelaunch paused ready; wait:100000 paused -;"
+            "resume running cont; RESUME running -; done running -;"
+            "says-ready running+ready announce;",
+     {ASKS, .start_paused = TRUE}},
+    {"paused-when-it-is-ready",
+     UP "says-ready running+ready announce;"
+        "pause running+ready stop; STOP paused+ready -; done paused+ready query-status;"
+        "status:paused paused+ready -;",
+     {ASKS}},
+    {"reset-before-it-is-ready", /* and what it says in between is the old guest's */
+     UP "wait:10000 running -;"
+        "RESET running stop; says-ready running -; STOP running -; done running query-status;"
+        "status:paused running clear,hold,cont; RESUME running -; done running -;"
+        "due:500 running admit; due:19500 stopping press;",
+     {ASKS}},
+    {"reset-when-it-is-ready", /* which no limit is for */
+     UP "says-ready running+ready announce;"
+        "RESET running stop; STOP running -; done running query-status;"
+        "status:paused running clear,hold,cont; RESUME running -; done running -;"
+        "due:500 running admit; wait:100000 running -; says-ready running+ready announce;",
+     {ASKS}},
+    {"reset-of-a-sleeping-one-that-is-ready", /* which is over at once */
+     UP "says-ready running+ready announce; SUSPEND suspended+ready -;"
+        "RESET running clear,hold,cont; RESUME running -; says-ready running+ready announce;",
+     {ASKS}},
+    {"frozen-before-it-is-ready", UP "late:60000 running -; due:30000 stopping press;", {ASKS}},
+    {"stop-before-it-is-ready",
+     UP "stop stopping press; says-ready stopping -; SHUTDOWN:guest-shutdown stopping -;"
+        "exited stopped end;",
+     {ASKS}},
+    {"ready-of-the-one-before",
+     UP "says-ready running+ready announce; restart restarting quit;"
+        "exited restarting report,renew; says-ready restarting -;"
+        "due:1 starting start;" UP_AGAIN "says-ready running+ready announce;",
+     {ASKS, .stop = CVD_STOP_QUIT}},
+    {"ready-with-the-programs", UP_READY, {.ready = CVD_MACHINE_READY_PROGRAMS}},
+    {"start-paused-and-then-ready-with-the-programs",
+     LOADED "handed-over:prelaunch paused ready; wait:100000 paused -; resume running cont;"
+            "RESUME running+ready announce;",
+     {.ready = CVD_MACHINE_READY_PROGRAMS, .start_paused = TRUE}},
+
     {"gives-up",
      UP "exited restarting report,renew; due:1000 starting start;" UP_AGAIN "exited stopped end;",
      {RESTARTS, .limit = 1}},
@@ -464,6 +568,7 @@ static Play begin(const Settings *settings)
     config = (CvdConfig){
         .ivshmem_force_bus_master = settings->wants_bus_master,
         .start_timeout_s = 30,
+        .ready = settings->ready,
         .stop = settings->stop,
         .stop_timeout_s = 3,
         .on_crash = settings->on_crash,
@@ -499,6 +604,7 @@ static const char *pass_time(Play *play, const char *word, const char *value)
     } else if (strcmp(word, "late") == 0) {
         play->now_us = due_us + MS * ms;
     } else if (strcmp(word, "wait") == 0) {
+        g_assert_true(due_us == 0 || due_us > play->now_us + MS * ms);
         play->now_us += MS * ms;
     } else {
         return word;
@@ -518,8 +624,13 @@ static void play_line(Play *play, const char *line)
     guint actions =
         cvd_lifecycle_step(&play->lifecycle, parse_event(name), run_state, play->now_us);
     g_autofree char *done = lifecycle_actions_to_text(actions, play->lifecycle.guest.command);
+    gboolean is_ready = play->lifecycle.config->ready != CVD_MACHINE_READY_RUNNING &&
+                        play->lifecycle.readiness.is_ready;
+    g_autofree char *state =
+        g_strconcat(cvd_state_get_name(cvd_lifecycle_get_state(&play->lifecycle)),
+                    is_ready ? "+ready" : "", NULL);
     g_test_message("%s", line);
-    g_assert_cmpstr(cvd_state_get_name(cvd_lifecycle_get_state(&play->lifecycle)), ==, words[1]);
+    g_assert_cmpstr(state, ==, words[1]);
     g_assert_cmpstr(done[0] != '\0' ? done : "-", ==, words[2]);
 }
 
@@ -703,6 +814,28 @@ static const struct {
     {UP "SHUTDOWN:guest-panic stopping -;", FALSE, NULL, "guest panicked"},
 };
 
+static const struct {
+    const char *steps;
+    const char *reason;
+} reasons_of_readiness[] = {
+    {LOADED, ""},
+    {UP, "the guest has not said yet that it is ready"},
+    {UP "pause running stop; STOP paused -;", "a pause was asked for"},
+    {UP "due:30000 stopping press;", "it was not ready in time"},
+    {UP "says-ready running+ready announce;", ""},
+    {UP "says-ready running+ready announce; RESET running stop;",
+     "the guest has not said yet that it is ready"},
+};
+
+static void test_reasons_of_readiness(void)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(reasons_of_readiness); i++) {
+        Play play = play_all(reasons_of_readiness[i].steps, &(Settings){ASKS});
+        g_autofree char *reason = cvd_describe_state(&play.lifecycle, NULL);
+        g_assert_cmpstr(reason, ==, reasons_of_readiness[i].reason);
+    }
+}
+
 static void test_reasons(void)
 {
     for (gsize i = 0; i < G_N_ELEMENTS(reasons); i++) {
@@ -843,6 +976,27 @@ static void test_verdict(gconstpointer data)
     g_assert_nonnull(strstr(text, row->words));
 }
 
+static void test_not_ready_in_words(void)
+{
+    Play play = play_all(UP "due:30000 stopping quit; exited stopped end;",
+                         &(Settings){ASKS, .stop = CVD_STOP_QUIT});
+    CvdConfig with_pattern = *play.lifecycle.config;
+    int exit_status;
+    g_autofree char *text =
+        cvd_verdict(&play.lifecycle, "qemu", (CvdExit){.is_known = TRUE}, &exit_status);
+
+    g_assert_cmpint(exit_status, ==, 1);
+    g_assert_cmpstr(text, ==,
+                    "the VM ran, but was not ready within lifecycle.start_timeout_s (30 s): the "
+                    "guest did not say so (lifecycle.ready is \"guest\")");
+    with_pattern.ready_pattern = (char *)"login:";
+    play.lifecycle.config = &with_pattern;
+    g_free(text);
+    text = cvd_verdict(&play.lifecycle, "qemu", (CvdExit){.is_known = TRUE}, &exit_status);
+    g_assert_nonnull(strstr(text, "no line of its console matched lifecycle.ready_pattern"));
+    policy_clear(&play.lifecycle.policy);
+}
+
 static void test_gives_up_in_words(void)
 {
     Play play = play_all(UP "exited restarting report,renew; due:1000 starting start;" UP_AGAIN
@@ -927,6 +1081,8 @@ int main(int argc, char **argv)
     test_add_rows(g_test_add_data_func, "/lifecycle/verdict/", verdicts, test_verdict);
     g_test_add_func("/lifecycle/longest-stop", test_longest_stop);
     g_test_add_func("/lifecycle/verdict/gives-up", test_gives_up_in_words);
+    g_test_add_func("/lifecycle/verdict/not-ready", test_not_ready_in_words);
+    g_test_add_func("/lifecycle/reasons-of-readiness", test_reasons_of_readiness);
     g_test_add_func("/lifecycle/verbs", test_verbs);
     g_test_add_func("/lifecycle/obstacles", test_obstacles);
     g_test_add_func("/lifecycle/methods", test_methods);

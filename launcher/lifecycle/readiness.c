@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "launcher/lifecycle/readiness.h"
+
+/* What a guest says between its reset and the moment when its tables are cleared may be the old
+ * guest's. */
+static void take(CvdReadiness *readiness, CvdEvent event, const CvdGuest *guest)
+{
+    if (event == CVD_EVENT_VM_RESET)
+        readiness->has_said = FALSE;
+    if (event == CVD_EVENT_GUEST_READY && !(guest->holds & CVD_HOLD_RESET))
+        readiness->has_said = TRUE;
+}
+
+static gboolean is_ready(const CvdReadiness *readiness, CvdMachineReady setting,
+                         const CvdGuest *guest)
+{
+    switch (setting) {
+    case CVD_MACHINE_READY_RUNNING:
+        return TRUE;
+    case CVD_MACHINE_READY_GUEST:
+        return readiness->has_said;
+    case CVD_MACHINE_READY_PROGRAMS:
+        return guest->has_run;
+    }
+    g_assert_not_reached();
+}
+
+static void drive_limit(CvdReadiness *readiness, gboolean runs, gint64 now_us)
+{
+    if (runs && readiness->due_us == 0) {
+        readiness->due_us = now_us + readiness->left_us;
+    } else if (!runs && readiness->due_us != 0) {
+        readiness->left_us = MAX(readiness->due_us - now_us, 0);
+        readiness->due_us = 0;
+    }
+}
+
+guint cvd_readiness_step(CvdReadiness *readiness, CvdMachineReady setting, CvdEvent event,
+                         const CvdGuest *guest, gboolean is_up, gint64 now_us)
+{
+    gboolean was_ready = readiness->is_ready;
+
+    take(readiness, event, guest);
+    readiness->is_ready = is_up && is_ready(readiness, setting, guest);
+    readiness->was_ready |= readiness->is_ready;
+    drive_limit(readiness, is_up && !readiness->was_ready && guest->state == CVD_RUN_RUNNING,
+                now_us);
+    return readiness->is_ready && !was_ready ? CVD_ACTION_ANNOUNCE : 0;
+}
