@@ -5,11 +5,13 @@
  */
 #include "base/raw-terminal.h"
 
+#include <string.h>
 #include <termios.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t is_raw;
 static struct termios saved, raw;
+static const char *enter_screen, *leave_screen;
 
 /* There the terminal is the shell's. */
 static gboolean is_in_background(void)
@@ -19,30 +21,34 @@ static gboolean is_in_background(void)
     return group >= 0 && group != getpgrp();
 }
 
-/* Not before pending output has gone, which may be never: ctrl-s. */
-static void apply(const struct termios *settings)
+/* Not before pending output has gone, which may be never: ctrl-s. @screen: (nullable): what is put
+ * there, too */
+static void apply(const struct termios *settings, const char *screen)
 {
-    if (is_raw && !is_in_background())
-        tcsetattr(STDIN_FILENO, TCSANOW, settings);
+    if (!is_raw || is_in_background())
+        return;
+    tcsetattr(STDIN_FILENO, TCSANOW, settings);
+    if (screen != NULL && write(STDOUT_FILENO, screen, strlen(screen)) < 0)
+        return; /* what is there stays */
 }
 
 /* The action is the default one again: this ends as if nobody had caught the signal. */
 static void on_end(int number)
 {
-    apply(&saved);
+    apply(&saved, leave_screen);
     raise(number);
 }
 
 static void on_stop(int number)
 {
-    apply(&saved);
+    apply(&saved, leave_screen);
     raise(SIGSTOP);
 }
 
 /* The shell has put the terminal into its own state. */
 static void on_continue(int number)
 {
-    apply(&raw);
+    apply(&raw, enter_screen);
 }
 
 gboolean cvd_signal_catch(int number, void (*handler)(int number), int flags)
@@ -77,12 +83,18 @@ gboolean cvd_raw_terminal_enter(void)
     raw = saved;
     cfmakeraw(&raw);
     is_raw = TRUE;
-    apply(&raw);
+    apply(&raw, enter_screen);
     return TRUE;
+}
+
+void cvd_raw_terminal_set_screen(const char *enter, const char *leave)
+{
+    enter_screen = enter;
+    leave_screen = leave;
 }
 
 void cvd_raw_terminal_leave(void)
 {
-    apply(&saved);
+    apply(&saved, leave_screen);
     is_raw = FALSE;
 }

@@ -39,6 +39,15 @@ void cvd_raw_terminal_catch_ends(const int *numbers, guint n, sigset_t *caught);
  */
 gboolean cvd_raw_terminal_enter(void);
 
+/**
+ * cvd_raw_terminal_set_screen:
+ * @enter: (nullable): a static string that is put on stdout whenever the terminal becomes raw
+ * @leave: (nullable): the same whenever it is as before
+ *
+ * For a program that draws on all of the screen.
+ */
+void cvd_raw_terminal_set_screen(const char *enter, const char *leave);
+
 /** cvd_raw_terminal_leave: it is as it was before; where it is not raw, nothing happens */
 void cvd_raw_terminal_leave(void);
 

@@ -21,6 +21,9 @@ typedef struct {
     char *lines;
     char *output;
     gboolean no_window;
+    gboolean once;
+    char *count;
+    char *interval;
     char *socket;
 } CvdCtlOptions;
 
@@ -36,7 +39,7 @@ extern CvdCtlOptions cvd_ctl_options;
 
 CvdToolRun cvd_ctl_list, cvd_ctl_status, cvd_ctl_clients, cvd_ctl_stop, cvd_ctl_restart,
     cvd_ctl_call, cvd_ctl_wait, cvd_ctl_events, cvd_ctl_qmp, cvd_ctl_logs, cvd_ctl_attach,
-    cvd_ctl_report, cvd_ctl_forget, cvd_ctl_programs, cvd_ctl_program;
+    cvd_ctl_report, cvd_ctl_forget, cvd_ctl_programs, cvd_ctl_program, cvd_ctl_top;
 
 /** CVD_CTL_MAX_TIMEOUT_S: of --timeout */
 #define CVD_CTL_MAX_TIMEOUT_S (24 * 60 * 60)

@@ -17,7 +17,18 @@ static const CvdToolVerb verbs[] = {
     {"list", "", "Show all instances",
      "These are the ones that run, and those that failed as long as their records are\n"
      "there. One that does not answer within a second is shown as such.",
-     .run = cvd_ctl_list},
+     .run = cvd_ctl_list, .with_next = "Show all instances, once or live"},
+    {"top", "", "Show all instances live, with programs and regions",
+     "Regions have rates if the instance was started with --trace, and else the number\n"
+     "of their clients. On a terminal q ends it. Elsewhere each look is a table, the\n"
+     "first of which comes after an interval if it has rates.",
+     CVD_TOOL_OPTIONS(
+         {"interval", 'i', 0, G_OPTION_ARG_STRING, &cvd_ctl_options.interval,
+          "Time from one look to the next; default 1", "SECONDS"},
+         {"count", 'c', 0, G_OPTION_ARG_STRING, &cvd_ctl_options.count,
+          "Print so many tables, also on a terminal", "N"},
+         {"once", 0, 0, G_OPTION_ARG_NONE, &cvd_ctl_options.once, "The same as --count=1", NULL}),
+     .run = cvd_ctl_top},
     {"status", "", "Show the state and regions, or how it failed", .run = cvd_ctl_status},
     {"stop", "", "Take the instance down, and wait until it is",
      "This is what ctrl-c does in the terminal of cvd-launch. If you interrupt it, the\n"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "client/tool/progress.h"
 
-#include "client/tool/terminal.h"
+#include "base/terminal-size.h"
 
 #include <string.h>
 #include <unistd.h>

@@ -5,7 +5,7 @@
  * terminal the picture is drawn anew in its place; elsewhere each change is a line.
  */
 #include "base/error.h"
-#include "client/tool/terminal.h"
+#include "base/terminal-size.h"
 #include "client/tool/tool.h"
 #include "client/tool/view.h"
 

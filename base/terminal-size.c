@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "client/tool/terminal.h"
+#include "base/terminal-size.h"
 
 #include <sys/ioctl.h>
 
