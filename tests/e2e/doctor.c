@@ -96,9 +96,8 @@ static void test_confinement(gconstpointer data)
     g_autoptr(TestSandbox) sandbox = test_sandbox_new();
     g_autofree char *path = g_strdup(g_getenv("PATH"));
     g_autofree char *failing = g_strconcat(sandbox->dir, ":", path, NULL);
-    g_autofree char *bubblewrap =
-        test_sandbox_write_script(sandbox, "bwrap", "#!/bin/sh\necho no namespaces; exit 1\n");
 
+    g_free(test_sandbox_write_script(sandbox, "bwrap", "#!/bin/sh\necho no namespaces; exit 1\n"));
     g_setenv("PATH", failing, TRUE);
     examine(NULL, sandbox, 1, "problem: host programs cannot be confined: no namespaces: let this",
             setting);
