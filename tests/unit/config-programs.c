@@ -585,9 +585,9 @@ static guint probe(Files *files, const char *const *overrides)
     return files->problems->len;
 }
 
-static void write_executable(const char *name)
+static void write_executable(const char *name, const char *text)
 {
-    write_file(name, "#!/bin/sh\n");
+    write_file(name, text);
     g_assert_no_errno(g_chmod(name, 0700));
 }
 
@@ -607,6 +607,8 @@ static void test_probe(Files *files, gconstpointer data)
          "programs.dev.argv[0]: /nosuch/program: No such file or directory; name a program"},
         {"programs.dev.argv.0=conf/cvd.json",
          "/conf/cvd.json: is not executable (chmod +x makes it so); name a program"},
+        {"programs.dev.argv.0=conf/script",
+         "/conf/script: is for /nosuch/python4, which is not there; name a program"},
         {"programs.dev.argv.0=./conf", "/conf: is not a file; name a program"},
         {"programs.dev.cwd=/", NULL},
         {"programs.dev.cwd=${runtime}", NULL},
@@ -622,7 +624,8 @@ static void test_probe(Files *files, gconstpointer data)
     };
 
     write_two_programs();
-    write_executable("conf/run");
+    write_executable("conf/run", "#! /bin/sh -e\n");
+    write_executable("conf/script", "#!/nosuch/python4 -u\n");
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
         guint n = probe(files, (const char *[]){rows[i].override, NULL});
         g_assert_cmpuint(n, ==, rows[i].problem != NULL);
@@ -659,7 +662,7 @@ static void test_probe_confine(Files *files, gconstpointer data)
             assert_problem(files, 0,
                            "programs.dev.confine: bwrap is not in PATH; install it (apt "
                            "install bubblewrap), or set \"file_system\": false");
-        write_executable("bin/bwrap");
+        write_executable("bin/bwrap", "#!/bin/sh\n");
         g_assert_cmpuint(probe(files, overrides), ==, n);
         if (n > 0)
             assert_problem(files, 0, rows[i].problem);
