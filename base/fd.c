@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -129,6 +130,33 @@ int cvd_fd_fill_stdio(void)
             return -1;
     }
     return 0;
+}
+
+static GArray *list_fds(void)
+{
+    g_autoptr(GDir) dir = g_dir_open("/proc/self/fd", 0, NULL);
+    GArray *fds = g_array_new(FALSE, FALSE, sizeof(int));
+    const char *name;
+
+    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
+        int fd = atoi(name);
+        g_array_append_val(fds, fd);
+    }
+    return fds;
+}
+
+void cvd_fd_close_others(const int *kept, guint n_kept)
+{
+    g_autoptr(GArray) fds = list_fds(); /* that of the list itself is closed by now */
+
+    for (guint i = 0; i < fds->len; i++) {
+        int fd = g_array_index(fds, int, i);
+        gboolean is_kept = fd <= STDERR_FILENO;
+        for (guint k = 0; k < n_kept; k++)
+            is_kept |= fd == kept[k];
+        if (!is_kept)
+            close(fd);
+    }
 }
 
 void cvd_fd_reserve(int fd, guint n_fds)

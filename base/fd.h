@@ -99,6 +99,15 @@ int cvd_fd_new_sealed(const char *name, const void *data, gsize size);
 int cvd_fd_fill_stdio(void);
 
 /**
+ * cvd_fd_close_others:
+ * @kept: (array length=n_kept): descriptors
+ *
+ * Closes all but those and stdin, stdout and stderr: for a process that goes on by itself, and
+ * whose starter may wait for the end of what it had open. Without /proc nothing is closed.
+ */
+void cvd_fd_close_others(const int *kept, guint n_kept);
+
+/**
  * cvd_fd_reserve:
  * @fd: any open descriptor
  * @n_fds: how many more there will be, before long

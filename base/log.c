@@ -8,6 +8,7 @@
 #include "base/log.h"
 
 #include "base/fd.h"
+#include "base/source.h"
 #include "base/terminal-text.h"
 
 #include <errno.h>
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -38,7 +40,10 @@ static struct {
     int fd;
     GMainContext *context; /* NULL: lines may block */
     gboolean is_stuck;     /* the journal, which has been waited for in vain */
-    gboolean is_watched;   /* for room, by `context` */
+    GSource *room;         /* waits for it in `context`; NULL while nothing waits */
+    gboolean is_file;
+    CvdLogNewFile new_file; /* NULL: none can be made */
+    gpointer new_file_data;
     GQueue items;
     gsize n_queued; /* bytes */
     guint n_lost;   /* lines, not yet reported */
@@ -61,7 +66,7 @@ static const char *level_mark(GLogLevelFlags level)
 static void append_time(GString *line)
 {
     g_autoptr(GDateTime) now = g_date_time_new_now_local();
-    g_autofree char *text = g_date_time_format(now, "%T");
+    g_autofree char *text = g_date_time_format(now, log_state.is_file ? "%F %T" : "%T");
 
     g_string_append_printf(line, "%s.%03d ", text, g_date_time_get_microsecond(now) / 1000);
 }
@@ -71,7 +76,7 @@ static GString *format_line(const char *mark, const char *message, gsize size)
     const char *name = log_state.instance != NULL ? log_state.instance : log_state.program;
     GString *line = g_string_new(NULL);
 
-    if (log_state.verbose)
+    if (log_state.verbose || log_state.is_file)
         append_time(line);
     g_string_append_printf(line, "%s: %s", name != NULL ? name : "cvd", mark);
     cvd_terminal_text_append(line, message, size, TRUE);
@@ -178,11 +183,39 @@ static void enqueue_note(void)
     log_state.n_lost = 0;
 }
 
+/* A new one becomes stderr, whoever writes there. */
+static void replace_file(int take_fd)
+{
+    fcntl(take_fd, F_SETFL, O_APPEND);
+    dup2(take_fd, STDERR_FILENO);
+    close(take_fd);
+}
+
+static int make_file(void)
+{
+    return log_state.new_file != NULL ? log_state.new_file(log_state.new_file_data) : -1;
+}
+
+static void make_room_in_file(gsize size)
+{
+    struct stat st;
+
+    if (!log_state.is_file || fstat(STDERR_FILENO, &st) < 0 ||
+        (gsize)st.st_size + size <= CVD_LOG_MAX_FILE)
+        return;
+    int fd = make_file();
+    if (fd >= 0)
+        replace_file(fd);
+    else if (ftruncate(STDERR_FILENO, 0) < 0)
+        log_state.n_lost++;
+}
+
 /* Returns: whether something waits for room */
 static gboolean flush(void)
 {
     while (!g_queue_is_empty(&log_state.items)) {
         GString *text = ((Item *)g_queue_peek_head(&log_state.items))->text;
+        make_room_in_file(text->len);
         gssize n = put(text);
         if (n < 0 && errno == EINTR)
             continue;
@@ -207,20 +240,19 @@ static gboolean flush(void)
 static gboolean on_room(int fd, GIOCondition condition, gpointer data)
 {
     G_LOCK(log_state);
-    log_state.is_watched = flush();
-    gboolean is_watched = log_state.is_watched;
+    if (!flush())
+        cvd_source_clear(&log_state.room);
     G_UNLOCK(log_state);
-    return is_watched;
+    return G_SOURCE_CONTINUE;
 }
 
 static void watch_for_room(void)
 {
-    if (log_state.context == NULL || log_state.is_watched)
+    if (log_state.context == NULL || log_state.room != NULL)
         return;
-    g_autoptr(GSource) source = g_unix_fd_source_new(log_state.fd, G_IO_OUT);
-    g_source_set_callback(source, G_SOURCE_FUNC(on_room), NULL, NULL);
-    g_source_attach(source, log_state.context);
-    log_state.is_watched = TRUE;
+    log_state.room = g_unix_fd_source_new(log_state.fd, G_IO_OUT);
+    g_source_set_callback(log_state.room, G_SOURCE_FUNC(on_room), NULL, NULL);
+    g_source_attach(log_state.room, log_state.context);
 }
 
 static void write_text(GString *take_text)
@@ -348,7 +380,7 @@ void cvd_log_never_block(void)
 {
     if (log_state.context != NULL)
         return;
-    if (!log_state.to_journal) {
+    if (!log_state.to_journal && !log_state.is_file) {
         int fd = cvd_fd_reopen_nonblocking(STDERR_FILENO, O_WRONLY | O_APPEND);
         if (fd < 0)
             return;
@@ -359,6 +391,39 @@ void cvd_log_never_block(void)
     if (flush())
         watch_for_room();
     G_UNLOCK(log_state);
+}
+
+void cvd_log_to_file(CvdLogNewFile new_file, gpointer user_data)
+{
+    if (log_state.to_journal)
+        return;
+    G_LOCK(log_state);
+    log_state.new_file = new_file;
+    log_state.new_file_data = user_data;
+    int fd = make_file();
+    log_state.is_file = fd >= 0;
+    if (fd < 0)
+        fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (fd >= 0)
+        replace_file(fd);
+    cvd_source_clear(&log_state.room);
+    if (log_state.fd != STDERR_FILENO)
+        close(log_state.fd);
+    log_state.fd = STDERR_FILENO;
+    flush();
+    G_UNLOCK(log_state);
+}
+
+void cvd_log_keep_file(void)
+{
+    G_LOCK(log_state);
+    log_state.new_file = NULL;
+    G_UNLOCK(log_state);
+}
+
+int cvd_log_get_fd(void)
+{
+    return log_state.fd;
 }
 
 gboolean cvd_log_limit_pass(CvdLogLimit *limit, gint64 now_us)

@@ -76,6 +76,36 @@ gboolean cvd_log_is_verbose(void);
  */
 void cvd_log_never_block(void);
 
+/** CVD_LOG_MAX_FILE: of a file of cvd_log_to_file(), in bytes */
+#define CVD_LOG_MAX_FILE (1024 * 1024)
+
+/**
+ * CvdLogNewFile:
+ *
+ * Logs nothing.
+ *
+ * Returns: (transfer full): a descriptor of a new, empty file in the place of one that is full; −1:
+ *   there is none
+ */
+typedef int (*CvdLogNewFile)(gpointer user_data);
+
+/**
+ * cvd_log_to_file:
+ * @new_file: makes the file, and another one when it is full; if it cannot, lines go
+ *   nowhere, or the one that is full is emptied
+ *
+ * From now on stderr is a file, for all that writes there, and each line has date and time. What
+ * waits in the queue of cvd_log_never_block() goes there, too. Where stderr is the journal's it
+ * stays that.
+ */
+void cvd_log_to_file(CvdLogNewFile new_file, gpointer user_data);
+
+/** cvd_log_keep_file: no new file is made any more, as its directory is going to be removed */
+void cvd_log_keep_file(void);
+
+/** cvd_log_get_fd: Returns: (transfer none): what lines are written to */
+int cvd_log_get_fd(void);
+
 /**
  * CvdLogLimit:
  *

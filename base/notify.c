@@ -26,6 +26,7 @@ static struct {
     gint64 watchdog_us; /* 0 = no sign of life is wanted */
     GSource *watchdog;
     CvdLogLimit log_limit;
+    void (*ready)(void);
 } manager = {.fd = -1};
 
 static guint64 take_number(const char *variable)
@@ -172,8 +173,15 @@ static gboolean on_watchdog(gpointer data)
     return G_SOURCE_REMOVE;
 }
 
+void cvd_notify_when_ready(void (*ready)(void))
+{
+    manager.ready = ready;
+}
+
 void cvd_notify_ready(void)
 {
+    if (manager.ready != NULL)
+        manager.ready();
     cvd_notify("READY", "1");
     if (manager.watchdog_us > 0)
         arm_watchdog();

@@ -34,6 +34,14 @@ void cvd_notify(const char *key, const char *value);
 void cvd_notify_need_time(gint64 duration_us);
 
 /**
+ * cvd_notify_when_ready:
+ * @ready: called by cvd_notify_ready(), before anybody else is told
+ *
+ * For whoever else waits for the end of the start.
+ */
+void cvd_notify_when_ready(void (*ready)(void));
+
+/**
  * cvd_notify_ready:
  *
  * Says that the start is complete. If the manager wants a sign of life from this process, the

@@ -185,6 +185,26 @@ static void test_limit(void)
     test_in_child(raise_limit, NULL, "valgrind keeps RLIMIT_NOFILE to itself");
 }
 
+/* Numbers in between, too. */
+static void test_close_others(void)
+{
+    int fds[4], status;
+
+    pid_t pid = fork();
+    g_assert_cmpint(pid, >=, 0);
+    if (pid == 0) {
+        for (guint i = 0; i < 4; i++)
+            fds[i] = fcntl(STDERR_FILENO, F_DUPFD, 10 * ((int)i + 1));
+        cvd_fd_close_others((const int[]){fds[2], fds[0]}, 2);
+        for (guint i = 0; i < 4; i++)
+            if ((fcntl(fds[i], F_GETFD) >= 0) != (i % 2 == 0))
+                _exit(1);
+        _exit(fcntl(STDERR_FILENO, F_GETFD) >= 0 ? 0 : 2);
+    }
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_cmpint(status, ==, 0);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -196,5 +216,6 @@ int main(int argc, char **argv)
     g_test_add_func("/fd/started-without-stdio", test_stdio);
     g_test_add_func("/fd/started-without-stdin", test_open_stdio);
     g_test_add_func("/fd/limit-raised-held-back-and-restored", test_limit);
+    g_test_add_func("/fd/close-others", test_close_others);
     return g_test_run();
 }

@@ -44,6 +44,26 @@ static void test_ready(void)
     g_assert_cmpstr(text, ==, "READY=1");
 }
 
+static guint n_ready;
+
+static void on_ready(void)
+{
+    g_autofree char *sent = receive(manager);
+
+    g_assert_null(sent); /* nobody was told before */
+    n_ready++;
+}
+
+static void test_ready_hook(void)
+{
+    cvd_notify_when_ready(on_ready);
+    cvd_notify_ready();
+    g_assert_cmpuint(n_ready, ==, 1);
+    cvd_notify_when_ready(NULL);
+    g_autofree char *text = receive(manager);
+    g_assert_cmpstr(text, ==, "READY=1");
+}
+
 /* What QEMU or a user says cannot become another assignment, or a datagram that is too long. */
 static void test_odd_values(void)
 {
@@ -174,6 +194,7 @@ int main(int argc, char **argv)
     test_log_capture();
     g_test_add_func("/notify/not-in-the-environment-of-others", test_environment);
     g_test_add_func("/notify/ready", test_ready);
+    g_test_add_func("/notify/ready-hook", test_ready_hook);
     g_test_add_func("/notify/odd-values", test_odd_values);
     g_test_add_func("/notify/need-time", test_need_time);
     g_test_add_func("/notify/watchdog-of-another-process", test_watchdog_of_another);
