@@ -36,8 +36,8 @@ struct CvdConsoleView {
     gboolean is_terminal; /* stdin, which is raw */
     gboolean is_input_over;
     gboolean is_output_lost;
-    int console_fd;
-    int notes_fd; /* −1: none, or it has ended */
+    int console_fd; /* −1: none yet, or it has ended */
+    int notes_fd;   /* likewise */
     int out_fd;
     GByteArray *typed; /* at most CVD_CONSOLE_VIEW_MAX_TYPED bytes */
     GString *shown;
@@ -85,7 +85,8 @@ static void watch_all(CvdConsoleView *view)
     watch(view, &view->output, !is_over && view->shown->len > 0, view->out_fd, G_IO_OUT, on_output);
     watch(view, &view->to_console, !is_over && view->typed->len > 0, view->console_fd, G_IO_OUT,
           on_console_writable);
-    watch(view, &view->from_console, may_show, view->console_fd, G_IO_IN, on_console_readable);
+    watch(view, &view->from_console, may_show && view->console_fd >= 0, view->console_fd, G_IO_IN,
+          on_console_readable);
     watch(view, &view->from_notes, may_show && view->notes_fd >= 0, view->notes_fd, G_IO_IN,
           on_notes);
 }
@@ -95,6 +96,15 @@ static void end(CvdConsoleView *view, CvdConsoleViewEnd how, int error_number)
     if (view->state == VIEW_IS_OVER)
         return;
     view->state = VIEW_IS_OVER;
+    view->handlers->ended(how, error_number, view->user_data);
+}
+
+static void end_console(CvdConsoleView *view, CvdConsoleViewEnd how, int error_number)
+{
+    cvd_source_clear(&view->to_console);
+    cvd_source_clear(&view->from_console);
+    cvd_close_fd(&view->console_fd);
+    g_byte_array_set_size(view->typed, 0);
     view->handlers->ended(how, error_number, view->user_data);
 }
 
@@ -164,27 +174,27 @@ static void begin_line(CvdConsoleView *view)
 
 /* ---- From the instance ---- */
 
-static gssize read_console(CvdConsoleView *view)
+/* Returns: whether there may be more */
+static gboolean read_console(CvdConsoleView *view)
 {
     char bytes[READ_SIZE];
     gssize n = recv(view->console_fd, bytes, sizeof bytes, MSG_DONTWAIT);
 
     if (n > 0)
         show(view, bytes, (gsize)n);
-    return n;
+    else if (n == 0 || errno == ECONNRESET)
+        end_console(view, CVD_VIEW_CONSOLE_ENDED, 0);
+    else if (errno != EAGAIN && errno != EINTR)
+        end_console(view, CVD_VIEW_CONSOLE_FAILED, errno);
+    return n > 0;
 }
 
 static gboolean on_console_readable(int fd, GIOCondition condition, gpointer data)
 {
     CvdConsoleView *view = data;
-    gssize n = read_console(view);
 
-    if (n == 0 || (n < 0 && errno == ECONNRESET))
-        end(view, CVD_VIEW_CONSOLE_ENDED, 0);
-    else if (n < 0 && errno != EAGAIN && errno != EINTR)
-        end(view, CVD_VIEW_CONSOLE_FAILED, errno);
-    else
-        flush_output(view);
+    read_console(view);
+    flush_output(view);
     watch_all(view);
     return G_SOURCE_CONTINUE;
 }
@@ -235,7 +245,7 @@ static void flush_typed(CvdConsoleView *view)
     if (n >= 0)
         g_byte_array_remove_range(typed, 0, (guint)n);
     else if (errno != EAGAIN && errno != EINTR)
-        end(view, CVD_VIEW_CONSOLE_ENDED, 0);
+        g_byte_array_set_size(typed, 0); /* nobody takes it; what was said before can be read */
 }
 
 static gboolean on_console_writable(int fd, GIOCondition condition, gpointer data)
@@ -247,6 +257,8 @@ static gboolean on_console_writable(int fd, GIOCondition condition, gpointer dat
 
 static void send_typed(CvdConsoleView *view, const char *bytes, gsize size)
 {
+    if (view->console_fd < 0)
+        return;
     size = MIN(size, CVD_CONSOLE_VIEW_MAX_TYPED - view->typed->len);
     g_byte_array_append(view->typed, (const guint8 *)bytes, (guint)size);
     if (view->typed->len > 0)
@@ -294,8 +306,8 @@ static gboolean on_input(int fd, GIOCondition condition, gpointer data)
 
 /* ---- Interface ---- */
 
-CvdConsoleView *cvd_console_view_new(int take_console_fd, int take_notes_fd,
-                                     const CvdConsoleViewHandlers *handlers, gpointer user_data)
+CvdConsoleView *cvd_console_view_new(int take_notes_fd, const CvdConsoleViewHandlers *handlers,
+                                     gpointer user_data)
 {
     CvdConsoleView *view = g_new(CvdConsoleView, 1);
 
@@ -303,7 +315,7 @@ CvdConsoleView *cvd_console_view_new(int take_console_fd, int take_notes_fd,
         .handlers = handlers,
         .user_data = user_data,
         .is_terminal = cvd_raw_terminal_enter(),
-        .console_fd = take_console_fd,
+        .console_fd = -1,
         .notes_fd = take_notes_fd,
         .out_fd = cvd_fd_reopen_nonblocking(STDOUT_FILENO, O_WRONLY | O_APPEND),
         .typed = g_byte_array_new(),
@@ -313,6 +325,22 @@ CvdConsoleView *cvd_console_view_new(int take_console_fd, int take_notes_fd,
     };
     watch_all(view);
     return view;
+}
+
+void cvd_console_view_take_console(CvdConsoleView *view, int take_fd)
+{
+    g_assert(view->console_fd < 0);
+    view->console_fd = take_fd;
+    watch_all(view);
+}
+
+void cvd_console_view_finish(CvdConsoleView *view)
+{
+    while (view->console_fd >= 0 && read_console(view))
+        flush_output_waiting(view);
+    while (view->notes_fd >= 0 && read_notes(view))
+        flush_output_waiting(view);
+    watch_all(view);
 }
 
 void cvd_console_view_free(CvdConsoleView *view)

@@ -20,17 +20,17 @@ G_BEGIN_DECLS
 typedef struct CvdConsoleView CvdConsoleView;
 
 typedef enum {
-    CVD_VIEW_TERMINAL_ENDED, /* it was hung up */
-    CVD_VIEW_CONSOLE_ENDED,  /* on the instance's side */
-    CVD_VIEW_CONSOLE_FAILED, /* it cannot be read */
-    CVD_VIEW_OUTPUT_FAILED,  /* stdout cannot be written */
+    CVD_VIEW_CONSOLE_ENDED,  /* on the instance's side; ctrl-] and notes go on */
+    CVD_VIEW_CONSOLE_FAILED, /* it cannot be read; likewise */
+    CVD_VIEW_TERMINAL_ENDED, /* it was hung up; nothing more is relayed */
+    CVD_VIEW_OUTPUT_FAILED,  /* stdout cannot be written; nothing more is relayed */
 } CvdConsoleViewEnd;
 
 /**
  * CvdConsoleViewHandlers:
  * @escape: ctrl-] was typed
  * @key: something was typed while the view is held
- * @ended: nothing more is relayed; called once. @error_number: an `errno`, or 0
+ * @ended: something has. @error_number: an `errno`, or 0
  *
  * None of them may free the view.
  */
@@ -42,7 +42,6 @@ typedef struct {
 
 /**
  * cvd_console_view_new:
- * @take_console_fd: a stream socket that the console is at the other end of; consumed
  * @take_notes_fd: what has text for people, such as a log, which is shown between what the guest
  *   prints, on lines of its own; consumed; −1: none
  * @handlers: outlives the view
@@ -50,15 +49,22 @@ typedef struct {
  * The end of a pipe at stdin ends nothing: what the guest says to it may be what is wanted. What is
  * typed on a terminal and finds no room is lost; a pipe waits.
  */
-CvdConsoleView *cvd_console_view_new(int take_console_fd, int take_notes_fd,
-                                     const CvdConsoleViewHandlers *handlers, gpointer user_data);
+CvdConsoleView *cvd_console_view_new(int take_notes_fd, const CvdConsoleViewHandlers *handlers,
+                                     gpointer user_data);
 
 /**
- * cvd_console_view_free:
+ * cvd_console_view_take_console:
+ * @take_fd: a stream socket that the console is at the other end of; consumed
  *
- * Puts out what there is, as far as that goes without waiting for more, and leaves the terminal as
- * it was.
+ * What was typed before there was a console is lost.
  */
+void cvd_console_view_take_console(CvdConsoleView *view, int take_fd);
+
+/** cvd_console_view_finish: the instance is gone: shows what it has left in the console and in the
+ * notes */
+void cvd_console_view_finish(CvdConsoleView *view);
+
+/** cvd_console_view_free: leaves the terminal as it was, when it has taken what is to be shown */
 void cvd_console_view_free(CvdConsoleView *view);
 
 /** cvd_console_view_hold: what the guest prints, and notes, wait until cvd_console_view_go_on(),

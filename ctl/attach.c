@@ -112,7 +112,8 @@ gboolean cvd_ctl_attach(CvdTool *tool, char **arguments, GError **error)
     g_autofree char *name = cvd_ctl_printable(cvd_dbus_instance1_get_name(instance));
     if (isatty(STDIN_FILENO))
         g_printerr("console of %s; ctrl-] detaches\n", name);
-    attached.view = cvd_console_view_new(fd, -1, &handlers, &attached);
+    attached.view = cvd_console_view_new(-1, &handlers, &attached);
+    cvd_console_view_take_console(attached.view, fd);
     gboolean is_terminal = cvd_console_view_is_terminal(attached.view);
     while (!attached.is_over)
         g_main_context_iteration(NULL, TRUE);

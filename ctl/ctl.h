@@ -18,6 +18,7 @@ typedef struct {
     char *timeout;
     gboolean follow;
     gboolean qemu;
+    gboolean launcher;
     char *lines;
     char *output;
     gboolean no_window;

@@ -138,9 +138,10 @@ static void remove_sockets(int dir_fd)
 
 static gboolean remove_files(const char *dir, GError **error)
 {
-    static const char *const names[] = {
-        "console.log",  "console.log.1", "qemu.log",    "qemu.log.1", "window.img",
-        "failure.json", "control.sock",  "client.sock", "vm.sock",    "lock"};
+    static const char *const names[] = {"console.log", "console.log.1", "qemu.log",
+                                        "qemu.log.1",  "launcher.log",  "launcher.log.1",
+                                        "window.img",  "failure.json",  "control.sock",
+                                        "client.sock", "vm.sock",       "lock"};
     cvd_autofd dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     cvd_autofd lock_fd = -1;
 

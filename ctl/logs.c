@@ -26,7 +26,7 @@
 
 typedef struct {
     const char *instance; /* its directory */
-    const char *program;  /* NULL: it is the guest's console, or QEMU's output */
+    const char *program;  /* NULL: it is that of the guest's console, of QEMU or of the launcher */
     char *dir;            /* where the log is */
     int dir_fd;           /* −1: there is no such directory yet */
     char *file;
@@ -164,7 +164,7 @@ static gboolean put_tail(const Log *log, int fd, GError **error)
 
     append_last(text, older_fd);
     append_last(text, fd);
-    if (text->len == 0 && log->program == NULL && !cvd_ctl_options.qemu &&
+    if (text->len == 0 && strcmp(label, "console") == 0 && log->program == NULL &&
         !cvd_ctl_options.follow && !wants_json)
         g_printerr("cvd-ctl: the guest has printed nothing; --qemu shows what QEMU has\n");
     gsize at = find_tail(text);
@@ -319,6 +319,11 @@ static gboolean find_log(CvdTool *tool, const Log *log, int *fd, GError **error)
     *fd = cvd_ctl_open_file(log->dir_fd, log->file, &reason);
     if (*fd >= 0)
         return TRUE;
+    if (cvd_ctl_options.launcher)
+        return cvd_fail(error, CVD_ERROR_CLOSED,
+                        "%s/%s is not there: cvd-launch writes to the terminal or journal that it "
+                        "was started with, until it goes on in the background",
+                        log->instance, log->file);
     if (explain_missing(tool, log->instance, error))
         return FALSE;
     g_prefix_error(&reason, "%s/", log->instance);
@@ -328,7 +333,10 @@ static gboolean find_log(CvdTool *tool, const Log *log, int *fd, GError **error)
 static void log_init(Log *log, const char *instance, const char *program)
 {
     *log = (Log){.instance = instance, .program = program, .dir_fd = -1};
-    label = program != NULL ? program : cvd_ctl_options.qemu ? "qemu" : "console";
+    label = program != NULL            ? program
+            : cvd_ctl_options.qemu     ? "qemu"
+            : cvd_ctl_options.launcher ? "launcher"
+                                       : "console";
     log->dir = program != NULL ? g_build_filename(instance, CVD_INSTANCE_PROGRAMS, NULL)
                                : g_strdup(instance);
     log->file = g_strdup_printf("%s.log", label);
@@ -342,8 +350,8 @@ gboolean cvd_ctl_logs(CvdTool *tool, char **arguments, GError **error)
 
     if (!cvd_tool_parse_number(cvd_ctl_options.lines, "--lines", 0, G_MAXINT, &n_tail, error))
         return FALSE;
-    if (arguments[0] != NULL && cvd_ctl_options.qemu)
-        return cvd_tool_fail_usage(error, "a program and --qemu: one of the two");
+    if ((arguments[0] != NULL) + cvd_ctl_options.qemu + cvd_ctl_options.launcher > 1)
+        return cvd_tool_fail_usage(error, "a program, --qemu and --launcher: one of them");
     wants_json = tool->json;
     g_autofree char *dir = cvd_ctl_find_dir(tool, &name, error);
     if (dir == NULL)

@@ -75,6 +75,8 @@ static const CvdToolVerb verbs[] = {
                        "Go on until the instance ends", NULL},
                       {"qemu", 0, 0, G_OPTION_ARG_NONE, &cvd_ctl_options.qemu,
                        "Show what QEMU printed, not the guest", NULL},
+                      {"launcher", 0, 0, G_OPTION_ARG_NONE, &cvd_ctl_options.launcher,
+                       "Show what cvd-launch says in the background", NULL},
                       {"lines", 0, 0, G_OPTION_ARG_STRING, &cvd_ctl_options.lines,
                        "How many lines to begin with (200)", "N"}),
      .run = cvd_ctl_logs},

@@ -138,6 +138,8 @@ static gboolean add_files(Report *report, int dir_fd, gboolean is_running, GErro
         {"qemu.log.1", "qemu.log.1", CVD_CTL_MAX_LOG},
         {"console.log", "console.log", CVD_CTL_MAX_LOG},
         {"console.log.1", "console.log.1", CVD_CTL_MAX_LOG},
+        {"launcher.log", "launcher.log", CVD_CTL_MAX_LOG},
+        {"launcher.log.1", "launcher.log.1", CVD_CTL_MAX_LOG},
     };
 
     for (gsize i = 0; i < G_N_ELEMENTS(files); i++) {

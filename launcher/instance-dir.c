@@ -40,8 +40,9 @@
 #define LOCK_PAUSE_MS 10
 
 /* All that may be in the directory, apart from the lock and the logs of host programs. */
-static const char *const kept[] = {"console.log",  "console.log.1", "qemu.log", "qemu.log.1",
-                                   "failure.json", "window.img",    NULL};
+static const char *const kept[] = {"console.log",  "console.log.1",  "qemu.log",
+                                   "qemu.log.1",   "failure.json",   "window.img",
+                                   "launcher.log", "launcher.log.1", NULL};
 
 struct CvdInstanceDir {
     char *path;

@@ -71,7 +71,7 @@ int cvd_instance_dir_create_file(CvdInstanceDir *dir, const char *file, GError *
 
 /**
  * cvd_instance_dir_rotate_log:
- * @file: `console.log`, `qemu.log` or `programs/NAME.log`
+ * @file: `console.log`, `qemu.log`, `launcher.log` or `programs/NAME.log`
  *
  * The log becomes `FILE.1`, in place of the one before.
  *

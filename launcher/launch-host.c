@@ -5,6 +5,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/source.h"
+#include "launcher/background.h"
 #include "server/ready-word.h"
 
 #include <errno.h>
@@ -173,7 +174,10 @@ gboolean cvd_host_open(CvdHost *host, const CvdConfig *config, const CvdOptions 
     if (!watch_stop(host, options->timeout_s, error))
         return FALSE;
     host->dir = cvd_instance_dir_acquire(config->name, error);
-    if (host->dir == NULL || !listen_for_vm(host, config, options, vm_access, error))
+    if (host->dir == NULL)
+        return FALSE;
+    cvd_background_watch(host->dir, host->stop_requested, host);
+    if (!listen_for_vm(host, config, options, vm_access, error))
         return FALSE;
     cvd_fd_hold_back(CVD_FD_RESERVE);
     return TRUE;
@@ -200,6 +204,7 @@ void cvd_host_close(CvdHost *host, gboolean has_failed)
         cvd_server_stop(host->server);
         g_clear_object(&host->server);
     }
+    cvd_background_unwatch();
     if (host->dir != NULL)
         cvd_instance_dir_release(g_steal_pointer(&host->dir), has_failed);
     g_clear_pointer(&host->vm_socket, g_free);

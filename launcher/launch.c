@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "base/notify.h"
 #include "base/source.h"
+#include "launcher/background.h"
 #include "launcher/launch-private.h"
 #include "launcher/qemu/bus-master.h"
 
@@ -319,8 +320,9 @@ static void log_way_down(const CvdLaunch *launch, guint actions, CvdLadderState 
     if (launch->lifecycle.ladder.state == CVD_LADDER_POWERING_DOWN &&
         before != CVD_LADDER_POWERING_DOWN)
         cvd_launch_log_state(
-            launch, G_LOG_LEVEL_MESSAGE, "%s: asked the guest to power off%s", state,
-            launch->lifecycle.policy.is_stop_asked ? "; a second ctrl-c quits at once" : "");
+            launch, G_LOG_LEVEL_MESSAGE, "%s: asked the guest to power off%s%s", state,
+            launch->lifecycle.policy.is_stop_asked ? "; " : "",
+            launch->lifecycle.policy.is_stop_asked ? cvd_background_get_way_to_quit() : "");
     if (actions & CVD_ACTION_QUIT)
         cvd_launch_log_state(launch, G_LOG_LEVEL_MESSAGE, "%s: asked QEMU to quit", state);
     if (actions & CVD_ACTION_TERMINATE)
@@ -498,6 +500,15 @@ static void on_vm_detached(CvdServer *server, gpointer data)
 
 /* ---- Start and end ---- */
 
+static gboolean give_console(CvdConsole *console, GError **error)
+{
+    int fd = cvd_console_open_viewer(console, error);
+
+    if (fd >= 0)
+        cvd_background_give_console(fd);
+    return fd >= 0;
+}
+
 static gboolean open_logs(CvdLaunch *launch, GError **error)
 {
     cvd_instance_dir_remove_records(launch->host.dir);
@@ -511,9 +522,9 @@ static gboolean open_logs(CvdLaunch *launch, GError **error)
     if (launch->console_log == NULL)
         return FALSE;
     launch->console = cvd_console_new(launch->console_log);
-    if (launch->config->qemu.serial == CVD_SERIAL_STDIO)
+    if (launch->config->qemu.serial == CVD_SERIAL_STDIO && !cvd_background_is_entered())
         cvd_console_relay_stdio(launch->console);
-    return TRUE;
+    return !cvd_background_wants_console() || give_console(launch->console, error);
 }
 
 /* Until its devices want the window, which takes it a while, QEMU loads beside us. But programs of

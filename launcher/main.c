@@ -6,6 +6,7 @@
 #include "launcher/config/config.h"
 #include "launcher/config/layout-print.h"
 #include "launcher/config/probe.h"
+#include "launcher/foreground.h"
 #include "launcher/instance-dir.h"
 #include "launcher/launch-host.h"
 #include "launcher/launch.h"
@@ -87,8 +88,23 @@ static void stop_early(int signal_number)
     _exit(EXIT_SUCCESS);
 }
 
+static gboolean has_console(const CvdConfig *config)
+{
+    if (config->qemu.serial != CVD_SERIAL_NONE)
+        return TRUE;
+    g_critical("--console: the VM has no serial console, as qemu.serial is \"none\"");
+    return FALSE;
+}
+
 static int start(const CvdOptions *options, const CvdConfig *config, const CvdQemuTools *tools)
 {
+    int status;
+
+    if (options->console && !has_console(config))
+        return EXIT_USAGE;
+    if ((options->console || options->detach) &&
+        !cvd_foreground_split(options, config->name, &status))
+        return status;
     switch (options->mode) {
     case CVD_MODE_LAUNCH:
         return cvd_launch(config, tools, options);
@@ -121,9 +137,15 @@ static int run(const CvdOptions *options)
         .explain = options->mode == CVD_MODE_PRINT_CONFIG,
     };
     g_auto(CvdQemuTools) tools = {0};
+    g_autoptr(GError) error = NULL;
 
-    /* Until the launch has its own handlers: a stop that was asked for is no failure. */
-    if (options->mode == CVD_MODE_LAUNCH || options->mode == CVD_MODE_SERVE_ONLY)
+    if (options->console && !cvd_foreground_check_terminal(&error)) {
+        g_critical("%s", error->message);
+        return EXIT_USAGE;
+    }
+    /* Until the launch has its own handlers: a stop that was asked for is no failure, unless
+     * somebody waits for the start. */
+    if (options->mode <= CVD_MODE_SERVE_ONLY && !options->detach)
         cvd_stop_signals_set_handler(stop_early);
     if (source.path == NULL && options->mode == CVD_MODE_DOCTOR)
         return cvd_doctor(NULL, options->json);

@@ -82,6 +82,17 @@ static gboolean check(const CvdOptions *options, char **rest, GError **error)
         return cvd_fail(error, CVD_ERROR_INVALID,
                         "--paused is for a VM that is started, but %s starts none",
                         options->mode_option);
+    if (options->console && options->mode != CVD_MODE_LAUNCH)
+        return cvd_fail(error, CVD_ERROR_INVALID,
+                        "--console is for a VM that is started, but %s starts none",
+                        options->mode_option);
+    if (options->console && options->detach)
+        return cvd_fail(error, CVD_ERROR_INVALID,
+                        "--console and --detach exclude each other; give one");
+    if (options->detach && options->mode > CVD_MODE_SERVE_ONLY)
+        return cvd_fail(error, CVD_ERROR_INVALID,
+                        "--detach is for a VM or server that runs, but %s runs none",
+                        options->mode_option);
     if (options->json && options->mode != CVD_MODE_DOCTOR)
         return cvd_fail(error, CVD_ERROR_INVALID, "--json is for --doctor");
     if (options->trace && !*options->trace)
@@ -97,7 +108,7 @@ static gboolean check(const CvdOptions *options, char **rest, GError **error)
     return TRUE;
 }
 
-#define N_OPTIONS 16
+#define N_OPTIONS 18
 
 static void fill_options(CvdOptions *options, GOptionEntry entries[N_OPTIONS])
 {
@@ -113,6 +124,10 @@ static void fill_options(CvdOptions *options, GOptionEntry entries[N_OPTIONS])
          "Serve another QEMU, whose arguments are printed", NULL},
         {"paused", 0, 0, G_OPTION_ARG_NONE, &options->paused,
          "Leave the guest stopped, for a debugger", NULL},
+        {"console", 0, 0, G_OPTION_ARG_NONE, &options->console,
+         "Show the guest's console here; ctrl-] is a prompt", NULL},
+        {"detach", 0, 0, G_OPTION_ARG_NONE, &options->detach,
+         "Go on in the background once it is ready", NULL},
         {"check", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, mode,
          "Report every problem of the configuration", NULL},
         {"doctor", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, mode,
@@ -145,12 +160,12 @@ gboolean cvd_options_parse(const char *const *argv, CvdOptions *options, GError 
     GOptionEntry entries[N_OPTIONS];
     const CvdUsage usage = {
         .command = "cvd-launch",
-        .summary = "Starts a QEMU whose guest and host programs share one window of memory with\n"
-                   "doorbells, serves both sides, and takes all of it down on ctrl-c.",
+        .summary =
+            "Starts a QEMU whose guest shares memory with host programs; ctrl-c ends it all.",
         .options = entries,
-        .epilogue = "\nSuch as: cvd-launch --name phone --set qemu.memory=4G\n"
-                    "Exit status: 0 stopped or powered off, 1 failed, 2 usage or configuration\n"
-                    "See cvd-launch(1), and cvd.json(5) for the configuration.\n",
+        .epilogue =
+            "\nExit status: 0 stopped or powered off, 1 failed, 2 usage or configuration\n"
+            "Such as: cvd-launch -n vm --set qemu.memory=4G. See cvd-launch(1), cvd.json(5)\n",
         .data = options,
     };
 

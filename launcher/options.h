@@ -36,6 +36,8 @@ typedef enum {
  * @paused: `--paused`
  * @timeout_s: `--timeout`; 0 = none
  * @trace: (nullable): `--trace`
+ * @console: `--console`
+ * @detach: `--detach`
  * @verbose: `--verbose`
  * @version: `--version`: nothing else counts
  *
@@ -52,6 +54,8 @@ typedef struct {
     gboolean paused;
     guint timeout_s;
     char *trace;
+    gboolean console;
+    gboolean detach;
     gboolean verbose;
     gboolean version;
 } CvdOptions;

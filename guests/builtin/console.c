@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Lines that somebody types on the serial console. The interrupt collects them; the main loop takes
+ * Lines that somebody types on the serial console; a control character is a line by itself, ctrl-c
+ * `^C`, in place of what was typed before it. The interrupt collects them; the main loop takes
  * them. What is typed while a line waits is dropped, so that a flood costs nothing.
  */
 #include "guests/builtin/console.h"
@@ -20,13 +21,23 @@ bool cvd_guest_console_waits(void)
     return __atomic_load_n(&is_whole, __ATOMIC_SEQ_CST);
 }
 
+static void end_line(void)
+{
+    line[length] = '\0';
+    __atomic_store_n(&is_whole, length > 0, __ATOMIC_SEQ_CST);
+}
+
 static void add(char c)
 {
     if (c == '\r' || c == '\n') {
-        line[length] = '\0';
-        __atomic_store_n(&is_whole, length > 0, __ATOMIC_SEQ_CST);
+        end_line();
     } else if (c == '\b' || c == 0x7f) {
         length -= length > 0;
+    } else if (c >= 0 && c < ' ') {
+        length = 0;
+        line[length++] = '^';
+        line[length++] = (char)(c + '@');
+        end_line();
     } else if (c >= ' ' && length < CVD_GUEST_MAX_LINE) {
         line[length++] = c;
     }

@@ -29,7 +29,8 @@
  * The word `no-bus-master` on the kernel command line leaves the device's bus-master bit as it is.
  * What is typed on the console, or stands on the command line, makes it misbehave: `panic`, `hang`,
  * `reboot`, `scribble` (over the whole window, for ever), `scribble NAME` (over all of it but that
- * region and the descriptors; on the command line `scribble=NAME`); `poweroff` is no misbehaviour.
+ * region and the descriptors; on the command line `scribble=NAME`); `poweroff` is no misbehaviour,
+ * and what it says to ctrl-c is `^C`.
  */
 #include <stdarg.h>
 #include <stdbool.h>
@@ -140,6 +141,8 @@ static void obey(const char *line)
 {
     const char *spared = find_word(line, "scribble");
 
+    if (line[0] == '^')
+        cvd_guest_print("%s", line);
     if (has_word(line, "panic"))
         cvd_guest_panic();
     if (has_word(line, "hang"))

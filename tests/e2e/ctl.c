@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cvd-ctl with real instances: every verb, none and several of them, and what does not answer. */
+#include "tests/support/ctl.h"
 #include "base/fd.h"
 #include "tests/support/instance.h"
 #include "tests/support/region.h"
@@ -25,33 +26,16 @@
 
 #define START(...) test_instance_start(NAME, (const char *const[]){__VA_ARGS__, NULL})
 
-static TestProcess *start_ctl(const TestInstance *f, const char *const *arguments)
-{
-    g_autoptr(GPtrArray) argv = g_ptr_array_new();
+#define CTL(f, ...) test_ctl((f)->sandbox, __VA_ARGS__, NULL)
 
-    g_ptr_array_add(argv, (char *)g_getenv("CVD_CTL"));
-    for (; *arguments != NULL; arguments++)
-        g_ptr_array_add(argv, (char *)*arguments);
-    g_ptr_array_add(argv, NULL);
-    return test_process_start(f->sandbox, (const char *const *)argv->pdata, NULL, NULL);
-}
-
-#define CTL(f, ...) start_ctl(f, (const char *const[]){__VA_ARGS__, NULL})
-
-/* Returns: (transfer full): what it printed to stdout */
 static char *finish(TestProcess *take_ctl, int status)
 {
-    g_autoptr(TestProcess) ctl = take_ctl;
-    int got = test_process_wait_exit(ctl);
-
-    if (got != status)
-        test_process_fail(ctl, "exit status %d instead of %d", got, status);
-    return g_strdup(ctl->out->str);
+    return test_ctl_finish(take_ctl, status);
 }
 
 static void done(TestProcess *take_ctl)
 {
-    g_free(finish(take_ctl, 0));
+    test_ctl_done(take_ctl);
 }
 
 static void prints(TestProcess *take_ctl, const char *text)
@@ -1031,7 +1015,7 @@ static void test_logs_of_no_program(gconstpointer data)
     fails(CTL(f, "logs", "../qemu"), 1, "there is no log of a program '../qemu'");
     fails(CTL(f, "logs", "x\x1b[2J"), 1, "there is no log of a program 'x\\u001b[2J'");
     fails(CTL(f, "logs", ""), 1, "there is no log of a program ''");
-    fails(CTL(f, "logs", "echo", "--qemu"), 2, "a program and --qemu: one of the two");
+    fails(CTL(f, "logs", "echo", "--qemu"), 2, "a program, --qemu and --launcher: one of them");
     fails(CTL(f, "logs", "echo", "camera"), 2, "unexpected argument 'camera'");
 }
 

@@ -147,8 +147,9 @@ static void assert_no_shm(const TestSandbox *sandbox)
 
 /* The directory that all instances share may stay, empty. */
 /* What a failure leaves to be looked at. */
-static const char *const logs[] = {"console.log",  "console.log.1", "qemu.log", "qemu.log.1",
-                                   "failure.json", "window.img",    NULL};
+static const char *const logs[] = {"console.log",  "console.log.1",  "qemu.log",
+                                   "qemu.log.1",   "failure.json",   "window.img",
+                                   "launcher.log", "launcher.log.1", NULL};
 
 static void assert_no_file(const TestSandbox *sandbox, const char *dir, TestLeft expected)
 {

@@ -5,6 +5,7 @@
 #include "tests/support/process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pty.h>
 #include <signal.h>
 #include <string.h>
@@ -32,6 +33,7 @@ TestTerminal *test_terminal_start(const TestSandbox *sandbox, const char *const 
     int slave;
 
     g_assert_no_errno(openpty(&terminal->fd, &slave, NULL, NULL, NULL));
+    g_assert_no_errno(fcntl(terminal->fd, F_SETFD, FD_CLOEXEC)); /* so that it can be hung up */
     g_assert_no_errno(tcgetattr(slave, &terminal->before));
     terminal->seen = g_string_new(NULL);
     terminal->pid = fork();

@@ -29,6 +29,8 @@ static void test_defaults(void)
     g_assert_null(options.name);
     g_assert_null(options.overrides);
     g_assert_false(options.paused);
+    g_assert_false(options.console);
+    g_assert_false(options.detach);
     g_assert_false(options.verbose);
     g_assert_cmpuint(options.timeout_s, ==, 0);
     g_assert_null(options.trace);
@@ -71,6 +73,7 @@ static void test_modes(void)
     } rows[] = {
         {{"--serve-only"}, CVD_MODE_SERVE_ONLY, CVD_LAYOUT_FORMAT_TEXT},
         {{"--serve-only", "--timeout=5"}, CVD_MODE_SERVE_ONLY, CVD_LAYOUT_FORMAT_TEXT},
+        {{"--serve-only", "--detach"}, CVD_MODE_SERVE_ONLY, CVD_LAYOUT_FORMAT_TEXT},
         {{"--check"}, CVD_MODE_CHECK, CVD_LAYOUT_FORMAT_TEXT},
         {{"--json", "--doctor"}, CVD_MODE_DOCTOR, CVD_LAYOUT_FORMAT_TEXT},
         {{"--print-command"}, CVD_MODE_PRINT_COMMAND, CVD_LAYOUT_FORMAT_TEXT},
@@ -89,6 +92,15 @@ static void test_modes(void)
         g_assert_cmpint(options.mode, ==, rows[i].mode);
         g_assert_cmpint(options.layout_format, ==, rows[i].format);
     }
+}
+
+static void test_processes(void)
+{
+    g_auto(CvdOptions) one = {0}, other = {0};
+    g_assert_true(parse((const char *[]){"--console", "--paused", NULL}, &one, NULL));
+    g_assert_true(one.console && one.paused && !one.detach);
+    g_assert_true(parse((const char *[]){"--detach", "--timeout=5", NULL}, &other, NULL));
+    g_assert_true(other.detach && !other.console);
 }
 
 /* Whatever else is given. */
@@ -127,6 +139,11 @@ static void test_usage_errors(void)
         {{"--serve-only", "--check"}, "--serve-only and --check exclude"},
         {{"--serve-only", "--paused"}, "but --serve-only starts none"},
         {{"--check", "--paused"}, "but --check starts none"},
+        {{"--serve-only", "--console"}, "but --serve-only starts none"},
+        {{"--doctor", "--console"}, "but --doctor starts none"},
+        {{"--console", "--detach"}, "--console and --detach exclude each other"},
+        {{"--check", "--detach"}, "but --check runs none"},
+        {{"--print-layout", "--detach"}, "but --print-layout runs none"},
         {{"--print-command", "--timeout=1"}, "but --print-command runs none"},
         {{"--trace"}, "see cvd-launch --help"},
         {{"--trace="}, "--trace needs the name of a file"},
@@ -159,9 +176,12 @@ static void test_help(void)
     g_test_trap_subprocess(NULL, 0, 0);
     g_test_trap_assert_passed();
     static const char *const words[] = {
-        "--config",  "--name",         "--set",           "--serve-only",   "--paused",
-        "--check",   "--print-config", "--print-command", "--print-layout", "--timeout",
-        "--verbose", "--version",      "--trace",
+        "--config",        "--name",         "--set",           "--serve-only",   "--paused",
+        "--check",         "--print-config", "--print-command", "--print-layout", "--timeout",
+        "--verbose",       "--version",      "--trace",         "--config",       "--name",
+        "--set",           "--serve-only",   "--paused",        "--check",        "--print-config",
+        "--print-command", "--console",      "--detach",        "--print-layout", "--timeout",
+        "--verbose",       "--version",
     };
     for (guint i = 0; i < G_N_ELEMENTS(words); i++) {
         g_autofree char *pattern = g_strdup_printf("*%s*", words[i]);
@@ -176,6 +196,7 @@ int main(int argc, char **argv)
     g_test_add_func("/options/values", test_values);
     g_test_add_func("/options/set-repeats-in-order", test_set_repeats_in_order);
     g_test_add_func("/options/modes", test_modes);
+    g_test_add_func("/options/processes", test_processes);
     g_test_add_func("/options/version", test_version);
     g_test_add_func("/options/usage-errors", test_usage_errors);
     g_test_add_func("/options/longest-timeout", test_longest_timeout);

@@ -24,7 +24,7 @@ COMMON = {"--name", "--json", "--version", "--socket", "--help"}
 COMPLETIONS = {
     "cvd-ctl pow": "cvd-ctl power-button ",
     "cvd-ctl wait su": "cvd-ctl wait suspended ",
-    "cvd-ctl --json logs --l": "cvd-ctl --json logs --lines ",
+    "cvd-ctl --json logs --li": "cvd-ctl --json logs --lines ",
     "cvd-ctl wait running s": "cvd-ctl wait running s",
     "cvd-ctl -n on": "cvd-ctl -n one ",
     "cvd-ctl --name=on": "cvd-ctl --name=one ",
