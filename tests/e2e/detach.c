@@ -3,6 +3,7 @@
 #include "base/fd.h"
 #include "tests/support/ctl.h"
 #include "tests/support/instance.h"
+#include "tests/support/manager.h"
 #include "tests/support/terminal.h"
 
 #include <fcntl.h>
@@ -10,8 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -151,39 +150,34 @@ static void test_serial_stdio(gconstpointer data)
 
 /* ---- A service manager ---- */
 
-static void receive_until(int manager, const char *last, GString *seen)
-{
-    char text[1024];
-
-    while (strstr(seen->str, last) == NULL) {
-        test_wait_readable(manager, last);
-        gssize n = recv(manager, text, sizeof text, 0);
-        g_assert_cmpint(n, >, 0);
-        g_string_append_len(seen, text, n);
-        g_string_append_c(seen, '\n');
-    }
-}
-
 /* It learns first which process the others' messages come from. */
 static void test_service_manager(gconstpointer data)
 {
     g_autoptr(TestInstance) f = test_instance_new(NAME);
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    g_autofree char *path = test_sandbox_path(f->sandbox, "notify");
-    g_autoptr(GString) seen = g_string_new(NULL);
-    cvd_autofd manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    g_autoptr(TestManager) manager = test_manager_new(f->sandbox);
 
-    g_strlcpy(address.sun_path, path, sizeof address.sun_path);
-    g_assert_no_errno(bind(manager, (const struct sockaddr *)&address, sizeof address));
-    g_setenv("NOTIFY_SOCKET", path, TRUE);
     f->launcher = test_launch(f->sandbox, NAME, "--detach", NULL);
+    test_manager_hide(manager);
     test_launcher_assert_exit(f->launcher, 0);
     g_autofree char *main_pid = g_strdup_printf("MAINPID=%d\n", find_machine(f));
-    receive_until(manager, "READY=1\n", seen);
-    g_assert_true(g_str_has_prefix(seen->str, main_pid));
+    test_manager_receive(manager, "READY=1");
+    g_assert_true(g_str_has_prefix(manager->notices->str, main_pid));
     test_ctl_done(CTL(f, "stop"));
-    receive_until(manager, "STOPPING=1\n", seen);
-    unlink(path);
+    test_manager_receive(manager, "STOPPING=1");
+}
+
+/* And not before: the guest is to say so itself. */
+static void test_guest_is_ready(gconstpointer data)
+{
+    g_autoptr(TestInstance) f = START("--detach", "--set", "lifecycle.ready=guest");
+
+    test_launcher_assert_exit(f->launcher, 0);
+    test_launcher_assert_err(f->launcher, NAME ": ready after ");
+    g_autofree char *path = test_sandbox_instance_path(f->sandbox, NAME, "console.log");
+    g_autofree char *text = NULL;
+    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    g_assert_nonnull(strstr(text, "cvd-guest: region 0"));
+    stop(f);
 }
 
 /* ---- A start that fails ---- */
@@ -313,6 +307,7 @@ int main(int argc, char **argv)
     test_add("/detach/serve-only", NULL, test_serve_only);
     test_add("/detach/serial-stdio", NULL, test_serial_stdio);
     test_add("/detach/service-manager", NULL, test_service_manager);
+    test_add("/detach/guest-is-ready", NULL, test_guest_is_ready);
     test_add("/detach/failures", NULL, test_failures);
     test_add("/detach/name-is-taken", NULL, test_name_is_taken);
     test_add("/detach/is-interrupted", NULL, test_is_interrupted);
