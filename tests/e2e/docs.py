@@ -260,8 +260,9 @@ class Page:
 
 def words_of_help(program, page):
     """Options and verbs that programs have."""
-    return set(re.findall(r"--[a-z][a-z-]*|(?<=^  )-?-?[a-z][a-z-]*|-[a-z]\b",
-                          page.run([program, "--help"]), re.MULTILINE))
+    text = page.run([program, "--help"])
+    pairs = re.findall(r"^  [a-z-]+, ([a-z-]+) ", text, re.MULTILINE)
+    return {*re.findall(r"--[a-z][a-z-]*|(?<=^  )-?-?[a-z][a-z-]*|-[a-z]\b", text, re.MULTILINE), *pairs}
 
 
 def check_names(path, page):
