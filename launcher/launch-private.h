@@ -33,6 +33,7 @@ typedef struct {
 typedef struct {
     CvdLineWatch *line_watch; /* of `lifecycle.ready_pattern`; NULL = nothing is looked for */
     const char *by;           /* what has made it ready last, in words */
+    char *awaited;            /* names of programs, with `lifecycle.ready` programs; NULL = none */
     guint n_logged;           /* the VM, counted from 1, of which it was logged last; 0 = none */
     gboolean is_notified;     /* to the service manager, and the hook for that */
 } CvdLaunchReady;
@@ -167,6 +168,9 @@ void cvd_launch_close_ready(CvdLaunch *launch);
 
 /** cvd_launch_await_ready: there is a new guest: what the one before has said counts no more */
 void cvd_launch_await_ready(CvdLaunch *launch);
+
+/** cvd_launch_look_at_programs: something about host programs has changed */
+void cvd_launch_look_at_programs(CvdLaunch *launch);
 
 /** cvd_launch_announce_ready: tells users and the service manager that the machine is ready */
 void cvd_launch_announce_ready(CvdLaunch *launch);

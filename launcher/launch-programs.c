@@ -75,6 +75,7 @@ static void run_after_stop(CvdLaunch *launch)
 static void on_changed(gpointer data)
 {
     cvd_launch_answer_program_calls(data);
+    cvd_launch_look_at_programs(data);
 }
 
 static void on_ended(gpointer data)

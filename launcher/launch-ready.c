@@ -58,6 +58,32 @@ void cvd_launch_await_ready(CvdLaunch *launch)
     cvd_console_set_listener(launch->console, on_printed, launch);
 }
 
+static void add_awaited(const CvdProgramStatus *status, gpointer data)
+{
+    GString *awaited = data;
+
+    if (status->state != CVD_PROGRAM_READY && status->state != CVD_PROGRAM_DONE)
+        g_string_append_printf(awaited, "%s%s (%s)", awaited->len > 0 ? ", " : "",
+                               status->config->name, cvd_program_state_get_name(status->state));
+}
+
+/* Also those without which the guest may run: that have failed, or were stopped by a user. */
+void cvd_launch_look_at_programs(CvdLaunch *launch)
+{
+    g_autoptr(GString) awaited = g_string_new(NULL);
+
+    if (launch->config->ready != CVD_MACHINE_READY_PROGRAMS ||
+        launch->lifecycle.readiness.are_programs_ready ||
+        cvd_ladder_is_going_down(&launch->lifecycle.ladder))
+        return;
+    cvd_programs_foreach(launch->programs, add_awaited, awaited);
+    g_clear_pointer(&launch->ready.awaited, g_free);
+    if (awaited->len > 0)
+        launch->ready.awaited = g_strdup(awaited->str);
+    else
+        cvd_launch_handle(launch, CVD_EVENT_ALL_READY);
+}
+
 /* ---- Who is told ---- */
 
 /* That it runs has been said; here, when that is not all that was waited for. */

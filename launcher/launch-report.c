@@ -103,6 +103,10 @@ static void use_failure(CvdLaunch *launch)
 {
     CvdCause cause = launch->lifecycle.cause;
 
+    if (cause == CVD_CAUSE_NOT_READY && launch->ready.awaited != NULL) {
+        g_autofree char *verdict = launch->reason;
+        launch->reason = g_strdup_printf("%s: %s", verdict, launch->ready.awaited);
+    }
     if (launch->failure == NULL ||
         (cause != CVD_CAUSE_PROGRAM_FAILED && cause != CVD_CAUSE_START_FAILED &&
          cause != CVD_CAUSE_START_TIMED_OUT))

@@ -568,6 +568,7 @@ static void clear(CvdLaunch *launch, gboolean has_failed)
     g_clear_pointer(&launch->children, cvd_children_free);
     cvd_host_close(&launch->host, has_failed);
     cvd_launch_close_ready(launch);
+    g_free(launch->ready.awaited);
     g_clear_pointer(&launch->console, cvd_console_free);
     g_clear_pointer(&launch->qemu_output, cvd_console_free);
     g_clear_pointer(&launch->console_log, cvd_log_file_free);

@@ -18,6 +18,7 @@ typedef enum {
     CVD_EVENT_VM_RESET,          /* QMP's RESET, of the guest's own or from outside */
     CVD_EVENT_VM_SHUTDOWN,       /* QMP's SHUTDOWN: QEMU is going to exit */
     CVD_EVENT_GUEST_READY,       /* the guest says that it is ready */
+    CVD_EVENT_ALL_READY,         /* each host program is, also those that nobody awaits any more */
     CVD_EVENT_WATCHDOG,          /* QMP's WATCHDOG: the guest's watchdog has stopped it */
     CVD_EVENT_UNRESPONSIVE,      /* QEMU does not answer any more */
     CVD_EVENT_QMP_GIVEN_UP,      /* what QEMU sends is no QMP */

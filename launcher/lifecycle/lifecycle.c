@@ -385,6 +385,7 @@ static guint handle(CvdLifecycle *lifecycle, CvdEvent event, CvdRunState run_sta
     case CVD_EVENT_HANDED_OVER:
     case CVD_EVENT_PROGRAMS_READY:
     case CVD_EVENT_GUEST_READY:
+    case CVD_EVENT_ALL_READY:
     case CVD_EVENT_COMMAND_DONE:
     case CVD_EVENT_COMMAND_FAILED:
     case CVD_EVENT_VM_STOPPED:
@@ -418,7 +419,7 @@ guint cvd_lifecycle_step(CvdLifecycle *lifecycle, CvdEvent event, CvdRunState ru
     lifecycle->last_us = now_us;
     if (ladder->state == CVD_LADDER_LOADING && cvd_guest_is_settled(&lifecycle->guest))
         actions |= complete_start(lifecycle, now_us);
-    actions |= cvd_readiness_step(&lifecycle->readiness, lifecycle->config->ready, event,
+    actions |= cvd_readiness_step(&lifecycle->readiness, lifecycle->config, event,
                                   &lifecycle->guest, ladder->state == CVD_LADDER_UP, now_us);
     lifecycle->policy.was_announced |= lifecycle->readiness.is_ready;
     return actions & CVD_ACTION_READY ? actions & ~(guint)CVD_ACTION_ANNOUNCE : actions;

@@ -9,18 +9,19 @@ static void take(CvdReadiness *readiness, CvdEvent event, const CvdGuest *guest)
         readiness->has_said = FALSE;
     if (event == CVD_EVENT_GUEST_READY && !(guest->holds & CVD_HOLD_RESET))
         readiness->has_said = TRUE;
+    readiness->are_programs_ready |= event == CVD_EVENT_ALL_READY;
 }
 
-static gboolean is_ready(const CvdReadiness *readiness, CvdMachineReady setting,
+static gboolean is_ready(const CvdReadiness *readiness, const CvdConfig *config,
                          const CvdGuest *guest)
 {
-    switch (setting) {
+    switch (config->ready) {
     case CVD_MACHINE_READY_RUNNING:
         return TRUE;
     case CVD_MACHINE_READY_GUEST:
         return readiness->has_said;
     case CVD_MACHINE_READY_PROGRAMS:
-        return guest->has_run;
+        return guest->has_run && (readiness->are_programs_ready || config->n_programs == 0);
     }
     g_assert_not_reached();
 }
@@ -35,13 +36,13 @@ static void drive_limit(CvdReadiness *readiness, gboolean runs, gint64 now_us)
     }
 }
 
-guint cvd_readiness_step(CvdReadiness *readiness, CvdMachineReady setting, CvdEvent event,
+guint cvd_readiness_step(CvdReadiness *readiness, const CvdConfig *config, CvdEvent event,
                          const CvdGuest *guest, gboolean is_up, gint64 now_us)
 {
     gboolean was_ready = readiness->is_ready;
 
     take(readiness, event, guest);
-    readiness->is_ready = is_up && is_ready(readiness, setting, guest);
+    readiness->is_ready = is_up && is_ready(readiness, config, guest);
     readiness->was_ready |= readiness->is_ready;
     drive_limit(readiness, is_up && !readiness->was_ready && guest->state == CVD_RUN_RUNNING,
                 now_us);

@@ -9,6 +9,7 @@ G_BEGIN_DECLS
 /**
  * CvdReadiness:
  * @has_said: whether the guest has said that it is ready since it was started or reset
+ * @are_programs_ready: whether all host programs were, since this VM was started
  * @is_ready: whether the machine is, as `lifecycle.ready` has it
  * @was_ready: whether it ever was since this VM was started
  * @left_us: what is left of the start's time limit, while that does not run
@@ -19,6 +20,7 @@ G_BEGIN_DECLS
  */
 typedef struct {
     gboolean has_said;
+    gboolean are_programs_ready;
     gboolean is_ready;
     gboolean was_ready;
     gint64 left_us;
@@ -33,7 +35,7 @@ typedef struct {
  *
  * Returns: #CvdAction bits
  */
-guint cvd_readiness_step(CvdReadiness *readiness, CvdMachineReady setting, CvdEvent event,
+guint cvd_readiness_step(CvdReadiness *readiness, const CvdConfig *config, CvdEvent event,
                          const CvdGuest *guest, gboolean is_up, gint64 now_us);
 
 G_END_DECLS

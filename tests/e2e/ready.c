@@ -116,6 +116,44 @@ static void test_never(gconstpointer data)
     g_assert_false(test_process_has_err(f->launcher, "ready after"));
 }
 
+#define PROGRAMS "--set=lifecycle.ready=programs"
+#define SLEEPER  "\"sleeper\":{\"argv\":[\"sleep\",\"1000\"]}"
+
+static void test_by_programs(gconstpointer data)
+{
+    g_autoptr(TestInstance) f = START(PROGRAMS, "--set=programs={" SLEEPER "}", "--paused");
+
+    DONE(f, "wait", "--timeout", "60", "paused");
+    SAYS(f, "ready     no\n", "status");
+    DONE(f, "resume");
+    DONE(f, "wait", "--timeout", "60", "ready");
+    test_process_wait_err(f->launcher, "ms: all programs are", 1);
+    DONE(f, "restart");
+    DONE(f, "resume");
+    test_process_wait_err(f->launcher, "ms: all programs are", 2);
+    DONE(f, "program", "stop", "sleeper"); /* which takes nothing back */
+    SAYS(f, "ready     yes\n", "status");
+    test_instance_stop(f, SIGINT);
+}
+
+/* One that the machine can do without has failed before it was ready: the guest runs. */
+static void test_program_fails(gconstpointer data)
+{
+    g_autoptr(TestInstance) f =
+        START(PROGRAMS, "--set=lifecycle.start_timeout_s=4", "--set=lifecycle.stop=quit",
+              "--set=programs={" SLEEPER
+              ",\"broken\":{\"argv\":[\"false\"],\"restart\":\"never\",\"ready\":\"notify\"}}");
+
+    DONE(f, "wait", "--timeout", "60", "running");
+    SAYS(f, "state     running (not all programs are ready)\nready     no\n", "status");
+    FAILS(f, "not all programs were (lifecycle.ready is \"programs\"): broken (failed)", "wait",
+          "--timeout", "60", "ready");
+    test_launcher_assert_exit(f->launcher, 1);
+    test_launcher_assert_err(f->launcher,
+                             "within lifecycle.start_timeout_s (4 s): not all programs "
+                             "were (lifecycle.ready is \"programs\"): broken (failed)");
+}
+
 static void test_reset(gconstpointer data)
 {
     g_autoptr(TestInstance) f = START(ASKS);
@@ -132,7 +170,9 @@ static void test_reset(gconstpointer data)
     DONE(f, "wait", "--timeout", "60", "ready");
     SAYS(f, "ready     yes\n", "status");
     test_ping(f->client_socket, "sensors");
-    test_instance_stop(f, SIGINT);
+    test_process_signal(f->launcher, SIGINT);
+    g_assert_cmpint(test_process_wait_exit(events), ==, 0);
+    test_instance_ended(f, 0, TEST_NOTHING_LEFT);
 }
 
 static void test_restart(gconstpointer data)
@@ -280,6 +320,8 @@ int main(int argc, char **argv)
     test_add("/ready/by-word", NULL, test_by_word);
     test_add("/ready/by-default", NULL, test_by_default);
     test_add_rows(test_add, "/ready/never/", never, test_never);
+    test_add("/ready/by-programs", NULL, test_by_programs);
+    test_add("/ready/program-fails", NULL, test_program_fails);
     test_add("/ready/reset", NULL, test_reset);
     test_add("/ready/restart", NULL, test_restart);
     test_add("/ready/paused", NULL, test_paused);

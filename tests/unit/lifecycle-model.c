@@ -30,7 +30,8 @@ typedef struct {
     gint64 now_us;
 
     /* QEMU */
-    gboolean is_alive, is_qmp_ready, is_handing_over, is_handed_over, are_programs_ready;
+    gboolean is_alive, is_qmp_ready, is_handing_over, is_handed_over;
+    gboolean are_programs_ready, are_all_ready;
     gboolean is_quit_sent, is_term_sent, is_kill_sent;
     CvdRunState run_state;
     CvdGuestCommand command;    /* sent, and not answered */
@@ -100,7 +101,7 @@ static void start(Model *m)
     m->start_us = m->now_us;
     m->is_alive = TRUE;
     m->is_qmp_ready = m->is_handing_over = m->is_handed_over = FALSE;
-    m->are_programs_ready = m->config.n_programs == 0;
+    m->are_programs_ready = m->are_all_ready = m->config.n_programs == 0;
     m->is_quit_sent = m->is_term_sent = m->is_kill_sent = FALSE;
     m->run_state = draw(m, 8) == 7 ? CVD_RUN_INCOMING : CVD_RUN_PRELAUNCH;
     m->command = CVD_COMMAND_NONE;
@@ -116,7 +117,7 @@ static void tell_ready(Model *m)
     if (m->config.ready == CVD_MACHINE_READY_GUEST)
         check(m, m->has_said, "ready, though the guest has not said so");
     if (m->config.ready == CVD_MACHINE_READY_PROGRAMS)
-        check(m, m->has_run, "ready, though the guest has never run");
+        check(m, m->has_run && m->are_all_ready, "ready, though something is not");
     m->is_told = m->was_told = TRUE;
 }
 
@@ -433,6 +434,9 @@ static void step_user(Model *m)
         if (!m->are_programs_ready && m->is_alive) {
             m->are_programs_ready = TRUE;
             happen(m, CVD_EVENT_PROGRAMS_READY, CVD_RUN_UNKNOWN);
+        } else if (!m->are_all_ready && m->is_alive) {
+            m->are_all_ready = TRUE;
+            happen(m, CVD_EVENT_ALL_READY, CVD_RUN_UNKNOWN);
         }
         return;
     case 15:
@@ -479,7 +483,12 @@ static void settle(Model *m)
     if (state == CVD_STATE_RUNNING)
         check(m, m->run_state == CVD_RUN_RUNNING, "said to run, and does not");
     check(m, m->is_told == m->lifecycle.readiness.is_ready, "ready, or not, and nobody was told");
-    check(m, m->is_told || !m->has_said, "the guest has said that it is ready, and it is not");
+    check(m, m->is_told || m->config.ready != CVD_MACHINE_READY_GUEST || !m->has_said,
+          "the guest has said that it is ready, and it is not");
+    check(m,
+          m->is_told || m->config.ready != CVD_MACHINE_READY_PROGRAMS || !m->has_run ||
+              !m->are_all_ready,
+          "all programs are ready, and it is not");
     if (state == CVD_STATE_RUNNING && !m->was_told)
         check(m, m->lifecycle.readiness.due_us != 0, "not ready for as long as it likes");
 }
@@ -527,7 +536,7 @@ static const char *run(const guint8 *bytes, gsize n, GString *story)
     happen(&m, CVD_EVENT_STARTED, CVD_RUN_UNKNOWN);
     m.start_us = m.now_us;
     m.is_alive = TRUE;
-    m.are_programs_ready = m.config.n_programs == 0;
+    m.are_programs_ready = m.are_all_ready = m.config.n_programs == 0;
     m.is_pause_accepted = m.lifecycle.start_paused;
     m.run_state = CVD_RUN_PRELAUNCH;
     while (m.n_used < n && m.violation == NULL && !m.is_ended) {

@@ -17,6 +17,7 @@ const char *const lifecycle_event_names[] = {
     [CVD_EVENT_VM_RESET] = "RESET",
     [CVD_EVENT_VM_SHUTDOWN] = "SHUTDOWN",
     [CVD_EVENT_GUEST_READY] = "says-ready",
+    [CVD_EVENT_ALL_READY] = "all-ready",
     [CVD_EVENT_WATCHDOG] = "WATCHDOG",
     [CVD_EVENT_UNRESPONSIVE] = "unresponsive",
     [CVD_EVENT_QMP_GIVEN_UP] = "no-qmp",

@@ -28,6 +28,12 @@
     LOADED "handed-over:prelaunch starting cont;"                                                  \
            "RESUME starting -;"                                                                    \
            "done running+ready ready;"
+/* With host programs. */
+#define UP_WITH_PROGRAMS                                                                           \
+    LOADED "handed-over:prelaunch starting -;"                                                     \
+           "programs-ready starting cont;"                                                         \
+           "RESUME starting -;"                                                                    \
+           "done running ready;"
 /* From the timer that starts the next VM on. */
 #define UP_AGAIN UP
 
@@ -38,6 +44,7 @@ typedef struct {
     CvdOnEvent on_crash, on_panic, on_reboot;
     guint limit; /* 0 = 5 */
     CvdMachineReady ready;
+    guint n_programs;
 } Settings;
 
 typedef struct {
@@ -50,6 +57,7 @@ typedef struct {
 #define REBOOTS  .on_reboot = CVD_ON_EVENT_RESTART
 #define PANICS   .on_panic = CVD_ON_EVENT_RESTART
 #define ASKS     .ready = CVD_MACHINE_READY_GUEST
+#define PROGRAMS .ready = CVD_MACHINE_READY_PROGRAMS
 
 static const Story stories[] = {
     /* Start */
@@ -540,11 +548,27 @@ static const Story stories[] = {
         "exited restarting report,renew; says-ready restarting -;"
         "due:1 starting start;" UP_AGAIN "says-ready running+ready announce;",
      {ASKS, .stop = CVD_STOP_QUIT}},
-    {"ready-with-the-programs", UP_READY, {.ready = CVD_MACHINE_READY_PROGRAMS}},
+    {"ready-without-programs", UP_READY, {PROGRAMS}},
+    {"all-programs-ready-before-it-runs",
+     LOADED "handed-over:prelaunch starting -; programs-ready starting cont; all-ready starting -;"
+            "RESUME starting -; done running+ready ready; all-ready running+ready -;",
+     {PROGRAMS, .n_programs = 2}},
+    {"all-programs-ready-later", /* as a user starts one again, for instance */
+     UP_WITH_PROGRAMS "says-ready running -; all-ready running+ready announce;"
+                      "RESET running+ready stop;",
+     {PROGRAMS, .n_programs = 2}},
+    {"programs-never-all-ready",
+     UP_WITH_PROGRAMS "due:30000 stopping press; all-ready stopping -; exited stopped end;",
+     {PROGRAMS, .n_programs = 2}},
+    {"programs-of-the-vm-before",
+     UP_WITH_PROGRAMS "all-ready running+ready announce; restart restarting quit;"
+                      "exited restarting report,renew; due:1 starting start;" UP_WITH_PROGRAMS
+                      "all-ready running+ready announce;",
+     {PROGRAMS, .n_programs = 2, .stop = CVD_STOP_QUIT}},
     {"start-paused-and-then-ready-with-the-programs",
      LOADED "handed-over:prelaunch paused ready; wait:100000 paused -; resume running cont;"
             "RESUME running+ready announce;",
-     {.ready = CVD_MACHINE_READY_PROGRAMS, .start_paused = TRUE}},
+     {PROGRAMS, .start_paused = TRUE}},
 
     {"gives-up",
      UP "exited restarting report,renew; due:1000 starting start;" UP_AGAIN "exited stopped end;",
@@ -569,6 +593,7 @@ static Play begin(const Settings *settings)
         .ivshmem_force_bus_master = settings->wants_bus_master,
         .start_timeout_s = 30,
         .ready = settings->ready,
+        .n_programs = settings->n_programs,
         .stop = settings->stop,
         .stop_timeout_s = 3,
         .on_crash = settings->on_crash,
