@@ -226,6 +226,7 @@ static void end_vm(CvdLaunch *launch, guint actions)
 {
     if ((actions & (CVD_ACTION_QUIT | CVD_ACTION_TERMINATE | CVD_ACTION_KILL)) != 0 &&
         cvd_launch_cancel_vm(launch)) {
+        launch->qemu_exit = (CvdExit){.is_known = TRUE};
         cvd_launch_handle(launch, CVD_EVENT_QEMU_EXITED);
         return;
     }

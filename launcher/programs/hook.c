@@ -11,6 +11,7 @@
 #include <string.h>
 
 struct CvdHook {
+    CvdHookKind kind;
     const char *key;
     char *program;
     guint timeout_s;
@@ -47,8 +48,11 @@ static char *describe_output(const CvdHook *hook)
     g_auto(GStrv) lines = cvd_output_get_last_lines(hook->output, 1);
     g_autofree char *path = cvd_output_get_path(hook->output);
 
-    return lines[0] == NULL ? g_strdup("")
-                            : g_strdup_printf(": %s (all of it: %s)", lines[0], path);
+    if (lines[0] == NULL)
+        return g_strdup("");
+    if (hook->kind == CVD_HOOK_AFTER_STOP) /* the file is removed next */
+        return g_strdup_printf(": %s", lines[0]);
+    return g_strdup_printf(": %s (all of it: %s)", lines[0], path);
 }
 
 static GError *describe_end(const CvdHook *hook, CvdExit how)
@@ -142,7 +146,8 @@ CvdHook *cvd_hook_run(const CvdConfig *config, CvdChildren *children, CvdOutput 
         return NULL;
     g_auto(GStrv) argv = expand(config, command);
     CvdHook *hook = g_new(CvdHook, 1);
-    *hook = (CvdHook){.key = key,
+    *hook = (CvdHook){.kind = kind,
+                      .key = key,
                       .program = g_path_get_basename(argv[0]),
                       .timeout_s = config->hooks.timeout_s,
                       .output = output,
