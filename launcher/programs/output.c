@@ -22,6 +22,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Between two pauses; a pipe holds 64 KiB. */
+#define READS_AT_ONCE 4
+
 struct CvdOutput {
     char *program;
     CvdLogFile *log;
@@ -132,9 +135,8 @@ static void close_pipe(CvdOutput *output)
 }
 
 /* Returns: whether there may be more to read */
-static gboolean read_some(gpointer data)
+static gboolean read_once(CvdOutput *output)
 {
-    CvdOutput *output = data;
     char bytes[CVD_STREAM_READ_SIZE];
     gssize n = read(output->fd, bytes, sizeof bytes);
 
@@ -147,6 +149,15 @@ static gboolean read_some(gpointer data)
     cvd_log_file_append(output->log, bytes, (gsize)n);
     if (cvd_log_is_verbose())
         collect_lines(output, bytes, (gsize)n);
+    return TRUE;
+}
+
+/* What the pipe holds, at most. */
+static gboolean read_some(gpointer data)
+{
+    for (guint i = 0; i < READS_AT_ONCE; i++)
+        if (!read_once(data))
+            return FALSE;
     return TRUE;
 }
 
@@ -193,7 +204,7 @@ int cvd_output_open(CvdOutput *output, GError **error)
 void cvd_output_read_rest(CvdOutput *output)
 {
     for (gsize n = 0; n < CVD_LOG_FILE_MAX_SIZE; n += CVD_STREAM_READ_SIZE)
-        if (output->fd < 0 || !read_some(output))
+        if (output->fd < 0 || !read_once(output))
             break;
     end_last_line(output);
 }
