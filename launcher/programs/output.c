@@ -22,9 +22,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Between two pauses; a pipe holds 64 KiB. */
-#define READS_AT_ONCE 4
-
 struct CvdOutput {
     char *program;
     CvdLogFile *log;
@@ -152,10 +149,9 @@ static gboolean read_once(CvdOutput *output)
     return TRUE;
 }
 
-/* What the pipe holds, at most. */
 static gboolean read_some(gpointer data)
 {
-    for (guint i = 0; i < READS_AT_ONCE; i++)
+    for (gsize n = 0; n < CVD_OUTPUT_READ_SIZE; n += CVD_STREAM_READ_SIZE)
         if (!read_once(data))
             return FALSE;
     return TRUE;

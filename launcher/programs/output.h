@@ -23,6 +23,10 @@ typedef struct CvdOutput CvdOutput;
 #define CVD_OUTPUT_MAX_LINE         1024
 #define CVD_OUTPUT_LINES_PER_SECOND 50
 
+/** CVD_OUTPUT_READ_SIZE: bytes that are read at once, before a pause of %CVD_STREAM_INTERVAL_MS:
+ * what a pipe holds */
+#define CVD_OUTPUT_READ_SIZE 65536
+
 /**
  * cvd_output_new:
  * @dir: outlives the output

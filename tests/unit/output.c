@@ -186,12 +186,12 @@ static void test_flood(Fixture *f, gconstpointer data)
         g_main_context_iteration(NULL, TRUE);
         gsize size_now = get_file_size(f);
         gsize n = size_now >= size ? size_now - size : size_now;
-        g_assert_cmpuint(n, <=, CVD_STREAM_READ_SIZE);
+        g_assert_cmpuint(n, <=, CVD_OUTPUT_READ_SIZE);
         size = size_now;
         n_dispatches += n > 0;
     }
     cvd_output_read_rest(f->output);
-    g_assert_cmpuint(n_dispatches, >=, (5000000 - 65536) / CVD_STREAM_READ_SIZE);
+    g_assert_cmpuint(n_dispatches, >=, (5000000 - 65536) / CVD_OUTPUT_READ_SIZE);
     assert_last_lines(f, 1, (const char *const[]){"last", NULL});
     g_autoptr(GBytes) older = test_log_dir_read(&f->logs, LOG ".1");
     g_assert_cmpuint(g_bytes_get_size(older), ==, CVD_LOG_FILE_MAX_SIZE);
