@@ -35,6 +35,11 @@ void cvd_place_mark_broken(const CvdPlace *place)
         g_hash_table_add(place->reader->broken, g_strdup(place->path));
 }
 
+gboolean cvd_place_is_broken(const CvdPlace *place)
+{
+    return place->reader->broken && g_hash_table_contains(place->reader->broken, place->path);
+}
+
 void cvd_place_problem(const CvdPlace *place, const char *format, ...)
 {
     va_list args;

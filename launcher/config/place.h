@@ -119,6 +119,8 @@ CvdPlace cvd_place_find(const CvdPlace *place, JsonNode *node, const char *path)
 
 /** cvd_place_mark_broken: Marks the value at @place as one that had a problem. */
 void cvd_place_mark_broken(const CvdPlace *place);
+/** cvd_place_is_broken: Returns: whether it was marked so */
+gboolean cvd_place_is_broken(const CvdPlace *place);
 
 /** cvd_place_resolve: Returns: (transfer full): @path, made absolute as paths at @place are */
 char *cvd_place_resolve(const CvdPlace *place, const char *path);

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define OTHER_NAME "choose another name"
+
 /* A program with the place where it stands, and what stands there. */
 typedef struct {
     CvdPlace place;
@@ -59,8 +61,7 @@ static void check_combinations(const Entry *entry)
          "a program that is \"oneshot\" is started once for each VM; leave it out"},
         {program->n_sockets > 0 && program->restart != CVD_RESTART_NEVER, "restart",
          "a program with \"sockets\" is started once for each VM, as QEMU cannot change to "
-         "another; "
-         "leave it out"},
+         "another; leave it out"},
         {program->oneshot && program->ready != CVD_READY_STARTED, "ready",
          "a program that is \"oneshot\" is ready when it has ended with status 0; leave it out"},
         {program->oneshot && program->n_sockets > 0, "sockets",
@@ -169,7 +170,10 @@ static void check_file_system(const Entry *entry)
 
 static void check_program(const Entry *entry, const CvdConfig *config)
 {
-    if (!cvd_node_get_member(entry->node, "argv") && JSON_NODE_HOLDS_OBJECT(entry->node))
+    CvdPlace argv = place_of(entry, "argv");
+
+    if (!cvd_node_get_member(entry->node, "argv") && JSON_NODE_HOLDS_OBJECT(entry->node) &&
+        !cvd_place_is_broken(&argv))
         cvd_place_problem(&entry->place, "needs \"argv\", the command as a list");
     if (strcmp(entry->program->name, config->name) == 0)
         cvd_place_problem(&entry->place,
@@ -264,15 +268,15 @@ static void check_order(const Entry *entries, guint n)
         look_for_cycles(&search, &entries[i]);
 }
 
-/* What there is already of one kind, and which program has it. */
+/* @owners: of what there is already of one kind */
 static void check_unique(GHashTable *owners, const CvdPlace *place, const char *kind,
-                         char *take_name, const char *program)
+                         char *take_name, const char *program, const char *remedy)
 {
     const char *owner = g_hash_table_lookup(owners, take_name);
 
     if (owner)
-        cvd_place_problem(place, "%s %s is program %s's already; choose another name", kind,
-                          take_name, owner);
+        cvd_place_problem(place, "%s %s is program %s's already; %s", kind, take_name, owner,
+                          remedy);
     g_hash_table_insert(owners, take_name, (gpointer)program);
 }
 
@@ -284,11 +288,11 @@ static void check_files(GHashTable *files, const Entry *entry, const CvdConfig *
 
     if (program->ready == CVD_READY_NOTIFY)
         check_unique(files, &ready, "file", cvd_program_get_notify_path(config, program),
-                     program->name);
+                     program->name, OTHER_NAME);
     for (guint i = 0; i < program->n_sockets; i++) {
         CvdPlace place = place_of_socket(entry, i);
         check_unique(files, &place, "file", cvd_program_get_socket_path(config, program, i),
-                     program->name);
+                     program->name, OTHER_NAME);
     }
 }
 
@@ -303,9 +307,37 @@ static void check_sockets(const Entry *entries, guint n, const CvdConfig *config
         check_files(files, &entries[i], config);
         for (guint j = 0; j < program->n_sockets; j++) {
             CvdPlace place = place_of_socket(&entries[i], j);
-            check_unique(names, &place, "socket", g_strdup(program->sockets[j].name),
-                         program->name);
+            check_unique(names, &place, "socket", g_strdup(program->sockets[j].name), program->name,
+                         OTHER_NAME);
         }
+    }
+}
+
+/* Whether it has its regions for as long as it runs; others may only look at theirs. */
+static gboolean holds_regions(const CvdProgramConfig *program)
+{
+    return !program->oneshot && (program->pass_fds || program->ready == CVD_READY_ATTACHED);
+}
+
+static gboolean is_exclusive(const CvdLayout *layout, const char *name)
+{
+    int index = cvd_layout_find(layout, name, strlen(name));
+
+    return index >= 0 && layout->regions[index].is_exclusive;
+}
+
+/* The second would never be ready. */
+static void check_exclusive_regions(const Entry *entries, guint n, const CvdLayout *layout)
+{
+    g_autoptr(GHashTable) owners = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+
+    for (guint i = 0; i < n; i++) {
+        const CvdProgramConfig *program = entries[i].program;
+        CvdPlace place = place_of(&entries[i], "regions");
+        for (char **name = program->regions; holds_regions(program) && *name; name++)
+            if (is_exclusive(layout, *name))
+                check_unique(owners, &place, "exclusive region", g_strdup(*name), program->name,
+                             "leave it to one of the two");
     }
 }
 
@@ -333,6 +365,8 @@ void cvd_programs_check(const CvdPlace *place, JsonNode *root, CvdConfig *config
         check_program(&entries[i], config);
     check_order(entries, config->n_programs);
     check_sockets(entries, config->n_programs, config);
+    if (config->layout)
+        check_exclusive_regions(entries, config->n_programs, config->layout);
     check_hooks(place, root);
 }
 

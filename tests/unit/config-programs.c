@@ -321,6 +321,7 @@ static const struct {
      "programs.a b: found \"a b\"; expected a string of 1 to 32"},
     {"programs.dev=x", "programs.dev: found \"x\"; expected an object"},
     {"programs.dev={}", "programs.dev: needs \"argv\", the command as a list"},
+    {"programs.dev={\"agrv\":[\"x\"]}", "programs.dev.agrv: unknown key; did you mean \"argv\"?"},
     {"programs.dev.argv=sh", "programs.dev.argv: found \"sh\"; expected a list of strings"},
     {"programs.dev.argv=[]", "programs.dev.argv: names no program; give a path"},
     {"programs.dev.argv=[\"\"]", "programs.dev.argv: names no program; give a path"},
@@ -472,6 +473,37 @@ static void test_cycles(Files *files, gconstpointer data)
         for (; n < G_N_ELEMENTS(rows[i].cycles) && rows[i].cycles[n]; n++)
             assert_problem(files, n, rows[i].cycles[n]);
         g_assert_cmpuint(files->problems->len, ==, n);
+    }
+}
+
+/* One that is exclusive is for one program, among those that hold theirs. */
+static void test_exclusive_regions(Files *files, gconstpointer data)
+{
+    static const struct {
+        const char *a;
+        const char *b;
+        gboolean is_good;
+    } rows[] = {
+        {"\"pass_fds\": true", "\"pass_fds\": true", FALSE},
+        {"\"ready\": \"attached\"", "\"pass_fds\": true", FALSE},
+        {"\"pass_fds\": true", "\"pass_fds\": true, \"oneshot\": true", TRUE},
+        {"\"pass_fds\": true", "\"cwd\": \"/\"", TRUE},
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *text =
+            g_strdup_printf("\"programs\": {\"dev\": {\"argv\": [\"x\"], \"regions\": [\"a\"], %s},"
+                            " \"b\": {\"argv\": [\"x\"], \"regions\": [\"a\"], %s}}",
+                            rows[i].a, rows[i].b);
+        const char *overrides[] = {"layout.vsoc_device_regions.0.exclusive=true", NULL};
+        write_config(text);
+        cvd_config_free(load_good(files, NULL));
+        if (rows[i].is_good)
+            cvd_config_free(load_good(files, overrides));
+        else
+            assert_bad(files, overrides,
+                       "programs.b.regions: exclusive region a is program dev's already; leave it "
+                       "to one of the two");
     }
 }
 
@@ -759,6 +791,7 @@ int main(int argc, char **argv)
     add("/config-programs/nearest-region", test_nearest_region);
     add("/config-programs/line-of-a-problem", test_line_of_a_problem);
     add("/config-programs/cycles", test_cycles);
+    add("/config-programs/exclusive-regions", test_exclusive_regions);
     add("/config-programs/file-of-a-socket", test_file_of_a_socket);
     add("/config-programs/name-of-the-machine", test_name_of_the_machine);
     add("/config-programs/many-problems", test_many_problems);
