@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Handshakes, against the minimal server, with thousands of others open, and with many regions. */
 #include "bench/groups.h"
+#include "bench/inherited.h"
 #include "bench/load.h"
 #include "bench/proc.h"
 #include "bench/subjects.h"
@@ -13,6 +14,7 @@
 #include <sys/wait.h>
 
 #define N_HELD      10000
+#define N_OPENED    64
 #define REGION      "region0"
 #define SMALL_BYTES (16u << 20)
 #define LARGE_BYTES (1u << 30)
@@ -211,5 +213,9 @@ void bench_clients(const BenchOptions *options)
     else
         figure_skip("10,000 clients held open", "RLIMIT_NOFILE is %lu", (gulong)limit.rlim_cur);
     measure_all_growth(&served, options);
+    served_stop(&served);
+
+    served_start(&served, N_OPENED, SMALL_BYTES, FALSE);
+    measure_inherited(served.socket_path, N_OPENED, options);
     served_stop(&served);
 }

@@ -160,23 +160,6 @@ gboolean cvd_mapping_read_descriptor(int window, const char *name, guint32 begin
            cvd_mapping_check(&header, out, name, begin, end, error);
 }
 
-gboolean cvd_mapping_locate(int window, const char *name, guint32 *begin, guint32 *end,
-                            GError **error)
-{
-    struct vsoc_shm_layout_descriptor header;
-    const Wanted wanted = {.name = name};
-    Descriptor descriptor;
-    guint64 window_size;
-
-    if (!get_size(window, name, &window_size, error) ||
-        !read_header(window, name, window_size, &header, error) ||
-        !find_descriptor(window, &header, &wanted, G_MAXUINT, &descriptor, error))
-        return FALSE;
-    *begin = descriptor.region_begin_offset;
-    *end = descriptor.region_end_offset;
-    return cvd_mapping_check(&header, &descriptor, name, *begin, *end, error);
-}
-
 static gboolean check_version(const Descriptor *descriptor, const char *name, guint version,
                               GError **error)
 {
@@ -190,19 +173,16 @@ static gboolean check_version(const Descriptor *descriptor, const char *name, gu
     return FALSE;
 }
 
-CvdMapping *cvd_mapping_new(int window, const char *name, guint32 begin, guint32 end, guint version,
-                            GError **error)
+static CvdMapping *map(int window, const char *name, const Descriptor *descriptor, guint version,
+                       GError **error)
 {
-    Descriptor descriptor;
-
-    if (!cvd_mapping_read_descriptor(window, name, begin, end, G_MAXUINT, &descriptor, error) ||
-        !check_version(&descriptor, name, version, error))
+    if (!check_version(descriptor, name, version, error))
         return NULL;
-
-    gsize size = end - begin;
+    gsize size = descriptor->region_end_offset - descriptor->region_begin_offset;
     gboolean is_read_only = (fcntl(window, F_GETFL) & O_ACCMODE) == O_RDONLY;
     int protection = is_read_only ? PROT_READ : PROT_READ | PROT_WRITE;
-    void *base = mmap(NULL, size, protection, MAP_SHARED, window, (off_t)begin);
+    void *base =
+        mmap(NULL, size, protection, MAP_SHARED, window, (off_t)descriptor->region_begin_offset);
     if (base == MAP_FAILED) {
         g_set_error(error, CVD_REGION_ERROR, CVD_REGION_ERROR_FAILED,
                     "region '%s': cannot map its %" G_GSIZE_FORMAT " bytes: %s", name, size,
@@ -211,8 +191,34 @@ CvdMapping *cvd_mapping_new(int window, const char *name, guint32 begin, guint32
     }
     CvdMapping *mapping = g_new(CvdMapping, 1);
     *mapping = (CvdMapping){
-        .base = base, .size = size, .descriptor = descriptor, .is_read_only = is_read_only};
+        .base = base, .size = size, .descriptor = *descriptor, .is_read_only = is_read_only};
     return mapping;
+}
+
+CvdMapping *cvd_mapping_new(int window, const char *name, guint32 begin, guint32 end, guint version,
+                            GError **error)
+{
+    Descriptor descriptor;
+
+    if (!cvd_mapping_read_descriptor(window, name, begin, end, G_MAXUINT, &descriptor, error))
+        return NULL;
+    return map(window, name, &descriptor, version, error);
+}
+
+CvdMapping *cvd_mapping_new_by_name(int window, const char *name, guint version, GError **error)
+{
+    struct vsoc_shm_layout_descriptor header;
+    const Wanted wanted = {.name = name};
+    Descriptor found;
+    guint64 window_size;
+
+    if (!get_size(window, name, &window_size, error) ||
+        !read_header(window, name, window_size, &header, error) ||
+        !find_descriptor(window, &header, &wanted, G_MAXUINT, &found, error) ||
+        !cvd_mapping_check(&header, &found, name, found.region_begin_offset,
+                           found.region_end_offset, error))
+        return NULL;
+    return map(window, name, &found, version, error);
 }
 
 void cvd_mapping_free(CvdMapping *mapping)

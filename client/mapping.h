@@ -56,20 +56,6 @@ gboolean cvd_mapping_read_descriptor(int window, const char *name, guint32 begin
                                      guint index, struct vsoc_device_region *out, GError **error);
 
 /**
- * cvd_mapping_locate:
- * @window: the window's descriptor, the caller's
- * @name: the region's name
- * @begin: (out): where the region begins in the window, in bytes
- * @end: (out): the same, exclusive
- * @error: #CvdRegionError
- *
- * Finds the region by its name, where no server has said where it is. The guest could have put the
- * name elsewhere, but only within the window, which is all its own.
- */
-gboolean cvd_mapping_locate(int window, const char *name, guint32 *begin, guint32 *end,
-                            GError **error);
-
-/**
  * cvd_mapping_new:
  * @window: the window's descriptor, the caller's
  * @name: the region's name
@@ -82,6 +68,14 @@ gboolean cvd_mapping_locate(int window, const char *name, guint32 *begin, guint3
  */
 CvdMapping *cvd_mapping_new(int window, const char *name, guint32 begin, guint32 end, guint version,
                             GError **error);
+
+/**
+ * cvd_mapping_new_by_name:
+ *
+ * cvd_mapping_new() where no server has said where the region is. The guest could have put the name
+ * elsewhere, but only within the window, which is all its own.
+ */
+CvdMapping *cvd_mapping_new_by_name(int window, const char *name, guint version, GError **error);
 void cvd_mapping_free(CvdMapping *mapping);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdMapping, cvd_mapping_free)
 

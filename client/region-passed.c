@@ -42,9 +42,7 @@ static gboolean take(CvdRegion *region, const CvdPassed *passed, GError **error)
         .connection = passed->fds[CVD_PASSED_CONNECTION],
     };
 
-    if (!cvd_passed_check(passed, error) ||
-        !cvd_mapping_locate(result.window, passed->region, &result.begin, &result.end, error) ||
-        !cvd_region_adopt(region, &result, error))
+    if (!cvd_passed_check(passed, error) || !cvd_region_adopt(region, &result, error))
         return FALSE;
     for (CvdPassedFd i = 0; i < CVD_PASSED_N_FDS; i++)
         fcntl(passed->fds[i], F_SETFD, FD_CLOEXEC);

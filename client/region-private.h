@@ -65,8 +65,8 @@ CvdRegionLink *cvd_region_ref_link(CvdRegion *region);
 
 /**
  * cvd_region_adopt:
- * @result: (inout): of a handshake, or as if there had been one; on success its descriptors are the
- *   region's
+ * @result: (inout): of a handshake, or without begin and end, which are then found by the region's
+ *   name; on success its descriptors are the region's
  * @error: #CvdRegionError; the region is as it was then
  *
  * Maps the region and does an opener's duties.

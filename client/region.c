@@ -217,8 +217,11 @@ static gboolean allocate(const CvdMapping *mapping, int window, const char *name
 
 gboolean cvd_region_adopt(CvdRegion *region, CvdHandshakeResult *result, GError **error)
 {
-    g_autoptr(CvdMapping) mapping = cvd_mapping_new(result->window, region->name, result->begin,
-                                                    result->end, region->version, error);
+    g_autoptr(CvdMapping) mapping =
+        result->end > 0
+            ? cvd_mapping_new(result->window, region->name, result->begin, result->end,
+                              region->version, error)
+            : cvd_mapping_new_by_name(result->window, region->name, region->version, error);
     if (mapping == NULL)
         return FALSE;
     if (!mapping->is_read_only) {

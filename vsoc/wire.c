@@ -123,14 +123,10 @@ static size_t parse_digits(const char *bytes, size_t size, uint32_t *number)
     return n;
 }
 
-static enum vsoc_wire_event parse_length(struct vsoc_wire_parser *parser, const char *words)
+/* @start: where the digits are, behind the words */
+static enum vsoc_wire_event parse_length(struct vsoc_wire_parser *parser, size_t start)
 {
-    enum match match_words = match_buffer(parser, words);
-    size_t start = length_of(words);
     uint32_t length;
-
-    if (match_words != MATCH_ALL)
-        return match_words == MATCH_PART ? VSOC_WIRE_MORE : VSOC_WIRE_MALFORMED;
     size_t n = parse_digits(parser->bytes + start, parser->n_bytes - start, &length);
 
     if (n == N_DIGITS)
@@ -147,8 +143,14 @@ static enum vsoc_wire_event parse_request(struct vsoc_wire_parser *parser)
 
     if (list != VSOC_WIRE_MALFORMED)
         return list;
-    parser->observes = match_buffer(parser, INFORM_LENGTH) == MATCH_NOT;
-    return parse_length(parser, parser->observes ? OBSERVE_LENGTH : INFORM_LENGTH);
+    enum match words = match_buffer(parser, INFORM_LENGTH);
+    parser->observes = words == MATCH_NOT;
+    if (parser->observes)
+        words = match_buffer(parser, OBSERVE_LENGTH);
+    if (words == MATCH_ALL)
+        return parse_length(parser,
+                            parser->observes ? LENGTH(OBSERVE_LENGTH) : LENGTH(INFORM_LENGTH));
+    return words == MATCH_PART ? VSOC_WIRE_MORE : VSOC_WIRE_MALFORMED;
 }
 
 static enum vsoc_wire_event take_name(struct vsoc_wire_parser *parser, size_t offset,

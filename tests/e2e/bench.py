@@ -76,6 +76,13 @@ def test_guest(bench, linux_guest):
     assert has_vsock != ('round trips by vsock' in [gap['what'] for gap in data['gaps']])
 
 
+def test_clients(bench, _):
+    figures = measure(bench, '--only', 'clients')['figures']
+    assert figures['open_inherited_ratio']['at_most'] == 0.3, figures['open_inherited_ratio']
+    for key in ('handshakes_1_ratio', 'open_regions_ratio', 'first_open_inherited_ratio'):
+        assert key in figures, key
+
+
 def test_table(bench, _):
     result = run(bench, *QUICK, '--only', 'handover')
     assert result.returncode == 0 and result.stderr == '', result.stderr
@@ -139,8 +146,8 @@ def test_interrupted(bench, _):
                 pass  # it has just ended
 
 
-TESTS = [test_json_and_chart, test_guest, test_table, test_usage, test_missing_program,
-         test_failing_group, test_interrupted]
+TESTS = [test_json_and_chart, test_guest, test_clients, test_table, test_usage,
+         test_missing_program, test_failing_group, test_interrupted]
 
 
 def main(bench, linux_guest):
