@@ -274,6 +274,38 @@ static void test_stop_with_full_disk(gconstpointer data)
     assert_not_lost(disk);
 }
 
+/* The agent says so, and the next one after a reboot. */
+static void test_ready_by_word(gconstpointer data)
+{
+    g_autoptr(TestLinux) vm =
+        test_linux_start("lifecycle.ready=guest", "lifecycle.start_timeout_s=300", NULL);
+
+    test_linux_ctl(vm, "wait", "ready");
+    test_process_wait_err(vm->launcher, "ms: the guest said so", 1);
+    test_linux_ping(vm, "sensors");
+    test_linux_type(vm, "reboot");
+    test_process_wait_err(vm->launcher, "ready again: the guest said so", 1);
+    test_linux_ctl(vm, "wait", "ready");
+    test_linux_stop(vm);
+}
+
+/* Long before that the kernel prints who it is. */
+static void test_ready_by_console(gconstpointer data)
+{
+    g_autoptr(TestLinux) vm = test_linux_start(
+        "qemu.append=console=ttyS0 no_timer_check intel_iommu=on", "lifecycle.ready=guest",
+        "lifecycle.ready_pattern=^\\[ +0\\.[0-9]+\\] Linux version [56]",
+        "lifecycle.start_timeout_s=300", NULL);
+
+    test_process_wait_err(vm->launcher, "ms: its console matches lifecycle.ready_pattern", 1);
+    test_linux_ctl(vm, "wait", "ready");
+    test_linux_wait_ready(vm, 1);
+    test_linux_type(vm, "reboot");
+    test_process_wait_err(vm->launcher, "ready again: its console matches", 1);
+    test_linux_wait_ready(vm, 2);
+    test_linux_stop(vm);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -294,5 +326,7 @@ int main(int argc, char **argv)
                    test_pause_of_a_sleeping_guest);
     test_linux_add("/linux-lifecycle/full-disk", NULL, test_full_disk);
     test_linux_add("/linux-lifecycle/stop-with-full-disk", NULL, test_stop_with_full_disk);
+    test_linux_add("/linux-lifecycle/ready-by-word", NULL, test_ready_by_word);
+    test_linux_add("/linux-lifecycle/ready-by-console", NULL, test_ready_by_console);
     return g_test_run();
 }
