@@ -26,10 +26,9 @@ static void on_printed(const char *bytes, gsize size, gpointer data)
         cvd_launch_handle(launch, CVD_EVENT_GUEST_READY);
         break;
     case CVD_LINE_WATCH_GIVEN_UP:
-        g_warning("lifecycle.ready_pattern: comparing the guest's console with it took more than "
-                  "%d s, so no more is compared; write a simpler one, without repetitions inside "
-                  "repetitions",
-                  (int)(CVD_LINE_WATCH_MAX_US / G_USEC_PER_SEC));
+        g_warning(
+            "lifecycle.ready_pattern: comparing the guest's console with it takes too long, so "
+            "no more is compared; write a simpler one, without repetitions in repetitions");
         break;
     }
 }

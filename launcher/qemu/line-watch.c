@@ -29,6 +29,7 @@ struct CvdLineWatch {
     char line[CVD_LINE_WATCH_MAX_LINE];
     gsize length;
     gsize n_compared; /* of it, when it was not complete */
+    gint64 begin_us;  /* 0: nothing has come */
     gint64 spent_us;
 };
 
@@ -137,16 +138,27 @@ static gboolean compare_incomplete(CvdLineWatch *watch)
     return compare(watch, G_REGEX_MATCH_NOTEOL);
 }
 
+/* Returns: how much time may have been spent by now */
+static gint64 get_limit_us(CvdLineWatch *watch)
+{
+    gint64 now_us = g_get_monotonic_time();
+
+    if (watch->begin_us == 0)
+        watch->begin_us = now_us;
+    return CVD_LINE_WATCH_MAX_US + (now_us - watch->begin_us) / CVD_LINE_WATCH_SHARE;
+}
+
 CvdLineWatchResult cvd_line_watch_take(CvdLineWatch *watch, const char *bytes, gsize size)
 {
+    gint64 limit_us = get_limit_us(watch);
     gboolean is_match = FALSE;
 
     if (watch->regex == NULL)
         return CVD_LINE_WATCH_GOES_ON;
-    for (gsize i = 0; i < size && !is_match && watch->spent_us < CVD_LINE_WATCH_MAX_US; i++)
+    for (gsize i = 0; i < size && !is_match && watch->spent_us < limit_us; i++)
         is_match = take_byte(watch, bytes[i]);
     is_match = is_match || compare_incomplete(watch);
-    if (!is_match && watch->spent_us < CVD_LINE_WATCH_MAX_US)
+    if (!is_match && watch->spent_us < limit_us)
         return CVD_LINE_WATCH_GOES_ON;
     g_clear_pointer(&watch->regex, g_regex_unref);
     return is_match ? CVD_LINE_WATCH_MATCHED : CVD_LINE_WATCH_GIVEN_UP;

@@ -9,8 +9,10 @@ G_BEGIN_DECLS
 #define CVD_LINE_WATCH_MAX_LINE 1024
 /** CVD_LINE_WATCH_MAX_PATTERN: how long a pattern may be, in bytes */
 #define CVD_LINE_WATCH_MAX_PATTERN 1000
-/** CVD_LINE_WATCH_MAX_US: how much time all lines together may take, in microseconds */
+/** CVD_LINE_WATCH_MAX_US, CVD_LINE_WATCH_SHARE: how much time all lines together may take: so many
+ * microseconds, and one of so many that pass */
 #define CVD_LINE_WATCH_MAX_US G_USEC_PER_SEC
+#define CVD_LINE_WATCH_SHARE  20
 
 /**
  * cvd_line_pattern_check:
@@ -39,7 +41,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdLineWatch, cvd_line_watch_free)
 typedef enum {
     CVD_LINE_WATCH_GOES_ON,
     CVD_LINE_WATCH_MATCHED,  /* once */
-    CVD_LINE_WATCH_GIVEN_UP, /* once: it took more than %CVD_LINE_WATCH_MAX_US */
+    CVD_LINE_WATCH_GIVEN_UP, /* once: it took more time than it may */
 } CvdLineWatchResult;
 
 /**

@@ -381,6 +381,18 @@ static const guchar flooding_sector[512] = {
     [510] = 0x55, 0xaa,       /* bootable */
 };
 
+/* Writes lines of 30 times `a`, and `b`, of which some get lost. */
+static const guchar costly_sector[512] = {
+    0xba,         0xf8, 0x03, /* mov dx, 0x3f8 */
+    0xb9,         0x1e, 0x00, /* mov cx, 30 */
+    0xb0,         'a',  0xee, /* mov al, 'a'; out dx, al */
+    0xe2,         0xfb,       /* loop to the line before */
+    0xb0,         'b',  0xee, /* mov al, 'b'; out dx, al */
+    0xb0,         '\n', 0xee, /* mov al, 10; out dx, al */
+    0xeb,         0xf0,       /* from the second line again */
+    [510] = 0x55, 0xaa,       /* bootable */
+};
+
 /* Resets the machine through the keyboard controller, as does a kernel that cannot go on. */
 static const guchar resetting_sector[512] = {
     0xb0,         0xfe, /* mov al, 0xfe */
@@ -457,6 +469,27 @@ static void test_console_flood(gconstpointer data)
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
 }
 
+/* A guest that knows the pattern which is looked for can print what takes longest to compare. */
+static void test_costly_console(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *qemu = write_disk(sandbox, costly_sector);
+    g_autofree char *socket = test_sandbox_instance_path(sandbox, "costly", "client.sock");
+    g_autoptr(TestProcess) launcher =
+        test_launch(sandbox, "costly", "--set", qemu, "--set", "lifecycle.stop=quit", "--set",
+                    "lifecycle.ready=guest", "--set", "lifecycle.ready_pattern=^(a+)+[cd]$", NULL);
+
+    test_process_wait_err(launcher,
+                          "warning: lifecycle.ready_pattern: comparing the guest's console "
+                          "with it takes too long",
+                          1);
+    test_region_free(test_region_attach(socket, "misc"));
+    test_launcher_stop(launcher, SIGINT);
+    g_autofree char *disk = test_sandbox_path(sandbox, "disk");
+    unlink(disk);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
 int main(int argc, char **argv)
 {
     static const char *const unfit[][4] = {
@@ -487,6 +520,7 @@ int main(int argc, char **argv)
     test_add("/boot/posix-shm-replaces-a-leftover", NULL, test_posix_shm);
     test_add("/boot/qemu-of-another-user", NULL, test_run_as);
     test_add("/boot/console-flood", NULL, test_console_flood);
+    test_add("/boot/costly-console", NULL, test_costly_console);
     test_add("/boot/kvm-that-is-not-used", NULL, test_kvm_that_is_not_used);
     test_add("/boot/resets-without-a-word", NULL, test_resets_without_a_word);
     test_add("/boot/notify-socket", NULL, test_notify_socket);
