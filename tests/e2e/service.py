@@ -180,6 +180,27 @@ def more_time(scene):
     scene.system.expect('slow', Result='success', ExecMainStatus='0')
 
 
+def ready(scene):
+    """The unit is started when the guest says that it is ready, and not before."""
+    scene.write_config('asking', lifecycle={'ready': 'guest'})
+    scene.system.systemctl('start', 'asking')
+    assert scene.system.pids('asking')['ready'] is True
+    scene.journal.wait('asking', 'ready after')
+    scene.system.expect('asking', ActiveState='active', StatusText='running')
+    scene.system.systemctl('stop', 'asking')
+
+
+def never_ready(scene):
+    """It has as much time as the configuration says, not the unit; then the launcher ends it."""
+    scene.write_config('mute', kernel=None,
+                       lifecycle={'ready': 'guest', 'start_timeout_s': 2, 'stop': 'quit'})
+    scene.drop_in('mute', 'TimeoutStartSec=500ms', 'Restart=no')
+    status, _ = scene.system.run('systemctl', 'start', 'cvd@mute')
+    assert status != 0
+    scene.journal.wait('mute', 'was not ready within lifecycle.start_timeout_s (2 s)')
+    scene.system.expect('mute', ActiveState='failed', Result='exit-code', ExecMainStatus='1')
+
+
 def hangs(scene):
     """A launcher that gives no sign of life."""
     scene.write_config('hanging')
@@ -242,6 +263,8 @@ TESTS = {
     'launcher-is-killed': lambda scene: killed(scene, 'launcher_pid'),
     'gives-up': gives_up,
     'stop-takes-longer-than-the-unit-says': more_time,
+    'ready-when-the-guest-says-so': ready,
+    'never-ready': never_ready,
     'launcher-hangs': hangs,
     'stuck-journal': stuck_journal,
     'of-a-user': of_a_user,
@@ -272,9 +295,10 @@ class Scene:
         container.boot()
         self.journal = Journal(container)
 
-    def write_config(self, name, stop_timeout_s=30, **changes):
+    def write_config(self, name, stop_timeout_s=30, lifecycle=None, **changes):
         qemu = {'accel': 'tcg', 'kernel': 'builtin', **changes}
-        config = {'layout': 'vsoc_mem.json', 'lifecycle': {'stop_timeout_s': stop_timeout_s},
+        config = {'layout': 'vsoc_mem.json',
+                  'lifecycle': {'stop_timeout_s': stop_timeout_s, **(lifecycle or {})},
                   'qemu': {key: value for key, value in qemu.items() if value is not None}}
         (self.conf / f'{name}.json').write_text(json.dumps(config), encoding='utf-8')
 
