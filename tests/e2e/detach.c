@@ -166,17 +166,13 @@ static void test_service_manager(gconstpointer data)
     test_manager_receive(manager, "STOPPING=1");
 }
 
-/* And not before: the guest is to say so itself. */
+/* And not before: the guest is to say so itself, which then stands here and not in a file. */
 static void test_guest_is_ready(gconstpointer data)
 {
     g_autoptr(TestInstance) f = START("--detach", "--set", "lifecycle.ready=guest");
 
     test_launcher_assert_exit(f->launcher, 0);
     test_launcher_assert_err(f->launcher, NAME ": ready after ");
-    g_autofree char *path = test_sandbox_instance_path(f->sandbox, NAME, "console.log");
-    g_autofree char *text = NULL;
-    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
-    g_assert_nonnull(strstr(text, "cvd-guest: region 0"));
     stop(f);
 }
 
