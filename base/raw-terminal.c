@@ -45,10 +45,12 @@ static void on_stop(int number)
     raise(SIGSTOP);
 }
 
-/* The shell has put the terminal into its own state. */
+/* The shell has put the terminal into its own state, and written on the screen, which may have
+ * another size by now. */
 static void on_continue(int number)
 {
     apply(&raw, enter_screen);
+    raise(SIGWINCH);
 }
 
 gboolean cvd_signal_catch(int number, void (*handler)(int number), int flags)
@@ -91,6 +93,16 @@ void cvd_raw_terminal_set_screen(const char *enter, const char *leave)
 {
     enter_screen = enter;
     leave_screen = leave;
+}
+
+void cvd_raw_terminal_adopt(const struct termios *before)
+{
+    if (is_raw)
+        return;
+    cvd_signal_catch(SIGTSTP, on_stop, SA_RESTART);
+    cvd_signal_catch(SIGCONT, on_continue, SA_RESTART);
+    saved = *before;
+    is_raw = tcgetattr(STDIN_FILENO, &raw) == 0;
 }
 
 void cvd_raw_terminal_leave(void)

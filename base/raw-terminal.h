@@ -3,6 +3,7 @@
 
 #include <glib.h>
 #include <signal.h>
+#include <termios.h>
 
 G_BEGIN_DECLS
 
@@ -47,6 +48,16 @@ gboolean cvd_raw_terminal_enter(void);
  * For a program that draws on all of the screen.
  */
 void cvd_raw_terminal_set_screen(const char *enter, const char *leave);
+
+/**
+ * cvd_raw_terminal_adopt:
+ * @before: how it was before
+ *
+ * The same for the settings that the terminal has now, made by somebody else, who edits lines
+ * there: they are restored and made again as above. After a stop, SIGWINCH says that the screen has
+ * to be drawn again.
+ */
+void cvd_raw_terminal_adopt(const struct termios *before);
 
 /** cvd_raw_terminal_leave: it is as it was before; where it is not raw, nothing happens */
 void cvd_raw_terminal_leave(void);

@@ -54,11 +54,12 @@ static gpointer wait_for_signals(gpointer data)
 }
 
 /* Before any other thread is there, so that all have the mask. Ignored signals stay so: nohup. */
-static void catch_signals(GCancellable *cancellable)
+void cvd_tool_catch_signals(CvdTool *tool)
 {
     static Interrupt interrupt;
     static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
-    interrupt.cancellable = g_object_ref(cancellable); /* for good: a signal may come at the end */
+    interrupt.cancellable =
+        g_object_ref(tool->cancellable); /* for good: a signal may come at the end */
     sigemptyset(&interrupt.signals);
     for (guint i = 0; i < G_N_ELEMENTS(numbers); i++) {
         struct sigaction action;
@@ -196,7 +197,7 @@ static gboolean run_verb(const CvdToolProgram *program, const CvdToolVerb *verb,
         !check_instance(tool, error))
         return FALSE;
     if (!verb->takes_signals)
-        catch_signals(tool->cancellable);
+        cvd_tool_catch_signals(tool);
     return verb->run(tool, arguments, error);
 }
 

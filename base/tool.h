@@ -106,6 +106,11 @@ typedef struct {
  */
 int cvd_tool_main(const CvdToolProgram *program, char **argv);
 
+/** cvd_tool_catch_signals: from now on the first of SIGINT, SIGTERM and SIGHUP triggers the tool's
+ * @cancellable, for a verb that sees to signals itself, but not always; before any thread is made
+ */
+void cvd_tool_catch_signals(CvdTool *tool);
+
 /**
  * cvd_tool_fail_usage:
  * @error: set to %G_OPTION_ERROR_BAD_VALUE

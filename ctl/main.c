@@ -57,16 +57,16 @@ static const CvdToolVerb verbs[] = {
      "There is a line for each state, with its reason, and for each event of QEMU,\n"
      "with its data.",
      .run = cvd_ctl_events},
-    {"qmp", "[CMD] [ARGUMENT...]", "Send QEMU a command",
+    {"qmp", "[CMD] [ARGUMENT...]", "Send QEMU a command, or open a prompt for some",
      "CMD is a name, and each ARGUMENT KEY=VALUE or all of them one JSON object; or\n"
-     "CMD is the whole command as JSON. Without CMD, stdin has commands, one a line.\n"
-     "What QEMU returns is printed, with --json on one line, and if CMD has an id, in\n"
-     "an object with that id.",
+     "CMD is the whole command as JSON. Without CMD, stdin has commands, one a line;\n"
+     "on a terminal this is a prompt. What QEMU returns is printed, with --json on one\n"
+     "line, and if CMD has an id, in an object with that id.",
      CVD_TOOL_OPTIONS({"timeout", 0, 0, G_OPTION_ARG_STRING, &cvd_ctl_options.timeout,
                        "How long to wait for QEMU at most", "SECONDS"},
                       {"socket", 0, 0, G_OPTION_ARG_FILENAME, &cvd_ctl_options.socket,
                        "Be a QMP socket for other programs", "PATH"}),
-     .run = cvd_ctl_qmp},
+     .run = cvd_ctl_qmp, .takes_signals = TRUE},
     {"logs", "[PROGRAM]", "Show what the guest, QEMU or a program printed",
      "Without PROGRAM, which is a host program or \"hooks\", it is the guest's console.\n"
      "This works for an instance that failed, too. On a terminal, control characters\n"

@@ -151,33 +151,45 @@ static gboolean run_script(CvdTool *tool, CvdDBusInstance1 *instance, GError **e
 
 /* ---- All of them ---- */
 
-static gboolean run(CvdTool *tool, char **arguments, guint timeout_ms, GError **error)
-{
-    gboolean is_script = arguments[0] == NULL;
-    g_autofree char *command = is_script ? NULL : cvd_ctl_qmp_compose(arguments, error);
-    g_autoptr(CvdDBusInstance1) instance =
-        is_script || command != NULL ? cvd_ctl_connect(tool, error) : NULL;
-
-    if (instance == NULL)
-        return FALSE;
-    g_dbus_proxy_set_default_timeout(G_DBUS_PROXY(instance), (gint)timeout_ms);
-    return is_script ? run_script(tool, instance, error)
-                     : call_and_print(tool, instance, command, error);
-}
-
-gboolean cvd_ctl_qmp(CvdTool *tool, char **arguments, GError **error)
+static CvdDBusInstance1 *connect_with_limit(CvdTool *tool, GError **error)
 {
     guint timeout_ms = G_MAXINT; /* which means none */
 
     if (cvd_ctl_options.timeout != NULL &&
         !cvd_tool_parse_seconds(cvd_ctl_options.timeout, "--timeout", CVD_CTL_MAX_TIMEOUT_S,
                                 &timeout_ms, error))
-        return FALSE;
-    if (cvd_ctl_options.socket != NULL && arguments[0] != NULL)
+        return NULL;
+    CvdDBusInstance1 *instance = cvd_ctl_connect(tool, error);
+    if (instance != NULL)
+        g_dbus_proxy_set_default_timeout(G_DBUS_PROXY(instance), (gint)timeout_ms);
+    return instance;
+}
+
+static gboolean serve(CvdTool *tool, char **arguments, GError **error)
+{
+    if (arguments[0] != NULL)
         return cvd_tool_fail_usage(error, "--socket is for other programs' commands; give none");
-    if (cvd_ctl_options.socket != NULL && cvd_ctl_options.timeout != NULL)
+    if (cvd_ctl_options.timeout != NULL)
         return cvd_tool_fail_usage(error, "--timeout is of a command, and --socket takes none");
+    return cvd_ctl_qmp_serve(tool, cvd_ctl_options.socket, error);
+}
+
+gboolean cvd_ctl_qmp(CvdTool *tool, char **arguments, GError **error)
+{
+    gboolean is_one = arguments[0] != NULL;
+    gboolean is_prompt = !is_one && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+
+    if (cvd_ctl_options.socket != NULL || !is_prompt)
+        cvd_tool_catch_signals(tool);
     if (cvd_ctl_options.socket != NULL)
-        return cvd_ctl_qmp_serve(tool, cvd_ctl_options.socket, error);
-    return run(tool, arguments, timeout_ms, error);
+        return serve(tool, arguments, error);
+    g_autofree char *command = is_one ? cvd_ctl_qmp_compose(arguments, error) : NULL;
+    g_autoptr(CvdDBusInstance1) instance =
+        !is_one || command != NULL ? connect_with_limit(tool, error) : NULL;
+    if (instance == NULL)
+        return FALSE;
+    if (is_one)
+        return call_and_print(tool, instance, command, error);
+    return is_prompt ? cvd_ctl_qmp_prompt(tool, instance, error)
+                     : run_script(tool, instance, error);
 }

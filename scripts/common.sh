@@ -26,8 +26,9 @@ missing_packages() {
         pkg-config --exists 'glib-2.0 >= 2.74' || missing="$missing libglib2.0-dev"
         pkg-config --exists 'json-glib-1.0 >= 1.6' || missing="$missing libjson-glib-dev"
         pkg-config --exists libarchive || missing="$missing libarchive-dev"
+        pkg-config --exists libedit || missing="$missing libedit-dev"
     else
-        missing="$missing pkg-config libglib2.0-dev libjson-glib-dev libarchive-dev"
+        missing="$missing pkg-config libglib2.0-dev libjson-glib-dev libarchive-dev libedit-dev"
     fi
     for wanted in "$@"; do
         command -v "$wanted" >/dev/null 2>&1 || missing="$missing $wanted"
