@@ -203,7 +203,7 @@ static gboolean run(Fixture *f, const char *what, const char *argument)
 {
     char *argv[] = {(char *)attempt, (char *)what, (char *)argument, NULL};
     cvd_autofd output = dup(STDERR_FILENO);
-    g_autoptr(CvdChild) child = spawn(f, argv, output);
+    G_GNUC_UNUSED g_autoptr(CvdChild) child = spawn(f, argv, output);
 
     wait_end(f);
     return !f->how.is_signal && f->how.value == 0;
@@ -305,7 +305,7 @@ static void test_others(Fixture *f, gconstpointer data)
     assert_cannot(f, "signal", f->pid);
     if (geteuid() == 0) /* for others it is the kernel's settings that say */
         assert_cannot(f, "trace", f->pid);
-    cvd_autofd listener = listen_at_path(control);
+    G_GNUC_UNUSED cvd_autofd listener = listen_at_path(control);
     assert_cannot(f, "connect-path", control);
     f->confine.network = TRUE;
     assert_can(f, "connect", f->port);
