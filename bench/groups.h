@@ -7,6 +7,8 @@ G_BEGIN_DECLS
 
 /** bench_launch: start, stop and restart, against bare QEMU */
 void bench_launch(const BenchOptions *options);
+/** bench_programs: start, memory and idle wake-ups with host programs, against none */
+void bench_programs(const BenchOptions *options);
 /** bench_memory: memory and idle wake-ups of the launcher */
 void bench_memory(const BenchOptions *options);
 /** bench_growth: start and memory with many regions, a large window, huge pages */

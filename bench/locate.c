@@ -16,6 +16,7 @@ static const struct {
     {"CVD_LAUNCH", "launcher/cvd-launch"},
     {"CVD_VM", "guests/fake/cvd-vm"},
     {"CVD_CTL", "ctl/cvd-ctl"},
+    {"CVD_CLIENT", "client/cvd-client"},
     {"CVD_EMPTY_GLIB", "bench/empty-glib"},
 };
 

@@ -21,6 +21,7 @@
 static const BenchGroup groups[] = {
     {"launch", "start, stop and restart", bench_launch, FALSE},
     {"memory", "memory and idle wake-ups", bench_memory, FALSE},
+    {"programs", "host programs", bench_programs, FALSE},
     {"handover", "hand-over to the VM", bench_handover, FALSE},
     {"clients", "handshakes of host programs", bench_clients, FALSE},
     {"signals", "signals between host processes", bench_signals, FALSE},

@@ -61,6 +61,16 @@ Subject *subject_new(guint n_regions, guint64 window_size, const char *accel, gb
     return subject;
 }
 
+void subject_set(Subject *subject, const char *setting)
+{
+    g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+
+    g_strv_builder_addv(builder, (const char **)subject->settings);
+    g_strv_builder_add_many(builder, "--set", setting, NULL);
+    g_strfreev(subject->settings);
+    subject->settings = g_strv_builder_end(builder);
+}
+
 void subject_free(Subject *subject)
 {
     test_sandbox_assert_clean(subject->sandbox, TEST_NOTHING_LEFT);

@@ -31,6 +31,8 @@ typedef struct {
 
 /** subject_new: @accel: what QEMU is to use */
 Subject *subject_new(guint n_regions, guint64 window_size, const char *accel, gboolean is_huge);
+/** subject_set: gives the launcher a further value for `--set` */
+void subject_set(Subject *subject, const char *setting);
 void subject_free(Subject *subject);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Subject, subject_free)
 
