@@ -17,10 +17,12 @@
 #include <sys/inotify.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define NAME    "trace"
 #define N_RINGS 1000
+#define N_FLOOD 200000
 
 /* docs/cvd-client.1, Traces: of five regions, and of each ring. */
 #define HEADER_SIZE 128
@@ -271,6 +273,45 @@ static void test_reset(gconstpointer data)
     g_assert_cmpint(json_object_get_int_member(trace, "cleared"), >=, 1);
 }
 
+static void ring_on_and_on(const Fixture *f)
+{
+    g_autoptr(TestRegion) region = test_region_attach(f->instance->client_socket, FIRST);
+
+    for (guint i = 0; i < N_FLOOD; i++)
+        test_region_ring(region);
+}
+
+/* Somebody rings as fast as it can, and the guest rings back: others are served meanwhile, and each
+ * ring is counted. */
+static void test_flood(gconstpointer data)
+{
+    g_autoptr(Fixture) f = fixture_boot(NULL, NULL);
+    g_autofree char *counted = g_strdup_printf("('" FIRST "', 0, %d, ", N_FLOOD);
+    int status;
+
+    pid_t pid = fork();
+    g_assert_cmpint(pid, >=, 0);
+    if (pid == 0) {
+        ring_on_and_on(f);
+        _exit(0);
+    }
+    for (guint i = 0; i < 20; i++) {
+        g_autoptr(GDBusConnection) connection = connect_control(f);
+        g_autoptr(GVariant) reply = call_control(connection, "ListRegions");
+        test_ping(f->instance->client_socket, SECOND);
+    }
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_cmpint(status, ==, 0);
+    echo(f, SECOND, 1); /* by then the relay has had its turn */
+    g_autoptr(GDBusConnection) connection = connect_control(f);
+    g_autoptr(GVariant) reply = call_control(connection, "ListRegions");
+    g_autofree char *text = g_variant_print(reply, FALSE);
+    if (strstr(text, counted) == NULL)
+        test_process_fail(f->instance->launcher, "%s is not in %s", counted, text);
+    g_clear_object(&connection);
+    test_instance_stop(f->instance, SIGINT);
+}
+
 static void test_killed(gconstpointer data)
 {
     g_autoptr(Fixture) f = fixture_boot(NULL, NULL);
@@ -462,6 +503,7 @@ int main(int argc, char **argv)
     test_add("/trace/interface-without-a-trace", NULL, test_interface_without_a_trace);
     test_add_unless("/trace/restart", NULL, test_restart, test_why_no_guest);
     test_add_unless("/trace/reset", NULL, test_reset, test_why_no_guest);
+    test_add_unless("/trace/flood", NULL, test_flood, test_why_no_guest);
     test_add_unless("/trace/killed", NULL, test_killed, test_why_no_guest);
     test_add_unless("/trace/full-disk", NULL, test_full_disk, test_why_no_mount);
     test_add_unless("/trace/descriptors", NULL, test_descriptors, test_why_no_guest);
