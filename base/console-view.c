@@ -43,6 +43,8 @@ struct CvdConsoleView {
     GString *shown;
     GString *note; /* the beginning of a line */
     char last;     /* that was put into `shown`, but for carriage returns */
+    gboolean ends_in_return;
+    gboolean is_line_end_split; /* the guest has yet to send the line feed of what we have ended */
     GSource *input;
     GSource *output;
     GSource *to_console;
@@ -144,6 +146,8 @@ static void flush_output_waiting(CvdConsoleView *view)
 static void show(CvdConsoleView *view, const char *bytes, gsize size)
 {
     g_string_append_len(view->shown, bytes, (gssize)size);
+    if (size > 0)
+        view->ends_in_return = bytes[size - 1] == '\r';
     for (gsize i = size; i > 0; i--)
         if (bytes[i - 1] != '\r') {
             view->last = bytes[i - 1];
@@ -168,11 +172,21 @@ static void show_lines(CvdConsoleView *view, const char *text, gsize size)
 
 static void begin_line(CvdConsoleView *view)
 {
-    if (view->last != '\n')
-        show_lines(view, "\n", 1);
+    if (view->last == '\n')
+        return;
+    view->is_line_end_split = view->ends_in_return;
+    show_lines(view, "\n", 1);
 }
 
 /* ---- From the instance ---- */
+
+static void show_console(CvdConsoleView *view, const char *bytes, gsize size)
+{
+    gboolean is_shown = view->is_line_end_split && bytes[0] == '\n';
+
+    view->is_line_end_split = FALSE;
+    show(view, bytes + is_shown, size - (gsize)is_shown);
+}
 
 /* Returns: whether there may be more */
 static gboolean read_console(CvdConsoleView *view)
@@ -181,7 +195,7 @@ static gboolean read_console(CvdConsoleView *view)
     gssize n = recv(view->console_fd, bytes, sizeof bytes, MSG_DONTWAIT);
 
     if (n > 0)
-        show(view, bytes, (gsize)n);
+        show_console(view, bytes, (gsize)n);
     else if (n == 0 || errno == ECONNRESET)
         end_console(view, CVD_VIEW_CONSOLE_ENDED, 0);
     else if (errno != EAGAIN && errno != EINTR)

@@ -231,6 +231,22 @@ static void test_notes(void)
     end_instance(&viewer);
 }
 
+/* QEMU hands on a byte at a time, so a note can come between the two ends of a line. */
+static void test_split_line_end(void)
+{
+    Viewer viewer = start(TRUE);
+
+    for (guint i = 0; i < 2; i++) {
+        put(viewer.guest, "one\r");
+        shows(&viewer, "one\r");
+        put(viewer.notes, "note\n");
+        shows(&viewer, "\r\nnote\r\n");
+        put(viewer.guest, "\n\n"); /* the second is the guest's empty line */
+        shows(&viewer, "\n");
+    }
+    end_instance(&viewer);
+}
+
 /* What is at hand when the instance is gone, first what the guest said. */
 static void test_last_words(void)
 {
@@ -356,6 +372,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     signal(SIGPIPE, SIG_IGN);
     g_test_add_func("/console-view/notes", test_notes);
+    g_test_add_func("/console-view/split-line-end", test_split_line_end);
     g_test_add_func("/console-view/last-words", test_last_words);
     g_test_add_func("/console-view/hold", test_hold);
     g_test_add_func("/console-view/pipe", test_pipe);
