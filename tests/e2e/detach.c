@@ -233,7 +233,7 @@ static void test_is_interrupted(gconstpointer data)
     for (gsize i = 0; i < G_N_ELEMENTS(numbers); i++) {
         g_autoptr(TestInstance) f = test_instance_new(NAME);
         g_autofree char *hanging = write_hanging(f->sandbox);
-        g_autofree char *loading = test_sandbox_write(f->sandbox, "loading", "");
+        G_GNUC_UNUSED g_autofree char *loading = test_sandbox_write(f->sandbox, "loading", "");
         f->launcher = test_launch(f->sandbox, NAME, "--detach", "--set", hanging, NULL);
         wait_loading(f->sandbox);
         cvd_autofd machine = test_open_pid(test_find_child(f->launcher->pid));
@@ -252,7 +252,7 @@ static void test_ctrl_c(gconstpointer data)
     g_autoptr(TestInstance) f = test_instance_new(NAME);
     g_autofree char *config = test_source_path("conf/cvd.json");
     g_autofree char *hanging = write_hanging(f->sandbox);
-    g_autofree char *loading = test_sandbox_write(f->sandbox, "loading", "");
+    G_GNUC_UNUSED g_autofree char *loading = test_sandbox_write(f->sandbox, "loading", "");
     const char *const argv[] = {test_launcher_path(), "-c",    config,  "-n",       NAME, "--set",
                                 "qemu.accel=tcg",     "--set", hanging, "--detach", NULL};
     g_autoptr(TestTerminal) terminal = test_terminal_start(f->sandbox, argv);
@@ -283,7 +283,7 @@ static void test_launcher_is_killed(gconstpointer data)
 {
     g_autoptr(TestInstance) f = test_instance_new(NAME);
     g_autofree char *hanging = write_hanging(f->sandbox);
-    g_autofree char *loading = test_sandbox_write(f->sandbox, "loading", "");
+    G_GNUC_UNUSED g_autofree char *loading = test_sandbox_write(f->sandbox, "loading", "");
 
     f->launcher = test_launch(f->sandbox, NAME, "--detach", "--set", hanging, NULL);
     wait_loading(f->sandbox);

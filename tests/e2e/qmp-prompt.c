@@ -32,8 +32,7 @@ static TestTerminal *open_prompt(const TestInstance *f, const char *const *argv)
     return terminal;
 }
 
-#define OPEN(f, ...)                                                                               \
-    open_prompt(f, (const char *const[]){g_getenv("CVD_CTL"), "qmp", __VA_ARGS__ NULL})
+#define OPEN(f, ...) open_prompt(f, (const char *const[]){g_getenv("CVD_CTL"), "qmp", __VA_ARGS__})
 
 static void ctl(const TestInstance *f, const char *verb)
 {
@@ -74,7 +73,7 @@ static gboolean has_seen(const TestTerminal *terminal, const char *text)
 static void test_commands(gconstpointer data)
 {
     g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
-    TestTerminal *terminal = OPEN(f);
+    TestTerminal *terminal = OPEN(f, NULL);
 
     test_terminal_see(terminal, "tab completes, ctrl-d leaves", 1);
     test_terminal_type(terminal, "query-name\n");
@@ -103,7 +102,7 @@ static void test_commands(gconstpointer data)
 static void test_json(gconstpointer data)
 {
     g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
-    TestTerminal *terminal = OPEN(f, "--json", );
+    TestTerminal *terminal = OPEN(f, "--json", NULL);
 
     test_terminal_type(terminal, "query-name\n");
     test_terminal_see(terminal, "\r\n{\"name\":\"" NAME "\"}\r\n", 1);
@@ -119,7 +118,7 @@ static void test_json(gconstpointer data)
 static void test_completion(gconstpointer data)
 {
     g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
-    TestTerminal *terminal = OPEN(f);
+    TestTerminal *terminal = OPEN(f, NULL);
 
     test_terminal_type(terminal, "query-name\n");
     test_terminal_see(terminal, "\"name\" : \"" NAME "\"", 1);
@@ -147,7 +146,7 @@ static void test_completion_of_a_slow_qemu(gconstpointer data)
     pid_t qemu = test_launcher_find_qemu(f->launcher);
 
     g_assert_no_errno(kill(qemu, SIGSTOP));
-    TestTerminal *terminal = OPEN(f);
+    TestTerminal *terminal = OPEN(f, NULL);
     test_terminal_type(terminal, "query-vnc-s" TAB);
     test_terminal_see(terminal, "query-vnc-s", 1);
     g_assert_no_errno(kill(qemu, SIGCONT));
@@ -160,7 +159,7 @@ static void test_completion_of_a_slow_qemu(gconstpointer data)
 static void test_interrupt(gconstpointer data)
 {
     g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
-    TestTerminal *terminal = OPEN(f);
+    TestTerminal *terminal = OPEN(f, NULL);
 
     test_terminal_type(terminal, "sto");
     test_terminal_see(terminal, "sto", 1);
@@ -176,7 +175,7 @@ static void test_interrupt_of_a_command(gconstpointer data)
 {
     g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
     pid_t qemu = test_launcher_find_qemu(f->launcher);
-    TestTerminal *terminal = OPEN(f);
+    TestTerminal *terminal = OPEN(f, NULL);
 
     g_assert_no_errno(kill(qemu, SIGSTOP));
     test_terminal_type(terminal, "query-name\n");
@@ -194,7 +193,7 @@ static void test_timeout(gconstpointer data)
 {
     g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
     pid_t qemu = test_launcher_find_qemu(f->launcher);
-    TestTerminal *terminal = OPEN(f, "--timeout", "0.5", );
+    TestTerminal *terminal = OPEN(f, "--timeout", "0.5", NULL);
 
     g_assert_no_errno(kill(qemu, SIGSTOP));
     test_terminal_type(terminal, "query-name\n");
@@ -210,7 +209,7 @@ static void test_timeout(gconstpointer data)
 static void test_events(gconstpointer data)
 {
     g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
-    TestTerminal *terminal = OPEN(f);
+    TestTerminal *terminal = OPEN(f, NULL);
 
     test_terminal_type(terminal, "query-na");
     test_terminal_see(terminal, PROMPT "query-na", 1);
@@ -231,7 +230,7 @@ static void test_event_in_a_long_line(gconstpointer data)
 {
     g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
     const struct winsize narrow = {.ws_row = 24, .ws_col = 30};
-    TestTerminal *terminal = OPEN(f);
+    TestTerminal *terminal = OPEN(f, NULL);
 
     g_assert_no_errno(ioctl(terminal->fd, TIOCSWINSZ, &narrow));
     test_terminal_see(terminal, PROMPT, 2); /* drawn again */
@@ -252,7 +251,7 @@ static void test_event_in_a_long_line(gconstpointer data)
 static void test_restart(gconstpointer data)
 {
     g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
-    TestTerminal *terminal = OPEN(f);
+    TestTerminal *terminal = OPEN(f, NULL);
 
     ctl(f, "restart");
     test_terminal_see(terminal, " state  restarting", 1);
@@ -280,7 +279,7 @@ static void assert_failed(TestTerminal *take_terminal, const char *why)
 static void test_end_of_instance(gconstpointer data)
 {
     g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
-    TestTerminal *terminal = OPEN(f);
+    TestTerminal *terminal = OPEN(f, NULL);
 
     test_terminal_type(terminal, "query-sta");
     test_terminal_see(terminal, "query-sta", 1);
@@ -291,7 +290,7 @@ static void test_end_of_instance(gconstpointer data)
 static void test_quit(gconstpointer data)
 {
     g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
-    TestTerminal *terminal = OPEN(f);
+    TestTerminal *terminal = OPEN(f, NULL);
 
     test_terminal_type(terminal, "quit\n");
     g_autoptr(TestTerminal) ended = terminal;
@@ -309,7 +308,7 @@ static void test_signals(gconstpointer data)
     g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
 
     for (gsize i = 0; i < G_N_ELEMENTS(numbers); i++) {
-        g_autoptr(TestTerminal) terminal = OPEN(f);
+        g_autoptr(TestTerminal) terminal = OPEN(f, NULL);
         g_assert_cmpuint(test_terminal_get(terminal).c_lflag & (ICANON | ECHO), ==, 0);
         g_assert_no_errno(kill(terminal->pid, numbers[i]));
         int status = test_terminal_finish(terminal);
@@ -324,7 +323,7 @@ static void test_stop_and_continue(gconstpointer data)
 {
     static const int numbers[] = {SIGTSTP, SIGSTOP};
     g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
-    TestTerminal *terminal = OPEN(f);
+    TestTerminal *terminal = OPEN(f, NULL);
 
     test_terminal_type(terminal, "query-na");
     test_terminal_see(terminal, "query-na", 1);
@@ -354,7 +353,7 @@ static void test_history(gconstpointer data)
     g_autofree char *kept = NULL;
     struct stat st;
 
-    TestTerminal *terminal = OPEN(f);
+    TestTerminal *terminal = OPEN(f, NULL);
     test_terminal_type(terminal, "query-name\n");
     test_terminal_see(terminal, "\"name\" : \"" NAME "\"", 1);
     test_terminal_type(terminal, "set_password protocol=vnc password=hush\n");
@@ -367,7 +366,7 @@ static void test_history(gconstpointer data)
     g_assert_no_errno(g_stat(path, &st));
     g_assert_cmpuint(st.st_mode & 0777, ==, 0600);
 
-    terminal = OPEN(f);
+    terminal = OPEN(f, NULL);
     test_terminal_type(terminal, UP);
     test_terminal_see(terminal, "query-name", 1);
     test_terminal_type(terminal, "\n");
@@ -384,8 +383,8 @@ static void test_history(gconstpointer data)
 static void test_no_history(gconstpointer data)
 {
     g_autoptr(TestInstance) f = test_instance_boot(NAME, NULL);
-    g_autofree char *in_the_way = test_sandbox_write(f->sandbox, "cvd", "");
-    TestTerminal *terminal = OPEN(f);
+    G_GNUC_UNUSED g_autofree char *in_the_way = test_sandbox_write(f->sandbox, "cvd", "");
+    TestTerminal *terminal = OPEN(f, NULL);
 
     for (guint i = 1; i <= 2; i++) {
         test_terminal_type(terminal, "query-name\n");

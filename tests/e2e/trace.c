@@ -217,7 +217,8 @@ static void test_interface(gconstpointer data)
 
     echo(f, FIRST, 5);
     g_autoptr(TestRegion) one = test_region_attach(f->instance->client_socket, SECOND);
-    g_autoptr(TestRegion) two = test_region_attach(f->instance->client_socket, SECOND);
+    G_GNUC_UNUSED g_autoptr(TestRegion) two =
+        test_region_attach(f->instance->client_socket, SECOND);
     test_region_echo(one);
     assert_listed(connection,
                   "(true, [('hwcomposer', 0, 5, 5), ('sensors', 2, 1, 1), ('misc', 0, 0, 0),"
@@ -245,7 +246,7 @@ static void test_restart(gconstpointer data)
     g_autoptr(GDBusConnection) connection = connect_control(f);
 
     echo(f, FIRST, 10);
-    g_autoptr(GVariant) reply = call_control(connection, "Restart");
+    G_GNUC_UNUSED g_autoptr(GVariant) reply = call_control(connection, "Restart");
     test_instance_wait_guest(f->instance, 2);
     echo(f, FIRST, 20);
     g_clear_object(&connection);
@@ -263,7 +264,7 @@ static void test_reset(gconstpointer data)
     g_autoptr(GDBusConnection) connection = connect_control(f);
 
     echo(f, FIRST, 10);
-    g_autoptr(GVariant) reply = call_control(connection, "Reset");
+    G_GNUC_UNUSED g_autoptr(GVariant) reply = call_control(connection, "Reset");
     test_launcher_wait_guest(f->instance->sandbox, NAME, 2);
     echo(f, FIRST, 20);
     g_clear_object(&connection);

@@ -39,7 +39,7 @@ static void check(const Row *rows, gsize n)
 {
     for (gsize i = 0; i < n; i++) {
         g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
-        g_autoptr(CvdConfig) config = load(&rows[i], problems);
+        G_GNUC_UNUSED g_autoptr(CvdConfig) config = load(&rows[i], problems);
         const char *first = problems->len > 0 ? problems->pdata[0] : NULL;
         if (!rows[i].problem && first)
             g_error("%s, %s: %s", rows[i].qemu, rows[i].programs, first);

@@ -504,7 +504,7 @@ static void test_legacy(void)
     CvdPassedRegion passed;
     g_assert_cmpint(test_receive(f->context, again, &version, sizeof version), ==, -1);
     test_send(again, "\7\0sensors", 9, -1);
-    cvd_autofd fd = test_receive(f->context, again, bytes, sizeof bytes);
+    G_GNUC_UNUSED cvd_autofd fd = test_receive(f->context, again, bytes, sizeof bytes);
     g_assert_false(cvd_server_open_region(f->server, "sensors", NULL, &passed, NULL));
 }
 
@@ -566,7 +566,7 @@ static void test_passed_and_inherited(void)
     Program program = {.pid = child};
     kill_program(&program);
     test_expect_end(f->context, passed.fds[CVD_PASSED_CONNECTION]); /* which we still have */
-    cvd_autofd peer = attach(f);
+    G_GNUC_UNUSED cvd_autofd peer = attach(f);
     cvd_passed_region_clear(&passed);
 }
 
