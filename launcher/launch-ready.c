@@ -22,6 +22,8 @@ static void on_printed(const char *bytes, gsize size, gpointer data)
     case CVD_LINE_WATCH_GOES_ON:
         break;
     case CVD_LINE_WATCH_MATCHED:
+        if (launch->lifecycle.guest.holds & CVD_HOLD_RESET) /* the old guest may have printed it */
+            break;
         launch->ready.by = "its console matches lifecycle.ready_pattern";
         cvd_launch_handle(launch, CVD_EVENT_GUEST_READY);
         break;

@@ -57,6 +57,11 @@ int cvd_ready_watch_get_fd(const CvdReadyWatch *watch)
     return watch->fd;
 }
 
+gboolean cvd_ready_watch_has_said(CvdReadyWatch *watch)
+{
+    return cvd_doorbell_take(watch->fd) && cvd_window_says_ready(watch->window);
+}
+
 static gboolean look(gpointer data)
 {
     CvdReadyWatch *watch = data;

@@ -33,6 +33,16 @@ int cvd_ready_watch_get_fd(const CvdReadyWatch *watch);
 /** cvd_ready_watch_begin: there is a new guest: forgets what was rung, and reports once when it is
  * ready */
 void cvd_ready_watch_begin(CvdReadyWatch *watch);
+
+/**
+ * cvd_ready_watch_has_said:
+ *
+ * Takes a ring that has not been looked at. A guest rings once; so after a report this is that of
+ * the next guest, which was faster than its owner.
+ *
+ * Returns: whether there was one, and the guest's word says that it is ready
+ */
+gboolean cvd_ready_watch_has_said(CvdReadyWatch *watch);
 /** cvd_ready_watch_end: the guest is gone: reports nothing any more */
 void cvd_ready_watch_end(CvdReadyWatch *watch);
 

@@ -476,9 +476,15 @@ gboolean cvd_server_clear_signals(CvdServer *server, GError **error)
         return FALSE;
     if (server->relay != NULL)
         cvd_relay_note_cleared(server->relay);
+    gboolean is_ready =
+        server->ready_watch != NULL && cvd_ready_watch_has_said(server->ready_watch);
     if (!cvd_window_reset_signals(server->window, error))
         return FALSE;
     begin_ready_watch(server);
+    if (is_ready) {
+        cvd_ready_watch_end(server->ready_watch);
+        g_signal_emit(server, signals[GUEST_READY], 0);
+    }
     return TRUE;
 }
 

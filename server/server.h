@@ -195,7 +195,7 @@ GType cvd_vm_access_get_type(void);
  * @server: the server
  *
  * With #CvdServer:asks-ready: the guest has said that it is ready; at most once for each VM, and
- * once more after each cvd_server_clear_signals().
+ * once more for each cvd_server_clear_signals(): in it, if the new guest has said so before.
  */
 
 /**

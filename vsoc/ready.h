@@ -38,7 +38,7 @@ uint32_t vsoc_ready_offset(const struct vsoc_shm_layout_descriptor *layout, uint
  *
  * Says that the guest is ready; then write %VSOC_READY_DOORBELL into the doorbell's register.
  * Whoever looks after that ring sees the word. Do so once in the life of a guest: what is said
- * cannot be taken back, and a guest that was reset says it anew.
+ * cannot be taken back, and a second ring passes for that of the next guest, after a reset.
  *
  * Returns: 0, or −1 if this layout has no place for the word
  */

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "launcher/lifecycle/readiness.h"
 
-/* What a guest says between its reset and the moment when its tables are cleared may be the old
- * guest's. */
-static void take(CvdReadiness *readiness, CvdEvent event, const CvdGuest *guest)
+static void take(CvdReadiness *readiness, CvdEvent event)
 {
     if (event == CVD_EVENT_VM_RESET)
         readiness->has_said = FALSE;
-    if (event == CVD_EVENT_GUEST_READY && !(guest->holds & CVD_HOLD_RESET))
+    if (event == CVD_EVENT_GUEST_READY)
         readiness->has_said = TRUE;
     readiness->are_programs_ready |= event == CVD_EVENT_ALL_READY;
 }
@@ -41,7 +39,7 @@ guint cvd_readiness_step(CvdReadiness *readiness, const CvdConfig *config, CvdEv
 {
     gboolean was_ready = readiness->is_ready;
 
-    take(readiness, event, guest);
+    take(readiness, event);
     readiness->is_ready = is_up && is_ready(readiness, config, guest);
     readiness->was_ready |= readiness->is_ready;
     drive_limit(readiness, is_up && !readiness->was_ready && guest->state == CVD_RUN_RUNNING,

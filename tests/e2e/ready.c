@@ -212,7 +212,9 @@ static void test_by_console(gconstpointer data)
                               "--set=lifecycle.ready_pattern=^cvd-guest: ready$", NULL);
     test_process_wait_err(f->launcher, "ms: its console matches lifecycle.ready_pattern", 1);
     DONE(f, "wait", "--timeout", "60", "ready");
+    DONE(f, "pause"); /* so that the new guest prints nothing before the old one's text is read */
     DONE(f, "reset");
+    DONE(f, "resume");
     test_process_wait_err(f->launcher, "ready again: its console matches", 1);
     DONE(f, "restart");
     test_process_wait_err(f->launcher, "ms: its console matches lifecycle.ready_pattern", 2);

@@ -283,10 +283,9 @@ static void exits(Model *m)
     happen(m, CVD_EVENT_QEMU_EXITED, CVD_RUN_UNKNOWN);
 }
 
-/* While the tables are the old guest's, so is what is said. */
 static void says_ready(Model *m)
 {
-    m->has_said |= !m->is_dirty;
+    m->has_said = TRUE;
     happen(m, CVD_EVENT_GUEST_READY, CVD_RUN_UNKNOWN);
 }
 

@@ -522,11 +522,16 @@ static const Story stories[] = {
         "pause running+ready stop; STOP paused+ready -; done paused+ready query-status;"
         "status:paused paused+ready -;",
      {ASKS}},
-    {"reset-before-it-is-ready", /* and what it says in between is the old guest's */
+    {"reset-before-it-is-ready",
      UP "wait:10000 running -;"
-        "RESET running stop; says-ready running -; STOP running -; done running query-status;"
+        "RESET running stop; STOP running -; done running query-status;"
         "status:paused running clear,hold,cont; RESUME running -; done running -;"
         "due:500 running admit; due:19500 stopping press;",
+     {ASKS}},
+    {"ready-before-the-tables-are-cleared", /* as a new guest may be faster than we are */
+     UP "RESET running stop; says-ready running+ready announce; STOP running+ready -;"
+        "done running+ready query-status; status:paused running+ready clear,hold,cont;"
+        "RESUME running+ready -; done running+ready -;",
      {ASKS}},
     {"reset-when-it-is-ready", /* which no limit is for */
      UP "says-ready running+ready announce;"

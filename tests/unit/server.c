@@ -700,7 +700,6 @@ static void test_ready_again(void)
 
     set_word(&vm, 1);
     ring_and_wait(f, &vm);
-    ring_ready(&vm);
     g_assert_true(cvd_server_clear_signals(f->server, NULL));
     g_assert_false(g_main_context_pending(f->context));
     ring_and_wait(f, &vm); /* the word was cleared */
@@ -720,6 +719,25 @@ static void test_ready_again(void)
     set_word(&vm, 1);
     ring_and_wait(f, &vm);
     g_assert_cmpstr(f->events->str, ==, "V- V+ V! G! ");
+    vm_clear(&vm);
+}
+
+/* A new guest may say so before the old one's tables are cleared: who rings again is another. */
+static void test_ready_before_the_tables_are_cleared(void)
+{
+    g_autoptr(Fixture) f = fixture_start_asking();
+    Vm vm = vm_attach(f);
+
+    set_word(&vm, 1);
+    ring_and_wait(f, &vm);
+    set_word(&vm, 1);
+    ring_ready(&vm);
+    g_assert_false(g_main_context_pending(f->context));
+    g_assert_true(cvd_server_clear_signals(f->server, NULL));
+    g_assert_cmpstr(f->events->str, ==, "V+ V! G! G! ");
+    set_word(&vm, 1);
+    ring_ready(&vm);
+    g_assert_false(g_main_context_pending(f->context));
     vm_clear(&vm);
 }
 
@@ -1053,6 +1071,8 @@ int main(int argc, char **argv)
     g_test_add_func("/server/guest-ready", test_guest_ready);
     g_test_add_func("/server/guest-toggles", test_guest_toggles);
     g_test_add_func("/server/ready-again", test_ready_again);
+    g_test_add_func("/server/ready-before-the-tables-are-cleared",
+                    test_ready_before_the_tables_are_cleared);
     g_test_add_func("/server/ready-after-the-end", test_ready_after_the_end);
     g_test_add_func("/server/last-reference-goes-when-ready", test_last_reference_goes_when_ready);
     g_test_add_func("/server/no-place-for-ready", test_no_place_for_ready);
