@@ -34,7 +34,8 @@ typedef struct {
     const char *version_reply;
     guint max_clients;
     guint handshake_timeout_ms;
-    char *trace; /* NULL: there is none */
+    char *trace;            /* NULL: there is none */
+    CvdAccessRules *access; /* NULL: the default */
     CvdServer *server;
     char *dir;
     GString *events;
@@ -95,7 +96,7 @@ static void make_server(Fixture *f)
                              "client-socket", f->client_socket, "legacy-socket", f->legacy_socket,
                              "version-reply", f->version_reply, "max-clients", f->max_clients,
                              "handshake-timeout-ms", f->handshake_timeout_ms, "asks-ready",
-                             f->asks_ready, "trace-file", f->trace, NULL);
+                             f->asks_ready, "trace-file", f->trace, "access", f->access, NULL);
     g_main_context_pop_thread_default(f->context);
     g_signal_connect(f->server, "vm-attached", G_CALLBACK(vm_attached), f);
     g_signal_connect(f->server, "vm-handed-over", G_CALLBACK(vm_handed_over), f);
@@ -984,6 +985,29 @@ static void test_trace(void)
     client_clear(&client);
 }
 
+/* Who may only read neither rings nor hears, and is no part of the trace. */
+static void test_trace_and_reader(void)
+{
+    const CvdAccessRule rules[] = {{CVD_SUBJECT_EVERYBODY, 0, NULL, CVD_ACCESS_READ_ONLY}};
+    g_autoptr(Fixture) f = fixture_new();
+    g_autoptr(CvdAccessRules) list = cvd_access_rules_new(rules, 1);
+
+    f->trace = g_build_filename(f->dir, "trace", NULL);
+    f->access = list;
+    make_server(f);
+    g_assert_true(cvd_server_start(f->server, NULL));
+    Vm vm = vm_attach(f);
+    Client client = client_attach(f);
+    g_assert_cmpint(eventfd_write(client.host_to_guest, 1), ==, 0);
+    g_assert_cmpint(eventfd_write(vm.guest_to_host[1], 1), ==, 0);
+    run_loop(f);
+    g_assert_false(cvd_doorbell_take(vm.host_to_guest[1]));
+    g_assert_false(cvd_doorbell_take(client.guest_to_host));
+    assert_rings(f, 1, 0, 1);
+    vm_clear(&vm);
+    client_clear(&client);
+}
+
 /* The next VM finds no ring of before, but what was rung is counted. */
 static void test_trace_and_renewal(void)
 {
@@ -1089,6 +1113,7 @@ int main(int argc, char **argv)
     g_test_add_func("/server/fd-for-the-vm-is-blocking-and-close-on-exec",
                     test_fd_for_the_vm_is_blocking_and_close_on_exec);
     g_test_add_func("/server/trace", test_trace);
+    g_test_add_func("/server/trace-and-reader", test_trace_and_reader);
     g_test_add_func("/server/trace-and-renewal", test_trace_and_renewal);
     g_test_add_func("/server/trace-cannot-be-written", test_trace_cannot_be_written);
     g_test_add_func("/server/trace-leaves-no-descriptor", test_trace_leaves_no_descriptor);
