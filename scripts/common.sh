@@ -60,6 +60,7 @@ missing_for_tests() {
     command -v setcap >/dev/null 2>&1 || missing="$missing libcap2-bin"
     command -v bwrap >/dev/null 2>&1 || missing="$missing bubblewrap"
     command -v swtpm >/dev/null 2>&1 || missing="$missing swtpm"
+    command -v passt >/dev/null 2>&1 || missing="$missing passt"
     command -v dh >/dev/null 2>&1 || missing="$missing debhelper"
     command -v dh_apparmor >/dev/null 2>&1 || missing="$missing dh-apparmor"
     command -v apparmor_parser >/dev/null 2>&1 || missing="$missing apparmor"

@@ -24,6 +24,7 @@ A comment before it (tests/support/pages.py) may say:
     linux           there has to be a Linux guest; else it is skipped, and what follows
     python          the same for the library's Python module
     systemd         the same for systemd's tools
+    installed NAME… it alone is skipped where one of these programs is not
     not run: WHY    it is shown only: a skip, which is counted
 
 Usage: docs.py BUILD_DIR SOURCE_ROOT PREFIX PAGE... -- COMPILER [FLAG...]
@@ -338,8 +339,12 @@ def test_page(path, page, report):
     for example in pages.examples_of(path):
         name = f"{path.name}:{example.line}/{example.language}"
         missing = [why for what in example.notes if (why := why_without(what, page))]
+        absent = [program for program in (example.get("installed") or "").split()
+                  if not shutil.which(program)]
         if example.get("not run"):
             report.say(name, "documentation: " + example.get("not run"), "skip")
+        elif absent:
+            report.say(name, f"{absent[0]} is not installed", "skip")
         elif missing:
             report.say(name, missing[0], "skip")
             page.clear()

@@ -73,17 +73,20 @@ static void add_set(GPtrArray *argv, char *take_value)
     g_ptr_array_add(argv, take_value);
 }
 
-TestLinux *test_linux_start_with(const char *const *sets)
+/* @take_sandbox: where it lives; @config: path */
+static TestLinux *launch(TestSandbox *take_sandbox, const char *config, const char *const *sets)
 {
     TestLinux *vm = g_new0(TestLinux, 1);
     g_autofree char *kernel = guest_path("vmlinuz"), *initramfs = guest_path("initramfs");
     g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
 
-    vm->sandbox = test_sandbox_new();
+    vm->sandbox = take_sandbox;
     vm->client_socket = test_sandbox_instance_path(vm->sandbox, TEST_LINUX_NAME, "client.sock");
     g_ptr_array_add(argv, g_strdup(test_launcher_path()));
     g_ptr_array_add(argv, g_strdup("--config"));
-    g_ptr_array_add(argv, test_source_path("conf/examples/linux.json"));
+    g_ptr_array_add(argv, g_strdup(config));
+    g_ptr_array_add(argv, g_strdup("--name"));
+    g_ptr_array_add(argv, g_strdup(TEST_LINUX_NAME));
     add_set(argv, g_strdup("qemu.accel=tcg"));
     add_set(argv, g_strconcat("qemu.kernel=", kernel, NULL));
     add_set(argv, g_strconcat("qemu.initrd=", initramfs, NULL));
@@ -96,13 +99,27 @@ TestLinux *test_linux_start_with(const char *const *sets)
     return vm;
 }
 
-static TestLinux *start(const char *set, va_list list)
+TestLinux *test_linux_start_with(const char *const *sets)
 {
-    g_autoptr(GPtrArray) sets = g_ptr_array_new();
+    g_autofree char *config = test_source_path("conf/examples/linux.json");
+
+    return launch(test_sandbox_new(), config, sets);
+}
+
+static GPtrArray *collect(const char *set, va_list list)
+{
+    GPtrArray *sets = g_ptr_array_new();
 
     for (; set != NULL; set = va_arg(list, const char *))
         g_ptr_array_add(sets, (char *)set);
     g_ptr_array_add(sets, NULL);
+    return sets;
+}
+
+static TestLinux *start(const char *set, va_list list)
+{
+    g_autoptr(GPtrArray) sets = collect(set, list);
+
     return test_linux_start_with((const char *const *)sets->pdata);
 }
 
@@ -123,6 +140,19 @@ TestLinux *test_linux_boot(const char *set, ...)
     va_start(list, set);
     TestLinux *vm = start(set, list);
     va_end(list);
+    test_linux_wait_ready(vm, 1);
+    return vm;
+}
+
+TestLinux *test_linux_boot_config(TestSandbox *take_sandbox, const char *config, const char *set,
+                                  ...)
+{
+    va_list list;
+
+    va_start(list, set);
+    g_autoptr(GPtrArray) sets = collect(set, list);
+    va_end(list);
+    TestLinux *vm = launch(take_sandbox, config, (const char *const *)sets->pdata);
     test_linux_wait_ready(vm, 1);
     return vm;
 }

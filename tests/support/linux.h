@@ -43,6 +43,15 @@ TestLinux *test_linux_start_with(const char *const *sets);
 /** test_linux_boot: the same as test_linux_start(), and waits until the agent is ready */
 TestLinux *test_linux_boot(const char *set, ...) G_GNUC_NULL_TERMINATED;
 
+/**
+ * test_linux_boot_config:
+ * @take_sandbox: where it lives; consumed
+ * @config: path of another configuration than linux.json
+ * @set: and further values for `--set`, %NULL at the end
+ */
+TestLinux *test_linux_boot_config(TestSandbox *take_sandbox, const char *config, const char *set,
+                                  ...) G_GNUC_NULL_TERMINATED;
+
 /** test_linux_wait_ready: waits until the agent has said @n times that it is ready */
 void test_linux_wait_ready(TestLinux *vm, guint n);
 /** test_linux_wait: waits until @text stands in a whole line of the console, for the @n-th time */

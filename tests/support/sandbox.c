@@ -112,6 +112,20 @@ GArray *test_sandbox_find_processes(const TestSandbox *sandbox)
     return find_processes(sandbox->token);
 }
 
+pid_t test_sandbox_find_process(const TestSandbox *sandbox, const char *name)
+{
+    g_autoptr(GArray) pids = test_sandbox_find_processes(sandbox);
+
+    for (guint i = 0; i < pids->len; i++) {
+        pid_t pid = g_array_index(pids, pid_t, i);
+        g_autofree char *path = g_strdup_printf("/proc/%d/comm", pid);
+        g_autofree char *comm = NULL;
+        if (g_file_get_contents(path, &comm, NULL, NULL) && g_str_has_prefix(comm, name))
+            return pid;
+    }
+    g_error("there is no process %s", name);
+}
+
 static void assert_no_process(const TestSandbox *sandbox)
 {
     g_autoptr(GArray) pids = test_sandbox_find_processes(sandbox);

@@ -55,6 +55,10 @@ char *test_layout_text(guint n_regions);
  */
 GArray *test_sandbox_find_processes(const TestSandbox *sandbox);
 
+/** test_sandbox_find_process: Returns: the pid of a living one whose name begins with @name; fails
+ * the test without one */
+pid_t test_sandbox_find_process(const TestSandbox *sandbox, const char *name);
+
 typedef enum {
     TEST_NOTHING_LEFT,
     TEST_LOGS_LEFT, /* the run failed: logs and the record of the failure stay to be looked at */
