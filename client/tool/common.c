@@ -50,12 +50,16 @@ gboolean cvd_tool_find_region(GArray *regions, const char *name, guint *index, G
     return FALSE;
 }
 
-/* Returns: whether it was inherited, or why it could not be opened */
+/* A shell script has the region for the programs that it runs, of which each has another number
+ * than LISTEN_PID; what the descriptors are is looked at in any case.
+ *
+ * Returns: whether it was inherited, or why it could not be opened */
 static gboolean open_passed(CvdTool *tool, const char *name, CvdRegion **region, GError **error)
 {
     g_autoptr(GError) problem = NULL;
     if (tool->socket || tool->name)
         return FALSE;
+    g_unsetenv("LISTEN_PID");
     *region = cvd_region_open_passed(name, 0, &problem);
     if (!*region && g_error_matches(problem, CVD_REGION_ERROR, CVD_REGION_ERROR_NOT_PASSED))
         return FALSE;
