@@ -509,6 +509,14 @@ JsonNode *cvd_json_parse_leniently(CvdJsonSpan span)
     return node;
 }
 
+const char *cvd_json_get_text(JsonObject *object, const char *member)
+{
+    JsonNode *node = object != NULL ? json_object_get_member(object, member) : NULL;
+    gboolean is_text = node != NULL && json_node_get_value_type(node) == G_TYPE_STRING;
+
+    return is_text ? json_node_get_string(node) : NULL;
+}
+
 /* ---- Output ---- */
 
 char *cvd_json_to_string(JsonNode *node, gboolean is_pretty)

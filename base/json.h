@@ -73,6 +73,15 @@ JsonNode *cvd_json_from_string(const char *text, GError **error);
  */
 JsonNode *cvd_json_parse_leniently(CvdJsonSpan span);
 
+/**
+ * cvd_json_get_text:
+ * @object: (nullable): what a peer says
+ *
+ * Returns: (nullable) (transfer none): its member, if that is there and a string; of any other
+ *   json-glib's own functions write a line in the log each time
+ */
+const char *cvd_json_get_text(JsonObject *object, const char *member);
+
 /** cvd_json_to_string: Returns: (transfer full): as json_to_string(), with numbers that are JSON */
 char *cvd_json_to_string(JsonNode *node, gboolean is_pretty);
 

@@ -48,16 +48,11 @@ static gboolean is_name(const char *text)
            strspn(text, "-._" G_CSET_A_2_Z G_CSET_a_2_z "0123456789") == size;
 }
 
-static const char *get_text(JsonNode *node)
-{
-    return node != NULL && json_node_get_value_type(node) == G_TYPE_STRING
-               ? json_node_get_string(node)
-               : "";
-}
-
 static const char *get_string(JsonObject *object, const char *member)
 {
-    return get_text(json_object_get_member(object, member));
+    const char *text = cvd_json_get_text(object, member);
+
+    return text != NULL ? text : "";
 }
 
 /* Returns: (nullable) (transfer none): the objects in the array that is a member */
@@ -252,7 +247,9 @@ static void add_values(Search *search, const char *begun, const char *key, GPtrA
         add_if_begun(found, begun, g_strdup_printf("%s%s=false ", search->prefix, key));
     }
     for (guint i = 0; i < count(values); i++) {
-        const char *value = get_text(json_array_get_element(values, i));
+        JsonNode *node = json_array_get_element(values, i);
+        gboolean is_text = json_node_get_value_type(node) == G_TYPE_STRING;
+        const char *value = is_text ? json_node_get_string(node) : "";
         if (is_name(value))
             add_if_begun(found, begun, g_strdup_printf("%s%s=%s ", search->prefix, key, value));
     }

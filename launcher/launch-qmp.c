@@ -57,9 +57,7 @@ void cvd_launch_hand_over(CvdLaunch *launch)
 
 static const char *get_text(JsonObject *event_data, const char *member)
 {
-    const char *text = event_data != NULL
-                           ? json_object_get_string_member_with_default(event_data, member, NULL)
-                           : NULL;
+    const char *text = cvd_json_get_text(event_data, member);
 
     return text != NULL ? text : "";
 }

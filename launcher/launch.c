@@ -122,9 +122,12 @@ static void clear_signals(CvdLaunch *launch)
 static void on_kvm(CvdJsonSpan result, const GError *error, gpointer data)
 {
     g_autoptr(JsonNode) kvm = cvd_json_parse_leniently(result);
+    JsonNode *enabled = JSON_NODE_HOLDS_OBJECT(kvm)
+                            ? json_object_get_member(json_node_get_object(kvm), "enabled")
+                            : NULL;
 
-    if (JSON_NODE_HOLDS_OBJECT(kvm) &&
-        !json_object_get_boolean_member_with_default(json_node_get_object(kvm), "enabled", TRUE))
+    if (enabled != NULL && json_node_get_value_type(enabled) == G_TYPE_BOOLEAN &&
+        !json_node_get_boolean(enabled))
         g_warning("QEMU could not use kvm and runs the guest with the next accelerator of "
                   "qemu.accel; QEMU's output says why");
 }
@@ -468,10 +471,9 @@ void cvd_launch_handle(CvdLaunch *launch, CvdEvent event)
 void cvd_launch_handle_status(CvdLaunch *launch, CvdEvent event, CvdJsonSpan status)
 {
     g_autoptr(JsonNode) node = cvd_json_parse_leniently(status);
-    const char *name =
-        JSON_NODE_HOLDS_OBJECT(node)
-            ? json_object_get_string_member_with_default(json_node_get_object(node), "status", NULL)
-            : NULL;
+    const char *name = JSON_NODE_HOLDS_OBJECT(node)
+                           ? cvd_json_get_text(json_node_get_object(node), "status")
+                           : NULL;
 
     handle(launch, (Input){.event = event, .run_state = cvd_run_state_parse(name)});
 }

@@ -272,7 +272,7 @@ static void choose_accel(const CvdQemuConfig *qemu, CvdQemuTools *tools, GPtrArr
 
 static gboolean is_off(JsonObject *netdev, const char *script)
 {
-    const char *value = json_object_get_string_member_with_default(netdev, script, NULL);
+    const char *value = cvd_json_get_text(netdev, script);
 
     return value != NULL && (*value == '\0' || strcmp(value, "no") == 0);
 }

@@ -275,9 +275,7 @@ static GError *error_of_reply(CvdJsonSpan span)
 {
     g_autoptr(JsonNode) node = cvd_json_parse_leniently(span);
     const char *text =
-        JSON_NODE_HOLDS_OBJECT(node)
-            ? json_object_get_string_member_with_default(json_node_get_object(node), "desc", NULL)
-            : NULL;
+        JSON_NODE_HOLDS_OBJECT(node) ? cvd_json_get_text(json_node_get_object(node), "desc") : NULL;
 
     return g_error_new(CVD_ERROR, CVD_ERROR_FAILED, "QEMU: %.*s", CVD_QMP_MAX_DESCRIPTION,
                        text != NULL ? text : "an error without a description");

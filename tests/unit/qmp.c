@@ -513,10 +513,20 @@ static void test_long_commands(Fixture *f, gconstpointer data)
 
 static void test_error_without_text(Fixture *f, gconstpointer data)
 {
+    static const char *const descriptions[] = {"[]", "{}", "null", "1", "true"};
+
     negotiate(f);
     cvd_qmp_execute(f->qmp, "cont", NULL, on_reply, f);
     say(f, "{\"error\": [], \"id\": 2}\n");
     g_assert_cmpstr(f->replies->str, ==, "QEMU: an error without a description ");
+    for (guint i = 0; i < G_N_ELEMENTS(descriptions); i++) {
+        g_autofree char *reply =
+            g_strdup_printf("{\"error\": {\"desc\": %s}, \"id\": %u}\n", descriptions[i], i + 3);
+        g_string_truncate(f->replies, 0);
+        cvd_qmp_execute(f->qmp, "cont", NULL, on_reply, f);
+        say(f, reply);
+        g_assert_cmpstr(f->replies->str, ==, "QEMU: an error without a description ");
+    }
     g_assert_cmpuint(f->n_closed, ==, 0);
 }
 
