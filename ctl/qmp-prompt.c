@@ -506,7 +506,7 @@ static void open_editor(Prompt *prompt)
     el_set(editor, EL_PROMPT, get_text);
     el_set(editor, EL_EDITOR, "emacs");
     el_set(editor, EL_HIST, history, prompt->history);
-    el_set(editor, EL_ADDFN, "cvd-complete", "Completes a command", complete);
+    el_wset(editor, EL_ADDFN, L"cvd-complete", L"Completes a command", complete);
     el_set(editor, EL_BIND, "^R", "em-inc-search-prev", NULL);
     el_source(editor, NULL);
     el_set(editor, EL_BIND, "^I", "cvd-complete", NULL);

@@ -47,15 +47,20 @@ static void say(int qemu, const char *text)
     settle();
 }
 
+/* Of two members with one name QEMU takes none, and then knows no `id`. */
 static void answer(int qemu, const char *line)
 {
     g_autoptr(JsonNode) node = cvd_json_from_string(line, NULL);
 
     if (node == NULL || !JSON_NODE_HOLDS_OBJECT(node))
         abort();
-    g_autofree char *reply =
-        g_strdup_printf("{\"return\": {}, \"id\": %" G_GINT64_FORMAT "}{\"event\": \"E\"}",
-                        json_object_get_int_member(json_node_get_object(node), "id"));
+    JsonNode *id = json_object_get_member(json_node_get_object(node), "id");
+    if (id == NULL || json_node_get_value_type(id) != G_TYPE_INT64) {
+        say(qemu, "{\"error\": {\"class\": \"GenericError\", \"desc\": \"duplicate key\"}}");
+        return;
+    }
+    g_autofree char *reply = g_strdup_printf(
+        "{\"return\": {}, \"id\": %" G_GINT64_FORMAT "}{\"event\": \"E\"}", json_node_get_int(id));
     say(qemu, reply);
 }
 
