@@ -201,29 +201,6 @@ static void test_hundred(gconstpointer data)
     test_launcher_stop_clean(launcher, SIGTERM, sandbox);
 }
 
-/* 100 MB on stderr: the log keeps the end of it, and the launcher goes on. */
-static void test_flood(gconstpointer data)
-{
-    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
-    g_autoptr(TestProcess) launcher =
-        launch(sandbox,
-               "{'a': {" SH(
-                   "yes 0123456789abcdef | head -c 100000000 >&2; exit 3") ","
-                                                                           " 'restart': 'never'}}",
-               NULL, NULL);
-    g_autofree char *log = test_sandbox_instance_path(sandbox, NAME, "programs/a.log");
-    g_autofree char *older = test_sandbox_instance_path(sandbox, NAME, "programs/a.log.1");
-    struct stat st;
-
-    test_launcher_wait_running(launcher);
-    test_process_wait_err(launcher, "program a exited with status 3", 1);
-    g_assert_no_errno(stat(log, &st));
-    g_assert_cmpint(st.st_size, <=, 1024 * 1024);
-    g_assert_no_errno(stat(older, &st));
-    g_assert_cmpint(st.st_size, <=, 1024 * 1024);
-    test_launcher_stop_clean(launcher, SIGTERM, sandbox);
-}
-
 static void make_disk_small(gconstpointer data)
 {
     const TestSandbox *sandbox = data;
@@ -324,7 +301,6 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     test_add_rows(test_add, "/programs/", cases, test_case);
     test_add("/programs/hundred", NULL, test_hundred);
-    test_add("/programs/flood", NULL, test_flood);
     test_add_unless("/programs/full-disk", NULL, test_full_disk, test_why_no_mount);
     test_add_rows(test_add, "/programs/launcher-is-killed/", kills, test_kill);
     return g_test_run();
