@@ -140,10 +140,6 @@ static const Case cases[] = {
      "programs.a.argv", "running after", 2},
     {"unknown-substitution", "{'a': {'argv': ['echo', '${nmae}']}}", NULL,
      "${nmae}|${client_socket}", "running after", 2},
-    {"hook-hangs", NULL, "hooks={'before_start': ['sleep', '1000'], 'timeout_s': 1}",
-     "hooks.before_start: sleep was killed, as it took longer than 1 s", "running after", 1},
-    {"hook-fails", NULL, "hooks={'before_start': ['sh', '-c', 'echo no network; exit 3']}",
-     "hooks.before_start: sh exited with status 3: no network", "running after", 1},
     {"hooks-before-and-after", NULL,
      "hooks={'before_start': ['echo', 'before ${name}'], 'after_ready': ['echo', 'now'],"
      " 'after_stop': ['sh', '-c', 'exit 5']}",
