@@ -15,6 +15,8 @@
 
 /* systemd takes no longer datagrams either. */
 #define MAX_MESSAGE 4096
+/* More than wait in a socket: net.unix.max_dgram_qlen. */
+#define MAX_REST 64
 
 struct CvdNotifySocket {
     char *path;
@@ -32,18 +34,17 @@ static char *clean(const char *status)
     return g_string_free(g_steal_pointer(&text), FALSE);
 }
 
-/* One datagram at a time, so that one who sends without end holds up nobody. Descriptors that come
- * with it are closed by the kernel, as there is no room for them. */
-static gboolean on_readable(int fd, GIOCondition condition, gpointer data)
+/* Descriptors that come with a datagram are closed by the kernel, as there is no room for them.
+ * Returns: whether there was one */
+static gboolean read_one(const CvdNotifySocket *notify)
 {
-    CvdNotifySocket *notify = data;
     char message[MAX_MESSAGE + 1];
-    gssize size = recv(fd, message, MAX_MESSAGE, MSG_DONTWAIT);
+    gssize size = recv(notify->fd, message, MAX_MESSAGE, MSG_DONTWAIT);
     g_autofree char *status = NULL;
     gboolean is_ready = FALSE;
 
     if (size < 0)
-        return G_SOURCE_CONTINUE;
+        return FALSE;
     message[size] = '\0';
     g_auto(GStrv) lines = g_strsplit(message, "\n", -1);
     for (char **line = lines; *line != NULL; line++) {
@@ -53,6 +54,13 @@ static gboolean on_readable(int fd, GIOCondition condition, gpointer data)
     }
     if (is_ready || status != NULL)
         notify->notified(is_ready, status, notify->user_data);
+    return TRUE;
+}
+
+/* One at a time, so that one who sends without end holds up nobody. */
+static gboolean on_readable(int fd, GIOCondition condition, gpointer data)
+{
+    read_one(data);
     return G_SOURCE_CONTINUE;
 }
 
@@ -90,6 +98,13 @@ CvdNotifySocket *cvd_notify_socket_new(const char *path, uid_t uid, CvdNotified 
         .path = g_strdup(path), .fd = fd, .notified = notified, .user_data = user_data};
     notify->source = cvd_source_watch_fd(fd, G_IO_IN, on_readable, notify);
     return notify;
+}
+
+void cvd_notify_socket_read_rest(CvdNotifySocket *notify)
+{
+    for (guint i = 0; i < MAX_REST; i++)
+        if (!read_one(notify))
+            return;
 }
 
 void cvd_notify_socket_free(CvdNotifySocket *notify)

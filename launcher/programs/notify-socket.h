@@ -34,6 +34,10 @@ typedef void (*CvdNotified)(gboolean is_ready, const char *status, gpointer user
 CvdNotifySocket *cvd_notify_socket_new(const char *path, uid_t uid, CvdNotified notified,
                                        gpointer user_data, GError **error);
 
+/** cvd_notify_socket_read_rest: reads what has come already, as the program has ended; a bounded
+ * amount. @notified must not free the socket meanwhile. */
+void cvd_notify_socket_read_rest(CvdNotifySocket *notify);
+
 /** cvd_notify_socket_free: removes it. May be called by @notified. */
 void cvd_notify_socket_free(CvdNotifySocket *notify);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdNotifySocket, cvd_notify_socket_free)

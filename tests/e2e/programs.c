@@ -144,17 +144,19 @@ static const Case cases[] = {
      "hooks={'before_start': ['echo', 'before ${name}'], 'after_ready': ['echo', 'now'],"
      " 'after_stop': ['sh', '-c', 'exit 5']}",
      "hooks: before " NAME "|running after|hooks: now", NULL, -1},
-    {"says-it-is-ready",
-     "{'a': {" SH(
-         "perl -MIO::Socket::UNIX -e \\\"IO::Socket::UNIX->new(Type => SOCK_DGRAM,"
-         " Peer => \\\\$ENV{NOTIFY_SOCKET})->send(qq(STATUS=well\\\\nREADY=1))\\\"; " STAY) ", "
-                                                                                            "'rea"
-                                                                                            "dy':"
-                                                                                            " '"
-                                                                                            "noti"
-                                                                                            "fy'}"
-                                                                                            "}",
-     NULL, "running after", "waiting for", -1},
+#define SAY_READY                                                                                  \
+    "perl -MIO::Socket::UNIX -e \\\"IO::Socket::UNIX->new(Type => SOCK_DGRAM,"                     \
+    " Peer => \\\\$ENV{NOTIFY_SOCKET})->send(qq(STATUS=well\\\\nREADY=1))\\\""
+    {"says-it-is-ready", "{'a': {" SH(SAY_READY "; " STAY) ", 'ready': 'notify'}}", NULL,
+     "running after", "waiting for", -1},
+    {"says-it-is-ready-and-exits", "{'a': {" SH("exec " SAY_READY) ", 'ready': 'notify'}}", NULL,
+     "running after", "exited with", -1},
+    {"back-end-never-ready",
+     "{'slow': {" SH(STAY) ", 'ready': 'notify', 'sockets': {'s': 'listen'}}}",
+     "lifecycle.start_timeout_s=3|qemu.chardevs=[{'id': 'c', 'backend': {'type': 'socket', 'data':"
+     " {'addr': {'type': 'fd', 'data': {'str': '${socket:s}'}}, 'server': false}}}]",
+     "waiting for slow to be ready|not ready within lifecycle.start_timeout_s: slow",
+     "running after", 1},
 };
 
 static void test_case(gconstpointer data)
