@@ -69,6 +69,8 @@ static void report_failure(const CvdLaunch *launch)
 {
     g_auto(GStrv) lines = cvd_log_file_tail_lines(launch->qemu_log, TAIL_LINES);
 
+    if (launch->programs != NULL && launch->lifecycle.cause == CVD_CAUSE_QEMU_EXITED)
+        cvd_programs_report_lost(launch->programs);
     for (char **line = lines; *line != NULL; line++)
         if (**line != '\0')
             g_message("QEMU: %s", *line);

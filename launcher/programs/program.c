@@ -216,6 +216,7 @@ static guint ended_by_itself(CvdProgramTable *table, CvdProgram *program, gboole
 
 static guint ended(CvdProgramTable *table, CvdProgram *program, gboolean is_success, gint64 now_us)
 {
+    program->has_failed = !is_success;
     if (program->state != CVD_PROGRAM_STOPPING && program->state != CVD_PROGRAM_KILLING)
         return ended_by_itself(table, program, is_success, now_us);
     set_state(program, program->next, now_us);

@@ -86,6 +86,7 @@ typedef enum {
  * @start_us: when it was spawned last
  * @due_us: when its state is over; 0 = never
  * @n_restarts: how often it was started again by itself
+ * @has_failed: whether its process ended last with anything but success
  */
 typedef struct {
     const CvdProgramConfig *config;
@@ -96,6 +97,7 @@ typedef struct {
     gint64 start_us;
     gint64 due_us;
     guint n_restarts;
+    gboolean has_failed;
     CvdRetry retry;
 } CvdProgram;
 

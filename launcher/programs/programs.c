@@ -68,6 +68,14 @@ static void report(CvdPrograms *programs, guint index)
         programs->failure = g_steal_pointer(&text);
 }
 
+void cvd_programs_report_lost(CvdPrograms *programs)
+{
+    for (guint i = 0; i < programs->config->n_programs; i++)
+        if (programs->table.programs[i].state == CVD_PROGRAM_LOST &&
+            programs->table.programs[i].has_failed)
+            report(programs, i);
+}
+
 /* ---- Steps ---- */
 
 static gboolean on_timer(gpointer data)

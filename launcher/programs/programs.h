@@ -76,6 +76,9 @@ void cvd_programs_close_vm_fds(CvdPrograms *programs);
 /** cvd_programs_serve: the server listens: starts all, once. @ready follows. */
 void cvd_programs_serve(CvdPrograms *programs);
 
+/** cvd_programs_report_lost: QEMU has failed: logs which back ends had failed before */
+void cvd_programs_report_lost(CvdPrograms *programs);
+
 /** cvd_programs_end_vm: QEMU is gone: ends what has to be started anew for the next */
 void cvd_programs_end_vm(CvdPrograms *programs);
 

@@ -89,6 +89,9 @@ static const struct {
     {"tpm-emulator: Could not stop TPM", NULL,
      "the guest was reset, and the TPM that it has is gone: swtpm had ended before, and QEMU "
      "cannot do without it"},
+    {"tpm-emulator: TPM result for CMD_INIT", NULL,
+     "swtpm cannot use its state: the folder of its --tpmstate has to be there, to be writable for "
+     "it, and nobody else's"},
     {"tpm-emulator: ", NULL, BACK_END_GONE},
     {"Failed to get ", "\" lock",
      "the disk image is in use, perhaps by another VM: stop that one, or give each its own "
@@ -118,6 +121,8 @@ static const struct {
      "an entry of qemu.devices names something that is not there: "
      "what drive, netdev and chardev name must be in qemu.blockdevs, qemu.netdevs or "
      "qemu.extra_args under that very name"},
+    {"Property '", "is in use",
+     "two entries of qemu.devices name the same chardev, netdev or drive: give each its own"},
     {"Property '", "doesn't take value",
      "an entry of qemu.devices has a property with a value that it cannot have; "
      "`qemu-system-x86_64 -device NAME,help` lists what each takes"},

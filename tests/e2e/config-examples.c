@@ -135,11 +135,35 @@ static void test_killed_back_end(gconstpointer data)
     test_sandbox_assert_clean(sandbox, TEST_LOGS_LEFT);
 }
 
+/* QEMU cannot start without it, and says less of why than the back end does. */
+static void test_failed_back_end(gconstpointer data)
+{
+    g_autofree char *why_not = test_example_why_not("vhost-user-disk");
+
+    if (why_not != NULL) {
+        test_skip(why_not);
+        return;
+    }
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *config = test_example_copy(sandbox, "vhost-user-disk");
+    g_autofree char *disk = test_example_path(sandbox, "disk.img");
+    g_assert_no_errno(unlink(disk));
+    g_autoptr(TestProcess) launcher =
+        test_launch_config(sandbox, config, "--set=qemu.accel=tcg", NULL);
+    test_launcher_assert_exit(launcher, 1);
+    test_launcher_assert_err(launcher, "storage: qemu-storage-daemon: ");
+    test_launcher_assert_err(launcher, "Could not open 'disk.img': No such file");
+    test_launcher_assert_err(launcher, "program storage exited with status 1; its output: ");
+    test_launcher_assert_err(launcher, "what to do: the program behind the device has ended");
+    test_sandbox_assert_clean(sandbox, TEST_LOGS_LEFT);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     test_add_rows(test_add, "/config-examples/", cases, test_example);
     test_add("/config-examples/two-disks", NULL, test_two_disks);
+    test_add("/config-examples/failed-back-end", NULL, test_failed_back_end);
     test_add("/config-examples/killed-back-end", NULL, test_killed_back_end);
     return g_test_run();
 }

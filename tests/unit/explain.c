@@ -168,6 +168,13 @@ static const Known cases[] = {
       Q "-tpmdev emulator,id=t,chardev=c: tpm-emulator: Could not cleanly shutdown the TPM: "
         "Input/output error"},
      "has ended"},
+    {"tpm-without-a-folder",
+     {Q "tpm-emulator: TPM result for CMD_INIT: 0x9 operation failed"},
+     "--tpmstate"},
+    {"chardev-of-two",
+     {Q "-device virtserialport,chardev=c: Property 'virtserialport.chardev' can't take value 'c': "
+        "Device 'c' is in use"},
+     "each its own"},
     {"tpm-that-ended-before-a-reset",
      {Q "tpm-emulator: Could not stop TPM: Input/output error",
       Q "tpm-emulator: Could not stop TPM: Input/output error"},
