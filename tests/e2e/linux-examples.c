@@ -184,6 +184,25 @@ static void test_killed_back_end(gconstpointer data)
     test_linux_stop(vm);
 }
 
+/* One that has its image and nothing else. */
+static void test_confined(gconstpointer data)
+{
+    int status = 0;
+
+    if (!g_spawn_command_line_sync("bwrap --unshare-user --disable-userns --ro-bind / / true", NULL,
+                                   NULL, &status, NULL) ||
+        status != 0) {
+        test_skip("bubblewrap is not there, or does not work here");
+        return;
+    }
+    g_autoptr(TestLinux) vm =
+        boot(&examples[2], "programs.storage.confine={\"writable\":[\"${config_dir}/disk.img\"]}");
+    if (vm == NULL)
+        return;
+    use_disk(vm, 1);
+    test_linux_stop(vm);
+}
+
 /* A swtpm outlives such an end, and has its state locked. */
 static void test_killed_qemu(gconstpointer data)
 {
@@ -202,6 +221,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     test_add_rows(test_linux_add, "/linux-examples/", examples, test_example);
+    test_linux_add("/linux-examples/confined-back-end", NULL, test_confined);
     test_linux_add("/linux-examples/killed-back-end", NULL, test_killed_back_end);
     test_linux_add("/linux-examples/killed-qemu", NULL, test_killed_qemu);
     return g_test_run();
