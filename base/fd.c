@@ -230,16 +230,20 @@ void cvd_restore_fd_limit(guint n_needed)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-void cvd_fd_hold_back(guint n_fds)
+guint cvd_fd_hold_back(guint n_fds)
 {
+    static guint n_held_back;
+    guint n_before = n_held_back;
     struct rlimit limit;
 
+    n_held_back = n_fds;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_max <= n_fds)
-        return;
+        return n_before;
     if (initial_fd_limit == 0)
         initial_fd_limit = limit.rlim_cur;
     limit.rlim_cur = limit.rlim_max - n_fds;
     setrlimit(RLIMIT_NOFILE, &limit);
+    return n_before;
 }
 
 int cvd_socket_connect(const char *path)

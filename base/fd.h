@@ -154,7 +154,8 @@ gboolean cvd_raise_fd_limit(guint n_regions, guint n_per_region, GError **error)
  */
 void cvd_restore_fd_limit(guint n_needed);
 
-/** CVD_FD_RESERVE: what a restart of QEMU and the record of a failure open at once. */
+/** CVD_FD_RESERVE: what a restart of QEMU, of a host program, and the record of a failure open
+ * at once. */
 #define CVD_FD_RESERVE 20
 
 /**
@@ -163,8 +164,10 @@ void cvd_restore_fd_limit(guint n_needed);
  *
  * Has this process run out of descriptors @n_fds before its hard limit, until it is called with a
  * smaller number: what peers make it open, a connection each, leaves that many.
+ *
+ * Returns: what was held back before
  */
-void cvd_fd_hold_back(guint n_fds);
+guint cvd_fd_hold_back(guint n_fds);
 
 /** CVD_MAX_PASSED_FDS: the most descriptors that one message of any of our protocols carries. */
 #define CVD_MAX_PASSED_FDS 3

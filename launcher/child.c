@@ -45,6 +45,7 @@ struct CvdChild {
     CvdChildren *children;
     pid_t pid; /* 0 once it was reaped */
     pid_t session;
+    CvdProcessId id;  /* as long as it is not reaped */
     int terminal_fd;  /* the master; −1 where there are no pseudo-terminals */
     char *other;      /* (nullable): of cvd_child_set_other() */
     char *mark;       /* (nullable): of CvdSpawn */
@@ -144,7 +145,8 @@ static void record(CvdChildren *children)
         return;
     for (guint i = 0; i < children->all->len; i++) {
         const CvdChild *child = g_ptr_array_index(children->all, i);
-        g_autofree char *id = cvd_process_id_format(cvd_process_id_get(child->pid));
+        g_autofree char *id =
+            cvd_process_id_format(child->pid != 0 ? child->id : (CvdProcessId){0});
         g_string_append_printf(text, "%s%s", child->other != NULL ? child->other : "", id);
     }
     cvd_instance_dir_record_vm(children->dir, text->str);
@@ -305,15 +307,17 @@ void cvd_children_free(CvdChildren *children)
 
 /* ---- One child ---- */
 
-/* Returns: the slave; −1 where there are no pseudo-terminals: the other ways have to do */
-static int open_terminal(CvdChild *child)
+/* @first_fd: the child gives the numbers below that away, before it needs the slave. Returns: the
+ * slave; −1 where there are no pseudo-terminals: the other ways have to do */
+static int open_terminal(CvdChild *child, int first_fd)
 {
     int unlock = 0;
 
     child->terminal_fd = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (child->terminal_fd < 0 || ioctl(child->terminal_fd, TIOCSPTLCK, &unlock) < 0)
         return -1;
-    return ioctl(child->terminal_fd, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    cvd_autofd slave = ioctl(child->terminal_fd, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    return slave >= 0 ? fcntl(slave, F_DUPFD_CLOEXEC, first_fd) : -1;
 }
 
 static gboolean spawn_process(CvdChild *child, const CvdSpawn *spawn, GError **error)
@@ -322,7 +326,7 @@ static gboolean spawn_process(CvdChild *child, const CvdSpawn *spawn, GError **e
     g_autofree int *targets = g_new(int, spawn->n_fds + 1);
     gsize n_fds = 0;
     cvd_autofd input = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    cvd_autofd terminal_fd = open_terminal(child);
+    cvd_autofd terminal_fd = open_terminal(child, CVD_CHILD_FIRST_FD + (int)spawn->n_fds);
     ChildSetup setup = {.spawn = spawn, .launcher = getpid(), .terminal_fd = terminal_fd};
 
     if (input < 0) {
@@ -358,6 +362,7 @@ CvdChild *cvd_child_spawn(CvdChildren *children, const CvdSpawn *spawn,
         return NULL;
     }
     child->session = child->pid;
+    child->id = cvd_process_id_get(child->pid);
     child->mark = g_strdup(spawn->mark);
     g_ptr_array_add(children->all, child);
     record(children);

@@ -77,9 +77,10 @@ typedef struct {
     guint n_restarts;         /* VMs before it */
     gboolean is_end_notified; /* to the service manager */
 
-    gboolean is_ending; /* QEMU is gone for good, and the programs are on their way down */
-    char *failure;      /* why the machine cannot go on, NULL = QEMU says it */
-    CvdHook *hook;      /* that runs; NULL = none */
+    gboolean is_serving; /* the sockets listen */
+    gboolean is_ending;  /* QEMU is gone for good, and the programs are on their way down */
+    char *failure;       /* why the machine cannot go on, NULL = QEMU says it */
+    CvdHook *hook;       /* that runs; NULL = none */
     CvdOutput *hook_output;
     gboolean is_pressing;  /* the power button: QEMU has not answered yet */
     CvdLogLimit log_limit; /* of what QEMU or a guest can provoke */
@@ -140,6 +141,10 @@ void cvd_launch_open_programs(CvdLaunch *launch);
  * Starts QEMU, at once or after the first hook and when the back ends are as it needs them.
  */
 gboolean cvd_launch_begin_vm(CvdLaunch *launch, GError **error);
+
+/** cvd_launch_serve_programs: starts the programs, once the server listens and the first hook has
+ * ended */
+void cvd_launch_serve_programs(CvdLaunch *launch);
 
 /** cvd_launch_cancel_vm: Returns: whether a QEMU was about to be started; it is not */
 gboolean cvd_launch_cancel_vm(CvdLaunch *launch);

@@ -159,6 +159,12 @@ static gboolean prepare_programs(CvdLaunch *launch, GError **error)
 
 /* ---- Start and end ---- */
 
+void cvd_launch_serve_programs(CvdLaunch *launch)
+{
+    if (launch->programs != NULL && launch->is_serving && launch->hook == NULL)
+        cvd_programs_serve(launch->programs);
+}
+
 static void on_before_start(const GError *hook_error, gpointer data)
 {
     CvdLaunch *launch = data;
@@ -166,8 +172,10 @@ static void on_before_start(const GError *hook_error, gpointer data)
 
     g_clear_pointer(&launch->hook, cvd_hook_free);
     launch->is_preparing = FALSE;
-    if (error == NULL && prepare_programs(launch, &error))
+    if (error == NULL && prepare_programs(launch, &error)) {
+        cvd_launch_serve_programs(launch);
         return;
+    }
     set_failure(launch, error->message);
     cvd_launch_handle(launch, CVD_EVENT_START_FAILED);
 }
@@ -220,7 +228,8 @@ void cvd_launch_end(CvdLaunch *launch)
     gboolean was_ending = launch->is_ending;
 
     cvd_launch_blame_programs(launch);
-
+    if (!was_ending)
+        g_clear_pointer(&launch->hook, cvd_hook_free); /* that of a machine that was ready */
     launch->is_ending = TRUE;
     if (was_ending && launch->hook != NULL) /* it has been asked for twice, or more often */
         g_main_loop_quit(launch->host.loop);

@@ -72,8 +72,15 @@ static void call(const char *method, GVariant *arguments, CvdControlCall *take_c
         cvd_host_list_regions(&serve->host, take_call);
         return;
     }
+    if (strcmp(method, "ListPrograms") == 0) {
+        cvd_control_call_reply(take_call, g_variant_new("(a(sssuutas))", NULL), -1);
+        return;
+    }
     if (strcmp(method, "Stop") == 0)
         stop(CVD_EVENT_STOP_REQUESTED, serve);
+    else if (g_str_has_suffix(method, "Program"))
+        cvd_fail(&error, CVD_ERROR_BUSY,
+                 "the instance runs with --serve-only: its programs are yours to start");
     else
         cvd_fail(&error, CVD_ERROR_BUSY,
                  "the instance runs with --serve-only: QEMU is somebody else's");
@@ -146,6 +153,18 @@ static gboolean start(ServeOnly *serve, const CvdConfig *config, const CvdOption
     return TRUE;
 }
 
+/* They belong to a launch, as its VM does. */
+static void report_not_started(const CvdConfig *config)
+{
+    const CvdHooks *hooks = &config->hooks;
+
+    if (config->n_programs > 0)
+        g_message("programs are not started with --serve-only; back ends among them have to be "
+                  "there before QEMU");
+    if (hooks->before_start != NULL || hooks->after_ready != NULL || hooks->after_stop != NULL)
+        g_message("hooks are not run with --serve-only");
+}
+
 int cvd_launch_serve_only(const CvdConfig *config, const CvdOptions *options)
 {
     ServeOnly serve = {0};
@@ -156,6 +175,7 @@ int cvd_launch_serve_only(const CvdConfig *config, const CvdOptions *options)
     signal(SIGCHLD, SIG_IGN);
     if (start(&serve, config, options, &error)) {
         g_message("serving without a VM; start QEMU with the arguments on stdout, ctrl-c stops");
+        report_not_started(config);
         print_attach_args(config, &serve.host);
         cvd_log_never_block();
         cvd_notify_ready();

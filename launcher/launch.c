@@ -206,9 +206,9 @@ void cvd_launch_start_vm_or_report(CvdLaunch *launch)
 {
     g_autoptr(GError) error = NULL;
 
-    cvd_fd_hold_back(0); /* clients may have all the others */
+    guint n_held_back = cvd_fd_hold_back(0); /* clients may have all the others */
     gboolean is_started = cvd_launch_start_vm(launch, &error);
-    cvd_fd_hold_back(CVD_FD_RESERVE);
+    cvd_fd_hold_back(n_held_back);
     report_if_failed(launch, is_started, error);
 }
 
@@ -556,8 +556,8 @@ static gboolean start(CvdLaunch *launch, const CvdOptions *options, GError **err
     if (!open_logs(launch, error) || !start_both(launch, error) ||
         !cvd_host_open_control(&launch->host, launch->config, &cvd_launch_control_handlers, error))
         return FALSE;
-    if (launch->programs != NULL)
-        cvd_programs_serve(launch->programs);
+    launch->is_serving = TRUE;
+    cvd_launch_serve_programs(launch);
     arm_timer(launch);
     return TRUE;
 }

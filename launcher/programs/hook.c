@@ -6,6 +6,7 @@
 #include "base/source.h"
 #include "launcher/config/substitute.h"
 #include "launcher/programs/environment.h"
+#include "launcher/programs/program.h"
 
 #include <signal.h>
 #include <string.h>
@@ -17,7 +18,8 @@ struct CvdHook {
     guint timeout_s;
     CvdOutput *output;
     CvdChild *child; /* NULL: it could not be started */
-    GSource *timer;  /* until its time limit, or until it is told that it did not start */
+    GSource *timer;  /* until its time limit, until it is given up after that, or until it is told
+                        that it did not start */
     gboolean is_late;
     GError *start_error;
     CvdHookDone done;
@@ -93,6 +95,21 @@ static gboolean on_not_started(gpointer data)
     return G_SOURCE_REMOVE;
 }
 
+/* It is in a system call that cannot be interrupted. */
+static gboolean on_given_up(gpointer data)
+{
+    CvdHook *hook = data;
+    g_autoptr(GError) error = NULL;
+
+    cvd_source_clear(&hook->timer);
+    cvd_fail(&error, CVD_ERROR_FAILED,
+             "%s: %s took longer than %u s and has not ended when it was killed: it hangs in a "
+             "system call, and is left behind (pid %d)",
+             hook->key, hook->program, hook->timeout_s, cvd_child_get_pid(hook->child));
+    hook->done(error, hook->user_data);
+    return G_SOURCE_REMOVE;
+}
+
 /* on_exited() follows. */
 static gboolean on_late(gpointer data)
 {
@@ -101,6 +118,8 @@ static gboolean on_late(gpointer data)
     cvd_source_clear(&hook->timer);
     hook->is_late = TRUE;
     cvd_child_kill_group(hook->child, SIGKILL);
+    cvd_source_set_timer(&hook->timer, g_get_monotonic_time() + CVD_PROGRAM_KILL_US, on_given_up,
+                         hook);
     return G_SOURCE_REMOVE;
 }
 
@@ -153,7 +172,9 @@ CvdHook *cvd_hook_run(const CvdConfig *config, CvdChildren *children, CvdOutput 
                       .output = output,
                       .done = done,
                       .user_data = user_data};
+    guint n_held_back = cvd_fd_hold_back(0); /* clients may have all the others */
     spawn(hook, children, config, argv);
+    cvd_fd_hold_back(n_held_back);
     gint64 now_us = g_get_monotonic_time();
     if (hook->child == NULL)
         cvd_source_set_timer(&hook->timer, now_us, on_not_started, hook);

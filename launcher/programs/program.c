@@ -6,6 +6,8 @@
 #include "launcher/programs/program.h"
 
 #define AT_ONCE_US 1000
+/* Of one whose regions were gone before it was started. */
+#define WITHOUT_REGIONS_US (100 * G_TIME_SPAN_MILLISECOND)
 
 const char *cvd_program_state_get_name(CvdProgramState state)
 {
@@ -155,6 +157,13 @@ static void kill_now(CvdProgram *program, gint64 now_us)
     program->actions |= CVD_PROGRAM_KILL;
 }
 
+/* It is in a system call that cannot be interrupted. */
+static void give_up(CvdProgram *program)
+{
+    program->due_us = 0;
+    program->actions |= CVD_PROGRAM_GIVE_UP;
+}
+
 static guint fail(CvdProgramTable *table, CvdProgram *program, gint64 now_us)
 {
     set_state(program, CVD_PROGRAM_FAILED, now_us);
@@ -183,6 +192,8 @@ static guint restart(CvdProgramTable *table, CvdProgram *program, gboolean is_su
                         ? cvd_retry_count(&program->retry, table->config, now_us)
                         : now_us + AT_ONCE_US;
 
+    if (was_closed && program->start_us > table->closed_us)
+        due_us = now_us + WITHOUT_REGIONS_US;
     if (due_us == 0)
         return fail(table, program, now_us);
     set_state(program, CVD_PROGRAM_DELAYED, now_us);
@@ -242,7 +253,7 @@ static guint time_passed(CvdProgramTable *table, CvdProgram *program, gint64 now
     else if (program->state == CVD_PROGRAM_STOPPING)
         kill_now(program, now_us);
     else
-        program->due_us = 0; /* it is left behind */
+        give_up(program);
     return 0;
 }
 

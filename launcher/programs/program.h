@@ -66,6 +66,7 @@ typedef enum {
     CVD_PROGRAM_SIGNAL = 1 << 1, /* its stop signal */
     CVD_PROGRAM_KILL = 1 << 2,   /* SIGKILL to its process group */
     CVD_PROGRAM_REPORT = 1 << 3, /* it has ended unasked: say so, and what follows from its state */
+    CVD_PROGRAM_GIVE_UP = 1 << 4, /* SIGKILL did not end it: say that it is left behind */
 } CvdProgramAction;
 
 /** CvdProgramsAction: what is to be said of all of them */

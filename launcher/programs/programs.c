@@ -108,6 +108,10 @@ static void carry_out(CvdPrograms *programs, guint index)
         cvd_runner_stop(runner);
     if (actions & CVD_PROGRAM_KILL)
         cvd_runner_kill(runner);
+    if (actions & CVD_PROGRAM_GIVE_UP)
+        g_warning("program %s has not ended when it was killed: it hangs in a system call, and is "
+                  "left behind (pid %d)",
+                  programs->config->programs[index].name, cvd_runner_get_pid(runner));
     if (actions & CVD_PROGRAM_SPAWN)
         cvd_runner_spawn(runner);
 }

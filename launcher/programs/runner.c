@@ -286,7 +286,10 @@ void cvd_runner_spawn(CvdRunner *runner)
     g_autoptr(GError) error = NULL;
 
     forget_readiness(runner);
-    if (!spawn_child(runner, &error)) {
+    guint n_held_back = cvd_fd_hold_back(0); /* clients may have all the others */
+    gboolean is_spawned = spawn_child(runner, &error);
+    cvd_fd_hold_back(n_held_back);
+    if (!is_spawned) {
         forget_process(runner);
         set_reason(runner, g_strdup_printf("could not be started: %s", error->message));
         tell(runner, CVD_PROGRAM_ENDED);

@@ -1444,6 +1444,8 @@ static void test_serve_only(gconstpointer data)
     fails(CTL(f, "restart"), 1, "QEMU is somebody else's");
     fails(CTL(f, "qmp", "stop"), 1, "QEMU is somebody else's");
     fails(CTL(f, "attach"), 1, "QEMU is somebody else's");
+    fails(CTL(f, "program", "start", "a"), 1, "its programs are yours to start");
+    done(CTL(f, "programs"));
     fails(CTL(f, "report"), 1, "QEMU is somebody else's");
     fails(CTL(f, "logs"), 1, "QEMU is somebody else's");
     fails(CTL(f, "logs", "--qemu"), 1, "QEMU is somebody else's");

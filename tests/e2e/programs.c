@@ -151,6 +151,12 @@ static const Case cases[] = {
      "running after", "waiting for", -1},
     {"says-it-is-ready-and-exits", "{'a': {" SH("exec " SAY_READY) ", 'ready': 'notify'}}", NULL,
      "running after", "exited with", -1},
+    {"hook-before-programs",
+     "{'a': {" SH("grep -q done $CVD_RUNTIME/programs/hooks.log || exit 7; " STAY) ", 'critical':"
+                                                                                   " true}}",
+     NO_RESTART "|hooks={'before_start': ['sh', '-c', 'i=0; while [ $$i -lt 300000 ]; do"
+                " i=$$((i+1)); done; echo done']}",
+     "running after", "exited with", -1},
     {"back-end-never-ready",
      "{'slow': {" SH(STAY) ", 'ready': 'notify', 'sockets': {'s': 'listen'}}}",
      "lifecycle.start_timeout_s=3|qemu.chardevs=[{'id': 'c', 'backend': {'type': 'socket', 'data':"
@@ -196,6 +202,40 @@ static void test_hundred(gconstpointer data)
         g_autofree char *line = g_strdup_printf("p%u: up", i);
         test_process_wait_err(launcher, line, 1);
     }
+    test_launcher_stop_clean(launcher, SIGTERM, sandbox);
+}
+
+/* A hook of a machine that was ready does not keep the last one from being run, however often one
+ * asks for the end. */
+static void test_hook_at_the_end(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autoptr(TestProcess) launcher = launch(
+        sandbox, "{'a': {" SH("trap : TERM; echo deaf; while :; do tail -f /dev/null; done") "}}",
+        "lifecycle.stop='quit'|hooks={'after_ready': ['sh', '-c', 'echo waits; exec tail -f"
+        " /dev/null'], 'after_stop': ['echo', 'the last']}",
+        NULL);
+
+    test_process_wait_err(launcher, "a: deaf", 1);
+    test_process_wait_err(launcher, "hooks: waits", 1);
+    test_process_signal(launcher, SIGTERM);
+    test_process_wait_err(launcher, "program a: stopping", 1);
+    test_process_signal(launcher, SIGTERM);
+    test_process_wait_err(launcher, "program a was killed, as it had not ended", 1);
+    test_process_wait_err(launcher, "hooks: the last", 1);
+    test_launcher_assert_exit(launcher, 0);
+    test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);
+}
+
+static void test_serve_only(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autofree char *programs = make_setting("programs", "{'a': {" SH(STAY) "}}");
+    g_autoptr(TestProcess) launcher = test_launch(sandbox, NAME, "--serve-only", "--set", programs,
+                                                  "--set", "hooks.after_stop=[\"true\"]", NULL);
+
+    test_process_wait_err(launcher, "programs are not started with --serve-only", 1);
+    test_process_wait_err(launcher, "hooks are not run with --serve-only", 1);
     test_launcher_stop_clean(launcher, SIGTERM, sandbox);
 }
 
@@ -298,6 +338,8 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     test_add_rows(test_add, "/programs/", cases, test_case);
+    test_add("/programs/hook-at-the-end", NULL, test_hook_at_the_end);
+    test_add("/programs/serve-only", NULL, test_serve_only);
     test_add("/programs/hundred", NULL, test_hundred);
     test_add_unless("/programs/full-disk", NULL, test_full_disk, test_why_no_mount);
     test_add_rows(test_add, "/programs/launcher-is-killed/", kills, test_kill);

@@ -2,10 +2,16 @@
 #include "launcher/programs/hook.h"
 
 #include "base/error.h"
+#include "base/fd.h"
+#include "tests/unit/child.h"
 #include "tests/unit/log-dir.h"
+#include "tests/unit/talk.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -200,6 +206,86 @@ static void test_hangs(Fixture *f, gconstpointer data)
     g_assert_cmpint(kill(atoi(log), 0), ==, -1);
 }
 
+/* Whose parent does not see its end before the tracer has, which never looks. */
+static pid_t trace(pid_t pid)
+{
+    cvd_autofd told = -1, tell = -1;
+    int ends[2];
+    char is_traced = 0;
+
+    g_assert_no_errno(pipe(ends));
+    told = ends[0];
+    tell = ends[1];
+    pid_t tracer = fork();
+    g_assert_cmpint(tracer, >=, 0);
+    if (tracer == 0) {
+        is_traced = ptrace(PTRACE_SEIZE, pid, NULL, NULL) == 0;
+        g_assert_cmpint(write(tell, &is_traced, 1), ==, 1);
+        pause();
+    }
+    g_assert_cmpint(read(told, &is_traced, 1), ==, 1);
+    if (is_traced)
+        return tracer;
+    kill(tracer, SIGKILL);
+    return 0;
+}
+
+/* As one does that is in a system call which cannot be interrupted. */
+static void test_cannot_be_killed(Fixture *f, gconstpointer data)
+{
+    g_autofree char *log = g_build_filename(cvd_instance_dir_get_path(f->logs.dir), LOG, NULL);
+    g_autofree char *text = NULL;
+
+    f->config.hooks.timeout_s = 1;
+    f->argv[0] = (char *)"/bin/sh";
+    f->argv[1] = (char *)"-c";
+    f->argv[2] = (char *)"echo $$$$; exec tail -f /dev/null";
+    start(f);
+    while (!g_file_get_contents(log, &text, NULL, NULL) || strchr(text, '\n') == NULL) {
+        g_clear_pointer(&text, g_free);
+        g_main_context_iteration(NULL, TRUE);
+    }
+    pid_t tracer = trace(atoi(text));
+    if (tracer == 0) {
+        g_test_skip("this user may not trace its processes");
+        return;
+    }
+    while (f->n_done == 0)
+        g_main_context_iteration(NULL, TRUE);
+    g_autofree char *expected =
+        g_strdup_printf("hooks.before_start: sh took longer than 1 s and has not ended when it was "
+                        "killed: it hangs in a system call, and is left behind (pid %d)",
+                        atoi(text));
+    g_assert_cmpstr(f->failure, ==, expected);
+    g_assert_no_errno(kill(tracer, SIGKILL));
+    while (kill(tracer, 0) == 0 || kill(atoi(text), 0) == 0)
+        g_main_context_iteration(NULL, TRUE);
+}
+
+/* Clients have taken all descriptors but those that are held back. */
+static void run_without_descriptors(void)
+{
+    const struct rlimit limit = {200, 200};
+    Fixture f = {0};
+
+    set_up(&f, NULL);
+    g_assert_no_errno(setrlimit(RLIMIT_NOFILE, &limit));
+    g_assert_cmpuint(cvd_fd_hold_back(CVD_FD_RESERVE), ==, 0);
+    while (open("/dev/null", O_RDONLY | O_CLOEXEC) >= 0)
+        ;
+    run_script(&f, "true");
+    g_assert_cmpstr(f.failure, ==, NULL);
+    g_assert_cmpint(open("/dev/null", O_RDONLY | O_CLOEXEC), ==, -1);
+    g_assert_cmpuint(cvd_fd_hold_back(0), ==, CVD_FD_RESERVE);
+    tear_down(&f, NULL);
+    _exit(0);
+}
+
+static void test_without_descriptors(void)
+{
+    test_with_low_fd_limit(run_without_descriptors);
+}
+
 /* What stays in the background does not stay. */
 static void test_forks(Fixture *f, gconstpointer data)
 {
@@ -255,8 +341,10 @@ int main(int argc, char **argv)
     add("/hook/missing", test_missing);
     add("/hook/not-executable", test_not_executable);
     add("/hook/hangs", test_hangs);
+    add("/hook/cannot-be-killed", test_cannot_be_killed);
     add("/hook/leaves-something-behind", test_forks);
     add("/hook/cancel", test_cancel);
     add("/hook/cancel-before-it-is-told-that-it-did-not-start", test_cancel_before_it_started);
+    g_test_add_func("/hook/without-descriptors", test_without_descriptors);
     return g_test_run();
 }

@@ -54,7 +54,8 @@ static const Story stories[] = {
      "serve > a:spawn  a:spawned > b:spawn  b:spawned  end > b:signal  end > a:kill b:kill"
      "  b:crash  a:crash > ended"},
     {"end-leaves-who-cannot-die", "a",
-     "serve > a:spawn  a:spawned  end > a:signal  +5000 > a:kill  +800 > ended"},
+     "serve > a:spawn  a:spawned  end > a:signal  +5000 > a:kill  +799  +1 > a:give-up ended  "
+     "+60000"},
     {"end-while-it-is-delayed", "a",
      "serve > a:spawn  a:spawned  a:crash > a:report  end > ended  +1000"},
     {"end-of-nobody", "a", "end > ended"},
@@ -109,7 +110,10 @@ static const Story stories[] = {
      "  a:spawned > ready"},
     {"who-loses-its-region-has-not-failed", "a:region",
      "serve > a:spawn  a:spawned  begin-vm > prepared ready  end-vm  a:crash  +1 > a:spawn"
-     "  a:spawned  a:crash  +1 > a:spawn  a:spawned  +2000  a:crash > a:report"},
+     "  a:spawned  a:crash  +99  +1 > a:spawn  a:spawned  +2000  a:crash > a:report"},
+    {"who-cannot-die-keeps-its-place", "a",
+     "serve > a:spawn  a:spawned  a:ask-restart > a:signal  +5000 > a:kill  +800 > a:give-up"
+     "  +60000  a:crash > a:spawn"},
     {"asked-to-stop", "a",
      "serve > a:spawn  a:spawned  begin-vm > prepared ready  a:ask-stop > a:signal  a:crash"
      "  +60000  end-vm  begin-vm > prepared ready  a:ask-start > a:spawn"},
@@ -202,7 +206,7 @@ static void append_bits(GString *text, const char *prefix, guint bits, const cha
 /* Adds what follows from the step to @followed. */
 static void take_step(CvdProgramTable *table, const char *step, gint64 *now_us, GString *followed)
 {
-    static const char *const actions[] = {"spawn", "signal", "kill", "report", NULL};
+    static const char *const actions[] = {"spawn", "signal", "kill", "report", "give-up", NULL};
     static const char *const for_all[] = {"prepared", "ready", "failed", "ended", NULL};
     g_auto(GStrv) parts = g_strsplit(step, ":", -1);
     CvdProgramEvent event = CVD_PROGRAMS_TIMER;

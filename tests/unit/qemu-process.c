@@ -136,6 +136,25 @@ static void test_descriptors(void)
     g_assert_cmpuint(g_strv_length(listed), <=, 7);
 }
 
+/* Descriptors that take the numbers of all that we have open take none away that is still needed.
+ */
+static void test_many_descriptors(void)
+{
+    g_autoptr(Run) run = run_new();
+    int others[200];
+
+    for (gsize i = 0; i < G_N_ELEMENTS(others); i++)
+        others[i] = run->fds.serial;
+    run->fds.others = others;
+    run->fds.n_others = G_N_ELEMENTS(others);
+    run_spawn(run, "sh -c ': </dev/tty' && echo on a terminal; echo last >/proc/self/fd/205", NULL);
+    g_main_loop_run(run->loop);
+    g_autofree char *output = read_line(run->ends[0]);
+    g_autofree char *last = read_line(run->ends[3]);
+    g_assert_cmpstr(output, ==, "on a terminal");
+    g_assert_cmpstr(last, ==, "last");
+}
+
 /* FDSize of proc_pid_status(5): the slots that the process's table of descriptors has. */
 static void test_room_for_descriptors(void)
 {
@@ -401,6 +420,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     signal(SIGPIPE, SIG_IGN); /* as the launcher does */
     g_test_add_func("/qemu-process/inherits-its-descriptors-only", test_descriptors);
+    g_test_add_func("/qemu-process/many-descriptors", test_many_descriptors);
     g_test_add_func("/qemu-process/room-for-descriptors", test_room_for_descriptors);
     test_add_rows(g_test_add_data_func, "/qemu-process/exit/", exits, test_exit);
     g_test_add_func("/qemu-process/terminate", test_terminate);
