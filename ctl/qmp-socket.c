@@ -20,7 +20,6 @@
 #define MAX_RELAYS 8
 
 typedef struct {
-    const CvdTool *tool;
     CvdDBusInstance1 *instance;
     guint n_relays;
 } Server;
@@ -201,7 +200,7 @@ gboolean cvd_ctl_qmp_serve(CvdTool *tool, const char *path, GError **error)
     if (socket == NULL)
         return FALSE;
     cvd_autofd bound = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    Server server = {.tool = tool, .instance = instance};
+    Server server = {.instance = instance};
     gboolean is_done = serve(tool, &server, socket, path, error);
     if (bound >= 0 && cvd_fd_is_at(bound, AT_FDCWD, path))
         unlink(path);
