@@ -56,6 +56,8 @@ int LLVMFuzzerTestOneInput(const guint8 *data, gsize size)
     gboolean is_list = (flags & 1) != 0;
     g_autoptr(CvdHandshake) handshake = cvd_handshake_new(path, is_list ? NULL : "sensors", 1000);
     g_autoptr(GError) error = NULL;
+    if (!is_list && (flags & 4) != 0)
+        cvd_handshake_observe(handshake);
     CvdHandshakeStep step = cvd_handshake_step(handshake, &error);
     cvd_autofd server = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     guint n_passed = 0;

@@ -22,6 +22,23 @@ static void on_attached(gpointer owner, CvdClientSession *session, const char *r
         abort();
 }
 
+/* Somebody else has it, unless it is the first that this one asks for. */
+static gboolean on_claim(gpointer owner, CvdClientSession *session, guint region)
+{
+    return session->given < 0;
+}
+
+static char *describe_holder(gpointer owner, guint region)
+{
+    return g_strnfill(2 * VSOC_WIRE_REFUSAL_SIZE, 'x');
+}
+
+static gboolean is_held(gpointer owner, guint region, int *pid)
+{
+    *pid = 77;
+    return TRUE;
+}
+
 static void on_closing(gpointer owner, CvdClientSession *session)
 {
     n_closed++;
@@ -36,6 +53,7 @@ static CvdLayout *make_layout(void)
 
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
         cvd_layout_spec_add(spec, names[i], CVD_PAGE_SIZE, 0, 0);
+    g_array_index(spec->regions, CvdRegionSpec, 1).is_exclusive = TRUE;
     return cvd_layout_new(spec, problems);
 }
 
@@ -48,12 +66,15 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
                 .layout = make_layout(),
                 .doorbells = cvd_doorbells_new(4, NULL),
                 .window_fd = memfd_create("window", MFD_CLOEXEC),
-                .read_only_window_fd = -1,
+                .read_only_window_fd = memfd_create("window", MFD_CLOEXEC),
                 .access = cvd_access_rules_new_default(),
                 .version_reply = VSOC_WIRE_VERSION_REPLY,
             },
         .timeout_us = G_USEC_PER_SEC,
         .attached = on_attached,
+        .claim = on_claim,
+        .describe_holder = describe_holder,
+        .is_held = is_held,
         .closing = on_closing,
     };
     return 0;
