@@ -105,13 +105,16 @@ GPtrArray *cvd_passed_parse(const CvdPassedEnvironment *environment, int own_pid
     if (!parse_count(environment->n_fds, &count, error) ||
         !check_pid(environment->pid, own_pid, error))
         return NULL;
-    const char *text = environment->names != NULL ? environment->names : "";
-    g_auto(GStrv) names = g_strsplit(text, ":", -1);
+    g_auto(GStrv) names = g_strsplit(environment->names != NULL ? environment->names : "", ":", -1);
+    if (environment->names == NULL && count > 0) {
+        fail(error, CVD_REGION_ERROR_NOT_PASSED,
+             "no region was passed to this program: LISTEN_FDNAMES is not set");
+        return NULL;
+    }
     if (g_strv_length(names) != count) {
         fail(error, CVD_REGION_ERROR_PROTOCOL,
              "LISTEN_FDNAMES has %u names, and LISTEN_FDS is %u: both come from whoever started "
-             "this "
-             "program",
+             "this program",
              g_strv_length(names), count);
         return NULL;
     }

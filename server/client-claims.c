@@ -128,11 +128,9 @@ gboolean cvd_connection_claim(gpointer owner, CvdClientSession *session, guint r
         !cvd_log_limit_pass(&port->service.log_limit, g_get_monotonic_time()))
         return FALSE;
     g_autofree char *holder = cvd_holders_describe(port->holders, region);
-    cvd_log_client(
-        G_LOG_LEVEL_MESSAGE, session->pid, name,
-        "client of pid %d, uid %u refused: region \"%s\" is exclusive, and %s has it until "
-        "it ends",
-        session->pid, session->uid, name, holder);
+    cvd_log_client(G_LOG_LEVEL_MESSAGE, session->pid, name,
+                   "client of pid %d, uid %u refused: region \"%s\" is exclusive, and %s has it",
+                   session->pid, session->uid, name, holder);
     return FALSE;
 }
 

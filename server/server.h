@@ -305,8 +305,8 @@ void cvd_server_foreach_client(CvdServer *server, CvdServerClientFunc func, gpoi
  * @passed: (out caller-allocates): what the program is to inherit; nothing on failure
  * @error: %CVD_ERROR_INVALID: there is no such region; %CVD_ERROR_BUSY: another process has it, and
  *   it is exclusive; or clients are held: after cvd_server_admit_clients() it can be opened;
- * %CVD_ERROR_RESOURCES: there are as many clients as there may be, or no descriptors;
- * %CVD_ERROR_FAILED: the server was stopped
+ *   %CVD_ERROR_RESOURCES: there are as many clients as there may be, or no descriptors;
+ *   %CVD_ERROR_FAILED: the server was stopped
  *
  * Opens a region for a program that is about to be started and inherits its descriptors, so that it
  * needs neither the client socket nor a handshake: docs/protocol.md, Inherited regions.

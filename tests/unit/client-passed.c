@@ -92,7 +92,8 @@ static void test_parse_fails(void)
         {"-4", NAMES("a"), NULL, CVD_REGION_ERROR_PROTOCOL, "LISTEN_FDS=-4"},
         {"65537", NAMES("a"), NULL, CVD_REGION_ERROR_PROTOCOL, "LISTEN_FDS=65537"},
         {"3", NAMES("a"), NULL, CVD_REGION_ERROR_PROTOCOL, "has 4 names, and LISTEN_FDS is 3"},
-        {"4", NULL, NULL, CVD_REGION_ERROR_PROTOCOL, "has 0 names, and LISTEN_FDS is 4"},
+        {"4", "", NULL, CVD_REGION_ERROR_PROTOCOL, "has 0 names, and LISTEN_FDS is 4"},
+        {"4", NULL, NULL, CVD_REGION_ERROR_NOT_PASSED, "LISTEN_FDNAMES is not set"},
     };
 
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
