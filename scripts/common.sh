@@ -69,6 +69,15 @@ missing_for_tests() {
     printf '%s' "${missing# }"
 }
 
+# The same for conf/examples/phone.json.
+missing_for_phone() {
+    for package in $(missing_for_tests); do
+        case $package in
+        gobject-introspection | libgirepository1.0-dev | python3-gi | swtpm) printf '%s ' "$package" ;;
+        esac
+    done
+}
+
 apt_install() {
     log=$(mktemp)
     if DEBIAN_FRONTEND=noninteractive apt-get -q update >"$log" 2>&1 </dev/null &&
