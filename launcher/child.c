@@ -207,9 +207,11 @@ static gboolean has_mark(const char *environment, gsize size, const char *mark)
     return FALSE;
 }
 
-/* A child that runs may have left something to us, and go on. */
-static gboolean is_of_a_child(const CvdChildren *children, pid_t pid)
+/* A child that runs may have left something to us, and go on. One without a mark is given the
+ * benefit of the doubt. @ended: which did not go on */
+static gboolean is_of_another(const CvdChild *ended, pid_t pid)
 {
+    const CvdChildren *children = ended->children;
     g_autofree char *path = g_strdup_printf("/proc/%d/environ", pid);
     g_autofree char *environment = NULL;
     pid_t session = getsid(pid);
@@ -218,10 +220,12 @@ static gboolean is_of_a_child(const CvdChildren *children, pid_t pid)
     if (find(children, pid) != NULL)
         return TRUE;
     g_file_get_contents(path, &environment, &size, NULL);
+    gboolean is_its_own = session == ended->session || has_mark(environment, size, ended->mark);
     for (guint i = 0; i < children->all->len; i++) {
         const CvdChild *child = g_ptr_array_index(children->all, i);
         if (child->pid != 0 &&
-            (child->session == session || has_mark(environment, size, child->mark)))
+            (child->session == session || has_mark(environment, size, child->mark) ||
+             (child->mark == NULL && ended->mark != NULL && !is_its_own)))
             return TRUE;
     }
     return FALSE;
@@ -235,7 +239,7 @@ gboolean cvd_child_kill_left_behind(CvdChild *child)
 
     g_file_get_contents("/proc/thread-self/children", &text, NULL, NULL);
     for (char *next = text; next != NULL && (pid = (pid_t)g_ascii_strtoull(next, &next, 10)) > 0;) {
-        if (is_of_a_child(child->children, pid))
+        if (is_of_another(child, pid))
             continue;
         is_any |= kill(pid, SIGKILL) == 0;
         if (child->handlers->left_behind != NULL && getpgid(pid) != child->session)

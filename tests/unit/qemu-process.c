@@ -346,6 +346,32 @@ static void test_orphans(void)
     g_assert_cmpint(cvd_qemu_process_get_pid(run->process), !=, 0);
 }
 
+static void on_other_exited(CvdExit how, gpointer data)
+{
+    g_main_loop_quit(data);
+}
+
+/* What QEMU has left to us, and needs, is not taken for a host program's that ends. */
+static void test_orphan_of_another(void)
+{
+    static const CvdChildHandlers other_handlers = {.exited = on_other_exited};
+    g_autoptr(Run) run =
+        run_shell("(setsid tail -f /dev/null & echo $!); echo left; exec tail -f /dev/null");
+    g_autofree char *orphan = read_line(run->ends[0]);
+    g_autofree char *left = read_line(run->ends[0]);
+    char *argv[] = {(char *)"true", NULL};
+    cvd_autofd output = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    const CvdSpawn spawn = {.argv = argv, .output = output, .mark = "CVD_PROGRAM=a"};
+    g_autoptr(GError) error = NULL;
+    CvdChild *other = cvd_child_spawn(run->children, &spawn, &other_handlers, run->loop, &error);
+
+    g_assert_no_error(error);
+    g_assert_cmpstr(left, ==, "left");
+    g_main_loop_run(run->loop);
+    cvd_child_free(other);
+    g_assert_no_errno(kill((pid_t)g_ascii_strtoll(orphan, NULL, 10), 0));
+}
+
 /* Signals are for QEMU, and it has ended when both have. */
 typedef struct {
     const char *title;
@@ -430,6 +456,7 @@ int main(int argc, char **argv)
                   test_dies_with_launcher);
     g_test_add_func("/qemu-process/limit-of-descriptors", test_limit_of_descriptors);
     g_test_add_func("/qemu-process/orphans-are-reaped", test_orphans);
+    g_test_add_func("/qemu-process/orphan-of-another-child", test_orphan_of_another);
     g_test_add_data_func("/qemu-process/child-with-a-session/exit", NULL,
                          test_child_with_a_session);
     g_test_add_data_func("/qemu-process/child-with-a-session/kill", "", test_child_with_a_session);
