@@ -71,6 +71,11 @@ GSource *cvd_source_watch_stream(int fd, guint interval_ms, GSourceFunc read, gp
     return source;
 }
 
+void cvd_source_set_stream_interval(GSource *stream, guint interval_ms)
+{
+    ((StreamSource *)stream)->interval_us = interval_ms * G_TIME_SPAN_MILLISECOND;
+}
+
 void cvd_source_set_timer(GSource **timer, gint64 due_us, GSourceFunc callback, gpointer user_data)
 {
     g_autoptr(GMainContext) context = g_main_context_ref_thread_default();

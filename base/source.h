@@ -39,6 +39,10 @@ GSource *cvd_source_watch_fd(int fd, GIOCondition condition, GUnixFDSourceFunc c
  */
 GSource *cvd_source_watch_stream(int fd, guint interval_ms, GSourceFunc read, gpointer user_data);
 
+/** cvd_source_set_stream_interval: @stream: of cvd_source_watch_stream(); the time from its next
+ * read, or from the one that it is in, to the one after that */
+void cvd_source_set_stream_interval(GSource *stream, guint interval_ms);
+
 /**
  * cvd_source_set_timer:
  * @timer: (inout): a source or %NULL, which this one replaces; attached to the thread's default

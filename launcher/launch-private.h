@@ -82,8 +82,9 @@ typedef struct {
     char *failure;       /* why the machine cannot go on, NULL = QEMU says it */
     CvdHook *hook;       /* that runs; NULL = none */
     CvdOutput *hook_output;
-    gboolean is_pressing;  /* the power button: QEMU has not answered yet */
-    CvdLogLimit log_limit; /* of what QEMU or a guest can provoke */
+    CvdOutputLoad output_load; /* of hooks and programs */
+    gboolean is_pressing;      /* the power button: QEMU has not answered yet */
+    CvdLogLimit log_limit;     /* of what QEMU or a guest can provoke */
     CvdLaunchReady ready;
 } CvdLaunch;
 

@@ -21,7 +21,8 @@ static gboolean run_hook(CvdLaunch *launch, CvdHookKind kind, CvdHookDone done)
 {
     g_clear_pointer(&launch->hook, cvd_hook_free);
     if (launch->hook_output == NULL)
-        launch->hook_output = cvd_output_new(launch->host.dir, CVD_HOOK_OUTPUT);
+        launch->hook_output =
+            cvd_output_new(launch->host.dir, &launch->output_load, CVD_HOOK_OUTPUT);
     launch->hook =
         cvd_hook_run(launch->config, launch->children, launch->hook_output, kind, done, launch);
     return launch->hook != NULL;
@@ -127,8 +128,8 @@ void cvd_launch_open_programs(CvdLaunch *launch)
 {
     if (launch->config->n_programs == 0)
         return;
-    launch->programs =
-        cvd_programs_new(launch->config, launch->children, launch->host.dir, &handlers, launch);
+    launch->programs = cvd_programs_new(launch->config, launch->children, launch->host.dir,
+                                        &launch->output_load, &handlers, launch);
     g_signal_connect(launch->host.server, "client-attached", G_CALLBACK(on_client_attached),
                      launch);
 }

@@ -25,7 +25,9 @@
 struct CvdOutput {
     char *program;
     CvdLogFile *log;
-    int fd; /* −1: no process, or it has closed its end */
+    CvdOutputLoad *load;
+    gsize n_bytes; /* its part of that */
+    int fd;        /* −1: no process, or it has closed its end */
     GSource *readable;
     GString *line;          /* so far; NULL: nothing, or it is not wanted */
     gboolean is_cut;        /* the rest of the line is left out */
@@ -124,48 +126,71 @@ static void collect_lines(CvdOutput *output, const char *bytes, gsize size)
 
 /* ---- The pipe ---- */
 
+guint cvd_output_load_get_interval_ms(const CvdOutputLoad *load)
+{
+    gsize n_intervals = (load->n_bytes + CVD_OUTPUT_SHARED_SIZE - 1) / CVD_OUTPUT_SHARED_SIZE;
+
+    return CVD_STREAM_INTERVAL_MS * (guint)MAX(n_intervals, 1);
+}
+
+static void set_part(CvdOutput *output, gsize n_bytes)
+{
+    output->load->n_bytes += n_bytes - output->n_bytes;
+    output->n_bytes = n_bytes;
+}
+
 static void close_pipe(CvdOutput *output)
 {
+    set_part(output, 0);
     cvd_source_clear(&output->readable);
     cvd_close_fd(&output->fd);
     end_last_line(output);
 }
 
-/* Returns: whether there may be more to read */
-static gboolean read_once(CvdOutput *output)
+/* Returns: how much was read; 0: nothing is there now, or nothing comes any more */
+static gsize read_once(CvdOutput *output, gsize max_size)
 {
     char bytes[CVD_STREAM_READ_SIZE];
-    gssize n = read(output->fd, bytes, sizeof bytes);
+    gssize n = read(output->fd, bytes, MIN(sizeof bytes, max_size));
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return FALSE;
+        return 0;
     if (n <= 0) {
         close_pipe(output);
-        return FALSE;
+        return 0;
     }
     cvd_log_file_append(output->log, bytes, (gsize)n);
     if (cvd_log_is_verbose())
         collect_lines(output, bytes, (gsize)n);
-    return TRUE;
+    return (gsize)n;
 }
 
 static gboolean read_some(gpointer data)
 {
-    for (gsize n = 0; n < CVD_OUTPUT_READ_SIZE; n += CVD_STREAM_READ_SIZE)
-        if (!read_once(data))
-            return FALSE;
-    return TRUE;
+    CvdOutput *output = data;
+    gsize n_bytes = 0, n;
+
+    do {
+        n = read_once(output, CVD_OUTPUT_READ_SIZE - n_bytes);
+        n_bytes += n;
+    } while (n > 0 && n_bytes < CVD_OUTPUT_READ_SIZE);
+    if (output->fd < 0)
+        return FALSE;
+    set_part(output, n_bytes);
+    cvd_source_set_stream_interval(output->readable, cvd_output_load_get_interval_ms(output->load));
+    return n_bytes > 0;
 }
 
 /* ---- Interface ---- */
 
-CvdOutput *cvd_output_new(CvdInstanceDir *dir, const char *program)
+CvdOutput *cvd_output_new(CvdInstanceDir *dir, CvdOutputLoad *load, const char *program)
 {
     g_autofree char *file = g_strdup_printf("programs/%s.log", program);
     CvdOutput *output = g_new0(CvdOutput, 1);
 
     output->program = g_strdup(program);
     output->log = cvd_log_file_new_deferred(dir, file);
+    output->load = load;
     output->fd = -1;
     return output;
 }
@@ -200,7 +225,7 @@ int cvd_output_open(CvdOutput *output, GError **error)
 void cvd_output_read_rest(CvdOutput *output)
 {
     for (gsize n = 0; n < CVD_LOG_FILE_MAX_SIZE; n += CVD_STREAM_READ_SIZE)
-        if (output->fd < 0 || !read_once(output))
+        if (output->fd < 0 || read_once(output, CVD_STREAM_READ_SIZE) == 0)
             break;
     end_last_line(output);
 }

@@ -27,14 +27,32 @@ typedef struct CvdOutput CvdOutput;
  * what a pipe holds */
 #define CVD_OUTPUT_READ_SIZE 65536
 
+/** CVD_OUTPUT_SHARED_SIZE: bytes that are read of all outputs together in %CVD_STREAM_INTERVAL_MS
+ */
+#define CVD_OUTPUT_SHARED_SIZE (2 * CVD_OUTPUT_READ_SIZE)
+
+/**
+ * CvdOutputLoad:
+ * @n_bytes: the sum of what was read of each the last time
+ *
+ * What the outputs of a launch share: the more they print together, the longer is the pause of
+ * each. All zero at first.
+ */
+typedef struct {
+    gsize n_bytes;
+} CvdOutputLoad;
+
+/** cvd_output_load_get_interval_ms: Returns: from one read of an output to its next */
+guint cvd_output_load_get_interval_ms(const CvdOutputLoad *load);
+
 /**
  * cvd_output_new:
- * @dir: outlives the output
+ * @dir: outlives the output, as does @load
  * @program: the program's name, as instances' names are
  *
  * Returns: (transfer full): makes its file with the first byte
  */
-CvdOutput *cvd_output_new(CvdInstanceDir *dir, const char *program);
+CvdOutput *cvd_output_new(CvdInstanceDir *dir, CvdOutputLoad *load, const char *program);
 
 /** cvd_output_free: nobody reads what comes after this; the file stays */
 void cvd_output_free(CvdOutput *output);

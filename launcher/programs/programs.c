@@ -195,7 +195,8 @@ void cvd_programs_client_attached(CvdPrograms *programs, pid_t pid, const char *
 /* ---- Interface ---- */
 
 CvdPrograms *cvd_programs_new(const CvdConfig *config, CvdChildren *children, CvdInstanceDir *dir,
-                              const CvdProgramsHandlers *handlers, gpointer user_data)
+                              CvdOutputLoad *load, const CvdProgramsHandlers *handlers,
+                              gpointer user_data)
 {
     CvdPrograms *programs = g_new(CvdPrograms, 1);
 
@@ -209,8 +210,9 @@ CvdPrograms *cvd_programs_new(const CvdConfig *config, CvdChildren *children, Cv
     };
     cvd_program_table_init(&programs->table, config);
     for (guint i = 0; i < config->n_programs; i++)
-        programs->runners[i] =
-            cvd_runner_new(config, &config->programs[i], children, dir, &runner_handlers, programs);
+        programs->runners[i] = cvd_runner_new(config, &config->programs[i], children,
+                                              cvd_output_new(dir, load, config->programs[i].name),
+                                              &runner_handlers, programs);
     return programs;
 }
 

@@ -3,7 +3,7 @@
 
 #include "launcher/child.h"
 #include "launcher/config/values.h"
-#include "launcher/instance-dir.h"
+#include "launcher/programs/output.h"
 #include "launcher/programs/program.h"
 
 G_BEGIN_DECLS
@@ -41,12 +41,13 @@ typedef struct {
 
 /**
  * cvd_programs_new:
- * @config: borrowed, as are @children and @dir; they outlive the programs
+ * @config: borrowed, as are @children, @dir and @load; they outlive the programs
  *
  * Returns: (transfer full): none of them is started yet
  */
 CvdPrograms *cvd_programs_new(const CvdConfig *config, CvdChildren *children, CvdInstanceDir *dir,
-                              const CvdProgramsHandlers *handlers, gpointer user_data);
+                              CvdOutputLoad *load, const CvdProgramsHandlers *handlers,
+                              gpointer user_data);
 
 /** cvd_programs_free: kills those that still run */
 void cvd_programs_free(CvdPrograms *programs);

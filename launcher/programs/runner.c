@@ -8,7 +8,6 @@
 #include "launcher/programs/confine.h"
 #include "launcher/programs/environment.h"
 #include "launcher/programs/notify-socket.h"
-#include "launcher/programs/output.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -348,7 +347,7 @@ void cvd_runner_close_vm_fds(CvdRunner *runner)
 /* ---- Life ---- */
 
 CvdRunner *cvd_runner_new(const CvdConfig *config, const CvdProgramConfig *program,
-                          CvdChildren *children, CvdInstanceDir *dir,
+                          CvdChildren *children, CvdOutput *take_output,
                           const CvdRunnerHandlers *handlers, gpointer user_data)
 {
     gsize n_regions = g_strv_length(program->regions);
@@ -360,7 +359,7 @@ CvdRunner *cvd_runner_new(const CvdConfig *config, const CvdProgramConfig *progr
         .children = children,
         .handlers = handlers,
         .user_data = user_data,
-        .output = cvd_output_new(dir, program->name),
+        .output = take_output,
         .channels = g_new0(CvdChannel, program->n_sockets),
         .has_regions = g_new0(gboolean, n_regions),
         .passed = g_new0(guint, n_regions),

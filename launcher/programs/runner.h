@@ -3,7 +3,7 @@
 
 #include "launcher/child.h"
 #include "launcher/config/values.h"
-#include "launcher/instance-dir.h"
+#include "launcher/programs/output.h"
 #include "launcher/programs/program.h"
 
 G_BEGIN_DECLS
@@ -38,13 +38,14 @@ typedef struct {
 
 /**
  * cvd_runner_new:
- * @config: borrowed, as are @program, which is one of its, @children, @dir and @handlers; they
- *   outlive the runner
+ * @config: borrowed, as are @program, which is one of its, @children and @handlers; they outlive
+ * the runner
+ * @take_output: where it prints
  *
  * Returns: (transfer full): there is no process yet
  */
 CvdRunner *cvd_runner_new(const CvdConfig *config, const CvdProgramConfig *program,
-                          CvdChildren *children, CvdInstanceDir *dir,
+                          CvdChildren *children, CvdOutput *take_output,
                           const CvdRunnerHandlers *handlers, gpointer user_data);
 
 /** cvd_runner_free: kills the process, if there is one */

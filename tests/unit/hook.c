@@ -21,6 +21,7 @@ typedef struct {
     TestLogDir logs;
     char *directory; /* of the configuration */
     CvdChildren *children;
+    CvdOutputLoad load;
     CvdOutput *output;
     CvdConfig config;
     char *argv[5];
@@ -38,7 +39,7 @@ static void set_up(Fixture *f, gconstpointer data)
     g_assert_no_error(error);
     f->children = cvd_children_new(NULL, &error);
     g_assert_no_error(error);
-    f->output = cvd_output_new(f->logs.dir, CVD_HOOK_OUTPUT);
+    f->output = cvd_output_new(f->logs.dir, &f->load, CVD_HOOK_OUTPUT);
     f->config = (CvdConfig){
         .name = (char *)"phone7", .directory = f->directory, .hooks = {.timeout_s = 100}};
 }

@@ -18,6 +18,7 @@
 
 typedef struct {
     TestLogDir logs;
+    CvdOutputLoad load;
     CvdOutput *output;
     int fd;    /* what the program writes to */
     pid_t pid; /* of spawn(); 0: it has ended */
@@ -45,7 +46,7 @@ static void reopen(Fixture *f)
 static void set_up(Fixture *f, gconstpointer data)
 {
     test_log_dir_open(&f->logs);
-    f->output = cvd_output_new(f->logs.dir, "echo");
+    f->output = cvd_output_new(f->logs.dir, &f->load, "echo");
     f->fd = -1;
     reopen(f);
     set_verbose(FALSE);
@@ -198,6 +199,58 @@ static void test_flood(Fixture *f, gconstpointer data)
     g_assert_cmpuint(get_file_size(f), ==, 5000005 % CVD_LOG_FILE_MAX_SIZE);
 }
 
+/* How long each pauses, so that all together take a bounded part of the main loop. */
+static void test_load(void)
+{
+    static const struct {
+        gsize n_bytes;
+        guint interval_ms;
+    } rows[] = {
+        {0, CVD_STREAM_INTERVAL_MS},
+        {CVD_OUTPUT_READ_SIZE, CVD_STREAM_INTERVAL_MS},
+        {CVD_OUTPUT_SHARED_SIZE, CVD_STREAM_INTERVAL_MS},
+        {CVD_OUTPUT_SHARED_SIZE + 1, 2 * CVD_STREAM_INTERVAL_MS},
+        {100 * CVD_OUTPUT_READ_SIZE, 50 * CVD_STREAM_INTERVAL_MS},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        CvdOutputLoad load = {rows[i].n_bytes};
+        g_assert_cmpuint(cvd_output_load_get_interval_ms(&load), ==, rows[i].interval_ms);
+    }
+}
+
+/* Each has its turn; who is silent, or has closed its end, slows nobody down. */
+static void test_many_floods(Fixture *f, gconstpointer data)
+{
+    enum {
+        N = 20
+    };
+    g_autofree char *flood = g_malloc0(CVD_OUTPUT_READ_SIZE);
+    CvdOutput *outputs[N];
+    int fds[N];
+
+    for (guint i = 0; i < N; i++) {
+        g_autofree char *name = g_strdup_printf("p%u", i);
+        outputs[i] = cvd_output_new(f->logs.dir, &f->load, name);
+        fds[i] = cvd_output_open(outputs[i], NULL);
+        g_assert_cmpint(write(fds[i], flood, CVD_OUTPUT_READ_SIZE), ==, CVD_OUTPUT_READ_SIZE);
+    }
+    g_main_context_iteration(NULL, TRUE);
+    g_assert_cmpuint(f->load.n_bytes, ==, N * CVD_OUTPUT_READ_SIZE);
+    g_assert_cmpuint(cvd_output_load_get_interval_ms(&f->load), ==, N / 2 * CVD_STREAM_INTERVAL_MS);
+    test_settle();
+    g_assert_cmpuint(f->load.n_bytes, ==, 0);
+    for (guint i = 0; i < N; i++)
+        g_assert_cmpint(write(fds[i], flood, CVD_OUTPUT_READ_SIZE), ==, CVD_OUTPUT_READ_SIZE);
+    g_main_context_iteration(NULL, TRUE);
+    for (guint i = 0; i < N; i++) {
+        g_assert_cmpuint(f->load.n_bytes, ==, (N - i) * CVD_OUTPUT_READ_SIZE);
+        cvd_output_free(outputs[i]);
+        cvd_close_fd(&fds[i]);
+    }
+    g_assert_cmpuint(f->load.n_bytes, ==, 0);
+}
+
 /* Who is left of the program and goes on writing does not keep us. */
 static void test_endless_rest(Fixture *f, gconstpointer data)
 {
@@ -305,7 +358,7 @@ static void test_many_lines(Fixture *f, gconstpointer data)
     g_assert_cmpuint(test_log_count("echo: line "), ==, CVD_OUTPUT_LINES_PER_SECOND);
     g_assert_cmpuint(test_log_count(" more lines"), ==, 0);
 
-    g_autoptr(CvdOutput) other = cvd_output_new(f->logs.dir, "other");
+    g_autoptr(CvdOutput) other = cvd_output_new(f->logs.dir, &f->load, "other");
     f->fd = (cvd_close_fd(&f->fd), cvd_output_open(other, NULL));
     test_log_forget();
     g_string_append(lines, "one\ntwo\nthree\n");
@@ -333,6 +386,8 @@ int main(int argc, char **argv)
     add("/output/program-of-another-user", test_other_user);
     add("/output/another-process", test_restart);
     add("/output/flood", test_flood);
+    g_test_add_func("/output/load", test_load);
+    add("/output/many-floods", test_many_floods);
     add("/output/endless-rest", test_endless_rest);
     add("/output/program-that-closes-its-streams", test_closed);
     g_test_add_func("/output/full-disk", test_full_disk);
