@@ -108,6 +108,9 @@ void cvd_launch_handle(CvdLaunch *launch, CvdEvent event);
  */
 void cvd_launch_handle_status(CvdLaunch *launch, CvdEvent event, CvdJsonSpan status);
 
+/** cvd_launch_carry_out: @actions: #CvdAction bits, of a step of the lifecycle */
+void cvd_launch_carry_out(CvdLaunch *launch, guint actions);
+
 /** cvd_launch_set_fault: @text: (nullable): what QEMU said of a fault that may follow */
 void cvd_launch_set_fault(CvdLaunch *launch, const char *text);
 

@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Wires server, VM, control interface and lifecycle together: what they report becomes an event,
- * the lifecycle answers with actions, and here those are carried out. Nothing is decided here.
+ * the lifecycle answers with actions, and launch-actions.c carries those out. Nothing is decided
+ * here.
  */
 #include "launcher/launch.h"
 
-#include "base/fd.h"
 #include "base/notify.h"
 #include "base/source.h"
 #include "launcher/background.h"
 #include "launcher/launch-private.h"
-#include "launcher/qemu/bus-master.h"
 
-#include <malloc.h>
 #include <string.h>
 
 /* After QEMU's end: the record of a failure may have 256 MiB of the window in it. */
@@ -23,16 +21,7 @@ typedef struct {
     CvdRunState run_state;
 } Input;
 
-/* ---- Actions ---- */
-
-/* As QEMU calls them, or the configuration. */
-static const char *const command_names[] = {
-    [CVD_COMMAND_NONE] = "a command",
-    [CVD_COMMAND_STATUS] = "query-status",
-    [CVD_COMMAND_BUS_MASTER] = "ivshmem.force_bus_master",
-    [CVD_COMMAND_CONT] = "cont",
-    [CVD_COMMAND_STOP] = "stop",
-};
+/* ---- State, in the log and for others ---- */
 
 gboolean cvd_launch_may_log(CvdLaunch *launch)
 {
@@ -50,251 +39,6 @@ void cvd_launch_log_state(const CvdLaunch *launch, GLogLevelFlags level, const c
     cvd_log_fields(level, "MESSAGE_ID", CVD_LAUNCH_STATE_ID, "CVD_STATE", state, "MESSAGE", "%s",
                    text);
 }
-
-/* A connection that has ended refuses nothing; that it has ended is an event of its own. */
-static void on_command(CvdJsonSpan result, const GError *error, gpointer data)
-{
-    CvdLaunch *launch = data;
-
-    if (error == NULL) {
-        cvd_launch_handle(launch, CVD_EVENT_COMMAND_DONE);
-    } else if (!g_error_matches(error, CVD_ERROR, CVD_ERROR_CLOSED)) {
-        if (cvd_launch_may_log(launch))
-            g_warning("%s: %s", command_names[launch->lifecycle.guest.command], error->message);
-        cvd_launch_set_fault(launch, error->message);
-        cvd_launch_handle(launch, CVD_EVENT_COMMAND_FAILED);
-    }
-}
-
-static void on_status(CvdJsonSpan result, const GError *error, gpointer data)
-{
-    if (error == NULL)
-        cvd_launch_handle_status(data, CVD_EVENT_STATUS, result);
-    else
-        on_command(result, error, data);
-}
-
-static void send_command(CvdLaunch *launch)
-{
-    CvdGuestCommand command = launch->lifecycle.guest.command;
-
-    if (command == CVD_COMMAND_BUS_MASTER)
-        cvd_bus_master_enable(launch->vm->qmp, launch->config->ivshmem_slot, on_command, launch);
-    else if (command != CVD_COMMAND_NONE)
-        cvd_qmp_execute(launch->vm->qmp, command_names[command], NULL,
-                        command == CVD_COMMAND_STATUS ? on_status : on_command, launch);
-}
-
-/* What does not come true is seen by its time limit. */
-static void on_way_down(CvdJsonSpan result, const GError *error, gpointer data)
-{
-    CvdLaunch *launch = data;
-
-    if (error != NULL && !g_error_matches(error, CVD_ERROR, CVD_ERROR_CLOSED) &&
-        cvd_launch_may_log(launch))
-        g_warning("%s", error->message);
-}
-
-static void on_pressed(CvdJsonSpan result, const GError *error, gpointer data)
-{
-    ((CvdLaunch *)data)->is_pressing = FALSE;
-    on_way_down(result, error, data);
-}
-
-/* Again and again, but not once more while QEMU has yet to answer. */
-static void press(CvdLaunch *launch, const char *command)
-{
-    if (launch->is_pressing)
-        return;
-    launch->is_pressing = TRUE;
-    cvd_qmp_execute(launch->vm->qmp, command, NULL, on_pressed, launch);
-}
-
-static void clear_signals(CvdLaunch *launch)
-{
-    g_autoptr(GError) error = NULL;
-
-    if (!cvd_server_clear_signals(launch->host.server, &error) && cvd_launch_may_log(launch))
-        g_warning("%s", error->message);
-    cvd_launch_await_ready(launch);
-}
-
-static void on_kvm(CvdJsonSpan result, const GError *error, gpointer data)
-{
-    g_autoptr(JsonNode) kvm = cvd_json_parse_leniently(result);
-    JsonNode *enabled = JSON_NODE_HOLDS_OBJECT(kvm)
-                            ? json_object_get_member(json_node_get_object(kvm), "enabled")
-                            : NULL;
-
-    if (enabled != NULL && json_node_get_value_type(enabled) == G_TYPE_BOOLEAN &&
-        !json_node_get_boolean(enabled))
-        g_warning("QEMU could not use kvm and runs the guest with the next accelerator of "
-                  "qemu.accel; QEMU's output says why");
-}
-
-static void announce_start(CvdLaunch *launch)
-{
-    const char *first_accel = launch->tools->accel[0];
-
-    launch->ready_time_us = g_get_monotonic_time();
-    double ms = (double)(launch->ready_time_us - launch->start_time_us) / 1000;
-    CvdState state = cvd_lifecycle_get_state(&launch->lifecycle);
-
-    cvd_launch_log_state(
-        launch, G_LOG_LEVEL_MESSAGE, "%s after %.0f ms%s", cvd_state_get_name(state), ms,
-        state == CVD_STATE_PAUSED && launch->lifecycle.start_paused ? ", ready for a debugger"
-                                                                    : "");
-    if (first_accel != NULL && g_str_has_prefix(first_accel, "kvm"))
-        cvd_qmp_execute(launch->vm->qmp, "query-kvm", NULL, on_kvm, launch);
-    if (launch->config->qmp_timeout_s > 0)
-        cvd_vm_start_heartbeat(launch->vm, 1000 * launch->config->qmp_timeout_s);
-    if (launch->lifecycle.readiness.is_ready)
-        cvd_launch_announce_ready(launch);
-    /* Parsing left free pages behind that would stay ours for as long as the VM runs. */
-    malloc_trim(0);
-}
-
-/* The next VM must not find what this one left in the window and the doorbells. */
-static gboolean renew(CvdLaunch *launch)
-{
-    g_autoptr(GError) error = NULL;
-
-    cvd_server_disconnect_vm(launch->host.server);
-    if (cvd_server_renew(launch->host.server, &error))
-        return TRUE;
-    g_critical("%s", error->message);
-    cvd_launch_handle(launch, CVD_EVENT_RENEW_FAILED);
-    return FALSE;
-}
-
-gboolean cvd_launch_start_vm(CvdLaunch *launch, GError **error)
-{
-    cvd_launch_close_ready(launch); /* the console has what the VM before has said last */
-    g_clear_pointer(&launch->vm, cvd_vm_free);
-    cvd_source_clear(&launch->hand_over_timer);
-    launch->qemu_exit = (CvdExit){0};
-    launch->is_all_sent = FALSE;
-    cvd_autofd ivshmem_fd = cvd_server_connect_vm(launch->host.server, error);
-    if (ivshmem_fd < 0)
-        return FALSE;
-    CvdVmResources resources = {
-        .children = launch->children,
-        .ivshmem_fd = ivshmem_fd,
-        .output = launch->qemu_output,
-        .console = launch->console,
-    };
-    if (launch->programs != NULL)
-        resources.fds = cvd_programs_get_vm_fds(launch->programs, &resources.n_fds);
-    cvd_log_file_begin_part(launch->qemu_log);
-    launch->vm = cvd_vm_start(launch->config, launch->tools, &resources, &cvd_launch_vm_handlers,
-                              launch, error);
-    if (launch->programs != NULL)
-        cvd_programs_close_vm_fds(launch->programs);
-    cvd_launch_await_ready(launch);
-    return launch->vm != NULL;
-}
-
-static void report_if_failed(CvdLaunch *launch, gboolean is_started, const GError *error)
-{
-    if (is_started)
-        return;
-    g_critical("%s", error->message);
-    cvd_launch_handle(launch, CVD_EVENT_START_FAILED);
-}
-
-void cvd_launch_start_vm_or_report(CvdLaunch *launch)
-{
-    g_autoptr(GError) error = NULL;
-
-    guint n_held_back = cvd_fd_hold_back(0); /* clients may have all the others */
-    gboolean is_started = cvd_launch_start_vm(launch, &error);
-    cvd_fd_hold_back(n_held_back);
-    report_if_failed(launch, is_started, error);
-}
-
-static void start_again(CvdLaunch *launch)
-{
-    g_autoptr(GError) error = NULL;
-
-    launch->start_time_us = g_get_monotonic_time();
-    launch->n_restarts++;
-    cvd_fd_hold_back(0); /* clients may have all the others */
-    gboolean is_started = cvd_launch_begin_vm(launch, &error);
-    cvd_fd_hold_back(CVD_FD_RESERVE);
-    report_if_failed(launch, is_started, error);
-}
-
-/* Without a QEMU there is nothing to be ended. */
-static void end_vm(CvdLaunch *launch, guint actions)
-{
-    if ((actions & (CVD_ACTION_QUIT | CVD_ACTION_TERMINATE | CVD_ACTION_KILL)) != 0 &&
-        cvd_launch_cancel_vm(launch)) {
-        launch->qemu_exit = (CvdExit){.is_known = TRUE};
-        cvd_launch_handle(launch, CVD_EVENT_QEMU_EXITED);
-        return;
-    }
-    if (actions & CVD_ACTION_QUIT)
-        cvd_qmp_execute(launch->vm->qmp, "quit", NULL, on_way_down, launch);
-    if (actions & CVD_ACTION_TERMINATE)
-        cvd_qemu_process_terminate(launch->vm->process);
-    if (actions & CVD_ACTION_KILL)
-        cvd_qemu_process_kill(launch->vm->process);
-}
-
-static void hold_clients(CvdLaunch *launch)
-{
-    if (cvd_launch_may_log(launch))
-        g_message("guest was reset");
-    cvd_server_hold_clients(launch->host.server);
-    if (launch->programs != NULL)
-        cvd_programs_hold_clients(launch->programs);
-}
-
-static void admit_clients(CvdLaunch *launch)
-{
-    cvd_server_admit_clients(launch->host.server);
-    if (launch->programs != NULL)
-        cvd_programs_admit_clients(launch->programs);
-}
-
-static void report_end(CvdLaunch *launch)
-{
-    cvd_launch_report_end(launch);
-    if (launch->programs != NULL)
-        cvd_programs_end_vm(launch->programs);
-}
-
-static void carry_out(CvdLaunch *launch, guint actions)
-{
-    if (actions & CVD_ACTION_CLEAR_SIGNALS)
-        clear_signals(launch);
-    if (actions & CVD_ACTION_HOLD_CLIENTS)
-        hold_clients(launch);
-    if (actions & CVD_ACTION_REPORT_END)
-        report_end(launch);
-    gboolean has_failed = (actions & CVD_ACTION_RENEW) && !renew(launch);
-    if (actions & CVD_ACTION_ADMIT_CLIENTS)
-        admit_clients(launch);
-    if (actions & CVD_ACTION_HAND_OVER)
-        cvd_launch_hand_over(launch);
-    if (actions & CVD_ACTION_SEND)
-        send_command(launch);
-    if (actions & CVD_ACTION_WAKE)
-        press(launch, "system_wakeup");
-    if (actions & CVD_ACTION_POWERDOWN)
-        press(launch, "system_powerdown");
-    end_vm(launch, actions);
-    if (actions & CVD_ACTION_READY)
-        announce_start(launch);
-    if (actions & CVD_ACTION_ANNOUNCE)
-        cvd_launch_announce_ready(launch);
-    if ((actions & CVD_ACTION_START) && !has_failed)
-        start_again(launch);
-    if (actions & CVD_ACTION_END)
-        cvd_launch_end(launch);
-}
-
-/* ---- State, in the log and for others ---- */
 
 CvdState cvd_launch_get_state(const CvdLaunch *launch)
 {
@@ -444,7 +188,7 @@ static void step(CvdLaunch *launch, const Input *input)
                                        g_get_monotonic_time());
 
     log_way_down(launch, actions, ladder_before);
-    carry_out(launch, actions);
+    cvd_launch_carry_out(launch, actions);
     publish_state(launch, before);
     cvd_launch_answer_calls(launch);
 }
