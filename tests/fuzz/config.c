@@ -45,12 +45,13 @@ static void check(const CvdConfig *config)
     char *accel[] = {(char *)"tcg", NULL};
     CvdQemuTools tools = {.binary = (char *)"/qemu", .accel = accel};
     g_auto(GStrv) argv = cvd_qemu_command(config, &tools, NULL);
+    g_auto(GStrv) by_path = cvd_qemu_command(config, &tools, "vm.sock");
 
     g_free(cvd_quote_command((const char *const *)argv));
     for (guint i = 0; i < config->n_programs; i++)
         check_program(config, &config->programs[i]);
     expand(config, NULL, config->hooks.before_start);
-    if (g_strv_length(argv) < 10 || config->layout == NULL)
+    if (g_strv_length(argv) < 10 || g_strv_length(by_path) < 10 || config->layout == NULL)
         abort();
 }
 
