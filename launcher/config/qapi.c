@@ -1,216 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Character devices and TPMs are objects of QAPI, but QEMU's command line has only option strings
- * for them. The tables say which option each member is. They have the members of QEMU 9, and QEMU
- * refuses those that it does not know yet. In QAPI a member `type` says which others there are, and
- * they are in `data`; its newer types do without that, and here all can.
+ * for them. Which option each member is, qapi-types.c says. In QAPI a member `type` says which
+ * others there are, and they are in `data`; its newer types do without that, and here all can.
  */
 #include "launcher/config/qapi.h"
 
 #include "base/nearest.h"
+#include "launcher/config/qapi-types.h"
 #include "launcher/config/substitute.h"
 
 #include <string.h>
 
-typedef struct Union Union;
-
-typedef enum {
-    KIND_END, /* of a table */
-    KIND_STRING,
-    KIND_BOOLEAN,
-    KIND_INTEGER,
-    KIND_PATH,   /* of a file */
-    KIND_FD,     /* `${socket:NAME}` */
-    KIND_UNION,  /* an object of a type that its `type` chooses */
-    KIND_SERVER, /* a boolean, and true by itself; the option is false by itself */
-    KIND_WAIT,   /* a boolean of a server, and false by itself; the option is true by itself */
-} Kind;
-
-typedef struct {
-    Kind kind;
-    const char *name;
-    const char *option; /* NULL for a union: its members are options */
-    gboolean is_required;
-    const Union *choice; /* of a union */
-} Member;
-
-typedef struct {
-    const char *type; /* NULL: the end of a table */
-    const Member *members;
-    const char *refusal; /* NULL, or why it cannot be had */
-} Variant;
-
-struct Union {
-    const Variant *variants;
-    const Member *common; /* to all variants */
-    const char *option;   /* of QEMU, for other types than these; NULL: there are no others */
-    gboolean has_id;
-};
-
-/* ---- What there is ---- */
-
-/* clang-format off */
-#define MEMBERS_END {KIND_END, NULL, NULL, FALSE, NULL}
-#define VARIANTS_END {NULL, NULL, NULL}
-
-static const Member no_members[] = {MEMBERS_END};
-
-static const Member inet_members[] = {
-    {KIND_STRING, "host", "host", TRUE, NULL},
-    {KIND_STRING, "port", "port", TRUE, NULL},
-    {KIND_INTEGER, "to", "to", FALSE, NULL},
-    {KIND_BOOLEAN, "ipv4", "ipv4", FALSE, NULL},
-    {KIND_BOOLEAN, "ipv6", "ipv6", FALSE, NULL},
-    MEMBERS_END,
-};
-
-static const Member unix_members[] = {
-    {KIND_PATH, "path", "path", TRUE, NULL},
-    {KIND_BOOLEAN, "abstract", "abstract", FALSE, NULL},
-    {KIND_BOOLEAN, "tight", "tight", FALSE, NULL},
-    MEMBERS_END,
-};
-
-static const Member fd_members[] = {
-    {KIND_FD, "str", "fd", TRUE, NULL},
-    MEMBERS_END,
-};
-
-static const Variant socket_addresses[] = {
-    {"inet", inet_members, NULL},
-    {"unix", unix_members, NULL},
-    {"fd", fd_members, NULL},
-    VARIANTS_END,
-};
-static const Union socket_address = {socket_addresses, no_members, NULL, FALSE};
-
-static const Member remote_members[] = {
-    {KIND_STRING, "host", "host", TRUE, NULL},
-    {KIND_STRING, "port", "port", TRUE, NULL},
-    {KIND_BOOLEAN, "ipv4", "ipv4", FALSE, NULL},
-    {KIND_BOOLEAN, "ipv6", "ipv6", FALSE, NULL},
-    MEMBERS_END,
-};
-static const Variant remote_addresses[] = {{"inet", remote_members, NULL}, VARIANTS_END};
-static const Union remote_address = {remote_addresses, no_members, NULL, FALSE};
-
-static const Member local_members[] = {
-    {KIND_STRING, "host", "localaddr", TRUE, NULL},
-    {KIND_STRING, "port", "localport", TRUE, NULL},
-    MEMBERS_END,
-};
-static const Variant local_addresses[] = {{"inet", local_members, NULL}, VARIANTS_END};
-static const Union local_address = {local_addresses, no_members, NULL, FALSE};
-
-static const Member common_members[] = {
-    {KIND_PATH, "logfile", "logfile", FALSE, NULL},
-    {KIND_BOOLEAN, "logappend", "logappend", FALSE, NULL},
-    MEMBERS_END,
-};
-
-static const Member file_members[] = {
-    {KIND_PATH, "out", "path", TRUE, NULL},
-    {KIND_PATH, "in", "input-path", FALSE, NULL}, /* since QEMU 8.1 */
-    {KIND_BOOLEAN, "append", "append", FALSE, NULL},
-    MEMBERS_END,
-};
-
-static const Member host_device_members[] = {
-    {KIND_PATH, "device", "path", TRUE, NULL},
-    MEMBERS_END,
-};
-
-static const Member socket_members[] = {
-    {KIND_UNION, "addr", NULL, TRUE, &socket_address},
-    {KIND_SERVER, "server", "server", FALSE, NULL},
-    {KIND_WAIT, "wait", "wait", FALSE, NULL},
-    {KIND_BOOLEAN, "nodelay", "nodelay", FALSE, NULL},
-    {KIND_BOOLEAN, "telnet", "telnet", FALSE, NULL},
-    {KIND_BOOLEAN, "tn3270", "tn3270", FALSE, NULL},
-    {KIND_BOOLEAN, "websocket", "websocket", FALSE, NULL},
-    {KIND_INTEGER, "reconnect", "reconnect", FALSE, NULL},
-    {KIND_INTEGER, "reconnect-ms", "reconnect-ms", FALSE, NULL}, /* since QEMU 9.2 */
-    {KIND_STRING, "tls-creds", "tls-creds", FALSE, NULL},
-    {KIND_STRING, "tls-authz", "tls-authz", FALSE, NULL},
-    MEMBERS_END,
-};
-
-static const Member udp_members[] = {
-    {KIND_UNION, "remote", NULL, TRUE, &remote_address},
-    {KIND_UNION, "local", NULL, FALSE, &local_address},
-    MEMBERS_END,
-};
-
-static const Member mux_members[] = {
-    {KIND_STRING, "chardev", "chardev", TRUE, NULL},
-    MEMBERS_END,
-};
-
-static const Member ringbuf_members[] = {
-    {KIND_INTEGER, "size", "size", FALSE, NULL},
-    MEMBERS_END,
-};
-
-static const Member spicevmc_members[] = {
-    {KIND_STRING, "type", "name", TRUE, NULL},
-    MEMBERS_END,
-};
-
-static const Member vdagent_members[] = {
-    {KIND_BOOLEAN, "mouse", "mouse", FALSE, NULL},
-    {KIND_BOOLEAN, "clipboard", "clipboard", FALSE, NULL},
-    MEMBERS_END,
-};
-
-/* In the order of CVD_QAPI_CHARDEV_TYPES. */
-static const Variant backends[] = {
-    {"socket", socket_members, NULL},
-    {"file", file_members, NULL},
-    {"pipe", host_device_members, NULL},
-    {"null", no_members, NULL},
-    {"ringbuf", ringbuf_members, NULL},
-    {"pty", no_members, NULL},
-    {"udp", udp_members, NULL},
-    {"serial", host_device_members, NULL},
-    {"mux", mux_members, NULL},
-    {"spicevmc", spicevmc_members, NULL},
-    {"qemu-vdagent", vdagent_members, NULL},
-    {"msmouse", no_members, NULL},
-    {"stdio", NULL, "QEMU's stdin and stdout are the launcher's; take \"pty\", or a socket"},
-    VARIANTS_END,
-};
-static const Union backend = {backends, common_members, "-chardev", FALSE};
-
-static const Member emulator_members[] = {
-    {KIND_STRING, "chardev", "chardev", TRUE, NULL},
-    MEMBERS_END,
-};
-
-static const Member passthrough_members[] = {
-    {KIND_PATH, "path", "path", FALSE, NULL},
-    {KIND_PATH, "cancel-path", "cancel-path", FALSE, NULL},
-    MEMBERS_END,
-};
-
-static const Variant tpms[] = {
-    {"emulator", emulator_members, NULL},
-    {"passthrough", passthrough_members, NULL},
-    VARIANTS_END,
-};
-static const Union tpm = {tpms, no_members, "-tpmdev", TRUE};
-/* clang-format on */
-
-static const Member *find_member(const Member *members, const char *name)
+static const CvdQapiMember *find_member(const CvdQapiMember *members, const char *name)
 {
-    for (; members->kind != KIND_END; members++)
+    for (; members->kind != CVD_QAPI_END; members++)
         if (strcmp(members->name, name) == 0)
             return members;
     return NULL;
 }
 
-static const Variant *find_variant(const Union *choice, const char *type)
+static const CvdQapiVariant *find_variant(const CvdQapiUnion *choice, const char *type)
 {
-    for (const Variant *variant = choice->variants; variant->type; variant++)
+    for (const CvdQapiVariant *variant = choice->variants; variant->type; variant++)
         if (g_strcmp0(variant->type, type) == 0)
             return variant;
     return NULL;
@@ -236,14 +48,14 @@ static gboolean is_boolean(JsonNode *node)
     return JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_BOOLEAN;
 }
 
-static void add_names(GPtrArray *names, const Member *members)
+static void add_names(GPtrArray *names, const CvdQapiMember *members)
 {
-    for (; members->kind != KIND_END; members++)
+    for (; members->kind != CVD_QAPI_END; members++)
         g_ptr_array_add(names, (gpointer)members->name);
 }
 
-static gboolean refuse_member(const CvdPlace *place, const char *name, const Union *choice,
-                              const Variant *variant)
+static gboolean refuse_member(const CvdPlace *place, const char *name, const CvdQapiUnion *choice,
+                              const CvdQapiVariant *variant)
 {
     g_autoptr(GPtrArray) known = g_ptr_array_new();
 
@@ -259,13 +71,13 @@ static gboolean refuse_member(const CvdPlace *place, const char *name, const Uni
     return FALSE;
 }
 
-static gboolean refuse_type(const CvdPlace *place, JsonNode *node, const Union *choice)
+static gboolean refuse_type(const CvdPlace *place, JsonNode *node, const CvdQapiUnion *choice)
 {
     g_autoptr(GString) expected = g_string_new(NULL);
     JsonNode *type = cvd_node_get_member(node, "type");
     CvdPlace at = cvd_place_member(place, "type", type);
 
-    for (const Variant *variant = choice->variants; variant->type; variant++)
+    for (const CvdQapiVariant *variant = choice->variants; variant->type; variant++)
         if (!variant->refusal)
             g_string_append_printf(expected, "%s\"%s\"", expected->len > 0 ? ", " : "",
                                    variant->type);
@@ -285,7 +97,7 @@ static gboolean found(const CvdPlace *place, JsonNode *node, const char *expecte
     return FALSE;
 }
 
-static gboolean read_union(const CvdPlace *place, JsonNode *node, const Union *choice);
+static gboolean read_union(const CvdPlace *place, JsonNode *node, const CvdQapiUnion *choice);
 
 /* Of a socket in the abstract name space it is no path, and without one QEMU chooses. */
 static void resolve(const CvdPlace *place, JsonNode *node, JsonNode *siblings)
@@ -307,38 +119,38 @@ static gboolean is_socket(const char *text)
 }
 
 /* @siblings: where @node is in */
-static gboolean read_member(const CvdPlace *place, JsonNode *node, const Member *member,
+static gboolean read_member(const CvdPlace *place, JsonNode *node, const CvdQapiMember *member,
                             JsonNode *siblings)
 {
     switch (member->kind) {
-    case KIND_STRING:
+    case CVD_QAPI_STRING:
         return cvd_node_get_string(node) || found(place, node, "a string");
-    case KIND_BOOLEAN:
-    case KIND_SERVER:
-    case KIND_WAIT:
+    case CVD_QAPI_BOOLEAN:
+    case CVD_QAPI_SERVER:
+    case CVD_QAPI_WAIT:
         return is_boolean(node) || found(place, node, "true or false");
-    case KIND_INTEGER:
+    case CVD_QAPI_INTEGER:
         return (cvd_node_is_integer(node) && json_node_get_int(node) >= 0) ||
                found(place, node, "an integer that is not negative");
-    case KIND_PATH:
+    case CVD_QAPI_PATH:
         if (!cvd_node_get_string(node))
             return found(place, node, "a path");
         resolve(place, node, siblings);
         return TRUE;
-    case KIND_FD:
+    case CVD_QAPI_FD:
         return is_socket(cvd_node_get_string(node)) ||
                found(place, node, "\"${socket:NAME}\", of a socket of an entry of programs");
-    case KIND_UNION:
+    case CVD_QAPI_UNION:
         return read_union(place, node, member->choice);
-    case KIND_END:
+    case CVD_QAPI_END:
         break;
     }
     g_assert_not_reached();
 }
 
 /* @others: what @node has beside the members of a type */
-static gboolean read_members(const CvdPlace *place, JsonNode *node, const Union *choice,
-                             const Variant *variant, const char *const *others)
+static gboolean read_members(const CvdPlace *place, JsonNode *node, const CvdQapiUnion *choice,
+                             const CvdQapiVariant *variant, const char *const *others)
 {
     JsonObjectIter iter;
     const char *name;
@@ -347,7 +159,7 @@ static gboolean read_members(const CvdPlace *place, JsonNode *node, const Union 
 
     json_object_iter_init_ordered(&iter, json_node_get_object(node));
     while (json_object_iter_next_ordered(&iter, &name, &value)) {
-        const Member *member = find_member(variant->members, name);
+        const CvdQapiMember *member = find_member(variant->members, name);
         CvdPlace at = cvd_place_member(place, name, value);
         if (g_strv_contains(others, name))
             continue;
@@ -356,7 +168,7 @@ static gboolean read_members(const CvdPlace *place, JsonNode *node, const Union 
         is_good &= member ? read_member(&at, value, member, node)
                           : refuse_member(&at, name, choice, variant);
     }
-    for (const Member *member = variant->members; member->kind != KIND_END; member++) {
+    for (const CvdQapiMember *member = variant->members; member->kind != CVD_QAPI_END; member++) {
         gboolean is_there =
             !g_strv_contains(others, member->name) && cvd_node_get_member(node, member->name);
         if (!member->is_required || is_there)
@@ -368,8 +180,8 @@ static gboolean read_members(const CvdPlace *place, JsonNode *node, const Union 
 }
 
 /* Where there is `data`, the members of the type are in it. */
-static gboolean read_data(const CvdPlace *place, JsonNode *node, const Union *choice,
-                          const Variant *variant, const char *const *others)
+static gboolean read_data(const CvdPlace *place, JsonNode *node, const CvdQapiUnion *choice,
+                          const CvdQapiVariant *variant, const char *const *others)
 {
     static const char *const none[] = {NULL};
     JsonNode *data = cvd_node_get_member(node, "data");
@@ -388,7 +200,7 @@ static gboolean read_data(const CvdPlace *place, JsonNode *node, const Union *ch
     return read_members(&at, data, choice, variant, none);
 }
 
-static gboolean read_union(const CvdPlace *place, JsonNode *node, const Union *choice)
+static gboolean read_union(const CvdPlace *place, JsonNode *node, const CvdQapiUnion *choice)
 {
     static const char *const others[] = {"type", "id", NULL};
     static const char *const type_alone[] = {"type", NULL};
@@ -397,7 +209,7 @@ static gboolean read_union(const CvdPlace *place, JsonNode *node, const Union *c
     if (!JSON_NODE_HOLDS_OBJECT(node))
         return found(place, node, "an object with QEMU's own names");
     JsonNode *type = cvd_node_get_member(node, "type");
-    const Variant *variant = find_variant(choice, cvd_node_get_string(type));
+    const CvdQapiVariant *variant = find_variant(choice, cvd_node_get_string(type));
     if (!variant)
         return refuse_type(place, node, choice);
     if (variant->refusal) {
@@ -458,13 +270,13 @@ static gboolean check_connected(const CvdPlace *place, JsonNode *node)
 
 gboolean cvd_qapi_read_chardev(const CvdPlace *place, JsonNode *node)
 {
-    static const Member members[] = {
-        {KIND_STRING, "id", NULL, FALSE, NULL},
-        {KIND_UNION, "backend", NULL, TRUE, &backend},
-        MEMBERS_END,
+    static const CvdQapiMember members[] = {
+        {CVD_QAPI_STRING, "id", NULL, FALSE, NULL},
+        {CVD_QAPI_UNION, "backend", NULL, TRUE, &cvd_qapi_backend},
+        CVD_QAPI_MEMBERS_END,
     };
-    static const Variant entry = {NULL, members, NULL};
-    static const Union plain = {NULL, no_members, NULL, FALSE};
+    static const CvdQapiVariant entry = {NULL, members, NULL};
+    static const CvdQapiUnion plain = {NULL, cvd_qapi_no_members, NULL, FALSE};
     static const char *const none[] = {NULL};
 
     if (!JSON_NODE_HOLDS_OBJECT(node))
@@ -478,7 +290,7 @@ gboolean cvd_qapi_read_chardev(const CvdPlace *place, JsonNode *node)
 
 gboolean cvd_qapi_read_tpmdev(const CvdPlace *place, JsonNode *node)
 {
-    return read_union(place, node, &tpm) && read_id(place, node);
+    return read_union(place, node, &cvd_qapi_tpm) && read_id(place, node);
 }
 
 /* ---- Writing ---- */
@@ -501,9 +313,9 @@ static void add_boolean(GString *text, const char *option, gboolean value)
     g_string_append_printf(text, ",%s=%s", option, value ? "on" : "off");
 }
 
-static void add_members(GString *text, JsonNode *node, const Member *members);
+static void add_members(GString *text, JsonNode *node, const CvdQapiMember *members);
 
-static void add_union(GString *text, JsonNode *node, const Union *choice)
+static void add_union(GString *text, JsonNode *node, const CvdQapiUnion *choice)
 {
     JsonNode *type = cvd_node_get_member(node, "type");
 
@@ -512,49 +324,50 @@ static void add_union(GString *text, JsonNode *node, const Union *choice)
 }
 
 /* @value: NULL: there is none; @siblings: where it is in */
-static void add_member(GString *text, const Member *member, JsonNode *value, JsonNode *siblings)
+static void add_member(GString *text, const CvdQapiMember *member, JsonNode *value,
+                       JsonNode *siblings)
 {
     JsonNode *server = cvd_node_get_member(siblings, "server");
 
     switch (member->kind) {
-    case KIND_STRING:
-    case KIND_PATH:
-    case KIND_FD:
+    case CVD_QAPI_STRING:
+    case CVD_QAPI_PATH:
+    case CVD_QAPI_FD:
         if (value)
             add_string(text, member->option, cvd_node_get_string(value));
         break;
-    case KIND_BOOLEAN:
+    case CVD_QAPI_BOOLEAN:
         if (value)
             add_boolean(text, member->option, json_node_get_boolean(value));
         break;
-    case KIND_INTEGER:
+    case CVD_QAPI_INTEGER:
         if (value)
             g_string_append_printf(text, ",%s=%jd", member->option, json_node_get_int(value));
         break;
-    case KIND_SERVER:
+    case CVD_QAPI_SERVER:
         add_boolean(text, member->option, is_server(value));
         break;
-    case KIND_WAIT:
+    case CVD_QAPI_WAIT:
         if (is_server(server))
             add_boolean(text, member->option, value && json_node_get_boolean(value));
         break;
-    case KIND_UNION:
+    case CVD_QAPI_UNION:
         if (value)
             add_union(text, value, member->choice);
         break;
-    case KIND_END:
+    case CVD_QAPI_END:
         g_assert_not_reached();
     }
 }
 
-static void add_members(GString *text, JsonNode *node, const Member *members)
+static void add_members(GString *text, JsonNode *node, const CvdQapiMember *members)
 {
-    for (; members->kind != KIND_END; members++)
+    for (; members->kind != CVD_QAPI_END; members++)
         add_member(text, members, cvd_node_get_member(node, members->name), node);
 }
 
 /* @node: has the type; @entry: has the id */
-static char *format(JsonNode *node, JsonNode *entry, const Union *choice)
+static char *format(JsonNode *node, JsonNode *entry, const CvdQapiUnion *choice)
 {
     g_autoptr(GString) text = g_string_new(cvd_node_get_string(cvd_node_get_member(node, "type")));
 
@@ -565,10 +378,10 @@ static char *format(JsonNode *node, JsonNode *entry, const Union *choice)
 
 char *cvd_qapi_format_chardev(JsonNode *node)
 {
-    return format(cvd_node_get_member(node, "backend"), node, &backend);
+    return format(cvd_node_get_member(node, "backend"), node, &cvd_qapi_backend);
 }
 
 char *cvd_qapi_format_tpmdev(JsonNode *node)
 {
-    return format(node, node, &tpm);
+    return format(node, node, &cvd_qapi_tpm);
 }
