@@ -351,7 +351,7 @@ gboolean cvd_window_reset_signals(CvdWindow *window, GError **error)
 {
     guint32 ready_word = cvd_layout_find_ready_word(window->layout);
 
-    if (!mend_size(window, error) ||
+    if (!mend_size(window, error) || !write_descriptors(window, error) ||
         (ready_word != 0 && !zero(window, ready_word, sizeof(guint32), error)))
         return FALSE;
     for (guint i = 0; i < window->layout->n_regions; i++) {

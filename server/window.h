@@ -72,8 +72,8 @@ gboolean cvd_window_says_ready(const CvdWindow *window);
 /**
  * cvd_window_reset_signals:
  *
- * Zeroes every signal table and interrupt-signalled word, and the word that says ready, for a guest
- * that was reset: the VM must be stopped meanwhile.
+ * Zeroes every signal table and interrupt-signalled word, and the word that says ready, and writes
+ * the descriptors again, for a guest that was reset: the VM must be stopped meanwhile.
  */
 gboolean cvd_window_reset_signals(CvdWindow *window, GError **error);
 

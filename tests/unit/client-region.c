@@ -695,7 +695,7 @@ static void on_closed_reopen(CvdRegion *region, Told *told)
     g_string_append(told->text, "closed ");
 }
 
-/* The guest has ruined the descriptor: who tries again when it closes does so once. */
+/* The guest ruins the descriptor when it goes on: who tries again when it closes does so once. */
 static void test_started_and_ruined(Fixture *fixture, gconstpointer data)
 {
     Told told = {g_string_new(NULL), g_main_context_default()};
@@ -703,11 +703,11 @@ static void test_started_and_ruined(Fixture *fixture, gconstpointer data)
     g_autoptr(Guest) guest = guest_new(fixture);
     const guint32 too_large = 17;
 
-    /* The second of the descriptors, after the header. */
-    g_assert_cmpint(pwrite(guest->result->window, &too_large, 4, 16 + 60 + 16), ==, 4);
     g_signal_connect(region, "closed", G_CALLBACK(on_closed_reopen), &told);
     cvd_region_start(region);
     in_server(fixture, do_reset);
+    /* The second of the descriptors, after the header. */
+    g_assert_cmpint(pwrite(guest->result->window, &too_large, 4, 16 + 60 + 16), ==, 4);
     expect_told(&told, "closed ");
     while (g_main_context_iteration(NULL, FALSE))
         ;

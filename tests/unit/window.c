@@ -389,6 +389,7 @@ static void check_life(const CvdLayout *layout, const CvdWindowOptions *options)
     g_assert_false(cvd_window_says_ready(window));
     g_assert_cmpint(pwrite(fd, contents, WINDOW_SIZE, 0), ==, WINDOW_SIZE);
     g_assert_true(cvd_window_says_ready(window));
+    g_assert_cmpint(pwrite(fd, "\xaa\xaa\xaa\xaa", 4, 0), ==, 4); /* the layout's version */
     g_assert_true(cvd_window_reset_signals(window, &error));
     g_assert_false(cvd_window_says_ready(window));
     contents[0xffc] = 0;
@@ -459,12 +460,11 @@ static void test_named(Fixture *f, gconstpointer data)
 static void test_truncated_by_another(Fixture *f, gconstpointer data)
 {
     g_autoptr(CvdWindow) window = cvd_window_new(f->layout, &f->named, NULL);
-    g_autofree guchar *zeros = g_malloc0(WINDOW_SIZE);
     g_autofree guchar *fresh = fresh_contents();
 
     g_assert_cmpint(truncate(f->path, 0), ==, 0);
     g_assert_true(cvd_window_reset_signals(window, NULL));
-    assert_contents(window, zeros);
+    assert_contents(window, fresh);
     g_assert_cmpuint(test_log_count(f->path), ==, 1);
     g_assert_cmpint(truncate(f->path, 1), ==, 0);
     g_assert_true(cvd_window_renew(window, NULL));
