@@ -167,11 +167,14 @@ static void add_sockets(GPtrArray *argv, const CvdConfig *config, const CvdProgr
         add_bind(argv, "--ro-bind", notify_socket);
 }
 
+/* The kernel asks for no capability where root writes its settings (/proc/sys), so what a launcher
+ * of root's confines could otherwise have the kernel run a command outside. */
 static void add_file_system(GPtrArray *argv, const CvdConfig *config,
                             const CvdProgramConfig *program, const char *path,
                             const char *notify_socket)
 {
-    static const char *const last[] = {"--remount-ro", "/dev", "--remount-ro", "/", NULL};
+    static const char *const last[] = {
+        "--remount-ro", "/dev", "--remount-ro", "/proc", "--remount-ro", "/", NULL};
 
     add_system(argv, program->confine);
     add_private(argv, program->confine);

@@ -35,6 +35,11 @@ static int try_write(const char *path)
     return fd >= 0 && write(fd, "x", 1) == 1 ? 0 : -1;
 }
 
+static int try_open_for_writing(const char *path)
+{
+    return open(path, O_WRONLY) >= 0 ? 0 : -1;
+}
+
 static int try_list(const char *path)
 {
     return opendir(path) != NULL ? 0 : -1;
@@ -127,6 +132,7 @@ int main(int argc, char **argv)
     } attempts[] = {
         {"read", try_read},
         {"write", try_write},
+        {"open-for-writing", try_open_for_writing},
         {"list", try_list},
         {"connect", try_connect},
         {"connect-path", try_connect_path},

@@ -333,6 +333,21 @@ static void test_privileges(Fixture *f, gconstpointer data)
     assert_cannot(f, "users", "");
 }
 
+/* Root needs no capability for what is in /proc/sys, which is the host's: such as the command that
+ * the kernel runs when a process crashes. */
+static void test_kernel_settings(Fixture *f, gconstpointer data)
+{
+    static const char setting[] = "/proc/sys/kernel/core_pattern";
+
+    if (!has_bwrap())
+        return;
+    if (geteuid() == 0)
+        assert_cannot(f, "open-for-writing", setting);
+    f->read_only[0] = (char *)"/";
+    g_assert_false(run(f, "open-for-writing", setting));
+    assert_can(f, "open-for-writing", "/dev/stderr");
+}
+
 static void test_inherited(Fixture *f, gconstpointer data)
 {
     if (!has_bwrap())
@@ -529,6 +544,7 @@ int main(int argc, char **argv)
     add("/confine/others", test_others);
     add("/confine/sockets", test_sockets);
     add("/confine/privileges", test_privileges);
+    add("/confine/kernel-settings", test_kernel_settings);
     add("/confine/inherited-descriptors", test_inherited);
     add("/confine/least-descriptors", test_least_descriptors);
     add("/confine/other-user", test_other_user);
