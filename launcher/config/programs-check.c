@@ -104,6 +104,8 @@ static void check_descriptors(const Entry *entry)
         cvd_place_problem(&place, "has %u members; with \"pass_fds\" at most %d are allowed",
                           n_regions, CVD_MAX_PASSED_REGIONS);
     }
+    if (program->ready == CVD_READY_NOTIFY && program->user)
+        n_fds++; /* which it says so through */
     if (confine && confine->has_file_system)
         n_fds += CVD_BUBBLEWRAP_N_FDS;
     if (confine && confine->n_fds > 0 && confine->n_fds < n_fds) {

@@ -163,7 +163,7 @@ static void add_sockets(GPtrArray *argv, const CvdConfig *config, const CvdProgr
 
     if (has_regions && !program->pass_fds)
         add_bind(argv, "--ro-bind", client_socket);
-    if (notify_socket != NULL)
+    if (notify_socket != NULL && program->user == NULL) /* else it inherits it */
         add_bind(argv, "--ro-bind", notify_socket);
 }
 

@@ -16,6 +16,9 @@ typedef struct CvdNotifySocket CvdNotifySocket;
 /** CVD_NOTIFY_MAX_STATUS: bytes of a status that are kept */
 #define CVD_NOTIFY_MAX_STATUS 128
 
+/** CVD_NOTIFY_MAX_MESSAGES: datagrams that are read at once; then comes a pause, as for streams */
+#define CVD_NOTIFY_MAX_MESSAGES 16
+
 /**
  * CvdNotified:
  * @is_ready: READY=1 was among what it said
@@ -37,6 +40,17 @@ CvdNotifySocket *cvd_notify_socket_new(const char *path, uid_t uid, CvdNotified 
 /** cvd_notify_socket_read_rest: reads what has come already, as the program has ended; a bounded
  * amount. @notified must not free the socket meanwhile. */
 void cvd_notify_socket_read_rest(CvdNotifySocket *notify);
+
+/**
+ * cvd_notify_socket_open:
+ * @error: %CVD_ERROR_FAILED
+ *
+ * For a program that cannot reach the directory of the socket: to who inherits this descriptor as
+ * number N, /proc/self/fd/N is a path of it.
+ *
+ * Returns: the caller's descriptor (O_PATH), or −1
+ */
+int cvd_notify_socket_open(const CvdNotifySocket *notify, GError **error);
 
 /** cvd_notify_socket_free: removes it. May be called by @notified. */
 void cvd_notify_socket_free(CvdNotifySocket *notify);

@@ -168,17 +168,6 @@ static void on_left_behind(pid_t pid, gpointer data)
 
 static const CvdChildHandlers child_handlers = {.exited = on_exited, .left_behind = on_left_behind};
 
-/* Returns: (transfer full) (nullable): where it says that it is ready */
-static char *open_notify_socket(CvdRunner *runner, GError **error)
-{
-    const CvdRunAs *user = runner->program->user;
-    g_autofree char *path = cvd_program_get_notify_path(runner->config, runner->program);
-
-    runner->notify = cvd_notify_socket_new(path, user != NULL ? user->uid : (uid_t)-1, on_notified,
-                                           runner, error);
-    return runner->notify != NULL ? g_steal_pointer(&path) : NULL;
-}
-
 static void close_all(GArray *fds)
 {
     for (guint i = 0; i < fds->len; i++)
@@ -212,6 +201,25 @@ static gboolean collect_fds(CvdRunner *runner, GArray *fds, GError **error)
     return TRUE;
 }
 
+/* As another user it cannot reach the runtime directory, and gets a descriptor that leads there,
+ * behind the @fds that it has a number for. Returns: (transfer full) (nullable): where it says that
+ * it is ready */
+static char *open_notify_socket(CvdRunner *runner, GArray *fds, GError **error)
+{
+    const CvdRunAs *user = runner->program->user;
+    g_autofree char *path = cvd_program_get_notify_path(runner->config, runner->program);
+
+    runner->notify = cvd_notify_socket_new(path, user != NULL ? user->uid : (uid_t)-1, on_notified,
+                                           runner, error);
+    if (runner->notify == NULL || user == NULL)
+        return runner->notify != NULL ? g_steal_pointer(&path) : NULL;
+    int fd = cvd_notify_socket_open(runner->notify, error);
+    if (fd < 0)
+        return NULL;
+    g_array_append_val(fds, fd);
+    return g_strdup_printf("/proc/self/fd/%u", CVD_CHILD_FIRST_FD + fds->len - 1);
+}
+
 static char **expand_argv(const CvdRunner *runner)
 {
     g_autoptr(GStrvBuilder) argv = g_strv_builder_new();
@@ -236,7 +244,7 @@ static gboolean spawn_child(CvdRunner *runner, GError **error)
     if (output < 0 || !collect_fds(runner, fds, error))
         return FALSE;
     if (program->ready == CVD_READY_NOTIFY) {
-        notify_socket = open_notify_socket(runner, error);
+        notify_socket = open_notify_socket(runner, fds, error);
         if (notify_socket == NULL)
             return FALSE;
     }

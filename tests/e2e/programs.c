@@ -165,6 +165,22 @@ static const Case cases[] = {
      "running after", 1},
 };
 
+/* clang-format off */
+/* The runtime directory is closed to it. */
+static const Case other_user = {
+    .programs = "{'a': {" SH("id -u; perl -MIO::Socket::UNIX -e \\\"IO::Socket::UNIX->new(Type => SOCK_DGRAM,"
+                             " Peer => \\\\$ENV{NOTIFY_SOCKET})->send(qq(READY=1))\\\"; " STAY) ","
+                " 'ready': 'notify', 'user': 'nobody', 'cwd': '/'}}",
+    .lines = "a: 65534|running after",
+    .status = -1,
+};
+/* clang-format on */
+
+static char *why_not_root(void)
+{
+    return geteuid() != 0 ? g_strdup("needs root, to become another user") : NULL;
+}
+
 static void test_case(gconstpointer data)
 {
     const Case *test = data;
@@ -340,6 +356,7 @@ int main(int argc, char **argv)
     test_add_rows(test_add, "/programs/", cases, test_case);
     test_add("/programs/hook-at-the-end", NULL, test_hook_at_the_end);
     test_add("/programs/serve-only", NULL, test_serve_only);
+    test_add_unless("/programs/notify-of-another-user", &other_user, test_case, why_not_root);
     test_add("/programs/hundred", NULL, test_hundred);
     test_add_unless("/programs/full-disk", NULL, test_full_disk, test_why_no_mount);
     test_add_rows(test_add, "/programs/launcher-is-killed/", kills, test_kill);
