@@ -28,6 +28,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -207,19 +208,31 @@ static gboolean has_mark(const char *environment, gsize size, const char *mark)
     return FALSE;
 }
 
+/* Another user's process could have us wait: its environment may be in a file of its own file
+ * system. Ours could do us worse. Returns: (transfer full) (nullable) */
+static char *read_environment(pid_t pid, gsize *size)
+{
+    g_autofree char *dir = g_strdup_printf("/proc/%d", pid);
+    g_autofree char *path = g_build_filename(dir, "environ", NULL);
+    char *environment = NULL;
+    struct stat st;
+
+    if (stat(dir, &st) == 0 && st.st_uid == geteuid())
+        g_file_get_contents(path, &environment, size, NULL);
+    return environment;
+}
+
 /* A child that runs may have left something to us, and go on. One without a mark is given the
  * benefit of the doubt. @ended: which did not go on */
 static gboolean is_of_another(const CvdChild *ended, pid_t pid)
 {
     const CvdChildren *children = ended->children;
-    g_autofree char *path = g_strdup_printf("/proc/%d/environ", pid);
-    g_autofree char *environment = NULL;
     pid_t session = getsid(pid);
     gsize size = 0;
 
     if (find(children, pid) != NULL)
         return TRUE;
-    g_file_get_contents(path, &environment, &size, NULL);
+    g_autofree char *environment = read_environment(pid, &size);
     gboolean is_its_own = session == ended->session || has_mark(environment, size, ended->mark);
     for (guint i = 0; i < children->all->len; i++) {
         const CvdChild *child = g_ptr_array_index(children->all, i);
