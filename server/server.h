@@ -406,8 +406,9 @@ void cvd_server_hold_clients(CvdServer *server);
  * @error: %CVD_ERROR_FAILED
  *
  * Zeroes signal tables, interrupt words and the word that says ready, which would mislead another
- * guest. To be called while the VM is stopped and clients are held, as often as the guest is reset
- * meanwhile. The VM's connection, the doorbells and region data stay as they are.
+ * guest, and writes the descriptors of the regions again. To be called while the VM is stopped and
+ * clients are held, as often as the guest is reset meanwhile. The VM's connection, the doorbells
+ * and region data stay as they are.
  */
 gboolean cvd_server_clear_signals(CvdServer *server, GError **error);
 
