@@ -141,7 +141,7 @@ static gboolean on_awaited(gpointer data)
 
     cvd_source_clear(&launch->awaited_timer);
     if (names != NULL && cvd_launch_get_state(launch) == CVD_STATE_STARTING)
-        g_message("waiting for %s to be ready", names);
+        g_message("waiting for programs to be ready: %s", names);
     return G_SOURCE_REMOVE;
 }
 
@@ -173,6 +173,8 @@ static void on_before_start(const GError *hook_error, gpointer data)
 
     g_clear_pointer(&launch->hook, cvd_hook_free);
     launch->is_preparing = FALSE;
+    if (error == NULL)
+        cvd_launch_handle(launch, CVD_EVENT_HOOK_ENDED);
     if (error == NULL && prepare_programs(launch, &error)) {
         cvd_launch_serve_programs(launch);
         return;
@@ -220,8 +222,8 @@ void cvd_launch_blame_programs(CvdLaunch *launch)
 
     if (launch->failure == NULL && awaited != NULL &&
         launch->lifecycle.cause == CVD_CAUSE_START_TIMED_OUT)
-        launch->failure =
-            g_strdup_printf("not ready within lifecycle.start_timeout_s: %s", awaited);
+        launch->failure = g_strdup_printf("not ready within lifecycle.start_timeout_s (%u s): %s",
+                                          launch->config->start_timeout_s, awaited);
 }
 
 void cvd_launch_end(CvdLaunch *launch)

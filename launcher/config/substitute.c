@@ -217,6 +217,10 @@ static gboolean check_variable(const CvdPlace *place, const char *name, const ch
                           shown, known);
     else if (g_str_has_prefix(name, SOCKET) && !sockets)
         cvd_place_problem(place, "${%s}: there is no socket here; known are %s", shown, known);
+    else if (g_str_has_prefix(name, SOCKET))
+        cvd_place_problem(place,
+                          "${%s}: unknown; \"sockets\" of a program has to name it; known are %s",
+                          shown, known);
     else
         cvd_place_problem(place, "${%s}: unknown; known are %s", shown, known);
     return FALSE;

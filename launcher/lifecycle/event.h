@@ -4,6 +4,7 @@
 /** CvdEvent: what happens to a launch */
 typedef enum {
     CVD_EVENT_STARTED,           /* QEMU is about to be spawned, for the first time or again */
+    CVD_EVENT_HOOK_ENDED,        /* the one before the first start, with success */
     CVD_EVENT_QMP_READY,         /* QMP greeted and took `qmp_capabilities` */
     CVD_EVENT_HANDED_OVER,       /* QEMU has read the whole hand-over; its run state */
     CVD_EVENT_PROGRAMS_READY,    /* no host program is awaited any more */

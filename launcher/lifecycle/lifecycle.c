@@ -204,6 +204,14 @@ static guint started(CvdLifecycle *lifecycle, gint64 now_us)
     return 0;
 }
 
+/* The hook had a limit of its own, and what it has left of that is not for QEMU. */
+static guint hook_ended(CvdLifecycle *lifecycle, gint64 now_us)
+{
+    if (lifecycle->ladder.state == CVD_LADDER_LOADING)
+        lifecycle->ladder = cvd_ladder_start(lifecycle->config->start_timeout_s, now_us);
+    return 0;
+}
+
 static guint start_again(CvdLifecycle *lifecycle, gint64 now_us)
 {
     guint actions = lifecycle->must_renew ? CVD_ACTION_RENEW | CVD_ACTION_START : CVD_ACTION_START;
@@ -341,6 +349,8 @@ static guint handle(CvdLifecycle *lifecycle, CvdEvent event, CvdRunState run_sta
     switch (event) {
     case CVD_EVENT_STARTED:
         return started(lifecycle, now_us);
+    case CVD_EVENT_HOOK_ENDED:
+        return hook_ended(lifecycle, now_us);
     case CVD_EVENT_QMP_READY:
         lifecycle->has_answered = TRUE;
         return lifecycle->ladder.state == CVD_LADDER_LOADING ? CVD_ACTION_HAND_OVER : 0;

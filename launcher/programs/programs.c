@@ -278,14 +278,42 @@ void cvd_programs_end(CvdPrograms *programs)
     handle(programs, CVD_PROGRAMS_END, 0);
 }
 
+static const char *why_awaited(const CvdProgram *program)
+{
+    switch (program->state) {
+    case CVD_PROGRAM_WAITING:
+        return "not started yet";
+    case CVD_PROGRAM_DELAYED:
+        return "has failed, and is started again";
+    case CVD_PROGRAM_STOPPING:
+    case CVD_PROGRAM_KILLING:
+        return "is being stopped";
+    case CVD_PROGRAM_STARTING:
+        if (program->config->oneshot)
+            return "has not ended";
+        if (program->config->ready == CVD_READY_NOTIFY)
+            return "has not sent READY=1";
+        return program->config->ready == CVD_READY_ATTACHED ? "has not attached to all its regions"
+                                                            : "does not listen yet";
+    case CVD_PROGRAM_READY:
+    case CVD_PROGRAM_LOST:
+    case CVD_PROGRAM_DONE:
+    case CVD_PROGRAM_STOPPED:
+    case CVD_PROGRAM_FAILED:
+        break;
+    }
+    return "has ended";
+}
+
 char *cvd_programs_describe_awaited(const CvdPrograms *programs)
 {
     g_autoptr(GString) text = g_string_new(NULL);
 
     for (guint i = 0; i < programs->config->n_programs; i++)
         if (cvd_program_is_awaited(&programs->table.programs[i]))
-            g_string_append_printf(text, "%s%s", text->len > 0 ? ", " : "",
-                                   programs->config->programs[i].name);
+            g_string_append_printf(text, "%s%s (%s)", text->len > 0 ? ", " : "",
+                                   programs->config->programs[i].name,
+                                   why_awaited(&programs->table.programs[i]));
     return text->len > 0 ? g_string_free(g_steal_pointer(&text), FALSE) : NULL;
 }
 

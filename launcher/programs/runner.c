@@ -325,8 +325,8 @@ void cvd_runner_stop(CvdRunner *runner)
 
 void cvd_runner_kill(CvdRunner *runner)
 {
-    g_warning("program %s was killed, as it had not ended after signal %d", runner->program->name,
-              runner->program->stop_signal);
+    g_warning("program %s was killed, as it had not ended after SIG%s", runner->program->name,
+              sigabbrev_np(runner->program->stop_signal));
     cvd_child_kill_group(runner->child, SIGKILL);
 }
 

@@ -108,8 +108,17 @@ static const Case cases[] = {
     {"is-stopped", "{'a': {" SH("echo up; kill -STOP $$; " STAY) "}}", NULL, "a: up|running after",
      NULL, -1},
     {"never-ready", "{'slow': {" SH(STAY) ", 'ready': 'notify'}}", "lifecycle.start_timeout_s=3",
-     "waiting for slow to be ready|not ready within lifecycle.start_timeout_s: slow",
+     "waiting for programs to be ready: slow (has not sent|not ready within "
+     "lifecycle.start_timeout_s (3 s): slow (has not sent READY=1)",
      "running after", 1},
+    {"never-ended",
+     "{'one': {" SH(STAY) ", 'oneshot': true}, 'two': {" SH(STAY) ", 'after': ['one']}}",
+     "lifecycle.start_timeout_s=1",
+     "start_timeout_s (1 s): one (has not ended), two (not started yet)", "running after", 1},
+    {"never-ready-after-a-hook",
+     "{'slow': {" SH(STAY) ", 'ready': 'attached', 'regions': ['sensors']}}",
+     "lifecycle.start_timeout_s=1|hooks={'before_start': ['true'], 'timeout_s': 3600}",
+     "start_timeout_s (1 s): slow (has not attached to all its regions)", "running after", 1},
     {"dies-before-the-guest-runs",
      "{'a': {" SH("exit 7") ", 'critical': true}, 'b': {" SH(STAY) ", 'ready': 'notify'}}",
      NO_RESTART, "stopped, as program a exited with status 7", "running after", 1},
@@ -161,7 +170,8 @@ static const Case cases[] = {
      "{'slow': {" SH(STAY) ", 'ready': 'notify', 'sockets': {'s': 'listen'}}}",
      "lifecycle.start_timeout_s=3|qemu.chardevs=[{'id': 'c', 'backend': {'type': 'socket', 'data':"
      " {'addr': {'type': 'fd', 'data': {'str': '${socket:s}'}}, 'server': false}}}]",
-     "waiting for slow to be ready|not ready within lifecycle.start_timeout_s: slow",
+     "waiting for programs to be ready: slow (has not sent|not ready within "
+     "lifecycle.start_timeout_s (3 s): slow (has not sent READY=1)",
      "running after", 1},
 };
 
@@ -237,7 +247,7 @@ static void test_hook_at_the_end(gconstpointer data)
     test_process_signal(launcher, SIGTERM);
     test_process_wait_err(launcher, "program a: stopping", 1);
     test_process_signal(launcher, SIGTERM);
-    test_process_wait_err(launcher, "program a was killed, as it had not ended", 1);
+    test_process_wait_err(launcher, "program a was killed, as it had not ended after SIGTERM", 1);
     test_process_wait_err(launcher, "hooks: the last", 1);
     test_launcher_assert_exit(launcher, 0);
     test_sandbox_assert_clean(sandbox, TEST_NOTHING_LEFT);

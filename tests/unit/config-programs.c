@@ -400,7 +400,8 @@ static const struct {
     {"programs.dev.argv.1=${${name}}", "programs.dev.argv[1]: ${${name}: no substitution can be"},
     {"programs.dev.argv.0=/x/${name", "programs.dev.argv[0]: ${name: \"${\" without \"}\""},
     {"programs.dev.argv.1=${socket:disk}",
-     "programs.dev.argv[1]: ${socket:disk}: unknown; known are ${name}, ${runtime}, "
+     "programs.dev.argv[1]: ${socket:disk}: unknown; \"sockets\" of a program has to "
+     "name it; known are ${name}, ${runtime}, "
      "${client_socket}, ${config_dir}, ${index}, and $$ for a dollar"},
     {"programs.other.argv.1=${socket:disc}", "${index}, ${socket:disk}, and $$ for a dollar"},
     {"programs.dev.env.A=${x}", "programs.dev.env.A: ${x}: unknown"},

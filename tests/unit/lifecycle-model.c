@@ -31,7 +31,7 @@ typedef struct {
 
     /* QEMU */
     gboolean is_alive, is_qmp_ready, is_handing_over, is_handed_over;
-    gboolean are_programs_ready, are_all_ready;
+    gboolean is_hook_running, are_programs_ready, are_all_ready;
     gboolean is_quit_sent, is_term_sent, is_kill_sent;
     CvdRunState run_state;
     CvdGuestCommand command;    /* sent, and not answered */
@@ -100,7 +100,7 @@ static void start(Model *m)
     }
     m->start_us = m->now_us;
     m->is_alive = TRUE;
-    m->is_qmp_ready = m->is_handing_over = m->is_handed_over = FALSE;
+    m->is_hook_running = m->is_qmp_ready = m->is_handing_over = m->is_handed_over = FALSE;
     m->are_programs_ready = m->are_all_ready = m->config.n_programs == 0;
     m->is_quit_sent = m->is_term_sent = m->is_kill_sent = FALSE;
     m->run_state = draw(m, 8) == 7 ? CVD_RUN_INCOMING : CVD_RUN_PRELAUNCH;
@@ -302,7 +302,10 @@ static void sleeps_or_wakes(Model *m)
 
 static void come_up(Model *m)
 {
-    if (!m->is_qmp_ready) {
+    if (m->is_hook_running) {
+        m->is_hook_running = FALSE;
+        happen(m, CVD_EVENT_HOOK_ENDED, CVD_RUN_UNKNOWN);
+    } else if (!m->is_qmp_ready) {
         m->is_qmp_ready = TRUE;
         happen(m, CVD_EVENT_QMP_READY, CVD_RUN_UNKNOWN);
     } else if (m->is_handing_over && !m->is_handed_over) {
@@ -514,6 +517,7 @@ static void drain(Model *m)
 static const char *run(const guint8 *bytes, gsize n, GString *story)
 {
     Model m = {.bytes = bytes, .n_bytes = n, .story = story, .now_us = G_USEC_PER_SEC};
+    char *hook[] = {(char *)"true", NULL};
     CvdOnEvent settings[] = {CVD_ON_EVENT_EXIT, CVD_ON_EVENT_RESTART};
     CvdMachineReady settings_of_ready[] = {CVD_MACHINE_READY_RUNNING, CVD_MACHINE_READY_GUEST,
                                            CVD_MACHINE_READY_GUEST, CVD_MACHINE_READY_PROGRAMS};
@@ -531,10 +535,12 @@ static const char *run(const guint8 *bytes, gsize n, GString *story)
         .restart_limit = LIMIT,
         .restart_delay_ms = 1000,
         .n_programs = draw(&m, 2),
+        .hooks = {.before_start = draw(&m, 2) == 1 ? hook : NULL, .timeout_s = 30},
     };
     happen(&m, CVD_EVENT_STARTED, CVD_RUN_UNKNOWN);
     m.start_us = m.now_us;
     m.is_alive = TRUE;
+    m.is_hook_running = m.config.hooks.before_start != NULL;
     m.are_programs_ready = m.are_all_ready = m.config.n_programs == 0;
     m.is_pause_accepted = m.lifecycle.start_paused;
     m.run_state = CVD_RUN_PRELAUNCH;

@@ -3,6 +3,7 @@
 
 const char *const lifecycle_event_names[] = {
     [CVD_EVENT_STARTED] = "started",
+    [CVD_EVENT_HOOK_ENDED] = "hook-ended",
     [CVD_EVENT_QMP_READY] = "qmp-ready",
     [CVD_EVENT_HANDED_OVER] = "handed-over",
     [CVD_EVENT_PROGRAMS_READY] = "programs-ready",

@@ -45,6 +45,7 @@ typedef struct {
     guint limit; /* 0 = 5 */
     CvdMachineReady ready;
     guint n_programs;
+    gboolean has_hook; /* before the start */
 } Settings;
 
 typedef struct {
@@ -75,6 +76,12 @@ static const Story stories[] = {
      "exited stopped end;",
      {0}},
     {"start-hangs-after-the-greeting", LOADED "due:30000 stopping term; exited stopped end;", {0}},
+    {"start-hangs-after-a-hook", /* which has a limit of its own */
+     "wait:15000 starting -; hook-ended starting -; due:30000 stopping term; exited stopped end;",
+     {.has_hook = TRUE}},
+    {"hook-and-start-take-too-long",
+     "due:50000 stopping term; hook-ended stopping -; exited stopped end;",
+     {.has_hook = TRUE}},
     {"start-of-an-incoming-migration", /* `cont` would only be remembered by QEMU */
      "qmp-ready starting hand-over;"
      "handed-over:inmigrate paused ready;"
@@ -588,6 +595,7 @@ typedef struct {
 /* One at a time. */
 static Play begin(const Settings *settings)
 {
+    static char *hook[] = {(char *)"true", NULL};
     static CvdConfig config;
     Play play = {
         .lifecycle = {.config = &config, .start_paused = settings->start_paused},
@@ -599,6 +607,7 @@ static Play begin(const Settings *settings)
         .start_timeout_s = 30,
         .ready = settings->ready,
         .n_programs = settings->n_programs,
+        .hooks = {.before_start = settings->has_hook ? hook : NULL, .timeout_s = 20},
         .stop = settings->stop,
         .stop_timeout_s = 3,
         .on_crash = settings->on_crash,

@@ -152,7 +152,8 @@ static void test_sockets(void)
         {"{'chardevs': [" SOCKET_CHARDEV("c", "${socket:b}") ", " SOCKET_CHARDEV(
              "d", "${socket:a}") "]}",
          "{" PROGRAM("p", "'a': 'listen'") "}",
-         "chardevs[0].backend.addr.str: ${socket:b}: unknown; known are ${name}, ${runtime}, "
+         "chardevs[0].backend.addr.str: ${socket:b}: unknown; \"sockets\" of a program has to name "
+         "it; known are ${name}, ${runtime}, "
          "${client_socket}, ${config_dir}, ${index}, ${socket:a}, and $$ for a dollar"},
         {"{'chardevs': [" SOCKET_CHARDEV("c", "${socket:a}") ", " SOCKET_CHARDEV(
              "d", "${socket:a}") "]}",

@@ -171,7 +171,7 @@ static void test_refused(Reading *reading, gconstpointer data)
         {"$$$ ${name} ${", NULL, "argv[0]: ${: \"${\" without"},
         {"${socket:fs}", NULL, "${socket:fs}: there is no socket here; " KNOWN "and $$"},
         {"${socket:fss}", own_sockets,
-         "${socket:fss}: unknown; " KNOWN
+         "${socket:fss}: unknown; \"sockets\" of a program has to name it; " KNOWN
          "${socket:fs}, ${socket:net}, ${socket:tpm}, and $$ for a dollar"},
         {"${socket:}", own_sockets, "${socket:}: unknown"},
         {"${socket}", own_sockets, "${socket}: unknown"},
