@@ -157,6 +157,9 @@ static GSocket *bind_socket(const char *path, GError **error)
     if (g_error_matches(reason, G_IO_ERROR, G_IO_ERROR_ADDRESS_IN_USE))
         cvd_fail(error, CVD_ERROR_BUSY,
                  "%s: exists already; remove it if nobody listens there any more", path);
+    else if (g_error_matches(reason, G_IO_ERROR, G_IO_ERROR_NOT_FOUND))
+        cvd_fail(error, CVD_ERROR_FAILED, "%s: the directory of the socket is not there; make it",
+                 path);
     else
         cvd_fail(error, CVD_ERROR_FAILED, "%s: %s", path, reason->message);
     g_object_unref(socket);

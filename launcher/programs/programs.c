@@ -44,9 +44,10 @@ static char *describe_follow_up(const CvdProgram *program, const CvdConfig *conf
                                (double)((program->due_us - program->since_us) / 1000) / 1000,
                                program->retry.n_failures, config->restart_limit);
     if (program->retry.n_failures > config->restart_limit)
-        return g_strdup_printf("; given up after %u failures within 10 minutes "
+        return g_strdup_printf("; given up after %u failure%s within 10 minutes "
                                "(lifecycle.restart_limit is %u)",
-                               program->retry.n_failures, config->restart_limit);
+                               program->retry.n_failures, program->retry.n_failures == 1 ? "" : "s",
+                               config->restart_limit);
     return g_strdup("");
 }
 

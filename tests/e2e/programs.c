@@ -127,7 +127,9 @@ static const Case cases[] = {
          "read x < ${runtime}/console.log; until grep -q ready ${runtime}/console.log; do"
          " tail -n 0 -f ${runtime}/console.log | head -n 1; done; exit 7") ","
                                                                            " 'critical': true}}",
-     NO_RESTART, "running after|stopped, as program a exited with status 7", NULL, 1},
+     NO_RESTART,
+     "running after|given up after 1 failure within|stopped, as program a exited with status 7",
+     NULL, 1},
     {"named-as-the-machine", "{'" NAME "': {" SH(STAY) "}}", NULL,
      "programs." NAME "|the machine has this name itself", "running after", 2},
     {"environment",

@@ -294,7 +294,7 @@ def test_usage(scene):
     scene.fails(2, "expected a path of 1 to 107 bytes", "qmp", "--socket", "")
     scene.fails(2, "--socket is for other programs' commands", "qmp", "--socket", "x", "query-status")
     scene.fails(2, "--timeout is of a command", "qmp", "--socket", "x", "--timeout", "1")
-    scene.fails(1, "No such file or directory", "qmp", "--socket", f"{scene.work.name}/nosuch/x")
+    scene.fails(1, "the directory of the socket is not there; make it", "qmp", "--socket", f"{scene.work.name}/nosuch/x")
     scene.fails(1, "exists already; remove it", "qmp", "--socket", scene.path)
     with scene.client() as client:
         client.execute("query-status")
