@@ -226,6 +226,24 @@ void cvd_launch_blame_programs(CvdLaunch *launch)
                                           launch->config->start_timeout_s, awaited);
 }
 
+static gboolean on_ending(gpointer data)
+{
+    CvdLaunch *launch = data;
+    g_autofree char *names = cvd_programs_describe_running(launch->programs);
+
+    cvd_source_clear(&launch->awaited_timer);
+    if (names != NULL)
+        g_message("waiting for programs to end: %s; ctrl-c kills them", names);
+    return G_SOURCE_REMOVE;
+}
+
+static void end_programs(CvdLaunch *launch)
+{
+    cvd_source_set_timer(&launch->awaited_timer, g_get_monotonic_time() + AWAITED_US, on_ending,
+                         launch);
+    cvd_programs_end(launch->programs);
+}
+
 void cvd_launch_end(CvdLaunch *launch)
 {
     gboolean was_ending = launch->is_ending;
@@ -237,7 +255,7 @@ void cvd_launch_end(CvdLaunch *launch)
     if (was_ending && launch->hook != NULL) /* it has been asked for twice, or more often */
         g_main_loop_quit(launch->host.loop);
     else if (launch->programs != NULL)
-        cvd_programs_end(launch->programs);
+        end_programs(launch);
     else if (!was_ending)
         run_after_stop(launch);
 }

@@ -318,6 +318,17 @@ char *cvd_programs_describe_awaited(const CvdPrograms *programs)
     return text->len > 0 ? g_string_free(g_steal_pointer(&text), FALSE) : NULL;
 }
 
+char *cvd_programs_describe_running(const CvdPrograms *programs)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+
+    for (guint i = 0; i < programs->config->n_programs; i++)
+        if (cvd_program_is_running(&programs->table.programs[i]))
+            g_string_append_printf(text, "%s%s", text->len > 0 ? ", " : "",
+                                   programs->config->programs[i].name);
+    return text->len > 0 ? g_string_free(g_steal_pointer(&text), FALSE) : NULL;
+}
+
 void cvd_programs_foreach(const CvdPrograms *programs,
                           void (*func)(const CvdProgramStatus *status, gpointer user_data),
                           gpointer user_data)

@@ -99,6 +99,10 @@ void cvd_programs_client_attached(CvdPrograms *programs, pid_t pid, const char *
  * kills them. */
 void cvd_programs_end(CvdPrograms *programs);
 
+/** cvd_programs_describe_running: Returns: (transfer full) (nullable): the names of those that run
+ */
+char *cvd_programs_describe_running(const CvdPrograms *programs);
+
 /** cvd_programs_describe_awaited: Returns: (transfer full) (nullable): the names of those that keep
  * the guest from running, each with what it lacks */
 char *cvd_programs_describe_awaited(const CvdPrograms *programs);

@@ -273,8 +273,8 @@ static gboolean spawn_child(CvdRunner *runner, GError **error)
 
 static void forget_readiness(CvdRunner *runner)
 {
-    memset(runner->has_regions, 0,
-           g_strv_length(runner->program->regions) * sizeof *runner->has_regions);
+    for (guint i = 0; runner->program->regions[i] != NULL; i++)
+        runner->has_regions[i] = FALSE;
     runner->is_notified = runner->is_ready = FALSE;
     set_reason(runner, NULL);
 }

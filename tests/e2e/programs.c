@@ -213,6 +213,20 @@ static void test_case(gconstpointer data)
         test_process_fail(launcher, "it says '%s'", test->missing);
 }
 
+/* Who waits for the end is told for whom, and can cut it short. */
+static void test_slow_end(gconstpointer data)
+{
+    g_autoptr(TestSandbox) sandbox = test_sandbox_new();
+    g_autoptr(TestProcess) launcher =
+        launch(sandbox, "{'deaf': {" SH("trap : TERM; while :; do tail -f /dev/null; done") "}}",
+               "programs.deaf.stop_timeout_s=600|lifecycle.stop=quit", NULL);
+
+    test_launcher_wait_running(launcher);
+    test_process_signal(launcher, SIGTERM);
+    test_process_wait_err(launcher, "waiting for programs to end: deaf; ctrl-c kills them", 1);
+    test_launcher_stop_clean(launcher, SIGTERM, sandbox);
+}
+
 /* ---- Much ---- */
 
 static void test_hundred(gconstpointer data)
@@ -369,6 +383,7 @@ int main(int argc, char **argv)
     test_add("/programs/hook-at-the-end", NULL, test_hook_at_the_end);
     test_add("/programs/serve-only", NULL, test_serve_only);
     test_add_unless("/programs/notify-of-another-user", &other_user, test_case, why_not_root);
+    test_add("/programs/slow-end", NULL, test_slow_end);
     test_add("/programs/hundred", NULL, test_hundred);
     test_add_unless("/programs/full-disk", NULL, test_full_disk, test_why_no_mount);
     test_add_rows(test_add, "/programs/launcher-is-killed/", kills, test_kill);
