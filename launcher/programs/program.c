@@ -222,6 +222,7 @@ static guint ended_by_itself(CvdProgramTable *table, CvdProgram *program, gboole
     if (!is_success)
         return fail(table, program, now_us);
     set_state(program, CVD_PROGRAM_DONE, now_us);
+    program->actions |= config->oneshot ? 0 : CVD_PROGRAM_REPORT;
     return 0;
 }
 

@@ -51,6 +51,13 @@ static char *describe_follow_up(const CvdProgram *program, const CvdConfig *conf
     return g_strdup("");
 }
 
+/* A program that puts itself into the background does this, too. */
+static void report_done(const CvdProgramConfig *config)
+{
+    g_message("program %s has ended (exited with status 0), and is not started again",
+              config->name);
+}
+
 static void report(CvdPrograms *programs, guint index)
 {
     const CvdRunner *runner = programs->runners[index];
@@ -101,9 +108,12 @@ static void arm_timer(CvdPrograms *programs)
 static void carry_out(CvdPrograms *programs, guint index)
 {
     CvdRunner *runner = programs->runners[index];
-    guint actions = programs->table.programs[index].actions;
+    const CvdProgram *program = &programs->table.programs[index];
+    guint actions = program->actions;
 
-    if (actions & CVD_PROGRAM_REPORT)
+    if ((actions & CVD_PROGRAM_REPORT) && program->state == CVD_PROGRAM_DONE)
+        report_done(program->config);
+    else if (actions & CVD_PROGRAM_REPORT)
         report(programs, index);
     if (actions & CVD_PROGRAM_SIGNAL)
         cvd_runner_stop(runner);

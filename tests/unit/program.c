@@ -68,8 +68,9 @@ static const Story stories[] = {
     {"critical-gives-up", "a:critical",
      "serve > a:spawn  a:spawned  a:crash > a:report  +1000 > a:spawn  a:spawned"
      "  a:crash > a:report  +2000 > a:spawn  a:spawned  a:crash > a:report failed"},
-    {"critical-that-is-done", "a:critical", "serve > a:spawn  a:spawned  +60000  a:exit-0  +60000"},
-    {"done-is-no-failure", "a", "serve > a:spawn  a:spawned  a:exit-0  +60000"},
+    {"critical-that-is-done", "a:critical",
+     "serve > a:spawn  a:spawned  +60000  a:exit-0 > a:report  +60000"},
+    {"done-is-no-failure", "a", "serve > a:spawn  a:spawned  a:exit-0 > a:report  +60000"},
     {"never-restarted", "a:never:critical",
      "serve > a:spawn  a:spawned  a:crash > a:report failed"},
     {"always-restarted-at-once-after-a-while", "a:always",
