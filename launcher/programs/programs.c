@@ -54,8 +54,7 @@ static char *describe_follow_up(const CvdProgram *program, const CvdConfig *conf
 /* A program that puts itself into the background does this, too. */
 static void report_done(const CvdProgramConfig *config)
 {
-    g_message("program %s has ended (exited with status 0), and is not started again",
-              config->name);
+    g_message("program %s has ended with status 0, and is not started again", config->name);
 }
 
 static void report(CvdPrograms *programs, guint index)

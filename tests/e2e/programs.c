@@ -91,8 +91,7 @@ static const Case cases[] = {
     {"always", "{'a': {'argv': ['true'], 'restart': 'always'}}",
      AT_ONCE "|lifecycle.restart_limit=2", "failure 2 of 2|given up", NULL, -1},
     {"done", "{'a': {'argv': ['true']}}", NULL,
-     "program a has ended (exited with status 0), and is not started again|running after",
-     "warning", -1},
+     "program a has ended with status 0, and is not started again|running after", "warning", -1},
     {"forks-and-exits",
      "{'a': {" SH("exec 3>&1; said=$(setsid sh -c \\\"tail -f /dev/null >&3 & echo forked\\\");"
                   " echo $said; exit 0") "}}",
