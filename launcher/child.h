@@ -8,9 +8,6 @@
 
 G_BEGIN_DECLS
 
-/** CVD_CHILD_FIRST_FD: the first descriptor that a child inherits beside the usual three */
-#define CVD_CHILD_FIRST_FD 3
-
 /**
  * CvdExit:
  * @is_known: %FALSE for a process that was given up

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What of `programs` and `hooks` only shows in the whole of a configuration. */
+#include "base/passed.h"
 #include "launcher/config/access.h"
 #include "launcher/config/programs.h"
 #include "launcher/config/substitute.h"
@@ -95,7 +96,7 @@ static void check_descriptors(const Entry *entry)
 {
     const CvdProgramConfig *program = entry->program;
     guint n_regions = program->pass_fds && program->regions ? g_strv_length(program->regions) : 0;
-    guint n_fds = CVD_PROGRAM_FIRST_FD + CVD_REGION_N_FDS * n_regions + program->n_sockets;
+    guint n_fds = CVD_CHILD_FIRST_FD + CVD_PASSED_N_FDS * n_regions + program->n_sockets;
     const CvdConfine *confine = program->confine;
     CvdPlace place_of_confine = place_of(entry, "confine");
 

@@ -6,6 +6,7 @@
  */
 #include "launcher/config/substitute.h"
 
+#include "base/passed.h"
 #include "launcher/instance-dir.h"
 
 #include <string.h>
@@ -73,12 +74,12 @@ static int find_variable(const char *name)
 
 int cvd_program_get_socket_fd(const CvdProgramConfig *program, guint index)
 {
-    int fd = CVD_PROGRAM_FIRST_FD;
+    int fd = CVD_CHILD_FIRST_FD;
 
     if (program->sockets[index].kind == CVD_SOCKET_PATH)
         return -1;
     if (program->pass_fds)
-        fd += CVD_REGION_N_FDS * (int)g_strv_length(program->regions);
+        fd += CVD_PASSED_N_FDS * (int)g_strv_length(program->regions);
     for (guint i = 0; i < index; i++)
         fd += program->sockets[i].kind != CVD_SOCKET_PATH;
     return fd;

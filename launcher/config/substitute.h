@@ -8,17 +8,10 @@ G_BEGIN_DECLS
 
 /** CVD_QEMU_FIRST_FD: QEMU's descriptors of its VM socket, of QMP and of the serial port follow
  * each other from here on, then those of the sockets to host programs */
-#define CVD_QEMU_FIRST_FD 3
+#define CVD_QEMU_FIRST_FD CVD_CHILD_FIRST_FD
 
 /** CVD_QEMU_FIRST_SOCKET_FD: that of the first socket to a host program */
 #define CVD_QEMU_FIRST_SOCKET_FD (CVD_QEMU_FIRST_FD + 3)
-
-/** CVD_PROGRAM_FIRST_FD: the first descriptor that a host program inherits beside the usual three
- */
-#define CVD_PROGRAM_FIRST_FD 3
-
-/** CVD_REGION_N_FDS: how many a region takes: window, two doorbells, the connection */
-#define CVD_REGION_N_FDS 4
 
 /**
  * cvd_program_get_socket_fd:

@@ -52,6 +52,9 @@ typedef struct {
     guint n_gids;
 } CvdRunAs;
 
+/** CVD_CHILD_FIRST_FD: the first descriptor that a child inherits beside the usual three */
+#define CVD_CHILD_FIRST_FD 3
+
 /** CvdRestart: after which ends a host program is started again */
 typedef enum {
     CVD_RESTART_NEVER,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "launcher/programs/environment.h"
 
+#include "base/passed.h"
 #include "launcher/config/substitute.h"
 
 #include <string.h>
@@ -15,15 +16,15 @@ static void set_expanded(char ***variables, const CvdConfig *config,
     *variables = g_environ_setenv(*variables, name, value, TRUE);
 }
 
-/* Four to a region, in the order of CVD_REGION_N_FDS. */
+/* sd_listen_fds(3) separates the names by colons. */
 static char *name_region_fds(const CvdProgramConfig *program)
 {
-    static const char *const names[] = {"window", "to-guest", "to-host", "connection"};
     g_autoptr(GString) text = g_string_new(NULL);
 
     for (char **region = program->regions; *region != NULL; region++)
-        for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
-            g_string_append_printf(text, "%s%s.%s", text->len > 0 ? ":" : "", *region, names[i]);
+        for (CvdPassedFd i = 0; i < CVD_PASSED_N_FDS; i++)
+            g_string_append_printf(text, "%s%s%s", text->len > 0 ? ":" : "", *region,
+                                   cvd_passed_fd_get_suffix(i));
     return g_string_free(g_steal_pointer(&text), FALSE);
 }
 
@@ -39,7 +40,7 @@ static void set_program(char ***variables, const CvdConfig *config, const CvdPro
         *variables = g_environ_setenv(*variables, "NOTIFY_SOCKET", notify_socket, TRUE);
     if (program->pass_fds) {
         g_autofree char *n_fds =
-            g_strdup_printf("%u", CVD_REGION_N_FDS * g_strv_length(program->regions));
+            g_strdup_printf("%u", CVD_PASSED_N_FDS * g_strv_length(program->regions));
         g_autofree char *names = name_region_fds(program);
         *variables = g_environ_setenv(*variables, "LISTEN_FDS", n_fds, TRUE);
         *variables = g_environ_setenv(*variables, "LISTEN_FDNAMES", names, TRUE);

@@ -2,6 +2,7 @@
 #include "launcher/programs/runner.h"
 
 #include "base/fd.h"
+#include "base/passed.h"
 #include "base/source.h"
 #include "launcher/config/substitute.h"
 #include "launcher/programs/channel.h"
@@ -184,12 +185,12 @@ static gboolean collect_fds(CvdRunner *runner, GArray *fds, GError **error)
     const CvdProgramConfig *program = runner->program;
 
     for (guint i = 0; program->pass_fds && program->regions[i] != NULL; i++) {
-        int region_fds[CVD_REGION_N_FDS];
+        int region_fds[CVD_PASSED_N_FDS];
         runner->passed[i] = runner->handlers->open_region(program, program->regions[i], region_fds,
                                                           error, runner->user_data);
         if (runner->passed[i] == 0)
             return FALSE;
-        g_array_append_vals(fds, region_fds, CVD_REGION_N_FDS);
+        g_array_append_vals(fds, region_fds, CVD_PASSED_N_FDS);
     }
     for (guint i = 0; i < program->n_sockets; i++) {
         int fd = g_steal_fd(&runner->channels[i].program_fd);
