@@ -150,7 +150,7 @@ static void record(CvdChildren *children)
             cvd_process_id_format(child->pid != 0 ? child->id : (CvdProcessId){0});
         g_string_append_printf(text, "%s%s", child->other != NULL ? child->other : "", id);
     }
-    cvd_instance_dir_record_vm(children->dir, text->str);
+    cvd_instance_dir_record_processes(children->dir, text->str);
 }
 
 void cvd_child_set_other(CvdChild *child, const char *id)

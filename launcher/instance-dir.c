@@ -386,7 +386,7 @@ static gboolean lock(CvdInstanceDir *dir, GError **error)
     return TRUE;
 }
 
-void cvd_instance_dir_record_vm(CvdInstanceDir *dir, const char *record)
+void cvd_instance_dir_record_processes(CvdInstanceDir *dir, const char *record)
 {
     if (cvd_lock_file_write(dir->lock_fd, record) < 0)
         g_warning("%s/%s: cannot write: %s", dir->path, LOCK_FILE, g_strerror(errno));

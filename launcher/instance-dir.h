@@ -51,13 +51,13 @@ void cvd_instance_dir_release(CvdInstanceDir *dir, gboolean has_failed);
 const char *cvd_instance_dir_get_path(const CvdInstanceDir *dir);
 
 /**
- * cvd_instance_dir_record_vm:
- * @record: as of cvd_qemu_process_get_record()
+ * cvd_instance_dir_record_processes:
+ * @record: all processes of the launch, each by cvd_process_id_format()
  *
  * Has the next launcher that acquires the directory end these processes first, should they have
  * outlived this one.
  */
-void cvd_instance_dir_record_vm(CvdInstanceDir *dir, const char *record);
+void cvd_instance_dir_record_processes(CvdInstanceDir *dir, const char *record);
 
 /**
  * cvd_instance_dir_create_file:
