@@ -161,8 +161,14 @@ gboolean cvd_launch_start_vm(CvdLaunch *launch, GError **error)
     return launch->vm != NULL;
 }
 
-static void report_if_failed(CvdLaunch *launch, gboolean is_started, const GError *error)
+/* Clients may have all descriptors but those that are held back for this. */
+static void start_or_report(CvdLaunch *launch, gboolean (*start)(CvdLaunch *launch, GError **error))
 {
+    g_autoptr(GError) error = NULL;
+
+    guint n_held_back = cvd_fd_hold_back(0);
+    gboolean is_started = start(launch, &error);
+    cvd_fd_hold_back(n_held_back);
     if (is_started)
         return;
     g_critical("%s", error->message);
@@ -171,24 +177,14 @@ static void report_if_failed(CvdLaunch *launch, gboolean is_started, const GErro
 
 void cvd_launch_start_vm_or_report(CvdLaunch *launch)
 {
-    g_autoptr(GError) error = NULL;
-
-    guint n_held_back = cvd_fd_hold_back(0); /* clients may have all the others */
-    gboolean is_started = cvd_launch_start_vm(launch, &error);
-    cvd_fd_hold_back(n_held_back);
-    report_if_failed(launch, is_started, error);
+    start_or_report(launch, cvd_launch_start_vm);
 }
 
 static void start_again(CvdLaunch *launch)
 {
-    g_autoptr(GError) error = NULL;
-
     launch->start_time_us = g_get_monotonic_time();
     launch->n_restarts++;
-    cvd_fd_hold_back(0); /* clients may have all the others */
-    gboolean is_started = cvd_launch_begin_vm(launch, &error);
-    cvd_fd_hold_back(CVD_FD_RESERVE);
-    report_if_failed(launch, is_started, error);
+    start_or_report(launch, cvd_launch_begin_vm);
 }
 
 /* Without a QEMU there is nothing to be ended. */
