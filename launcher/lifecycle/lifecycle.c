@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The three machines side by side. An event goes to those whom it concerns; what they answer is
+ * The machines side by side. An event goes to those whom it concerns; what they answer is
  * translated, and whether the start is complete or the VM gone is looked at afterwards.
  */
 #include "launcher/lifecycle/lifecycle.h"

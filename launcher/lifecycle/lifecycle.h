@@ -40,7 +40,7 @@ typedef enum {
  * @next_press_us: until when a guest that runs again is not pressed the power button for once more
  * @last_us: when the last event was handled
  *
- * A launch: three machines, and what passes between them (cvd-launch(1), SIGNALS, and cvd-ctl(1),
+ * A launch: its machines, and what passes between them (cvd-launch(1), SIGNALS, and cvd-ctl(1),
  * STATES).
  */
 typedef struct {
