@@ -84,6 +84,22 @@ static void test_flood(gconstpointer data)
     test_instance_stop(f, SIGTERM);
 }
 
+/* All of it, to the end: the files stay as small as they may be. */
+static void test_whole_flood(gconstpointer data)
+{
+    g_autofree char *program =
+        make_program("flood", "head -c 100000000 /dev/zero >&2; exit 3", ",\"restart\":\"never\"");
+    g_autoptr(TestInstance) f = start(program, NULL);
+    g_autofree char *path = get_log_path(f, "flood");
+    g_autofree char *older = g_strdup_printf("%s.1", path);
+
+    test_instance_wait_guest(f, 1);
+    test_process_wait_err(f->launcher, "program flood exited with status 3", 1);
+    g_assert_cmpuint(get_size(path), <=, MAX_LOG);
+    g_assert_cmpuint(get_size(older), ==, MAX_LOG);
+    test_instance_stop(f, SIGTERM);
+}
+
 static void test_lines(gconstpointer data)
 {
     g_autofree char *program =
@@ -338,6 +354,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     test_add("/program-output/flood", NULL, test_flood);
+    test_add("/program-output/whole-flood", NULL, test_whole_flood);
     test_add("/program-output/lines-with-verbose", NULL, test_lines);
     test_add("/program-output/without-verbose", NULL, test_without_verbose);
     test_add("/program-output/after-a-failure", NULL, test_after_a_failure);
