@@ -17,15 +17,12 @@
 #include "base/log.h"
 #include "base/source.h"
 #include "launcher/qemu/qmp-message.h"
+#include "launcher/qemu/qmp-outbox.h"
 
 #include <errno.h>
-#include <linux/sockios.h>
 #include <string.h>
-#include <sys/ioctl.h>
 
 #define READ_SIZE 16384
-/* The kernel counts a piece as unread until all of it was read. */
-#define WRITE_SIZE 16384
 /* How much is read of what a QEMU that is gone has sent. */
 #define MAX_REST    (1024 * 1024)
 #define MAX_REST_US (100 * G_TIME_SPAN_MILLISECOND)
@@ -73,15 +70,15 @@ struct CvdQmp {
     CvdQmpHandlers handlers;
     gpointer user_data;
     GSource *readable;
-    GSource *writable; /* only while `outbox` waits for room */
     CvdJsonStream inbox;
     CvdJsonSpan members[N_MEMBERS]; /* of the message in `inbox` */
     gboolean is_handling;           /* that message */
-    GByteArray *outbox;
+    CvdQmpOutbox outbox;
     GQueue sent;             /* of Command, in order: they are answered in order, too */
     GQueue waiting;          /* of Command, callers' */
     gsize n_waiting_bytes;   /* of their texts */
     Command *callers;        /* the one in `sent`, if any */
+    Command *passing;        /* the one in `sent` that has a descriptor, if any */
     guint n_own;             /* others in `sent` */
     gint64 last_answered_us; /* when QEMU last went on to another command, or was seen to read */
     gsize n_unread;          /* bytes, when that was looked at last */
@@ -170,9 +167,9 @@ static void end_stream(CvdQmp *qmp, const GError *error)
 {
     set_state(qmp, QMP_CLOSED);
     cvd_source_clear(&qmp->readable);
-    cvd_source_clear(&qmp->writable);
+    cvd_qmp_outbox_clear(&qmp->outbox);
     cvd_close_fd(&qmp->fd);
-    qmp->callers = NULL;
+    qmp->callers = qmp->passing = NULL;
 
     g_autoptr(GError) closed = g_error_new_literal(
         CVD_ERROR, CVD_ERROR_CLOSED, error != NULL ? error->message : "QMP connection closed");
@@ -194,44 +191,36 @@ static void close_connection(CvdQmp *qmp, const GError *error)
 static void note_reading(CvdQmp *qmp)
 {
     gsize n_before = qmp->n_unread;
-    int n_in_socket = 0;
 
-    if (qmp->state != QMP_CLOSED)
-        ioctl(qmp->fd, SIOCOUTQ, &n_in_socket);
-    qmp->n_unread = qmp->outbox->len + (gsize)n_in_socket;
+    if (qmp->state == QMP_CLOSED)
+        return;
+    qmp->n_unread = cvd_qmp_outbox_get_unread(&qmp->outbox);
     if (qmp->n_unread < n_before)
         qmp->last_answered_us = g_get_monotonic_time();
 }
 
-static void flush(CvdQmp *qmp);
-
-static void send_command(CvdQmp *qmp, Command *take_command, const char *text)
+static void send_command(CvdQmp *qmp, Command *take_command, const char *text, int take_fd)
 {
-    gsize size = strlen(text);
-
     note_reading(qmp);
     take_command->sent_us = g_get_monotonic_time();
     g_queue_push_tail(&qmp->sent, take_command);
     g_debug("QMP > %.*s", CVD_QMP_TAIL_LINE_SIZE, text);
-    remember(qmp, '>', text, size);
-    g_byte_array_append(qmp->outbox, (const guint8 *)text, (guint)size);
-    g_byte_array_append(qmp->outbox, (const guint8 *)"\n", 1);
-    if (qmp->writable == NULL)
-        flush(qmp);
+    remember(qmp, '>', text, strlen(text));
+    cvd_qmp_outbox_send(&qmp->outbox, text, take_fd);
     note_reading(qmp); /* from here on */
 }
 
 /* A QEMU that answers what it has not read gets no more until it does. */
 static void send_next_of_callers(CvdQmp *qmp)
 {
-    if (qmp->callers != NULL || qmp->outbox->len > 0 || qmp->state != QMP_READY)
+    if (qmp->callers != NULL || qmp->state != QMP_READY || qmp->outbox.bytes->len > 0)
         return;
     qmp->callers = g_queue_pop_head(&qmp->waiting);
     if (qmp->callers == NULL)
         return;
     g_autofree char *text = g_steal_pointer(&qmp->callers->text);
     qmp->n_waiting_bytes -= strlen(text);
-    send_command(qmp, qmp->callers, text);
+    send_command(qmp, qmp->callers, text, -1);
 }
 
 static void answer_sent(CvdQmp *qmp, GList *link, const Answer *given)
@@ -243,6 +232,8 @@ static void answer_sent(CvdQmp *qmp, GList *link, const Answer *given)
         qmp->callers = NULL;
     else
         qmp->n_own--;
+    if (command == qmp->passing)
+        qmp->passing = NULL;
     qmp->last_answered_us = g_get_monotonic_time();
     answer(command, given);
     send_next_of_callers(qmp);
@@ -441,31 +432,6 @@ void cvd_qmp_read_rest(CvdQmp *qmp)
 
 /* ---- To QEMU ---- */
 
-static gboolean on_writable(int fd, GIOCondition condition, gpointer data)
-{
-    CvdQmp *qmp = data;
-
-    cvd_source_clear(&qmp->writable);
-    flush(qmp);
-    send_next_of_callers(qmp);
-    return G_SOURCE_REMOVE;
-}
-
-static void flush(CvdQmp *qmp)
-{
-    while (qmp->outbox->len > 0) {
-        gssize n =
-            cvd_socket_send(qmp->fd, qmp->outbox->data, MIN(qmp->outbox->len, WRITE_SIZE), NULL, 0);
-        if (n < 0) {
-            /* An error is seen by the read side, too, after the last events before it. */
-            if (errno == EAGAIN)
-                qmp->writable = cvd_source_watch_fd(qmp->fd, G_IO_OUT, on_writable, qmp);
-            return;
-        }
-        g_byte_array_remove_range(qmp->outbox, 0, (guint)n);
-    }
-}
-
 /* What callers have under way, which is one command at a time, does not count. */
 static gboolean may_execute(const CvdQmp *qmp, const char *command, gsize size, GError **error)
 {
@@ -474,20 +440,32 @@ static gboolean may_execute(const CvdQmp *qmp, const char *command, gsize size, 
     if (qmp->n_own >= CVD_QMP_MAX_PENDING)
         return cvd_fail(error, CVD_ERROR_RESOURCES, "%s: %d QMP commands wait for replies already",
                         command, CVD_QMP_MAX_PENDING);
-    if (qmp->outbox->len + size + 1 > 2 * CVD_QMP_MAX_UNREAD)
+    if (qmp->outbox.bytes->len + size + 1 > 2 * CVD_QMP_MAX_UNREAD)
         return cvd_fail(error, CVD_ERROR_RESOURCES, "%s: QEMU does not read its commands", command);
     return TRUE;
 }
 
-void cvd_qmp_execute(CvdQmp *qmp, const char *command, const char *arguments, CvdQmpReply reply,
-                     gpointer user_data)
+/* A descriptor that has come before the one before it was taken would take its place. */
+static gboolean may_pass(const CvdQmp *qmp, const char *command, GError **error)
 {
+    if (qmp->passing != NULL || qmp->outbox.passed_fd >= 0)
+        return cvd_fail(error, CVD_ERROR_RESOURCES, "%s: QEMU has yet to take another descriptor",
+                        command);
+    return TRUE;
+}
+
+/* @take_fd: −1 = none */
+static void execute(CvdQmp *qmp, const char *command, const char *arguments, int take_fd,
+                    CvdQmpReply reply, gpointer user_data)
+{
+    cvd_autofd fd = take_fd;
     g_autofree char *text = g_strdup_printf(
         "{\"execute\":\"%s\",\"id\":%" G_GINT64_FORMAT "%s%s}", command, ++qmp->last_id,
         arguments != NULL ? ",\"arguments\":" : "", arguments != NULL ? arguments : "");
     g_autoptr(GError) error = NULL;
 
-    if (!may_execute(qmp, command, strlen(text), &error)) {
+    if (!may_execute(qmp, command, strlen(text), &error) ||
+        (fd >= 0 && !may_pass(qmp, command, &error))) {
         if (reply != NULL)
             reply((CvdJsonSpan){0}, error, user_data);
         return;
@@ -495,7 +473,23 @@ void cvd_qmp_execute(CvdQmp *qmp, const char *command, const char *arguments, Cv
     Command *own = g_new(Command, 1);
     *own = (Command){.id = qmp->last_id, .reply = reply, .user_data = user_data};
     qmp->n_own++;
-    send_command(qmp, own, text);
+    if (fd >= 0)
+        qmp->passing = own;
+    send_command(qmp, own, text, g_steal_fd(&fd));
+}
+
+void cvd_qmp_execute(CvdQmp *qmp, const char *command, const char *arguments, CvdQmpReply reply,
+                     gpointer user_data)
+{
+    execute(qmp, command, arguments, -1, reply, user_data);
+}
+
+void cvd_qmp_pass_fd(CvdQmp *qmp, const char *name, int take_fd, CvdQmpReply reply,
+                     gpointer user_data)
+{
+    g_autofree char *arguments = g_strdup_printf("{\"fdname\":\"%s\"}", name);
+
+    execute(qmp, "getfd", arguments, take_fd, reply, user_data);
 }
 
 /* ---- Callers' commands ---- */
@@ -602,6 +596,11 @@ gboolean cvd_qmp_is_overdue(CvdQmp *qmp, guint limit_ms)
 
 /* ---- Beginning and end ---- */
 
+static void on_emptied(gpointer data)
+{
+    send_next_of_callers(data);
+}
+
 CvdQmp *cvd_qmp_new(int take_fd, const CvdQmpHandlers *handlers, gpointer user_data)
 {
     CvdQmp *qmp = g_new0(CvdQmp, 1);
@@ -610,7 +609,7 @@ CvdQmp *cvd_qmp_new(int take_fd, const CvdQmpHandlers *handlers, gpointer user_d
     qmp->handlers = *handlers;
     qmp->user_data = user_data;
     cvd_json_stream_init(&qmp->inbox, CVD_QMP_MAX_MESSAGE);
-    qmp->outbox = g_byte_array_new();
+    cvd_qmp_outbox_init(&qmp->outbox, qmp->fd, on_emptied, qmp);
     qmp->readable = cvd_source_watch_fd(qmp->fd, G_IO_IN, on_readable, qmp);
     return qmp;
 }
@@ -621,6 +620,5 @@ void cvd_qmp_free(CvdQmp *qmp)
     g_queue_clear_full(&qmp->tail, g_free);
     g_free(qmp->greeting);
     cvd_json_stream_clear(&qmp->inbox);
-    g_byte_array_unref(qmp->outbox);
     g_free(qmp);
 }

@@ -94,6 +94,18 @@ void cvd_qmp_execute(CvdQmp *qmp, const char *command, const char *arguments, Cv
                      gpointer user_data);
 
 /**
+ * cvd_qmp_pass_fd:
+ * @name: what other commands call the descriptor; fit for JSON as it is
+ * @take_fd: consumed, also on failure
+ *
+ * Gives QEMU a descriptor, by the command `getfd`, to which all applies that does to
+ * cvd_qmp_execute(). One at a time: QEMU must have answered before there is another, which is
+ * refused with %CVD_ERROR_RESOURCES else. It is QEMU's until a command uses it, or `closefd`.
+ */
+void cvd_qmp_pass_fd(CvdQmp *qmp, const char *name, int take_fd, CvdQmpReply reply,
+                     gpointer user_data);
+
+/**
  * cvd_qmp_pass_on:
  * @command: a caller's command, JSON, not looked at yet
  * @reply: called once, perhaps at once

@@ -9,6 +9,8 @@
 #include "launcher/qemu/bus-master.h"
 #include "tests/unit/talk.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -655,6 +657,129 @@ static void test_long_description(Fixture *f, gconstpointer data)
     g_assert_cmpstr(f->replies->str, ==, expected);
 }
 
+/* ---- A descriptor with a command ---- */
+
+#define GETFD(id) "{\"execute\":\"getfd\",\"id\":" id ",\"arguments\":{\"fdname\":\"state\"}}\n"
+
+/* Returns: (transfer full): what QEMU reads next; @fd: what came with it, −1 = nothing */
+static char *hear_with_fd(Fixture *f, int *fd)
+{
+    char text[65536];
+    gssize n = cvd_socket_receive(f->qemu, text, sizeof text - 1, fd, 1);
+
+    text[MAX(n, 0)] = '\0';
+    return g_strdup(text);
+}
+
+static int open_null(void)
+{
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    g_assert_cmpint(fd, >=, 0);
+    return fd;
+}
+
+static void assert_closed(int fd)
+{
+    g_assert_cmpint(fcntl(fd, F_GETFD), ==, -1);
+    g_assert_cmpint(errno, ==, EBADF);
+}
+
+static void test_passed_fd(Fixture *f, gconstpointer data)
+{
+    int sent = open_null();
+    cvd_autofd received = -1;
+
+    negotiate(f);
+    cvd_qmp_pass_fd(f->qmp, "state", sent, on_reply, f);
+    assert_closed(sent);
+    cvd_qmp_execute(f->qmp, "stop", NULL, on_reply, f);
+    g_autofree char *heard = hear_with_fd(f, &received);
+    g_assert_cmpstr(heard, ==, GETFD("2"));
+    g_assert_cmpint(received, >=, 0);
+    say(f, "{\"error\": {\"desc\": \"no\"}, \"id\": 2}{\"return\": {}, \"id\": 3}");
+    g_assert_cmpstr(f->replies->str, ==, "QEMU: no ok ");
+}
+
+static void fill_socket(Fixture *f, guint n)
+{
+    g_autofree char *filler = g_strnfill(20000, 'x');
+    g_autofree char *arguments = g_strdup_printf("{\"n\":\"%s\"}", filler);
+
+    for (guint i = 0; i < n; i++)
+        cvd_qmp_execute(f->qmp, "x", arguments, NULL, NULL);
+}
+
+/* It goes with its own command, and what is before that goes without. One read ends with what a
+ * descriptor comes with. */
+static void test_passed_fd_waits(Fixture *f, gconstpointer data)
+{
+    g_autofree char *heard = g_strdup("");
+    cvd_autofd received = -1;
+
+    negotiate(f);
+    fill_socket(f, CVD_QMP_MAX_PENDING - 1);
+    cvd_qmp_pass_fd(f->qmp, "state", open_null(), on_reply, f);
+    for (guint i = 0; received < 0 && i < 10000; i++) {
+        g_free(heard);
+        heard = hear_with_fd(f, &received);
+        run_until_idle();
+    }
+    g_assert_cmpint(received, >=, 0);
+    g_assert_true(g_str_has_suffix(heard, GETFD("65")));
+    say(f, "{\"return\": {}, \"id\": 65}");
+    g_assert_cmpstr(f->replies->str, ==, "ok ");
+}
+
+/* QEMU keeps one, so the next would take its place. Also of a QEMU that answers what it has not
+ * read. */
+static void test_passed_fd_alone(Fixture *f, gconstpointer data)
+{
+    const char *const refused = "getfd: QEMU has yet to take another descriptor ";
+    int second = open_null();
+
+    negotiate(f);
+    fill_socket(f, CVD_QMP_MAX_PENDING / 2);
+    cvd_qmp_pass_fd(f->qmp, "state", open_null(), NULL, NULL);
+    cvd_qmp_pass_fd(f->qmp, "state", second, on_reply, f);
+    assert_closed(second);
+    g_assert_cmpstr(f->replies->str, ==, refused);
+    g_assert_cmpint(f->reply_code, ==, CVD_ERROR_RESOURCES);
+    say(f, "{\"return\": {}, \"id\": 34}");
+    g_string_truncate(f->replies, 0);
+    cvd_qmp_pass_fd(f->qmp, "state", open_null(), on_reply, f);
+    g_assert_cmpstr(f->replies->str, ==, refused);
+    for (guint i = 0; i < 1000; i++) {
+        g_autofree char *heard = hear(f);
+        run_until_idle();
+    }
+    g_string_truncate(f->replies, 0);
+    cvd_qmp_pass_fd(f->qmp, "state", open_null(), on_reply, f);
+    g_assert_cmpstr(f->replies->str, ==, "");
+}
+
+/* Nobody has it then. */
+static void test_passed_fd_in_vain(Fixture *f, gconstpointer data)
+{
+    int waiting = open_null(), late;
+
+    negotiate(f);
+    fill_socket(f, CVD_QMP_MAX_PENDING - 1);
+    cvd_qmp_pass_fd(f->qmp, "state", waiting, on_reply, f);
+    late = open_null();
+    cvd_qmp_pass_fd(f->qmp, "state", late, on_reply, f);
+    assert_closed(late);
+    cvd_close_fd(&f->qemu);
+    run_until_idle();
+    g_assert_cmpstr(f->replies->str, ==,
+                    "getfd: 64 QMP commands wait for replies already QMP connection closed ");
+    assert_closed(waiting);
+    late = open_null();
+    cvd_qmp_pass_fd(f->qmp, "state", late, on_reply, f);
+    assert_closed(late);
+    g_assert_cmpint(f->reply_code, ==, CVD_ERROR_CLOSED);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -687,6 +812,10 @@ int main(int argc, char **argv)
         {"/qmp/qemu-answers-what-it-has-not-read", test_answers_unread},
         {"/qmp/description-of-512-bytes-and-one-more", test_long_description},
         {"/qmp/bus-master-is-refused", test_bus_master_is_refused},
+        {"/qmp/descriptor", test_passed_fd},
+        {"/qmp/descriptor/waits-with-its-command", test_passed_fd_waits},
+        {"/qmp/descriptor/one-at-a-time", test_passed_fd_alone},
+        {"/qmp/descriptor/in-vain", test_passed_fd_in_vain},
     };
 
     g_test_init(&argc, &argv, NULL);
