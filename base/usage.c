@@ -28,6 +28,15 @@ static char *format_option(const GOptionEntry *option)
     return g_string_free(text, FALSE);
 }
 
+static void append_name(gpointer *names, const char *name)
+{
+    char *longer = g_strconcat(*names, ", --", name, NULL);
+
+    g_free(*names);
+    *names = longer;
+}
+
+/* Lines are scarce: an option without a description is described with the one before it. */
 static void add_options(GPtrArray *names, GPtrArray *texts, const GOptionEntry *options,
                         gboolean *has_version)
 {
@@ -36,6 +45,10 @@ static void add_options(GPtrArray *names, GPtrArray *texts, const GOptionEntry *
             continue;
         if (strcmp(options->long_name, "version") == 0) {
             *has_version = TRUE;
+            continue;
+        }
+        if (!options->description) {
+            append_name(&names->pdata[names->len - 1], options->long_name);
             continue;
         }
         g_ptr_array_add(names, format_option(options));

@@ -11,7 +11,8 @@ G_BEGIN_DECLS
  * @parameters: (nullable): what follows the options
  * @summary: what it does
  * @verbs: (nullable): a list of verbs, whole lines
- * @options: (nullable): its options, without --help
+ * @options: (nullable): its options, without --help; one without a description shares the line and
+ *   the description of the one before it
  * @common: (nullable): further ones
  * @epilogue: what else there is to say, whole lines
  * @data: for the callbacks of @options

@@ -181,7 +181,7 @@ static void test_help(void)
         "--verbose",       "--version",      "--trace",         "--config",       "--name",
         "--set",           "--serve-only",   "--paused",        "--check",        "--print-config",
         "--print-command", "--console",      "--detach",        "--print-layout", "--timeout",
-        "--verbose",       "--version",
+        "--verbose",       "--version",      "--json",
     };
     for (guint i = 0; i < G_N_ELEMENTS(words); i++) {
         g_autofree char *pattern = g_strdup_printf("*%s*", words[i]);
