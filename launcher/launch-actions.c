@@ -6,6 +6,7 @@
 #include "base/fd.h"
 #include "base/source.h"
 #include "launcher/qemu/bus-master.h"
+#include "launcher/qemu/ram.h"
 
 #include <malloc.h>
 
@@ -134,6 +135,16 @@ static gboolean renew(CvdLaunch *launch)
     return FALSE;
 }
 
+/* Others are shown the RAM by QEMU itself; here it is to be read when the VM is saved. */
+static gboolean make_ram(CvdLaunch *launch, GError **error)
+{
+    cvd_close_fd(&launch->ram_fd);
+    if (!launch->config->ivshmem_migratable)
+        return TRUE;
+    launch->ram_fd = cvd_ram_new(launch->config->qemu.memory_bytes, error);
+    return launch->ram_fd >= 0;
+}
+
 gboolean cvd_launch_start_vm(CvdLaunch *launch, GError **error)
 {
     cvd_launch_close_ready(launch); /* the console has what the VM before has said last */
@@ -142,11 +153,12 @@ gboolean cvd_launch_start_vm(CvdLaunch *launch, GError **error)
     launch->qemu_exit = (CvdExit){0};
     launch->is_all_sent = FALSE;
     cvd_autofd ivshmem_fd = cvd_server_connect_vm(launch->host.server, error);
-    if (ivshmem_fd < 0)
+    if (ivshmem_fd < 0 || !make_ram(launch, error))
         return FALSE;
     CvdVmResources resources = {
         .children = launch->children,
         .ivshmem_fd = ivshmem_fd,
+        .ram_fd = launch->ram_fd,
         .output = launch->qemu_output,
         .console = launch->console,
     };
@@ -223,6 +235,7 @@ static void admit_clients(CvdLaunch *launch)
 static void report_end(CvdLaunch *launch)
 {
     cvd_launch_report_end(launch);
+    cvd_close_fd(&launch->ram_fd);
     if (launch->programs != NULL)
         cvd_programs_end_vm(launch->programs);
 }

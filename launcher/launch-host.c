@@ -7,6 +7,7 @@
 #include "base/source.h"
 #include "launcher/background.h"
 #include "server/ready-word.h"
+#include "vsoc/handover.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -43,11 +44,13 @@ static gboolean listen_for_vm(CvdHost *host, const CvdConfig *config, const CvdO
     host->server = g_object_new(
         CVD_TYPE_SERVER, "layout", config->layout, "vm-socket", host->vm_socket, "client-socket",
         client_socket, "legacy-socket", config->legacy_socket, "socket-mode", config->socket_mode,
-        "lock-dir", shared_dir, "vm-access", vm_access, "access", config->access, "version-reply",
-        config->version_reply, "max-clients", config->max_clients, "handshake-timeout-ms",
-        config->handshake_timeout_ms, "backing", window->backing, "window-path", window->path,
-        "hugepage-size", window->hugepage_size, "prealloc", window->prealloc, "trace-file",
-        options->trace, "trace-size", config->trace_size, "asks-ready", asks_ready, NULL);
+        "lock-dir", shared_dir, "vm-access", vm_access, "vm-id",
+        config->ivshmem_migratable ? 0 : VSOC_HANDOVER_VM_ID, "access", config->access,
+        "version-reply", config->version_reply, "max-clients", config->max_clients,
+        "handshake-timeout-ms", config->handshake_timeout_ms, "backing", window->backing,
+        "window-path", window->path, "hugepage-size", window->hugepage_size, "prealloc",
+        window->prealloc, "trace-file", options->trace, "trace-size", config->trace_size,
+        "asks-ready", asks_ready, NULL);
     if (cvd_log_is_verbose()) {
         g_signal_connect(host->server, "client-attached", G_CALLBACK(log_client_attached), host);
         g_signal_connect(host->server, "client-detached", G_CALLBACK(log_client_detached), host);

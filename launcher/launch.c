@@ -6,6 +6,7 @@
  */
 #include "launcher/launch.h"
 
+#include "base/fd.h"
 #include "base/notify.h"
 #include "base/source.h"
 #include "launcher/background.h"
@@ -311,6 +312,7 @@ static void clear(CvdLaunch *launch, gboolean has_failed)
     cvd_source_clear(&launch->timer);
     cvd_source_clear(&launch->hand_over_timer);
     g_clear_pointer(&launch->vm, cvd_vm_free);
+    cvd_close_fd(&launch->ram_fd);
     cvd_launch_close_programs(launch);
     g_clear_pointer(&launch->children, cvd_children_free);
     cvd_host_close(&launch->host, has_failed);
@@ -349,6 +351,7 @@ int cvd_launch(const CvdConfig *config, const CvdQemuTools *tools, const CvdOpti
         .calls = g_array_new(FALSE, FALSE, sizeof(CvdWaitingCall)),
         .program_calls = g_array_new(FALSE, FALSE, sizeof(CvdWaitingProgramCall)),
         .reason = g_strdup(""),
+        .ram_fd = -1,
         .start_time_us = g_get_monotonic_time(),
     };
 

@@ -59,7 +59,7 @@ static int print_command(const CvdConfig *config, const CvdQemuTools *tools)
     g_autofree char *dir = cvd_instance_dir_path(config->name);
     g_autofree char *vm_socket = config->vm_socket != NULL ? g_strdup(config->vm_socket)
                                                            : g_build_filename(dir, "vm.sock", NULL);
-    g_auto(GStrv) argv = cvd_qemu_command(config, tools, vm_socket);
+    g_auto(GStrv) argv = cvd_qemu_command(config, tools, vm_socket, NULL);
 
     return print(cvd_quote_command((const char *const *)argv));
 }

@@ -15,6 +15,7 @@
 #include "server/relay.h"
 #include "server/vm-port.h"
 #include "server/window.h"
+#include "vsoc/handover.h"
 #include "vsoc/wire.h"
 
 #include <errno.h>
@@ -59,6 +60,7 @@ struct _CvdServer {
     guint max_clients;
     guint handshake_timeout_ms;
     CvdWindowOptions window_options; /* with its own strings */
+    guint vm_id;
     gboolean asks_ready;
     char *trace_path;
     guint64 trace_size;
@@ -135,6 +137,7 @@ static void open_vm_port(CvdServer *server)
     const CvdVmPortOptions options = {
         .listening_fd = cvd_listener_get_fd(server->vm_listener),
         .n_regions = server->layout->n_regions,
+        .vm_id = server->vm_id,
         .doorbells =
             server->relay != NULL ? cvd_relay_get_vm_doorbells(server->relay) : server->doorbells,
         .window_fd = cvd_window_get_fd(server->window),
@@ -563,6 +566,7 @@ static const struct {
     ROW("socket-mode", socket_mode, SETTABLE, .type = G_TYPE_UINT, .max = 0777, .usual = 0600),
     STRING("lock-dir", window_options.lock_dir),
     ROW("vm-access", vm_access, SETTABLE, .type = G_TYPE_ENUM, .get_type = cvd_vm_access_get_type),
+    ROW("vm-id", vm_id, SETTABLE, .type = G_TYPE_UINT, .max = 1, .usual = VSOC_HANDOVER_VM_ID),
     ROW("access", access, SETTABLE, .type = G_TYPE_BOXED, .get_type = cvd_access_rules_get_type),
     STRING("version-reply", version_reply),
     ROW("max-clients", max_clients, SETTABLE, .type = G_TYPE_UINT, .min = 1, .max = G_MAXUINT,

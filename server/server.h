@@ -83,6 +83,14 @@ GType cvd_vm_access_get_type(void);
  */
 
 /**
+ * CvdServer:vm-id:
+ *
+ * The number that the VM has among the peers of its device: 1, and then the host is peer 0, or 0,
+ * and then the host is peer 1. QEMU saves the state of a VM only if that has the number 0 and its
+ * device `master=on`. A guest that always rings peer 0 can only have the number 1.
+ */
+
+/**
  * CvdServer:access:
  *
  * Which client may have which region. %NULL: the same effective uid and uid 0 may use all

@@ -149,7 +149,8 @@ static int fd_of(const CvdVmPort *port, const struct vsoc_handover_message *mess
 
 static gssize send_one(CvdVmPort *port)
 {
-    struct vsoc_handover_message message = vsoc_handover_get(port->n_sent, port->options.n_regions);
+    struct vsoc_handover_message message =
+        vsoc_handover_get(port->n_sent, port->options.n_regions, port->options.vm_id);
     int fd = fd_of(port, &message);
     guint8 bytes[VSOC_HANDOVER_SIZE];
     gsize offset = port->n_bytes_sent;

@@ -20,6 +20,7 @@ typedef struct CvdVmPort CvdVmPort;
  * CvdVmPortOptions:
  * @listening_fd: a listening socket, non-blocking; borrowed, as all pointers here
  * @n_regions: so many pairs of doorbells are handed over
+ * @vm_id: the number that the VM has among the peers, 0 or 1
  * @ready_fd: the doorbell by which the guest says that it is ready; −1: it is not handed over
  * @own_process_only: whether only connections that this process opened are let in; else those of
  *   any process of the same uid or of uid 0, and the slot stays taken until that process has exited
@@ -31,6 +32,7 @@ typedef struct CvdVmPort CvdVmPort;
 typedef struct {
     int listening_fd;
     guint n_regions;
+    guint vm_id;
     const CvdDoorbells *doorbells;
     int window_fd;
     int ready_fd;

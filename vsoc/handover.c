@@ -3,30 +3,25 @@
 
 #include "vsoc/ready.h"
 
-#define HOST_PEER 0
-#define VM_PEER   1
-
 uint32_t vsoc_handover_count(uint32_t n_regions)
 {
     return VSOC_HANDOVER_FIRST + 2 * n_regions;
 }
 
-struct vsoc_handover_message vsoc_handover_get(uint32_t index, uint32_t n_regions)
+struct vsoc_handover_message vsoc_handover_get(uint32_t index, uint32_t n_regions, uint32_t vm_id)
 {
-    static const struct vsoc_handover_message first[VSOC_HANDOVER_FIRST] = {
-        {VSOC_HANDOVER_VERSION, 0, 0},
-        {VSOC_HANDOVER_ID, 0, VM_PEER},
-        {VSOC_HANDOVER_WINDOW, 0, -1},
-    };
-
-    if (index < VSOC_HANDOVER_FIRST)
-        return first[index];
+    if (index == 0)
+        return (struct vsoc_handover_message){VSOC_HANDOVER_VERSION, 0, 0};
+    if (index == 1)
+        return (struct vsoc_handover_message){VSOC_HANDOVER_ID, 0, vm_id};
+    if (index == 2)
+        return (struct vsoc_handover_message){VSOC_HANDOVER_WINDOW, 0, -1};
     index -= VSOC_HANDOVER_FIRST;
     if (index < n_regions)
-        return (struct vsoc_handover_message){VSOC_HANDOVER_GUEST_TO_HOST, index, HOST_PEER};
+        return (struct vsoc_handover_message){VSOC_HANDOVER_GUEST_TO_HOST, index, 1 - vm_id};
     index -= n_regions;
     if (index < n_regions)
-        return (struct vsoc_handover_message){VSOC_HANDOVER_HOST_TO_GUEST, index, VM_PEER};
+        return (struct vsoc_handover_message){VSOC_HANDOVER_HOST_TO_GUEST, index, vm_id};
     return (struct vsoc_handover_message){VSOC_HANDOVER_READY, 0, VSOC_READY_PEER};
 }
 

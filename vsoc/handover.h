@@ -16,6 +16,9 @@
 /** VSOC_HANDOVER_REFUSAL: sent in place of version 0. QEMU says "server sent version 1, expecting
  * 0" and exits; at the end of the stream it would go on reading for ever. */
 #define VSOC_HANDOVER_REFUSAL 1
+/** VSOC_HANDOVER_VM_ID: the VM's number, if nothing else was agreed on. QEMU saves the state of a
+ * VM only if that has the number 0. */
+#define VSOC_HANDOVER_VM_ID 1
 
 /** What a message is, and which descriptor goes with it. */
 enum vsoc_handover_kind {
@@ -37,9 +40,14 @@ struct vsoc_handover_message {
  * guest is ready (vsoc/ready.h) sends one more */
 uint32_t vsoc_handover_count(uint32_t n_regions);
 
-/** vsoc_handover_get: Returns: message @index, which is at most vsoc_handover_count(): the one more
+/**
+ * vsoc_handover_get:
+ * @index: at most vsoc_handover_count(): the one more
+ * @vm_id: the number that the VM has among the peers, 0 or 1; the host has the other
+ *
+ * Returns: message @index
  */
-struct vsoc_handover_message vsoc_handover_get(uint32_t index, uint32_t n_regions);
+struct vsoc_handover_message vsoc_handover_get(uint32_t index, uint32_t n_regions, uint32_t vm_id);
 
 void vsoc_handover_encode(uint8_t bytes[VSOC_HANDOVER_SIZE], int64_t value);
 int64_t vsoc_handover_decode(const uint8_t bytes[VSOC_HANDOVER_SIZE]);

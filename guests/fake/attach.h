@@ -26,7 +26,7 @@ typedef struct {
 
 #define CVD_VM_ATTACHMENT_INIT                                                                     \
     {                                                                                              \
-        .connection = -1, .handover = {.window_fd = -1, .ready_fd = -1, .fd = -1 }                 \
+        .connection = -1, .handover = CVD_HANDOVER_INIT                                            \
     }
 
 typedef enum {

@@ -13,7 +13,7 @@
 
 void cvd_handover_init(CvdHandover *handover)
 {
-    *handover = (CvdHandover){.window_fd = -1, .ready_fd = -1, .fd = -1};
+    *handover = (CvdHandover)CVD_HANDOVER_INIT;
 }
 
 void cvd_handover_set_regions(CvdHandover *handover, guint n_regions)
@@ -29,7 +29,7 @@ void cvd_handover_set_regions(CvdHandover *handover, guint n_regions)
 
 static struct vsoc_handover_message get_expected(const CvdHandover *handover)
 {
-    return vsoc_handover_get(handover->n_messages, handover->n_regions);
+    return vsoc_handover_get(handover->n_messages, handover->n_regions, handover->vm_id);
 }
 
 /* Returns: (nullable): where the descriptor of a message goes */
@@ -82,6 +82,15 @@ static CvdHandoverEvent refused(GError **error)
     return CVD_HANDOVER_FAILED;
 }
 
+/* The VM is one of the two ends, and the server says which. */
+static gboolean take_id(CvdHandover *handover, gint64 value)
+{
+    if (value != 0 && value != 1)
+        return FALSE;
+    handover->vm_id = (guint)value;
+    return TRUE;
+}
+
 static CvdHandoverEvent take_message(CvdHandover *handover, GError **error)
 {
     struct vsoc_handover_message expected = get_expected(handover);
@@ -90,7 +99,11 @@ static CvdHandoverEvent take_message(CvdHandover *handover, GError **error)
 
     if (handover->n_messages == 0 && value == VSOC_HANDOVER_REFUSAL)
         return refused(error);
-    if (value != expected.value)
+    if (expected.kind == VSOC_HANDOVER_ID) {
+        if (!take_id(handover, value))
+            return fail(handover, error, "the number is %" G_GINT64_FORMAT " instead of 0 or 1",
+                        value);
+    } else if (value != expected.value)
         return fail(handover, error,
                     "the number is %" G_GINT64_FORMAT " instead of %" G_GINT64_FORMAT, value,
                     expected.value);

@@ -11,6 +11,7 @@ G_BEGIN_DECLS
  * CvdHandover:
  * @n_regions: as told with cvd_handover_set_regions(), 0 before
  * @n_messages: how many were taken
+ * @vm_id: the VM's number among the peers, 0 or 1; the host has the other
  * @window_fd: the window, or −1
  * @guest_to_host: (array length=n_regions): doorbells; −1 where none has come
  * @host_to_guest: (array length=n_regions): the same
@@ -22,6 +23,7 @@ G_BEGIN_DECLS
 typedef struct {
     guint n_regions;
     guint n_messages;
+    guint vm_id;
     int window_fd;
     int *guest_to_host;
     int *host_to_guest;
@@ -31,6 +33,11 @@ typedef struct {
     guint8 bytes[VSOC_HANDOVER_SIZE];
     int fd; /* came with the bytes of the message that is not complete */
 } CvdHandover;
+
+#define CVD_HANDOVER_INIT                                                                          \
+    {                                                                                              \
+        .vm_id = VSOC_HANDOVER_VM_ID, .window_fd = -1, .ready_fd = -1, .fd = -1                    \
+    }
 
 /**
  * CvdHandoverEvent:

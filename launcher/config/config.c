@@ -350,7 +350,7 @@ static CvdConfig *read_all(CvdReader *reader, const CvdConfigSource *source, con
     override_name(source, config, reader->problems);
     if (qemu.node) {
         cvd_keys_read(&qemu.place, qemu.node, cvd_qemu_keys, &config->qemu);
-        cvd_qemu_check_references(&qemu.place, qemu.node, &config->qemu);
+        cvd_qemu_check_references(&qemu.place, qemu.node, &place, root, config);
     }
     read_trees(config, &layout, &qemu, origins);
     check_access(&place, root, config);

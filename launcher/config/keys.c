@@ -194,6 +194,10 @@ static const CvdKey ivshmem_keys[] = {
     CVD_KEY("force_bus_master", "0.1", cvd_type_boolean, AT(ivshmem_force_bus_master), "false",
             "Enables bus mastering of the window's device for a guest driver that does not do so. "
             "Without bus mastering the guest gets no interrupts."),
+    CVD_KEY("migratable", "0.2", cvd_type_boolean, AT(ivshmem_migratable), "false",
+            "Makes a VM that QEMU can save and restore. The guest is peer 0 of the device then and "
+            "the host peer 1, so its driver has to ring the peer 1 minus its own number. Drivers "
+            "that always ring peer 0, as that of Android does, cannot use this."),
     CVD_KEYS_END,
 };
 

@@ -143,15 +143,14 @@ static gboolean has_shared_memory(const CvdPlace *place, JsonNode *node, const C
     return qemu->memory_shared || args_have(qemu->extra_args, "memory-backend");
 }
 
-/* Beside a back end of a user's own, ours would be in vain. */
-static void check_memory_shared(const CvdPlace *place, JsonNode *node, const CvdQemuConfig *qemu)
+/* Beside a back end of a user's own, ours would be in vain. @at: of the key that asks for ours */
+static void check_ram(const CvdPlace *place, JsonNode *node, const CvdQemuConfig *qemu,
+                      const CvdPlace *at, const char *advice)
 {
-    CvdPlace at = cvd_place_find(place, node, "memory_shared");
     CvdElement object = {0};
 
     if (strstr(qemu->machine, "memory-backend=") || args_have(qemu->extra_args, "memory-backend="))
-        cvd_place_problem(&at, "the machine has a memory-backend of its own; leave this key out, "
-                               "and give that one \"share\": true");
+        cvd_place_problem(at, "the machine has a memory-backend of its own; leave %s", advice);
     while (next_entry(place, node, "objects", &object))
         if (g_strcmp0(get_string(object.node, "id"), CVD_RAM_ID) == 0)
             cvd_place_problem(&object.place, "id \"" CVD_RAM_ID
@@ -200,12 +199,20 @@ static void check_vhost_user_net(const CvdPlace *place, JsonNode *node)
     }
 }
 
-void cvd_qemu_check_references(const CvdPlace *place, JsonNode *node, const CvdQemuConfig *qemu)
+void cvd_qemu_check_references(const CvdPlace *place, JsonNode *node, const CvdPlace *root_place,
+                               JsonNode *root, const CvdConfig *config)
 {
+    const CvdQemuConfig *qemu = &config->qemu;
+    CvdPlace shared = cvd_place_find(place, node, "memory_shared");
+    CvdPlace migratable = cvd_place_find(root_place, root, "ivshmem.migratable");
+
     check_entries(place, node, qemu->extra_args);
     check_vhost_user_net(place, node);
-    if (qemu->memory_shared)
-        check_memory_shared(place, node, qemu);
+    if (config->ivshmem_migratable)
+        check_ram(place, node, qemu, &migratable,
+                  "that out, as this key needs one that cvd-launch makes");
+    else if (qemu->memory_shared)
+        check_ram(place, node, qemu, &shared, "this key out, and give that one \"share\": true");
     if (has_shared_memory(place, node, qemu))
         return;
     require_shared_memory(place, node, qemu, "devices", "driver");

@@ -6,19 +6,22 @@
 
 G_BEGIN_DECLS
 
-/** CVD_RAM_ID: of the memory back end that `memory_shared` makes */
+/** CVD_RAM_ID: of the memory back end that `memory_shared` and `ivshmem.migratable` make */
 #define CVD_RAM_ID "cvd-ram"
 
 /**
  * cvd_qemu_check_references:
  * @place: of @node
  * @node: qemu.json
- * @qemu: what was read from it
+ * @root_place: of @root
+ * @root: cvd.json
+ * @config: what was read from both
  *
  * Checks that what devices and back ends name is there: disks, networks, character devices, TPMs,
  * and memory that can be shared with others.
  */
-void cvd_qemu_check_references(const CvdPlace *place, JsonNode *node, const CvdQemuConfig *qemu);
+void cvd_qemu_check_references(const CvdPlace *place, JsonNode *node, const CvdPlace *root_place,
+                               JsonNode *root, const CvdConfig *config);
 
 /**
  * cvd_qemu_check_sockets:

@@ -6,12 +6,15 @@
 
 G_BEGIN_DECLS
 
-/** CVD_QEMU_FIRST_FD: QEMU's descriptors of its VM socket, of QMP and of the serial port follow
- * each other from here on, then those of the sockets to host programs */
+/** CVD_QEMU_FIRST_FD: QEMU's descriptors of its VM socket, of QMP, of the serial port and of the
+ * guest's RAM follow each other from here on, then those of the sockets to host programs */
 #define CVD_QEMU_FIRST_FD CVD_CHILD_FIRST_FD
 
+/** CVD_QEMU_RAM_FD: that of the guest's RAM */
+#define CVD_QEMU_RAM_FD (CVD_QEMU_FIRST_FD + 3)
+
 /** CVD_QEMU_FIRST_SOCKET_FD: that of the first socket to a host program */
-#define CVD_QEMU_FIRST_SOCKET_FD (CVD_QEMU_FIRST_FD + 3)
+#define CVD_QEMU_FIRST_SOCKET_FD (CVD_QEMU_FIRST_FD + 4)
 
 /**
  * cvd_program_get_socket_fd:

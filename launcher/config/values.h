@@ -232,6 +232,7 @@ typedef struct {
  * @legacy_socket: (nullable): absolute path; %NULL = the binary dialect is off
  * @access: (nullable): who may have which region; %NULL = the server's default
  * @ivshmem_slot: the device's PCI slot on the root bus
+ * @ivshmem_migratable: whether QEMU can save the VM
  * @ready_pattern: (nullable): a regular expression that a line of the console matches when the
  *   guest is ready
  * @restart_delay_ms: before the first restart; doubled for each further one, up to 30 s
@@ -258,6 +259,7 @@ typedef struct {
     CvdAccessRules *access;
     guint ivshmem_slot;
     gboolean ivshmem_force_bus_master;
+    gboolean ivshmem_migratable;
     CvdStop stop;
     guint stop_timeout_s;
     guint start_timeout_s;

@@ -42,8 +42,9 @@ static void add_ivshmem(GStrvBuilder *argv, const CvdConfig *config, const char 
     g_autofree char *chardev = g_strdup_printf("socket,id=ivshmem,path=%s", path);
     g_autofree char *device =
         g_strdup_printf("{\"driver\":\"ivshmem-doorbell\",\"id\":\"ivshmem\","
-                        "\"chardev\":\"ivshmem\",\"vectors\":%u,\"addr\":\"0x%x\"}",
-                        config->layout->n_regions, config->ivshmem_slot);
+                        "\"chardev\":\"ivshmem\",\"vectors\":%u,\"addr\":\"0x%x\"%s}",
+                        config->layout->n_regions, config->ivshmem_slot,
+                        config->ivshmem_migratable ? ",\"master\":\"on\"" : "");
     if (vm_socket)
         add(argv, "-chardev", chardev);
     else
@@ -89,11 +90,17 @@ static void add_kernel_command_line(GStrvBuilder *argv, const CvdQemuConfig *qem
     add(argv, "-append", longer);
 }
 
-static void add_machine(GStrvBuilder *argv, const CvdQemuConfig *qemu, const CvdQemuTools *tools)
+gboolean cvd_qemu_has_ram_file(const CvdConfig *config)
 {
+    return config->qemu.memory_shared || config->ivshmem_migratable;
+}
+
+static void add_machine(GStrvBuilder *argv, const CvdConfig *config, const CvdQemuTools *tools)
+{
+    const CvdQemuConfig *qemu = &config->qemu;
     g_autofree char *memory = format_memory(qemu->memory_bytes);
     g_autofree char *machine = g_strconcat(
-        qemu->machine, qemu->memory_shared ? ",memory-backend=" CVD_RAM_ID : NULL, NULL);
+        qemu->machine, cvd_qemu_has_ram_file(config) ? ",memory-backend=" CVD_RAM_ID : NULL, NULL);
     add(argv, "-machine", machine);
     add_each(argv, "-accel", tools->accel);
     add(argv, "-cpu", qemu->cpu);
@@ -136,14 +143,26 @@ static void add_fault_devices(GStrvBuilder *argv, const CvdQemuConfig *qemu)
     add(argv, "-action", "watchdog=pause");
 }
 
-static void add_shared_memory(GStrvBuilder *argv, const CvdQemuConfig *qemu)
+static char *format_json(JsonNode *node)
 {
-    g_autofree char *object =
-        g_strdup_printf("{\"qom-type\":\"memory-backend-memfd\",\"id\":\"" CVD_RAM_ID
-                        "\",\"size\":%" G_GUINT64_FORMAT ",\"share\":true}",
-                        qemu->memory_bytes);
-    if (qemu->memory_shared)
-        add(argv, "-object", object);
+    return cvd_json_to_string(node, FALSE);
+}
+
+static void add_ram(GStrvBuilder *argv, guint64 size, const CvdQemuRam *ram)
+{
+    g_autoptr(JsonNode) node = json_node_new(JSON_NODE_OBJECT);
+    JsonObject *object = json_object_new();
+
+    json_object_set_string_member(object, "qom-type",
+                                  ram->path ? "memory-backend-file" : "memory-backend-memfd");
+    json_object_set_string_member(object, "id", CVD_RAM_ID);
+    json_object_set_int_member(object, "size", (gint64)size);
+    json_object_set_boolean_member(object, "share", !ram->is_private);
+    if (ram->path)
+        json_object_set_string_member(object, "mem-path", ram->path);
+    json_node_take_object(node, object);
+    g_autofree char *value = format_json(node);
+    add(argv, "-object", value);
 }
 
 /* Who starts this QEMU, in whose objects something has to be put in. */
@@ -203,11 +222,6 @@ static void expand(JsonNode *node, const Expansion *expansion)
     }
 }
 
-static char *format_json(JsonNode *node)
-{
-    return cvd_json_to_string(node, FALSE);
-}
-
 /* Adds each of @texts, expanded, as @format writes it. */
 static void add_expanded(GStrvBuilder *argv, const char *option, char **texts,
                          const Expansion *expansion, char *(*format)(JsonNode *node))
@@ -225,7 +239,6 @@ static void add_devices(GStrvBuilder *argv, const CvdConfig *config, gboolean ha
     const CvdQemuConfig *qemu = &config->qemu;
     const Expansion expansion = {config, has_fds};
 
-    add_shared_memory(argv, qemu);
     add_each(argv, "-object", qemu->objects);
     add_expanded(argv, "-chardev", qemu->chardevs, &expansion, cvd_qapi_format_chardev);
     add_each(argv, "-blockdev", qemu->blockdevs);
@@ -234,24 +247,30 @@ static void add_devices(GStrvBuilder *argv, const CvdConfig *config, gboolean ha
     add_each(argv, "-device", qemu->devices);
 }
 
-char **cvd_qemu_command(const CvdConfig *config, const CvdQemuTools *tools, const char *vm_socket)
+char **cvd_qemu_command(const CvdConfig *config, const CvdQemuTools *tools, const char *vm_socket,
+                        const CvdQemuRam *ram)
 {
+    static const CvdQemuRam of_qemu;
     g_autoptr(GStrvBuilder) argv = g_strv_builder_new();
     const CvdQemuConfig *qemu = &config->qemu;
 
     g_autofree char *name = cvd_qemu_escape_value(config->name);
     g_strv_builder_add_many(argv, tools->binary, "-nodefaults", "-no-user-config", "-S", NULL);
     add(argv, "-name", name);
-    add_machine(argv, qemu, tools);
+    add_machine(argv, config, tools);
     add_monitor(argv, qemu, !vm_socket);
     /* Before the devices of the configuration, which take the slots that are left. */
     add_ivshmem(argv, config, vm_socket);
+    if (cvd_qemu_has_ram_file(config))
+        add_ram(argv, qemu->memory_bytes, ram ? ram : &of_qemu);
     add_devices(argv, config, !vm_socket);
     add_fault_devices(argv, qemu);
     add(argv, "-display", qemu->display);
     if (config->on_reboot != CVD_ON_EVENT_CONTINUE)
         add(argv, "-action", "reboot=shutdown");
     add(argv, "-sandbox", qemu->sandbox);
+    if (ram && ram->is_incoming)
+        add(argv, "-incoming", "defer");
     for (char **arg = qemu->extra_args; *arg; arg++)
         g_strv_builder_add(argv, *arg);
     return g_strv_builder_end(argv);

@@ -7,18 +7,38 @@
 G_BEGIN_DECLS
 
 /**
+ * CvdQemuRam:
+ * @path: (nullable): a file of just the guest's memory; %NULL: QEMU makes one without a name where
+ *   the configuration wants its RAM to be one
+ * @is_private: what the guest writes does not reach the file
+ * @is_incoming: QEMU waits for a saved VM, which it is given over QMP (`migrate-incoming`)
+ *
+ * What a VM begins with. Zero-initialised is that of a VM that boots.
+ */
+typedef struct {
+    const char *path;
+    gboolean is_private;
+    gboolean is_incoming;
+} CvdQemuRam;
+
+/** cvd_qemu_has_ram_file: Returns: whether the guest's RAM is a file, which others can have */
+gboolean cvd_qemu_has_ram_file(const CvdConfig *config);
+
+/**
  * cvd_qemu_command:
  * @config: the configuration
  * @tools: what cvd_config_probe() found
  * @vm_socket: (nullable): %NULL for a QEMU that inherits its descriptors; else the path by which it
  *   attaches, with QMP on its stdin and stdout and no console, and with paths for the sockets of
  *   host programs
+ * @ram: (nullable): %NULL for a VM that boots, with RAM that QEMU makes
  *
  * Builds QEMU's command line: qemu.json(5). Pure.
  *
  * Returns: (transfer full) (array zero-terminated=1): the argument vector
  */
-char **cvd_qemu_command(const CvdConfig *config, const CvdQemuTools *tools, const char *vm_socket);
+char **cvd_qemu_command(const CvdConfig *config, const CvdQemuTools *tools, const char *vm_socket,
+                        const CvdQemuRam *ram);
 
 /**
  * cvd_qemu_attach_args:

@@ -82,8 +82,8 @@ CvdQemuProcess *cvd_qemu_process_spawn(CvdChildren *children, char **argv, const
 
     g_array_append_val(all, fds->ivshmem);
     g_array_append_val(all, fds->qmp);
-    if (fds->serial >= 0 || fds->n_others > 0)
-        g_array_append_val(all, fds->serial);
+    g_array_append_val(all, fds->serial);
+    g_array_append_val(all, fds->ram);
     g_array_append_vals(all, fds->others, fds->n_others);
     CvdSpawn spawn = {
         .argv = argv,

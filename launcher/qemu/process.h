@@ -13,7 +13,8 @@ G_BEGIN_DECLS
  * @ivshmem: becomes descriptor %CVD_QEMU_FIRST_FD in QEMU
  * @qmp: becomes the next
  * @serial: becomes the next; −1 = none
- * @others: (array length=n_others): become those that follow, whether there is a serial one or not
+ * @ram: becomes the next; −1 = none
+ * @others: (array length=n_others): become those that follow, whatever is missing before them
  * @output: becomes stdout and stderr
  * @directory: (nullable): its working directory; %NULL = our own
  * @n_received: how many it will be sent later; there is room for them from the start
@@ -24,6 +25,7 @@ typedef struct {
     int ivshmem;
     int qmp;
     int serial;
+    int ram;
     const int *others;
     guint n_others;
     int output;

@@ -73,6 +73,7 @@ static gboolean spawn(CvdVm *vm, const CvdVmResources *resources, GError **error
         .ivshmem = resources->ivshmem_fd,
         .qmp = qemu_qmp,
         .serial = qemu_serial,
+        .ram = resources->ram_fd,
         .others = resources->fds,
         .n_others = resources->n_fds,
         .output = qemu_output,
@@ -94,6 +95,17 @@ static gboolean spawn(CvdVm *vm, const CvdVmResources *resources, GError **error
     return TRUE;
 }
 
+static char **build_command(const CvdConfig *config, const CvdQemuTools *tools,
+                            const CvdVmResources *resources)
+{
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", CVD_QEMU_RAM_FD);
+    CvdQemuRam ram = resources->ram;
+
+    if (resources->ram_fd >= 0)
+        ram.path = path;
+    return cvd_qemu_command(config, tools, NULL, &ram);
+}
+
 CvdVm *cvd_vm_start(const CvdConfig *config, const CvdQemuTools *tools,
                     const CvdVmResources *resources, const CvdVmHandlers *handlers,
                     gpointer user_data, GError **error)
@@ -106,7 +118,7 @@ CvdVm *cvd_vm_start(const CvdConfig *config, const CvdQemuTools *tools,
     vm->user_data = user_data;
     vm->output = resources->output;
     vm->console = resources->console;
-    vm->argv = cvd_qemu_command(config, tools, NULL);
+    vm->argv = build_command(config, tools, resources);
     return spawn(vm, resources, error) ? g_steal_pointer(&vm) : NULL;
 }
 

@@ -55,6 +55,8 @@ typedef struct {
  * CvdVmResources:
  * @children: of whom QEMU becomes one
  * @ivshmem_fd: QEMU's end of the VM socket
+ * @ram: what the VM begins with
+ * @ram_fd: a file that is the guest's RAM, in the place of @ram.path; −1 = none
  * @fds: (array length=n_fds): QEMU's ends of the sockets of back ends
  * @output: where QEMU's output goes
  * @console: (nullable): where its serial port is attached; %NULL = it has none
@@ -64,6 +66,8 @@ typedef struct {
 typedef struct {
     CvdChildren *children;
     int ivshmem_fd;
+    CvdQemuRam ram;
+    int ram_fd;
     const int *fds;
     guint n_fds;
     CvdConsole *output;

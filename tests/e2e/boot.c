@@ -309,7 +309,8 @@ static char *copy_guest(const TestSandbox *sandbox)
     return path;
 }
 
-/* A QEMU of another user does its work all the same, in its sandbox, without a capability. */
+/* A QEMU of another user does its work all the same, in its sandbox, without a capability.
+ * @data: (nullable): a further argument */
 static void test_run_as(gconstpointer data)
 {
     if (geteuid() != 0) {
@@ -320,8 +321,8 @@ static void test_run_as(gconstpointer data)
     g_autofree char *guest = copy_guest(sandbox);
     g_autofree char *kernel = g_strconcat("qemu.kernel=", guest, NULL);
     g_autofree char *socket = test_sandbox_instance_path(sandbox, "boot", "client.sock");
-    g_autoptr(TestProcess) launcher =
-        test_launch(sandbox, "boot", "--set", kernel, "--set", "qemu.run_as=" OTHER_UID, NULL);
+    g_autoptr(TestProcess) launcher = test_launch(sandbox, "boot", "--set", kernel, "--set",
+                                                  "qemu.run_as=" OTHER_UID, data, NULL);
     test_launcher_wait_running(launcher);
     test_launcher_wait_guest(sandbox, "boot", 1);
     test_ping(socket, "sensors");
@@ -519,6 +520,7 @@ int main(int argc, char **argv)
     test_add("/boot/serial-on-the-terminal", NULL, test_serial_on_the_terminal);
     test_add("/boot/posix-shm-replaces-a-leftover", NULL, test_posix_shm);
     test_add("/boot/qemu-of-another-user", NULL, test_run_as);
+    test_add("/boot/qemu-of-another-user/migratable", "--set=ivshmem.migratable=true", test_run_as);
     test_add("/boot/console-flood", NULL, test_console_flood);
     test_add("/boot/costly-console", NULL, test_costly_console);
     test_add("/boot/kvm-that-is-not-used", NULL, test_kvm_that_is_not_used);

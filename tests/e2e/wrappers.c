@@ -163,6 +163,18 @@ static void test_stopped(gconstpointer data)
     test_sandbox_assert_clean(fixture->sandbox, TEST_NOTHING_LEFT);
 }
 
+/* Its RAM is memory of the launcher's, which it opens by a path in /proc. */
+static void test_migratable(gconstpointer data)
+{
+    g_autoptr(Fixture) fixture = fixture_new(data);
+
+    if (fixture == NULL)
+        return;
+    g_autoptr(TestProcess) launcher = start(fixture, "ivshmem.migratable=true");
+    test_launcher_wait_guest(fixture->sandbox, NAME, 1);
+    test_launcher_stop_clean(launcher, SIGTERM, fixture->sandbox);
+}
+
 /* The wrapper's end is a crash; QEMU, which has escaped from it, must not meet the next one. */
 static void test_restarted(gconstpointer data)
 {
@@ -200,7 +212,10 @@ int main(int argc, char **argv)
     static const struct {
         const char *title;
         GTestDataFunc test;
-    } tests[] = {{"killed", test_killed}, {"stopped", test_stopped}, {"restarted", test_restarted}};
+    } tests[] = {{"killed", test_killed},
+                 {"stopped", test_stopped},
+                 {"restarted", test_restarted},
+                 {"migratable", test_migratable}};
 
     g_test_init(&argc, &argv, NULL);
     for (gsize i = 0; i < G_N_ELEMENTS(wrappers); i++)

@@ -44,8 +44,8 @@ static void check(const CvdConfig *config)
 {
     char *accel[] = {(char *)"tcg", NULL};
     CvdQemuTools tools = {.binary = (char *)"/qemu", .accel = accel};
-    g_auto(GStrv) argv = cvd_qemu_command(config, &tools, NULL);
-    g_auto(GStrv) by_path = cvd_qemu_command(config, &tools, "vm.sock");
+    g_auto(GStrv) argv = cvd_qemu_command(config, &tools, NULL, NULL);
+    g_auto(GStrv) by_path = cvd_qemu_command(config, &tools, "vm.sock", NULL);
 
     g_free(cvd_quote_command((const char *const *)argv));
     for (guint i = 0; i < config->n_programs; i++)

@@ -39,6 +39,7 @@ static void test_defaults(Files *files, gconstpointer data)
     g_assert_cmpuint(config->handshake_timeout_ms, ==, 5000);
     g_assert_cmpuint(config->ivshmem_slot, ==, 0x10);
     g_assert_false(config->ivshmem_force_bus_master);
+    g_assert_false(config->ivshmem_migratable);
     g_assert_cmpint(config->stop, ==, CVD_STOP_POWERDOWN);
     g_assert_cmpuint(config->stop_timeout_s, ==, 10);
     g_assert_cmpuint(config->start_timeout_s, ==, 30);
@@ -90,7 +91,8 @@ static const char every_key[] =
     "               \"version_reply\": \"0x00000000\", \"mode\": \"0660\"},"
     " \"limits\": {\"clients\": 7, \"handshake_timeout_ms\": 8,"
     "            \"trace_size\": \"1M\"},"
-    " \"ivshmem\": {\"address\": \"0x1F\", \"force_bus_master\": true},"
+    " \"ivshmem\": {\"address\": \"0x1F\", \"force_bus_master\": true,"
+    "              \"migratable\": true},"
     " \"lifecycle\": {\"stop\": \"quit\", \"stop_timeout_s\": 1,"
     "                 \"start_timeout_s\": 2, \"on_crash\": \"exit\","
     "                 \"ready\": \"guest\", \"ready_pattern\": \"login: \","
@@ -120,6 +122,7 @@ static void test_every_key(Files *files, gconstpointer data)
     g_assert_cmpuint(config->trace_size, ==, 1 << 20);
     g_assert_cmpuint(config->ivshmem_slot, ==, 0x1f);
     g_assert_true(config->ivshmem_force_bus_master);
+    g_assert_true(config->ivshmem_migratable);
     g_assert_cmpint(config->stop, ==, CVD_STOP_QUIT);
     g_assert_cmpuint(config->stop_timeout_s, ==, 1);
     g_assert_cmpuint(config->start_timeout_s, ==, 2);

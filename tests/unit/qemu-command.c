@@ -53,7 +53,7 @@ static CvdConfig make_config(CvdLayout *layout)
 static char **build(const CvdConfig *config)
 {
     const CvdQemuTools tools = {.binary = (char *)"/usr/bin/qemu", .accel = config->qemu.accel};
-    return cvd_qemu_command(config, &tools, NULL);
+    return cvd_qemu_command(config, &tools, NULL, NULL);
 }
 
 #define HEAD "/usr/bin/qemu|-nodefaults|-no-user-config|-S|-name|cvd-1|"
@@ -170,6 +170,44 @@ static void test_everything(void)
              "-x");
 }
 
+/* The RAM is a file: the launcher's, a snapshot's, or for somebody else's QEMU one without a name.
+ */
+static void test_migratable(void)
+{
+#define OBJECT(KIND, SHARE, MORE)                                                                  \
+    "{\"qom-type\":\"memory-backend-" KIND                                                         \
+    "\",\"id\":\"cvd-ram\",\"size\":536870912,\"share\":" SHARE MORE "}"
+    static const struct {
+        CvdQemuRam ram;
+        const char *object;
+        const char *incoming;
+    } rows[] = {
+        {{NULL, FALSE, FALSE}, OBJECT("memfd", "true", ""), NULL},
+        {{"/proc/self/fd/6", FALSE, FALSE},
+         OBJECT("file", "true", ",\"mem-path\":\"/proc/self/fd/6\""),
+         NULL},
+        {{"/a,b/\"c\"/ram", TRUE, TRUE},
+         OBJECT("file", "false", ",\"mem-path\":\"/a,b/\\\"c\\\"/ram\""),
+         "defer"},
+        {{NULL, FALSE, TRUE}, OBJECT("memfd", "true", ""), "defer"},
+    };
+    g_autoptr(CvdLayout) layout = make_layout(1);
+    const CvdQemuTools tools = {.binary = (char *)"/usr/bin/qemu", .accel = tcg};
+
+    for (guint i = 0; i < 2 * G_N_ELEMENTS(rows); i++) {
+        CvdConfig config = make_config(layout);
+        config.ivshmem_migratable = TRUE;
+        config.qemu.memory_shared = i % 2 == 1;
+        g_auto(GStrv) argv = cvd_qemu_command(&config, &tools, NULL, &rows[i / 2].ram);
+        g_assert_cmpstr(value_of(argv, "-machine"), ==, "q35,memory-backend=cvd-ram");
+        g_assert_cmpstr(value_of(argv, "-object"), ==, rows[i / 2].object);
+        g_assert_cmpstr(value_of(argv, "-incoming"), ==, rows[i / 2].incoming);
+        g_assert_cmpstr(value_of(argv, "-device"), ==,
+                        "{\"driver\":\"ivshmem-doorbell\",\"id\":\"ivshmem\",\"chardev\":"
+                        "\"ivshmem\",\"vectors\":1,\"addr\":\"0x10\",\"master\":\"on\"}");
+    }
+}
+
 static void test_vectors_are_regions(void)
 {
     static const guint counts[] = {1, 2, 2048};
@@ -223,7 +261,7 @@ static void test_by_path(void)
     CvdConfig config = make_config(layout);
     CvdQemuTools tools = {.binary = (char *)"/usr/bin/qemu", .accel = tcg};
     config.qemu.serial = CVD_SERIAL_LOG;
-    g_auto(GStrv) argv = cvd_qemu_command(&config, &tools, "/run/a,b/vm.sock");
+    g_auto(GStrv) argv = cvd_qemu_command(&config, &tools, "/run/a,b/vm.sock", NULL);
     const char *const *all = (const char *const *)argv;
     g_assert_true(g_strv_contains(all, "socket,id=ivshmem,path=/run/a,,b/vm.sock"));
     g_assert_true(g_strv_contains(all, "stdio,id=qmp"));
@@ -262,15 +300,15 @@ static void test_sockets(void)
     config.n_programs = G_N_ELEMENTS(programs);
     config.qemu.chardevs = chardevs;
     config.qemu.netdevs = netdevs;
-    g_auto(GStrv) ours = cvd_qemu_command(&config, &tools, NULL);
-    g_assert_true(has_argument(ours, "socket,id=c,fd=6,server=off"));
+    g_auto(GStrv) ours = cvd_qemu_command(&config, &tools, NULL, NULL);
+    g_assert_true(has_argument(ours, "socket,id=c,fd=7,server=off"));
     g_assert_true(has_argument(ours, "file,id=f,path=/a,,b/a"));
     g_assert_true(has_argument(
-        ours, "{\"type\":\"stream\",\"id\":\"n\",\"addr\":{\"type\":\"fd\",\"str\":\"7\"}}"));
+        ours, "{\"type\":\"stream\",\"id\":\"n\",\"addr\":{\"type\":\"fd\",\"str\":\"8\"}}"));
     g_assert_true(has_argument(
         ours, "{\"type\":\"user\",\"id\":\"u\",\"guestfwd\":[{\"str\":\"a$b-cvd-1\"}]}"));
 
-    g_auto(GStrv) others = cvd_qemu_command(&config, &tools, "/run/vm.sock");
+    g_auto(GStrv) others = cvd_qemu_command(&config, &tools, "/run/vm.sock", NULL);
     g_assert_true(
         has_argument(others, "socket,id=c,path=/run/test/cvd-1/back,,end-fs.sock,server=off"));
     g_assert_true(has_argument(others,
@@ -388,6 +426,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/qemu-command/least", test_least);
     g_test_add_func("/qemu-command/everything", test_everything);
+    g_test_add_func("/qemu-command/migratable", test_migratable);
     g_test_add_func("/qemu-command/vectors-are-regions", test_vectors_are_regions);
     g_test_add_func("/qemu-command/memory", test_memory);
     g_test_add_func("/qemu-command/attach-args", test_attach_args);

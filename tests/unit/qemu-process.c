@@ -53,8 +53,11 @@ static Run *run_new(void)
         g_assert_no_errno(pipe2(pipes[i], O_CLOEXEC));
         run->ends[i] = pipes[i][0];
     }
-    run->fds = (CvdQemuFds){
-        .ivshmem = pipes[1][1], .qmp = pipes[2][1], .serial = pipes[3][1], .output = pipes[0][1]};
+    run->fds = (CvdQemuFds){.ivshmem = pipes[1][1],
+                            .qmp = pipes[2][1],
+                            .serial = pipes[3][1],
+                            .ram = -1,
+                            .output = pipes[0][1]};
     return run;
 }
 
@@ -147,7 +150,7 @@ static void test_many_descriptors(void)
         others[i] = run->fds.serial;
     run->fds.others = others;
     run->fds.n_others = G_N_ELEMENTS(others);
-    run_spawn(run, "sh -c ': </dev/tty' && echo on a terminal; echo last >/proc/self/fd/205", NULL);
+    run_spawn(run, "sh -c ': </dev/tty' && echo on a terminal; echo last >/proc/self/fd/206", NULL);
     g_main_loop_run(run->loop);
     g_autofree char *output = read_line(run->ends[0]);
     g_autofree char *last = read_line(run->ends[3]);

@@ -7,7 +7,8 @@
 #include <string.h>
 
 #define CONFIG                                                                                     \
-    "{\"layout\": {\"vsoc_device_regions\": [{\"device_name\": \"r\", \"region_size\": 4096}]},"   \
+    "{\"ivshmem\": {\"migratable\": %s}, \"layout\": {\"vsoc_device_regions\": "                   \
+    "[{\"device_name\": \"r\", \"region_size\": 4096}]},"                                          \
     " \"qemu\": %s, \"programs\": %s}"
 
 typedef struct {
@@ -23,11 +24,12 @@ static char *quote(const char *text)
     return g_strdelimit(g_strdup(text), "'", '"');
 }
 
-static CvdConfig *load(const Row *row, GPtrArray *problems)
+static CvdConfig *load(const Row *row, gboolean is_migratable, GPtrArray *problems)
 {
     g_autofree char *qemu = quote(row->qemu);
     g_autofree char *programs = quote(row->programs);
-    g_autofree char *text = g_strdup_printf(CONFIG, qemu, programs);
+    g_autofree char *text =
+        g_strdup_printf(CONFIG, is_migratable ? "true" : "false", qemu, programs);
     g_autoptr(GError) error = NULL;
 
     g_file_set_contents(path, text, -1, &error);
@@ -35,11 +37,11 @@ static CvdConfig *load(const Row *row, GPtrArray *problems)
     return cvd_config_load(&(CvdConfigSource){.path = path}, problems);
 }
 
-static void check(const Row *rows, gsize n)
+static void check_for(const Row *rows, gsize n, gboolean is_migratable)
 {
     for (gsize i = 0; i < n; i++) {
         g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
-        G_GNUC_UNUSED g_autoptr(CvdConfig) config = load(&rows[i], problems);
+        G_GNUC_UNUSED g_autoptr(CvdConfig) config = load(&rows[i], is_migratable, problems);
         const char *first = problems->len > 0 ? problems->pdata[0] : NULL;
         if (!rows[i].problem && first)
             g_error("%s, %s: %s", rows[i].qemu, rows[i].programs, first);
@@ -50,6 +52,11 @@ static void check(const Row *rows, gsize n)
                     rows[i].problem);
         g_assert_cmpuint(problems->len, ==, 1);
     }
+}
+
+static void check(const Row *rows, gsize n)
+{
+    check_for(rows, n, FALSE);
 }
 
 #define NO_PROGRAMS      "{}"
@@ -130,6 +137,25 @@ static void test_shared_memory(void)
     check(rows, G_N_ELEMENTS(rows));
 }
 
+/* A VM that can be saved needs RAM that the launcher makes; others need to be asked for. */
+static void test_migratable(void)
+{
+    static const Row rows[] = {
+        {"{}", NO_PROGRAMS, NULL},
+        {"{'memory_shared': true, " VHOST_USER "}", NO_PROGRAMS, NULL},
+        {"{" VHOST_USER "}", NO_PROGRAMS, "devices[0].driver: vhost-user-fs-pci " NEEDS},
+        {"{" OWN("'memory-backend-ram', 'id': 'm'") "}", NO_PROGRAMS,
+         "ivshmem.migratable: the machine has a memory-backend of its own; leave that out, as this "
+         "key needs one that cvd-launch makes"},
+        {"{'memory_shared': true, 'extra_args': ['-machine', 'memory-backend=m']}", NO_PROGRAMS,
+         "ivshmem.migratable: the machine has a memory-backend of its own"},
+        {"{'objects': [{'qom-type': 'x', 'id': 'cvd-ram'}]}", NO_PROGRAMS,
+         "objects[0]: id \"cvd-ram\" is that of the guest's memory; choose another"},
+    };
+
+    check_for(rows, G_N_ELEMENTS(rows), TRUE);
+}
+
 #define PROGRAM(NAME, SOCKETS) "'" NAME "': {'argv': ['/bin/true'], 'sockets': {" SOCKETS "}}"
 
 /* Each socket is used once, by whatever; a name of none is a problem that lists those there are. */
@@ -188,12 +214,12 @@ static void test_printed(void)
                                 " 'tpmdevs': [{'id': 't', 'type': 'emulator', 'chardev': 'c'}]}",
         "{" PROGRAM("p", "'a': 'listen'") "}", NULL};
     g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(CvdConfig) first = load(&row, problems);
+    g_autoptr(CvdConfig) first = load(&row, FALSE, problems);
     g_autoptr(JsonNode) printed = cvd_config_to_json(first);
     JsonNode *qemu = json_object_get_member(json_node_get_object(printed), "qemu");
     g_autofree char *text = cvd_json_to_string(qemu, FALSE);
     g_autoptr(CvdConfig) second =
-        load(&(Row){text, "{" PROGRAM("p", "'a': 'listen'") "}", NULL}, problems);
+        load(&(Row){text, "{" PROGRAM("p", "'a': 'listen'") "}", NULL}, FALSE, problems);
     g_autofree char *directory = g_path_get_dirname(path);
     g_autofree char *resolved = g_strdup_printf(
         "{\"id\":\"f\",\"backend\":{\"type\":\"file\",\"out\":\"%s/o\"}}", directory);
@@ -215,6 +241,7 @@ int main(int argc, char **argv)
     path = g_build_filename(directory, "cvd.json", NULL);
     g_test_add_func("/references/references", test_references);
     g_test_add_func("/references/shared-memory", test_shared_memory);
+    g_test_add_func("/references/migratable", test_migratable);
     g_test_add_func("/references/sockets", test_sockets);
     g_test_add_func("/references/printed", test_printed);
     int status = g_test_run();

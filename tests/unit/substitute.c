@@ -66,12 +66,12 @@ static void test_sockets(void)
         const char *to_program;
         const char *to_qemu;
     } rows[] = {
-        {"fd=${socket:fs}", FALSE, "fd=3", "fd=7"},
-        {"fd=${socket:fs}", TRUE, "fd=11", "fd=7"},
-        {"${socket:net}", FALSE, "4", "9"},
-        {"${socket:net}", TRUE, "12", "9"},
-        {"${socket:tpm}", FALSE, "/run/test/cvd-12/device-tpm.sock", "8"},
-        {"${socket:tpm}", TRUE, "/run/test/cvd-12/device-tpm.sock", "8"},
+        {"fd=${socket:fs}", FALSE, "fd=3", "fd=8"},
+        {"fd=${socket:fs}", TRUE, "fd=11", "fd=8"},
+        {"${socket:net}", FALSE, "4", "10"},
+        {"${socket:net}", TRUE, "12", "10"},
+        {"${socket:tpm}", FALSE, "/run/test/cvd-12/device-tpm.sock", "9"},
+        {"${socket:tpm}", TRUE, "/run/test/cvd-12/device-tpm.sock", "9"},
     };
 
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {

@@ -133,6 +133,39 @@ static guint count_fds(void)
     return n;
 }
 
+/* Who can be saved is peer 0, and the host peer 1. */
+static void test_peer_0(void)
+{
+    g_auto(Talk) talk;
+
+    talk_init(&talk);
+    talk.values[1] = 0;
+    for (guint i = 0; i < N_REGIONS; i++) {
+        talk.values[3 + i] = 1;
+        talk.values[3 + N_REGIONS + i] = 0;
+    }
+    send_bytes(&talk, 0, N_BYTES);
+    g_assert_cmpint(read_all(&talk, NULL), ==, CVD_HANDOVER_DONE);
+    assert_complete(&talk);
+    g_assert_cmpuint(talk.handover.vm_id, ==, 0);
+}
+
+/* Whom it makes the other end is bound by it. */
+static void test_peer_0_and_doorbells_of_1(void)
+{
+    for (guint i = 3; i < N_MESSAGES; i += N_REGIONS) {
+        g_auto(Talk) talk;
+
+        talk_init(&talk);
+        talk.values[1] = 0;
+        for (guint n = 3; n < i; n++)
+            talk.values[n] = 1;
+        send_bytes(&talk, 0, N_BYTES);
+        assert_fails(&talk, CVD_ERROR_PROTOCOL, i == 3 ? "0 instead of 1" : "1 instead of 0");
+        g_assert_cmpuint(talk.handover.n_messages, ==, i);
+    }
+}
+
 static void test_at_once(void)
 {
     g_auto(Talk) talk;
@@ -352,6 +385,8 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/vm-handover/at-once", test_at_once);
+    g_test_add_func("/vm-handover/peer-0", test_peer_0);
+    g_test_add_func("/vm-handover/peer-0-and-doorbells-of-1", test_peer_0_and_doorbells_of_1);
     g_test_add_func("/vm-handover/every-split", test_every_split);
     g_test_add_func("/vm-handover/byte-by-byte", test_byte_by_byte);
     g_test_add_func("/vm-handover/reads-no-further", test_reads_no_further);

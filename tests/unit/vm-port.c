@@ -23,6 +23,7 @@
 typedef struct {
     GMainContext *context;
     guint n_regions;
+    guint vm_id;
     CvdLayout *layout;
     CvdDoorbells *doorbells;
     int window_fd;
@@ -60,13 +61,14 @@ static void on_detached(gpointer owner)
     g_string_append_c(((Fixture *)owner)->events, 'D');
 }
 
-static Fixture *fixture_new(guint n_regions, gboolean own_process_only)
+static Fixture *fixture_new_for(guint n_regions, gboolean own_process_only, guint vm_id)
 {
     Fixture *f = g_new0(Fixture, 1);
 
     test_log_forget();
     f->context = g_main_context_new();
     f->n_regions = n_regions;
+    f->vm_id = vm_id;
     f->layout = test_layout_new(n_regions);
     f->doorbells = cvd_doorbells_new(n_regions, NULL);
     g_assert_nonnull(f->doorbells);
@@ -78,6 +80,7 @@ static Fixture *fixture_new(guint n_regions, gboolean own_process_only)
     const CvdVmPortOptions options = {
         .listening_fd = f->listening_fd,
         .n_regions = n_regions,
+        .vm_id = vm_id,
         .ready_fd = -1,
         .doorbells = f->doorbells,
         .window_fd = f->window_fd,
@@ -89,6 +92,11 @@ static Fixture *fixture_new(guint n_regions, gboolean own_process_only)
     };
     f->port = cvd_vm_port_new(f->context, &options);
     return f;
+}
+
+static Fixture *fixture_new(guint n_regions, gboolean own_process_only)
+{
+    return fixture_new_for(n_regions, own_process_only, 1);
 }
 
 static void fixture_free(Fixture *f)
@@ -121,17 +129,17 @@ static void hear_message(Fixture *f, int peer, guint index)
 
     value = GINT64_FROM_LE(value);
     if (index == 0 || index == 1) {
-        g_assert_cmpint(value, ==, index);
+        g_assert_cmpint(value, ==, index == 0 ? 0 : f->vm_id);
         g_assert_cmpint(fd, ==, -1);
     } else if (index == 2) {
         g_assert_cmpint(value, ==, -1);
         g_assert_true(test_is_window(fd, f->window_fd));
     } else if (index < 3 + f->n_regions) {
-        g_assert_cmpint(value, ==, 0);
+        g_assert_cmpint(value, ==, 1 - f->vm_id);
         g_assert_true(
             test_is_doorbell(fd, cvd_doorbells_get_guest_to_host(f->doorbells, index - 3)));
     } else {
-        g_assert_cmpint(value, ==, 1);
+        g_assert_cmpint(value, ==, f->vm_id);
         g_assert_true(test_is_doorbell(
             fd, cvd_doorbells_get_host_to_guest(f->doorbells, index - 3 - f->n_regions)));
     }
@@ -182,6 +190,16 @@ static void test_hand_over(void)
     cvd_close_fd(&vm);
     test_iterate_until(f->context, strcmp(f->events->str, "AHD") == 0);
     g_assert_false(cvd_vm_port_has_read_all(f->port));
+}
+
+static void test_vm_as_peer_0(void)
+{
+    g_autoptr(Fixture) f = fixture_new_for(3, TRUE, 0);
+    cvd_autofd vm = test_connect(f->path);
+
+    hear_all(f, vm);
+    g_assert_cmpstr(f->events->str, ==, "AH");
+    assert_silent(f, vm);
 }
 
 static void test_same_again_for_the_next(void)
@@ -620,6 +638,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     test_log_capture();
     g_test_add_func("/vm-port/hand-over", test_hand_over);
+    g_test_add_func("/vm-port/vm-as-peer-0", test_vm_as_peer_0);
     g_test_add_func("/vm-port/same-again-for-the-next", test_same_again_for_the_next);
     g_test_add_func("/vm-port/second-is-refused", test_second_is_refused);
     g_test_add_func("/vm-port/refusals-in-the-log-are-bounded",

@@ -4,24 +4,42 @@
 
 #include <glib.h>
 
-/* The last is sent only by a server that asks when the guest is ready. */
+/* For each number that the VM can have. The last is sent only by a server that asks when the guest
+ * is ready. */
 static void test_two_regions(void)
 {
-    static const struct vsoc_handover_message expected[] = {
-        {VSOC_HANDOVER_VERSION, 0, 0},       {VSOC_HANDOVER_ID, 0, 1},
-        {VSOC_HANDOVER_WINDOW, 0, -1},       {VSOC_HANDOVER_GUEST_TO_HOST, 0, 0},
-        {VSOC_HANDOVER_GUEST_TO_HOST, 1, 0}, {VSOC_HANDOVER_HOST_TO_GUEST, 0, 1},
-        {VSOC_HANDOVER_HOST_TO_GUEST, 1, 1}, {VSOC_HANDOVER_READY, 0, 2},
+    static const struct vsoc_handover_message expected[2][8] = {
+        {
+            {VSOC_HANDOVER_VERSION, 0, 0},
+            {VSOC_HANDOVER_ID, 0, 0},
+            {VSOC_HANDOVER_WINDOW, 0, -1},
+            {VSOC_HANDOVER_GUEST_TO_HOST, 0, 1},
+            {VSOC_HANDOVER_GUEST_TO_HOST, 1, 1},
+            {VSOC_HANDOVER_HOST_TO_GUEST, 0, 0},
+            {VSOC_HANDOVER_HOST_TO_GUEST, 1, 0},
+            {VSOC_HANDOVER_READY, 0, 2},
+        },
+        {
+            {VSOC_HANDOVER_VERSION, 0, 0},
+            {VSOC_HANDOVER_ID, 0, 1},
+            {VSOC_HANDOVER_WINDOW, 0, -1},
+            {VSOC_HANDOVER_GUEST_TO_HOST, 0, 0},
+            {VSOC_HANDOVER_GUEST_TO_HOST, 1, 0},
+            {VSOC_HANDOVER_HOST_TO_GUEST, 0, 1},
+            {VSOC_HANDOVER_HOST_TO_GUEST, 1, 1},
+            {VSOC_HANDOVER_READY, 0, 2},
+        },
     };
 
-    g_assert_cmpuint(vsoc_handover_count(2), ==, G_N_ELEMENTS(expected) - 1);
-    for (guint i = 0; i < G_N_ELEMENTS(expected); i++) {
-        struct vsoc_handover_message message = vsoc_handover_get(i, 2);
+    g_assert_cmpuint(vsoc_handover_count(2), ==, 7);
+    for (guint vm_id = 0; vm_id < 2; vm_id++)
+        for (guint i = 0; i < 8; i++) {
+            struct vsoc_handover_message message = vsoc_handover_get(i, 2, vm_id);
 
-        g_assert_cmpint(message.kind, ==, expected[i].kind);
-        g_assert_cmpuint(message.region, ==, expected[i].region);
-        g_assert_cmpint(message.value, ==, expected[i].value);
-    }
+            g_assert_cmpint(message.kind, ==, expected[vm_id][i].kind);
+            g_assert_cmpuint(message.region, ==, expected[vm_id][i].region);
+            g_assert_cmpint(message.value, ==, expected[vm_id][i].value);
+        }
 }
 
 static void test_bytes(void)
