@@ -48,6 +48,7 @@ static const struct {
                                    "QEMU closed a connection to the launcher but went on, so it "
                                    "was killed"},
     [CVD_CAUSE_QEMU_EXITED] = {"QEMU exited", NULL},
+    [CVD_CAUSE_SNAPSHOT] = {"its snapshot is complete", NULL},
     [CVD_CAUSE_PROGRAM_FAILED] = {"a program that it needs has failed",
                                   "stopped, as a program that it needs has failed"},
 };
@@ -129,7 +130,7 @@ static char *verdict_of_vm(const CvdLifecycle *lifecycle, const char *program, C
     CvdCause cause = lifecycle->cause;
 
     *exit_status = 1;
-    if (cause == CVD_CAUSE_STOP_REQUESTED)
+    if (cause == CVD_CAUSE_STOP_REQUESTED || cause == CVD_CAUSE_SNAPSHOT)
         return stopped(lifecycle, program, qemu, exit_status);
     if (cause == CVD_CAUSE_VM_SHUTDOWN)
         return shut_down(lifecycle, program, qemu, exit_status);
@@ -193,6 +194,8 @@ static const char *describe_pause(const CvdLifecycle *lifecycle)
 
     if (guest->state == CVD_RUN_INCOMING)
         return "it waits for an incoming migration";
+    if (guest->holds & CVD_HOLD_SNAPSHOT)
+        return "a snapshot is taken";
     if (guest->holds & CVD_HOLD_OUTSIDE)
         return "somebody else stopped it over QMP";
     return lifecycle->start_paused && !guest->has_run ? "started with --paused"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What can be asked of an instance over D-Bus without arguments. cvd-ctl has a table of its own,
- * for its command line. */
+/* What can be asked of an instance over D-Bus, and when. cvd-ctl has a table of its own, for its
+ * command line. */
 #include "launcher/control/verbs.h"
 
 #include <string.h>
@@ -18,6 +18,7 @@ static const CvdVerb verbs[] = {
      .awaited = CVD_AWAITED_PAUSE},
     {"Resume", "resume", WITH_GUEST | IN(STARTING), .event = CVD_EVENT_RESUME_REQUESTED,
      .awaited = CVD_AWAITED_RESUME},
+    {"Snapshot", "snapshot", IN(RUNNING) | IN(PAUSED), .event = CVD_EVENT_SNAPSHOT_REQUESTED},
     {"PowerButton", "power-button", IN(RUNNING), .command = "system_powerdown"},
 };
 

@@ -7,7 +7,7 @@ G_BEGIN_DECLS
 
 /**
  * CvdVerb:
- * @method: of org.cvd.Instance1; it has no arguments
+ * @method: of org.cvd.Instance1
  * @name: as users know it
  * @states: those in which it may be used, a bit each
  * @command: (nullable): the QMP command that carries it out, or else

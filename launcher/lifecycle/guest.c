@@ -76,12 +76,13 @@ static void vm_stopped(CvdGuest *guest)
     guest->must_ask = TRUE;
 }
 
-/* A RESUME that nobody here caused ends a pause, whoever asked for that. */
+/* A RESUME that nobody here caused ends a pause, whoever asked for that, and a snapshot. */
 static void vm_resumed(CvdGuest *guest)
 {
     runs(guest);
     if (guest->command != CVD_COMMAND_CONT)
-        guest->holds &= ~(guint)(CVD_HOLD_USER | CVD_HOLD_OUTSIDE | CVD_HOLD_FAULT);
+        guest->holds &=
+            ~(guint)(CVD_HOLD_USER | CVD_HOLD_OUTSIDE | CVD_HOLD_FAULT | CVD_HOLD_SNAPSHOT);
 }
 
 /*
@@ -171,6 +172,13 @@ static void take(CvdGuest *guest, CvdEvent event, CvdRunState state)
         guest->must_ask |= guest->state == CVD_RUN_INCOMING; /* its end has no event */
         guest->holds &= ~(guint)(CVD_HOLD_USER | CVD_HOLD_OUTSIDE | CVD_HOLD_FAULT);
         break;
+    case CVD_EVENT_SNAPSHOT_REQUESTED:
+        guest->holds |= CVD_HOLD_SNAPSHOT;
+        break;
+    case CVD_EVENT_SNAPSHOT_SAVED:
+    case CVD_EVENT_SNAPSHOT_FAILED:
+        guest->holds &= ~(guint)CVD_HOLD_SNAPSHOT;
+        break;
     default:
         break;
     }
@@ -193,6 +201,14 @@ static gboolean is_as_wanted(const CvdGuest *guest)
     return guest->holds == 0 ? !can_resume(guest->state) : guest->state != CVD_RUN_RUNNING;
 }
 
+static guint hold_clients(CvdGuest *guest)
+{
+    guint actions = guest->are_clients_held ? 0 : CVD_ACTION_HOLD_CLIENTS;
+
+    guest->are_clients_held = TRUE;
+    return actions;
+}
+
 /* The difference between what is and what is wanted. */
 static guint drive(CvdGuest *guest)
 {
@@ -206,9 +222,8 @@ static guint drive(CvdGuest *guest)
     }
     if ((guest->holds & CVD_HOLD_RESET) && guest->state != CVD_RUN_RUNNING) {
         guest->holds &= ~(guint)CVD_HOLD_RESET;
-        actions =
-            CVD_ACTION_CLEAR_SIGNALS | (guest->are_clients_held ? 0 : CVD_ACTION_HOLD_CLIENTS);
-        guest->are_clients_held = TRUE;
+        guest->must_settle = TRUE;
+        actions = CVD_ACTION_CLEAR_SIGNALS | hold_clients(guest);
     }
     if (guest->must_set_bus_master && can_resume(guest->state) &&
         !(guest->holds & CVD_HOLD_START)) {
@@ -220,14 +235,19 @@ static guint drive(CvdGuest *guest)
     return actions | send(guest, guest->holds == 0 ? CVD_COMMAND_CONT : CVD_COMMAND_STOP);
 }
 
-/* Those who are let in find a guest that runs, after its last reset. */
-static guint admit(CvdGuest *guest, CvdEvent event, gint64 now_us)
+/* Those who are let in find a guest that runs, after its last reset. After a snapshot they find it
+ * as it was before. */
+static guint admit(CvdGuest *guest, CvdEvent event, gboolean may_send, gint64 now_us)
 {
-    gboolean is_due = event == CVD_EVENT_TIMER && guest->admit_us != 0 && now_us >= guest->admit_us;
     gboolean is_running = guest->holds == 0 && guest->state == CVD_RUN_RUNNING;
+    gboolean is_saved =
+        may_send && is_as_wanted(guest) && !(guest->holds & (CVD_HOLD_SNAPSHOT | CVD_HOLD_RESET));
+    gboolean has_settled =
+        event == CVD_EVENT_TIMER && guest->admit_us != 0 && now_us >= guest->admit_us;
+    gboolean is_due = guest->are_clients_held && (guest->must_settle ? has_settled : is_saved);
 
     if (is_due)
-        guest->are_clients_held = FALSE;
+        guest->are_clients_held = guest->must_settle = FALSE;
     if (!guest->are_clients_held || !is_running)
         guest->admit_us = 0;
     else if (guest->admit_us == 0)
@@ -241,9 +261,11 @@ guint cvd_guest_step(CvdGuest *guest, CvdEvent event, CvdRunState state, gboolea
     guint actions = 0;
 
     take(guest, event, state);
+    if (event == CVD_EVENT_SNAPSHOT_REQUESTED)
+        actions = hold_clients(guest);
     if (may_send && !guest->is_broken)
-        actions = drive(guest);
-    return actions | admit(guest, event, now_us);
+        actions |= drive(guest);
+    return actions | admit(guest, event, may_send, now_us);
 }
 
 gboolean cvd_guest_is_settled(const CvdGuest *guest)

@@ -41,6 +41,7 @@ typedef enum {
     CVD_HOLD_FAULT = 1 << 3,    /* QEMU stopped it, or refuses to resume it */
     CVD_HOLD_RESET = 1 << 4,    /* it was reset, and the signal tables are still the old guest's */
     CVD_HOLD_PROGRAMS = 1 << 5, /* host programs are not ready yet */
+    CVD_HOLD_SNAPSHOT = 1 << 6, /* it is being saved; no client is let in meanwhile */
 } CvdHold;
 
 /** CvdGuestCommand: what the launcher has sent by itself and has no reply to yet */
@@ -63,8 +64,9 @@ typedef enum {
  * @must_ask: whether the run state is to be asked for
  * @has_run: whether the guest has ever run
  * @is_broken: whether the VM cannot go on, as a command was refused that must not be
- * @are_clients_held: from a reset until the new guest has run for a while
- * @admit_us: when they are let in, monotonic; 0 while the guest does not run
+ * @are_clients_held: from a reset until the new guest has run for a while, and during a snapshot
+ * @must_settle: whether it was a reset, so that they are let in some time after that
+ * @admit_us: when that is, monotonic; 0 while the guest does not run
  * @n_resets: how often it was reset
  *
  * The guest: whether it runs, and whether it may: docs of each hold above. After every
@@ -81,6 +83,7 @@ typedef struct {
     gboolean has_run;
     gboolean is_broken;
     gboolean are_clients_held;
+    gboolean must_settle;
     gint64 admit_us;
     guint n_resets;
 } CvdGuest;

@@ -18,7 +18,7 @@ static gboolean is_gone(const CvdLifecycle *lifecycle)
 static gboolean is_guest_paused(const CvdGuest *guest)
 {
     gboolean is_known = !guest->must_ask && guest->command != CVD_COMMAND_STATUS;
-    guint pauses = CVD_HOLD_USER | (is_known ? CVD_HOLD_OUTSIDE : 0);
+    guint pauses = CVD_HOLD_USER | CVD_HOLD_SNAPSHOT | (is_known ? CVD_HOLD_OUTSIDE : 0);
 
     return guest->state == CVD_RUN_INCOMING ||
            ((guest->holds & pauses) != 0 && guest->state != CVD_RUN_RUNNING);
@@ -85,7 +85,8 @@ CvdAnswer cvd_lifecycle_get_answer(const CvdLifecycle *lifecycle, CvdAwaited awa
                    : CVD_ANSWER_FAILED;
     if (awaited == CVD_AWAITED_PAUSE && !is_paused)
         return CVD_ANSWER_FAILED;
-    if (awaited == CVD_AWAITED_RESUME && cvd_guest_is_settled(guest))
+    if (awaited == CVD_AWAITED_RESUME && cvd_guest_is_settled(guest) &&
+        !(guest->holds & CVD_HOLD_SNAPSHOT))
         return CVD_ANSWER_FAILED;
     return CVD_ANSWER_PENDING;
 }
@@ -344,6 +345,14 @@ static guint vm_shutdown(CvdLifecycle *lifecycle, gint64 now_us)
     return fail(lifecycle, CVD_CAUSE_VM_SHUTDOWN, CVD_LADDER_EXITING, now_us);
 }
 
+/* A VM whose snapshot is complete must not run on, unless it does already. */
+static guint snapshot_ended(CvdLifecycle *lifecycle, gint64 now_us)
+{
+    return lifecycle->saving.state == CVD_SAVING_COPYING
+               ? fail(lifecycle, CVD_CAUSE_SNAPSHOT, CVD_LADDER_QUITTING, now_us)
+               : 0;
+}
+
 static guint handle(CvdLifecycle *lifecycle, CvdEvent event, CvdRunState run_state, gint64 now_us)
 {
     switch (event) {
@@ -383,6 +392,8 @@ static guint handle(CvdLifecycle *lifecycle, CvdEvent event, CvdRunState run_sta
                                                : stop(lifecycle, CVD_CAUSE_PROGRAM_FAILED, now_us);
     case CVD_EVENT_RESTART_REQUESTED:
         return restart(lifecycle, now_us);
+    case CVD_EVENT_SNAPSHOT_ENDED:
+        return snapshot_ended(lifecycle, now_us);
     case CVD_EVENT_TIMER:
         return time_passed(lifecycle, now_us);
     case CVD_EVENT_RENEW_FAILED:
@@ -403,6 +414,9 @@ static guint handle(CvdLifecycle *lifecycle, CvdEvent event, CvdRunState run_sta
     case CVD_EVENT_VM_RESET:
     case CVD_EVENT_PAUSE_REQUESTED:
     case CVD_EVENT_RESUME_REQUESTED:
+    case CVD_EVENT_SNAPSHOT_REQUESTED:
+    case CVD_EVENT_SNAPSHOT_SAVED:
+    case CVD_EVENT_SNAPSHOT_FAILED:
         return step_guest(lifecycle, event, run_state, now_us);
     case CVD_N_EVENTS:
         break;
@@ -431,6 +445,8 @@ guint cvd_lifecycle_step(CvdLifecycle *lifecycle, CvdEvent event, CvdRunState ru
         actions |= complete_start(lifecycle, now_us);
     actions |= cvd_readiness_step(&lifecycle->readiness, lifecycle->config, event,
                                   &lifecycle->guest, ladder->state == CVD_LADDER_UP, now_us);
+    actions |= cvd_saving_step(&lifecycle->saving, event, &lifecycle->guest,
+                               cvd_ladder_is_going_down(ladder));
     lifecycle->policy.was_announced |= lifecycle->readiness.is_ready;
     return actions & CVD_ACTION_READY ? actions & ~(guint)CVD_ACTION_ANNOUNCE : actions;
 }

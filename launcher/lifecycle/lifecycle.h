@@ -5,6 +5,7 @@
 #include "launcher/lifecycle/ladder.h"
 #include "launcher/lifecycle/policy.h"
 #include "launcher/lifecycle/readiness.h"
+#include "launcher/lifecycle/saving.h"
 
 G_BEGIN_DECLS
 
@@ -32,6 +33,7 @@ typedef enum {
  * @ladder: the QEMU process on its way down
  * @policy: what follows
  * @readiness: whether it is ready
+ * @saving: the snapshot that is taken of it
  * @cause: why the VM goes down
  * @shutdown: what QEMU said of that
  * @is_ready: whether this VM's start was complete
@@ -50,6 +52,7 @@ typedef struct {
     CvdLadder ladder;
     CvdPolicy policy;
     CvdReadiness readiness;
+    CvdSaving saving;
     CvdCause cause;
     CvdShutdown shutdown;
     gboolean is_ready;

@@ -64,6 +64,7 @@ static Then what_then(const CvdPolicy *policy, const CvdConfig *config, CvdCause
     case CVD_CAUSE_STOP_REQUESTED:
     case CVD_CAUSE_TIME_LIMIT:
     case CVD_CAUSE_PROGRAM_FAILED:
+    case CVD_CAUSE_SNAPSHOT:
         return THEN_END;
     case CVD_CAUSE_RESTART_REQUESTED:
         return THEN_RESTART;

@@ -26,6 +26,7 @@ typedef enum {
     CVD_CAUSE_QMP_GIVEN_UP,
     CVD_CAUSE_CONNECTION_LOST,
     CVD_CAUSE_QEMU_EXITED,
+    CVD_CAUSE_SNAPSHOT,       /* it is complete, and the VM was not to run on */
     CVD_CAUSE_PROGRAM_FAILED, /* a host program that the machine cannot do without */
 } CvdCause;
 

@@ -39,8 +39,17 @@ typedef struct {
     gboolean is_dirty;          /* reset, and the tables were not cleared since */
     gboolean has_run, has_said; /* since this VM's start; that it is ready, since the last reset */
     gboolean is_told, was_told; /* that it is ready; since this VM's start */
+    /* A snapshot */
+    gboolean is_asked;             /* and neither complete nor failed */
+    gboolean is_of_this_vm;        /* no other was started since */
+    gboolean is_saving, is_copied; /* the guest stood still; and all that needs that is done */
+    gboolean is_cancelled;
+    gboolean was_resumed; /* by somebody else, since it was asked for */
+    gboolean is_left;     /* complete, and the VM is not to run on */
     /* What was promised */
-    gboolean are_clients_held, is_pause_accepted, is_restart_accepted, is_ended;
+    gboolean are_clients_held;
+    gboolean is_held_for_reset; /* they are, and the guest was reset */
+    gboolean is_pause_accepted, is_restart_accepted, is_ended;
     gint64 start_us;
     guint n_unasked_starts; /* sooner than 10 s after the start before, nobody having asked */
     guint n_starts;
@@ -50,6 +59,8 @@ static guint64 n_actions[CVD_N_ACTIONS];
 static guint64 n_states[CVD_STATE_FAILED];
 static guint64 n_ladder[CVD_LADDER_GONE + 1];
 static guint64 n_events[CVD_N_EVENTS];
+static guint64 n_saving[CVD_SAVING_CANCELLING + 1];
+static guint64 n_obstacles[CVD_OBSTACLE_INCOMING + 1];
 static guint64 n_run_states[CVD_RUN_SHUTDOWN + 1];
 
 static guint draw(Model *m, guint n)
@@ -67,6 +78,11 @@ static void happen(Model *m, CvdEvent event, CvdRunState run_state);
 
 /* ---- What the launcher does ---- */
 
+static gboolean is_held_for_snapshot(const Model *m)
+{
+    return m->is_asked && m->is_of_this_vm && !m->is_copied && !m->was_resumed;
+}
+
 static void send_command(Model *m)
 {
     CvdGuestCommand command = m->lifecycle.guest.command;
@@ -78,6 +94,8 @@ static void send_command(Model *m)
         check(m, !m->is_dirty, "cont, though the tables are the old guest's");
         check(m, m->is_handed_over, "cont before the hand-over");
         check(m, m->are_programs_ready, "cont before the programs are ready");
+        check(m, !m->is_saving || !is_held_for_snapshot(m), "cont of a guest that is saved");
+        check(m, !m->is_left, "cont, though the snapshot that ends it is complete");
     }
     m->command = command;
 }
@@ -105,7 +123,7 @@ static void start(Model *m)
     m->is_quit_sent = m->is_term_sent = m->is_kill_sent = FALSE;
     m->run_state = draw(m, 8) == 7 ? CVD_RUN_INCOMING : CVD_RUN_PRELAUNCH;
     m->command = CVD_COMMAND_NONE;
-    m->is_dirty = m->is_pause_accepted = FALSE;
+    m->is_dirty = m->is_pause_accepted = m->is_left = m->is_of_this_vm = FALSE;
     m->has_run = m->has_said = m->is_told = m->was_told = FALSE;
 }
 
@@ -119,6 +137,26 @@ static void tell_ready(Model *m)
     if (m->config.ready == CVD_MACHINE_READY_PROGRAMS)
         check(m, m->has_run && m->are_all_ready, "ready, though something is not");
     m->is_told = m->was_told = TRUE;
+}
+
+static void save(Model *m)
+{
+    check(m, m->is_asked && !m->is_saving, "saved, and nobody has asked");
+    check(m, m->is_alive && m->run_state != CVD_RUN_RUNNING, "saved while the guest runs");
+    check(m,
+          m->run_state != CVD_RUN_SUSPENDED && m->run_state != CVD_RUN_INCOMING &&
+              !cvd_run_state_is_fault(m->run_state),
+          "saved in a state from which it could not go on");
+    check(m, !m->is_dirty, "saved with the old guest's tables");
+    check(m, m->are_clients_held, "saved while there are clients");
+    check(m, m->command == CVD_COMMAND_NONE, "saved while a command is under way");
+    m->is_saving = TRUE;
+}
+
+static void cancel(Model *m)
+{
+    check(m, m->is_asked && !m->is_cancelled, "cancelled, and there is no snapshot");
+    m->is_cancelled = TRUE;
 }
 
 static void carry_out(Model *m, guint actions)
@@ -141,12 +179,18 @@ static void carry_out(Model *m, guint actions)
     if (actions & CVD_ACTION_ADMIT_CLIENTS) {
         check(m, m->are_clients_held, "clients admitted that were not held");
         check(m, !m->is_dirty || !m->is_alive, "clients admitted to the old guest's tables");
-        m->are_clients_held = FALSE;
+        check(m, !m->is_alive || !is_held_for_snapshot(m),
+              "clients admitted to a guest that is saved");
+        m->are_clients_held = m->is_held_for_reset = FALSE;
     }
     if (actions & CVD_ACTION_HAND_OVER)
         m->is_handing_over = TRUE;
     if (actions & CVD_ACTION_SEND)
         send_command(m);
+    if (actions & CVD_ACTION_SAVE)
+        save(m);
+    if (actions & CVD_ACTION_CANCEL)
+        cancel(m);
     if (actions & CVD_ACTION_QUIT)
         m->is_quit_sent = TRUE;
     if (actions & CVD_ACTION_TERMINATE)
@@ -208,10 +252,17 @@ static void happen(Model *m, CvdEvent event, CvdRunState run_state)
     n_states[cvd_lifecycle_get_state(&m->lifecycle)]++;
     n_ladder[m->lifecycle.ladder.state]++;
     n_run_states[m->lifecycle.guest.state]++;
+    n_saving[m->lifecycle.saving.state]++;
+    n_obstacles[m->lifecycle.saving.obstacle]++;
     if (cvd_ladder_is_going_down(&m->lifecycle.ladder))
         m->is_pause_accepted = FALSE;
     tell(m, event, actions);
     carry_out(m, actions);
+    if (m->is_asked && !m->is_copied && !m->is_cancelled) {
+        check(m, m->are_clients_held, "there are clients while a snapshot is taken");
+        check(m, !m->is_saving || m->run_state != CVD_RUN_RUNNING, "saved while the guest runs");
+        check(m, m->is_alive, "the VM is gone, and its snapshot is not cancelled");
+    }
 }
 
 /* ---- What QEMU and its guest do ---- */
@@ -231,8 +282,10 @@ static void vm_resumes(Model *m, gboolean is_ours)
         return;
     m->run_state = CVD_RUN_RUNNING;
     m->has_run = TRUE;
-    if (!is_ours && m->command != CVD_COMMAND_CONT) /* from the launcher's own it cannot be told */
+    if (!is_ours && m->command != CVD_COMMAND_CONT) { /* from our own it cannot be told */
         m->is_pause_accepted = FALSE;
+        m->was_resumed = m->is_asked;
+    }
     happen(m, CVD_EVENT_VM_RESUMED, CVD_RUN_UNKNOWN);
 }
 
@@ -262,7 +315,7 @@ static void answer_command(Model *m)
 
 static void reset(Model *m)
 {
-    m->is_dirty = TRUE;
+    m->is_dirty = m->is_held_for_reset = TRUE;
     m->has_said = FALSE;
     m->is_told &= m->config.ready != CVD_MACHINE_READY_GUEST;
     if (m->run_state != CVD_RUN_RUNNING && m->run_state != CVD_RUN_INCOMING)
@@ -400,20 +453,57 @@ static void ask(Model *m, const char *method)
     happen(m, verb->event, CVD_RUN_UNKNOWN);
 }
 
+static void ask_snapshot(Model *m)
+{
+    const CvdVerb *verb = cvd_verb_find("Snapshot");
+
+    if (m->is_asked || cvd_verb_get_obstacle(verb, cvd_lifecycle_get_state(&m->lifecycle)) != NULL)
+        return;
+    m->is_asked = m->is_of_this_vm = TRUE;
+    m->is_saving = m->is_copied = m->is_cancelled = m->was_resumed = FALSE;
+    happen(m, verb->event, CVD_RUN_UNKNOWN);
+}
+
+static void end_snapshot(Model *m, CvdEvent event)
+{
+    m->is_asked = m->is_saving = FALSE;
+    happen(m, event, CVD_RUN_UNKNOWN);
+}
+
+/* What the launcher does for a snapshot goes on, or fails. */
+static void step_snapshot(Model *m)
+{
+    if (!m->is_asked)
+        ask_snapshot(m);
+    else if (m->is_cancelled || draw(m, 8) == 7)
+        end_snapshot(m, CVD_EVENT_SNAPSHOT_FAILED);
+    else if (m->is_copied) {
+        end_snapshot(m, CVD_EVENT_SNAPSHOT_ENDED);
+    } else if (m->is_saving && draw(m, 2) == 0) {
+        m->is_left = TRUE;
+        end_snapshot(m, CVD_EVENT_SNAPSHOT_ENDED);
+    } else if (m->is_saving) {
+        m->is_copied = TRUE;
+        happen(m, CVD_EVENT_SNAPSHOT_SAVED, CVD_RUN_UNKNOWN);
+    }
+}
+
 static void step_user(Model *m)
 {
     switch (draw(m, 16)) {
     case 0:
     case 1:
     case 2:
-    case 3:
         ask(m, "Pause");
         return;
+    case 3:
     case 4:
     case 5:
+        ask(m, "Resume");
+        return;
     case 6:
     case 7:
-        ask(m, "Resume");
+        step_snapshot(m);
         return;
     case 8:
     case 9:
@@ -479,6 +569,10 @@ static void settle(Model *m)
           "a pause was accepted, and the guest runs");
     check(m, cvd_guest_is_settled(&m->lifecycle.guest), "at rest, but not as wanted");
     check(m, !m->is_dirty, "at rest with the old guest's tables");
+    check(m, !m->are_clients_held || m->is_held_for_reset || (m->is_asked && !m->is_copied),
+          "at rest, and clients are not let in");
+    check(m, !m->is_asked || m->is_saving || m->is_cancelled,
+          "at rest, and the snapshot does not begin");
     CvdState state = cvd_lifecycle_get_state(&m->lifecycle);
     check(m, !cvd_run_state_is_fault(m->run_state) || state == CVD_STATE_FAULTED,
           "a fault that is not told");
@@ -511,6 +605,7 @@ static void drain(Model *m)
         happen(m, CVD_EVENT_TIMER, CVD_RUN_UNKNOWN);
     }
     check(m, m->is_ended, "it does not end");
+    check(m, !m->is_asked || m->is_cancelled, "a snapshot was accepted, and does not end");
     check(m, m->now_us - begin_us <= (STOP_S + 5) * G_USEC_PER_SEC, "it ends too late");
 }
 
@@ -610,6 +705,8 @@ static void test_any_order(void)
     assert_all_seen(n_actions, G_N_ELEMENTS(n_actions), "action");
     assert_all_seen(n_states, G_N_ELEMENTS(n_states), "state");
     assert_all_seen(n_ladder, G_N_ELEMENTS(n_ladder), "state of the process");
+    assert_all_seen(n_saving, G_N_ELEMENTS(n_saving), "state of a snapshot");
+    assert_all_seen(n_obstacles, G_N_ELEMENTS(n_obstacles), "obstacle of a snapshot");
     assert_all_seen(n_run_states, G_N_ELEMENTS(n_run_states) - 1, "run state");
     assert_all_seen(n_events, G_N_ELEMENTS(n_events), "event");
     g_test_message("%" G_GUINT64_FORMAT " runs of up to %d choices", n_runs, N_BYTES);

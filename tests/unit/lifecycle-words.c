@@ -29,6 +29,10 @@ const char *const lifecycle_event_names[] = {
     [CVD_EVENT_HANGUP] = "hangup",
     [CVD_EVENT_TIME_LIMIT] = "time-limit",
     [CVD_EVENT_RESTART_REQUESTED] = "restart",
+    [CVD_EVENT_SNAPSHOT_REQUESTED] = "snapshot",
+    [CVD_EVENT_SNAPSHOT_SAVED] = "saved",
+    [CVD_EVENT_SNAPSHOT_ENDED] = "snapshot-ended",
+    [CVD_EVENT_SNAPSHOT_FAILED] = "snapshot-failed",
     [CVD_EVENT_TIMER] = "due",
     [CVD_EVENT_RENEW_FAILED] = "renew-failed",
     [CVD_EVENT_START_FAILED] = "start-failed",
@@ -36,8 +40,8 @@ const char *const lifecycle_event_names[] = {
 };
 
 static const char *const action_names[CVD_N_ACTIONS] = {
-    "clear", "hold", "report", "renew", "admit", "hand-over", NULL,    "wake",
-    "press", "quit", "term",   "kill",  "ready", "announce",  "start", "end",
+    "clear", "hold",  "report", "renew", "admit", "hand-over", NULL,       "save",  "cancel",
+    "wake",  "press", "quit",   "term",  "kill",  "ready",     "announce", "start", "end",
 };
 
 static const char *const command_names[] = {

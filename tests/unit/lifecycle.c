@@ -34,6 +34,13 @@
            "programs-ready starting cont;"                                                         \
            "RESUME starting -;"                                                                    \
            "done running ready;"
+/* A pause that users have asked for. */
+#define PAUSED                                                                                     \
+    UP "pause running stop; STOP paused -; done paused query-status; status:paused paused -;"
+/* A snapshot, when the guest stands still. */
+#define SAVED                                                                                      \
+    UP "snapshot running hold,stop; STOP paused -; done paused query-status;"                      \
+       "status:paused paused save;"
 /* From the timer that starts the next VM on. */
 #define UP_AGAIN UP
 
@@ -582,6 +589,96 @@ static const Story stories[] = {
             "RESUME running+ready announce;",
      {PROGRAMS, .start_paused = TRUE}},
 
+    /* Snapshots */
+    {"snapshot-and-on",
+     SAVED "saved running cont; RESUME running admit; done running -;"
+           "snapshot-ended running -; snapshot running hold,stop;",
+     {0}},
+    {"snapshot-and-stop",
+     SAVED "snapshot-ended stopping quit; SHUTDOWN:host-qmp-quit stopping -; exited stopped end;",
+     {RESTARTS, REBOOTS}},
+    {"snapshot-of-a-paused-guest-leaves-it-paused",
+     PAUSED "snapshot paused hold,save; saved paused admit; snapshot-ended paused -;"
+            "resume running cont;",
+     {0}},
+    {"snapshot-of-a-paused-guest-and-stop",
+     PAUSED "snapshot paused hold,save; snapshot-ended stopping quit;",
+     {0}},
+    {"pause-while-it-is-saved", SAVED "pause paused -; saved paused admit;", {0}},
+    {"resume-while-it-is-saved",
+     PAUSED "snapshot paused hold,save; resume paused -; saved running cont;",
+     {0}},
+    {"snapshot-while-cont-is-under-way",
+     PAUSED "resume running cont; snapshot paused hold; RESUME running -; done running stop;"
+            "STOP paused -; done paused query-status; status:paused paused save;",
+     {0}},
+    {"snapshot-while-the-guest-is-reset", /* which goes first */
+     UP "RESET running stop; snapshot running hold; STOP paused -; done paused query-status;"
+        "status:paused paused clear,save; saved running cont; RESUME running -; done running -;"
+        "due:500 running admit;",
+     {0}},
+    {"reset-before-it-is-stopped",
+     UP "snapshot running hold,stop; RESET running -; STOP paused -; done paused query-status;"
+        "status:paused paused clear,save;",
+     {0}},
+    {"snapshot-between-two-resets-of-seabios",
+     UP "RESET running stop; STOP running -; done running query-status;"
+        "status:paused running clear,hold,cont; RESUME running -; done running -;"
+        "snapshot running stop; STOP paused -; done paused query-status; status:paused paused save;"
+        "saved running cont; RESUME running -; done running -; due:500 running admit;",
+     {0}},
+    {"reset-while-it-is-saved",
+     SAVED "RESET paused clear,cancel; snapshot-failed running cont; RESUME running -;"
+           "done running -; due:500 running admit;",
+     {0}},
+    {"somebody-resumes-it-while-it-is-saved",
+     SAVED "RESUME running admit,cancel; snapshot-failed running -;",
+     {0}},
+    {"snapshot-fails", SAVED "snapshot-failed running cont; RESUME running admit;", {0}},
+    {"snapshot-fails-and-cont-is-refused",
+     SAVED "snapshot-failed running cont; refused faulted admit; resume running cont;",
+     {0}},
+    {"guest-sleeps-before-it-is-stopped",
+     UP "snapshot running hold,stop; SUSPEND suspended -; done suspended query-status;"
+        "status:suspended suspended cancel; snapshot-failed suspended admit;",
+     {0}},
+    {"disk-full-before-it-is-stopped",
+     UP "snapshot running hold,stop; STOP paused -; done paused query-status;"
+        "status:io-error faulted cancel; snapshot-failed faulted admit;",
+     {0}},
+    {"snapshot-of-an-incoming-migration",
+     "qmp-ready starting hand-over; handed-over:inmigrate paused ready;"
+     "snapshot paused hold,cancel; snapshot-failed paused admit;",
+     {0}},
+    {"ctrl-c-before-it-is-stopped",
+     UP "snapshot running hold,stop; stop stopping cancel,press; snapshot-failed stopping admit;"
+        "STOP stopping -; done stopping query-status; status:paused stopping cont;"
+        "RESUME stopping press;",
+     {0}},
+    {"ctrl-c-while-it-is-saved",
+     SAVED "stop stopping cancel,press; snapshot-failed stopping cont;"
+           "RESUME stopping admit,press; SHUTDOWN:guest-shutdown stopping -; exited stopped end;",
+     {0}},
+    {"ctrl-c-while-it-is-saved-and-stop-is-quit",
+     SAVED "stop stopping cancel,quit; exited stopped end; snapshot-failed stopped -;",
+     {.stop = CVD_STOP_QUIT}},
+    {"terminal-closes-while-it-is-saved", SAVED "hangup stopping cancel,press;", {0}},
+    {"time-limit-while-it-is-saved", SAVED "time-limit stopping cancel,press;", {0}},
+    {"ctrl-c-when-it-is-saved",
+     SAVED "saved running cont; RESUME running admit; done running -;"
+           "stop stopping cancel,press; snapshot-failed stopping -;",
+     {0}},
+    {"internal-error-when-it-is-saved",
+     SAVED "saved running cont; RESUME running admit; done running -; STOP running query-status;"
+           "status:internal-error stopping cancel,quit;",
+     {0}},
+    {"crash-while-it-is-saved",
+     SAVED "closed restarting cancel; exited restarting report,renew,admit;"
+           "due:1000 starting start; snapshot-failed starting -;" UP_AGAIN
+           "snapshot running hold,stop;",
+     {RESTARTS}},
+    {"unresponsive-while-it-is-saved", SAVED "unresponsive stopping cancel,kill;", {0}},
+
     {"gives-up",
      UP "exited restarting report,renew; due:1000 starting start;" UP_AGAIN "exited stopped end;",
      {RESTARTS, .limit = 1}},
@@ -725,6 +822,9 @@ static const Answer answers[] = {
      UP
      "STOP running query-status; status:paused paused -; resume running cont; refused faulted -;",
      FAILED},
+    {"resume-of-one-that-is-saved", CVD_AWAITED_RESUME,
+     PAUSED "snapshot paused hold,save; resume paused -;", PENDING},
+    {"pause-of-one-that-is-saved", CVD_AWAITED_PAUSE, SAVED "pause paused -;", DONE},
     {"reset-sent", CVD_AWAITED_RESET, UP, PENDING},
     {"reset-runs", CVD_AWAITED_RESET,
      UP "RESET running stop; STOP running -; done running query-status; status:paused running "
@@ -765,6 +865,7 @@ static void test_verbs(void)
         {"Reset", "starting stopping restarting stopped failed "},
         {"Pause", "stopping restarting stopped failed "},
         {"Resume", "stopping restarting stopped failed "},
+        {"Snapshot", "starting suspended faulted stopping restarting stopped failed "},
         {"PowerButton", "starting paused suspended faulted stopping restarting stopped failed "},
     };
 
@@ -833,6 +934,9 @@ static const struct {
     {LOADED "handed-over:prelaunch paused ready;", TRUE, NULL, "started with --paused"},
     {UP "pause running stop; STOP paused -;", FALSE, NULL, "a pause was asked for"},
     {UP "STOP running query-status;", FALSE, NULL, ""},
+    {SAVED, FALSE, NULL, "a snapshot is taken"},
+    {PAUSED "snapshot paused hold,save;", FALSE, NULL, "a snapshot is taken"},
+    {SAVED "snapshot-ended stopping quit;", FALSE, NULL, "its snapshot is complete"},
     {UP "STOP running query-status; status:paused paused -;", FALSE, NULL,
      "somebody else stopped it over QMP"},
     {"qmp-ready starting hand-over; handed-over:inmigrate paused ready;", FALSE, NULL,
@@ -872,6 +976,34 @@ static void test_reasons_of_readiness(void)
         Play play = play_all(reasons_of_readiness[i].steps, &(Settings){ASKS});
         g_autofree char *reason = cvd_describe_state(&play.lifecycle, NULL);
         g_assert_cmpstr(reason, ==, reasons_of_readiness[i].reason);
+    }
+}
+
+/* What a snapshot that is cancelled is told. */
+static void test_obstacles_of_saving(void)
+{
+    static const struct {
+        const char *steps;
+        const char *text;
+    } rows[] = {
+        {SAVED, ""},
+        {SAVED "stop stopping cancel,press;", ""}, /* the state says it */
+        {SAVED "RESET paused clear,cancel;", "the guest was reset meanwhile"},
+        {SAVED "RESUME running admit,cancel;", "somebody else resumed the guest meanwhile"},
+        {UP "snapshot running hold,stop; STOP paused -; done paused query-status;"
+            "status:io-error faulted cancel;",
+         "QEMU stopped the guest by itself"},
+        {UP "snapshot running hold,stop; SUSPEND suspended -; done suspended query-status;"
+            "status:suspended suspended cancel;",
+         "the guest sleeps"},
+        {"qmp-ready starting hand-over; handed-over:inmigrate paused ready;"
+         "snapshot paused hold,cancel;",
+         "it waits for an incoming migration"},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        Play play = play_all(rows[i].steps, &(Settings){0});
+        g_assert_cmpstr(cvd_saving_describe_obstacle(&play.lifecycle.saving), ==, rows[i].text);
     }
 }
 
@@ -973,6 +1105,13 @@ static const Verdict verdicts[] = {
      {FALSE, FALSE, 0, FALSE},
      1,
      "left behind"},
+    {"snapshot-is-complete",
+     CVD_CAUSE_SNAPSHOT,
+     TRUE,
+     "host-qmp-quit",
+     {TRUE, FALSE, 0, FALSE},
+     0,
+     "stopped"},
     {"time-limit", CVD_CAUSE_TIME_LIMIT, TRUE, NULL, {TRUE, FALSE, 0, FALSE}, 1, "--timeout"},
     {"start-timed-out",
      CVD_CAUSE_START_TIMED_OUT,
@@ -1125,6 +1264,7 @@ int main(int argc, char **argv)
     g_test_add_func("/lifecycle/verbs", test_verbs);
     g_test_add_func("/lifecycle/obstacles", test_obstacles);
     g_test_add_func("/lifecycle/methods", test_methods);
+    g_test_add_func("/lifecycle/obstacles-of-saving", test_obstacles_of_saving);
     g_test_add_func("/lifecycle/reasons", test_reasons);
     g_test_add_func("/lifecycle/policy/forgets", test_policy_forgets);
     g_test_add_func("/lifecycle/policy/delays", test_policy_delays);
