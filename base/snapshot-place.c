@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/snapshot-place.h"
+
+#include "base/error.h"
+#include "base/instance.h"
+
+#include <string.h>
+#include <unistd.h>
+
+/* What is made beside it has a longer name. */
+#define MAX_PATH_NAME 200
+
+char *cvd_snapshot_get_place(GError **error)
+{
+    const char *dir = g_getenv("CVD_SNAPSHOT_DIR");
+
+    if (dir != NULL && dir[0] != '\0') {
+        if (g_path_is_absolute(dir))
+            return g_canonicalize_filename(dir, "/");
+        cvd_fail(error, CVD_ERROR_INVALID, "CVD_SNAPSHOT_DIR: %s is not an absolute path", dir);
+        return NULL;
+    }
+    if (geteuid() == 0)
+        return g_strdup("/var/lib/cvd/snapshots");
+    return g_build_filename(g_get_user_state_dir(), "cvd", "snapshots", NULL);
+}
+
+static char *get_free_path(const char *path, GError **error)
+{
+    g_autofree char *absolute = g_canonicalize_filename(path, NULL);
+    g_autofree char *name = g_path_get_basename(absolute);
+
+    if (strcmp(absolute, "/") != 0 && strlen(name) <= MAX_PATH_NAME)
+        return g_steal_pointer(&absolute);
+    cvd_fail(error, CVD_ERROR_INVALID, "%s: no snapshot can have that path", path);
+    return NULL;
+}
+
+char *cvd_snapshot_get_path(const char *name, GError **error)
+{
+    if (strchr(name, '/') != NULL)
+        return get_free_path(name, error);
+    if (!cvd_instance_check_name(name, NULL)) {
+        cvd_fail(error, CVD_ERROR_INVALID,
+                 "'%s' is no snapshot's name, which has up to 32 letters, digits and _.-; a path "
+                 "has a /",
+                 name);
+        return NULL;
+    }
+    g_autofree char *place = cvd_snapshot_get_place(error);
+    return place != NULL ? g_build_filename(place, name, NULL) : NULL;
+}
