@@ -174,7 +174,7 @@ static void on_before_start(const GError *hook_error, gpointer data)
     g_clear_pointer(&launch->hook, cvd_hook_free);
     launch->is_preparing = FALSE;
     if (error == NULL)
-        cvd_launch_handle(launch, CVD_EVENT_HOOK_ENDED);
+        cvd_launch_handle(launch, CVD_EVENT_PREPARED);
     if (error == NULL && prepare_programs(launch, &error)) {
         cvd_launch_serve_programs(launch);
         return;

@@ -34,6 +34,8 @@ static const struct {
     [CVD_CAUSE_NOT_READY] = {"it was not ready in time", NULL},
     [CVD_CAUSE_COMMAND_FAILED] = {"QEMU refused a command",
                                   "QEMU refused a command; its answer stands above"},
+    [CVD_CAUSE_RESTORE_FAILED] = {"it could not be started from its snapshot",
+                                  "the VM could not be started from its snapshot"},
     [CVD_CAUSE_VM_SHUTDOWN] = {NULL, NULL}, /* see shutdowns */
     [CVD_CAUSE_WATCHDOG] = {"the guest's watchdog ran out",
                             "the guest's watchdog ran out: the guest hangs"},
@@ -108,6 +110,8 @@ static const char *why_not_running(const CvdLifecycle *lifecycle)
 {
     if (lifecycle->guest.command == CVD_COMMAND_CONT)
         return "the guest's processors did not start: if it uses kvm, try --set qemu.accel=tcg";
+    if (lifecycle->guest.holds & CVD_HOLD_RESTORE && !(lifecycle->guest.holds & CVD_HOLD_START))
+        return "it has not read the snapshot to its end";
     if (lifecycle->has_answered)
         return "it answers QMP but did not take the window: perhaps -preconfig is in "
                "qemu.extra_args";

@@ -4,9 +4,11 @@
 /** CvdEvent: what happens to a launch */
 typedef enum {
     CVD_EVENT_STARTED,            /* QEMU is about to be spawned, for the first time or again */
-    CVD_EVENT_HOOK_ENDED,         /* the one before the first start, with success */
+    CVD_EVENT_PREPARED,           /* what comes before QEMU has ended: hook, or snapshot */
     CVD_EVENT_QMP_READY,          /* QMP greeted and took `qmp_capabilities` */
     CVD_EVENT_HANDED_OVER,        /* QEMU has read the whole hand-over; its run state */
+    CVD_EVENT_RESTORED,           /* QEMU has taken in what the snapshot has of it */
+    CVD_EVENT_RESTORE_FAILED,     /* it cannot, or must not */
     CVD_EVENT_PROGRAMS_READY,     /* no host program is awaited any more */
     CVD_EVENT_PROGRAM_FAILED,     /* one that the machine cannot do without has failed for good */
     CVD_EVENT_STATUS,             /* the reply to %CVD_COMMAND_STATUS: QEMU's run state */
@@ -53,17 +55,18 @@ typedef enum {
     CVD_ACTION_RENEW = 1 << 3,         /* close the clients' connections, renew the window */
     CVD_ACTION_ADMIT_CLIENTS = 1 << 4, /* let clients in again */
     CVD_ACTION_HAND_OVER = 1 << 5,     /* report CVD_EVENT_HANDED_OVER when QEMU has read all */
-    CVD_ACTION_SEND = 1 << 6,          /* send @guest.command, report its reply */
-    CVD_ACTION_SAVE = 1 << 7,          /* the guest stands still: save it */
-    CVD_ACTION_CANCEL = 1 << 8,        /* give the snapshot up, report when that is done */
-    CVD_ACTION_WAKE = 1 << 9,          /* send `system_wakeup` */
-    CVD_ACTION_POWERDOWN = 1 << 10,    /* send `system_powerdown` */
-    CVD_ACTION_QUIT = 1 << 11,         /* send `quit` */
-    CVD_ACTION_TERMINATE = 1 << 12,    /* SIGHUP to QEMU */
-    CVD_ACTION_KILL = 1 << 13,         /* SIGKILL to QEMU's process group */
-    CVD_ACTION_READY = 1 << 14,        /* the start is complete: say so; often it is ready, too */
-    CVD_ACTION_ANNOUNCE = 1 << 15,     /* it has become ready later than that, or again */
-    CVD_ACTION_START = 1 << 16,        /* start another QEMU, unless the renewal failed */
-    CVD_ACTION_END = 1 << 17,          /* tear everything else down */
-    CVD_N_ACTIONS = 18,
+    CVD_ACTION_RESTORE = 1 << 6,       /* have QEMU take in the snapshot, report the end of that */
+    CVD_ACTION_SEND = 1 << 7,          /* send @guest.command, report its reply */
+    CVD_ACTION_SAVE = 1 << 8,          /* the guest stands still: save it */
+    CVD_ACTION_CANCEL = 1 << 9,        /* give the snapshot up, report when that is done */
+    CVD_ACTION_WAKE = 1 << 10,         /* send `system_wakeup` */
+    CVD_ACTION_POWERDOWN = 1 << 11,    /* send `system_powerdown` */
+    CVD_ACTION_QUIT = 1 << 12,         /* send `quit` */
+    CVD_ACTION_TERMINATE = 1 << 13,    /* SIGHUP to QEMU */
+    CVD_ACTION_KILL = 1 << 14,         /* SIGKILL to QEMU's process group */
+    CVD_ACTION_READY = 1 << 15,        /* the start is complete: say so; often it is ready, too */
+    CVD_ACTION_ANNOUNCE = 1 << 16,     /* it has become ready later than that, or again */
+    CVD_ACTION_START = 1 << 17,        /* start another QEMU, unless the renewal failed */
+    CVD_ACTION_END = 1 << 18,          /* tear everything else down */
+    CVD_N_ACTIONS = 19,
 } CvdAction;

@@ -9,10 +9,13 @@
 
 CvdGuest cvd_guest_start(guint holds, gboolean wants_bus_master)
 {
+    gboolean is_restored = (holds & CVD_HOLD_RESTORE) != 0;
+
     return (CvdGuest){
         .holds = CVD_HOLD_START | holds,
         .wants_bus_master = wants_bus_master,
-        .must_set_bus_master = wants_bus_master,
+        .must_set_bus_master = wants_bus_master && !is_restored,
+        .must_restore = is_restored,
     };
 }
 
@@ -141,6 +144,10 @@ static void take(CvdGuest *guest, CvdEvent event, CvdRunState state)
             guest->command = CVD_COMMAND_NONE;
         take_status(guest, state);
         break;
+    case CVD_EVENT_RESTORED: /* as QEMU says, perhaps paused, perhaps asleep */
+        guest->holds &= ~(guint)CVD_HOLD_RESTORE;
+        guest->must_ask = TRUE;
+        break;
     case CVD_EVENT_PROGRAMS_READY:
         guest->holds &= ~(guint)CVD_HOLD_PROGRAMS;
         break;
@@ -214,6 +221,10 @@ static guint drive(CvdGuest *guest)
 {
     guint actions = 0;
 
+    if (guest->must_restore && !(guest->holds & CVD_HOLD_START)) {
+        guest->must_restore = FALSE;
+        return CVD_ACTION_RESTORE;
+    }
     if (guest->command != CVD_COMMAND_NONE)
         return 0;
     if (guest->must_ask) {
@@ -272,5 +283,6 @@ gboolean cvd_guest_is_settled(const CvdGuest *guest)
 {
     return guest->command == CVD_COMMAND_NONE && !guest->must_ask &&
            guest->state != CVD_RUN_UNKNOWN &&
-           !(guest->holds & (CVD_HOLD_START | CVD_HOLD_PROGRAMS)) && is_as_wanted(guest);
+           !(guest->holds & (CVD_HOLD_START | CVD_HOLD_RESTORE | CVD_HOLD_PROGRAMS)) &&
+           is_as_wanted(guest);
 }

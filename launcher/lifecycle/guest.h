@@ -42,6 +42,7 @@ typedef enum {
     CVD_HOLD_RESET = 1 << 4,    /* it was reset, and the signal tables are still the old guest's */
     CVD_HOLD_PROGRAMS = 1 << 5, /* host programs are not ready yet */
     CVD_HOLD_SNAPSHOT = 1 << 6, /* it is being saved; no client is let in meanwhile */
+    CVD_HOLD_RESTORE = 1 << 7,  /* its state is still in the snapshot */
 } CvdHold;
 
 /** CvdGuestCommand: what the launcher has sent by itself and has no reply to yet */
@@ -61,6 +62,7 @@ typedef enum {
  * @command: what is under way: at most one command at a time
  * @wants_bus_master: whether the bit is to be set before the guest runs (configuration)
  * @must_set_bus_master: whether it is to be set now: power-on and reset clear it
+ * @must_restore: whether QEMU is to take in a snapshot, once it has read the hand-over
  * @must_ask: whether the run state is to be asked for
  * @has_run: whether the guest has ever run
  * @is_broken: whether the VM cannot go on, as a command was refused that must not be
@@ -79,6 +81,7 @@ typedef struct {
     CvdGuestCommand command;
     gboolean wants_bus_master;
     gboolean must_set_bus_master;
+    gboolean must_restore;
     gboolean must_ask;
     gboolean has_run;
     gboolean is_broken;
@@ -88,8 +91,9 @@ typedef struct {
     guint n_resets;
 } CvdGuest;
 
-/** cvd_guest_start: @holds: beside %CVD_HOLD_START; Returns: the guest of a QEMU that was just
- * spawned with `-S` */
+/** cvd_guest_start: @holds: beside %CVD_HOLD_START; with %CVD_HOLD_RESTORE it comes from a
+ * snapshot, which has the bus-master bit, too; Returns: the guest of a QEMU that was just spawned
+ * with `-S` */
 CvdGuest cvd_guest_start(guint holds, gboolean wants_bus_master);
 
 /**

@@ -193,20 +193,22 @@ static guint started(CvdLifecycle *lifecycle, gint64 now_us)
     lifecycle->shutdown = CVD_SHUTDOWN_NONE;
     lifecycle->is_ready = lifecycle->has_answered = FALSE;
     guint holds = (lifecycle->start_paused ? CVD_HOLD_USER : 0) |
+                  (lifecycle->is_restored ? CVD_HOLD_RESTORE : 0) |
                   (lifecycle->config->n_programs > 0 ? CVD_HOLD_PROGRAMS : 0);
     lifecycle->guest = cvd_guest_start(holds, lifecycle->config->ivshmem_force_bus_master);
     /* Only the first start has a hook before it. */
     guint hook_s = !lifecycle->policy.was_ready && lifecycle->config->hooks.before_start != NULL
                        ? lifecycle->config->hooks.timeout_s
                        : 0;
-    lifecycle->ladder = cvd_ladder_start(lifecycle->config->start_timeout_s + hook_s, now_us);
+    lifecycle->ladder = cvd_ladder_start(
+        lifecycle->config->start_timeout_s + hook_s + lifecycle->prepare_s, now_us);
     lifecycle->readiness = (CvdReadiness){0};
     cvd_policy_start(&lifecycle->policy, now_us);
     return 0;
 }
 
-/* The hook had a limit of its own, and what it has left of that is not for QEMU. */
-static guint hook_ended(CvdLifecycle *lifecycle, gint64 now_us)
+/* That had a limit of its own, and what it has left of that is not for QEMU. */
+static guint prepared(CvdLifecycle *lifecycle, gint64 now_us)
 {
     if (lifecycle->ladder.state == CVD_LADDER_LOADING)
         lifecycle->ladder = cvd_ladder_start(lifecycle->config->start_timeout_s, now_us);
@@ -358,8 +360,8 @@ static guint handle(CvdLifecycle *lifecycle, CvdEvent event, CvdRunState run_sta
     switch (event) {
     case CVD_EVENT_STARTED:
         return started(lifecycle, now_us);
-    case CVD_EVENT_HOOK_ENDED:
-        return hook_ended(lifecycle, now_us);
+    case CVD_EVENT_PREPARED:
+        return prepared(lifecycle, now_us);
     case CVD_EVENT_QMP_READY:
         lifecycle->has_answered = TRUE;
         return lifecycle->ladder.state == CVD_LADDER_LOADING ? CVD_ACTION_HAND_OVER : 0;
@@ -372,6 +374,8 @@ static guint handle(CvdLifecycle *lifecycle, CvdEvent event, CvdRunState run_sta
         return vm_shutdown(lifecycle, now_us);
     case CVD_EVENT_WATCHDOG:
         return fail(lifecycle, CVD_CAUSE_WATCHDOG, CVD_LADDER_QUITTING, now_us);
+    case CVD_EVENT_RESTORE_FAILED:
+        return fail(lifecycle, CVD_CAUSE_RESTORE_FAILED, CVD_LADDER_QUITTING, now_us);
     case CVD_EVENT_UNRESPONSIVE:
         return fail(lifecycle, CVD_CAUSE_UNRESPONSIVE, CVD_LADDER_KILLING, now_us);
     case CVD_EVENT_QMP_GIVEN_UP:
@@ -404,6 +408,7 @@ static guint handle(CvdLifecycle *lifecycle, CvdEvent event, CvdRunState run_sta
     case CVD_EVENT_QEMU_EXITED:
         return qemu_exited(lifecycle, now_us);
     case CVD_EVENT_HANDED_OVER:
+    case CVD_EVENT_RESTORED:
     case CVD_EVENT_PROGRAMS_READY:
     case CVD_EVENT_GUEST_READY:
     case CVD_EVENT_ALL_READY:

@@ -29,6 +29,9 @@ typedef enum {
  * CvdLifecycle:
  * @config: borrowed
  * @start_paused: `--paused`
+ * @is_restored: whether each VM is started from a snapshot
+ * @prepare_s: how long it may take to make what a VM needs before its QEMU is started, until
+ *   %CVD_EVENT_PREPARED; 0 = nothing is made
  * @guest: whether the guest runs, and whether it may
  * @ladder: the QEMU process on its way down
  * @policy: what follows
@@ -48,6 +51,8 @@ typedef enum {
 typedef struct {
     const CvdConfig *config;
     gboolean start_paused;
+    gboolean is_restored;
+    guint prepare_s;
     CvdGuest guest;
     CvdLadder ladder;
     CvdPolicy policy;

@@ -65,6 +65,7 @@ static Then what_then(const CvdPolicy *policy, const CvdConfig *config, CvdCause
     case CVD_CAUSE_TIME_LIMIT:
     case CVD_CAUSE_PROGRAM_FAILED:
     case CVD_CAUSE_SNAPSHOT:
+    case CVD_CAUSE_RESTORE_FAILED: /* and would again */
         return THEN_END;
     case CVD_CAUSE_RESTART_REQUESTED:
         return THEN_RESTART;

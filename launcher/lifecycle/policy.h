@@ -19,7 +19,8 @@ typedef enum {
     CVD_CAUSE_START_TIMED_OUT,
     CVD_CAUSE_NOT_READY, /* it runs, but was not ready in time */
     CVD_CAUSE_COMMAND_FAILED,
-    CVD_CAUSE_VM_SHUTDOWN, /* #CvdShutdown says more */
+    CVD_CAUSE_RESTORE_FAILED, /* it does not fit its snapshot, which has not changed since */
+    CVD_CAUSE_VM_SHUTDOWN,    /* #CvdShutdown says more */
     CVD_CAUSE_WATCHDOG,
     CVD_CAUSE_INTERNAL_ERROR,
     CVD_CAUSE_UNRESPONSIVE,

@@ -31,6 +31,8 @@ typedef struct {
 
     /* QEMU */
     gboolean is_alive, is_qmp_ready, is_handing_over, is_handed_over;
+    gboolean is_restoring, has_restored; /* the snapshot was to be taken in; it was */
+    gboolean is_misfit;                  /* and that it does not fit was why the VM went down */
     gboolean is_hook_running, are_programs_ready, are_all_ready;
     gboolean is_quit_sent, is_term_sent, is_kill_sent;
     CvdRunState run_state;
@@ -93,6 +95,7 @@ static void send_command(Model *m)
         check(m, !m->is_pause_accepted, "cont, though a pause was accepted");
         check(m, !m->is_dirty, "cont, though the tables are the old guest's");
         check(m, m->is_handed_over, "cont before the hand-over");
+        check(m, m->has_restored || !m->lifecycle.is_restored, "cont before the snapshot is in");
         check(m, m->are_programs_ready, "cont before the programs are ready");
         check(m, !m->is_saving || !is_held_for_snapshot(m), "cont of a guest that is saved");
         check(m, !m->is_left, "cont, though the snapshot that ends it is complete");
@@ -110,6 +113,8 @@ static void start(Model *m)
     if (is_early && !m->is_restart_accepted)
         m->n_unasked_starts++;
     check(m, m->n_unasked_starts <= LIMIT, "more starts than the policy allows");
+    check(m, !m->is_misfit || m->is_restart_accepted,
+          "started again, though it does not fit its snapshot");
     m->n_starts++;
     m->is_restart_accepted = FALSE;
     if (draw(m, 8) == 7) {
@@ -121,7 +126,9 @@ static void start(Model *m)
     m->is_hook_running = m->is_qmp_ready = m->is_handing_over = m->is_handed_over = FALSE;
     m->are_programs_ready = m->are_all_ready = m->config.n_programs == 0;
     m->is_quit_sent = m->is_term_sent = m->is_kill_sent = FALSE;
-    m->run_state = draw(m, 8) == 7 ? CVD_RUN_INCOMING : CVD_RUN_PRELAUNCH;
+    m->is_restoring = m->has_restored = m->is_misfit = FALSE;
+    m->run_state =
+        m->lifecycle.is_restored || draw(m, 8) == 7 ? CVD_RUN_INCOMING : CVD_RUN_PRELAUNCH;
     m->command = CVD_COMMAND_NONE;
     m->is_dirty = m->is_pause_accepted = m->is_left = m->is_of_this_vm = FALSE;
     m->has_run = m->has_said = m->is_told = m->was_told = FALSE;
@@ -185,6 +192,12 @@ static void carry_out(Model *m, guint actions)
     }
     if (actions & CVD_ACTION_HAND_OVER)
         m->is_handing_over = TRUE;
+    if (actions & CVD_ACTION_RESTORE) {
+        check(m, m->is_alive && m->is_handed_over,
+              "a snapshot for a QEMU that is not ready for it");
+        check(m, m->lifecycle.is_restored && !m->is_restoring, "a snapshot taken in twice");
+        m->is_restoring = TRUE;
+    }
     if (actions & CVD_ACTION_SEND)
         send_command(m);
     if (actions & CVD_ACTION_SAVE)
@@ -349,15 +362,32 @@ static void sleeps_or_wakes(Model *m)
         happen(m, CVD_EVENT_VM_SUSPENDED, CVD_RUN_UNKNOWN);
     } else if (m->run_state == CVD_RUN_SUSPENDED) {
         m->run_state = CVD_RUN_RUNNING;
+        m->has_run = TRUE;
         happen(m, CVD_EVENT_VM_WOKE, CVD_RUN_UNKNOWN);
     }
+}
+
+/* It comes paused, asleep, or not at all. */
+static void take_in_snapshot(Model *m)
+{
+    static const CvdRunState states[] = {CVD_RUN_STOPPED, CVD_RUN_STOPPED, CVD_RUN_SUSPENDED};
+    guint choice = draw(m, G_N_ELEMENTS(states) + 1);
+
+    if (choice == G_N_ELEMENTS(states)) {
+        happen(m, CVD_EVENT_RESTORE_FAILED, CVD_RUN_UNKNOWN);
+        m->is_misfit = m->lifecycle.cause == CVD_CAUSE_RESTORE_FAILED;
+        return;
+    }
+    m->run_state = states[choice];
+    m->has_restored = TRUE;
+    happen(m, CVD_EVENT_RESTORED, CVD_RUN_UNKNOWN);
 }
 
 static void come_up(Model *m)
 {
     if (m->is_hook_running) {
         m->is_hook_running = FALSE;
-        happen(m, CVD_EVENT_HOOK_ENDED, CVD_RUN_UNKNOWN);
+        happen(m, CVD_EVENT_PREPARED, CVD_RUN_UNKNOWN);
     } else if (!m->is_qmp_ready) {
         m->is_qmp_ready = TRUE;
         happen(m, CVD_EVENT_QMP_READY, CVD_RUN_UNKNOWN);
@@ -425,7 +455,9 @@ static void step_qemu(Model *m)
             vm_resumes(m, FALSE);
         return;
     case 14:
-        if (m->run_state == CVD_RUN_INCOMING)
+        if (m->is_restoring && !m->has_restored)
+            take_in_snapshot(m);
+        else if (m->run_state == CVD_RUN_INCOMING && !m->lifecycle.is_restored)
             m->run_state = CVD_RUN_STOPPED; /* without any event */
         return;
     default: {
@@ -560,10 +592,17 @@ static void step_time(Model *m)
 
 static void settle(Model *m)
 {
+    if (m->is_restoring && !m->has_restored && draw(m, 2) == 0)
+        take_in_snapshot(m);
     for (guint i = 0; i < MAX_COMMANDS && m->command != CVD_COMMAND_NONE && m->is_qmp_ready; i++)
         answer_command(m);
+    check(m,
+          !m->lifecycle.is_restored || m->has_restored ||
+              m->lifecycle.ladder.state != CVD_LADDER_UP,
+          "the start is complete, and the snapshot is not in");
     if (m->command != CVD_COMMAND_NONE || !m->is_handed_over || !m->are_programs_ready ||
-        !m->is_alive || m->is_ended || cvd_ladder_is_going_down(&m->lifecycle.ladder))
+        (m->lifecycle.is_restored && !m->has_restored) || !m->is_alive || m->is_ended ||
+        cvd_ladder_is_going_down(&m->lifecycle.ladder))
         return;
     check(m, !m->is_pause_accepted || m->run_state != CVD_RUN_RUNNING,
           "a pause was accepted, and the guest runs");
@@ -617,7 +656,8 @@ static const char *run(const guint8 *bytes, gsize n, GString *story)
     CvdMachineReady settings_of_ready[] = {CVD_MACHINE_READY_RUNNING, CVD_MACHINE_READY_GUEST,
                                            CVD_MACHINE_READY_GUEST, CVD_MACHINE_READY_PROGRAMS};
 
-    m.lifecycle = (CvdLifecycle){.config = &m.config, .start_paused = draw(&m, 4) == 3};
+    m.lifecycle = (CvdLifecycle){
+        .config = &m.config, .start_paused = draw(&m, 4) == 3, .is_restored = draw(&m, 4) == 3};
     m.config = (CvdConfig){
         .ivshmem_force_bus_master = draw(&m, 4) == 3,
         .start_timeout_s = 30,
@@ -638,7 +678,7 @@ static const char *run(const guint8 *bytes, gsize n, GString *story)
     m.is_hook_running = m.config.hooks.before_start != NULL;
     m.are_programs_ready = m.are_all_ready = m.config.n_programs == 0;
     m.is_pause_accepted = m.lifecycle.start_paused;
-    m.run_state = CVD_RUN_PRELAUNCH;
+    m.run_state = m.lifecycle.is_restored ? CVD_RUN_INCOMING : CVD_RUN_PRELAUNCH;
     while (m.n_used < n && m.violation == NULL && !m.is_ended) {
         guint who = draw(&m, 8);
         if (who < 5 && m.is_alive)

@@ -3,7 +3,9 @@
 
 const char *const lifecycle_event_names[] = {
     [CVD_EVENT_STARTED] = "started",
-    [CVD_EVENT_HOOK_ENDED] = "hook-ended",
+    [CVD_EVENT_PREPARED] = "prepared",
+    [CVD_EVENT_RESTORED] = "restored",
+    [CVD_EVENT_RESTORE_FAILED] = "restore-failed",
     [CVD_EVENT_QMP_READY] = "qmp-ready",
     [CVD_EVENT_HANDED_OVER] = "handed-over",
     [CVD_EVENT_PROGRAMS_READY] = "programs-ready",
@@ -40,8 +42,9 @@ const char *const lifecycle_event_names[] = {
 };
 
 static const char *const action_names[CVD_N_ACTIONS] = {
-    "clear", "hold",  "report", "renew", "admit", "hand-over", NULL,       "save",  "cancel",
-    "wake",  "press", "quit",   "term",  "kill",  "ready",     "announce", "start", "end",
+    "clear", "hold",  "report",   "renew", "admit", "hand-over", "restore",
+    NULL,    "save",  "cancel",   "wake",  "press", "quit",      "term",
+    "kill",  "ready", "announce", "start", "end",
 };
 
 static const char *const command_names[] = {

@@ -41,6 +41,13 @@
 #define SAVED                                                                                      \
     UP "snapshot running hold,stop; STOP paused -; done paused query-status;"                      \
        "status:paused paused save;"
+/* From a snapshot. */
+#define RESTORING LOADED "handed-over:inmigrate starting restore;"
+#define UP_RESTORED                                                                                \
+    RESTORING "restored starting query-status;"                                                    \
+              "status:paused starting cont;"                                                       \
+              "RESUME starting -;"                                                                 \
+              "done running ready;"
 /* From the timer that starts the next VM on. */
 #define UP_AGAIN UP
 
@@ -52,7 +59,8 @@ typedef struct {
     guint limit; /* 0 = 5 */
     CvdMachineReady ready;
     guint n_programs;
-    gboolean has_hook; /* before the start */
+    gboolean has_hook;    /* before the start */
+    gboolean is_restored; /* from a snapshot */
 } Settings;
 
 typedef struct {
@@ -84,10 +92,64 @@ static const Story stories[] = {
      {0}},
     {"start-hangs-after-the-greeting", LOADED "due:30000 stopping term; exited stopped end;", {0}},
     {"start-hangs-after-a-hook", /* which has a limit of its own */
-     "wait:15000 starting -; hook-ended starting -; due:30000 stopping term; exited stopped end;",
+     "wait:15000 starting -; prepared starting -; due:30000 stopping term; exited stopped end;",
      {.has_hook = TRUE}},
+    {"start-from-a-snapshot", UP_RESTORED, {.is_restored = TRUE}},
+    {"snapshot-to-be-paused",
+     RESTORING "restored starting query-status; status:paused paused ready; resume running cont;",
+     {.is_restored = TRUE, .start_paused = TRUE}},
+    {"snapshot-before-the-programs-are-ready",
+     RESTORING "restored starting query-status;"
+               "status:paused starting -;"
+               "programs-ready starting cont;",
+     {.is_restored = TRUE, .n_programs = 1}},
+    {"programs-ready-before-the-snapshot",
+     RESTORING "programs-ready starting -; restored starting query-status;"
+               "status:paused starting cont;",
+     {.is_restored = TRUE, .n_programs = 1}},
+    {"pause-before-the-snapshot-is-taken-in",
+     RESTORING "pause starting -; restored starting query-status; status:paused paused ready;",
+     {.is_restored = TRUE}},
+    {"resume-before-the-snapshot-is-taken-in", /* nothing but the run state is asked for */
+     RESTORING "resume starting query-status; status:inmigrate starting -;"
+               "restored starting query-status; status:paused starting cont;",
+     {.is_restored = TRUE}},
+    {"somebody-continues-the-snapshot", /* before it is known to be whole */
+     RESTORING "RESUME starting stop; restored starting -; STOP starting -;"
+               "done starting query-status; status:paused starting cont;",
+     {.is_restored = TRUE}},
+    {"snapshot-of-a-guest-that-slept",
+     RESTORING "restored starting query-status; status:suspended suspended ready;",
+     {.is_restored = TRUE}},
+    {"snapshot-has-the-bus-master-bit", /* which a reset clears */
+     UP_RESTORED "RESET running stop; STOP running -;"
+                 "done running query-status; status:paused running clear,hold,bus-master;"
+                 "done running cont;",
+     {.is_restored = TRUE, .wants_bus_master = TRUE}},
+    {"snapshot-does-not-fit",
+     RESTORING "restore-failed stopping quit; exited stopped end;",
+     {RESTARTS, .is_restored = TRUE}},
+    {"snapshot-does-not-fit-any-more", /* as QEMU was upgraded, and a crash does not change that */
+     UP_RESTORED "exited restarting report,renew; due:1000 starting start;" RESTORING
+                 "restore-failed stopping quit; exited stopped end;",
+     {RESTARTS, .is_restored = TRUE}},
+    {"qemu-dies-of-the-snapshot", RESTORING "exited stopped end;", {RESTARTS, .is_restored = TRUE}},
+    {"qemu-dies-of-the-snapshot-later", /* perhaps for want of memory */
+     UP_RESTORED "exited restarting report,renew; due:1000 starting start;" RESTORING
+                 "exited restarting report,renew; due:2000 starting start;" UP_RESTORED,
+     {RESTARTS, .is_restored = TRUE}},
+    {"ctrl-c-while-the-snapshot-is-taken-in",
+     RESTORING "stop stopping term; restored stopping -; exited stopped end;",
+     {.is_restored = TRUE}},
+    {"snapshot-is-not-taken-in-in-time",
+     LOADED "prepared starting -; handed-over:inmigrate starting restore;"
+            "due:30000 stopping term; exited stopped end;",
+     {.is_restored = TRUE}},
+    {"snapshot-takes-long-to-unpack", /* for which there is another limit */
+     "wait:500000 starting -; prepared starting -; due:30000 stopping term; exited stopped end;",
+     {.is_restored = TRUE}},
     {"hook-and-start-take-too-long",
-     "due:50000 stopping term; hook-ended stopping -; exited stopped end;",
+     "due:50000 stopping term; prepared stopping -; exited stopped end;",
      {.has_hook = TRUE}},
     {"start-of-an-incoming-migration", /* `cont` would only be remembered by QEMU */
      "qmp-ready starting hand-over;"
@@ -695,7 +757,10 @@ static Play begin(const Settings *settings)
     static char *hook[] = {(char *)"true", NULL};
     static CvdConfig config;
     Play play = {
-        .lifecycle = {.config = &config, .start_paused = settings->start_paused},
+        .lifecycle = {.config = &config,
+                      .start_paused = settings->start_paused,
+                      .is_restored = settings->is_restored,
+                      .prepare_s = settings->is_restored ? 600 : 0},
         .now_us = S,
     };
 
