@@ -128,8 +128,9 @@ void cvd_launch_open_programs(CvdLaunch *launch)
 {
     if (launch->config->n_programs == 0)
         return;
-    launch->programs = cvd_programs_new(launch->config, launch->children, launch->host.dir,
-                                        &launch->output_load, &handlers, launch);
+    launch->programs =
+        cvd_programs_new(launch->config, launch->lifecycle.is_restored, launch->children,
+                         launch->host.dir, &launch->output_load, &handlers, launch);
     g_signal_connect(launch->host.server, "client-attached", G_CALLBACK(on_client_attached),
                      launch);
 }

@@ -329,7 +329,8 @@ static void check_ready(const CvdPlace *root_place, JsonNode *root, const CvdCon
 static CvdConfig *read_all(CvdReader *reader, const CvdConfigSource *source, const char *path,
                            JsonNode *root)
 {
-    g_autofree char *directory = directory_of(reader, path);
+    g_autofree char *directory =
+        source->directory ? g_strdup(source->directory) : directory_of(reader, path);
     CvdPlace place = {reader, path, directory, "", 1};
     cvd_override(reader, &(CvdTrees){.root = root}, source->overrides, TRUE);
 
@@ -345,7 +346,10 @@ static CvdConfig *read_all(CvdReader *reader, const CvdConfigSource *source, con
     cvd_keys_init(cvd_keys, config);
     config->window.prealloc = PREALLOC_UNSET;
     config->directory = g_strdup(directory);
-    config->qemu.directory = g_strdup(qemu.place.directory);
+    config->qemu.directory =
+        g_strdup(source->qemu_directory && strcmp(qemu.place.directory, directory) == 0
+                     ? source->qemu_directory
+                     : qemu.place.directory);
     read_root(config, &place, root);
     override_name(source, config, reader->problems);
     if (qemu.node) {

@@ -10,6 +10,10 @@ G_BEGIN_DECLS
 /**
  * CvdConfigSource:
  * @path: cvd.json; `-` = standard input
+ * @directory: (nullable): absolute: what relative paths in @path are relative to, in place of its
+ * own directory
+ * @qemu_directory: (nullable): absolute: QEMU's working directory, unless qemu.json is a file of
+ * its own
  * @name: (nullable): instance name over the configuration's
  * @overrides: (array zero-terminated=1) (nullable): `PATH=VALUE` strings of `--set`, in order
  * @keep_broken: whether a configuration is returned in spite of its problems, where the hardware
@@ -19,6 +23,8 @@ G_BEGIN_DECLS
  */
 typedef struct {
     const char *path;
+    const char *directory;
+    const char *qemu_directory;
     const char *name;
     const char *const *overrides;
     gboolean keep_broken;

@@ -65,6 +65,8 @@ static void check_combinations(const Entry *entry)
          "another; leave it out"},
         {program->oneshot && program->ready != CVD_READY_STARTED, "ready",
          "a program that is \"oneshot\" is ready when it has ended with status 0; leave it out"},
+        {program->on_restore && !program->oneshot, "on_restore",
+         "a program that is not \"oneshot\" always runs; leave it out"},
         {program->oneshot && program->n_sockets > 0, "sockets",
          "QEMU needs a program at the other end, and one that is \"oneshot\" ends"},
     };

@@ -259,6 +259,8 @@ static const CvdType type_confine = {read_confine, print_confine, clear_confine,
     WHEN("oneshot", "{'const': true}", \
          "{'properties': {'restart': {'const': 'never'}, 'ready': {'const': 'started'}," \
          " 'sockets': {'maxProperties': 0}}}") "," \
+    WHEN("on_restore", "{'const': true}", \
+         "{'required': ['oneshot'], 'properties': {'oneshot': {'const': true}}}") "," \
     WHEN("sockets", "{'minProperties': 1}", "{'properties': {'restart': {'const': 'never'}}}") "," \
     WHEN("pass_fds", "{'const': true}", HAS_REGIONS) "," \
     WHEN("ready", "{'const': 'attached'}", HAS_REGIONS) "]}"
@@ -348,6 +350,9 @@ static const CvdKey member_keys[] = {
     CVD_KEY("oneshot", "0.2", cvd_type_boolean, AT(oneshot), "false",
             "It does its work and ends, at each start of a VM. The guest does not run before it "
             "has ended with status 0."),
+    CVD_KEY("on_restore", "0.2", cvd_type_boolean, AT(on_restore), "false",
+            "A oneshot program is run also where the VM comes from a snapshot. By default it is "
+            "not, as what it did for the guest is in there."),
     CVD_KEY("after", "0.2", cvd_type_strings, AT(after), "[]",
             "Names of programs that have to be ready before this one is started. It is stopped "
             "before them.",

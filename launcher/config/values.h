@@ -122,6 +122,7 @@ typedef struct {
  * @stop_signal: a signal's number
  * @critical: whether its final failure stops the machine
  * @oneshot: whether it has to exit 0 before the guest runs, at every start of a VM
+ * @on_restore: whether a @oneshot also has to before a guest from a snapshot runs
  * @after: (array zero-terminated=1): programs that are ready before this one is started
  * @pass_fds: whether it inherits its regions, open
  * @sockets: (array length=n_sockets): one that has any is a back end: it is started anew before
@@ -143,6 +144,7 @@ typedef struct {
     guint stop_timeout_s;
     gboolean critical;
     gboolean oneshot;
+    gboolean on_restore;
     char **after;
     CvdReadyWhen ready;
     gboolean pass_fds;

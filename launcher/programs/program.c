@@ -258,11 +258,18 @@ static guint time_passed(CvdProgramTable *table, CvdProgram *program, gint64 now
     return 0;
 }
 
+/* Its work is in the snapshot. */
+static gboolean is_left_out(const CvdProgramTable *table, const CvdProgramConfig *config)
+{
+    return table->is_restored && config->oneshot && !config->on_restore;
+}
+
 /* What has to be new for the next one; a user's wish to have one stopped outlives the VM. */
-static void end_vm(CvdProgram *program, gint64 now_us)
+static void end_vm(const CvdProgramTable *table, CvdProgram *program, gint64 now_us)
 {
     if (is_bound_to_vm(program->config) && program->state != CVD_PROGRAM_STOPPED)
-        end(program, CVD_PROGRAM_WAITING, now_us);
+        end(program, is_left_out(table, program->config) ? CVD_PROGRAM_DONE : CVD_PROGRAM_WAITING,
+            now_us);
 }
 
 static void for_all(CvdProgramTable *table, CvdProgramEvent event, gint64 now_us)
@@ -270,7 +277,7 @@ static void for_all(CvdProgramTable *table, CvdProgramEvent event, gint64 now_us
     for (guint i = 0; i < table->config->n_programs; i++) {
         CvdProgram *program = &table->programs[i];
         if (event == CVD_PROGRAMS_END_VM)
-            end_vm(program, now_us);
+            end_vm(table, program, now_us);
         else if (event == CVD_PROGRAMS_HOLD && program->config->pass_fds &&
                  program->state != CVD_PROGRAM_STOPPED)
             end(program, CVD_PROGRAM_WAITING, now_us);
@@ -397,13 +404,17 @@ gint64 cvd_program_table_get_due_us(const CvdProgramTable *table)
     return due_us;
 }
 
-void cvd_program_table_init(CvdProgramTable *table, const CvdConfig *config)
+void cvd_program_table_init(CvdProgramTable *table, const CvdConfig *config, gboolean is_restored)
 {
-    *table =
-        (CvdProgramTable){.config = config, .programs = g_new0(CvdProgram, config->n_programs + 1)};
+    *table = (CvdProgramTable){.config = config,
+                               .is_restored = is_restored,
+                               .programs = g_new0(CvdProgram, config->n_programs + 1)};
     for (guint i = 0; i < config->n_programs; i++) {
-        table->programs[i].config = &config->programs[i];
-        table->programs[i].next = CVD_PROGRAM_DONE;
+        CvdProgram *program = &table->programs[i];
+        program->config = &config->programs[i];
+        program->state =
+            is_left_out(table, program->config) ? CVD_PROGRAM_DONE : CVD_PROGRAM_WAITING;
+        program->next = CVD_PROGRAM_DONE;
     }
 }
 

@@ -105,6 +105,7 @@ typedef struct {
 /**
  * CvdProgramTable:
  * @config: borrowed
+ * @is_restored: whether each VM is from a snapshot, so that it has what most `oneshot` programs do
  * @programs: (array): as many as the configuration has
  * @failed: (nullable): the first of which the machine cannot do without that failed
  *
@@ -112,6 +113,7 @@ typedef struct {
  */
 typedef struct {
     const CvdConfig *config;
+    gboolean is_restored;
     CvdProgram *programs;
     const CvdProgram *failed;
     /*< private >*/
@@ -125,7 +127,7 @@ typedef struct {
     gboolean is_ended;
 } CvdProgramTable;
 
-void cvd_program_table_init(CvdProgramTable *table, const CvdConfig *config);
+void cvd_program_table_init(CvdProgramTable *table, const CvdConfig *config, gboolean is_restored);
 void cvd_program_table_clear(CvdProgramTable *table);
 
 /**

@@ -204,9 +204,9 @@ void cvd_programs_client_attached(CvdPrograms *programs, pid_t pid, const char *
 
 /* ---- Interface ---- */
 
-CvdPrograms *cvd_programs_new(const CvdConfig *config, CvdChildren *children, CvdInstanceDir *dir,
-                              CvdOutputLoad *load, const CvdProgramsHandlers *handlers,
-                              gpointer user_data)
+CvdPrograms *cvd_programs_new(const CvdConfig *config, gboolean is_restored, CvdChildren *children,
+                              CvdInstanceDir *dir, CvdOutputLoad *load,
+                              const CvdProgramsHandlers *handlers, gpointer user_data)
 {
     CvdPrograms *programs = g_new(CvdPrograms, 1);
 
@@ -218,7 +218,7 @@ CvdPrograms *cvd_programs_new(const CvdConfig *config, CvdChildren *children, Cv
         .inputs = g_array_new(FALSE, FALSE, sizeof(Input)),
         .vm_fds = g_array_new(FALSE, FALSE, sizeof(int)),
     };
-    cvd_program_table_init(&programs->table, config);
+    cvd_program_table_init(&programs->table, config, is_restored);
     for (guint i = 0; i < config->n_programs; i++)
         programs->runners[i] = cvd_runner_new(config, &config->programs[i], children,
                                               cvd_output_new(dir, load, config->programs[i].name),

@@ -42,12 +42,13 @@ typedef struct {
 /**
  * cvd_programs_new:
  * @config: borrowed, as are @children, @dir and @load; they outlive the programs
+ * @is_restored: whether each VM is from a snapshot
  *
  * Returns: (transfer full): none of them is started yet
  */
-CvdPrograms *cvd_programs_new(const CvdConfig *config, CvdChildren *children, CvdInstanceDir *dir,
-                              CvdOutputLoad *load, const CvdProgramsHandlers *handlers,
-                              gpointer user_data);
+CvdPrograms *cvd_programs_new(const CvdConfig *config, gboolean is_restored, CvdChildren *children,
+                              CvdInstanceDir *dir, CvdOutputLoad *load,
+                              const CvdProgramsHandlers *handlers, gpointer user_data);
 
 /** cvd_programs_free: kills those that still run */
 void cvd_programs_free(CvdPrograms *programs);

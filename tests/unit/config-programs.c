@@ -83,6 +83,7 @@ static void test_defaults(Files *files, gconstpointer data)
     g_assert_cmpuint(program->stop_timeout_s, ==, 5);
     g_assert_false(program->critical);
     g_assert_false(program->oneshot);
+    g_assert_false(program->on_restore);
     g_assert_cmpuint(g_strv_length(program->after), ==, 0);
     g_assert_cmpint(program->ready, ==, CVD_READY_STARTED);
     g_assert_false(program->pass_fds);
@@ -367,6 +368,8 @@ static const struct {
      "programs.dev.restart: a program that is \"oneshot\" is started once for each VM"},
     {"programs.dev={\"argv\":[\"x\"],\"oneshot\":true,\"ready\":\"notify\"}",
      "programs.dev.ready: a program that is \"oneshot\" is ready when it has ended"},
+    {"programs.dev.on_restore=true",
+     "programs.dev.on_restore: a program that is not \"oneshot\" always runs; leave it out"},
     {"programs.other.oneshot=true",
      "programs.other.sockets: QEMU needs a program at the other end"},
     {"programs.other.restart=always", "programs.other.restart: a program with \"sockets\" is star"},

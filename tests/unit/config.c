@@ -298,6 +298,35 @@ static void test_explanation_loads(Files *files, gconstpointer data)
     }
 }
 
+/* As a snapshot has it, in a directory of its own; what is named on the command line is relative to
+ * where the command is run, as ever. */
+static void test_other_directories(Files *files, gconstpointer data)
+{
+    const char *overrides[] = {"qemu.initrd=i", NULL};
+    const CvdConfigSource source = {.path = "conf/cvd.json",
+                                    .directory = "/origin",
+                                    .qemu_directory = "/origin/qemu",
+                                    .overrides = overrides};
+    const char *other_qemu[] = {"qemu=conf/qemu.json", NULL};
+    CvdConfigSource with_other_qemu = source;
+
+    write_file("conf/cvd.json", "{\"layout\": " LAYOUT ", \"qemu\": {\"kernel\": \"k\"},"
+                                " \"programs\": {\"p\": {\"argv\": [\"./p\"]}}}");
+    g_autoptr(CvdConfig) config = cvd_config_load(&source, files->problems);
+    g_assert_cmpuint(files->problems->len, ==, 0);
+    g_autofree char *initrd = g_build_filename(files->directory, "i", NULL);
+    g_assert_cmpstr(config->directory, ==, "/origin");
+    g_assert_cmpstr(config->qemu.directory, ==, "/origin/qemu");
+    g_assert_cmpstr(config->qemu.kernel, ==, "/origin/k");
+    g_assert_cmpstr(config->qemu.initrd, ==, initrd);
+    g_assert_cmpstr(config->programs[0].argv[0], ==, "/origin/p");
+    g_assert_cmpstr(config->programs[0].cwd, ==, "/origin");
+    with_other_qemu.overrides = other_qemu;
+    g_autoptr(CvdConfig) other = cvd_config_load(&with_other_qemu, files->problems);
+    g_autofree char *conf = g_build_filename(files->directory, "conf", NULL);
+    g_assert_cmpstr(other->qemu.directory, ==, conf);
+}
+
 static glong peak_kib(void)
 {
     struct rusage usage;
@@ -1302,6 +1331,7 @@ int main(int argc, char **argv)
     add("/config/messages", test_messages);
     add("/config/ready", test_ready);
     add("/config/references", test_references);
+    add("/config/other-directories", test_other_directories);
     add("/config/long-paths", test_long_paths);
     add("/config/all-problems-at-once", test_all_problems_at_once);
     add("/config/missing-keys", test_missing_keys);

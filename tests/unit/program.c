@@ -8,10 +8,11 @@
 
 /*
  * @programs: `NAME` with words after it, between colons, and programs between spaces: `oneshot`,
- *   `critical`, `always`, `never`, `notify`, `region`, `pass`, `listen`, `path`, `after=OTHER`
- * @story: steps between spaces, `>` before what follows from the one before: `NAME:ACTION`, or what
- *   is said of all. Steps: `serve`, `begin-vm`, `end-vm`, `hold`, `admit`, `end`, `+MILLISECONDS`
- *   with the timer that is due then, and `NAME:EVENT`
+ *   `on-restore`, `critical`, `always`, `never`, `notify`, `region`, `pass`, `listen`, `path`,
+ * `after=OTHER`
+ * @story: `from-snapshot` if the VMs are; steps between spaces, `>` before what follows from the
+ * one before: `NAME:ACTION`, or what is said of all. Steps: `serve`, `begin-vm`, `end-vm`, `hold`,
+ * `admit`, `end`, `+MILLISECONDS` with the timer that is due then, and `NAME:EVENT`
  */
 typedef struct {
     const char *title;
@@ -87,6 +88,17 @@ static const Story stories[] = {
      "  end-vm  begin-vm > a:spawn prepared  a:spawned  a:exit-0 > ready"},
     {"oneshot-fails", "a:oneshot",
      "serve  begin-vm > a:spawn prepared  a:spawned  a:crash > a:report failed"},
+    {"oneshot-is-in-the-snapshot", "a:oneshot b:after=a",
+     "from-snapshot  serve > b:spawn  b:spawned  begin-vm > prepared ready  end-vm  begin-vm > "
+     "prepared ready"
+     "  a:ask-start > a:spawn  a:spawned  end-vm > a:signal  a:crash  begin-vm > prepared ready"},
+    {"oneshot-for-each-restored-vm", "a:oneshot:on-restore",
+     "from-snapshot  serve  begin-vm > a:spawn prepared  a:spawned  a:exit-0 > ready"
+     "  end-vm  begin-vm > a:spawn prepared  a:spawned  a:exit-0 > ready"},
+    {"others-run-in-a-restored-vm", "a:listen b:region:pass c",
+     "from-snapshot  serve > c:spawn  c:spawned  begin-vm > a:spawn b:spawn prepared  a:spawned  "
+     "b:spawned > "
+     "ready"},
     {"oneshot-when-the-vm-is-gone", "a:oneshot",
      "serve  begin-vm > a:spawn prepared  a:spawned  end-vm > a:signal  begin-vm > prepared"
      "  a:crash > a:spawn"},
@@ -136,6 +148,7 @@ static void set_word(CvdProgramConfig *config, const char *word)
     if (g_str_has_prefix(word, "after="))
         config->after = g_strsplit(word + strlen("after="), ",", -1);
     config->oneshot |= strcmp(word, "oneshot") == 0;
+    config->on_restore |= strcmp(word, "on-restore") == 0;
     config->critical |= strcmp(word, "critical") == 0;
     config->pass_fds |= strcmp(word, "pass") == 0;
     if (strcmp(word, "always") == 0)
@@ -248,10 +261,11 @@ static void test_story(gconstpointer data)
     const char *step = "the beginning";
     gboolean is_expected = FALSE;
     gint64 now_us = G_USEC_PER_SEC;
+    gboolean is_restored = strcmp(words[0], "from-snapshot") == 0;
     CvdProgramTable table;
 
-    cvd_program_table_init(&table, &config);
-    for (char **word = words; *word != NULL; word++) {
+    cvd_program_table_init(&table, &config, is_restored);
+    for (char **word = words + is_restored; *word != NULL; word++) {
         if (strcmp(*word, ">") == 0) {
             is_expected = TRUE;
         } else if (**word == '\0') { /* two spaces */
