@@ -96,6 +96,18 @@ static gboolean has_console(const CvdConfig *config)
     return FALSE;
 }
 
+/* @config: that of the first, if it was not said of which */
+static void report_fine(const CvdOptions *options, const CvdConfig *config)
+{
+    const CvdGroup *group = &config->group;
+
+    if (group->name != NULL && options->index == NULL)
+        g_message("the configuration is fine; of the group %u..%u this was the first", group->first,
+                  group->last);
+    else
+        g_message("the configuration is fine");
+}
+
 static int start(const CvdOptions *options, const CvdConfig *config, const CvdQemuTools *tools)
 {
     int status;
@@ -111,7 +123,7 @@ static int start(const CvdOptions *options, const CvdConfig *config, const CvdQe
     case CVD_MODE_SERVE_ONLY:
         return cvd_launch_serve_only(config, options);
     case CVD_MODE_CHECK:
-        g_message("the configuration is fine");
+        report_fine(options, config);
         return EXIT_SUCCESS;
     case CVD_MODE_PRINT_COMMAND:
         return print_command(config, tools);
@@ -132,6 +144,8 @@ static int run(const CvdOptions *options)
     CvdConfigSource source = {
         .path = options->config != NULL ? options->config : found,
         .name = options->name,
+        .index = options->index,
+        .may_choose = options->mode == CVD_MODE_CHECK || options->mode == CVD_MODE_DOCTOR,
         .overrides = (const char *const *)options->overrides,
         .keep_broken = options->mode == CVD_MODE_CHECK,
         .explain = options->mode == CVD_MODE_PRINT_CONFIG,

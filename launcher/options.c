@@ -108,7 +108,7 @@ static gboolean check(const CvdOptions *options, char **rest, GError **error)
     return TRUE;
 }
 
-#define N_OPTIONS 18
+#define N_OPTIONS 19
 
 static void fill_options(CvdOptions *options, GOptionEntry entries[N_OPTIONS])
 {
@@ -118,6 +118,8 @@ static void fill_options(CvdOptions *options, GOptionEntry entries[N_OPTIONS])
          "Configuration, or - for standard input", "FILE"},
         {"name", 'n', 0, G_OPTION_ARG_FILENAME, &options->name,
          "Name of the instance, and of its NAME.json", "NAME"},
+        {"index", 0, 0, G_OPTION_ARG_FILENAME, &options->index,
+         "Which machine of a group (\"instances\")", "N"},
         {"set", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->overrides,
          "Override one value; may be repeated", "PATH=VALUE"},
         {"serve-only", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, mode,
@@ -215,6 +217,7 @@ void cvd_options_clear(CvdOptions *options)
 {
     g_clear_pointer(&options->config, g_free);
     g_clear_pointer(&options->name, g_free);
+    g_clear_pointer(&options->index, g_free);
     g_clear_pointer(&options->trace, g_free);
     g_clear_pointer(&options->overrides, g_strfreev);
 }

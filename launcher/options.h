@@ -31,6 +31,7 @@ typedef enum {
  * @layout_format: for %CVD_MODE_PRINT_LAYOUT
  * @config: (nullable): `--config`
  * @name: (nullable): `--name`
+ * @index: (nullable): `--index`
  * @overrides: (array zero-terminated=1) (nullable): the values of `--set`, in order
  * @json: `--json`
  * @paused: `--paused`
@@ -49,6 +50,7 @@ typedef struct {
     CvdLayoutFormat layout_format;
     char *config;
     char *name;
+    char *index;
     char **overrides;
     gboolean json;
     gboolean paused;

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Three files become one configuration. First the JSON trees are gathered: cvd.json, the overrides
- * that replace `layout` or `qemu` as a whole, the two trees that these name or hold, the other
- * overrides. Then each tree is read by tables, QEMU's part before the layout, since the layout's
- * warnings depend on the number of vCPUs. Problems are collected all the way; only a tree that is
- * not there cannot have more of them.
+ * Three files become one configuration. First the JSON trees are gathered: cvd.json with its
+ * overrides, of a group made into that of one machine; the two trees that it names or holds, and
+ * their overrides. Then each tree is read by tables, QEMU's part before the layout, since the
+ * layout's warnings depend on the number of vCPUs. Problems are collected all the way; only a tree
+ * that is not there cannot have more of them.
  */
 #include "launcher/config/config.h"
 
 #include "base/error.h"
+#include "base/group-name.h"
 #include "launcher/config/access.h"
+#include "launcher/config/group.h"
 #include "launcher/config/json-file.h"
 #include "launcher/config/keys.h"
 #include "launcher/config/layout-file.h"
@@ -266,9 +268,14 @@ static void read_root(CvdConfig *config, const CvdPlace *place, JsonNode *root)
     check_different(place, root, config->client_socket, config->legacy_socket);
 }
 
-static void override_name(const CvdConfigSource *source, CvdConfig *config, GPtrArray *problems)
+static void set_name(const CvdConfigSource *source, gboolean is_group, CvdConfig *config,
+                     GPtrArray *problems)
 {
-    if (!source->name)
+    const CvdGroup *group = &config->group;
+
+    if (group->name)
+        cvd_string_take(&config->name, cvd_group_name_format(group->name, group->index));
+    if (is_group || !source->name)
         return;
     if (cvd_is_instance_name(source->name))
         cvd_string_take(&config->name, g_strdup(source->name));
@@ -332,17 +339,25 @@ static CvdConfig *read_all(CvdReader *reader, const CvdConfigSource *source, con
     g_autofree char *directory =
         source->directory ? g_strdup(source->directory) : directory_of(reader, path);
     CvdPlace place = {reader, path, directory, "", 1};
+    const CvdGroupChoice choice = {source->name, source->index, source->may_choose};
+    g_autoptr(CvdConfig) config = g_new0(CvdConfig, 1);
     cvd_override(reader, &(CvdTrees){.root = root}, source->overrides, TRUE);
+    gboolean is_group = cvd_group_read(&place, root, &choice, &config->group);
+    if (is_group)
+        cvd_group_expand(&place, root, config->group.index);
 
     g_auto(Tree) layout = {0};
     g_auto(Tree) qemu = {0};
     tree_find(&qemu, &place, root, "qemu");
     tree_find(&layout, &place, root, "layout");
     cvd_override(reader, &(CvdTrees){root, layout.node, qemu.node}, source->overrides, FALSE);
+    if (is_group) {
+        cvd_group_expand(&layout.place, layout.node, config->group.index);
+        cvd_group_expand(&qemu.place, qemu.node, config->group.index);
+    }
 
     g_autoptr(JsonObject) origins =
         source->explain ? collect_origins(source, &place, root, &layout, &qemu) : NULL;
-    g_autoptr(CvdConfig) config = g_new0(CvdConfig, 1);
     cvd_keys_init(cvd_keys, config);
     config->window.prealloc = PREALLOC_UNSET;
     config->directory = g_strdup(directory);
@@ -351,7 +366,7 @@ static CvdConfig *read_all(CvdReader *reader, const CvdConfigSource *source, con
                      ? source->qemu_directory
                      : qemu.place.directory);
     read_root(config, &place, root);
-    override_name(source, config, reader->problems);
+    set_name(source, is_group, config, reader->problems);
     if (qemu.node) {
         cvd_keys_read(&qemu.place, qemu.node, cvd_qemu_keys, &config->qemu);
         cvd_qemu_check_references(&qemu.place, qemu.node, &place, root, config);
@@ -383,6 +398,7 @@ void cvd_config_free(CvdConfig *config)
         return;
     cvd_keys_clear(cvd_keys, config);
     g_clear_pointer(&config->layout, cvd_layout_unref);
+    g_free(config->group.name);
     g_free(config->directory);
     g_free(config->qemu.directory);
     g_free(config->explanation);

@@ -15,6 +15,8 @@ G_BEGIN_DECLS
  * @qemu_directory: (nullable): absolute: QEMU's working directory, unless qemu.json is a file of
  * its own
  * @name: (nullable): instance name over the configuration's
+ * @index: (nullable): `--index`: which machine of a group
+ * @may_choose: whether the first of a group is meant without an @index
  * @overrides: (array zero-terminated=1) (nullable): `PATH=VALUE` strings of `--set`, in order
  * @keep_broken: whether a configuration is returned in spite of its problems, where the hardware
  *   could be read, so that more can be looked for; it may be without a layout
@@ -26,6 +28,8 @@ typedef struct {
     const char *directory;
     const char *qemu_directory;
     const char *name;
+    const char *index;
+    gboolean may_choose;
     const char *const *overrides;
     gboolean keep_broken;
     gboolean explain;

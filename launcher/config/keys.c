@@ -7,6 +7,7 @@
 #include "launcher/config/keys.h"
 
 #include "launcher/config/access.h"
+#include "launcher/config/group.h"
 #include "launcher/config/name.h"
 #include "launcher/config/programs.h"
 #include "launcher/config/qemu.h"
@@ -331,7 +332,12 @@ const CvdKey cvd_qemu_keys[] = {
 const CvdKey cvd_keys[] = {
     CVD_KEY("name", "0.1", cvd_type_name, AT(name), "'cvd-1'",
             "Name of the instance: 1 to 32 letters, digits, '_', '.' and '-'. The first one is a "
-            "letter or a digit."),
+            "letter or a digit. With instances it is the name of the group.",
+            .schema = CVD_GROUP_NAME_SCHEMA),
+    CVD_KEY("instances", "0.2", cvd_type_ignored, 0, NULL,
+            "Describes a group of machines: how many, with the numbers from 1 on, or the first and "
+            "the last number, such as 0..63. At most 10000.",
+            .schema = CVD_INSTANCES_SCHEMA),
     CVD_KEY("layout", "0.1", cvd_type_ignored, 0, NULL,
             "Path of the layout file, or the object itself: vsoc_mem.json(5).",
             .schema = "{'anyOf': [" CVD_STRING_SCHEMA ", {'$ref': 'vsoc_mem.schema.json'}]}"),

@@ -135,13 +135,13 @@ static void apply(CvdReader *reader, const CvdTrees *trees, const char *text, gb
     gboolean is_qemu = g_strcmp0(segments[0], "qemu") == 0;
     gboolean is_in_file = is_qemu || g_strcmp0(segments[0], "layout") == 0;
 
-    if ((is_in_file && !segments[1]) != is_early)
+    if ((!is_in_file || !segments[1]) != is_early)
         return;
     if (!*path)
         cvd_place_problem(&option, "expected PATH=VALUE, such as qemu.memory=4G");
     else if (g_strv_length(segments) > CVD_JSON_MAX_DEPTH)
         cvd_place_problem(&option, "PATH has more than %d parts", CVD_JSON_MAX_DEPTH);
-    else if (!is_in_file || is_early)
+    else if (is_early)
         set(&option, trees->root, segments, value + 1);
     else if (is_qemu ? trees->qemu : trees->layout)
         set(&option, is_qemu ? trees->qemu : trees->layout, segments + 1, value + 1);

@@ -24,8 +24,8 @@ typedef struct {
  * @trees: what the overrides go into; one that goes into a missing tree is left out, as the reason
  *   for that is a problem already
  * @overrides: (array zero-terminated=1) (nullable): `PATH=VALUE` strings
- * @is_early: whether those are applied whose PATH is `layout` or `qemu`, which say what is loaded
- *   and so come before the files are, or all others
+ * @is_early: whether those are applied that change cvd.json itself, which come before the files are
+ *   loaded that it names, or those that go into these
  *
  * Applies overrides in order. VALUE is JSON, or a string when it neither parses nor begins like
  * JSON; null removes what stands at PATH. Objects on the way are made where there are none; whether

@@ -224,8 +224,25 @@ typedef struct {
 } CvdQemuConfig;
 
 /**
+ * CvdGroup:
+ * @name: (nullable): the group, whose machines are called `NAME-INDEX`; %NULL: there is none
+ * @index: that of the machine
+ * @first: that of the first machine
+ * @last: that of the last
+ *
+ * What the machine is one of.
+ */
+typedef struct {
+    char *name;
+    guint index;
+    guint first;
+    guint last;
+} CvdGroup;
+
+/**
  * CvdConfig:
  * @name: the instance's name
+ * @group: what it is one of
  * @layout: the window's layout
  * @window: @window.path is owned by the configuration and absolute
  * @min_window_size: the window is at least so large, in bytes; 0 = as the layout has it
@@ -247,6 +264,7 @@ typedef struct {
  */
 typedef struct {
     char *name;
+    CvdGroup group;
     CvdLayout *layout;
     CvdWindowOptions window;
     guint64 min_window_size;

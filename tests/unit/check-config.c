@@ -13,7 +13,7 @@ static gboolean is_good(const char *kind, const char *base, const char *file)
 {
     g_autofree char *override = g_strdup_printf("%s=%s", kind, file);
     const char *overrides[] = {override, NULL};
-    CvdConfigSource source = {.path = file};
+    CvdConfigSource source = {.path = file, .may_choose = TRUE};
     if (strcmp(kind, "cvd") != 0)
         source = (CvdConfigSource){.path = base, .overrides = overrides};
 

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#define MAX_ARGS 8
+#define MAX_ARGS 9
 
 static gboolean parse(const char *const *args, CvdOptions *options, GError **error)
 {
@@ -41,11 +41,12 @@ static void test_values(void)
     g_auto(CvdOptions) options = {0};
     g_autoptr(GError) error = NULL;
     g_assert_true(parse((const char *[]){"-c", "a.json", "--name=x", "--paused", "-v", "--timeout",
-                                         "90", "--trace=t\xff", NULL},
+                                         "90", "--trace=t\xff", "--index=7", NULL},
                         &options, &error));
     g_assert_no_error(error);
     g_assert_cmpstr(options.config, ==, "a.json");
     g_assert_cmpstr(options.name, ==, "x");
+    g_assert_cmpstr(options.index, ==, "7");
     g_assert_true(options.paused);
     g_assert_true(options.verbose);
     g_assert_cmpuint(options.timeout_s, ==, 90);
