@@ -377,6 +377,8 @@ static CvdConfig *read_all(CvdReader *reader, const CvdConfigSource *source, con
     cvd_programs_check(&place, root, config);
     if (qemu.node)
         cvd_qemu_check_sockets(&qemu.place, qemu.node, &place, root, config);
+    if (config->ivshmem_migratable && layout.node)
+        config->layout_text = cvd_json_to_string(layout.node, FALSE);
     if (origins && layout.node)
         config->explanation = explain(config, &layout, origins);
     return qemu.node ? g_steal_pointer(&config) : NULL;
@@ -392,6 +394,16 @@ JsonNode *cvd_config_to_json(const CvdConfig *config)
     return node;
 }
 
+/* Put together as text, so that numbers that no node can hold stay what they are. */
+char *cvd_config_format(const CvdConfig *config)
+{
+    g_autoptr(JsonNode) node = cvd_keys_print(cvd_keys, config);
+    g_autofree char *values = cvd_json_to_string(node, FALSE);
+
+    g_assert(config->layout_text);
+    return g_strconcat("{\"layout\":", config->layout_text, ",", values + strlen("{"), "\n", NULL);
+}
+
 void cvd_config_free(CvdConfig *config)
 {
     if (!config)
@@ -401,6 +413,7 @@ void cvd_config_free(CvdConfig *config)
     g_free(config->group.name);
     g_free(config->directory);
     g_free(config->qemu.directory);
+    g_free(config->layout_text);
     g_free(config->explanation);
     g_free(config);
 }

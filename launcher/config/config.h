@@ -70,6 +70,15 @@ CvdConfig *cvd_config_load(const CvdConfigSource *source, GPtrArray *problems);
  */
 JsonNode *cvd_config_to_json(const CvdConfig *config);
 
+/**
+ * cvd_config_format:
+ * @config: of a VM that QEMU can save
+ *
+ * Returns: (transfer full): the text of a cvd.json that comes to the same and names no other
+ *   configuration file; what it has of relative paths refers to @directory and @qemu.directory
+ */
+char *cvd_config_format(const CvdConfig *config);
+
 void cvd_config_free(CvdConfig *config);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdConfig, cvd_config_free)
 

@@ -258,6 +258,7 @@ typedef struct {
  * @qmp_timeout_s: how long QEMU may take to answer a heartbeat; 0 = none is sent
  * @programs: (array length=n_programs): in the order of the file
  * @directory: absolute: of the file that has these values
+ * @layout_text: (nullable): the layout as it was read, JSON, if QEMU can save the VM
  * @explanation: (nullable): of #CvdConfigSource, if asked for
  *
  * A validated configuration: cvd.json with the files that it names. Immutable; freed as one.
@@ -296,6 +297,7 @@ typedef struct {
     guint n_programs;
     CvdHooks hooks;
     char *directory;
+    char *layout_text;
     char *explanation;
 } CvdConfig;
 

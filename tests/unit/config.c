@@ -327,6 +327,27 @@ static void test_other_directories(Files *files, gconstpointer data)
     g_assert_cmpstr(other->qemu.directory, ==, conf);
 }
 
+/* The same with what a snapshot keeps, which is there without being asked for when the machine is
+ * started. */
+static void test_format_loads(Files *files, gconstpointer data)
+{
+    const CvdConfigSource source = {
+        .path = "conf/cvd.json",
+        .name = "other",
+        .overrides = (const char *[]){"ivshmem.migratable=true", "qemu.smp=3", NULL}};
+
+    write_file("conf/cvd.json", every_key);
+    write_file("conf/qemu.json", every_qemu_key);
+    g_autoptr(JsonObject) first = explain(files, source.name, source.overrides);
+    g_autofree char *values = values_of(first);
+    g_autoptr(CvdConfig) config = cvd_config_load(&source, files->problems);
+    g_autofree char *text = cvd_config_format(config);
+    write_file("conf/cvd.json", text);
+    g_autoptr(JsonObject) second = explain(files, NULL, NULL);
+    g_autofree char *again = values_of(second);
+    g_assert_cmpstr(values, ==, again);
+}
+
 static glong peak_kib(void)
 {
     struct rusage usage;
@@ -1327,6 +1348,7 @@ int main(int argc, char **argv)
     add("/config/origins", test_origins);
     add("/config/origins-in-one-file", test_origins_inline);
     add("/config/explanation-loads", test_explanation_loads);
+    add("/config/format-loads", test_format_loads);
     add("/config/relative-files", test_relative_files);
     add("/config/messages", test_messages);
     add("/config/ready", test_ready);
