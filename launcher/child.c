@@ -104,6 +104,15 @@ static void set_descriptors(const CvdSpawn *spawn)
     cvd_restore_fd_limit(spawn->n_room);
 }
 
+static void fail_in_child(const char *why)
+{
+    static const char prefix[] = "cvd-launch: ";
+    G_GNUC_UNUSED gssize n = write(STDERR_FILENO, prefix, sizeof prefix - 1);
+
+    n = write(STDERR_FILENO, why, strlen(why));
+    _exit(EXIT_FAILURE);
+}
+
 /*
  * The launcher ignores and blocks signals that a child must not. A change of ids takes the death
  * signal away, so it comes after that; and if the launcher died before it was set, no signal will
@@ -111,7 +120,6 @@ static void set_descriptors(const CvdSpawn *spawn)
  */
 static void set_up_child(gpointer data)
 {
-    static const char text[] = "cvd-launch: cannot become the user that the configuration names\n";
     const ChildSetup *setup = data;
     const CvdSpawn *spawn = setup->spawn;
 
@@ -123,10 +131,10 @@ static void set_up_child(gpointer data)
     for (guint i = 0; i < spawn->n_limits; i++)
         setrlimit(spawn->limits[i].resource,
                   &(struct rlimit){spawn->limits[i].soft, spawn->limits[i].hard});
-    if (spawn->run_as != NULL && cvd_run_as_enter(spawn->run_as) < 0) {
-        G_GNUC_UNUSED gssize n = write(STDERR_FILENO, text, sizeof text - 1);
-        _exit(EXIT_FAILURE);
-    }
+    if (spawn->processors != NULL && cvd_processors_set_allowed(0, spawn->processors) < 0)
+        fail_in_child("none of the processors that the configuration names can be used\n");
+    if (spawn->run_as != NULL && cvd_run_as_enter(spawn->run_as) < 0)
+        fail_in_child("cannot become the user that the configuration names\n");
     if (spawn->has_no_new_privileges)
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     if (spawn->pid_text != NULL)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "launcher/config/processors.h"
 #include "launcher/config/values.h"
 #include "launcher/instance-dir.h"
 
@@ -70,6 +71,8 @@ typedef struct {
  * @directory: (nullable): its working directory; %NULL = ours
  * @run_as: (nullable): the user that it runs as, if this is root's program; %NULL = our own. When
  *   that fails it exits, with a line on @output
+ * @processors: (nullable): those that it may use; %NULL = as we. Where it may use none of them it
+ *   exits, with a line on @output
  * @output: becomes stdout and stderr; stdin is /dev/null
  * @fds: (array length=n_fds): become %CVD_CHILD_FIRST_FD and so on; a −1 leaves its number out
  * @n_room: how many more descriptors it is going to have; there is room for them from the start
@@ -87,6 +90,7 @@ typedef struct {
     char *pid_text;
     const char *directory;
     const CvdRunAs *run_as;
+    const CvdProcessors *processors;
     int output;
     const int *fds;
     guint n_fds;

@@ -7,16 +7,15 @@
 #include "base/source.h"
 #include "launcher/qemu/bus-master.h"
 #include "launcher/qemu/ram.h"
+#include "launcher/qemu/vcpus.h"
 
 #include <malloc.h>
 
 /* As QEMU calls them, or the configuration. */
 static const char *const command_names[] = {
-    [CVD_COMMAND_NONE] = "a command",
-    [CVD_COMMAND_STATUS] = "query-status",
-    [CVD_COMMAND_BUS_MASTER] = "ivshmem.force_bus_master",
-    [CVD_COMMAND_CONT] = "cont",
-    [CVD_COMMAND_STOP] = "stop",
+    [CVD_COMMAND_NONE] = "a command",    [CVD_COMMAND_STATUS] = "query-status",
+    [CVD_COMMAND_PIN] = "qemu.cpus.pin", [CVD_COMMAND_BUS_MASTER] = "ivshmem.force_bus_master",
+    [CVD_COMMAND_CONT] = "cont",         [CVD_COMMAND_STOP] = "stop",
 };
 
 /* A connection that has ended refuses nothing; that it has ended is an event of its own. */
@@ -46,7 +45,10 @@ static void send_command(CvdLaunch *launch)
 {
     CvdGuestCommand command = launch->lifecycle.guest.command;
 
-    if (command == CVD_COMMAND_BUS_MASTER)
+    if (command == CVD_COMMAND_PIN)
+        cvd_vcpus_pin(launch->vm->qmp, cvd_qemu_process_get_pid(launch->vm->process),
+                      launch->config->qemu.cpus.pin, on_command, launch);
+    else if (command == CVD_COMMAND_BUS_MASTER)
         cvd_bus_master_enable(launch->vm->qmp, launch->config->ivshmem_slot, on_command, launch);
     else if (command != CVD_COMMAND_NONE)
         cvd_qmp_execute(launch->vm->qmp, command_names[command], NULL,

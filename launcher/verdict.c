@@ -32,10 +32,10 @@ static const struct {
     [CVD_CAUSE_START_FAILED] = {"QEMU could not be started", "QEMU could not be started again"},
     [CVD_CAUSE_START_TIMED_OUT] = {"it did not start in time", NULL},
     [CVD_CAUSE_NOT_READY] = {"it was not ready in time", NULL},
-    [CVD_CAUSE_COMMAND_FAILED] = {"QEMU refused a command",
-                                  "QEMU refused a command; its answer stands above"},
     [CVD_CAUSE_RESTORE_FAILED] = {"it could not be started from its snapshot",
                                   "the VM could not be started from its snapshot"},
+    [CVD_CAUSE_COMMAND_FAILED] = {"a command to QEMU failed",
+                                  "a command to QEMU failed; why stands above"},
     [CVD_CAUSE_VM_SHUTDOWN] = {NULL, NULL}, /* see shutdowns */
     [CVD_CAUSE_WATCHDOG] = {"the guest's watchdog ran out",
                             "the guest's watchdog ran out: the guest hangs"},

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/group-name.h"
 #include "launcher/config/access.h"
+#include "launcher/config/cpus.h"
 #include "launcher/config/group.h"
 #include "launcher/config/json-file.h"
 #include "launcher/config/keys.h"
@@ -370,6 +371,7 @@ static CvdConfig *read_all(CvdReader *reader, const CvdConfigSource *source, con
     if (qemu.node) {
         cvd_keys_read(&qemu.place, qemu.node, cvd_qemu_keys, &config->qemu);
         cvd_qemu_check_references(&qemu.place, qemu.node, &place, root, config);
+        cvd_cpus_check(&qemu.place, qemu.node, &config->qemu);
     }
     read_trees(config, &layout, &qemu, origins);
     check_access(&place, root, config);

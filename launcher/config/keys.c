@@ -7,6 +7,7 @@
 #include "launcher/config/keys.h"
 
 #include "launcher/config/access.h"
+#include "launcher/config/cpus.h"
 #include "launcher/config/group.h"
 #include "launcher/config/name.h"
 #include "launcher/config/programs.h"
@@ -256,6 +257,13 @@ static const CvdKey lifecycle_keys[] = {
 #undef AT
 #define AT(member) G_STRUCT_OFFSET(CvdQemuConfig, member)
 
+static const CvdKey cpus_keys[] = {
+    CVD_KEY("pin", "0.2", cvd_type_pin, AT(cpus.pin), NULL,
+            "The processors of the host that QEMU may use, such as 0-3,8. A list has an entry for "
+            "each vCPU; QEMU's other threads may then use all that are in it."),
+    CVD_KEYS_END,
+};
+
 const CvdKey cvd_qemu_keys[] = {
     CVD_KEY("binary", "0.1", cvd_type_name_or_path, AT(binary), "'qemu-system-x86_64'",
             "The QEMU to start: a path, or a name that is looked up in PATH. A wrapper script must "
@@ -272,6 +280,7 @@ const CvdKey cvd_qemu_keys[] = {
             "The number of vCPUs, or a value of QEMU's -smp such as 2,maxcpus=4. By default QEMU "
             "chooses.",
             .min = 1, .max = CVD_MAX_VCPUS),
+    CVD_KEY("cpus", "0.2", cvd_type_object, 0, NULL, NULL, .members = cpus_keys),
     CVD_KEY("memory", "0.1", cvd_type_size, AT(memory_bytes), "'512M'", "The guest's RAM.",
             .min = G_GUINT64_CONSTANT(1) << 20, .max = G_GUINT64_CONSTANT(1) << 44),
     CVD_KEY("memory_shared", "0.2", cvd_type_boolean, AT(memory_shared), "false",

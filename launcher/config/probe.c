@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "launcher/config/executable.h"
 #include "launcher/config/place.h"
+#include "launcher/config/probe-cpus.h"
 #include "launcher/config/probe-programs.h"
 #include "launcher/config/run-as.h"
 
@@ -351,6 +352,7 @@ gboolean cvd_config_probe(const CvdConfig *config, CvdQemuTools *tools, GPtrArra
     choose_accel(&config->qemu, tools, problems);
     check_files(&config->qemu, tools->binary, problems);
     check_run_as(&config->qemu, problems);
+    cvd_cpus_probe(&config->qemu, problems);
     warn_of_programs(&config->qemu);
     cvd_programs_probe(config, problems);
     return problems->len == n_before;

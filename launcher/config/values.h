@@ -170,6 +170,17 @@ typedef struct {
 } CvdHooks;
 
 /**
+ * CvdCpus:
+ * @pin: (array zero-terminated=1) (nullable): lists for cvd_processors_parse(): one for all of
+ * QEMU, or one for each vCPU
+ *
+ * What QEMU gets of the host's processors.
+ */
+typedef struct {
+    char **pin;
+} CvdCpus;
+
+/**
  * CvdQemuConfig:
  * @binary: as configured: a name to look up in PATH, or a path
  * @machine: value of `-machine`
@@ -203,6 +214,7 @@ typedef struct {
     char **accel;
     char *cpu;
     char *smp;
+    CvdCpus cpus;
     guint64 memory_bytes;
     gboolean memory_shared;
     char *kernel;

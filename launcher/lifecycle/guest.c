@@ -7,7 +7,7 @@
  */
 #include "launcher/lifecycle/guest.h"
 
-CvdGuest cvd_guest_start(guint holds, gboolean wants_bus_master)
+CvdGuest cvd_guest_start(guint holds, gboolean wants_bus_master, gboolean wants_pin)
 {
     gboolean is_restored = (holds & CVD_HOLD_RESTORE) != 0;
 
@@ -16,6 +16,7 @@ CvdGuest cvd_guest_start(guint holds, gboolean wants_bus_master)
         .wants_bus_master = wants_bus_master,
         .must_set_bus_master = wants_bus_master && !is_restored,
         .must_restore = is_restored,
+        .must_pin = wants_pin,
     };
 }
 
@@ -216,6 +217,22 @@ static guint hold_clients(CvdGuest *guest)
     return actions;
 }
 
+static gboolean is_unprepared(const CvdGuest *guest)
+{
+    return guest->must_pin || guest->must_set_bus_master;
+}
+
+/* What comes before `cont`. */
+static CvdGuestCommand prepare(CvdGuest *guest)
+{
+    if (guest->must_pin) {
+        guest->must_pin = FALSE;
+        return CVD_COMMAND_PIN;
+    }
+    guest->must_set_bus_master = FALSE;
+    return CVD_COMMAND_BUS_MASTER;
+}
+
 /* The difference between what is and what is wanted. */
 static guint drive(CvdGuest *guest)
 {
@@ -236,11 +253,8 @@ static guint drive(CvdGuest *guest)
         guest->must_settle = TRUE;
         actions = CVD_ACTION_CLEAR_SIGNALS | hold_clients(guest);
     }
-    if (guest->must_set_bus_master && can_resume(guest->state) &&
-        !(guest->holds & CVD_HOLD_START)) {
-        guest->must_set_bus_master = FALSE;
-        return actions | send(guest, CVD_COMMAND_BUS_MASTER);
-    }
+    if (can_resume(guest->state) && !(guest->holds & CVD_HOLD_START) && is_unprepared(guest))
+        return actions | send(guest, prepare(guest));
     if (is_as_wanted(guest))
         return actions;
     return actions | send(guest, guest->holds == 0 ? CVD_COMMAND_CONT : CVD_COMMAND_STOP);

@@ -49,6 +49,7 @@ typedef enum {
 typedef enum {
     CVD_COMMAND_NONE,
     CVD_COMMAND_STATUS,     /* `query-status` */
+    CVD_COMMAND_PIN,        /* binds the vCPUs' threads to processors */
     CVD_COMMAND_BUS_MASTER, /* sets the ivshmem device's bus-master bit */
     CVD_COMMAND_CONT,
     CVD_COMMAND_STOP,
@@ -63,6 +64,7 @@ typedef enum {
  * @wants_bus_master: whether the bit is to be set before the guest runs (configuration)
  * @must_set_bus_master: whether it is to be set now: power-on and reset clear it
  * @must_restore: whether QEMU is to take in a snapshot, once it has read the hand-over
+ * @must_pin: whether the vCPUs' threads are to be bound before the guest runs
  * @must_ask: whether the run state is to be asked for
  * @has_run: whether the guest has ever run
  * @is_broken: whether the VM cannot go on, as a command was refused that must not be
@@ -82,6 +84,7 @@ typedef struct {
     gboolean wants_bus_master;
     gboolean must_set_bus_master;
     gboolean must_restore;
+    gboolean must_pin;
     gboolean must_ask;
     gboolean has_run;
     gboolean is_broken;
@@ -94,7 +97,7 @@ typedef struct {
 /** cvd_guest_start: @holds: beside %CVD_HOLD_START; with %CVD_HOLD_RESTORE it comes from a
  * snapshot, which has the bus-master bit, too; Returns: the guest of a QEMU that was just spawned
  * with `-S` */
-CvdGuest cvd_guest_start(guint holds, gboolean wants_bus_master);
+CvdGuest cvd_guest_start(guint holds, gboolean wants_bus_master, gboolean wants_pin);
 
 /**
  * cvd_guest_step:

@@ -195,7 +195,9 @@ static guint started(CvdLifecycle *lifecycle, gint64 now_us)
     guint holds = (lifecycle->start_paused ? CVD_HOLD_USER : 0) |
                   (lifecycle->is_restored ? CVD_HOLD_RESTORE : 0) |
                   (lifecycle->config->n_programs > 0 ? CVD_HOLD_PROGRAMS : 0);
-    lifecycle->guest = cvd_guest_start(holds, lifecycle->config->ivshmem_force_bus_master);
+    char **pin = lifecycle->config->qemu.cpus.pin;
+    lifecycle->guest = cvd_guest_start(holds, lifecycle->config->ivshmem_force_bus_master,
+                                       pin != NULL && pin[1] != NULL);
     /* Only the first start has a hook before it. */
     guint hook_s = !lifecycle->policy.was_ready && lifecycle->config->hooks.before_start != NULL
                        ? lifecycle->config->hooks.timeout_s

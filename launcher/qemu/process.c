@@ -89,6 +89,7 @@ CvdQemuProcess *cvd_qemu_process_spawn(CvdChildren *children, char **argv, const
         .argv = argv,
         .directory = fds->directory,
         .run_as = run_as,
+        .processors = fds->processors,
         .output = fds->output,
         .fds = (const int *)(gpointer)all->data,
         .n_fds = all->len,

@@ -17,6 +17,7 @@ G_BEGIN_DECLS
  * @others: (array length=n_others): become those that follow, whatever is missing before them
  * @output: becomes stdout and stderr
  * @directory: (nullable): its working directory; %NULL = our own
+ * @processors: (nullable): those that it may use; %NULL = as we
  * @n_received: how many it will be sent later; there is room for them from the start
  *
  * What QEMU inherits, besides /dev/null as stdin; the caller keeps its own.
@@ -30,6 +31,7 @@ typedef struct {
     guint n_others;
     int output;
     const char *directory;
+    const CvdProcessors *processors;
     guint n_received;
 } CvdQemuFds;
 

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/source.h"
+#include "launcher/config/cpus.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -69,6 +70,10 @@ static gboolean spawn(CvdVm *vm, const CvdVmResources *resources, GError **error
         return FALSE;
 
     watch_greeting(vm, qmp);
+    const CvdCpus *cpus = &vm->config->qemu.cpus;
+    CvdProcessors processors = {0};
+    if (cpus->pin != NULL)
+        processors = cvd_cpus_get_all(cpus);
     CvdQemuFds fds = {
         .ivshmem = resources->ivshmem_fd,
         .qmp = qemu_qmp,
@@ -81,6 +86,7 @@ static gboolean spawn(CvdVm *vm, const CvdVmResources *resources, GError **error
         .directory = g_file_test(vm->config->qemu.directory, G_FILE_TEST_IS_DIR)
                          ? vm->config->qemu.directory
                          : NULL,
+        .processors = cpus->pin != NULL ? &processors : NULL,
         .n_received = 2 * vm->config->layout->n_regions + 1,
     };
     vm->process = cvd_qemu_process_spawn(resources->children, vm->argv, &fds,

@@ -91,7 +91,7 @@ static const FakeQemu fakes[] = {
      {"exited with status 7 before the VM was running"}},
     {"refuses-a-command",
      FAKE_START "def cont(command): answer(command, 'error', {'desc': 'no such luck'})\n" FAKE_LOOP,
-     {"cont: QEMU: no such luck", "refused a command"}},
+     {"cont: QEMU: no such luck", "a command to QEMU failed"}},
     {"resets-for-ever",
      FAKE_START "start = time.monotonic()\n"
                 "def cont(command):\n"

@@ -57,7 +57,7 @@ SPAN = re.compile(r"`(cvd-(?:launch|ctl|client|vm)) ([^`]*)`")
 BOLD = re.compile(r"^\.B (cvd-(?:launch|ctl|client|vm)) (.*)$", re.MULTILINE)
 KEYS_OF_MACHINE = {"kernel", "blockdevs", "netdevs", "devices", "objects", "machine", "append",
                    "display", "memory", "smp", "binary", "accel", "extra_args", "serial", "vsock",
-                   "chardevs", "tpmdevs", "memory_shared"}
+                   "chardevs", "tpmdevs", "memory_shared", "cpus"}
 
 
 class Failure(Exception):

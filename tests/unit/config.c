@@ -64,6 +64,7 @@ static void test_qemu_defaults(Files *files, gconstpointer data)
     g_assert_cmpstr(qemu->accel[1], ==, "tcg");
     g_assert_null(qemu->cpu);
     g_assert_null(qemu->smp);
+    g_assert_null(qemu->cpus.pin);
     g_assert_cmpuint(qemu->memory_bytes, ==, 512 * 1024 * 1024);
     g_assert_null(qemu->kernel);
     g_assert_null(qemu->initrd);
@@ -136,7 +137,8 @@ static void test_every_key(Files *files, gconstpointer data)
 
 static const char every_qemu_key[] =
     "{\"binary\": \"../bin/q\", \"machine\": \"pc,usb=off\", \"accel\": \"tcg\","
-    " \"cpu\": \"max\", \"smp\": 3, \"memory\": 1048576, \"kernel\": \"k\","
+    " \"cpu\": \"max\", \"smp\": 3, \"cpus\": {\"pin\": [0, \"2\", \"4-7\"]}, \"memory\": 1048576, "
+    "\"kernel\": \"k\","
     " \"initrd\": \"/i\", \"append\": [\"a\", \"b=c\"], \"firmware\": \"bios.bin\","
     " \"objects\": [{\"qom-type\": \"o\"}], \"blockdevs\": [{\"driver\": \"b\"}],"
     " \"memory_shared\": true, \"chardevs\": [{\"id\": \"c\", \"backend\": {\"type\": \"null\"}}],"
@@ -159,6 +161,9 @@ static void test_every_qemu_key(Files *files, gconstpointer data)
     g_assert_cmpstr(qemu->accel[0], ==, "tcg");
     g_assert_cmpstr(qemu->cpu, ==, "max");
     g_assert_cmpstr(qemu->smp, ==, "3");
+    g_assert_cmpuint(g_strv_length(qemu->cpus.pin), ==, 3);
+    g_assert_cmpstr(qemu->cpus.pin[0], ==, "0");
+    g_assert_cmpstr(qemu->cpus.pin[2], ==, "4-7");
     g_assert_cmpuint(qemu->memory_bytes, ==, 1048576);
     g_assert_cmpstr(qemu->kernel, ==, kernel);
     g_assert_cmpstr(qemu->initrd, ==, "/i");
@@ -487,6 +492,10 @@ static const struct {
                      "-smp, such as \"2,"},
     {"qemu.smp=2,cores", "smp: found \"2,cores\"; expected an integer from 1 to 4096"},
     {"qemu.smp=cores=two", "smp: found \"cores=two\"; expected an integer from 1 to 4096"},
+    {"qemu.cpus.pin=all", "cpus.pin: found \"all\"; expected numbers of processors below 8192, "
+                          "such as \"0-3,8\", or a list with one of these for each vCPU"},
+    {"qemu.cpus.pin=[\"3-1\"]", "cpus.pin[0]: found \"3-1\"; expected numbers of processors"},
+    {"qemu.cpus.pin=[0,1]", "cpus.pin: has 2 entries, and qemu.smp is 1: give one for each vCPU"},
     {"qemu.devices=[{}]", "devices[0]: needs \"driver\", a string"},
     {"qemu.objects=[{\"id\":\"x\"}]", "objects[0]: needs \"qom-type\""},
     {"qemu.devices=[{\"driver\":\"x\",\"id\":\"ivshmem\"}]", "choose another"},

@@ -651,7 +651,7 @@ static void drain(Model *m)
 static const char *run(const guint8 *bytes, gsize n, GString *story)
 {
     Model m = {.bytes = bytes, .n_bytes = n, .story = story, .now_us = G_USEC_PER_SEC};
-    char *hook[] = {(char *)"true", NULL};
+    char *hook[] = {(char *)"true", NULL}, *pin[] = {(char *)"0", (char *)"1", NULL};
     CvdOnEvent settings[] = {CVD_ON_EVENT_EXIT, CVD_ON_EVENT_RESTART};
     CvdMachineReady settings_of_ready[] = {CVD_MACHINE_READY_RUNNING, CVD_MACHINE_READY_GUEST,
                                            CVD_MACHINE_READY_GUEST, CVD_MACHINE_READY_PROGRAMS};
@@ -660,6 +660,7 @@ static const char *run(const guint8 *bytes, gsize n, GString *story)
         .config = &m.config, .start_paused = draw(&m, 4) == 3, .is_restored = draw(&m, 4) == 3};
     m.config = (CvdConfig){
         .ivshmem_force_bus_master = draw(&m, 4) == 3,
+        .qemu = {.cpus = {.pin = draw(&m, 4) == 3 ? pin : NULL}},
         .start_timeout_s = 30,
         .ready = settings_of_ready[draw(&m, G_N_ELEMENTS(settings_of_ready))],
         .stop = draw(&m, 4) == 3 ? CVD_STOP_QUIT : CVD_STOP_POWERDOWN,

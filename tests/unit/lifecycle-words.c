@@ -49,6 +49,7 @@ static const char *const action_names[CVD_N_ACTIONS] = {
 
 static const char *const command_names[] = {
     [CVD_COMMAND_STATUS] = "query-status",
+    [CVD_COMMAND_PIN] = "pin",
     [CVD_COMMAND_BUS_MASTER] = "bus-master",
     [CVD_COMMAND_CONT] = "cont",
     [CVD_COMMAND_STOP] = "stop",

@@ -54,6 +54,7 @@
 typedef struct {
     gboolean start_paused;
     gboolean wants_bus_master;
+    gboolean wants_pin;
     CvdStop stop;
     CvdOnEvent on_crash, on_panic, on_reboot;
     guint limit; /* 0 = 5 */
@@ -177,6 +178,25 @@ static const Story stories[] = {
             "refused stopping quit;"
             "exited stopped end;",
      {.wants_bus_master = TRUE}},
+    {"vcpus-are-pinned-once", /* they stay so when the guest is reset */
+     LOADED "handed-over:prelaunch starting pin;"
+            "done starting bus-master;"
+            "done starting cont;"
+            "RESUME starting -;"
+            "done running ready;"
+            "RESET running stop;"
+            "STOP running -;"
+            "done running query-status; status:paused running clear,hold,bus-master;"
+            "done running cont;",
+     {.wants_bus_master = TRUE, .wants_pin = TRUE}},
+    {"vcpus-of-each-vm-are-pinned",
+     LOADED "handed-over:prelaunch starting pin; done starting cont; RESUME starting -;"
+            "done running ready; exited restarting report,renew; due:1000 starting start;" LOADED
+            "handed-over:prelaunch starting pin;",
+     {RESTARTS, .wants_pin = TRUE}},
+    {"vcpus-cannot-be-pinned",
+     LOADED "handed-over:prelaunch starting pin; refused stopping quit; exited stopped end;",
+     {.wants_pin = TRUE}},
     {"first-cont-is-refused",
      LOADED "handed-over:prelaunch starting cont; refused stopping quit;",
      {0}},
@@ -755,6 +775,7 @@ typedef struct {
 static Play begin(const Settings *settings)
 {
     static char *hook[] = {(char *)"true", NULL};
+    static char *pin[] = {(char *)"0", (char *)"1", NULL};
     static CvdConfig config;
     Play play = {
         .lifecycle = {.config = &config,
@@ -766,6 +787,7 @@ static Play begin(const Settings *settings)
 
     config = (CvdConfig){
         .ivshmem_force_bus_master = settings->wants_bus_master,
+        .qemu = {.cpus = {.pin = settings->wants_pin ? pin : NULL}},
         .start_timeout_s = 30,
         .ready = settings->ready,
         .n_programs = settings->n_programs,
