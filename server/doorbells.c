@@ -6,6 +6,7 @@
 #include "base/fd.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 
@@ -83,4 +84,17 @@ void cvd_doorbells_drain(CvdDoorbells *doorbells)
 {
     for (guint i = 0; i < doorbells->n_fds; i++)
         cvd_doorbell_take(doorbells->fds[i]);
+}
+
+void cvd_doorbells_find_rung(const CvdDoorbells *doorbells, guint region, gboolean *to_guest,
+                             gboolean *to_host)
+{
+    struct pollfd fds[] = {
+        {.fd = cvd_doorbells_get_host_to_guest(doorbells, region), .events = POLLIN},
+        {.fd = cvd_doorbells_get_guest_to_host(doorbells, region), .events = POLLIN},
+    };
+
+    poll(fds, G_N_ELEMENTS(fds), 0);
+    *to_guest |= (fds[0].revents & POLLIN) != 0;
+    *to_host |= (fds[1].revents & POLLIN) != 0;
 }

@@ -36,4 +36,14 @@ int cvd_doorbells_get_host_to_guest(const CvdDoorbells *doorbells, guint region)
  */
 void cvd_doorbells_drain(CvdDoorbells *doorbells);
 
+/**
+ * cvd_doorbells_find_rung:
+ * @to_guest: (inout): becomes %TRUE if the guest's doorbell was rung and nobody has taken that yet
+ * @to_host: (inout): the same for that of the clients
+ *
+ * Takes nothing.
+ */
+void cvd_doorbells_find_rung(const CvdDoorbells *doorbells, guint region, gboolean *to_guest,
+                             gboolean *to_host);
+
 G_END_DECLS

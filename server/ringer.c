@@ -88,7 +88,7 @@ CvdRinger *cvd_ringer_new(GError **error)
         return g_steal_pointer(&ringer);
     cvd_set_error_errno(
         error, CVD_ERROR_RESOURCES, errno,
-        "a trace rings doorbells by asynchronous I/O (io_submit, whose limit is the "
-        "sysctl fs.aio-max-nr)");
+        "doorbells are rung by asynchronous I/O (io_submit, whose limit is the sysctl "
+        "fs.aio-max-nr)");
     return NULL;
 }

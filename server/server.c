@@ -13,6 +13,7 @@
 #include "server/ready-watch.h"
 #include "server/ready-word.h"
 #include "server/relay.h"
+#include "server/ringer.h"
 #include "server/vm-port.h"
 #include "server/window.h"
 #include "vsoc/handover.h"
@@ -62,6 +63,7 @@ struct _CvdServer {
     CvdWindowOptions window_options; /* with its own strings */
     guint vm_id;
     gboolean asks_ready;
+    int content_fd; /* what a new window holds; −1: zeros */
     char *trace_path;
     guint64 trace_size;
     int vm_pid; /* 0 = none is attached */
@@ -93,11 +95,23 @@ static void begin_ready_watch(CvdServer *server)
         cvd_ready_watch_begin(server->ready_watch);
 }
 
+/* Nothing will ring for a guest that had said so before. */
+static void report_ready(CvdServer *server)
+{
+    cvd_ready_watch_end(server->ready_watch);
+    g_signal_emit(server, signals[GUEST_READY], 0);
+}
+
 static void vm_attached(gpointer owner, int pid)
 {
-    begin_ready_watch(owner);
-    set_vm_pid(owner, pid);
-    g_signal_emit(owner, signals[VM_ATTACHED], 0, pid);
+    g_autoptr(CvdServer) server = g_object_ref(owner);
+
+    begin_ready_watch(server);
+    set_vm_pid(server, pid);
+    g_signal_emit(server, signals[VM_ATTACHED], 0, pid);
+    if (server->content_fd >= 0 && server->ready_watch != NULL &&
+        cvd_window_says_ready(server->window))
+        report_ready(server);
 }
 
 static void vm_handed_over(gpointer owner)
@@ -132,14 +146,18 @@ static void client_detached(gpointer owner, int pid)
     g_signal_emit(owner, signals[CLIENT_DETACHED], 0, pid);
 }
 
+static const CvdDoorbells *get_vm_doorbells(const CvdServer *server)
+{
+    return server->relay != NULL ? cvd_relay_get_vm_doorbells(server->relay) : server->doorbells;
+}
+
 static void open_vm_port(CvdServer *server)
 {
     const CvdVmPortOptions options = {
         .listening_fd = cvd_listener_get_fd(server->vm_listener),
         .n_regions = server->layout->n_regions,
         .vm_id = server->vm_id,
-        .doorbells =
-            server->relay != NULL ? cvd_relay_get_vm_doorbells(server->relay) : server->doorbells,
+        .doorbells = get_vm_doorbells(server),
         .window_fd = cvd_window_get_fd(server->window),
         .ready_fd = server->asks_ready ? cvd_ready_watch_get_fd(server->ready_watch) : -1,
         .own_process_only = server->vm_access == CVD_VM_ACCESS_OWN,
@@ -191,10 +209,15 @@ static gboolean open_client_port(CvdServer *server, GError **error)
                               CVD_DIALECT_LEGACY, error);
 }
 
+static gboolean fill_window(CvdServer *server, GError **error)
+{
+    return server->content_fd < 0 || cvd_window_fill(server->window, server->content_fd, error);
+}
+
 static gboolean open_window(CvdServer *server, GError **error)
 {
     server->window = cvd_window_new(server->layout, &server->window_options, error);
-    if (server->window == NULL)
+    if (server->window == NULL || !fill_window(server, error))
         return FALSE;
     g_autoptr(GError) problem = NULL;
     server->read_only_window_fd = cvd_window_open_read_only(server->window, &problem);
@@ -462,6 +485,44 @@ gboolean cvd_server_get_rings(CvdServer *server, guint region, guint64 *to_guest
     return server->relay != NULL;
 }
 
+gboolean cvd_server_set_content(CvdServer *server, int dup_fd, GError **error)
+{
+    g_return_val_if_fail(CVD_IS_SERVER(server), FALSE);
+
+    cvd_autofd fd = dup_fd >= 0 ? fcntl(dup_fd, F_DUPFD_CLOEXEC, 0) : -1;
+    if (dup_fd >= 0 && fd < 0)
+        return cvd_set_error_errno(error, CVD_ERROR_RESOURCES, errno,
+                                   "what the window is to hold: fcntl");
+    cvd_close_fd(&server->content_fd);
+    server->content_fd = g_steal_fd(&fd);
+    return TRUE;
+}
+
+void cvd_server_get_pending(CvdServer *server, guint region, gboolean *to_guest, gboolean *to_host)
+{
+    *to_guest = *to_host = FALSE;
+    g_return_if_fail(CVD_IS_SERVER(server) && server->state == SERVER_STARTED &&
+                     region < server->layout->n_regions);
+
+    cvd_doorbells_find_rung(server->doorbells, region, to_guest, to_host);
+    cvd_doorbells_find_rung(get_vm_doorbells(server), region, to_guest, to_host);
+    cvd_window_find_signalled(server->window, region, to_guest, to_host);
+}
+
+gboolean cvd_server_ring(CvdServer *server, guint region, gboolean to_guest, GError **error)
+{
+    g_return_val_if_fail(CVD_IS_SERVER(server) && server->state == SERVER_STARTED &&
+                             region < server->layout->n_regions,
+                         FALSE);
+
+    g_autoptr(CvdRinger) ringer = cvd_ringer_new(error);
+    int doorbell = to_guest ? cvd_doorbells_get_host_to_guest(get_vm_doorbells(server), region)
+                            : cvd_doorbells_get_guest_to_host(server->doorbells, region);
+    return ringer != NULL &&
+           (cvd_ringer_ring(ringer, doorbell, 1) ||
+            cvd_set_error_errno(error, CVD_ERROR_RESOURCES, errno, "a doorbell: io_submit"));
+}
+
 void cvd_server_hold_clients(CvdServer *server)
 {
     g_return_if_fail(CVD_IS_SERVER(server));
@@ -484,10 +545,8 @@ gboolean cvd_server_clear_signals(CvdServer *server, GError **error)
     if (!cvd_window_reset_signals(server->window, error))
         return FALSE;
     begin_ready_watch(server);
-    if (is_ready) {
-        cvd_ready_watch_end(server->ready_watch);
-        g_signal_emit(server, signals[GUEST_READY], 0);
-    }
+    if (is_ready)
+        report_ready(server);
     return TRUE;
 }
 
@@ -524,7 +583,7 @@ gboolean cvd_server_renew(CvdServer *server, GError **error)
     if (!fail_if_stopped(kept, error))
         return FALSE;
     drain_doorbells(kept);
-    gboolean is_new = cvd_window_renew(kept->window, error);
+    gboolean is_new = cvd_window_renew(kept->window, error) && fill_window(kept, error);
     if (!was_held)
         cvd_server_admit_clients(kept);
     return is_new;
@@ -667,6 +726,7 @@ static void cvd_server_init(CvdServer *server)
     server->context = g_main_context_ref_thread_default();
     server->read_only_window_fd = -1;
     server->early_vm = -1;
+    server->content_fd = -1;
 }
 
 static void cvd_server_dispose(GObject *object)
@@ -680,6 +740,7 @@ static void cvd_server_finalize(GObject *object)
     CvdServer *server = CVD_SERVER(object);
 
     g_clear_pointer(&server->layout, cvd_layout_unref);
+    cvd_close_fd(&server->content_fd);
     g_main_context_unref(server->context);
     g_free(server->vm_socket);
     g_free(server->client_socket);

@@ -341,6 +341,48 @@ gboolean cvd_server_open_region(CvdServer *server, const char *region, const Cvd
 void cvd_server_set_client_pid(CvdServer *server, guint client, int pid);
 
 /**
+ * cvd_server_set_content:
+ * @server: a server that was not stopped
+ * @dup_fd: a file of the window's size, which stays the caller's, or −1
+ * @error: %CVD_ERROR_RESOURCES: no descriptor is left
+ *
+ * Has each window that cvd_server_start() or cvd_server_renew() makes from now on hold what the
+ * file holds then, but for the descriptors of the regions, in the place of zeros: for a VM that
+ * was saved, whose window is no part of what QEMU saves. −1: they are zero again. Reading takes the
+ * time that it takes; holes are not read.
+ *
+ * If the guest's word in the window says that it is ready, `guest-ready` is emitted when a VM
+ * attaches, as such a guest does not say so again.
+ */
+gboolean cvd_server_set_content(CvdServer *server, int dup_fd, GError **error);
+
+/**
+ * cvd_server_get_pending:
+ * @server: a started server
+ * @region: the index of a region
+ * @to_guest: (out): whether the guest is yet to be woken
+ * @to_host: (out): whether a client is
+ *
+ * Finds out what cvd_server_ring() has to ring if the VM is saved now, which is to be stopped: what
+ * was rung and nobody has taken, and where the interrupt-signalled word is set. Nothing is taken.
+ * What was rung before the VM was saved QEMU has taken, and saves with the VM; but a ring that
+ * comes after that can belong to what the window holds.
+ */
+void cvd_server_get_pending(CvdServer *server, guint region, gboolean *to_guest, gboolean *to_host);
+
+/**
+ * cvd_server_ring:
+ * @server: a started server
+ * @region: the index of a region
+ * @to_guest: whether the guest's doorbell is rung; else that of the clients
+ * @error: %CVD_ERROR_RESOURCES: the kernel has no asynchronous I/O left
+ *
+ * Rings once more, without blocking. The guest's is to be rung when QEMU has loaded what was saved:
+ * what comes before that is lost. It is no ring for cvd_server_get_rings() and a trace.
+ */
+gboolean cvd_server_ring(CvdServer *server, guint region, gboolean to_guest, GError **error);
+
+/**
  * cvd_server_get_rings:
  * @server: a server
  * @region: the index of a region

@@ -338,13 +338,31 @@ int cvd_window_open_read_only(const CvdWindow *window, GError **error)
     return fd;
 }
 
+static guint32 read_word(const CvdWindow *window, guint32 offset)
+{
+    guint32 word = 0;
+
+    return pread(window->fd, &word, sizeof word, (off_t)offset) == sizeof word
+               ? GUINT32_FROM_LE(word)
+               : 0;
+}
+
 gboolean cvd_window_says_ready(const CvdWindow *window)
 {
     guint32 offset = cvd_layout_find_ready_word(window->layout);
-    guint32 word = 0;
 
-    return offset != 0 && pread(window->fd, &word, sizeof word, (off_t)offset) == sizeof word &&
-           GUINT32_FROM_LE(word) == VSOC_READY;
+    return offset != 0 && read_word(window, offset) == VSOC_READY;
+}
+
+void cvd_window_find_signalled(const CvdWindow *window, guint region, gboolean *to_guest,
+                               gboolean *to_host)
+{
+    const CvdLayoutRegion *where = &window->layout->regions[region];
+    guint32 guest_word = where->begin + where->host_to_guest.interrupt_signalled_offset;
+    guint32 host_word = where->begin + where->guest_to_host.interrupt_signalled_offset;
+
+    *to_guest |= read_word(window, guest_word) != 0;
+    *to_host |= read_word(window, host_word) != 0;
 }
 
 gboolean cvd_window_reset_signals(CvdWindow *window, GError **error)
@@ -361,6 +379,78 @@ gboolean cvd_window_reset_signals(CvdWindow *window, GError **error)
             return FALSE;
     }
     return TRUE;
+}
+
+/* The kernel finds no page for a part of the window; who wrote there died of SIGBUS. */
+static gboolean set_read_error(const CvdWindow *window, gssize n, GError **error)
+{
+    if (n == 0)
+        return cvd_fail(error, CVD_ERROR_INVALID,
+                        "%s: what it is to hold became shorter while it was read",
+                        window_name(window));
+    if (errno != EFAULT && errno != ENOMEM)
+        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno,
+                                   "%s: what it is to hold cannot be read", window_name(window));
+    set_space_error(window, ENOMEM, error);
+    return FALSE;
+}
+
+/* Of the content from @at on; without a file system that knows of holes, all is data. */
+static off_t find_data(int fd, off_t at, off_t size, off_t *end)
+{
+    off_t data = lseek(fd, at, SEEK_DATA);
+
+    if (data < 0 && errno == ENXIO)
+        return size;
+    off_t hole = data >= 0 ? lseek(fd, data, SEEK_HOLE) : -1;
+    *end = hole >= 0 ? MIN(hole, size) : size;
+    return data >= 0 ? data : at;
+}
+
+/* Into a mapping, since huge pages cannot be written otherwise; it is the kernel that writes, so
+ * what is missing there is an error and no SIGBUS. */
+static gboolean read_into(const CvdWindow *window, guint8 *memory, int fd, GError **error)
+{
+    off_t size = (off_t)window->size, end = 0;
+
+    for (off_t at = 0; at < size;) {
+        if (at >= end)
+            at = find_data(fd, at, size, &end);
+        if (at >= size)
+            break;
+        gssize n = TEMP_FAILURE_RETRY(pread(fd, memory + at, (gsize)(end - at), at));
+        if (n <= 0)
+            return set_read_error(window, n, error);
+        at += n;
+    }
+    return TRUE;
+}
+
+static gboolean check_content(const CvdWindow *window, int fd, GError **error)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: what it is to hold: fstat",
+                                   window_name(window));
+    return (S_ISREG(st.st_mode) && (guint64)st.st_size == window->size) ||
+           cvd_fail(error, CVD_ERROR_INVALID,
+                    "%s: what it is to hold is no file of %ju bytes, as the window has, but has "
+                    "%jd; it is of another layout",
+                    window_name(window), window->size, (goffset)st.st_size);
+}
+
+gboolean cvd_window_fill(CvdWindow *window, int content_fd, GError **error)
+{
+    if (!check_content(window, content_fd, error))
+        return FALSE;
+    void *memory = mmap(NULL, window->size, PROT_READ | PROT_WRITE, MAP_SHARED, window->fd, 0);
+    if (memory == MAP_FAILED)
+        return fail(window, "mmap", error);
+    gboolean is_read = read_into(window, memory, content_fd, error);
+    munmap(memory, window->size);
+    /* A guest can have overwritten them there. */
+    return is_read && write_descriptors(window, error);
 }
 
 gboolean cvd_window_renew(CvdWindow *window, GError **error)

@@ -27,7 +27,7 @@ typedef struct {
  *
  * The shared-memory object with its descriptors written, as docs/window.md has it under
  * The memory object. It is never kept mapped here, and nothing is ever read back from it, as the
- * guest can write there, but the word by which the guest says that it is ready.
+ * guest can write there, but words that say that somebody is ready, or was signalled.
  */
 typedef struct CvdWindow CvdWindow;
 
@@ -68,6 +68,27 @@ int cvd_window_open_read_only(const CvdWindow *window, GError **error);
 
 /** cvd_window_says_ready: Returns: whether the guest's word says that it is ready, right now */
 gboolean cvd_window_says_ready(const CvdWindow *window);
+
+/**
+ * cvd_window_find_signalled:
+ * @to_guest: (inout): becomes %TRUE if the guest was signalled and has not begun to look at that
+ * @to_host: (inout): the same for clients
+ *
+ * As the interrupt-signalled words have it.
+ */
+void cvd_window_find_signalled(const CvdWindow *window, guint region, gboolean *to_guest,
+                               gboolean *to_host);
+
+/**
+ * cvd_window_fill:
+ * @content_fd: what another window of this layout held: a file of the same size
+ * @error: %CVD_ERROR_INVALID: it has another size, or is no file; %CVD_ERROR_RESOURCES: no memory;
+ *   %CVD_ERROR_FAILED
+ *
+ * Gives a window that is new, or as good as new, that content, but for the descriptors, which are
+ * the layout's. Holes cost nothing.
+ */
+gboolean cvd_window_fill(CvdWindow *window, int content_fd, GError **error);
 
 /**
  * cvd_window_reset_signals:

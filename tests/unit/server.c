@@ -773,6 +773,198 @@ static void test_last_reference_goes_when_ready(void)
     g_assert_cmpuint(test_count_fds(), ==, n_fds);
 }
 
+/* ---- A VM that was saved ---- */
+
+/* Returns: what the window of a VM held whose guest was ready, with a mark in the last region */
+static int make_content(const Fixture *f, guint64 mark)
+{
+    cvd_autofd fd = test_window_new(f->layout);
+    const guint32 ready = GUINT32_TO_LE(1);
+
+    g_assert_cmpint(pwrite(fd, &ready, sizeof ready, READY_WORD), ==, sizeof ready);
+    g_assert_cmpint(pwrite(fd, &mark, sizeof mark, f->layout->regions[2].end - 8), ==, 8);
+    return g_steal_fd(&fd);
+}
+
+static guint64 read_mark(const Fixture *f, const Vm *vm)
+{
+    guint64 mark;
+
+    g_assert_cmpint(pread(vm->window, &mark, sizeof mark, f->layout->regions[2].end - 8), ==, 8);
+    return mark;
+}
+
+static void detach(Fixture *f, Vm *vm)
+{
+    vm_clear(vm);
+    test_iterate_until(f->context, g_str_has_suffix(f->events->str, "V- "));
+    g_string_truncate(f->events, 0);
+}
+
+/* Each new VM finds it, and that the guest is ready; one that was reset says so again. */
+static void test_content(void)
+{
+    g_autoptr(Fixture) f = fixture_new();
+    cvd_autofd content = make_content(f, 4711);
+
+    f->asks_ready = TRUE;
+    make_server(f);
+    g_assert_true(cvd_server_set_content(f->server, content, NULL));
+    cvd_close_fd(&content);
+    g_assert_true(cvd_server_start(f->server, NULL));
+    for (guint i = 0; i < 2; i++) {
+        Vm vm = vm_attach(f);
+        g_assert_cmpuint(read_mark(f, &vm), ==, 4711);
+        g_assert_cmpstr(f->events->str, ==, "V+ G! V! ");
+        g_assert_true(cvd_server_clear_signals(f->server, NULL));
+        set_word(&vm, 1);
+        ring_and_wait(f, &vm);
+        g_assert_cmpstr(f->events->str, ==, "V+ G! V! G! ");
+        detach(f, &vm);
+        g_assert_true(cvd_server_renew(f->server, NULL));
+    }
+    g_assert_true(cvd_server_set_content(f->server, -1, NULL));
+    g_assert_true(cvd_server_renew(f->server, NULL));
+    Vm vm = vm_attach(f);
+    g_assert_cmpuint(read_mark(f, &vm), ==, 0);
+    g_assert_cmpstr(f->events->str, ==, "V+ V! ");
+    vm_clear(&vm);
+}
+
+/* Of a server that nobody has asked to hear of the guest. */
+static void test_content_of_a_ready_guest(void)
+{
+    g_autoptr(Fixture) f = fixture_new();
+    cvd_autofd content = make_content(f, 1);
+
+    make_server(f);
+    g_assert_true(cvd_server_set_content(f->server, content, NULL));
+    g_assert_true(cvd_server_start(f->server, NULL));
+    Vm vm = vm_attach(f);
+    g_assert_cmpstr(f->events->str, ==, "V+ V! ");
+    vm_clear(&vm);
+}
+
+static void test_content_of_another_layout(void)
+{
+    g_autoptr(Fixture) f = fixture_new();
+    cvd_autofd content = make_content(f, 1);
+    g_autoptr(GError) error = NULL;
+
+    g_assert_no_errno(ftruncate(content, 4096));
+    make_server(f);
+    g_assert_true(cvd_server_set_content(f->server, content, NULL));
+    g_assert_false(cvd_server_start(f->server, &error));
+    g_assert_error(error, CVD_ERROR, CVD_ERROR_INVALID);
+    g_clear_error(&error);
+    g_assert_cmpint(access(f->vm_socket, F_OK), ==, -1);
+
+    g_assert_true(cvd_server_set_content(f->server, -1, NULL));
+    g_assert_true(cvd_server_start(f->server, NULL));
+    g_assert_true(cvd_server_set_content(f->server, content, NULL));
+    g_assert_false(cvd_server_renew(f->server, &error));
+    g_assert_error(error, CVD_ERROR, CVD_ERROR_INVALID);
+}
+
+typedef enum {
+    NOBODY_RINGS = 0,
+    GUEST_IS_RUNG = 1 << 0,
+    HOST_IS_RUNG = 1 << 1,
+} Pending;
+
+static Pending get_pending(Fixture *f, guint region)
+{
+    gboolean to_guest, to_host;
+
+    cvd_server_get_pending(f->server, region, &to_guest, &to_host);
+    return (to_guest ? GUEST_IS_RUNG : 0) | (to_host ? HOST_IS_RUNG : 0);
+}
+
+/* Asking takes nothing; and what is rung again is what was rung. @with_trace: there are twice as
+ * many doorbells, and those who ring have others than those who wait. */
+static void check_pending(gboolean with_trace)
+{
+    g_autoptr(Fixture) f = fixture_new();
+    const guint64 ring = 1;
+    guint64 count;
+
+    if (with_trace)
+        f->trace = g_build_filename(f->dir, "trace", NULL);
+    start_server(f);
+    Vm vm = vm_attach(f);
+    Client client = client_attach(f); /* of region 1 */
+    g_assert_cmpint(get_pending(f, 1), ==, NOBODY_RINGS);
+    g_assert_cmpint(write(client.host_to_guest, &ring, sizeof ring), ==, sizeof ring);
+    for (guint i = 0; i < 3; i++) {
+        g_assert_cmpint(get_pending(f, 0), ==, NOBODY_RINGS);
+        g_assert_cmpint(get_pending(f, 1), ==, GUEST_IS_RUNG);
+        while (g_main_context_iteration(f->context, FALSE))
+            ;
+    }
+    g_assert_cmpint(write(vm.guest_to_host[1], &ring, sizeof ring), ==, sizeof ring);
+    for (guint i = 0; i < 3; i++) {
+        g_assert_cmpint(get_pending(f, 1), ==, GUEST_IS_RUNG | HOST_IS_RUNG);
+        while (g_main_context_iteration(f->context, FALSE))
+            ;
+    }
+    g_assert_cmpint(read(vm.host_to_guest[1], &count, sizeof count), ==, sizeof count);
+    g_assert_cmpint(get_pending(f, 1), ==, HOST_IS_RUNG);
+    g_assert_cmpint(read(client.guest_to_host, &count, sizeof count), ==, sizeof count);
+    g_assert_cmpint(get_pending(f, 1), ==, NOBODY_RINGS);
+
+    g_assert_true(cvd_server_ring(f->server, 1, TRUE, NULL));
+    g_assert_cmpint(get_pending(f, 1), ==, GUEST_IS_RUNG);
+    g_assert_cmpint(read(vm.host_to_guest[1], &count, sizeof count), ==, sizeof count);
+    g_assert_true(cvd_server_ring(f->server, 1, FALSE, NULL));
+    g_assert_cmpint(get_pending(f, 1), ==, HOST_IS_RUNG);
+    g_assert_cmpint(read(client.guest_to_host, &count, sizeof count), ==, sizeof count);
+    while (g_main_context_iteration(f->context, FALSE))
+        ;
+    g_assert_cmpint(get_pending(f, 1), ==, NOBODY_RINGS);
+    client_clear(&client);
+    vm_clear(&vm);
+}
+
+static void test_pending(void)
+{
+    check_pending(FALSE);
+    check_pending(TRUE);
+}
+
+/* Who was signalled and has not looked, whether its doorbell's ring was taken or not. */
+static void test_pending_by_word(void)
+{
+    g_autoptr(Fixture) f = fixture_start();
+    Vm vm = vm_attach(f);
+    const CvdLayoutRegion *region = &f->layout->regions[2];
+    const guint32 one = GUINT32_TO_LE(1);
+
+    g_assert_cmpint(pwrite(vm.window, &one, sizeof one,
+                           region->begin + region->host_to_guest.interrupt_signalled_offset),
+                    ==, sizeof one);
+    g_assert_cmpint(get_pending(f, 2), ==, GUEST_IS_RUNG);
+    g_assert_cmpint(pwrite(vm.window, &one, sizeof one,
+                           region->begin + region->guest_to_host.interrupt_signalled_offset),
+                    ==, sizeof one);
+    g_assert_cmpint(get_pending(f, 2), ==, GUEST_IS_RUNG | HOST_IS_RUNG);
+    g_assert_cmpint(get_pending(f, 1), ==, NOBODY_RINGS);
+    vm_clear(&vm);
+}
+
+/* Whoever holds a doorbell can fill its counter and have writers wait for ever. */
+static void test_ring_does_not_block(void)
+{
+    g_autoptr(Fixture) f = fixture_start();
+    Vm vm = vm_attach(f);
+    const guint64 full = G_MAXUINT64 - 1;
+
+    g_assert_cmpint(write(vm.host_to_guest[0], &full, sizeof full), ==, sizeof full);
+    g_assert_no_errno(fcntl(vm.host_to_guest[0], F_SETFL, 0));
+    g_assert_true(cvd_server_ring(f->server, 0, TRUE, NULL));
+    g_assert_cmpint(get_pending(f, 0), ==, GUEST_IS_RUNG);
+    vm_clear(&vm);
+}
+
 /* With 68 regions the descriptors fill their page: 16 + 68 × 60 = 4096. */
 static void test_no_place_for_ready(void)
 {
@@ -1100,6 +1292,12 @@ int main(int argc, char **argv)
     g_test_add_func("/server/ready-after-the-end", test_ready_after_the_end);
     g_test_add_func("/server/last-reference-goes-when-ready", test_last_reference_goes_when_ready);
     g_test_add_func("/server/no-place-for-ready", test_no_place_for_ready);
+    g_test_add_func("/server/content", test_content);
+    g_test_add_func("/server/content-of-a-ready-guest", test_content_of_a_ready_guest);
+    g_test_add_func("/server/content-of-another-layout", test_content_of_another_layout);
+    g_test_add_func("/server/pending", test_pending);
+    g_test_add_func("/server/pending-by-word", test_pending_by_word);
+    g_test_add_func("/server/ring-does-not-block", test_ring_does_not_block);
     g_test_add_func("/server/renew-while-held", test_renew_while_held);
     g_test_add_func("/server/held-clients-of-a-stopped-server",
                     test_held_clients_of_a_stopped_server);

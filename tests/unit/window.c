@@ -951,6 +951,15 @@ static void use_two_huge_pages(gboolean prealloc)
     g_assert_cmpmem(memory, size, bytes, size);
     for (gsize i = size; i < 4 * MIB; i++)
         g_assert_cmpuint(memory[i], ==, 0);
+
+    cvd_autofd content = memfd_create("content", MFD_CLOEXEC);
+    g_assert_no_errno(ftruncate(content, 4 * MIB));
+    g_assert_cmpint(pwrite(content, "garbage", 7, 0), ==, 7);
+    g_assert_cmpint(pwrite(content, "content", 7, 3 * MIB), ==, 7);
+    g_assert_true(cvd_window_fill(window, content, &error));
+    g_assert_no_error(error);
+    g_assert_cmpmem(memory, size, bytes, size);
+    g_assert_cmpmem(memory + 3 * MIB, 7, "content", 7);
     munmap(memory, 4 * MIB);
 }
 
