@@ -23,6 +23,7 @@ typedef struct {
     char *output;
     gboolean no_window;
     gboolean once;
+    gboolean all_users;
     char *count;
     char *interval;
     char *socket;
@@ -164,6 +165,32 @@ char *cvd_ctl_read(int fd, gsize max_size, gsize *size, GError **error);
 
 /** cvd_ctl_format_uptime: Returns: (transfer full): `3d 4h`, `5m 6s`, `0.7s`, `-` for none */
 char *cvd_ctl_format_uptime(guint64 us);
+
+/**
+ * CvdCtlProcess:
+ * @pid: of a launcher that has a machine, or is to have it
+ * @uid: whose it is
+ * @name: (nullable): of the instance, as that user has it; %NULL: it cannot be seen
+ */
+typedef struct {
+    pid_t pid;
+    uid_t uid;
+    char *name;
+} CvdCtlProcess;
+
+/**
+ * cvd_ctl_list_processes:
+ * @proc: where proc(5) is mounted
+ *
+ * Returns: (transfer full) (element-type CvdCtlProcess): the launchers that can be seen there, of
+ *   one user 1000 at most, in the order of users
+ */
+GPtrArray *cvd_ctl_list_processes(const char *proc);
+
+/** cvd_ctl_get_owner: @dir: an instance's directory; Returns: the user whose instance it is */
+uid_t cvd_ctl_get_owner(const char *dir);
+/** cvd_ctl_get_user: Returns: (transfer full): the user's name, or number */
+char *cvd_ctl_get_user(uid_t uid);
 
 /**
  * CvdCtlFailure:

@@ -17,6 +17,8 @@ static const CvdToolVerb verbs[] = {
     {"list", "", "Show all instances",
      "These are the ones that run, and those that failed as long as their records are\n"
      "there. One that does not answer within a second is shown as such.",
+     CVD_TOOL_OPTIONS({"all-users", 'a', 0, G_OPTION_ARG_NONE, &cvd_ctl_options.all_users,
+                       "Show whose they are, and those that you may not use", NULL}),
      .run = cvd_ctl_list, .with_next = "Show all instances, once or live"},
     {"top", "", "Show all instances live, with programs and regions",
      "Regions have rates if the instance was started with --trace, and else the number\n"

@@ -31,6 +31,13 @@ static void add_status(GVariantBuilder *builder, CvdDBusInstance1 *i)
         cvd_dbus_instance1_get_version(i));
 }
 
+static void add_user(GVariantBuilder *builder, uid_t uid)
+{
+    g_autofree char *user = cvd_ctl_get_user(uid);
+
+    cvd_tool_add_json(builder, "{'user': <%s>, 'uid': <%u>}", user, uid);
+}
+
 static gboolean print_json_line(const char *dir, CvdDBusInstance1 *instance,
                                 const CvdCtlFailure *failure, GError **error)
 {
@@ -38,6 +45,8 @@ static gboolean print_json_line(const char *dir, CvdDBusInstance1 *instance,
     g_autofree char *path = g_filename_display_name(dir);
 
     cvd_tool_add_json(&builder, "{'name': <%s>, 'directory': <%s>}", strrchr(path, '/') + 1, path);
+    if (cvd_ctl_options.all_users)
+        add_user(&builder, cvd_ctl_get_owner(dir));
     if (instance != NULL)
         add_status(&builder, instance);
     else if (failure != NULL)
@@ -48,14 +57,25 @@ static gboolean print_json_line(const char *dir, CvdDBusInstance1 *instance,
     return cvd_tool_print_json(error, "%@a{sv}", g_variant_builder_end(&builder));
 }
 
+#define USER        "%-10s "
 #define ROW         "%-20s %-11s %8s %8s %9s %8s %7s\n"
 #define RUNNING_ROW "%-20s %-11s %8u %8u %9s %8u %7u\n"
+
+/* The column before the others, if it is wanted. */
+static gboolean print_user(uid_t uid, GError **error)
+{
+    g_autofree char *user = cvd_ctl_options.all_users ? cvd_ctl_get_user(uid) : NULL;
+
+    return user == NULL || cvd_ctl_print(error, USER, user);
+}
 
 static gboolean print_row(const char *dir, CvdDBusInstance1 *instance, const CvdCtlFailure *failure,
                           GError **error)
 {
     const char *name = strrchr(dir, '/') + 1;
 
+    if (!print_user(cvd_ctl_get_owner(dir), error))
+        return FALSE;
     if (instance == NULL)
         return cvd_ctl_print(error, ROW, name, failure != NULL ? "failed" : "no answer", "-", "-",
                              "-", "-", "-");
@@ -100,6 +120,70 @@ static gboolean print_failed(CvdTool *tool, GPtrArray *dirs, GError **error)
     return TRUE;
 }
 
+/* ---- Those that this user cannot ask ---- */
+
+/* @pids: of the launchers that have @dirs, as cvd_instance_get_pid() has them */
+static gboolean is_among(const CvdCtlProcess *process, GPtrArray *dirs, const pid_t *pids)
+{
+    for (guint i = 0; i < dirs->len; i++) {
+        const char *dir = g_ptr_array_index(dirs, i);
+        if (pids[i] == process->pid || (pids[i] < 0 && process->uid == cvd_ctl_get_owner(dir) &&
+                                        g_strcmp0(process->name, strrchr(dir, '/') + 1) == 0))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* Returns: (transfer full): none, unless they are wanted */
+static GPtrArray *list_others(GPtrArray *running)
+{
+    GPtrArray *processes =
+        cvd_ctl_options.all_users ? cvd_ctl_list_processes("/proc") : g_ptr_array_new();
+    g_autofree pid_t *pids = g_new0(pid_t, running->len + 1);
+
+    for (guint i = 0; i < running->len && processes->len > 0; i++)
+        pids[i] = cvd_instance_get_pid(g_ptr_array_index(running, i));
+    for (guint i = processes->len; i-- > 0;)
+        if (is_among(g_ptr_array_index(processes, i), running, pids))
+            g_ptr_array_remove_index(processes, i);
+    return processes;
+}
+
+static gboolean print_other(CvdTool *tool, const CvdCtlProcess *process, GError **error)
+{
+    GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE_VARDICT);
+    gboolean is_closed = geteuid() != 0 && geteuid() != process->uid;
+    const char *state = is_closed ? "no access" : "elsewhere";
+
+    if (!tool->json) {
+        g_autofree char *pid = g_strdup_printf("%d", process->pid);
+        return print_user(process->uid, error) &&
+               cvd_ctl_print(error, ROW, process->name != NULL ? process->name : "?", state, pid,
+                             "-", "-", "-", "-");
+    }
+    if (process->name != NULL)
+        cvd_tool_add_json(&builder, "{'name': <%s>}", process->name);
+    add_user(&builder, process->uid);
+    cvd_tool_add_json(&builder, "{'state': <%s>, 'launcher_pid': <%u>}", state,
+                      (guint)process->pid);
+    return cvd_tool_print_json(error, "%@a{sv}", g_variant_builder_end(&builder));
+}
+
+static gboolean print_others(CvdTool *tool, GPtrArray *processes, GError **error)
+{
+    for (guint i = 0; i < processes->len; i++)
+        if (!print_other(tool, g_ptr_array_index(processes, i), error))
+            return FALSE;
+    return TRUE;
+}
+
+static gboolean print_title(GError **error)
+{
+    return (!cvd_ctl_options.all_users || cvd_ctl_print(error, USER, "USER")) &&
+           cvd_tool_print(error, ROW, "NAME", "STATE", "PID", "VM", "UPTIME", "RESTARTS",
+                          "CLIENTS");
+}
+
 gboolean cvd_ctl_list(CvdTool *tool, char **arguments, GError **error)
 {
     g_autoptr(GPtrArray) running = cvd_instance_list(CVD_INSTANCES_RUNNING, error);
@@ -108,10 +192,10 @@ gboolean cvd_ctl_list(CvdTool *tool, char **arguments, GError **error)
     if (failed == NULL)
         return FALSE;
 
-    if (running->len + failed->len > 0)
-        return (tool->json || cvd_tool_print(error, ROW, "NAME", "STATE", "PID", "VM", "UPTIME",
-                                             "RESTARTS", "CLIENTS")) &&
-               print_running(tool, running, error) && print_failed(tool, failed, error);
+    g_autoptr(GPtrArray) others = list_others(running);
+    if (running->len + failed->len + others->len > 0)
+        return (tool->json || print_title(error)) && print_running(tool, running, error) &&
+               print_failed(tool, failed, error) && print_others(tool, others, error);
     g_auto(GStrv) places = cvd_instance_get_places();
     g_autofree char *all = g_strjoinv(", ", places);
     if (!tool->json)

@@ -674,10 +674,42 @@ static void test_instance_of_another_user(gconstpointer data)
         return;
     f->launcher = test_process_start(f->sandbox, argv, become_other, NULL);
     test_process_wait_err(f->launcher, "serving without a VM", 1);
-    prints(CTL_IN(f, anywhere, "list"), NAME "                  starting");
+    prints(CTL_IN(f, anywhere, "list"), "\n" NAME "                  starting");
+    prints(CTL_IN(f, anywhere, "list", "-a"), "\n64321      " NAME "                  starting");
     prints(CTL_IN(f, anywhere, "-n", NAME, "status"), "serving without a VM");
     done(CTL_IN(f, anywhere, "-n", NAME, "stop"));
     test_launcher_assert_exit(f->launcher, 0);
+}
+
+static TestProcess *start_list_of_other(const TestInstance *f, const char *option)
+{
+    const char *argv[] = {g_getenv("CVD_CTL"), "list", "--all-users", option, NULL};
+
+    return test_process_start(f->sandbox, argv, become_other, NULL);
+}
+
+/* Another user sees that there is one, and cannot ask it; nor can root ask one whose runtime
+ * directory is another than root's tools have. None is there twice. */
+static void test_list_all_users(gconstpointer data)
+{
+    static const char *const elsewhere[] = {"env", "CVD_RUNTIME_DIR=/nonexistent/cvd", NULL};
+    g_autoptr(TestInstance) f = test_instance_new(NAME);
+
+    if (!can_launch_as_other(f))
+        return;
+    f->launcher = test_launch(f->sandbox, NAME, NULL);
+    test_launcher_wait_running(f->launcher);
+    g_autofree char *row = g_strdup_printf(
+        "\nroot       " NAME "                  no access   %8d ", f->launcher->pid);
+    g_autofree char *member = g_strdup_printf("\"launcher_pid\":%d}", f->launcher->pid);
+    prints(start_list_of_other(f, NULL), row);
+    prints(start_list_of_other(f, "--json"), member);
+    prints(CTL_IN(f, elsewhere, "list", "-a"), NAME "                  elsewhere");
+    prints(CTL(f, "list", "-a"), "\nroot       " NAME "                  running");
+    g_autofree char *own = finish(CTL(f, "list", "-a", "--json"), 0);
+    g_assert_null(strstr(own, member));
+    g_assert_nonnull(strstr(own, "\"user\":\"root\",\"uid\":0,\"state\":\"running\""));
+    stop(f);
 }
 
 /* fs.inotify.max_user_instances is used up. */
@@ -1492,6 +1524,7 @@ int main(int argc, char **argv)
     test_add("/ctl/tools-in-a-user-namespace", user_namespace, test_tools_in_namespace);
     test_add("/ctl/only-place", NULL, test_only_place);
     test_add("/ctl/instance-of-another-user", NULL, test_instance_of_another_user);
+    test_add("/ctl/list-all-users", NULL, test_list_all_users);
     test_add("/ctl/no-inotify", NULL, test_no_inotify);
     test_add("/ctl/clients", NULL, test_clients);
     test_add("/ctl/17-followers", NULL, test_many_followers);
