@@ -11,52 +11,30 @@
 
 #include <string.h>
 
-#define MAX_TEXT      1024
-#define MAX_DOORBELLS 4096 /* two a region */
-#define DIGEST_LENGTH 64
+/* clang-format off */
+#define MEMBER(kind, type, name) {#name, kind, G_STRUCT_OFFSET(type, name)}
+/* clang-format on */
 
-#define DIGEST_MEMBER "  \"sha256\" : \""
-#define DIGEST_END    "\"\n}\n"
-
-typedef enum {
-    TEXT,
-    PATH, /* absolute; may be left out */
-    DIGEST,
-    NUMBER,
-    TIME,
-} Kind;
-
-typedef struct {
-    const char *name;
-    Kind kind;
-    gsize offset;
-} Member;
-
-#define MEMBER(kind, type, name)                                                                   \
-    {                                                                                              \
-#name, kind, G_STRUCT_OFFSET(type, name)                                                   \
-    }
-
-static const Member info_members[] = {
-    MEMBER(TEXT, CvdSnapshotInfo, name),
-    {"time", TIME, G_STRUCT_OFFSET(CvdSnapshotInfo, time_s)},
-    MEMBER(TEXT, CvdSnapshotInfo, product_version),
-    MEMBER(TEXT, CvdSnapshotInfo, instance),
-    MEMBER(TEXT, CvdSnapshotInfo, qemu_version),
-    MEMBER(TEXT, CvdSnapshotInfo, machine),
-    MEMBER(TEXT, CvdSnapshotInfo, accel),
-    MEMBER(NUMBER, CvdSnapshotInfo, memory_bytes),
-    MEMBER(DIGEST, CvdSnapshotInfo, layout_digest),
-    MEMBER(PATH, CvdSnapshotInfo, config_directory),
-    MEMBER(PATH, CvdSnapshotInfo, qemu_directory),
-    {NULL},
+const CvdSnapshotMember cvd_snapshot_info_members[] = {
+    MEMBER(CVD_SNAPSHOT_TEXT, CvdSnapshotInfo, name),
+    {"time", CVD_SNAPSHOT_TIME, G_STRUCT_OFFSET(CvdSnapshotInfo, time_s)},
+    MEMBER(CVD_SNAPSHOT_TEXT, CvdSnapshotInfo, product_version),
+    MEMBER(CVD_SNAPSHOT_TEXT, CvdSnapshotInfo, instance),
+    MEMBER(CVD_SNAPSHOT_TEXT, CvdSnapshotInfo, qemu_version),
+    MEMBER(CVD_SNAPSHOT_TEXT, CvdSnapshotInfo, machine),
+    MEMBER(CVD_SNAPSHOT_TEXT, CvdSnapshotInfo, accel),
+    MEMBER(CVD_SNAPSHOT_NUMBER, CvdSnapshotInfo, memory_bytes),
+    MEMBER(CVD_SNAPSHOT_DIGEST, CvdSnapshotInfo, layout_digest),
+    MEMBER(CVD_SNAPSHOT_PATH, CvdSnapshotInfo, config_directory),
+    MEMBER(CVD_SNAPSHOT_PATH, CvdSnapshotInfo, qemu_directory),
+    {0},
 };
 
-static const Member file_members[] = {
-    MEMBER(NUMBER, CvdSnapshotFile, size),
-    MEMBER(DIGEST, CvdSnapshotFile, digest),
-    MEMBER(TEXT, CvdSnapshotFile, stamp),
-    {NULL},
+const CvdSnapshotMember cvd_snapshot_file_members[] = {
+    MEMBER(CVD_SNAPSHOT_NUMBER, CvdSnapshotFile, size),
+    MEMBER(CVD_SNAPSHOT_DIGEST, CvdSnapshotFile, digest),
+    MEMBER(CVD_SNAPSHOT_TEXT, CvdSnapshotFile, stamp),
+    {0},
 };
 
 /* ---- Values ---- */
@@ -70,16 +48,16 @@ CvdSnapshotInfo *cvd_snapshot_info_new(void)
     return info;
 }
 
-static void free_texts(gpointer values, const Member *members)
+static void free_texts(gpointer values, const CvdSnapshotMember *members)
 {
     for (; members->name != NULL; members++)
-        if (members->kind != NUMBER && members->kind != TIME)
+        if (members->kind != CVD_SNAPSHOT_NUMBER && members->kind != CVD_SNAPSHOT_TIME)
             g_free(G_STRUCT_MEMBER(char *, values, members->offset));
 }
 
 void cvd_snapshot_info_free(CvdSnapshotInfo *info)
 {
-    free_texts(info, info_members);
+    free_texts(info, cvd_snapshot_info_members);
     g_array_unref(info->doorbells);
     g_ptr_array_unref(info->disks);
     g_free(info);
@@ -88,7 +66,7 @@ void cvd_snapshot_info_free(CvdSnapshotInfo *info)
 void cvd_snapshot_file_free(CvdSnapshotFile *file)
 {
     g_free(file->name);
-    free_texts(file, file_members);
+    free_texts(file, cvd_snapshot_file_members);
     g_free(file);
 }
 
@@ -127,36 +105,37 @@ const CvdSnapshotFile *cvd_snapshot_find_file(GPtrArray *files, const char *name
 
 /* ---- Writing ---- */
 
-static char *format_time(gint64 time_s)
+char *cvd_snapshot_format_time(gint64 time_s)
 {
     g_autoptr(GDateTime) time = g_date_time_new_from_unix_utc(time_s);
 
     return time != NULL ? g_date_time_format(time, "%Y-%m-%dT%H:%M:%SZ") : NULL;
 }
 
-static void add_member(JsonBuilder *builder, const Member *member, gconstpointer values)
+static void add_member(JsonBuilder *builder, const CvdSnapshotMember *member, gconstpointer values)
 {
     const char *text = NULL;
     g_autofree char *time = NULL;
 
-    if (member->kind == NUMBER) {
+    if (member->kind == CVD_SNAPSHOT_NUMBER) {
         json_builder_set_member_name(builder, member->name);
         json_builder_add_int_value(builder,
                                    (gint64)G_STRUCT_MEMBER(guint64, values, member->offset));
         return;
     }
-    if (member->kind == TIME)
-        text = time = format_time(G_STRUCT_MEMBER(gint64, values, member->offset));
+    if (member->kind == CVD_SNAPSHOT_TIME)
+        text = time = cvd_snapshot_format_time(G_STRUCT_MEMBER(gint64, values, member->offset));
     else
         text = G_STRUCT_MEMBER(const char *, values, member->offset);
-    g_assert(text != NULL || member->kind == PATH);
+    g_assert(text != NULL || member->kind == CVD_SNAPSHOT_PATH);
     if (text == NULL)
         return;
     json_builder_set_member_name(builder, member->name);
     json_builder_add_string_value(builder, text);
 }
 
-static void add_members(JsonBuilder *builder, const Member *members, gconstpointer values)
+static void add_members(JsonBuilder *builder, const CvdSnapshotMember *members,
+                        gconstpointer values)
 {
     for (; members->name != NULL; members++)
         add_member(builder, members, values);
@@ -195,7 +174,7 @@ static void add_files(JsonBuilder *builder, GPtrArray *files)
         const CvdSnapshotFile *file = g_ptr_array_index(files, i);
         json_builder_set_member_name(builder, file->name);
         json_builder_begin_object(builder);
-        add_members(builder, file_members, file);
+        add_members(builder, cvd_snapshot_file_members, file);
         json_builder_end_object(builder);
     }
     json_builder_end_object(builder);
@@ -205,10 +184,10 @@ static void add_files(JsonBuilder *builder, GPtrArray *files)
 static char *append_digest(const char *object)
 {
     g_autofree char *begin = g_strndup(object, strlen(object) - strlen("\n}"));
-    g_autofree char *text = g_strconcat(begin, ",\n" DIGEST_MEMBER, NULL);
+    g_autofree char *text = g_strconcat(begin, ",\n" CVD_SNAPSHOT_DIGEST_BEGIN, NULL);
     g_autofree char *digest = g_compute_checksum_for_string(G_CHECKSUM_SHA256, text, -1);
 
-    return g_strconcat(text, digest, DIGEST_END, NULL);
+    return g_strconcat(text, digest, CVD_SNAPSHOT_DIGEST_END, NULL);
 }
 
 char *cvd_snapshot_format(const CvdSnapshotInfo *info, GPtrArray *files)
@@ -218,7 +197,7 @@ char *cvd_snapshot_format(const CvdSnapshotInfo *info, GPtrArray *files)
     json_builder_begin_object(builder);
     json_builder_set_member_name(builder, "format");
     json_builder_add_int_value(builder, CVD_SNAPSHOT_FORMAT);
-    add_members(builder, info_members, info);
+    add_members(builder, cvd_snapshot_info_members, info);
     add_doorbells(builder, info->doorbells);
     add_disks(builder, info->disks);
     add_files(builder, files);
@@ -226,307 +205,4 @@ char *cvd_snapshot_format(const CvdSnapshotInfo *info, GPtrArray *files)
     g_autoptr(JsonNode) root = json_builder_get_root(builder);
     g_autofree char *object = cvd_json_to_string(root, TRUE);
     return append_digest(object);
-}
-
-/* ---- Reading ---- */
-
-/* Returns: (nullable): the member, which counts as known from now on */
-static JsonNode *take_member(JsonObject *object, const char *name, GHashTable *known)
-{
-    g_hash_table_add(known, (gpointer)name);
-    return json_object_get_member(object, name);
-}
-
-static gboolean is_text(const char *text)
-{
-    gsize size = text != NULL ? strlen(text) : 0;
-
-    if (size == 0 || size > MAX_TEXT)
-        return FALSE;
-    for (; *text != '\0'; text = g_utf8_next_char(text))
-        if (g_unichar_iscntrl(g_utf8_get_char(text)))
-            return FALSE;
-    return TRUE;
-}
-
-static gboolean is_digest(const char *text)
-{
-    return strlen(text) == DIGEST_LENGTH && strspn(text, "0123456789abcdef") == DIGEST_LENGTH;
-}
-
-static gboolean parse_time(const char *text, gint64 *time_s)
-{
-    g_autoptr(GDateTime) time = g_date_time_new_from_iso8601(text, NULL);
-    g_autofree char *again = NULL;
-
-    if (time == NULL)
-        return FALSE;
-    *time_s = g_date_time_to_unix(time);
-    again = format_time(*time_s);
-    return g_strcmp0(again, text) == 0;
-}
-
-static gboolean parse_number(JsonNode *node, gint64 min, gint64 max, gint64 *value)
-{
-    if (node == NULL || json_node_get_value_type(node) != G_TYPE_INT64)
-        return FALSE;
-    *value = json_node_get_int(node);
-    return *value >= min && *value <= max;
-}
-
-static const char *get_text(JsonNode *node)
-{
-    const char *text = node != NULL && json_node_get_value_type(node) == G_TYPE_STRING
-                           ? json_node_get_string(node)
-                           : NULL;
-
-    return is_text(text) && !g_str_has_prefix(text, CVD_JSON_BIG_NUMBER) ? text : NULL;
-}
-
-static gboolean parse_member(JsonNode *node, const Member *member, gpointer values)
-{
-    gpointer place = G_STRUCT_MEMBER_P(values, member->offset);
-    const char *text = get_text(node);
-
-    if (member->kind == NUMBER)
-        return parse_number(node, 0, G_MAXINT64, place);
-    if (member->kind == PATH && node == NULL)
-        return TRUE;
-    if (text == NULL)
-        return FALSE;
-    if (member->kind == TIME)
-        return parse_time(text, place);
-    *(char **)place = g_strdup(text);
-    return (member->kind != PATH || g_path_is_absolute(text)) &&
-           (member->kind != DIGEST || is_digest(text));
-}
-
-static const char *describe(Kind kind)
-{
-    static const char *const words[] = {
-        [TEXT] = "a text of at most 1024 bytes without control characters",
-        [PATH] = "an absolute path of at most 1024 bytes",
-        [DIGEST] = "64 hexadecimal digits",
-        [NUMBER] = "an integer from 0 on",
-        [TIME] = "a time like 2025-01-31T23:59:59Z",
-    };
-
-    return words[kind];
-}
-
-static gboolean fail_member(GError **error, const char *where, const char *name,
-                            const char *expected)
-{
-    return cvd_fail(error, CVD_ERROR_INVALID, "%s%s: expected %s", where, name, expected);
-}
-
-static gboolean parse_members(JsonObject *object, const Member *members, const char *where,
-                              gpointer values, GHashTable *known, GError **error)
-{
-    for (; members->name != NULL; members++) {
-        JsonNode *node = take_member(object, members->name, known);
-        if (!parse_member(node, members, values))
-            return fail_member(error, where, members->name, describe(members->kind));
-    }
-    return TRUE;
-}
-
-static gboolean check_unknown(JsonObject *object, const char *where, GHashTable *known,
-                              GError **error)
-{
-    g_autoptr(GList) names = json_object_get_members(object);
-
-    for (GList *at = names; at != NULL; at = at->next)
-        if (!g_hash_table_contains(known, at->data))
-            return cvd_fail(error, CVD_ERROR_INVALID, "%s%s: no member of format %d", where,
-                            (const char *)at->data, CVD_SNAPSHOT_FORMAT);
-    return TRUE;
-}
-
-static JsonArray *get_array(JsonNode *node, guint max)
-{
-    JsonArray *array =
-        node != NULL && JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
-
-    return array != NULL && json_array_get_length(array) <= max ? array : NULL;
-}
-
-static JsonObject *get_object(JsonNode *node)
-{
-    return node != NULL && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
-}
-
-static gboolean parse_doorbell(JsonNode *node, CvdSnapshotDoorbell *doorbell)
-{
-    JsonObject *object = get_object(node);
-    const char *to = cvd_json_get_text(object, "to");
-    gint64 region;
-
-    if (to == NULL || json_object_get_size(object) != 2 ||
-        (strcmp(to, "guest") != 0 && strcmp(to, "host") != 0) ||
-        !parse_number(json_object_get_member(object, "region"), 0, MAX_DOORBELLS / 2 - 1, &region))
-        return FALSE;
-    *doorbell = (CvdSnapshotDoorbell){(guint)region, strcmp(to, "guest") == 0};
-    return TRUE;
-}
-
-static gboolean parse_doorbells(JsonNode *node, GArray *doorbells, GError **error)
-{
-    JsonArray *array = get_array(node, MAX_DOORBELLS);
-
-    if (array == NULL)
-        return fail_member(error, "", "doorbells", "an array of at most 4096");
-    for (guint i = 0; i < json_array_get_length(array); i++) {
-        CvdSnapshotDoorbell doorbell;
-        if (!parse_doorbell(json_array_get_element(array, i), &doorbell))
-            return cvd_fail(error, CVD_ERROR_INVALID,
-                            "doorbells[%u]: expected {\"region\": NUMBER, \"to\": \"guest\" or "
-                            "\"host\"}",
-                            i);
-        g_array_append_val(doorbells, doorbell);
-    }
-    return TRUE;
-}
-
-static gboolean parse_disks(JsonNode *node, GPtrArray *disks, GError **error)
-{
-    JsonArray *array = get_array(node, CVD_SNAPSHOT_MAX_DISKS);
-
-    if (array == NULL)
-        return fail_member(error, "", "disks", "an array of at most 64");
-    for (guint i = 0; i < json_array_get_length(array); i++) {
-        const char *text = get_text(json_array_get_element(array, i));
-        if (text == NULL)
-            return cvd_fail(error, CVD_ERROR_INVALID, "disks[%u]: expected %s", i, describe(TEXT));
-        g_ptr_array_add(disks, g_strdup(text));
-    }
-    return TRUE;
-}
-
-static gboolean parse_file(const char *name, JsonNode *node, GPtrArray *files, GError **error)
-{
-    g_autoptr(GHashTable) known = g_hash_table_new(g_str_hash, g_str_equal);
-    g_autofree char *where = g_strdup_printf("files.%s.", name);
-    JsonObject *object = get_object(node);
-
-    if (!cvd_snapshot_is_file(name))
-        return cvd_fail(error, CVD_ERROR_INVALID, "files.%s: no file of format %d", name,
-                        CVD_SNAPSHOT_FORMAT);
-    if (object == NULL)
-        return fail_member(error, "files.", name, "an object");
-    CvdSnapshotFile *file = g_new0(CvdSnapshotFile, 1);
-    file->name = g_strdup(name);
-    g_ptr_array_add(files, file);
-    return parse_members(object, file_members, where, file, known, error) &&
-           check_unknown(object, where, known, error);
-}
-
-static gboolean parse_files(JsonNode *node, GPtrArray *files, GError **error)
-{
-    JsonObject *object = get_object(node);
-    g_autoptr(GList) names = object != NULL ? json_object_get_members(object) : NULL;
-
-    if (object == NULL)
-        return fail_member(error, "", "files", "an object");
-    for (GList *at = names; at != NULL; at = at->next)
-        if (!parse_file(at->data, json_object_get_member(object, at->data), files, error))
-            return FALSE;
-    return TRUE;
-}
-
-/* What is said in two places agrees. */
-static gboolean check_files(CvdSnapshotInfo *info, GPtrArray *files, GError **error)
-{
-    static const char *const needed[] = {CVD_SNAPSHOT_CONFIG, CVD_SNAPSHOT_STATE,
-                                         CVD_SNAPSHOT_WINDOW};
-    const CvdSnapshotFile *ram = cvd_snapshot_find_file(files, CVD_SNAPSHOT_RAM);
-    guint n_others = G_N_ELEMENTS(needed);
-
-    for (guint i = 0; i < G_N_ELEMENTS(needed); i++)
-        if (cvd_snapshot_find_file(files, needed[i]) == NULL)
-            return cvd_fail(error, CVD_ERROR_INVALID, "files: %s is missing", needed[i]);
-    for (guint i = 0; i < info->disks->len; i++) {
-        g_autofree char *disk = cvd_snapshot_format_disk(i);
-        if (cvd_snapshot_find_file(files, disk) == NULL)
-            return cvd_fail(error, CVD_ERROR_INVALID, "files: %s is missing", disk);
-    }
-    info->is_compressed = cvd_snapshot_find_file(files, CVD_SNAPSHOT_RAM_COMPRESSED) != NULL;
-    info->has_ram = ram != NULL || info->is_compressed;
-    n_others += info->disks->len + (ram != NULL) + info->is_compressed;
-    if (files->len != n_others || (ram != NULL && info->is_compressed))
-        return cvd_fail(error, CVD_ERROR_INVALID, "files: more than belong together");
-    return ram == NULL || ram->size == info->memory_bytes ||
-           cvd_fail(error, CVD_ERROR_INVALID, "files.ram.size: %ju, but memory_bytes is %ju",
-                    ram->size, info->memory_bytes);
-}
-
-static gboolean check_digest(const char *text, gsize size, GError **error)
-{
-    gsize end_size = DIGEST_LENGTH + strlen(DIGEST_END);
-    const char *digest = text + size - end_size;
-
-    if (size < end_size || memcmp(digest + DIGEST_LENGTH, DIGEST_END, strlen(DIGEST_END)) != 0)
-        return cvd_fail(error, CVD_ERROR_INVALID, "does not end with a digest of itself");
-    g_autofree char *found =
-        g_compute_checksum_for_data(G_CHECKSUM_SHA256, (const guchar *)text, size - end_size);
-    return memcmp(found, digest, DIGEST_LENGTH) == 0 ||
-           cvd_fail(error, CVD_ERROR_INVALID, "its SHA-256 is not the one recorded");
-}
-
-static gboolean check_format(JsonObject *object, GHashTable *known, GError **error)
-{
-    gint64 format;
-
-    if (!parse_number(take_member(object, "format", known), 1, G_MAXINT64, &format))
-        return fail_member(error, "", "format", "a number from 1 on");
-    return format == CVD_SNAPSHOT_FORMAT ||
-           cvd_fail(error, CVD_ERROR_INVALID,
-                    "made by a newer cvd-launch (format %jd, this one knows %d)", format,
-                    CVD_SNAPSHOT_FORMAT);
-}
-
-static gboolean parse_object(JsonObject *object, CvdSnapshotInfo *info, GPtrArray *files,
-                             GError **error)
-{
-    g_autoptr(GHashTable) known = g_hash_table_new(g_str_hash, g_str_equal);
-
-    g_hash_table_add(known, (gpointer) "sha256");
-    return check_format(object, known, error) &&
-           parse_members(object, info_members, "", info, known, error) &&
-           parse_doorbells(take_member(object, "doorbells", known), info->doorbells, error) &&
-           parse_disks(take_member(object, "disks", known), info->disks, error) &&
-           parse_files(take_member(object, "files", known), files, error) &&
-           check_unknown(object, "", known, error) && check_files(info, files, error);
-}
-
-static JsonNode *parse_text(const char *text, gsize size, GError **error)
-{
-    g_autoptr(GPtrArray) duplicates = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(JsonNode) root = cvd_json_parse(text, size, duplicates, error);
-
-    if (root == NULL)
-        return NULL;
-    if (duplicates->len > 0) {
-        cvd_fail(error, CVD_ERROR_INVALID, "%s stands twice",
-                 (char *)g_ptr_array_index(duplicates, 0));
-        return NULL;
-    }
-    if (JSON_NODE_HOLDS_OBJECT(root))
-        return g_steal_pointer(&root);
-    cvd_fail(error, CVD_ERROR_INVALID, "is no JSON object");
-    return NULL;
-}
-
-CvdSnapshotInfo *cvd_snapshot_parse(const char *text, gsize size, GPtrArray **files, GError **error)
-{
-    g_autoptr(CvdSnapshotInfo) info = cvd_snapshot_info_new();
-    g_autoptr(GPtrArray) found =
-        g_ptr_array_new_with_free_func((GDestroyNotify)cvd_snapshot_file_free);
-    g_autoptr(JsonNode) root =
-        check_digest(text, size, error) ? parse_text(text, size, error) : NULL;
-
-    if (root == NULL || !parse_object(json_node_get_object(root), info, found, error))
-        return NULL;
-    *files = g_steal_pointer(&found);
-    return g_steal_pointer(&info);
 }

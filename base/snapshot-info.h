@@ -43,7 +43,7 @@ typedef struct {
  * @qemu_directory: (nullable): the same of qemu.json
  * @disks: (element-type utf8): the node names of disks, whose files are numbered in this order
  *
- * What a snapshot says of itself. Strings have 1 to 1024 bytes of printable UTF-8.
+ * What a snapshot says of itself. Strings have 1 to 4096 bytes of printable UTF-8.
  */
 typedef struct {
     char *name;
@@ -67,5 +67,22 @@ typedef struct {
 CvdSnapshotInfo *cvd_snapshot_info_new(void);
 void cvd_snapshot_info_free(CvdSnapshotInfo *info);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdSnapshotInfo, cvd_snapshot_info_free)
+
+/**
+ * CvdSnapshotFile:
+ * @size: in bytes
+ * @digest: 64 hexadecimal digits, as docs/snapshots.md has it
+ * @stamp: when it had been written
+ *
+ * What snapshot.json says of another file.
+ */
+typedef struct {
+    char *name;
+    guint64 size;
+    char *digest;
+    char *stamp;
+} CvdSnapshotFile;
+
+void cvd_snapshot_file_free(CvdSnapshotFile *file);
 
 G_END_DECLS

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "base/snapshot.h"
+#include <glib.h>
 
 G_BEGIN_DECLS
 
 /**
  * cvd_snapshot_list:
- * @error: as cvd_snapshot_get_place(); %CVD_ERROR_FAILED
+ * @place: of cvd_snapshot_get_place()
+ * @error: %CVD_ERROR_FAILED: it cannot be read
  *
- * Also removes what writers that were killed have left.
+ * Also removes what writers, and those who delete, have left there that were killed.
  *
- * Returns: (transfer full) (element-type utf8) (nullable): the names of what is in the place of
- *   cvd_snapshot_get_place() and may be a snapshot, in order
+ * Returns: (transfer full) (element-type utf8) (nullable): the names of what is there and may be a
+ *   snapshot, in order
  */
-GPtrArray *cvd_snapshot_list(GError **error);
+GPtrArray *cvd_snapshot_list(const char *place, GError **error);
 
 /**
  * cvd_snapshot_delete:
@@ -25,11 +26,5 @@ GPtrArray *cvd_snapshot_list(GError **error);
  * Removes a snapshot, also one that is damaged.
  */
 gboolean cvd_snapshot_delete(const char *path, GError **error);
-
-/** CVD_SNAPSHOT_USERS_UNKNOWN: /proc/locks does not say */
-#define CVD_SNAPSHOT_USERS_UNKNOWN (-1)
-
-/** cvd_snapshot_count_users: Returns: how many hold the snapshot open, by cvd_snapshot_open() */
-int cvd_snapshot_count_users(const CvdSnapshot *snapshot);
 
 G_END_DECLS

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A snapshot is made in `.NAME.tmp`, which its writer has locked: so there is one writer of a name,
- * and what one has left that was killed can be told from what is being written.
+ * A snapshot is made in `.NAME.cvd-new`, which its writer has locked: so there is one writer of a
+ * name, and what one has left that was killed can be told from what is being written.
  */
 #include "base/snapshot-writer.h"
 
@@ -9,6 +9,7 @@
 #include "base/fd.h"
 #include "base/snapshot-dir.h"
 #include "base/snapshot-format.h"
+#include "base/sparse-zstd.h"
 #include "base/sparse.h"
 
 #include <errno.h>
@@ -28,14 +29,9 @@ struct CvdSnapshotWriter {
     GPtrArray *names; /* of files */
 };
 
-static gboolean is_no_space(int error_number)
-{
-    return error_number == ENOSPC || error_number == EDQUOT;
-}
-
 static gboolean fail(const CvdSnapshotWriter *writer, const char *what, GError **error)
 {
-    if (is_no_space(errno))
+    if (errno == ENOSPC || errno == EDQUOT)
         return cvd_snapshot_writer_set_space_error(writer, 0, error);
     return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: %s", writer->path, what);
 }
@@ -44,17 +40,15 @@ gboolean cvd_snapshot_writer_set_space_error(const CvdSnapshotWriter *writer, gu
                                              GError **error)
 {
     g_autofree char *parent = g_path_get_dirname(writer->path);
-    g_autofree char *needed = g_format_size_full(n_needed, G_FORMAT_SIZE_IEC_UNITS);
+    g_autofree char *needed =
+        n_needed > 0 ? g_strdup_printf("%ju bytes more are needed, ", n_needed) : g_strdup("");
     struct statvfs st = {0};
 
     fstatvfs(writer->parent_fd, &st);
-    g_autofree char *available =
-        g_format_size_full((guint64)st.f_bavail * st.f_frsize, G_FORMAT_SIZE_IEC_UNITS);
     return cvd_fail(error, CVD_ERROR_RESOURCES,
-                    "%s: no space: %s%s more %s needed there, %s are free; make room, or set "
-                    "CVD_SNAPSHOT_DIR to a directory of another file system",
-                    parent, n_needed > 0 ? "up to " : "", n_needed > 0 ? needed : "",
-                    n_needed > 0 ? "are" : "is", available);
+                    "%s: no space left: %s%ju are free; make room there, or put the snapshot on "
+                    "another file system (CVD_SNAPSHOT_DIR, or a path for its name)",
+                    parent, needed, (guint64)st.f_bavail * st.f_frsize);
 }
 
 /* ---- The directory ---- */
@@ -100,7 +94,7 @@ static gboolean lock_dir(CvdSnapshotWriter *writer, int dir_fd, GError **error)
     if (st.st_uid != geteuid())
         return cvd_fail(error, CVD_ERROR_FOREIGN, "%s: uid %u has a %s in that directory",
                         writer->path, st.st_uid, writer->temporary);
-    if (flock(dir_fd, LOCK_EX | LOCK_NB) < 0)
+    if (cvd_snapshot_dir_lock(dir_fd, LOCK_EX) < 0)
         return errno == EWOULDBLOCK
                    ? cvd_fail(error, CVD_ERROR_BUSY,
                               "%s: is being made by another process; choose another name",
@@ -143,11 +137,13 @@ CvdSnapshotWriter *cvd_snapshot_writer_new(const char *path, GError **error)
 
     writer->path = g_strdup(path);
     writer->name = g_path_get_basename(path);
-    writer->temporary = g_strdup_printf(".%s.tmp", writer->name);
+    writer->temporary = g_strdup_printf(".%s" CVD_SNAPSHOT_NEW, writer->name);
     writer->names = g_ptr_array_new_with_free_func(g_free);
     writer->parent_fd = writer->dir_fd = -1;
-    if (!open_parent(writer, error) || !check_free(writer, error) || !take_dir(writer, error) ||
-        !clean_dir(writer, error) || !check_free(writer, error))
+    if (!open_parent(writer, error))
+        return NULL;
+    cvd_snapshot_dir_clean(writer->parent_fd);
+    if (!check_free(writer, error) || !take_dir(writer, error) || !clean_dir(writer, error))
         return NULL;
     return g_steal_pointer(&writer);
 }
@@ -196,30 +192,48 @@ static void forget_file(CvdSnapshotWriter *writer, const char *file)
         g_ptr_array_remove_index(writer->names, index);
 }
 
+/* @reason: why @fd could not be written to the file */
+static gboolean drop_file(CvdSnapshotWriter *writer, const char *file, int fd, GError **reason,
+                          GError **error)
+{
+    struct stat st;
+
+    forget_file(writer, file);
+    if (g_error_matches(*reason, CVD_ERROR, CVD_ERROR_RESOURCES) && fstat(fd, &st) == 0)
+        return cvd_snapshot_writer_set_space_error(
+            writer, cvd_sparse_count(fd, 0, (guint64)st.st_size), error);
+    if ((*reason)->domain == CVD_ERROR)
+        g_prefix_error(reason, "%s/%s: ", writer->path, file);
+    return cvd_pass_error(error, reason);
+}
+
 gboolean cvd_snapshot_writer_copy(CvdSnapshotWriter *writer, const char *file, int fd,
                                   GCancellable *cancellable, GError **error)
 {
     g_autoptr(GError) reason = NULL;
     cvd_autofd to = cvd_snapshot_writer_create(writer, file, error);
-    struct stat st;
 
     if (to < 0)
         return FALSE;
-    if (cvd_sparse_copy(fd, to, cancellable, &reason))
-        return TRUE;
-    forget_file(writer, file);
-    if (g_error_matches(reason, CVD_ERROR, CVD_ERROR_RESOURCES) && fstat(fd, &st) == 0)
-        return cvd_snapshot_writer_set_space_error(
-            writer, cvd_sparse_count(fd, 0, (guint64)st.st_size), error);
-    if (reason->domain == CVD_ERROR)
-        g_prefix_error(&reason, "%s/%s: ", writer->path, file);
-    return cvd_pass_error(error, &reason);
+    return cvd_sparse_copy(fd, to, cancellable, &reason) ||
+           drop_file(writer, file, fd, &reason, error);
 }
 
 gboolean cvd_snapshot_writer_compress(CvdSnapshotWriter *writer, GCancellable *cancellable,
                                       GError **error)
 {
-    return cvd_fail(error, CVD_ERROR_FAILED, "%s: compression is not there yet", writer->path);
+    cvd_autofd ram = openat(writer->dir_fd, CVD_SNAPSHOT_RAM, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    g_autoptr(GError) reason = NULL;
+
+    if (ram < 0)
+        return fail(writer, CVD_SNAPSHOT_RAM, error);
+    cvd_autofd to = cvd_snapshot_writer_create(writer, CVD_SNAPSHOT_RAM_COMPRESSED, error);
+    if (to < 0)
+        return FALSE;
+    if (!cvd_sparse_pack(ram, to, cancellable, &reason))
+        return drop_file(writer, CVD_SNAPSHOT_RAM_COMPRESSED, ram, &reason, error);
+    forget_file(writer, CVD_SNAPSHOT_RAM);
+    return TRUE;
 }
 
 /* ---- The end ---- */
@@ -235,8 +249,11 @@ static CvdSnapshotFile *describe_file(const CvdSnapshotWriter *writer, const cha
         return NULL;
     }
     g_autofree char *digest = cvd_sparse_digest(fd, NULL, NULL, cancellable, error);
-    if (digest == NULL)
+    if (digest == NULL) {
+        if (error != NULL && (*error)->domain == CVD_ERROR)
+            g_prefix_error(error, "%s/%s: ", writer->path, name);
         return NULL;
+    }
     if (fstat(fd, &st) < 0) {
         fail(writer, name, error);
         return NULL;
@@ -265,13 +282,29 @@ static GPtrArray *describe_files(const CvdSnapshotWriter *writer, GCancellable *
     return g_steal_pointer(&files);
 }
 
+/* A directory, say, may have a name that is no text. */
+static gboolean check_metadata(const CvdSnapshotWriter *writer, const char *text, gsize size,
+                               GError **error)
+{
+    g_autoptr(GPtrArray) files = NULL;
+    g_autoptr(GError) reason = NULL;
+    g_autoptr(CvdSnapshotInfo) info = cvd_snapshot_parse(text, size, &files, &reason);
+
+    if (info != NULL)
+        return TRUE;
+    g_prefix_error(&reason, "%s: cannot be described in %s: ", writer->path, CVD_SNAPSHOT_METADATA);
+    return cvd_pass_error(error, &reason);
+}
+
 static gboolean write_metadata(const CvdSnapshotWriter *writer, const CvdSnapshotInfo *info,
                                GPtrArray *files, GError **error)
 {
     g_autofree char *text = cvd_snapshot_format(info, files);
     gsize size = strlen(text);
-    cvd_autofd fd = make_file(writer, CVD_SNAPSHOT_METADATA, error);
 
+    if (!check_metadata(writer, text, size, error))
+        return FALSE;
+    cvd_autofd fd = make_file(writer, CVD_SNAPSHOT_METADATA, error);
     if (fd < 0)
         return FALSE;
     gssize n = TEMP_FAILURE_RETRY(write(fd, text, size));

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/snapshot-dir.h"
 #include "base/snapshot-format.h"
+#include "base/sparse-zstd.h"
 #include "base/sparse.h"
 
 #include <errno.h>
@@ -27,13 +28,6 @@ static gboolean fail_none(const char *path, GError **error)
                     "%s: there is no such snapshot; cvd-ctl snapshots shows all", path);
 }
 
-static gboolean fail_damaged(const CvdSnapshot *snapshot, const char *file, GError **reason,
-                             GError **error)
-{
-    g_prefix_error(reason, "%s: damaged: %s: ", snapshot->path, file);
-    return cvd_pass_error(error, reason);
-}
-
 /* ---- Opening ---- */
 
 static gboolean open_dir(CvdSnapshot *snapshot, GError **error)
@@ -52,19 +46,24 @@ static gboolean open_dir(CvdSnapshot *snapshot, GError **error)
     return cvd_snapshot_dir_check_owner(&st, snapshot->path, error);
 }
 
-/* Who deletes one renames it under an exclusive lock. */
-static gboolean lock_dir(const CvdSnapshot *snapshot, GError **error)
+/* Also through a link. */
+static gboolean is_there(const CvdSnapshot *snapshot)
 {
     struct stat st, at_path;
 
-    if (flock(snapshot->dir_fd, LOCK_SH | LOCK_NB) < 0)
+    return fstat(snapshot->dir_fd, &st) == 0 && stat(snapshot->path, &at_path) == 0 &&
+           st.st_dev == at_path.st_dev && st.st_ino == at_path.st_ino;
+}
+
+/* Who deletes one renames it under an exclusive lock. */
+static gboolean lock_dir(const CvdSnapshot *snapshot, GError **error)
+{
+    if (cvd_snapshot_dir_lock(snapshot->dir_fd, LOCK_SH) < 0)
         return errno == EWOULDBLOCK
                    ? cvd_fail(error, CVD_ERROR_BUSY, "%s: is being deleted", snapshot->path)
                    : cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: flock",
                                          snapshot->path);
-    return (fstat(snapshot->dir_fd, &st) == 0 && stat(snapshot->path, &at_path) == 0 &&
-            st.st_dev == at_path.st_dev && st.st_ino == at_path.st_ino) ||
-           fail_none(snapshot->path, error);
+    return is_there(snapshot) || fail_none(snapshot->path, error);
 }
 
 int cvd_snapshot_open_file(const CvdSnapshot *snapshot, const char *file, GError **error)
@@ -102,7 +101,8 @@ static gboolean read_metadata(CvdSnapshot *snapshot, GError **error)
         return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s/%s", snapshot->path,
                                    CVD_SNAPSHOT_METADATA);
     snapshot->info = cvd_snapshot_parse(text, (gsize)size, &snapshot->files, &reason);
-    return snapshot->info != NULL || fail_damaged(snapshot, CVD_SNAPSHOT_METADATA, &reason, error);
+    return snapshot->info != NULL ||
+           cvd_snapshot_pass_error(snapshot, CVD_SNAPSHOT_METADATA, &reason, error);
 }
 
 static gboolean check_size(const CvdSnapshot *snapshot, const CvdSnapshotFile *file, GError **error)
@@ -127,6 +127,16 @@ static gboolean check_sizes(const CvdSnapshot *snapshot, GError **error)
     return TRUE;
 }
 
+static gboolean read_snapshot(CvdSnapshot *snapshot, GError **error)
+{
+    g_autoptr(GError) reason = NULL;
+
+    if (read_metadata(snapshot, &reason) && check_sizes(snapshot, &reason))
+        return TRUE;
+    /* Without a lock it can go at any moment. */
+    return is_there(snapshot) ? cvd_pass_error(error, &reason) : fail_none(snapshot->path, error);
+}
+
 static CvdSnapshot *open_snapshot(const char *path, gboolean is_to_be_kept, GError **error)
 {
     g_autoptr(CvdSnapshot) snapshot = g_new0(CvdSnapshot, 1);
@@ -134,7 +144,7 @@ static CvdSnapshot *open_snapshot(const char *path, gboolean is_to_be_kept, GErr
     snapshot->path = g_strdup(path);
     snapshot->dir_fd = -1;
     if (!open_dir(snapshot, error) || (is_to_be_kept && !lock_dir(snapshot, error)) ||
-        !read_metadata(snapshot, error) || !check_sizes(snapshot, error))
+        !read_snapshot(snapshot, error))
         return NULL;
     return g_steal_pointer(&snapshot);
 }
@@ -170,6 +180,21 @@ const char *cvd_snapshot_get_dir(const CvdSnapshot *snapshot)
     return snapshot->path;
 }
 
+int cvd_snapshot_get_dir_fd(const CvdSnapshot *snapshot)
+{
+    return snapshot->dir_fd;
+}
+
+gboolean cvd_snapshot_pass_error(const CvdSnapshot *snapshot, const char *file, GError **reason,
+                                 GError **error)
+{
+    if (g_error_matches(*reason, CVD_ERROR, CVD_ERROR_INVALID))
+        g_prefix_error(reason, "%s: damaged: %s: ", snapshot->path, file);
+    else if ((*reason)->domain == CVD_ERROR)
+        g_prefix_error(reason, "%s/%s: ", snapshot->path, file);
+    return cvd_pass_error(error, reason);
+}
+
 guint64 cvd_snapshot_get_size(const CvdSnapshot *snapshot, const char *file)
 {
     const CvdSnapshotFile *found = cvd_snapshot_find_file(snapshot->files, file);
@@ -177,42 +202,40 @@ guint64 cvd_snapshot_get_size(const CvdSnapshot *snapshot, const char *file)
     return found != NULL ? found->size : 0;
 }
 
-/* ---- Reading ---- */
-
-static gboolean verify_file(const CvdSnapshot *snapshot, const CvdSnapshotFile *file,
-                            GCancellable *cancellable, GError **error)
+GPtrArray *cvd_snapshot_get_files(const CvdSnapshot *snapshot)
 {
-    cvd_autofd fd = cvd_snapshot_open_file(snapshot, file->name, error);
-    g_autoptr(GError) reason = NULL;
-
-    if (fd < 0)
-        return FALSE;
-    g_autofree char *digest = cvd_sparse_digest(fd, NULL, NULL, cancellable, &reason);
-    if (digest == NULL)
-        return fail_damaged(snapshot, file->name, &reason, error);
-    return strcmp(digest, file->digest) == 0 ||
-           cvd_fail(error, CVD_ERROR_INVALID,
-                    "%s: damaged: %s: its SHA-256 is not the one recorded", snapshot->path,
-                    file->name);
+    return snapshot->files;
 }
 
-gboolean cvd_snapshot_verify(CvdSnapshot *snapshot, gboolean all, CvdSnapshotProgress *progress,
-                             gpointer data, GCancellable *cancellable, GError **error)
+guint64 cvd_snapshot_get_space(const CvdSnapshot *snapshot)
 {
-    for (guint i = 0; i < snapshot->files->len; i++)
-        if (!verify_file(snapshot, g_ptr_array_index(snapshot->files, i), cancellable, error))
-            return FALSE;
-    return TRUE;
+    guint64 n = 0;
+    struct stat st;
+
+    for (guint i = 0; i < snapshot->files->len; i++) {
+        const CvdSnapshotFile *file = g_ptr_array_index(snapshot->files, i);
+        if (fstatat(snapshot->dir_fd, file->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+            n += (guint64)st.st_blocks * 512;
+    }
+    return n;
+}
+
+int cvd_snapshot_count_users(const CvdSnapshot *snapshot)
+{
+    return cvd_snapshot_dir_count_users(snapshot->dir_fd);
 }
 
 gboolean cvd_snapshot_copy_out(const CvdSnapshot *snapshot, const char *file, int fd,
                                GCancellable *cancellable, GError **error)
 {
     cvd_autofd from = cvd_snapshot_open_file(snapshot, file, error);
+    gboolean is_packed = strcmp(file, CVD_SNAPSHOT_RAM_COMPRESSED) == 0;
     g_autoptr(GError) reason = NULL;
 
     if (from < 0)
         return FALSE;
-    return cvd_sparse_copy(from, fd, cancellable, &reason) ||
-           fail_damaged(snapshot, file, &reason, error);
+    gboolean is_done =
+        is_packed ? cvd_sparse_unpack(from, fd, snapshot->info->memory_bytes, cancellable, &reason)
+                  : cvd_sparse_copy(from, fd, cancellable, &reason);
+    return is_done || cvd_snapshot_pass_error(snapshot, file, &reason, error);
 }

@@ -46,6 +46,18 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdSnapshot, cvd_snapshot_free)
 const CvdSnapshotInfo *cvd_snapshot_get_info(const CvdSnapshot *snapshot);
 /** cvd_snapshot_get_dir: Returns: the path that it was opened by */
 const char *cvd_snapshot_get_dir(const CvdSnapshot *snapshot);
+/** cvd_snapshot_get_dir_fd: Returns: (transfer none): a descriptor of that directory */
+int cvd_snapshot_get_dir_fd(const CvdSnapshot *snapshot);
+
+/**
+ * cvd_snapshot_pass_error:
+ * @file: of the snapshot
+ * @reason: (inout): why it could not be read; %CVD_ERROR_INVALID: it is damaged
+ *
+ * Adds the names, and passes the error on. Returns: %FALSE
+ */
+gboolean cvd_snapshot_pass_error(const CvdSnapshot *snapshot, const char *file, GError **reason,
+                                 GError **error);
 
 /**
  * CvdSnapshotProgress:
@@ -61,7 +73,7 @@ typedef void CvdSnapshotProgress(gpointer data, guint64 done, guint64 total);
  * cvd_snapshot_verify:
  * @all: read all files; %FALSE: not those larger than %CVD_SNAPSHOT_TRUSTED_SIZE that are, by inode
  *   and times, as they were when they were written or last verified
- * @progress: (nullable): told about each MiB
+ * @progress: (nullable): called after each MiB
  * @error: %CVD_ERROR_INVALID: a file is not what was written; %G_IO_ERROR_CANCELLED;
  *   %CVD_ERROR_FAILED
  */
@@ -78,6 +90,17 @@ int cvd_snapshot_open_file(const CvdSnapshot *snapshot, const char *file, GError
 
 /** cvd_snapshot_get_size: Returns: of a file, in bytes; 0: there is none */
 guint64 cvd_snapshot_get_size(const CvdSnapshot *snapshot, const char *file);
+/** cvd_snapshot_get_files: Returns: (transfer none) (element-type CvdSnapshotFile): all but
+ * snapshot.json */
+GPtrArray *cvd_snapshot_get_files(const CvdSnapshot *snapshot);
+/** cvd_snapshot_get_space: Returns: what its files take up on the disk, in bytes */
+guint64 cvd_snapshot_get_space(const CvdSnapshot *snapshot);
+
+/** CVD_SNAPSHOT_USERS_UNKNOWN: there are some */
+#define CVD_SNAPSHOT_USERS_UNKNOWN (-1)
+
+/** cvd_snapshot_count_users: Returns: how many have it by cvd_snapshot_open() */
+int cvd_snapshot_count_users(const CvdSnapshot *snapshot);
 
 /**
  * cvd_snapshot_copy_out:

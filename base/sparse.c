@@ -69,8 +69,8 @@ static gsize measure_run(const guint8 *bytes, gsize at, gsize size, gboolean *is
     return end - at;
 }
 
-static gboolean give(const CvdSparseSink *sink, const guint8 *bytes, gsize size, guint64 offset,
-                     GError **error)
+gboolean cvd_sparse_give(const CvdSparseSink *sink, const guint8 *bytes, gsize size, guint64 offset,
+                         GError **error)
 {
     gboolean is_hole = FALSE;
 
@@ -98,7 +98,7 @@ gboolean cvd_sparse_read(int fd, guint64 begin, guint64 end, const CvdSparseSink
         /* The end of data may be within a page: the rest of that page is read too. */
         guint64 page_end = MIN(round_down(data_end + CVD_SPARSE_PAGE - 1), end);
         gsize size = (gsize)MIN(page_end - MIN(at, page_end), CVD_SPARSE_STEP);
-        if (!read_at(fd, bytes, size, at, error) || !give(sink, bytes, size, at, error))
+        if (!read_at(fd, bytes, size, at, error) || !cvd_sparse_give(sink, bytes, size, at, error))
             return FALSE;
         at = size > 0 ? at + size : end;
         if (sink->went != NULL)
@@ -148,7 +148,7 @@ static gboolean map(CvdSparseTarget *target, GError **error)
     return TRUE;
 }
 
-static gboolean set_write_error(GError **error)
+gboolean cvd_sparse_set_write_error(GError **error)
 {
     gboolean has_no_space = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
 
@@ -163,7 +163,7 @@ static gboolean write_at(CvdSparseTarget *target, const guint8 *bytes, gsize siz
         gssize n = TEMP_FAILURE_RETRY(
             pwrite(target->fd, bytes + done, size - done, (off_t)(offset + done)));
         if (n < 0 && errno != EINVAL)
-            return set_write_error(error);
+            return cvd_sparse_set_write_error(error);
         if (n < 0 && !map(target, error))
             return FALSE;
         done += (gsize)MAX(n, 0);

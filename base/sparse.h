@@ -40,6 +40,15 @@ typedef struct {
 gboolean cvd_sparse_read(int fd, guint64 begin, guint64 end, const CvdSparseSink *sink,
                          GCancellable *cancellable, GError **error);
 
+/**
+ * cvd_sparse_give:
+ * @bytes: (array length=size): what is at @offset, on a page
+ *
+ * Gives @sink all but the pages of zeros.
+ */
+gboolean cvd_sparse_give(const CvdSparseSink *sink, const guint8 *bytes, gsize size, guint64 offset,
+                         GError **error);
+
 /** cvd_sparse_count: Returns: how many bytes from @begin on are no holes */
 guint64 cvd_sparse_count(int fd, guint64 begin, guint64 end);
 
@@ -77,6 +86,10 @@ gboolean cvd_sparse_target_open(CvdSparseTarget *target, int fd, guint64 size, G
  */
 gboolean cvd_sparse_target_write(CvdSparseTarget *target, const guint8 *bytes, gsize size,
                                  guint64 offset, GError **error);
+
+/** cvd_sparse_set_write_error: of `errno`: %CVD_ERROR_RESOURCES: no space; %CVD_ERROR_FAILED.
+ * Returns: %FALSE */
+gboolean cvd_sparse_set_write_error(GError **error);
 
 /** cvd_sparse_target_finish: makes zeros of the rest */
 gboolean cvd_sparse_target_finish(CvdSparseTarget *target, GError **error);

@@ -27,8 +27,9 @@ missing_packages() {
         pkg-config --exists 'json-glib-1.0 >= 1.6' || missing="$missing libjson-glib-dev"
         pkg-config --exists libarchive || missing="$missing libarchive-dev"
         pkg-config --exists libedit || missing="$missing libedit-dev"
+        pkg-config --exists libzstd || missing="$missing libzstd-dev"
     else
-        missing="$missing pkg-config libglib2.0-dev libjson-glib-dev libarchive-dev libedit-dev"
+        missing="$missing pkg-config libglib2.0-dev libjson-glib-dev libarchive-dev libedit-dev libzstd-dev"
     fi
     for wanted in "$@"; do
         command -v "$wanted" >/dev/null 2>&1 || missing="$missing $wanted"
