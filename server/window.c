@@ -31,6 +31,7 @@
 
 #define ZEROS_SIZE     4096
 #define ZEROS_PER_CALL 64
+#define PIECE_SIZE     (256 * 1024)
 
 G_DEFINE_ENUM_TYPE(CvdWindowBacking, cvd_window_backing,
                    G_DEFINE_ENUM_VALUE(CVD_WINDOW_MEMFD, "memfd"),
@@ -167,16 +168,29 @@ static gboolean write_mapped(const CvdWindow *window, guint64 offset, const void
     return TRUE;
 }
 
-static gboolean write_bytes(const CvdWindow *window, const guchar *bytes, gsize size,
-                            GError **error)
+static gboolean write_bytes(const CvdWindow *window, guint64 offset, const guchar *bytes,
+                            gsize size, GError **error)
 {
     for (gsize done = 0; done < size;) {
-        gssize n = TEMP_FAILURE_RETRY(pwrite(window->fd, bytes + done, size - done, (off_t)done));
+        gssize n = TEMP_FAILURE_RETRY(
+            pwrite(window->fd, bytes + done, size - done, (off_t)(offset + done)));
+        if (n < 0 && (errno == ENOSPC || errno == ENOMEM || errno == EDQUOT)) {
+            set_space_error(window, errno, error);
+            return FALSE;
+        }
         if (n <= 0)
             return fail(window, "pwrite", error);
         done += (gsize)n;
     }
     return TRUE;
+}
+
+static gboolean write_at(const CvdWindow *window, guint64 offset, const void *bytes, gsize size,
+                         GError **error)
+{
+    if (window->hugepage_size > 0)
+        return write_mapped(window, offset, bytes, size, error);
+    return write_bytes(window, offset, bytes, size, error);
 }
 
 static gboolean write_descriptors(const CvdWindow *window, GError **error)
@@ -185,9 +199,7 @@ static gboolean write_descriptors(const CvdWindow *window, GError **error)
     gsize size;
     const void *bytes = g_bytes_get_data(descriptors, &size);
 
-    if (window->hugepage_size > 0)
-        return write_mapped(window, 0, bytes, size, error);
-    return write_bytes(window, bytes, size, error);
+    return write_at(window, 0, bytes, size, error);
 }
 
 static gboolean punch(const CvdWindow *window, guint64 offset, guint64 size, GError **error)
@@ -381,20 +393,6 @@ gboolean cvd_window_reset_signals(CvdWindow *window, GError **error)
     return TRUE;
 }
 
-/* The kernel finds no page for a part of the window; who wrote there died of SIGBUS. */
-static gboolean set_read_error(const CvdWindow *window, gssize n, GError **error)
-{
-    if (n == 0)
-        return cvd_fail(error, CVD_ERROR_INVALID,
-                        "%s: what it is to hold became shorter while it was read",
-                        window_name(window));
-    if (errno != EFAULT && errno != ENOMEM)
-        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno,
-                                   "%s: what it is to hold cannot be read", window_name(window));
-    set_space_error(window, ENOMEM, error);
-    return FALSE;
-}
-
 /* Of the content from @at on; without a file system that knows of holes, all is data. */
 static off_t find_data(int fd, off_t at, off_t size, off_t *end)
 {
@@ -407,10 +405,24 @@ static off_t find_data(int fd, off_t at, off_t size, off_t *end)
     return data >= 0 ? data : at;
 }
 
-/* Into a mapping, since huge pages cannot be written otherwise; it is the kernel that writes, so
- * what is missing there is an error and no SIGBUS. */
-static gboolean read_into(const CvdWindow *window, guint8 *memory, int fd, GError **error)
+/* Returns: how many bytes went into the window, 0 on failure */
+static gsize copy_piece(const CvdWindow *window, int fd, guint8 *bytes, gsize size, off_t at,
+                        GError **error)
 {
+    gssize n = TEMP_FAILURE_RETRY(pread(fd, bytes, size, at));
+
+    if (n < 0)
+        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: what it is to hold cannot be read",
+                            window_name(window));
+    if (n == 0)
+        cvd_fail(error, CVD_ERROR_INVALID, "%s: what it is to hold became shorter meanwhile",
+                 window_name(window));
+    return n > 0 && write_at(window, (guint64)at, bytes, (gsize)n, error) ? (gsize)n : 0;
+}
+
+static gboolean copy_content(const CvdWindow *window, int fd, GError **error)
+{
+    g_autofree guint8 *bytes = g_malloc(PIECE_SIZE);
     off_t size = (off_t)window->size, end = 0;
 
     for (off_t at = 0; at < size;) {
@@ -418,10 +430,10 @@ static gboolean read_into(const CvdWindow *window, guint8 *memory, int fd, GErro
             at = find_data(fd, at, size, &end);
         if (at >= size)
             break;
-        gssize n = TEMP_FAILURE_RETRY(pread(fd, memory + at, (gsize)(end - at), at));
-        if (n <= 0)
-            return set_read_error(window, n, error);
-        at += n;
+        gsize n = copy_piece(window, fd, bytes, (gsize)MIN(end - at, PIECE_SIZE), at, error);
+        if (n == 0)
+            return FALSE;
+        at += (off_t)n;
     }
     return TRUE;
 }
@@ -442,15 +454,9 @@ static gboolean check_content(const CvdWindow *window, int fd, GError **error)
 
 gboolean cvd_window_fill(CvdWindow *window, int content_fd, GError **error)
 {
-    if (!check_content(window, content_fd, error))
-        return FALSE;
-    void *memory = mmap(NULL, window->size, PROT_READ | PROT_WRITE, MAP_SHARED, window->fd, 0);
-    if (memory == MAP_FAILED)
-        return fail(window, "mmap", error);
-    gboolean is_read = read_into(window, memory, content_fd, error);
-    munmap(memory, window->size);
-    /* A guest can have overwritten them there. */
-    return is_read && write_descriptors(window, error);
+    /* A guest can have overwritten the descriptors there. */
+    return check_content(window, content_fd, error) && copy_content(window, content_fd, error) &&
+           write_descriptors(window, error);
 }
 
 gboolean cvd_window_renew(CvdWindow *window, GError **error)
