@@ -14,14 +14,16 @@
 #define ROUND_TRIPS  "20000"
 #define LARGE_REGION (256u * 1024 * 1024)
 #define LONGEST_LINE 1023
+#define MIGRATABLE   "ivshmem.migratable=true"
 #define MOST_JOBS    16
 #define LEAVE_BUS_MASTER                                                                           \
     "qemu.append=console=ttyS0 quiet no_timer_check intel_iommu=on -- --leave-bus-master"
 
-/* What the kernel has counted shows that each region has an interrupt of its own. */
+/* What the kernel has counted shows that each region has an interrupt of its own. @data:
+ * (nullable): a value for `--set` */
 static void test_regions(gconstpointer data)
 {
-    g_autoptr(TestLinux) vm = test_linux_boot(NULL, NULL);
+    g_autoptr(TestLinux) vm = test_linux_boot(data, NULL);
     g_autoptr(GPtrArray) names = test_list_regions(vm->client_socket);
 
     g_assert_cmpuint(names->len, ==, 5);
@@ -118,7 +120,7 @@ static void test_bounds(gconstpointer data)
 static void test_polling(gconstpointer data)
 {
     g_autoptr(TestLinux) vm = test_linux_boot(
-        "qemu.append=console=ttyS0 quiet no_timer_check -- --poll", "qemu.devices=[]", NULL);
+        "qemu.append=console=ttyS0 quiet no_timer_check -- --poll", "qemu.devices=[]", data, NULL);
     g_autoptr(GPtrArray) names = test_list_regions(vm->client_socket);
 
     for (guint i = 0; i < names->len; i++) {
@@ -291,10 +293,12 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     test_linux_add("/linux/regions", NULL, test_regions);
+    test_linux_add("/linux/regions/migratable", MIGRATABLE, test_regions);
     test_linux_add("/linux/round-trips", NULL, test_round_trips);
     test_linux_add("/linux/signals", NULL, test_signals);
     test_linux_add("/linux/bounds", NULL, test_bounds);
     test_linux_add("/linux/polling", NULL, test_polling);
+    test_linux_add("/linux/polling/migratable", MIGRATABLE, test_polling);
     test_linux_add("/linux/large-region", NULL, test_large_region);
     test_linux_add("/linux/too-many-regions", NULL, test_too_many_regions);
     test_linux_add("/linux/two-processors", NULL, test_two_processors);
