@@ -156,6 +156,8 @@ static GPtrArray *find_words(const Line *line, const char *begun)
         cvd_complete_add(words, "--help", "Print what there is");
     } else if (line->verb) {
         add_arguments(line, words);
+    } else if (line->completion->argument) {
+        add_values(line, line->completion->argument, words);
     } else {
         for (const CvdToolVerb *verb = line->completion->verbs; verb && verb->name; verb++)
             cvd_complete_add(words, verb->name, verb->summary);

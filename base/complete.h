@@ -9,6 +9,7 @@ G_BEGIN_DECLS
  * CvdCompletion:
  * @options: those that may stand anywhere
  * @verbs: (nullable): those of the program
+ * @argument: (nullable): the kind of its only argument, if it has no verbs
  * @add: (nullable): adds what a value of a kind may be, by cvd_complete_add(); a kind is what
  * --help shows: `REGION`
  * @data: for @add
@@ -18,6 +19,7 @@ G_BEGIN_DECLS
 typedef struct {
     const GOptionEntry *options;
     const CvdToolVerb *verbs;
+    const char *argument;
     void (*add)(gpointer data, const char *kind, GPtrArray *words);
     gpointer data;
 } CvdCompletion;

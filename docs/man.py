@@ -136,7 +136,7 @@ def emphasize(text, kinds=()):
         for kind in kinds:
             line = re.sub(rf"\b{kind}\b", rf"\\fI{kind}\\fR", line)
         line = re.sub(r"(?<![\w-])(\\-\\-[a-z\\-]*[a-z])", r"\\fB\1\\fR", line)
-        yield re.sub(r"\b(cvd\\-(?:ctl|client|launch|vm)(?: [a-z][a-z-]*)?)(?=[.,;:]|$)", r"\\fB\1\\fR", line)
+        yield re.sub(r"\b(cvd\\-(?:ctl|client|launch|up|vm)(?: [a-z][a-z-]*)?)(?=[.,;:]|$)", r"\\fB\1\\fR", line)
 
 
 def help_of(program, *verb):

@@ -22,8 +22,6 @@
 #include <unistd.h>
 
 #define EXIT_USAGE 2
-/* Of a file that is meant for something else there may be one for each of its keys. */
-#define MAX_REPORTED 100
 
 static char *(*const layout_formats[])(const CvdLayout *layout) = {
     [CVD_LAYOUT_FORMAT_TEXT] = cvd_layout_to_text,
@@ -33,12 +31,7 @@ static char *(*const layout_formats[])(const CvdLayout *layout) = {
 
 static int report(GPtrArray *problems)
 {
-    for (guint i = 0; i < MIN(problems->len, MAX_REPORTED); i++)
-        g_critical("%s", (const char *)g_ptr_array_index(problems, i));
-    if (problems->len > MAX_REPORTED)
-        g_critical("the first %d problems are above", MAX_REPORTED);
-    if (problems->len > 1)
-        g_critical("%u problems; nothing was started", problems->len);
+    cvd_config_log_problems(problems);
     return EXIT_USAGE;
 }
 

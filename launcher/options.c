@@ -196,10 +196,15 @@ static void add_keys(const CvdKey *keys, const char *prefix, GPtrArray *words)
     }
 }
 
+void cvd_options_add_keys(GPtrArray *words)
+{
+    add_keys(cvd_keys, "", words);
+}
+
 static void add_values(gpointer data, const char *kind, GPtrArray *words)
 {
     if (strcmp(kind, "PATH=VALUE") == 0)
-        add_keys(cvd_keys, "", words);
+        cvd_options_add_keys(words);
     for (guint i = 0; strcmp(kind, "FORMAT") == 0 && i < G_N_ELEMENTS(formats); i++)
         cvd_complete_add(words, formats[i], NULL);
 }

@@ -80,6 +80,9 @@ gboolean cvd_options_parse(const char *const *argv, CvdOptions *options, GError 
  */
 int cvd_options_complete(char **words);
 
+/** cvd_options_add_keys: adds what PATH=VALUE of --set may begin with, by cvd_complete_add() */
+void cvd_options_add_keys(GPtrArray *words);
+
 void cvd_options_clear(CvdOptions *options);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(CvdOptions, cvd_options_clear)
 

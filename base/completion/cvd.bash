@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Completion of cvd-ctl, cvd-client, cvd-launch and cvd-vm for bash. The programs say what may follow:
+# Completion of cvd-ctl, cvd-client, cvd-launch, cvd-up and cvd-vm for bash. The programs say what may follow:
 # see base/complete.c.
 _cvd() {
     local line lines
@@ -13,4 +13,4 @@ _cvd() {
     done
     [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace
 }
-complete -F _cvd cvd-ctl cvd-client cvd-launch cvd-vm
+complete -F _cvd cvd-ctl cvd-client cvd-launch cvd-up cvd-vm

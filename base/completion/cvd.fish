@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Completion of cvd-ctl, cvd-client, cvd-launch and cvd-vm for fish. The programs say what may follow:
+# Completion of cvd-ctl, cvd-client, cvd-launch, cvd-up and cvd-vm for fish. The programs say what may follow:
 # see base/complete.c.
 function __cvd_complete
     set -l words (commandline --tokenize --cut-at-cursor --current-process)
@@ -10,6 +10,6 @@ function __cvd_complete
         printf '%s\n' $found
     end
 end
-for program in cvd-ctl cvd-client cvd-launch cvd-vm
+for program in cvd-ctl cvd-client cvd-launch cvd-up cvd-vm
     complete --command $program --no-files --arguments '(__cvd_complete)'
 end

@@ -4,8 +4,8 @@
  * plain copies from and to the region's data. Each part has the same time.
  */
 #include "base/error.h"
+#include "base/progress.h"
 #include "client/tool/pinger.h"
-#include "client/tool/progress.h"
 #include "client/tool/stats.h"
 #include "client/tool/tool.h"
 

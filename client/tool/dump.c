@@ -5,8 +5,8 @@
  * file may change meanwhile.
  */
 #include "base/error.h"
+#include "base/progress.h"
 #include "client/tool/dump-file.h"
-#include "client/tool/progress.h"
 #include "client/tool/tool.h"
 
 #include <string.h>

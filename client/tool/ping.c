@@ -4,8 +4,8 @@
  * so that the end of the connection is noticed at once.
  */
 #include "base/error.h"
+#include "base/progress.h"
 #include "client/tool/pinger.h"
-#include "client/tool/progress.h"
 #include "client/tool/stats.h"
 #include "client/tool/tool.h"
 

@@ -32,6 +32,9 @@
 #define PREALLOC_UP_TO (4 * 1024 * 1024) /* bytes of window; above it prealloc is off */
 #define PREALLOC_UNSET (-1)              /* until the window's size is known */
 
+/* Of a file that is meant for something else there may be one for each of its keys. */
+#define MAX_LOGGED 100
+
 /* One of the two trees that cvd.json names or holds. */
 typedef struct {
     JsonNode *node; /* NULL: a problem was reported */
@@ -384,6 +387,16 @@ static CvdConfig *read_all(CvdReader *reader, const CvdConfigSource *source, con
     if (origins && layout.node)
         config->explanation = explain(config, &layout, origins);
     return qemu.node ? g_steal_pointer(&config) : NULL;
+}
+
+void cvd_config_log_problems(GPtrArray *problems)
+{
+    for (guint i = 0; i < MIN(problems->len, MAX_LOGGED); i++)
+        g_critical("%s", (const char *)g_ptr_array_index(problems, i));
+    if (problems->len > MAX_LOGGED)
+        g_critical("the first %d problems are above", MAX_LOGGED);
+    if (problems->len > 1)
+        g_critical("%u problems; nothing was started", problems->len);
 }
 
 JsonNode *cvd_config_to_json(const CvdConfig *config)

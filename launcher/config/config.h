@@ -62,6 +62,8 @@ char *cvd_config_find(const char *name, char **places);
  *   see @keep_broken
  */
 CvdConfig *cvd_config_load(const CvdConfigSource *source, GPtrArray *problems);
+/** cvd_config_log_problems: @problems: of cvd_config_load(), of which a hundred are logged */
+void cvd_config_log_problems(GPtrArray *problems);
 /**
  * cvd_config_to_json:
  *

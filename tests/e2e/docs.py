@@ -53,8 +53,8 @@ CONTROL = {"^C": b"\x03", "^]": b"\x1d", "^D": b"\x04"}
 LANGUAGES = {"sh", "console", "json", "c", "python", "ini", "text"}
 LINK = re.compile(r"\]\(([^):#]+)[^):]*\)")
 # A program with what follows it, as code or in bold.
-SPAN = re.compile(r"`(cvd-(?:launch|ctl|client|vm)) ([^`]*)`")
-BOLD = re.compile(r"^\.B (cvd-(?:launch|ctl|client|vm)) (.*)$", re.MULTILINE)
+SPAN = re.compile(r"`(cvd-(?:launch|up|ctl|client|vm)) ([^`]*)`")
+BOLD = re.compile(r"^\.B (cvd-(?:launch|up|ctl|client|vm)) (.*)$", re.MULTILINE)
 KEYS_OF_MACHINE = {"kernel", "blockdevs", "netdevs", "devices", "objects", "machine", "append",
                    "display", "memory", "smp", "binary", "accel", "extra_args", "serial", "vsock",
                    "chardevs", "tpmdevs", "memory_shared", "cpus"}

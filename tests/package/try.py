@@ -231,8 +231,9 @@ class Story:
             machine.use()
         print(f"# from downloaded to running: {needed_s + own_s:.1f} s, {own_s:.1f} s of them for the "
               "package itself")
-        for path in ("man/man1/cvd-launch.1.gz", "man/man7/cvd.7.gz", "bash-completion/completions/cvd-ctl",
-                     "fish/vendor_completions.d/cvd-ctl.fish", "zsh/vendor-completions/_cvd"):
+        for path in ("man/man1/cvd-launch.1.gz", "man/man1/cvd-up.1.gz", "man/man7/cvd.7.gz",
+                     "bash-completion/completions/cvd-ctl", "fish/vendor_completions.d/cvd-ctl.fish",
+                     "zsh/vendor-completions/_cvd"):
             assert (self.root.path / "usr/share" / path).exists(), path
         self.root.run("dpkg", "--purge", "cvd-launch")
         self.compare()

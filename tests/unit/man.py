@@ -17,7 +17,8 @@ import sys
 
 SKIP = 77
 # Manual page -> where the program's options stand; those of programs with verbs are verbs.py's.
-PROGRAMS = {"cvd-launch.1": "launcher/options.c", "cvd-vm.1": "guests/fake/options.c"}
+PROGRAMS = {"cvd-launch.1": "launcher/options.c", "cvd-up.1": "launcher/group/options.c",
+            "cvd-vm.1": "guests/fake/options.c"}
 
 
 # What reads a page and says what is wrong with it.

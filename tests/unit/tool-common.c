@@ -2,7 +2,7 @@
 /*
  * Arguments of cvd-client, the suggestion of a region, and the bar.
  */
-#include "client/tool/progress.h"
+#include "base/progress.h"
 #include "client/tool/tool.h"
 
 #include <string.h>

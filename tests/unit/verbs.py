@@ -3,7 +3,7 @@
 """What follows from the tables of verbs and options: --help, the manual pages, and the completion of
 bash, fish and zsh, which are tried themselves.
 
-Usage: verbs.py CVD_CTL CVD_CLIENT CVD_LAUNCH CVD_VM SOURCE_ROOT DIRECTORY_OF_PAGES
+Usage: verbs.py CVD_CTL CVD_CLIENT CVD_LAUNCH CVD_UP CVD_VM SOURCE_ROOT DIRECTORY_OF_PAGES
 """
 import os
 import pathlib
@@ -37,6 +37,9 @@ COMPLETIONS = {
     "cvd-launch --ser": "cvd-launch --serve-only ",
     "cvd-launch --set lifecycle.on_p": "cvd-launch --set lifecycle.on_panic=",
     "cvd-launch -c conf/qemu.j": "cvd-launch -c conf/qemu.json ",
+    "cvd-up --jo": "cvd-up --jobs ",
+    "cvd-up --set lifecycle.on_p": "cvd-up --set lifecycle.on_panic=",
+    "cvd-up -j 4 conf/qemu.j": "cvd-up -j 4 conf/qemu.json ",
     "cvd-vm --sl": "cvd-vm --slow ",
     "cvd-vm -n on": "cvd-vm -n one ",
 }
@@ -197,17 +200,18 @@ def check_shells(env, root):
     return [shell for shell in ("fish", "zsh") if not shutil.which(shell)]
 
 
-def main(ctl, client, launch, fake_vm, root, pages):
+def main(ctl, client, launch, up, fake_vm, root, pages):
     ctl, client = (os.path.abspath(program) for program in (ctl, client))
     check_program(ctl, pathlib.Path(pages, "cvd-ctl.1"))
     check_states(root, ctl)
     check_program(client, pathlib.Path(pages, "cvd-client.1"))
     check_size(launch)
+    check_size(up)
     check_size(fake_vm)
     for tool in (ctl, client):
         check_size(tool, complete(tool, ""))
     with tempfile.TemporaryDirectory(prefix="cvd-") as work:
-        env = environment(work, (ctl, client, launch, fake_vm))
+        env = environment(work, (ctl, client, launch, up, fake_vm))
         check_silence(client, work)
         check_signals_at_the_end(client, env)
         launcher = subprocess.Popen([launch, "--serve-only", "--name", "one", "--config", f"{root}/conf/cvd.json"],

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "client/tool/progress.h"
+#include "base/progress.h"
 
 #include "base/terminal-size.h"
 
@@ -41,19 +41,26 @@ void cvd_progress_init(CvdProgress *progress, const char *label, guint64 total)
     };
 }
 
-void cvd_progress_update(CvdProgress *progress, guint64 done)
+void cvd_progress_show(CvdProgress *progress, const char *label, guint64 done)
 {
-    if (!progress->is_terminal || g_get_monotonic_time() - progress->last_us < INTERVAL_US)
+    if (!progress->is_terminal)
         return;
-    g_autofree char *line = cvd_progress_format(progress->label, done, progress->total,
+    g_autofree char *line = cvd_progress_format(label, done, progress->total,
                                                 cvd_terminal_get_size(STDERR_FILENO).columns);
     g_printerr("\r%s\033[K", line);
     progress->last_us = g_get_monotonic_time();
     progress->is_drawn = TRUE;
 }
 
+void cvd_progress_update(CvdProgress *progress, guint64 done)
+{
+    if (g_get_monotonic_time() - progress->last_us >= INTERVAL_US)
+        cvd_progress_show(progress, progress->label, done);
+}
+
 void cvd_progress_clear(CvdProgress *progress)
 {
     if (progress->is_drawn)
         g_printerr("\r\033[K");
+    progress->is_drawn = FALSE;
 }

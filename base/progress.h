@@ -37,7 +37,10 @@ void cvd_progress_init(CvdProgress *progress, const char *label, guint64 total);
 /** cvd_progress_update: draws it anew, but not more often than anybody could see */
 void cvd_progress_update(CvdProgress *progress, guint64 done);
 
-/** cvd_progress_clear: takes it off the terminal; also for g_auto() */
+/** cvd_progress_show: draws it at once, with another label */
+void cvd_progress_show(CvdProgress *progress, const char *label, guint64 done);
+
+/** cvd_progress_clear: takes it off the terminal, for something else; also for g_auto() */
 void cvd_progress_clear(CvdProgress *progress);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(CvdProgress, cvd_progress_clear)
 
