@@ -113,9 +113,11 @@ static void add_instances(GPtrArray *words)
 
 static void add_values(const Line *line, const char *kind, GPtrArray *words)
 {
+    gboolean is_here = !line->completion->host || !*line->completion->host;
+
     if (strcmp(kind, "FILE") == 0 || strcmp(kind, "PATH") == 0)
         cvd_complete_add(words, "", "files");
-    else if (strcmp(kind, "NAME") == 0)
+    else if (strcmp(kind, "NAME") == 0 && is_here)
         add_instances(words);
     if (line->completion->add)
         line->completion->add(line->completion->data, kind, words);

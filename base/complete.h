@@ -13,6 +13,8 @@ G_BEGIN_DECLS
  * @add: (nullable): adds what a value of a kind may be, by cvd_complete_add(); a kind is what
  * --help shows: `REGION`
  * @data: for @add
+ * @host: (nullable): where the option is stored that says that the command is for another machine;
+ *   instances are not offered then
  *
  * What a program's command line may have.
  */
@@ -22,6 +24,7 @@ typedef struct {
     const char *argument;
     void (*add)(gpointer data, const char *kind, GPtrArray *words);
     gpointer data;
+    char *const *host;
 } CvdCompletion;
 
 /**

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define EXIT_USAGE 2
-#define N_OPTIONS  5
+#define N_OPTIONS  6
 
 static const CvdToolVerb *find_verb(const CvdToolProgram *program, const char *name, GError **error)
 {
@@ -88,19 +88,27 @@ static char *describe_verbs(const CvdToolProgram *program)
 static void fill_options(const CvdToolProgram *program, CvdTool *tool,
                          GOptionEntry options[N_OPTIONS])
 {
-    const GOptionEntry common[] = {
-        {"name", 'n', 0, G_OPTION_ARG_FILENAME, &tool->name, "The instance", "NAME"},
-        {"json", 0, 0, G_OPTION_ARG_NONE, &tool->json, "Print JSON", NULL},
-        {"version", 0, tool->verb ? G_OPTION_FLAG_HIDDEN : 0, G_OPTION_ARG_NONE, &tool->version,
-         "Print the version", NULL},
-        {"socket", 's', 0, G_OPTION_ARG_FILENAME, &tool->socket, "Its client socket", "PATH"},
-        G_OPTION_ENTRY_NULL,
+    const struct {
+        gboolean is_there;
+        GOptionEntry option;
+    } common[] = {
+        {TRUE, {"name", 'n', 0, G_OPTION_ARG_FILENAME, &tool->name, "The instance", "NAME"}},
+        {program->run_on_host != NULL,
+         {"host", 'H', 0, G_OPTION_ARG_FILENAME, &tool->host, "Run it there", "[USER@]HOST"}},
+        {TRUE, {"json", 0, 0, G_OPTION_ARG_NONE, &tool->json, "Print JSON", NULL}},
+        {TRUE,
+         {"version", 0, tool->verb ? G_OPTION_FLAG_HIDDEN : 0, G_OPTION_ARG_NONE, &tool->version,
+          "Print the version", NULL}},
+        {program->has_socket,
+         {"socket", 's', 0, G_OPTION_ARG_FILENAME, &tool->socket, "Its client socket", "PATH"}},
+        {TRUE, G_OPTION_ENTRY_NULL},
     };
+    guint n = 0;
 
-    G_STATIC_ASSERT(sizeof common == N_OPTIONS * sizeof options[0]);
-    memcpy(options, common, sizeof common);
-    if (!program->has_socket)
-        options[N_OPTIONS - 2] = (GOptionEntry)G_OPTION_ENTRY_NULL;
+    G_STATIC_ASSERT(G_N_ELEMENTS(common) == N_OPTIONS);
+    for (guint i = 0; i < G_N_ELEMENTS(common); i++)
+        if (common[i].is_there)
+            options[n++] = common[i].option;
 }
 
 static int complete(const CvdToolProgram *program, CvdTool *tool, char **words)
@@ -111,6 +119,7 @@ static int complete(const CvdToolProgram *program, CvdTool *tool, char **words)
         .verbs = program->verbs,
         .add = program->complete,
         .data = tool,
+        .host = &tool->host,
     };
 
     fill_options(program, tool, options);
@@ -188,6 +197,7 @@ static gboolean run_verb(const CvdToolProgram *program, const CvdToolVerb *verb,
     };
 
     tool->verb = verb;
+    tool->options = common;
     g_set_prgname(command);
     fill_options(program, tool, common);
     char **arguments = parse_arguments(&usage, &own_argv, error);
@@ -196,6 +206,8 @@ static gboolean run_verb(const CvdToolProgram *program, const CvdToolVerb *verb,
     if (!arguments || !check_count(program, verb, g_strv_length(arguments), arguments, error) ||
         !check_instance(tool, error))
         return FALSE;
+    if (tool->host)
+        return program->run_on_host(tool, arguments, error);
     if (!verb->takes_signals)
         cvd_tool_catch_signals(tool);
     return verb->run(tool, arguments, error);
@@ -257,9 +269,10 @@ int cvd_tool_main(const CvdToolProgram *program, char **argv)
     signal(SIGPIPE, SIG_IGN);
     int status = cvd_complete_is_asked((const char *const *)argv)
                      ? complete(program, &tool, argv + 2)
-                 : run(program, &tool, argv, &error) ? EXIT_SUCCESS
+                 : run(program, &tool, argv, &error) ? tool.status
                                                      : report(program, &error);
     g_free(tool.name);
+    g_free(tool.host);
     g_free(tool.socket);
     g_object_unref(tool.cancellable);
     return status;

@@ -11,10 +11,13 @@ typedef struct CvdToolVerb CvdToolVerb;
  * CvdTool:
  * @name: (nullable): of the instance, as given
  * @socket: (nullable): path of its socket, as given, or found later
+ * @host: (nullable): where the verb is to be carried out, as given
  * @json: whether the output is to be JSON
  * @version: whether the version is all that is wanted
  * @cancellable: triggered by SIGINT, SIGTERM and SIGHUP, unless the verb takes them itself
  * @verb: what the program is to do
+ * @options: (array zero-terminated=1): those that all verbs have
+ * @status: the exit status if nothing has failed here
  *
  * What all verbs of a program share.
  *
@@ -23,10 +26,13 @@ typedef struct CvdToolVerb CvdToolVerb;
 typedef struct {
     char *name;
     char *socket;
+    char *host;
     gboolean json;
     gboolean version;
     GCancellable *cancellable;
     const CvdToolVerb *verb;
+    const GOptionEntry *options;
+    int status;
 } CvdTool;
 
 /**
@@ -83,6 +89,8 @@ struct CvdToolVerb {
  * @has_socket: whether there is an option --socket, in place of --name
  * @verbs: what it can do; the last has no name
  * @complete: (nullable): adds what an argument of a kind may be, by cvd_complete_add()
+ * @run_on_host: (nullable): carries out the tool's verb on its @host, and sees to all signals
+ *   itself; without it there is no option --host
  * @clarify: (nullable): makes the message of a failure out of its error
  *
  * A program whose first argument says what to do. Options that all verbs have may stand before the
@@ -96,6 +104,7 @@ typedef struct {
     gboolean has_socket;
     const CvdToolVerb *verbs;
     void (*complete)(gpointer tool, const char *kind, GPtrArray *words);
+    CvdToolRun *run_on_host;
     void (*clarify)(GError *error);
 } CvdToolProgram;
 
@@ -191,7 +200,7 @@ char *cvd_tool_get_time(void);
  */
 gboolean cvd_tool_poll(CvdTool *tool, GPollFD *fds, guint n_fds, int interval_ms,
                        gint64 deadline_us, GError **error);
-#define CVD_TOOL_MAX_POLLED 2
+#define CVD_TOOL_MAX_POLLED 3
 
 /** cvd_tool_is_cancelled: Returns: whether @error says that the user has interrupted */
 gboolean cvd_tool_is_cancelled(const GError *error);

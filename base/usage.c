@@ -140,3 +140,18 @@ gboolean cvd_usage_parse(const CvdUsage *usage, char ***argv, GError **error)
         print_and_exit(usage);
     return TRUE;
 }
+
+void cvd_usage_add_given(const GOptionEntry *options, GPtrArray *words)
+{
+    for (; options && options->long_name; options++) {
+        if (options->arg == G_OPTION_ARG_NONE) {
+            if (*(const gboolean *)options->arg_data)
+                g_ptr_array_add(words, g_strconcat("--", options->long_name, NULL));
+            continue;
+        }
+        g_assert(options->arg == G_OPTION_ARG_STRING || options->arg == G_OPTION_ARG_FILENAME);
+        const char *value = *(char *const *)options->arg_data;
+        if (value)
+            g_ptr_array_add(words, g_strconcat("--", options->long_name, "=", value, NULL));
+    }
+}

@@ -49,4 +49,13 @@ gboolean cvd_usage_parse(const CvdUsage *usage, char ***argv, GError **error);
  */
 char *cvd_usage_format(const CvdUsage *usage);
 
+/**
+ * cvd_usage_add_given:
+ * @options: (nullable): flags, strings and names of files
+ * @words: (element-type utf8): a command line, which frees its words
+ *
+ * Adds those of the options that have been given, as words that say the same: `--name=VALUE`.
+ */
+void cvd_usage_add_given(const GOptionEntry *options, GPtrArray *words);
+
 G_END_DECLS

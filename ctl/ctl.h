@@ -43,6 +43,39 @@ CvdToolRun cvd_ctl_list, cvd_ctl_status, cvd_ctl_clients, cvd_ctl_stop, cvd_ctl_
     cvd_ctl_call, cvd_ctl_wait, cvd_ctl_events, cvd_ctl_qmp, cvd_ctl_logs, cvd_ctl_attach,
     cvd_ctl_report, cvd_ctl_forget, cvd_ctl_programs, cvd_ctl_program, cvd_ctl_top;
 
+/**
+ * cvd_ctl_run_on_host:
+ *
+ * Has the cvd-ctl of the tool's host carry out its verb, over ssh. The tool's status is that of the
+ * other cvd-ctl, or of ssh.
+ */
+CvdToolRun cvd_ctl_run_on_host;
+
+/**
+ * cvd_ctl_run_ssh:
+ * @argv: (array zero-terminated=1): ssh and its arguments
+ * @with_stdin: whether it has this process's stdin, not /dev/null
+ * @out_fd: where its stdout goes; −1: to this process's
+ * @error: it could not be run, or this was interrupted
+ *
+ * Runs it as a child to its end. What it prints on a terminal is made text that can do nothing
+ * there. The tool's status is its exit status.
+ */
+gboolean cvd_ctl_run_ssh(CvdTool *tool, char **argv, gboolean with_stdin, int out_fd,
+                         GError **error);
+
+/** cvd_ctl_fail_ssh: @number: of an error; sets @error: ssh cannot be run. Returns: %FALSE */
+gboolean cvd_ctl_fail_ssh(int number, GError **error);
+
+/**
+ * cvd_ctl_end_with_connection:
+ *
+ * Of a cvd-ctl that another one has started over ssh: sends this process SIGHUP when nobody reads
+ * its stdout any more. Without a terminal sshd does not say otherwise that the connection has
+ * ended. To be called before there are threads.
+ */
+void cvd_ctl_end_with_connection(void);
+
 /** CVD_CTL_MAX_TIMEOUT_S: of --timeout */
 #define CVD_CTL_MAX_TIMEOUT_S (24 * 60 * 60)
 
@@ -280,6 +313,17 @@ char *cvd_ctl_describe_missing_log(int programs_fd, const char *program);
 
 /** cvd_ctl_complete_programs: adds those that have a log, by cvd_complete_add() */
 void cvd_ctl_complete_programs(CvdTool *tool, GPtrArray *words);
+
+/**
+ * cvd_ctl_create_report:
+ *
+ * Returns: a descriptor of the new file, for writing; −1 with @error set
+ */
+int cvd_ctl_create_report(const char *path, GError **error);
+
+/** cvd_ctl_get_report_path: Returns: (transfer full): what --output says, or a name in the current
+ * directory that has the time, and @name */
+char *cvd_ctl_get_report_path(const char *name);
 
 /**
  * cvd_ctl_find_dir:

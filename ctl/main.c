@@ -102,7 +102,7 @@ static const CvdToolVerb verbs[] = {
     {"report", "", "Pack all about it, or a failed one, in a file",
      "The file has the configuration, the command line, the end of the conversation\n"
      "with QEMU, the logs and the window. It is cvd-report-NAME-TIME.tar.gz in the\n"
-     "current directory.",
+     "current directory. FILE may be - for stdout.",
      CVD_TOOL_OPTIONS({"output", 'o', 0, G_OPTION_ARG_FILENAME, &cvd_ctl_options.output,
                        "Write this file", "FILE"},
                       {"no-window", 0, 0, G_OPTION_ARG_NONE, &cvd_ctl_options.no_window,
@@ -120,8 +120,9 @@ static void complete(gpointer tool, const char *kind, GPtrArray *words)
     static const char *const states[] = {CVD_CTL_STATES, CVD_CTL_READY, NULL};
 
     static const char *const actions[] = {"start", "stop", "restart", NULL};
+    gboolean is_here = ((const CvdTool *)tool)->host == NULL;
 
-    if (strcmp(kind, "[PROGRAM]") == 0 || strcmp(kind, "PROGRAM") == 0)
+    if ((strcmp(kind, "[PROGRAM]") == 0 || strcmp(kind, "PROGRAM") == 0) && is_here)
         cvd_ctl_complete_programs(tool, words);
     for (guint i = 0; strcmp(kind, "ACTION") == 0 && actions[i] != NULL; i++)
         cvd_complete_add(words, actions[i], NULL);
@@ -138,8 +139,10 @@ int main(int argc, char **argv)
         .epilogue = "With one instance running, --name is not needed. Each verb has --help.\n",
         .verbs = verbs,
         .complete = complete,
+        .run_on_host = cvd_ctl_run_on_host,
         .clarify = cvd_ctl_clarify,
     };
 
+    cvd_ctl_end_with_connection();
     return cvd_tool_main(&program, argv);
 }

@@ -197,29 +197,55 @@ static gboolean add_all(Report *report, CvdTool *tool, const char *dir, GError *
 static gboolean open_archive(Report *report, int fd, GError **error)
 {
     report->archive = archive_write_new();
+    /* A pipe gets no padding either. */
     if (archive_write_set_format_pax_restricted(report->archive) == ARCHIVE_OK &&
+        archive_write_set_bytes_in_last_block(report->archive, 1) == ARCHIVE_OK &&
         archive_write_add_filter_gzip(report->archive) == ARCHIVE_OK &&
         archive_write_open_fd(report->archive, fd) == ARCHIVE_OK)
         return TRUE;
     return fail(report, error);
 }
 
+int cvd_ctl_create_report(const char *path, GError **error)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot create%s", path,
+                            errno == EEXIST ? " (choose another --output)" : "");
+    return fd;
+}
+
+char *cvd_ctl_get_report_path(const char *name)
+{
+    g_autoptr(GDateTime) now = g_date_time_new_now_local();
+    g_autofree char *time = g_date_time_format(now, "%Y%m%d-%H%M%S");
+
+    return cvd_ctl_options.output != NULL ? g_strdup(cvd_ctl_options.output)
+                                          : g_strdup_printf("cvd-report-%s-%s.tar.gz", name, time);
+}
+
+static gboolean is_stdout(const char *path)
+{
+    return strcmp(path, "-") == 0;
+}
+
 static gboolean write_report(CvdTool *tool, const char *path, const char *name, const char *dir,
                              GString *contents, GError **error)
 {
     Report report = {.cancellable = tool->cancellable, .path = path, .contents = contents};
-    cvd_autofd fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    cvd_autofd fd = is_stdout(path) ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0)
+                                    : cvd_ctl_create_report(path, error);
 
     if (fd < 0)
-        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot create%s", path,
-                                   errno == EEXIST ? " (choose another --output)" : "");
+        return FALSE;
     report.top = g_strdup_printf("cvd-report-%s", name);
     gboolean is_written =
         open_archive(&report, fd, error) && add_all(&report, tool, dir, error) &&
         (archive_write_close(report.archive) == ARCHIVE_OK || fail(&report, error));
     archive_write_free(report.archive);
     g_free(report.top);
-    if (!is_written)
+    if (!is_written && !is_stdout(path))
         unlink(path);
     return is_written;
 }
@@ -228,17 +254,17 @@ gboolean cvd_ctl_report(CvdTool *tool, char **arguments, GError **error)
 {
     g_autofree char *name = NULL;
     g_autofree char *dir = cvd_ctl_find_dir(tool, &name, error);
-    g_autoptr(GDateTime) now = g_date_time_new_now_local();
     g_autoptr(GString) contents = g_string_new(NULL);
 
     if (dir == NULL)
         return FALSE;
     if (tool->name == NULL)
         tool->name = g_strdup(name);
-    g_autofree char *time = g_date_time_format(now, "%Y%m%d-%H%M%S");
-    g_autofree char *path = cvd_ctl_options.output != NULL
-                                ? g_strdup(cvd_ctl_options.output)
-                                : g_strdup_printf("cvd-report-%s-%s.tar.gz", name, time);
+    g_autofree char *path = cvd_ctl_get_report_path(name);
+    if (is_stdout(path) && tool->json)
+        return cvd_tool_fail_usage(error, "--json and --output=- both want stdout; give one");
+    if (is_stdout(path) && isatty(STDOUT_FILENO))
+        return cvd_tool_fail_usage(error, "--output=-: stdout is a terminal; redirect it");
     if (!write_report(tool, path, name, dir, contents, error))
         return FALSE;
     if (tool->json) {
@@ -250,6 +276,7 @@ gboolean cvd_ctl_report(CvdTool *tool, char **arguments, GError **error)
                                    written, name, file, names);
     }
     g_printerr("%s: %s; look through it before you pass it on, as it has what the guest said%s\n",
-               path, contents->str, cvd_ctl_options.no_window ? "" : " and the window");
+               is_stdout(path) ? "report" : path, contents->str,
+               cvd_ctl_options.no_window ? "" : " and the window");
     return TRUE;
 }

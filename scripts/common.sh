@@ -67,6 +67,8 @@ missing_for_tests() {
     command -v apparmor_parser >/dev/null 2>&1 || missing="$missing apparmor"
     command -v lintian >/dev/null 2>&1 || missing="$missing lintian"
     command -v mmdebstrap >/dev/null 2>&1 || missing="$missing mmdebstrap"
+    [ -x /usr/sbin/sshd ] || missing="$missing openssh-server"
+    command -v ssh >/dev/null 2>&1 || missing="$missing openssh-client"
     printf '%s' "${missing# }"
 }
 

@@ -19,7 +19,7 @@ import tempfile
 
 SKIP = 77
 LIMIT_S = 60  # fail-safe of every wait
-COMMON = {"--name", "--json", "--version", "--socket", "--help"}
+COMMON = {"--name", "--host", "--json", "--version", "--socket", "--help"}
 # A line, and what it is after a tab, where the instance `one` runs.
 COMPLETIONS = {
     "cvd-ctl pow": "cvd-ctl power-button ",
