@@ -27,6 +27,8 @@ typedef struct {
     char *count;
     char *interval;
     char *socket;
+    gboolean keep_running;
+    gboolean compress;
 } CvdCtlOptions;
 
 extern CvdCtlOptions cvd_ctl_options;
@@ -41,7 +43,8 @@ extern CvdCtlOptions cvd_ctl_options;
 
 CvdToolRun cvd_ctl_list, cvd_ctl_status, cvd_ctl_clients, cvd_ctl_stop, cvd_ctl_restart,
     cvd_ctl_call, cvd_ctl_wait, cvd_ctl_events, cvd_ctl_qmp, cvd_ctl_logs, cvd_ctl_attach,
-    cvd_ctl_report, cvd_ctl_forget, cvd_ctl_programs, cvd_ctl_program, cvd_ctl_top;
+    cvd_ctl_report, cvd_ctl_forget, cvd_ctl_programs, cvd_ctl_program, cvd_ctl_top,
+    cvd_ctl_snapshot;
 
 /**
  * cvd_ctl_run_on_host:
@@ -126,6 +129,15 @@ CvdDBusInstance1 *cvd_ctl_connect(CvdTool *tool, GError **error);
  *   it is gone, or in another pid namespace
  */
 int cvd_ctl_open_launcher(CvdDBusInstance1 *instance);
+
+/**
+ * cvd_ctl_wait_for_launcher:
+ * @launcher: of cvd_ctl_open_launcher()
+ *
+ * Waits until the instance has ended and nothing is left of it.
+ */
+gboolean cvd_ctl_wait_for_launcher(CvdTool *tool, CvdDBusInstance1 *instance, int launcher,
+                                   GError **error);
 
 /** cvd_ctl_get_connection: Returns: (transfer none): what connects to the instance */
 GDBusConnection *cvd_ctl_get_connection(CvdDBusInstance1 *instance);

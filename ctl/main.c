@@ -48,6 +48,14 @@ static const CvdToolVerb verbs[] = {
     {"resume", "", "Let the guest's processors go on", .run = cvd_ctl_call, .method = "Resume"},
     {"power-button", "", "Press the guest's power button, once", .run = cvd_ctl_call,
      .method = "PowerButton"},
+    {"snapshot", "NAME", "Save the machine, to be started from there",
+     "Connections of host programs end, as at a reset. Then the machine is stopped, or\n"
+     "goes on with --keep-running. NAME with a slash in it is a path.",
+     CVD_TOOL_OPTIONS({"keep-running", 0, 0, G_OPTION_ARG_NONE, &cvd_ctl_options.keep_running,
+                       "Do not stop the machine", NULL},
+                      {"compress", 0, 0, G_OPTION_ARG_NONE, &cvd_ctl_options.compress,
+                       "Pack its memory, which takes longer", NULL}),
+     .run = cvd_ctl_snapshot},
     {"wait", "STATE", "Wait until the instance is in a state",
      "The states are starting, running, paused, suspended, faulted, stopping,\n"
      "restarting, stopped and failed; ready is as lifecycle.ready in cvd.json has it.\n"

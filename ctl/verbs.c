@@ -75,14 +75,14 @@ static gboolean go_on(const char *state, const char *reason, gpointer data)
 
 /* The end is that of the process: only then is everything removed. Of one in another pid namespace
  * only the end of the connection is to be seen. */
-static gboolean wait_for_launcher(CvdTool *tool, CvdDBusInstance1 *instance, int pidfd,
-                                  GError **error)
+gboolean cvd_ctl_wait_for_launcher(CvdTool *tool, CvdDBusInstance1 *instance, int launcher,
+                                   GError **error)
 {
     static const CvdCtlFollower follower = {.state = go_on};
     g_autoptr(GError) local_error = NULL;
 
-    if (pidfd >= 0)
-        return wait_for_exit(tool, pidfd, 0, error);
+    if (launcher >= 0)
+        return wait_for_exit(tool, launcher, 0, error);
     if (cvd_ctl_follow(tool, instance, &follower, NULL, 0, &local_error) ||
         g_error_matches(local_error, G_IO_ERROR, G_IO_ERROR_CLOSED))
         return TRUE;
@@ -112,7 +112,7 @@ gboolean cvd_ctl_stop(CvdTool *tool, char **arguments, GError **error)
                 return FALSE;
             g_clear_error(error);
         }
-    return wait_for_launcher(tool, instance, pidfd, error);
+    return cvd_ctl_wait_for_launcher(tool, instance, pidfd, error);
 }
 
 /* ---- restart ---- */

@@ -220,7 +220,9 @@ static void end_vm(CvdLaunch *launch, guint actions)
 
 static void hold_clients(CvdLaunch *launch)
 {
-    if (cvd_launch_may_log(launch))
+    gboolean is_for_snapshot = (launch->lifecycle.guest.holds & CVD_HOLD_SNAPSHOT) != 0;
+
+    if (!is_for_snapshot && cvd_launch_may_log(launch))
         g_message("guest was reset");
     cvd_server_hold_clients(launch->host.server);
     if (launch->programs != NULL)
@@ -257,6 +259,10 @@ void cvd_launch_carry_out(CvdLaunch *launch, guint actions)
         cvd_launch_hand_over(launch);
     if (actions & CVD_ACTION_SEND)
         send_command(launch);
+    if (actions & CVD_ACTION_SAVE)
+        cvd_launch_save(launch);
+    if (actions & CVD_ACTION_CANCEL)
+        cvd_launch_cancel_snapshot(launch);
     if (actions & CVD_ACTION_WAKE)
         press(launch, "system_wakeup");
     if (actions & CVD_ACTION_POWERDOWN)

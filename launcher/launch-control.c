@@ -26,13 +26,26 @@ static void get_status(CvdControlStatus *status, gpointer data)
 
 /* ---- Verbs ---- */
 
+static gboolean fail(const CvdLaunch *launch, const CvdVerb *verb, const char *why, GError **error)
+{
+    return cvd_fail(error, CVD_ERROR_BUSY, "%s: the instance is %s%s%s", verb->name,
+                    cvd_state_get_name(cvd_launch_get_state(launch)), why[0] != '\0' ? "; " : "",
+                    why);
+}
+
+gboolean cvd_launch_check_verb(const CvdLaunch *launch, const CvdVerb *verb, GError **error)
+{
+    const char *obstacle = cvd_verb_get_obstacle(verb, cvd_launch_get_state(launch));
+
+    return obstacle == NULL || fail(launch, verb, obstacle, error);
+}
+
 static void refuse(CvdControlCall *take_call, const CvdLaunch *launch, const CvdVerb *verb,
                    const char *why)
 {
-    g_autoptr(GError) error = g_error_new(
-        CVD_ERROR, CVD_ERROR_BUSY, "%s: the instance is %s%s%s", verb->name,
-        cvd_state_get_name(cvd_launch_get_state(launch)), why[0] != '\0' ? "; " : "", why);
+    g_autoptr(GError) error = NULL;
 
+    fail(launch, verb, why, &error);
     cvd_control_call_finish(take_call, error);
 }
 
@@ -67,14 +80,9 @@ static void on_begun(CvdJsonSpan result, const GError *error, gpointer data)
 
 static void execute(CvdLaunch *launch, const CvdVerb *verb, CvdControlCall *take_call)
 {
-    const char *obstacle = cvd_verb_get_obstacle(verb, cvd_launch_get_state(launch));
     gboolean is_awaited = verb->awaited != CVD_AWAITED_NOTHING;
     CvdWaitingCall waiting = {take_call, verb, launch->lifecycle.guest.n_resets};
 
-    if (obstacle != NULL) {
-        refuse(take_call, launch, verb, obstacle);
-        return;
-    }
     if (is_awaited)
         g_array_append_val(launch->calls, waiting);
     if (verb->command != NULL) {
@@ -281,12 +289,15 @@ static void restart_program(CvdLaunch *launch, GVariant *arguments, CvdControlCa
     command_program(launch, arguments, take_call, CVD_PROGRAM_RESTART);
 }
 
-static void call(const char *method, GVariant *arguments, CvdControlCall *take_call, gpointer data)
+typedef void (*Method)(CvdLaunch *launch, GVariant *arguments, CvdControlCall *take_call);
+
+/* Returns: (nullable): what carries out a method that is no more than a verb */
+static Method find_method(const char *name)
 {
     static const struct {
-        const char *method;
-        void (*run)(CvdLaunch *launch, GVariant *arguments, CvdControlCall *take_call);
-    } others[] = {
+        const char *name;
+        Method method;
+    } methods[] = {
         {"Qmp", qmp},
         {"OpenQmp", open_qmp},
         {"OpenConsole", open_console},
@@ -297,14 +308,27 @@ static void call(const char *method, GVariant *arguments, CvdControlCall *take_c
         {"StopProgram", stop_program},
         {"RestartProgram", restart_program},
         {"ListRegions", list_regions},
+        {"Snapshot", cvd_launch_take_snapshot},
     };
-    const CvdVerb *verb = cvd_verb_find(method);
 
-    if (verb != NULL)
+    for (gsize i = 0; i < G_N_ELEMENTS(methods); i++)
+        if (strcmp(name, methods[i].name) == 0)
+            return methods[i].method;
+    return NULL;
+}
+
+static void call(const char *name, GVariant *arguments, CvdControlCall *take_call, gpointer data)
+{
+    const CvdVerb *verb = cvd_verb_find(name);
+    Method method = find_method(name);
+    g_autoptr(GError) error = NULL;
+
+    if (verb != NULL && !cvd_launch_check_verb(data, verb, &error))
+        cvd_control_call_finish(take_call, error);
+    else if (method != NULL)
+        method(data, arguments, take_call);
+    else
         execute(data, verb, take_call);
-    for (gsize i = 0; verb == NULL && i < G_N_ELEMENTS(others); i++)
-        if (strcmp(method, others[i].method) == 0)
-            others[i].run(data, arguments, take_call);
 }
 
 const CvdControlHandlers cvd_launch_control_handlers = {.get_status = get_status, .call = call};

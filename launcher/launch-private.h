@@ -15,6 +15,9 @@
 G_BEGIN_DECLS
 
 /*< private >*/
+/** CvdLaunchSnapshot: a snapshot that is being taken */
+typedef struct CvdLaunchSnapshot CvdLaunchSnapshot;
+
 /** CvdWaitingCall: is answered when the guest is as its caller wants it */
 typedef struct {
     CvdControlCall *call;
@@ -78,10 +81,12 @@ typedef struct {
     guint n_restarts;         /* VMs before it */
     gboolean is_end_notified; /* to the service manager */
 
-    gboolean is_serving; /* the sockets listen */
-    gboolean is_ending;  /* QEMU is gone for good, and the programs are on their way down */
-    char *failure;       /* why the machine cannot go on, NULL = QEMU says it */
-    CvdHook *hook;       /* that runs; NULL = none */
+    gboolean is_serving;         /* the sockets listen */
+    CvdLaunchSnapshot *snapshot; /* NULL = none is taken */
+    gboolean is_ending;          /* QEMU is gone for good, and the programs are on their way down */
+    gboolean has_ended;          /* nothing is awaited any more but the end of @snapshot */
+    char *failure;               /* why the machine cannot go on, NULL = QEMU says it */
+    CvdHook *hook;               /* that runs; NULL = none */
     CvdOutput *hook_output;
     CvdOutputLoad output_load; /* of hooks and programs */
     gboolean is_pressing;      /* the power button: QEMU has not answered yet */
@@ -123,6 +128,28 @@ gboolean cvd_launch_is_asked_restart(const CvdLaunch *launch);
 
 /** cvd_launch_hand_over: reports %CVD_EVENT_HANDED_OVER once QEMU has read all that was sent */
 void cvd_launch_hand_over(CvdLaunch *launch);
+
+/**
+ * cvd_launch_take_snapshot:
+ * @arguments: of the method Snapshot, in a state in which it may be used
+ *
+ * What follows the call, up to its answer.
+ */
+void cvd_launch_take_snapshot(CvdLaunch *launch, GVariant *arguments, CvdControlCall *take_call);
+
+/** cvd_launch_save: the guest stands still: saves it. %CVD_EVENT_SNAPSHOT_SAVED or another of those
+ * follows. */
+void cvd_launch_save(CvdLaunch *launch);
+
+/** cvd_launch_cancel_snapshot: %CVD_EVENT_SNAPSHOT_FAILED follows, if the lifecycle knows of one */
+void cvd_launch_cancel_snapshot(CvdLaunch *launch);
+
+/** cvd_launch_note_migration: @event_data: (nullable): of QMP's event MIGRATION */
+void cvd_launch_note_migration(CvdLaunch *launch, JsonObject *event_data);
+
+/** cvd_launch_check_verb: Returns: whether it may be used in the state that the instance is in;
+ * @error: %CVD_ERROR_BUSY */
+gboolean cvd_launch_check_verb(const CvdLaunch *launch, const CvdVerb *verb, GError **error);
 
 /** cvd_launch_vm_handlers: what QEMU says */
 extern const CvdVmHandlers cvd_launch_vm_handlers;

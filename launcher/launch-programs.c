@@ -57,6 +57,27 @@ static void on_failed(const char *why, gpointer data)
     cvd_launch_handle(launch, CVD_EVENT_PROGRAM_FAILED);
 }
 
+static gboolean on_quitting(gpointer data)
+{
+    CvdLaunch *launch = data;
+
+    cvd_source_clear(&launch->awaited_timer);
+    g_message("waiting for the disk, to remove what a snapshot has begun; ctrl-c quits at once");
+    return G_SOURCE_REMOVE;
+}
+
+/* What a snapshot has begun is removed before. */
+static void quit(CvdLaunch *launch)
+{
+    launch->has_ended = TRUE;
+    cvd_launch_cancel_snapshot(launch);
+    if (launch->snapshot == NULL)
+        g_main_loop_quit(launch->host.loop);
+    else
+        cvd_source_set_timer(&launch->awaited_timer, g_get_monotonic_time() + AWAITED_US,
+                             on_quitting, launch);
+}
+
 static void on_after_stop(const GError *error, gpointer data)
 {
     CvdLaunch *launch = data;
@@ -64,13 +85,13 @@ static void on_after_stop(const GError *error, gpointer data)
     if (error != NULL)
         g_warning("%s", error->message);
     g_clear_pointer(&launch->hook, cvd_hook_free);
-    g_main_loop_quit(launch->host.loop);
+    quit(launch);
 }
 
 static void run_after_stop(CvdLaunch *launch)
 {
     if (!run_hook(launch, CVD_HOOK_AFTER_STOP, on_after_stop))
-        g_main_loop_quit(launch->host.loop);
+        quit(launch);
 }
 
 static void on_changed(gpointer data)
@@ -253,7 +274,8 @@ void cvd_launch_end(CvdLaunch *launch)
     if (!was_ending)
         g_clear_pointer(&launch->hook, cvd_hook_free); /* that of a machine that was ready */
     launch->is_ending = TRUE;
-    if (was_ending && launch->hook != NULL) /* it has been asked for twice, or more often */
+    if (was_ending && (launch->hook != NULL ||
+                       launch->has_ended)) /* it has been asked for twice, or more often */
         g_main_loop_quit(launch->host.loop);
     else if (launch->programs != NULL)
         end_programs(launch);

@@ -117,6 +117,11 @@ static void on_io_error(CvdLaunch *launch, JsonObject *event_data)
     cvd_launch_set_fault(launch, text);
 }
 
+static void on_migration(CvdLaunch *launch, JsonObject *event_data)
+{
+    cvd_launch_note_migration(launch, event_data);
+}
+
 static void on_event(const char *name, JsonObject *event_data, const char *text, gpointer data)
 {
     static const struct {
@@ -133,6 +138,7 @@ static void on_event(const char *name, JsonObject *event_data, const char *text,
         {"GUEST_PANICKED", on_panic, 0},
         {"WATCHDOG", on_watchdog, 0},
         {"BLOCK_IO_ERROR", on_io_error, 0},
+        {"MIGRATION", on_migration, 0},
     };
     CvdLaunch *launch = data;
 

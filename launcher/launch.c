@@ -307,6 +307,8 @@ static gboolean start(CvdLaunch *launch, const CvdOptions *options, GError **err
     return TRUE;
 }
 
+/* A snapshot that somebody did not want to wait for has a thread that uses it still: it ends with
+ * this process, and what it leaves is removed by the next. */
 static void clear(CvdLaunch *launch, gboolean has_failed)
 {
     cvd_source_clear(&launch->timer);

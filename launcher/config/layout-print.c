@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Three ways to show a window. */
+/* Three ways to show a window, and what tells it from others. */
 #include "launcher/config/layout-print.h"
 
 #include "base/json.h"
 #include "launcher/config/types.h"
+#include "server/layout-private.h"
 #include "vsoc/abi.h"
 
 #include <string.h>
@@ -223,4 +224,11 @@ char *cvd_layout_to_c_header(const CvdLayout *layout)
         append_c_region(text, layout, i, g_ptr_array_index(identifiers, i));
     g_string_append(text, "\n#endif\n");
     return g_string_free(text, FALSE);
+}
+
+char *cvd_layout_digest(const CvdLayout *layout)
+{
+    g_autoptr(GBytes) descriptors = cvd_layout_get_descriptors(layout);
+
+    return g_compute_checksum_for_bytes(G_CHECKSUM_SHA256, descriptors);
 }

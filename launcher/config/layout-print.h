@@ -17,4 +17,8 @@ char *cvd_layout_to_json(const CvdLayout *layout);
  */
 char *cvd_layout_to_c_header(const CvdLayout *layout);
 
+/** cvd_layout_digest: Returns: (transfer full): SHA-256 of the bytes that the window starts with,
+ * 64 hexadecimal digits: the same for the same window */
+char *cvd_layout_digest(const CvdLayout *layout);
+
 G_END_DECLS

@@ -94,6 +94,37 @@ char *cvd_qmp_greeting(CvdJsonSpan from_qemu)
                            is_object ? text : "{}");
 }
 
+static gboolean get_part(JsonObject *version, const char *name, guint *part)
+{
+    JsonNode *node = json_object_get_member(version, name);
+    gint64 value = node != NULL && json_node_get_value_type(node) == G_TYPE_INT64
+                       ? json_node_get_int(node)
+                       : -1;
+
+    *part = (guint)value;
+    return value >= 0 && value <= G_MAXUINT;
+}
+
+static JsonObject *get_object(JsonObject *object, const char *name)
+{
+    JsonNode *node = object != NULL ? json_object_get_member(object, name) : NULL;
+
+    return node != NULL && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+}
+
+char *cvd_qmp_version_of_greeting(const char *greeting)
+{
+    g_autoptr(JsonNode) node = cvd_json_from_string(greeting, NULL);
+    JsonObject *root = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+    JsonObject *version = get_object(get_object(get_object(root, "QMP"), "version"), "qemu");
+    guint major, minor, micro;
+
+    if (version == NULL || !get_part(version, "major", &major) ||
+        !get_part(version, "minor", &minor) || !get_part(version, "micro", &micro))
+        return NULL;
+    return g_strdup_printf("%u.%u.%u", major, minor, micro);
+}
+
 /* ---- Instead of QEMU ---- */
 
 /* Whether a client asks for something that has not been offered. */

@@ -72,6 +72,14 @@ char *cvd_qmp_refusal(const char *error_class, const char *description, const ch
 char *cvd_qmp_greeting(CvdJsonSpan from_qemu);
 
 /**
+ * cvd_qmp_version_of_greeting:
+ * @greeting: as cvd_qmp_greeting() has it
+ *
+ * Returns: (transfer full) (nullable): `7.2.22`; %NULL: it has none
+ */
+char *cvd_qmp_version_of_greeting(const char *greeting);
+
+/**
  * cvd_qmp_answer_for_qemu:
  * @is_negotiated: (inout): whether the caller has said `qmp_capabilities`, as it must first
  * @command: what the caller has written, which may be anything

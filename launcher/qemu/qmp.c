@@ -325,6 +325,11 @@ const char *cvd_qmp_get_greeting(const CvdQmp *qmp)
     return qmp->greeting;
 }
 
+char *cvd_qmp_get_version(const CvdQmp *qmp)
+{
+    return qmp->greeting != NULL ? cvd_qmp_version_of_greeting(qmp->greeting) : NULL;
+}
+
 static gboolean has_member(const CvdQmp *qmp, Member member)
 {
     return qmp->members[member].text != NULL;

@@ -129,6 +129,10 @@ void cvd_qmp_relay(CvdQmp *qmp, const char *command, CvdQmpReply reply, gpointer
  * greeted */
 const char *cvd_qmp_get_greeting(const CvdQmp *qmp);
 
+/** cvd_qmp_get_version: Returns: (transfer full) (nullable): QEMU's, `7.2.22`; %NULL also if it
+ * has not said so in its greeting */
+char *cvd_qmp_get_version(const CvdQmp *qmp);
+
 /**
  * cvd_qmp_forget:
  * @user_data: as given to cvd_qmp_pass_on() or cvd_qmp_relay()

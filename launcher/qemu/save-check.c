@@ -57,7 +57,7 @@ static gboolean check_devices(char **texts, gboolean is_json, const char *key, G
         const char *text = is_json ? get_text(node, "driver") : texts[i];
         const char *driver = text != NULL ? find_foreign_device(text) : NULL;
         if (driver != NULL)
-            return cvd_fail(error, CVD_ERROR_INVALID,
+            return cvd_fail(error, CVD_ERROR_FAILED,
                             "qemu.%s[%u]: what the program behind %s holds cannot be saved; take "
                             "the device out, and start the machine again",
                             key, i, driver);
@@ -68,7 +68,7 @@ static gboolean check_devices(char **texts, gboolean is_json, const char *key, G
 gboolean cvd_save_check_config(const CvdConfig *config, GError **error)
 {
     if (!config->ivshmem_migratable)
-        return cvd_fail(error, CVD_ERROR_INVALID,
+        return cvd_fail(error, CVD_ERROR_FAILED,
                         "QEMU cannot save this VM: set ivshmem.migratable to true in cvd.json, "
                         "then start it again");
     return check_devices(config->qemu.devices, TRUE, "devices", error) &&
@@ -105,7 +105,7 @@ static gboolean refuse(const Blockdev *disk, GError **error, const char *format,
     va_start(arguments, format);
     g_autofree char *text = g_strdup_vprintf(format, arguments);
     va_end(arguments);
-    return cvd_fail(error, CVD_ERROR_INVALID, "qemu.blockdevs[%u] \"%s\" %s", disk->index,
+    return cvd_fail(error, CVD_ERROR_FAILED, "qemu.blockdevs[%u] \"%s\" %s", disk->index,
                     disk->name, text);
 }
 
@@ -213,7 +213,7 @@ static CvdSaveDisk *check_disk(const CvdConfig *config, JsonNode *inserted, guin
 
     if (node == NULL) {
         const char *file = get_text(inserted, "file");
-        cvd_fail(error, CVD_ERROR_INVALID,
+        cvd_fail(error, CVD_ERROR_FAILED,
                  "the disk %s is not in qemu.blockdevs, so that it cannot be saved: define it "
                  "there as a qcow2, " OR_READ_ONLY,
                  file != NULL ? file : "without a file");

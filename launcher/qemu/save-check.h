@@ -28,7 +28,7 @@ void cvd_save_disk_free(CvdSaveDisk *disk);
 
 /**
  * cvd_save_check_config:
- * @error: %CVD_ERROR_INVALID
+ * @error: %CVD_ERROR_FAILED
  *
  * Returns: whether a VM of that configuration can be saved, as far as that says so
  */
@@ -37,7 +37,7 @@ gboolean cvd_save_check_config(const CvdConfig *config, GError **error);
 /**
  * cvd_save_find_disks:
  * @blocks: what QEMU returns of `query-block`, or anything
- * @error: %CVD_ERROR_INVALID: one of them cannot be copied, and what to do
+ * @error: %CVD_ERROR_FAILED: one of them cannot be copied, and what to do
  *
  * Returns: (transfer full) (element-type CvdSaveDisk) (nullable): in the order of the
  *   configuration

@@ -34,9 +34,11 @@ TestSandbox *test_sandbox_new(void)
 void test_sandbox_set_environment(const TestSandbox *sandbox)
 {
     g_autofree char *place = g_build_filename(sandbox->runtime, "cvd", NULL);
+    g_autofree char *snapshots = g_build_filename(sandbox->dir, "snapshots", NULL);
 
     g_setenv("XDG_RUNTIME_DIR", sandbox->runtime, TRUE);
     g_setenv("CVD_RUNTIME_DIR", place, TRUE);
+    g_setenv("CVD_SNAPSHOT_DIR", snapshots, TRUE);
 }
 
 char *test_sandbox_path(const TestSandbox *sandbox, const char *name)

@@ -26,8 +26,8 @@ typedef struct {
 
 TestSandbox *test_sandbox_new(void);
 
-/** test_sandbox_set_environment: has the programs that are executed put instances, and look for
- * them, in the sandbox alone */
+/** test_sandbox_set_environment: has the programs that are executed put instances and snapshots,
+ * and look for them, in the sandbox alone */
 void test_sandbox_set_environment(const TestSandbox *sandbox);
 
 /** test_sandbox_path: Returns: (transfer full): a path directly below the sandbox's @dir */

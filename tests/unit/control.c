@@ -419,13 +419,18 @@ static void test_clients(Fixture *f, gconstpointer data)
     with_client(f, ask_for_clients);
 }
 
-/* Returns: (transfer full): the type of a call's parameters */
+/* Returns: (transfer full): a call's parameters, which are texts and arrays */
 static GVariant *make_parameters(GDBusArgInfo **args)
 {
     GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE_TUPLE);
 
-    for (; args != NULL && *args != NULL; args++)
-        g_variant_builder_add_value(&builder, g_variant_new_string(""));
+    for (; args != NULL && *args != NULL; args++) {
+        const GVariantType *type = G_VARIANT_TYPE((*args)->signature);
+        GVariant *value = g_variant_type_is_array(type)
+                              ? g_variant_new_array(g_variant_type_element(type), NULL, 0)
+                              : g_variant_new_string("");
+        g_variant_builder_add_value(&builder, value);
+    }
     return g_variant_builder_end(&builder);
 }
 

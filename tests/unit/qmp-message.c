@@ -113,11 +113,33 @@ static void test_greeting(void)
     g_assert_cmpstr(without, ==, "{\"QMP\": {\"version\": {}, \"capabilities\": []}}");
 }
 
+static void test_version(void)
+{
+    static const struct {
+        const char *greeting, *version;
+    } cases[] = {
+        {"{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 22, \"minor\": 2, \"major\": 7}}}}",
+         "7.2.22"},
+        {"{\"QMP\": {\"version\": {\"qemu\": {\"micro\": -1, \"minor\": 2, \"major\": 7}}}}", NULL},
+        {"{\"QMP\": {\"version\": {\"qemu\": {\"minor\": 2, \"major\": 7}}}}", NULL},
+        {"{\"QMP\": {\"version\": {\"qemu\": {\"micro\": \"2\", \"minor\": 2, \"major\": 7}}}}",
+         NULL},
+        {"{\"QMP\": {\"version\": {\"qemu\": 7}}}", NULL},
+        {"{\"QMP\": {\"version\": {}}}", NULL},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *version = cvd_qmp_version_of_greeting(cases[i].greeting);
+        g_assert_cmpstr(version, ==, cases[i].version);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     test_add_rows(g_test_add_data_func, "/qmp-message/answer/", rows, test_answer);
     g_test_add_func("/qmp-message/refusal", test_refusal);
     g_test_add_func("/qmp-message/greeting", test_greeting);
+    g_test_add_func("/qmp-message/version", test_version);
     return g_test_run();
 }

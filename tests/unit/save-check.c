@@ -166,7 +166,7 @@ static void test_disk(gconstpointer data)
         g_assert_cmpstr(text->str, ==, row->disks);
         return;
     }
-    g_assert_error(error, CVD_ERROR, CVD_ERROR_INVALID);
+    g_assert_error(error, CVD_ERROR, CVD_ERROR_FAILED);
     if (row->disks[0] == '\0' || strstr(error->message, row->disks) == NULL)
         g_error("\"%s\" does not contain \"%s\"", error->message, row->disks);
 }

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ctl/ctl.h"
+
+#include "base/fd.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* From here on whoever looks at the terminal wonders. */
+#define FIRST_WORD_MS 2000
+#define NEXT_WORD_MS  1000
+
+typedef struct {
+    guint timer;
+    gint64 begin_us;
+    gboolean is_shown; /* on a terminal */
+    gboolean is_done;
+    char *path;
+    guint64 n_bytes;
+    GError *error;
+} Snapshot;
+
+static gboolean on_timer(gpointer data)
+{
+    Snapshot *snapshot = data;
+    gint64 s = (g_get_monotonic_time() - snapshot->begin_us) / G_USEC_PER_SEC;
+
+    snapshot->is_shown = TRUE;
+    fprintf(stderr, "\rtaking the snapshot: %jd s (ctrl-c cancels it) ", s);
+    snapshot->timer = g_timeout_add(NEXT_WORD_MS, on_timer, snapshot);
+    return G_SOURCE_REMOVE;
+}
+
+static void on_done(GObject *source, GAsyncResult *result, gpointer data)
+{
+    Snapshot *snapshot = data;
+
+    cvd_dbus_instance1_call_snapshot_finish(CVD_DBUS_INSTANCE1(source), &snapshot->path,
+                                            &snapshot->n_bytes, result, &snapshot->error);
+    snapshot->is_done = TRUE;
+}
+
+static GVariant *make_options(void)
+{
+    GVariantBuilder options = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE_VARDICT);
+
+    if (cvd_ctl_options.keep_running)
+        g_variant_builder_add_parsed(&options, "{'keep_running', <true>}");
+    if (cvd_ctl_options.compress)
+        g_variant_builder_add_parsed(&options, "{'compress', <true>}");
+    return g_variant_builder_end(&options);
+}
+
+/* It takes as long as it takes. If this process ends before, the launcher gives it up. */
+static void take(CvdTool *tool, CvdDBusInstance1 *instance, const char *name, Snapshot *snapshot)
+{
+    snapshot->begin_us = g_get_monotonic_time();
+    if (isatty(STDERR_FILENO))
+        snapshot->timer = g_timeout_add(FIRST_WORD_MS, on_timer, snapshot);
+    g_dbus_proxy_set_default_timeout(G_DBUS_PROXY(instance), G_MAXINT);
+    cvd_dbus_instance1_call_snapshot(instance, name, make_options(), tool->cancellable, on_done,
+                                     snapshot);
+    while (!snapshot->is_done)
+        g_main_context_iteration(NULL, TRUE);
+    if (snapshot->timer != 0)
+        g_source_remove(snapshot->timer);
+    if (snapshot->is_shown)
+        fputs("\r\033[K", stderr);
+}
+
+static gboolean print(CvdTool *tool, const Snapshot *snapshot, GError **error)
+{
+    g_autofree char *size = g_format_size_full(snapshot->n_bytes, G_FORMAT_SIZE_IEC_UNITS);
+
+    return tool->json ? cvd_tool_print_json(error, "{'path': <%s>, 'bytes': <%t>}", snapshot->path,
+                                            snapshot->n_bytes)
+                      : cvd_ctl_print(error, "%s  %s\n", snapshot->path, size);
+}
+
+/* The launcher has another working directory. */
+static char *make_absolute(const char *name)
+{
+    return strchr(name, '/') != NULL ? g_canonicalize_filename(name, NULL) : g_strdup(name);
+}
+
+gboolean cvd_ctl_snapshot(CvdTool *tool, char **arguments, GError **error)
+{
+    g_autofree char *name = make_absolute(arguments[0]);
+    g_autoptr(CvdDBusInstance1) instance = cvd_ctl_connect(tool, error);
+    if (instance == NULL)
+        return FALSE;
+
+    cvd_autofd launcher = cvd_ctl_open_launcher(instance);
+    Snapshot snapshot = {0};
+    take(tool, instance, name, &snapshot);
+    g_autofree char *path = snapshot.path;
+    if (snapshot.error != NULL) {
+        g_propagate_error(error, snapshot.error);
+        return FALSE;
+    }
+    return print(tool, &snapshot, error) &&
+           (cvd_ctl_options.keep_running ||
+            cvd_ctl_wait_for_launcher(tool, instance, launcher, error));
+}
