@@ -18,17 +18,26 @@ gboolean cvd_ctl_is_ready(CvdDBusInstance1 *instance)
                             : g_strv_contains(ready, cvd_dbus_instance1_get_state(instance));
 }
 
+/* Of a launcher that boots its VMs, or that knows no snapshots yet. */
+static const char *get_from(CvdDBusInstance1 *instance)
+{
+    const char *from = cvd_dbus_instance1_get_from(instance);
+
+    return from != NULL ? from : "";
+}
+
 static void add_status(GVariantBuilder *builder, CvdDBusInstance1 *i)
 {
     cvd_tool_add_json(
         builder,
         "{'state': <%s>, 'reason': <%s>, 'ready': <%b>, 'launcher_pid': <%u>,"
-        " 'vm_pid': <%u>, 'uptime_s': <%d>, 'restarts': <%u>, 'clients': <%u>, 'version': <%s>}",
+        " 'vm_pid': <%u>, 'uptime_s': <%d>, 'restarts': <%u>, 'clients': <%u>, 'version': <%s>,"
+        " 'from': <%s>}",
         cvd_dbus_instance1_get_state(i), cvd_dbus_instance1_get_reason(i), cvd_ctl_is_ready(i),
         cvd_dbus_instance1_get_launcher_pid(i), cvd_dbus_instance1_get_vm_pid(i),
         (double)cvd_dbus_instance1_get_uptime_us(i) / G_USEC_PER_SEC,
         cvd_dbus_instance1_get_restarts(i), cvd_dbus_instance1_get_clients(i),
-        cvd_dbus_instance1_get_version(i));
+        cvd_dbus_instance1_get_version(i), get_from(i));
 }
 
 static void add_user(GVariantBuilder *builder, uid_t uid)
@@ -266,15 +275,18 @@ gboolean cvd_ctl_status(CvdTool *tool, char **arguments, GError **error)
     }
     g_autofree char *uptime = cvd_ctl_format_uptime(cvd_dbus_instance1_get_uptime_us(i));
     const char *reason = cvd_dbus_instance1_get_reason(i);
+    const char *from = get_from(i);
     return cvd_ctl_print(error,
                          "instance  %s\nstate     %s%s%s%s\nready     %s\n"
                          "launcher  pid %u, version %s\n"
-                         "VM        pid %u, up %s, restarts %u\nclients   %u\nregions\n",
+                         "VM        pid %u, up %s, restarts %u\nclients   %u\n",
                          cvd_dbus_instance1_get_name(i), cvd_dbus_instance1_get_state(i),
                          *reason ? " (" : "", reason, *reason ? ")" : "",
                          cvd_ctl_is_ready(i) ? "yes" : "no", cvd_dbus_instance1_get_launcher_pid(i),
                          cvd_dbus_instance1_get_version(i), cvd_dbus_instance1_get_vm_pid(i),
                          uptime, cvd_dbus_instance1_get_restarts(i),
                          cvd_dbus_instance1_get_clients(i)) &&
+           (*from == '\0' || cvd_ctl_print(error, "from      %s\n", from)) &&
+           cvd_ctl_print(error, "regions\n") &&
            print_regions(cvd_dbus_instance1_get_regions(i), error);
 }

@@ -175,16 +175,19 @@ void cvd_background_give_console(int take_fd)
 
 /* ---- Beginning and end ---- */
 
-void cvd_background_enter(int take_link, CvdBackgroundOutput output)
+void cvd_background_enter(int take_link, CvdBackgroundOutput output, const int *kept, guint n_kept)
 {
-    const int kept[] = {take_link, cvd_log_get_fd()};
+    const int own[] = {take_link, cvd_log_get_fd()};
+    g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(int));
     char go;
 
     background.state = BACKGROUND_STARTING;
     background.output = output;
     background.link = take_link;
     setsid();
-    cvd_fd_close_others(kept, G_N_ELEMENTS(kept));
+    g_array_append_vals(all, own, G_N_ELEMENTS(own));
+    g_array_append_vals(all, kept, n_kept);
+    cvd_fd_close_others((const int *)(gpointer)all->data, all->len);
     replace_by_null(STDIN_FILENO, O_RDONLY);
     if (output == CVD_BACKGROUND_OUTPUT_UNTIL_LEFT)
         replace_by_null(STDOUT_FILENO, O_WRONLY);

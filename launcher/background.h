@@ -48,12 +48,13 @@ typedef enum {
  * cvd_background_enter:
  * @take_link: the connection to the process in the foreground
  * @output: for how long it keeps what it shares with it
+ * @kept: (array length=n_kept): descriptors that the machine has from before
  *
  * In a process that was just forked, for the machine: it gets a session of its own, without a
  * terminal, stdin from /dev/null, and no descriptor that others could wait for the end of. Then it
  * waits for %CVD_BACKGROUND_GO.
  */
-void cvd_background_enter(int take_link, CvdBackgroundOutput output);
+void cvd_background_enter(int take_link, CvdBackgroundOutput output, const int *kept, guint n_kept);
 
 /** cvd_background_is_entered: Returns: whether this is such a process */
 gboolean cvd_background_is_entered(void);

@@ -51,6 +51,7 @@ char *cvd_record_to_json(const CvdRecord *record)
     json_object_set_object_member(object, "versions", print_versions());
     json_object_set_string_member(object, "state", record->state);
     set_string(object, "reason", record->reason);
+    set_string(object, "from", record->from);
     json_object_set_int_member(object, "restarts", record->restarts);
     set_string(object, "window", record->window);
     json_object_set_member(object, "command", cvd_strings_node(record->argv));

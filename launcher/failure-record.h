@@ -21,6 +21,7 @@ G_BEGIN_DECLS
  * @reason: (nullable): how it ended, or why it is in that state
  * @qmp_tail: (array zero-terminated=1) (nullable): the last lines of the QMP conversation, each
  *   with `> ` or `< ` before it
+ * @from: (nullable): the snapshot that each VM was started from
  * @restarts: VMs started after the first
  * @window: (nullable): what has become of the copy of the window
  *
@@ -32,6 +33,7 @@ typedef struct {
     const char *state;
     const char *reason;
     const char *const *qmp_tail;
+    const char *from;
     guint restarts;
     const char *window;
 } CvdRecord;

@@ -286,15 +286,19 @@ static gboolean open_notes(const CvdOptions *options, int notes[2])
            socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, notes) == 0;
 }
 
-static void be_machine(const CvdOptions *options, int take_link, int notes_fd)
+static void be_machine(const CvdOptions *options, int take_link, int notes_fd, const int *kept,
+                       guint n_kept)
 {
     if (notes_fd >= 0)
         dup2(notes_fd, STDERR_FILENO);
-    cvd_background_enter(take_link, options->console ? CVD_BACKGROUND_OUTPUT_UNTIL_LEFT
-                                                     : CVD_BACKGROUND_OUTPUT_UNTIL_READY);
+    cvd_background_enter(take_link,
+                         options->console ? CVD_BACKGROUND_OUTPUT_UNTIL_LEFT
+                                          : CVD_BACKGROUND_OUTPUT_UNTIL_READY,
+                         kept, n_kept);
 }
 
-gboolean cvd_foreground_split(const CvdOptions *options, const char *name, int *exit_status)
+gboolean cvd_foreground_split(const CvdOptions *options, const char *name, const int *kept,
+                              guint n_kept, int *exit_status)
 {
     int pair[2] = {-1, -1}, notes[2] = {-1, -1};
     pid_t pid = -1;
@@ -311,7 +315,7 @@ gboolean cvd_foreground_split(const CvdOptions *options, const char *name, int *
     if (pid == 0) {
         cvd_close_fd(&pair[0]);
         cvd_close_fd(&notes[0]);
-        be_machine(options, pair[1], notes[1]);
+        be_machine(options, pair[1], notes[1], kept, n_kept);
         return TRUE;
     }
     cvd_close_fd(&pair[1]);

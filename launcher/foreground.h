@@ -9,6 +9,7 @@ G_BEGIN_DECLS
  * cvd_foreground_split:
  * @options: with @detach or @console
  * @name: the instance's
+ * @kept: (array length=n_kept): descriptors that the machine's process has, too
  * @exit_status: (out): of this process
  *
  * Makes a second process for the machine (launcher/background.h). In this one it waits, with
@@ -18,7 +19,8 @@ G_BEGIN_DECLS
  *
  * Returns: %TRUE in the process that is to be the machine's; %FALSE in the other, when all is done
  */
-gboolean cvd_foreground_split(const CvdOptions *options, const char *name, int *exit_status);
+gboolean cvd_foreground_split(const CvdOptions *options, const char *name, const int *kept,
+                              guint n_kept, int *exit_status);
 
 /**
  * cvd_foreground_check_terminal:

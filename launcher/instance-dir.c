@@ -20,6 +20,7 @@
 #include "base/instance.h"
 #include "base/lock-file.h"
 #include "base/process.h"
+#include "base/snapshot-format.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -337,6 +338,22 @@ static gboolean is_socket(const CvdInstanceDir *dir, const char *name)
            fstatat(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISSOCK(st.st_mode);
 }
 
+/* Of a VM from a snapshot, which means nothing without it. */
+static gboolean is_disk(const char *name)
+{
+    return g_str_has_prefix(name, "disk-") && cvd_snapshot_is_file(name);
+}
+
+static void remove_disks(const CvdInstanceDir *dir)
+{
+    g_autoptr(GDir) list = g_dir_open(dir->path, 0, NULL);
+    const char *name;
+
+    while (list != NULL && (name = g_dir_read_name(list)) != NULL)
+        if (is_disk(name) && unlinkat(dir->fd, name, 0) < 0)
+            g_warning("%s/%s: cannot remove: %s", dir->path, name, g_strerror(errno));
+}
+
 static gboolean remove_leftover(const CvdInstanceDir *dir, const char *name, GString *removed,
                                 GError **error)
 {
@@ -344,7 +361,7 @@ static gboolean remove_leftover(const CvdInstanceDir *dir, const char *name, GSt
         return TRUE;
     if (strcmp(name, CVD_INSTANCE_PROGRAMS) == 0)
         return check_programs_dir(dir, error);
-    if (!is_socket(dir, name)) {
+    if (!is_socket(dir, name) && !is_disk(name)) {
         g_set_error(error, CVD_ERROR, CVD_ERROR_FOREIGN,
                     "%s/%s: not one of the launcher's files; move it elsewhere", dir->path, name);
         return FALSE;
@@ -489,6 +506,7 @@ void cvd_instance_dir_release(CvdInstanceDir *dir, gboolean has_failed)
 {
     if (!has_failed)
         cvd_instance_dir_remove_records(dir);
+    remove_disks(dir);
     if (dir->is_made)
         fchmod(dir->fd, MODE_MADE); /* from here on the next one may come, and makes a lock */
     remove_lock(dir);
@@ -536,7 +554,7 @@ static int create(int parent_fd, const char *name)
 
 int cvd_instance_dir_create_file(CvdInstanceDir *dir, const char *file, GError **error)
 {
-    g_assert(is_record(file));
+    g_assert(is_record(file) || is_disk(file));
 
     const char *name;
     cvd_autofd parent_fd = open_parent(dir, file, &name);

@@ -62,7 +62,7 @@ void cvd_instance_dir_record_processes(CvdInstanceDir *dir, const char *record);
 /**
  * cvd_instance_dir_create_file:
  * @file: one of those that a failure leaves behind: `console.log`, `qemu.log`, `failure.json`,
- *   `window.img`, or `programs/NAME.log` of a host program
+ *   `window.img`, or `programs/NAME.log` of a host program; or `disk-N.qcow2`, which nothing does
  *
  * Returns: a descriptor of the new, empty file, mode 0600, open for reading and writing, in place
  *   of any that was there; −1 on failure

@@ -110,8 +110,10 @@ static void announce_start(CvdLaunch *launch)
     double ms = (double)(launch->ready_time_us - launch->start_time_us) / 1000;
     CvdState state = cvd_lifecycle_get_state(&launch->lifecycle);
 
+    const CvdRestore *restore = launch->restore.from;
     cvd_launch_log_state(
-        launch, G_LOG_LEVEL_MESSAGE, "%s after %.0f ms%s", cvd_state_get_name(state), ms,
+        launch, G_LOG_LEVEL_MESSAGE, "%s after %.0f ms%s%s%s", cvd_state_get_name(state), ms,
+        restore != NULL ? ", from snapshot " : "", restore != NULL ? restore->name : "",
         state == CVD_STATE_PAUSED && launch->lifecycle.start_paused ? ", ready for a debugger"
                                                                     : "");
     if (first_accel != NULL && g_str_has_prefix(first_accel, "kvm"))
@@ -130,20 +132,25 @@ static gboolean renew(CvdLaunch *launch)
     g_autoptr(GError) error = NULL;
 
     cvd_server_disconnect_vm(launch->host.server);
-    if (cvd_server_renew(launch->host.server, &error))
+    if (cvd_server_renew(launch->host.server, &error)) {
+        cvd_launch_ring_hosts(launch);
         return TRUE;
+    }
     g_critical("%s", error->message);
     cvd_launch_handle(launch, CVD_EVENT_RENEW_FAILED);
     return FALSE;
 }
 
 /* Others are shown the RAM by QEMU itself; here it is to be read when the VM is saved. */
-static gboolean make_ram(CvdLaunch *launch, GError **error)
+static gboolean give_ram(CvdLaunch *launch, CvdVmResources *resources, GError **error)
 {
     cvd_close_fd(&launch->ram_fd);
+    resources->ram_fd = -1;
+    if (launch->restore.from != NULL)
+        return cvd_launch_give_restored(launch, resources, error);
     if (!launch->config->ivshmem_migratable)
         return TRUE;
-    launch->ram_fd = cvd_ram_new(launch->config->qemu.memory_bytes, error);
+    resources->ram_fd = launch->ram_fd = cvd_ram_new(launch->config->qemu.memory_bytes, error);
     return launch->ram_fd >= 0;
 }
 
@@ -155,15 +162,16 @@ gboolean cvd_launch_start_vm(CvdLaunch *launch, GError **error)
     launch->qemu_exit = (CvdExit){0};
     launch->is_all_sent = FALSE;
     cvd_autofd ivshmem_fd = cvd_server_connect_vm(launch->host.server, error);
-    if (ivshmem_fd < 0 || !make_ram(launch, error))
+    if (ivshmem_fd < 0)
         return FALSE;
     CvdVmResources resources = {
         .children = launch->children,
         .ivshmem_fd = ivshmem_fd,
-        .ram_fd = launch->ram_fd,
         .output = launch->qemu_output,
         .console = launch->console,
     };
+    if (!give_ram(launch, &resources, error))
+        return FALSE;
     if (launch->programs != NULL)
         resources.fds = cvd_programs_get_vm_fds(launch->programs, &resources.n_fds);
     cvd_log_file_begin_part(launch->qemu_log);
@@ -257,6 +265,8 @@ void cvd_launch_carry_out(CvdLaunch *launch, guint actions)
         admit_clients(launch);
     if (actions & CVD_ACTION_HAND_OVER)
         cvd_launch_hand_over(launch);
+    if (actions & CVD_ACTION_RESTORE)
+        cvd_launch_restore(launch);
     if (actions & CVD_ACTION_SEND)
         send_command(launch);
     if (actions & CVD_ACTION_SAVE)

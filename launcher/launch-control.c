@@ -20,6 +20,8 @@ static void get_status(CvdControlStatus *status, gpointer data)
         .vm_pid = launch->vm != NULL ? (guint)cvd_qemu_process_get_pid(launch->vm->process) : 0,
         .uptime_us = launch->ready_time_us != 0 ? (guint64)(now_us - launch->ready_time_us) : 0,
         .restarts = launch->n_restarts,
+        .from = launch->restore.from != NULL ? cvd_snapshot_get_dir(launch->restore.from->snapshot)
+                                             : NULL,
         .n_clients = cvd_server_get_n_clients(launch->host.server),
     };
 }

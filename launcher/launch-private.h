@@ -10,6 +10,7 @@
 #include "launcher/programs/programs.h"
 #include "launcher/qemu/line-watch.h"
 #include "launcher/qemu/vm.h"
+#include "launcher/restore-disks.h"
 #include "launcher/verdict.h"
 
 G_BEGIN_DECLS
@@ -40,6 +41,17 @@ typedef struct {
     guint n_logged;           /* the VM, counted from 1, of which it was logged last; 0 = none */
     gboolean is_notified;     /* to the service manager, and the hook for that */
 } CvdLaunchReady;
+
+/** CvdLaunchRestore: of a launch whose VMs come from a snapshot */
+typedef struct {
+    CvdRestore *from;         /* NULL: they boot */
+    char **blockdevs;         /* for QEMU */
+    CvdOverlays *overlays;    /* of its disks; NULL = none */
+    gboolean is_making_disks; /* they are under way */
+    GCancellable *copy;       /* of memory that is being filled; NULL = none */
+    int ram_fd;               /* that has been; −1 = none */
+    gboolean must_ring;       /* the guest, once it runs */
+} CvdLaunchRestore;
 
 /**
  * CvdLaunch:
@@ -92,6 +104,7 @@ typedef struct {
     gboolean is_pressing;      /* the power button: QEMU has not answered yet */
     CvdLogLimit log_limit;     /* of what QEMU or a guest can provoke */
     CvdLaunchReady ready;
+    CvdLaunchRestore restore;
 } CvdLaunch;
 
 /** cvd_launch_may_log: Returns: whether a line that QEMU or its guest provokes may be written */
@@ -233,6 +246,42 @@ void cvd_launch_report_end(CvdLaunch *launch);
 
 /** cvd_launch_report_failed_start: says why there is no first VM, and leaves a record of it */
 void cvd_launch_report_failed_start(CvdLaunch *launch, const GError *error);
+
+/** cvd_launch_get_prepare_s: Returns: as of #CvdLifecycle; @restore: (nullable) */
+guint cvd_launch_get_prepare_s(const CvdRestore *restore);
+
+/** cvd_launch_open_restore: before the server is started: the window is to be the snapshot's */
+gboolean cvd_launch_open_restore(CvdLaunch *launch, GError **error);
+
+/**
+ * cvd_launch_prepare_restore:
+ *
+ * Begins to make what the next VM needs of the snapshot. Sets @is_preparing if that takes a while;
+ * cvd_launch_restore_prepared() is called then.
+ */
+gboolean cvd_launch_prepare_restore(CvdLaunch *launch, GError **error);
+
+/** cvd_launch_restore_prepared: @error: (nullable): the VM cannot be started */
+void cvd_launch_restore_prepared(CvdLaunch *launch, const GError *error);
+
+/** cvd_launch_cancel_restore: nobody needs what was made, or is under way */
+void cvd_launch_cancel_restore(CvdLaunch *launch);
+void cvd_launch_close_restore(CvdLaunch *launch);
+
+/** cvd_launch_give_restored: adds to what QEMU is given what comes from the snapshot */
+gboolean cvd_launch_give_restored(CvdLaunch *launch, CvdVmResources *resources, GError **error);
+
+/** cvd_launch_restore: has QEMU take in the state */
+void cvd_launch_restore(CvdLaunch *launch);
+
+/** cvd_launch_handle_migration: @status: of QMP's MIGRATION */
+void cvd_launch_handle_migration(CvdLaunch *launch, const char *status);
+
+/** cvd_launch_ring_hosts: rings the doorbells of clients that were pending, in a new window */
+void cvd_launch_ring_hosts(CvdLaunch *launch);
+
+/** cvd_launch_ring_guest: likewise those of a guest that has begun to run */
+void cvd_launch_ring_guest(CvdLaunch *launch);
 
 /** cvd_launch_describe: Returns: (transfer full): the record of the launch as it is, JSON */
 char *cvd_launch_describe(const CvdLaunch *launch);

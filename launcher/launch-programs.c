@@ -188,16 +188,21 @@ void cvd_launch_serve_programs(CvdLaunch *launch)
         cvd_programs_serve(launch->programs);
 }
 
-static void on_before_start(const GError *hook_error, gpointer data)
+static gboolean prepare_vm(CvdLaunch *launch, GError **error)
 {
-    CvdLaunch *launch = data;
-    g_autoptr(GError) error = hook_error != NULL ? g_error_copy(hook_error) : NULL;
+    if (!cvd_launch_prepare_restore(launch, error))
+        return FALSE;
+    return launch->is_preparing || prepare_programs(launch, error);
+}
 
-    g_clear_pointer(&launch->hook, cvd_hook_free);
+/* @prepare: what is next, unless there was an error */
+static void go_on(CvdLaunch *launch, gboolean (*prepare)(CvdLaunch *launch, GError **error),
+                  const GError *reason)
+{
+    g_autoptr(GError) error = reason != NULL ? g_error_copy(reason) : NULL;
+
     launch->is_preparing = FALSE;
-    if (error == NULL)
-        cvd_launch_handle(launch, CVD_EVENT_PREPARED);
-    if (error == NULL && prepare_programs(launch, &error)) {
+    if (error == NULL && prepare(launch, &error)) {
         cvd_launch_serve_programs(launch);
         return;
     }
@@ -205,12 +210,29 @@ static void on_before_start(const GError *hook_error, gpointer data)
     cvd_launch_handle(launch, CVD_EVENT_START_FAILED);
 }
 
+static void on_before_start(const GError *error, gpointer data)
+{
+    CvdLaunch *launch = data;
+
+    g_clear_pointer(&launch->hook, cvd_hook_free);
+    if (error == NULL && launch->lifecycle.prepare_s == 0)
+        cvd_launch_handle(launch, CVD_EVENT_PREPARED);
+    go_on(launch, prepare_vm, error);
+}
+
+void cvd_launch_restore_prepared(CvdLaunch *launch, const GError *error)
+{
+    if (error == NULL)
+        cvd_launch_handle(launch, CVD_EVENT_PREPARED);
+    go_on(launch, prepare_programs, error);
+}
+
 gboolean cvd_launch_begin_vm(CvdLaunch *launch, GError **error)
 {
     g_clear_pointer(&launch->failure, g_free);
     launch->is_preparing =
         launch->n_restarts == 0 && run_hook(launch, CVD_HOOK_BEFORE_START, on_before_start);
-    return launch->is_preparing || prepare_programs(launch, error);
+    return launch->is_preparing || prepare_vm(launch, error);
 }
 
 gboolean cvd_launch_cancel_vm(CvdLaunch *launch)
@@ -218,8 +240,10 @@ gboolean cvd_launch_cancel_vm(CvdLaunch *launch)
     gboolean was_preparing = launch->is_preparing;
 
     launch->is_preparing = FALSE;
-    if (was_preparing)
+    if (was_preparing) {
         g_clear_pointer(&launch->hook, cvd_hook_free);
+        cvd_launch_cancel_restore(launch);
+    }
     return was_preparing;
 }
 

@@ -120,6 +120,14 @@ static void on_io_error(CvdLaunch *launch, JsonObject *event_data)
 static void on_migration(CvdLaunch *launch, JsonObject *event_data)
 {
     cvd_launch_note_migration(launch, event_data);
+    cvd_launch_handle_migration(launch, get_text(event_data, "status"));
+}
+
+/* What was rung before it ran would be lost. */
+static void on_resume(CvdLaunch *launch, JsonObject *event_data)
+{
+    cvd_launch_handle(launch, CVD_EVENT_VM_RESUMED);
+    cvd_launch_ring_guest(launch);
 }
 
 static void on_event(const char *name, JsonObject *event_data, const char *text, gpointer data)
@@ -130,7 +138,7 @@ static void on_event(const char *name, JsonObject *event_data, const char *text,
         CvdEvent event;
     } events[] = {
         {"STOP", NULL, CVD_EVENT_VM_STOPPED},
-        {"RESUME", NULL, CVD_EVENT_VM_RESUMED},
+        {"RESUME", on_resume, 0},
         {"RESET", on_reset, 0},
         {"SUSPEND", NULL, CVD_EVENT_VM_SUSPENDED},
         {"WAKEUP", NULL, CVD_EVENT_VM_WOKE},

@@ -21,6 +21,8 @@ static CvdRecord make_record(const CvdLaunch *launch, char **qmp_tail)
         .state = cvd_state_get_name(cvd_launch_get_state(launch)),
         .reason = launch->reason,
         .qmp_tail = (const char *const *)qmp_tail,
+        .from = launch->restore.from != NULL ? cvd_snapshot_get_dir(launch->restore.from->snapshot)
+                                             : NULL,
         .restarts = launch->n_restarts,
     };
 }
@@ -111,7 +113,7 @@ static void use_failure(CvdLaunch *launch)
     }
     if (launch->failure == NULL ||
         (cause != CVD_CAUSE_PROGRAM_FAILED && cause != CVD_CAUSE_START_FAILED &&
-         cause != CVD_CAUSE_START_TIMED_OUT))
+         cause != CVD_CAUSE_START_TIMED_OUT && cause != CVD_CAUSE_RESTORE_FAILED))
         return;
     g_free(launch->reason);
     launch->reason =

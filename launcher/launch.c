@@ -280,10 +280,14 @@ static gboolean open_logs(CvdLaunch *launch, GError **error)
 static gboolean start_both(CvdLaunch *launch, GError **error)
 {
     CvdServer *server = launch->host.server;
+    gboolean is_started =
+        launch->config->legacy_socket != NULL
+            ? cvd_server_start(server, error) && cvd_launch_begin_vm(launch, error)
+            : cvd_launch_begin_vm(launch, error) && cvd_server_start(server, error);
 
-    if (launch->config->legacy_socket != NULL)
-        return cvd_server_start(server, error) && cvd_launch_begin_vm(launch, error);
-    return cvd_launch_begin_vm(launch, error) && cvd_server_start(server, error);
+    if (is_started)
+        cvd_launch_ring_hosts(launch);
+    return is_started;
 }
 
 static gboolean start(CvdLaunch *launch, const CvdOptions *options, GError **error)
@@ -298,7 +302,8 @@ static gboolean start(CvdLaunch *launch, const CvdOptions *options, GError **err
     g_signal_connect(launch->host.server, "vm-detached", G_CALLBACK(on_vm_detached), launch);
     cvd_launch_open_programs(launch);
     cvd_launch_open_ready(launch);
-    if (!open_logs(launch, error) || !start_both(launch, error) ||
+    if (!open_logs(launch, error) || !cvd_launch_open_restore(launch, error) ||
+        !start_both(launch, error) ||
         !cvd_host_open_control(&launch->host, launch->config, &cvd_launch_control_handlers, error))
         return FALSE;
     launch->is_serving = TRUE;
@@ -315,6 +320,7 @@ static void clear(CvdLaunch *launch, gboolean has_failed)
     cvd_source_clear(&launch->hand_over_timer);
     g_clear_pointer(&launch->vm, cvd_vm_free);
     cvd_close_fd(&launch->ram_fd);
+    cvd_launch_close_restore(launch);
     cvd_launch_close_programs(launch);
     g_clear_pointer(&launch->children, cvd_children_free);
     cvd_host_close(&launch->host, has_failed);
@@ -342,13 +348,18 @@ static int finish(CvdLaunch *launch)
     return launch->exit_status;
 }
 
-int cvd_launch(const CvdConfig *config, const CvdQemuTools *tools, const CvdOptions *options)
+int cvd_launch(const CvdConfig *config, const CvdQemuTools *tools, const CvdOptions *options,
+               CvdRestore *restore)
 {
     g_autoptr(GError) error = NULL;
     CvdLaunch launch = {
         .config = config,
         .tools = tools,
-        .lifecycle = {.config = config, .start_paused = options->paused},
+        .lifecycle = {.config = config,
+                      .start_paused = options->paused,
+                      .is_restored = restore != NULL,
+                      .prepare_s = cvd_launch_get_prepare_s(restore)},
+        .restore = {.from = restore, .ram_fd = -1},
         .inputs = g_array_new(FALSE, FALSE, sizeof(Input)),
         .calls = g_array_new(FALSE, FALSE, sizeof(CvdWaitingCall)),
         .program_calls = g_array_new(FALSE, FALSE, sizeof(CvdWaitingProgramCall)),

@@ -3,6 +3,7 @@
 
 #include "launcher/config/probe.h"
 #include "launcher/options.h"
+#include "launcher/restore.h"
 
 G_BEGIN_DECLS
 
@@ -11,6 +12,7 @@ G_BEGIN_DECLS
  * @config: a configuration that was probed
  * @tools: what the probe found
  * @options: of which @paused, @timeout_s and @trace count
+ * @restore: (nullable): what each VM is started from; %NULL: they boot
  *
  * docs/lifecycle.md: starts the VM with its window and sockets, runs
  * the thread's default #GMainContext until it has ended, and tears everything down. Must be called
@@ -18,7 +20,8 @@ G_BEGIN_DECLS
  *
  * Returns: the exit status, 0 or 1; what went wrong is in the log by then
  */
-int cvd_launch(const CvdConfig *config, const CvdQemuTools *tools, const CvdOptions *options);
+int cvd_launch(const CvdConfig *config, const CvdQemuTools *tools, const CvdOptions *options,
+               CvdRestore *restore);
 
 /**
  * cvd_launch_serve_only:

@@ -13,6 +13,7 @@
 #include "launcher/options.h"
 #include "launcher/qemu/command.h"
 #include "launcher/qemu/doctor.h"
+#include "launcher/restore-disks.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -47,12 +48,17 @@ static int print(char *take_text)
 }
 
 /* Descriptors mean nothing in another shell: what is printed attaches to `--serve-only` by path. */
-static int print_command(const CvdConfig *config, const CvdQemuTools *tools)
+static int print_command(const CvdConfig *config, const CvdQemuTools *tools,
+                         const CvdRestore *restore)
 {
     g_autofree char *dir = cvd_instance_dir_path(config->name);
     g_autofree char *vm_socket = config->vm_socket != NULL ? g_strdup(config->vm_socket)
                                                            : g_build_filename(dir, "vm.sock", NULL);
-    g_auto(GStrv) argv = cvd_qemu_command(config, tools, vm_socket, NULL);
+    CvdQemuOrigin origin = restore != NULL ? cvd_restore_get_origin(restore) : (CvdQemuOrigin){0};
+    g_autofree char *ram = restore != NULL ? cvd_restore_get_ram_path(restore) : NULL;
+
+    origin.ram_path = ram;
+    g_auto(GStrv) argv = cvd_qemu_command(config, tools, vm_socket, &origin);
 
     return print(cvd_quote_command((const char *const *)argv));
 }
@@ -62,8 +68,8 @@ static void log_choices(const CvdOptions *options, const char *config_path,
                         const CvdQemuTools *tools)
 {
     g_autofree char *named = g_strconcat("/", options->name, ".json", NULL);
-    gboolean is_another =
-        options->config == NULL && options->name != NULL && !g_str_has_suffix(config_path, named);
+    gboolean is_another = options->config == NULL && options->from == NULL &&
+                          options->name != NULL && !g_str_has_suffix(config_path, named);
     g_autoptr(GString) text = g_string_new("configuration ");
 
     g_string_append(text, config_path);
@@ -101,25 +107,27 @@ static void report_fine(const CvdOptions *options, const CvdConfig *config)
         g_message("the configuration is fine");
 }
 
-static int start(const CvdOptions *options, const CvdConfig *config, const CvdQemuTools *tools)
+static int start(const CvdOptions *options, const CvdConfig *config, const CvdQemuTools *tools,
+                 CvdRestore *restore)
 {
-    int status;
+    int kept[CVD_RESTORE_MAX_FDS], status;
+    guint n_kept = restore != NULL ? cvd_restore_get_fds(restore, kept) : 0;
 
     if (options->console && !has_console(config))
         return EXIT_USAGE;
     if ((options->console || options->detach) &&
-        !cvd_foreground_split(options, config->name, &status))
+        !cvd_foreground_split(options, config->name, kept, n_kept, &status))
         return status;
     switch (options->mode) {
     case CVD_MODE_LAUNCH:
-        return cvd_launch(config, tools, options);
+        return cvd_launch(config, tools, options, restore);
     case CVD_MODE_SERVE_ONLY:
         return cvd_launch_serve_only(config, options);
     case CVD_MODE_CHECK:
         report_fine(options, config);
         return EXIT_SUCCESS;
     case CVD_MODE_PRINT_COMMAND:
-        return print_command(config, tools);
+        return print_command(config, tools, restore);
     case CVD_MODE_DOCTOR:
     case CVD_MODE_PRINT_CONFIG:
     case CVD_MODE_PRINT_LAYOUT:
@@ -128,22 +136,80 @@ static int start(const CvdOptions *options, const CvdConfig *config, const CvdQe
     g_assert_not_reached();
 }
 
+/* What the command line says, and a snapshot where that does not. */
+static CvdConfigSource make_source(const CvdOptions *options, const CvdRestore *restore,
+                                   const char *found)
+{
+    CvdConfigSource source = {.path = options->config};
+
+    if (options->config == NULL && restore != NULL)
+        source = cvd_restore_get_source(restore, found);
+    else if (options->config == NULL)
+        source.path = found;
+    source.name = options->name;
+    source.index = options->index;
+    source.may_choose = options->mode == CVD_MODE_CHECK || options->mode == CVD_MODE_DOCTOR;
+    source.overrides = (const char *const *)options->overrides;
+    source.keep_broken = options->mode == CVD_MODE_CHECK;
+    source.explain = options->mode == CVD_MODE_PRINT_CONFIG;
+    return source;
+}
+
+static char *find_config(const CvdOptions *options, const CvdRestore *restore, char **places)
+{
+    if (options->config != NULL)
+        return NULL;
+    return restore != NULL ? cvd_restore_get_config_path(restore)
+                           : cvd_config_find(options->name, places);
+}
+
+/* What the configuration needs of this machine, and of the snapshot. */
+static void check(const CvdOptions *options, CvdConfig *config, CvdRestore *restore,
+                  CvdQemuTools *tools, GPtrArray *problems)
+{
+    g_autofree char *dir = cvd_instance_dir_path(config->name);
+
+    cvd_config_check_sockets(config, dir, problems);
+    if (restore != NULL && cvd_restore_check(restore, config, problems))
+        cvd_restore_place_disks(restore, config, cvd_snapshot_get_dir(restore->snapshot));
+    if (options->mode != CVD_MODE_SERVE_ONLY)
+        cvd_config_probe(config, tools, problems);
+    if (restore != NULL)
+        cvd_restore_probe(restore, config, tools, problems);
+    if (options->mode == CVD_MODE_CHECK && tools->binary != NULL)
+        cvd_doctor_check(config, tools->binary, problems);
+    if (restore != NULL && problems->len == 0)
+        cvd_restore_place_disks(restore, config, dir);
+}
+
+static int run_with(const CvdOptions *options, CvdConfig *config, CvdRestore *restore,
+                    const char *config_path, GPtrArray *problems)
+{
+    g_auto(CvdQemuTools) tools = {0};
+    g_autoptr(GError) error = NULL;
+
+    cvd_log_set_instance(config->name);
+    if (options->mode == CVD_MODE_PRINT_CONFIG)
+        return print(g_strdup(config->explanation));
+    if (options->mode == CVD_MODE_PRINT_LAYOUT)
+        return print(layout_formats[options->layout_format](config->layout));
+    check(options, config, restore, &tools, problems);
+    if (problems->len > 0)
+        return report(problems);
+    if (options->mode != CVD_MODE_SERVE_ONLY)
+        log_choices(options, config_path, &tools);
+    if (restore != NULL && options->mode == CVD_MODE_LAUNCH &&
+        !cvd_restore_verify(restore, config, &error)) {
+        g_critical("%s", error->message);
+        return EXIT_USAGE;
+    }
+    return start(options, config, &tools, restore);
+}
+
 static int run(const CvdOptions *options)
 {
     g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
     g_autofree char *places = NULL;
-    g_autofree char *found =
-        options->config == NULL ? cvd_config_find(options->name, &places) : NULL;
-    CvdConfigSource source = {
-        .path = options->config != NULL ? options->config : found,
-        .name = options->name,
-        .index = options->index,
-        .may_choose = options->mode == CVD_MODE_CHECK || options->mode == CVD_MODE_DOCTOR,
-        .overrides = (const char *const *)options->overrides,
-        .keep_broken = options->mode == CVD_MODE_CHECK,
-        .explain = options->mode == CVD_MODE_PRINT_CONFIG,
-    };
-    g_auto(CvdQemuTools) tools = {0};
     g_autoptr(GError) error = NULL;
 
     if (options->console && !cvd_foreground_check_terminal(&error)) {
@@ -154,6 +220,14 @@ static int run(const CvdOptions *options)
      * somebody waits for the start. */
     if (options->mode <= CVD_MODE_SERVE_ONLY && !options->detach)
         cvd_stop_signals_set_handler(stop_early);
+    g_autoptr(CvdRestore) restore =
+        options->from != NULL ? cvd_restore_open(options->from, &error) : NULL;
+    if (error != NULL) {
+        g_critical("%s", error->message);
+        return EXIT_USAGE;
+    }
+    g_autofree char *found = find_config(options, restore, &places);
+    CvdConfigSource source = make_source(options, restore, found);
     if (source.path == NULL && options->mode == CVD_MODE_DOCTOR)
         return cvd_doctor(NULL, options->json);
     if (source.path == NULL) {
@@ -165,23 +239,7 @@ static int run(const CvdOptions *options)
         return report(problems);
     if (options->mode == CVD_MODE_DOCTOR)
         return cvd_doctor(config, options->json);
-    cvd_log_set_instance(config->name);
-    if (options->mode == CVD_MODE_PRINT_CONFIG)
-        return print(g_strdup(config->explanation));
-    if (options->mode == CVD_MODE_PRINT_LAYOUT)
-        return print(layout_formats[options->layout_format](config->layout));
-
-    g_autofree char *dir = cvd_instance_dir_path(config->name);
-    cvd_config_check_sockets(config, dir, problems);
-    if (options->mode != CVD_MODE_SERVE_ONLY)
-        cvd_config_probe(config, &tools, problems);
-    if (options->mode == CVD_MODE_CHECK && tools.binary != NULL)
-        cvd_doctor_check(config, tools.binary, problems);
-    if (problems->len > 0)
-        return report(problems);
-    if (options->mode != CVD_MODE_SERVE_ONLY)
-        log_choices(options, source.path, &tools);
-    return start(options, config, &tools);
+    return run_with(options, config, restore, source.path, problems);
 }
 
 /* Beyond stdin, stdout and stderr: no program that this one starts has what this one was started

@@ -7,6 +7,8 @@
 
 #include "base/complete.h"
 #include "base/error.h"
+#include "base/snapshot-place.h"
+#include "base/snapshot-store.h"
 #include "base/usage.h"
 #include "launcher/config/keys.h"
 
@@ -78,6 +80,11 @@ static gboolean check(const CvdOptions *options, char **rest, GError **error)
             rest[1]);
     if (options->config && !*options->config)
         return cvd_fail(error, CVD_ERROR_INVALID, "--config needs the name of a file");
+    if (options->from && !*options->from)
+        return cvd_fail(error, CVD_ERROR_INVALID, "--from needs the name or path of a snapshot");
+    if (options->from && options->mode == CVD_MODE_SERVE_ONLY)
+        return cvd_fail(error, CVD_ERROR_INVALID,
+                        "--from is for a VM that is started, but --serve-only starts none");
     if (options->paused && options->mode != CVD_MODE_LAUNCH)
         return cvd_fail(error, CVD_ERROR_INVALID,
                         "--paused is for a VM that is started, but %s starts none",
@@ -108,7 +115,7 @@ static gboolean check(const CvdOptions *options, char **rest, GError **error)
     return TRUE;
 }
 
-#define N_OPTIONS 19
+#define N_OPTIONS 20
 
 static void fill_options(CvdOptions *options, GOptionEntry entries[N_OPTIONS])
 {
@@ -120,6 +127,8 @@ static void fill_options(CvdOptions *options, GOptionEntry entries[N_OPTIONS])
          "Name of the instance, and of its NAME.json", "NAME"},
         {"index", 0, 0, G_OPTION_ARG_FILENAME, &options->index,
          "Which machine of a group (\"instances\")", "N"},
+        {"from", 0, 0, G_OPTION_ARG_FILENAME, &options->from,
+         "Start from a snapshot, by its name or path", "SNAPSHOT"},
         {"set", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->overrides,
          "Override one value; may be repeated", "PATH=VALUE"},
         {"serve-only", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, mode,
@@ -201,10 +210,22 @@ void cvd_options_add_keys(GPtrArray *words)
     add_keys(cvd_keys, "", words);
 }
 
+static void add_snapshots(GPtrArray *words)
+{
+    g_autofree char *place = cvd_snapshot_get_place(NULL);
+    g_autoptr(GPtrArray) names = place ? cvd_snapshot_list(place, NULL) : NULL;
+
+    for (guint i = 0; names && i < names->len; i++)
+        cvd_complete_add(words, g_ptr_array_index(names, i), NULL);
+    cvd_complete_add(words, "", "files");
+}
+
 static void add_values(gpointer data, const char *kind, GPtrArray *words)
 {
     if (strcmp(kind, "PATH=VALUE") == 0)
         cvd_options_add_keys(words);
+    if (strcmp(kind, "SNAPSHOT") == 0)
+        add_snapshots(words);
     for (guint i = 0; strcmp(kind, "FORMAT") == 0 && i < G_N_ELEMENTS(formats); i++)
         cvd_complete_add(words, formats[i], NULL);
 }
@@ -222,6 +243,7 @@ void cvd_options_clear(CvdOptions *options)
 {
     g_clear_pointer(&options->config, g_free);
     g_clear_pointer(&options->name, g_free);
+    g_clear_pointer(&options->from, g_free);
     g_clear_pointer(&options->index, g_free);
     g_clear_pointer(&options->trace, g_free);
     g_clear_pointer(&options->overrides, g_strfreev);

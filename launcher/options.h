@@ -32,6 +32,7 @@ typedef enum {
  * @config: (nullable): `--config`
  * @name: (nullable): `--name`
  * @index: (nullable): `--index`
+ * @from: (nullable): `--from`
  * @overrides: (array zero-terminated=1) (nullable): the values of `--set`, in order
  * @json: `--json`
  * @paused: `--paused`
@@ -50,6 +51,7 @@ typedef struct {
     CvdLayoutFormat layout_format;
     char *config;
     char *name;
+    char *from;
     char *index;
     char **overrides;
     gboolean json;

@@ -162,10 +162,10 @@ static GVariant *get_properties(const CvdControl *control)
     return g_variant_ref_sink(g_variant_new_parsed(
         "{'State': <%s>, 'Reason': <%s>, 'VmPid': <%u>, 'Restarts': <%u>, 'UptimeUs': <%t>,"
         " 'Clients': <%u>, 'Ready': <%b>, 'Name': <%s>, 'Version': <%s>, 'LauncherPid': <%u>,"
-        " 'Regions': <%@a(suu)>}",
+        " 'From': <%s>, 'Regions': <%@a(suu)>}",
         status.state, status.reason, status.vm_pid, status.restarts, status.uptime_us,
         status.n_clients, status.is_ready, control->name, CVD_VERSION, (guint)getpid(),
-        list_regions(control->layout)));
+        status.from != NULL ? status.from : "", list_regions(control->layout)));
 }
 
 static void get_all(CvdControl *control, CvdControlCall *take_call, GVariant *body)

@@ -38,6 +38,7 @@ typedef struct CvdControl CvdControl;
  * @restarts: VMs started after the first
  * @n_clients: client connections
  * @is_ready: whether it is, as `lifecycle.ready` has it
+ * @from: (nullable): the snapshot that each VM is started from; %NULL: they boot
  */
 typedef struct {
     const char *state;
@@ -47,6 +48,7 @@ typedef struct {
     guint restarts;
     guint n_clients;
     gboolean is_ready;
+    const char *from;
 } CvdControlStatus;
 
 /** CvdControlCall: a method call that waits for its answer. */

@@ -148,18 +148,22 @@ static char *format_json(JsonNode *node)
     return cvd_json_to_string(node, FALSE);
 }
 
-static void add_ram(GStrvBuilder *argv, guint64 size, const CvdQemuRam *ram)
+static void add_ram(GStrvBuilder *argv, guint64 size, const CvdQemuOrigin *origin)
 {
     g_autoptr(JsonNode) node = json_node_new(JSON_NODE_OBJECT);
     JsonObject *object = json_object_new();
 
-    json_object_set_string_member(object, "qom-type",
-                                  ram->path ? "memory-backend-file" : "memory-backend-memfd");
+    json_object_set_string_member(
+        object, "qom-type", origin->ram_path ? "memory-backend-file" : "memory-backend-memfd");
     json_object_set_string_member(object, "id", CVD_RAM_ID);
     json_object_set_int_member(object, "size", (gint64)size);
-    json_object_set_boolean_member(object, "share", !ram->is_private);
-    if (ram->path)
-        json_object_set_string_member(object, "mem-path", ram->path);
+    json_object_set_boolean_member(object, "share", !origin->is_private);
+    if (origin->ram_path)
+        json_object_set_string_member(object, "mem-path", origin->ram_path);
+    if (origin->is_read_only) {
+        json_object_set_boolean_member(object, "readonly", TRUE);
+        json_object_set_string_member(object, "rom", "off"); /* the guest can write, in its copy */
+    }
     json_node_take_object(node, object);
     g_autofree char *value = format_json(node);
     add(argv, "-object", value);
@@ -234,26 +238,38 @@ static void add_expanded(GStrvBuilder *argv, const char *option, char **texts,
     }
 }
 
-static void add_devices(GStrvBuilder *argv, const CvdConfig *config, gboolean has_fds)
+static void add_fdsets(GStrvBuilder *argv, const CvdQemuOrigin *origin)
+{
+    for (guint i = 0; i < origin->n_fds; i++) {
+        g_autofree char *value =
+            g_strdup_printf("fd=%d,set=%u", origin->first_fd + (int)i, CVD_QEMU_FIRST_FDSET + i);
+        add(argv, "-add-fd", value);
+    }
+}
+
+static void add_devices(GStrvBuilder *argv, const CvdConfig *config, gboolean has_fds,
+                        const CvdQemuOrigin *origin)
 {
     const CvdQemuConfig *qemu = &config->qemu;
     const Expansion expansion = {config, has_fds};
 
     add_each(argv, "-object", qemu->objects);
     add_expanded(argv, "-chardev", qemu->chardevs, &expansion, cvd_qapi_format_chardev);
-    add_each(argv, "-blockdev", qemu->blockdevs);
+    add_fdsets(argv, origin);
+    add_each(argv, "-blockdev", origin->blockdevs ? origin->blockdevs : qemu->blockdevs);
     add_expanded(argv, "-netdev", qemu->netdevs, &expansion, format_json);
     add_expanded(argv, "-tpmdev", qemu->tpmdevs, &expansion, cvd_qapi_format_tpmdev);
     add_each(argv, "-device", qemu->devices);
 }
 
 char **cvd_qemu_command(const CvdConfig *config, const CvdQemuTools *tools, const char *vm_socket,
-                        const CvdQemuRam *ram)
+                        const CvdQemuOrigin *origin)
 {
-    static const CvdQemuRam of_qemu;
+    static const CvdQemuOrigin boot;
     g_autoptr(GStrvBuilder) argv = g_strv_builder_new();
     const CvdQemuConfig *qemu = &config->qemu;
 
+    origin = origin ? origin : &boot;
     g_autofree char *name = cvd_qemu_escape_value(config->name);
     g_strv_builder_add_many(argv, tools->binary, "-nodefaults", "-no-user-config", "-S", NULL);
     add(argv, "-name", name);
@@ -262,14 +278,14 @@ char **cvd_qemu_command(const CvdConfig *config, const CvdQemuTools *tools, cons
     /* Before the devices of the configuration, which take the slots that are left. */
     add_ivshmem(argv, config, vm_socket);
     if (cvd_qemu_has_ram_file(config))
-        add_ram(argv, qemu->memory_bytes, ram ? ram : &of_qemu);
-    add_devices(argv, config, !vm_socket);
+        add_ram(argv, qemu->memory_bytes, origin);
+    add_devices(argv, config, !vm_socket, origin);
     add_fault_devices(argv, qemu);
     add(argv, "-display", qemu->display);
     if (config->on_reboot != CVD_ON_EVENT_CONTINUE)
         add(argv, "-action", "reboot=shutdown");
     add(argv, "-sandbox", qemu->sandbox);
-    if (ram && ram->is_incoming)
+    if (origin->is_incoming)
         add(argv, "-incoming", "defer");
     for (char **arg = qemu->extra_args; *arg; arg++)
         g_strv_builder_add(argv, *arg);

@@ -52,6 +52,9 @@ static const struct {
     {"failed to initialize kvm", NULL,
      "KVM refused, perhaps because another hypervisor has the processor: "
      "stop that one, or do without: --set qemu.accel=tcg"},
+    {"load of migration failed", NULL,
+     "the snapshot's state is not for the devices that this QEMU has (compare qemu.extra_args, "
+     "qemu.objects and its firmware), or is damaged: `cvd-ctl info NAME --verify` reads all of it"},
     {"requires KVM", NULL,
      "only KVM has the processor that is asked for, and QEMU does not run under KVM: "
      "set qemu.cpu to max"},

@@ -21,7 +21,7 @@ static int fail(const char *call, GError **error)
 /* QEMU opens it by its path in /proc, perhaps as another user, whom run_as or a wrapper has made
  * it. No other path leads there, and that one is only for whom it belongs to already: who may trace
  * the process. So the mode protects nothing. */
-int cvd_ram_new(guint64 size, GError **error)
+int cvd_ram_new_template(guint64 size, GError **error)
 {
     cvd_autofd fd = memfd_create("cvd-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
@@ -31,7 +31,25 @@ int cvd_ram_new(guint64 size, GError **error)
         return fail("fchmod", error);
     if (ftruncate(fd, (off_t)size) < 0)
         return fail("ftruncate", error);
-    if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+    return g_steal_fd(&fd);
+}
+
+int cvd_ram_new(guint64 size, GError **error)
+{
+    cvd_autofd fd = cvd_ram_new_template(size, error);
+
+    if (fd >= 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
         return fail("sealing", error);
     return g_steal_fd(&fd);
+}
+
+/* A mapping that keeps what is written to itself is not hindered by that. */
+gboolean cvd_ram_seal_template(int fd, GError **error)
+{
+    const int seals = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+
+    if (fcntl(fd, F_ADD_SEALS, seals) == 0)
+        return TRUE;
+    fail("sealing", error);
+    return FALSE;
 }

@@ -69,6 +69,9 @@ static gboolean spawn(CvdVm *vm, const CvdVmResources *resources, GError **error
         (vm->console != NULL && !make_socket_pair(&serial, &qemu_serial, error)))
         return FALSE;
 
+    g_autoptr(GArray) others = g_array_new(FALSE, FALSE, sizeof(int));
+    g_array_append_vals(others, resources->fds, resources->n_fds);
+    g_array_append_vals(others, resources->disk_fds, resources->origin.n_fds);
     watch_greeting(vm, qmp);
     const CvdCpus *cpus = &vm->config->qemu.cpus;
     CvdProcessors processors = {0};
@@ -79,8 +82,8 @@ static gboolean spawn(CvdVm *vm, const CvdVmResources *resources, GError **error
         .qmp = qemu_qmp,
         .serial = qemu_serial,
         .ram = resources->ram_fd,
-        .others = resources->fds,
-        .n_others = resources->n_fds,
+        .others = (const int *)(gpointer)others->data,
+        .n_others = others->len,
         .output = qemu_output,
         /* It may have been removed since. */
         .directory = g_file_test(vm->config->qemu.directory, G_FILE_TEST_IS_DIR)
@@ -105,11 +108,12 @@ static char **build_command(const CvdConfig *config, const CvdQemuTools *tools,
                             const CvdVmResources *resources)
 {
     g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", CVD_QEMU_RAM_FD);
-    CvdQemuRam ram = resources->ram;
+    CvdQemuOrigin origin = resources->origin;
 
     if (resources->ram_fd >= 0)
-        ram.path = path;
-    return cvd_qemu_command(config, tools, NULL, &ram);
+        origin.ram_path = path;
+    origin.first_fd = CVD_QEMU_FIRST_SOCKET_FD + (int)resources->n_fds;
+    return cvd_qemu_command(config, tools, NULL, &origin);
 }
 
 CvdVm *cvd_vm_start(const CvdConfig *config, const CvdQemuTools *tools,

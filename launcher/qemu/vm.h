@@ -55,9 +55,11 @@ typedef struct {
  * CvdVmResources:
  * @children: of whom QEMU becomes one
  * @ivshmem_fd: QEMU's end of the VM socket
- * @ram: what the VM begins with
- * @ram_fd: a file that is the guest's RAM, in the place of @ram.path; −1 = none
+ * @origin: what the VM begins with
+ * @ram_fd: a file that is the guest's RAM, in the place of @origin.ram_path; −1 = none
  * @fds: (array length=n_fds): QEMU's ends of the sockets of back ends
+ * @disk_fds: (array length=origin.n_fds): what @origin.blockdevs has as sets, in the place of
+ *   @origin.first_fd
  * @output: where QEMU's output goes
  * @console: (nullable): where its serial port is attached; %NULL = it has none
  *
@@ -66,10 +68,11 @@ typedef struct {
 typedef struct {
     CvdChildren *children;
     int ivshmem_fd;
-    CvdQemuRam ram;
+    CvdQemuOrigin origin;
     int ram_fd;
     const int *fds;
     guint n_fds;
+    const int *disk_fds;
     CvdConsole *output;
     CvdConsole *console;
 } CvdVmResources;

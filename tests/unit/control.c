@@ -131,7 +131,7 @@ static void set_up(Fixture *f, gconstpointer data)
     f->dir = g_dir_make_tmp("cvd-XXXXXX", NULL);
     f->path = g_build_filename(f->dir, "control.sock", NULL);
     f->layout = test_layout_new(2);
-    f->status = (CvdControlStatus){"running", "", 42, 1000, 1, 7, FALSE};
+    f->status = (CvdControlStatus){"running", "", 42, 1000, 1, 7, FALSE, "/snapshots/one"};
     f->asked = g_string_new(NULL);
     f->control = cvd_control_new(f->path, "unit", f->layout, &handlers, f, &error);
     g_assert_no_error(error);
@@ -223,6 +223,7 @@ static gpointer look(gpointer data)
     g_assert_cmpuint(cvd_dbus_instance1_get_uptime_us(proxy), ==, 1000);
     g_assert_cmpuint(cvd_dbus_instance1_get_restarts(proxy), ==, 1);
     g_assert_cmpuint(cvd_dbus_instance1_get_clients(proxy), ==, 7);
+    g_assert_cmpstr(cvd_dbus_instance1_get_from(proxy), ==, "/snapshots/one");
     g_assert_cmpuint(cvd_dbus_instance1_get_launcher_pid(proxy), ==, (guint)getpid());
     g_assert_cmpstr(regions, ==, "[('region0', 4096, 8192), ('region1', 8192, 12288)]");
     return NULL;
@@ -471,9 +472,12 @@ static gboolean change_properties(gpointer data)
 {
     Fixture *f = data;
     const CvdControlStatus steps[] = {
-        {"running", "", 43, 1000, 1, 7, FALSE},  {"running", "", 43, 1000, 2, 7, FALSE},
-        {"running", "r", 43, 1000, 2, 7, FALSE}, {"running", "r", 43, 2000, 2, 8, FALSE},
-        {"running", "r", 43, 2000, 2, 8, TRUE},  {"paused", "r", 43, 2000, 2, 8, TRUE},
+        {"running", "", 43, 1000, 1, 7, FALSE, NULL},
+        {"running", "", 43, 1000, 2, 7, FALSE, NULL},
+        {"running", "r", 43, 1000, 2, 7, FALSE, NULL},
+        {"running", "r", 43, 2000, 2, 8, FALSE, NULL},
+        {"running", "r", 43, 2000, 2, 8, TRUE, NULL},
+        {"paused", "r", 43, 2000, 2, 8, TRUE, NULL},
     };
 
     for (gsize i = 0; i < G_N_ELEMENTS(steps); i++) {

@@ -20,6 +20,11 @@ static const Known cases[] = {
     {"device",
      {Q "-device {\"driver\":\"nosuch\"}: 'nosuch' is not a valid device model name"},
      "-device help"},
+    {"state-of-another-machine",
+     {Q "Unknown savevm section or instance '0000:00:04.0/virtio-rng' 0. Make sure that your "
+        "current VM setup matches your saved VM setup, including any hotplugged devices",
+      Q "load of migration failed: Invalid argument"},
+     "cvd-ctl info NAME --verify"},
     {"property",
      {Q "-device {\"driver\":\"pvpanic\",\"nosuch\":1}: Property 'pvpanic.nosuch' not found"},
      "-device NAME,help"},

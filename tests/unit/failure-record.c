@@ -63,6 +63,7 @@ static CvdRecord make_record(const Fixture *f)
                        .state = "failed",
                        .reason = "qemu was killed",
                        .qmp_tail = tail,
+                       .from = "/snapshots/one",
                        .restarts = 3};
 }
 
@@ -79,6 +80,7 @@ static void test_json(Fixture *f, gconstpointer data)
 
     g_assert_cmpstr(json_object_get_string_member(object, "state"), ==, "failed");
     g_assert_cmpstr(json_object_get_string_member(object, "reason"), ==, "qemu was killed");
+    g_assert_cmpstr(json_object_get_string_member(object, "from"), ==, "/snapshots/one");
     g_assert_cmpint(json_object_get_int_member(object, "restarts"), ==, 3);
     g_assert_cmpstr(
         json_array_get_string_element(json_object_get_array_member(object, "command"), 1), ==,

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#define MAX_ARGS 9
+#define MAX_ARGS 12
 
 static gboolean parse(const char *const *args, CvdOptions *options, GError **error)
 {
@@ -27,6 +27,7 @@ static void test_defaults(void)
     g_assert_cmpint(options.mode, ==, CVD_MODE_LAUNCH);
     g_assert_null(options.config);
     g_assert_null(options.name);
+    g_assert_null(options.from);
     g_assert_null(options.overrides);
     g_assert_false(options.paused);
     g_assert_false(options.console);
@@ -41,7 +42,7 @@ static void test_values(void)
     g_auto(CvdOptions) options = {0};
     g_autoptr(GError) error = NULL;
     g_assert_true(parse((const char *[]){"-c", "a.json", "--name=x", "--paused", "-v", "--timeout",
-                                         "90", "--trace=t\xff", "--index=7", NULL},
+                                         "90", "--trace=t\xff", "--from=../s", "--index=7", NULL},
                         &options, &error));
     g_assert_no_error(error);
     g_assert_cmpstr(options.config, ==, "a.json");
@@ -51,6 +52,7 @@ static void test_values(void)
     g_assert_true(options.verbose);
     g_assert_cmpuint(options.timeout_s, ==, 90);
     g_assert_cmpstr(options.trace, ==, "t\xff");
+    g_assert_cmpstr(options.from, ==, "../s");
 }
 
 static void test_set_repeats_in_order(void)
@@ -76,6 +78,7 @@ static void test_modes(void)
         {{"--serve-only", "--timeout=5"}, CVD_MODE_SERVE_ONLY, CVD_LAYOUT_FORMAT_TEXT},
         {{"--serve-only", "--detach"}, CVD_MODE_SERVE_ONLY, CVD_LAYOUT_FORMAT_TEXT},
         {{"--check"}, CVD_MODE_CHECK, CVD_LAYOUT_FORMAT_TEXT},
+        {{"--from=x", "--check"}, CVD_MODE_CHECK, CVD_LAYOUT_FORMAT_TEXT},
         {{"--json", "--doctor"}, CVD_MODE_DOCTOR, CVD_LAYOUT_FORMAT_TEXT},
         {{"--print-command"}, CVD_MODE_PRINT_COMMAND, CVD_LAYOUT_FORMAT_TEXT},
         {{"--print-config"}, CVD_MODE_PRINT_CONFIG, CVD_LAYOUT_FORMAT_TEXT},
@@ -126,6 +129,9 @@ static void test_usage_errors(void)
         {{"--json"}, "--json is for --doctor"},
         {{"--json", "--check"}, "--json is for --doctor"},
         {{"--config="}, "--config needs the name of a file"},
+        {{"--from"}, "see cvd-launch --help"},
+        {{"--from="}, "--from needs the name or path of a snapshot"},
+        {{"--from=x", "--serve-only"}, "--from is for a VM that is started, but --serve-only"},
         {{"--timeout", "0"}, "--timeout 0: expected a number of seconds from 1"},
         {{"--timeout=-5"}, "--timeout -5: expected"},
         {{"--timeout=1.5"}, "--timeout 1.5: expected"},
@@ -182,7 +188,7 @@ static void test_help(void)
         "--verbose",       "--version",      "--trace",         "--config",       "--name",
         "--set",           "--serve-only",   "--paused",        "--check",        "--print-config",
         "--print-command", "--console",      "--detach",        "--print-layout", "--timeout",
-        "--verbose",       "--version",      "--json",
+        "--verbose",       "--version",      "--json",          "--from",
     };
     for (guint i = 0; i < G_N_ELEMENTS(words); i++) {
         g_autofree char *pattern = g_strdup_printf("*%s*", words[i]);

@@ -178,18 +178,21 @@ static void test_migratable(void)
     "{\"qom-type\":\"memory-backend-" KIND                                                         \
     "\",\"id\":\"cvd-ram\",\"size\":536870912,\"share\":" SHARE MORE "}"
     static const struct {
-        CvdQemuRam ram;
+        CvdQemuOrigin origin;
         const char *object;
         const char *incoming;
     } rows[] = {
-        {{NULL, FALSE, FALSE}, OBJECT("memfd", "true", ""), NULL},
-        {{"/proc/self/fd/6", FALSE, FALSE},
+        {{0}, OBJECT("memfd", "true", ""), NULL},
+        {{.ram_path = "/proc/self/fd/6"},
          OBJECT("file", "true", ",\"mem-path\":\"/proc/self/fd/6\""),
          NULL},
-        {{"/a,b/\"c\"/ram", TRUE, TRUE},
+        {{.ram_path = "/a,b/\"c\"/ram", .is_private = TRUE, .is_incoming = TRUE},
          OBJECT("file", "false", ",\"mem-path\":\"/a,b/\\\"c\\\"/ram\""),
          "defer"},
-        {{NULL, FALSE, TRUE}, OBJECT("memfd", "true", ""), "defer"},
+        {{.ram_path = "/ram", .is_private = TRUE, .is_read_only = TRUE, .is_incoming = TRUE},
+         OBJECT("file", "false", ",\"mem-path\":\"/ram\",\"readonly\":true,\"rom\":\"off\""),
+         "defer"},
+        {{.is_incoming = TRUE}, OBJECT("memfd", "true", ""), "defer"},
     };
     g_autoptr(CvdLayout) layout = make_layout(1);
     const CvdQemuTools tools = {.binary = (char *)"/usr/bin/qemu", .accel = tcg};
@@ -198,7 +201,7 @@ static void test_migratable(void)
         CvdConfig config = make_config(layout);
         config.ivshmem_migratable = TRUE;
         config.qemu.memory_shared = i % 2 == 1;
-        g_auto(GStrv) argv = cvd_qemu_command(&config, &tools, NULL, &rows[i / 2].ram);
+        g_auto(GStrv) argv = cvd_qemu_command(&config, &tools, NULL, &rows[i / 2].origin);
         g_assert_cmpstr(value_of(argv, "-machine"), ==, "q35,memory-backend=cvd-ram");
         g_assert_cmpstr(value_of(argv, "-object"), ==, rows[i / 2].object);
         g_assert_cmpstr(value_of(argv, "-incoming"), ==, rows[i / 2].incoming);

@@ -40,6 +40,7 @@ COMPLETIONS = {
     "cvd-up --jo": "cvd-up --jobs ",
     "cvd-up --set lifecycle.on_p": "cvd-up --set lifecycle.on_panic=",
     "cvd-up -j 4 conf/qemu.j": "cvd-up -j 4 conf/qemu.json ",
+    "cvd-launch --from boo": "cvd-launch --from booted ",
     "cvd-vm --sl": "cvd-vm --slow ",
     "cvd-vm -n on": "cvd-vm -n one ",
 }
@@ -186,8 +187,12 @@ def check_signals_at_the_end(client, env):
 def environment(work, programs):
     for program in programs:
         os.symlink(os.path.abspath(program), f"{work}/{os.path.basename(program)}")
-    return {**os.environ, "CVD_RUNTIME_DIR": work, "PATH": f"{work}:{os.environ['PATH']}", "HOME": work,
-            "TERM": "dumb", "HISTFILE": "/dev/null", "XDG_CONFIG_HOME": work, "XDG_DATA_HOME": work}
+    snapshots = f"{work}/snapshots"
+    for directory in (snapshots, f"{snapshots}/booted"):
+        os.mkdir(directory, 0o700)
+    return {**os.environ, "CVD_RUNTIME_DIR": work, "CVD_SNAPSHOT_DIR": snapshots,
+            "PATH": f"{work}:{os.environ['PATH']}", "HOME": work, "TERM": "dumb",
+            "HISTFILE": "/dev/null", "XDG_CONFIG_HOME": work, "XDG_DATA_HOME": work}
 
 
 def check_shells(env, root):
