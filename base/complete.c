@@ -126,9 +126,13 @@ static void add_values(const Line *line, const char *kind, GPtrArray *words)
 static void add_arguments(const Line *line, GPtrArray *words)
 {
     g_auto(GStrv) kinds = g_strsplit(line->verb->arguments, " ", -1);
+    guint n = g_strv_length(kinds);
+    gboolean goes_on = n > 0 && g_str_has_suffix(kinds[n - 1], "...]");
 
-    if (line->n_arguments < g_strv_length(kinds))
+    if (line->n_arguments < n)
         add_values(line, kinds[line->n_arguments], words);
+    else if (goes_on)
+        add_values(line, kinds[n - 1], words);
 }
 
 /* Of an option and its value in one word, as all shells but bash have it. */

@@ -19,6 +19,14 @@ static int compare_names(gconstpointer one, gconstpointer other)
     return strcmp(*(const char *const *)one, *(const char *const *)other);
 }
 
+void cvd_snapshot_clean(const char *place)
+{
+    cvd_autofd place_fd = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (place_fd >= 0)
+        cvd_snapshot_dir_clean(place_fd);
+}
+
 GPtrArray *cvd_snapshot_list(const char *place, GError **error)
 {
     g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
@@ -26,8 +34,6 @@ GPtrArray *cvd_snapshot_list(const char *place, GError **error)
 
     if (place_fd < 0 && errno == ENOENT)
         return g_steal_pointer(&names);
-    if (place_fd >= 0)
-        cvd_snapshot_dir_clean(place_fd);
     g_autoptr(GPtrArray) entries = place_fd >= 0 ? cvd_snapshot_dir_list(place_fd) : NULL;
     if (entries == NULL) {
         cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot be read", place);

@@ -5,12 +5,14 @@
 
 G_BEGIN_DECLS
 
+/** cvd_snapshot_clean: removes what writers, and those who delete, have left in @place that were
+ * killed */
+void cvd_snapshot_clean(const char *place);
+
 /**
  * cvd_snapshot_list:
  * @place: of cvd_snapshot_get_place()
  * @error: %CVD_ERROR_FAILED: it cannot be read
- *
- * Also removes what writers, and those who delete, have left there that were killed.
  *
  * Returns: (transfer full) (element-type utf8) (nullable): the names of what is there and may be a
  *   snapshot, in order

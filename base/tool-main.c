@@ -74,12 +74,14 @@ static char *describe_verbs(const CvdToolProgram *program)
 {
     GString *text = g_string_new(NULL);
     for (const CvdToolVerb *verb = program->verbs; verb->name; verb++) {
+        const CvdToolVerb *first = verb;
         const char *summary = verb->with_next ? verb->with_next : verb->summary;
-        g_autofree char *usage = verb->with_next
-                                     ? g_strdup_printf("%s, %s", verb->name, verb[1].name)
-                                     : g_strdup_printf("%s %s", verb->name, verb->arguments);
-        g_string_append_printf(text, "  %-29s %s\n", usage, summary);
-        verb += verb->with_next ? 1 : 0;
+        g_autoptr(GString) usage = g_string_new(verb->name);
+        for (; verb->with_next; verb++)
+            g_string_append_printf(usage, ", %s", verb[1].name);
+        if (verb == first)
+            g_string_append_printf(usage, " %s", verb->arguments);
+        g_string_append_printf(text, "  %-29s %s\n", usage->str, summary);
     }
     return g_string_free(text, FALSE);
 }

@@ -55,8 +55,8 @@ typedef gboolean CvdToolRun(CvdTool *tool, char **arguments, GError **error);
  * @method: (nullable): for @run, if it does nothing but call one
  * @takes_signals: whether @run sees to all signals itself
  * @alias: (nullable): an older name, which goes on to work
- * @with_next: (nullable): one line of the list for this verb and the next, neither of which has
- *   arguments
+ * @with_next: (nullable): one line of the list for this verb and the next, without their arguments;
+ *   if that has one, too, which is empty, for more
  *
  * A row of a program's table of verbs, from which --help and the shell's completion follow.
  */

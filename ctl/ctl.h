@@ -29,6 +29,7 @@ typedef struct {
     char *socket;
     gboolean keep_running;
     gboolean compress;
+    gboolean verify;
 } CvdCtlOptions;
 
 extern CvdCtlOptions cvd_ctl_options;
@@ -44,7 +45,7 @@ extern CvdCtlOptions cvd_ctl_options;
 CvdToolRun cvd_ctl_list, cvd_ctl_status, cvd_ctl_clients, cvd_ctl_stop, cvd_ctl_restart,
     cvd_ctl_call, cvd_ctl_wait, cvd_ctl_events, cvd_ctl_qmp, cvd_ctl_logs, cvd_ctl_attach,
     cvd_ctl_report, cvd_ctl_forget, cvd_ctl_programs, cvd_ctl_program, cvd_ctl_top,
-    cvd_ctl_snapshot;
+    cvd_ctl_snapshot, cvd_ctl_snapshots, cvd_ctl_info, cvd_ctl_delete;
 
 /**
  * cvd_ctl_run_on_host:
@@ -322,6 +323,9 @@ char *cvd_ctl_wait_for_instance(CvdTool *tool, const char *name, gboolean or_fai
 /** cvd_ctl_describe_missing_log: Returns: (transfer full): that there is no log of @program, and of
  * which there is one */
 char *cvd_ctl_describe_missing_log(int programs_fd, const char *program);
+
+/** cvd_ctl_complete_snapshots: adds those that there are, by cvd_complete_add() */
+void cvd_ctl_complete_snapshots(GPtrArray *words);
 
 /** cvd_ctl_complete_programs: adds those that have a log, by cvd_complete_add() */
 void cvd_ctl_complete_programs(CvdTool *tool, GPtrArray *words);

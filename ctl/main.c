@@ -42,7 +42,10 @@ static const CvdToolVerb verbs[] = {
      "The window and the doorbells stay. The connections of host programs end, which\n"
      "tells them.",
      .run = cvd_ctl_restart},
-    {"reset", "", "Reset the guest, in the same QEMU", .run = cvd_ctl_call, .method = "Reset"},
+    {"reset", "", "Reset the guest, in the same QEMU", .run = cvd_ctl_call, .method = "Reset",
+     .with_next = "Reset the guest, or press its power button"},
+    {"power-button", "", "Press the guest's power button, once", .run = cvd_ctl_call,
+     .method = "PowerButton"},
     {"pause", "", "Stop the guest's processors", .run = cvd_ctl_call, .method = "Pause",
      .with_next = "Stop the guest's processors, or let them go on"},
     {"resume", "", "Let the guest's processors go on", .run = cvd_ctl_call, .method = "Resume"},
@@ -56,6 +59,17 @@ static const CvdToolVerb verbs[] = {
                       {"compress", 0, 0, G_OPTION_ARG_NONE, &cvd_ctl_options.compress,
                        "Pack its memory, which takes longer", NULL}),
      .run = cvd_ctl_snapshot},
+    {"snapshots", "", "Show all snapshots",
+     "USED is how many machines run from one. --json has more. What was left by those\n"
+     "who were killed while they made or deleted a snapshot is removed.",
+     .run = cvd_ctl_snapshots, .with_next = "Show snapshots, or one; delete some"},
+    {"info", "SNAPSHOT", "Show all about a snapshot", "SNAPSHOT with a slash in it is a path.",
+     CVD_TOOL_OPTIONS({"verify", 0, 0, G_OPTION_ARG_NONE, &cvd_ctl_options.verify,
+                       "Read all files, whether they are as they were written", NULL}),
+     .run = cvd_ctl_info, .with_next = ""},
+    {"delete", "SNAPSHOT [SNAPSHOT...]", "Delete snapshots",
+     "A snapshot that a machine runs from cannot be deleted: stop the machine first.",
+     .run = cvd_ctl_delete},
     {"wait", "STATE", "Wait until the instance is in a state",
      "The states are starting, running, paused, suspended, faulted, stopping,\n"
      "restarting, stopped and failed; ready is as lifecycle.ready in cvd.json has it.\n"
@@ -132,6 +146,8 @@ static void complete(gpointer tool, const char *kind, GPtrArray *words)
 
     if ((strcmp(kind, "[PROGRAM]") == 0 || strcmp(kind, "PROGRAM") == 0) && is_here)
         cvd_ctl_complete_programs(tool, words);
+    if ((strcmp(kind, "SNAPSHOT") == 0 || strcmp(kind, "[SNAPSHOT...]") == 0) && is_here)
+        cvd_ctl_complete_snapshots(words);
     for (guint i = 0; strcmp(kind, "ACTION") == 0 && actions[i] != NULL; i++)
         cvd_complete_add(words, actions[i], NULL);
     for (guint i = 0; strcmp(kind, "STATE") == 0 && states[i] != NULL; i++)

@@ -333,7 +333,7 @@ static gboolean take_options(CvdLaunchSnapshot *snapshot, GVariantIter *options,
 
     while (g_variant_iter_next(options, "{&sv}", &name, &value)) {
         g_autoptr(GVariant) owned = value;
-        gboolean is_boolean = g_variant_is_of_type(value, G_VARIANT_TYPE_BOOLEAN);
+        gboolean is_boolean = g_variant_is_of_type(owned, G_VARIANT_TYPE_BOOLEAN);
         if (is_boolean && strcmp(name, "keep_running") == 0)
             snapshot->keeps_running = g_variant_get_boolean(value);
         else if (is_boolean && strcmp(name, "compress") == 0)

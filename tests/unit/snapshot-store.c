@@ -344,6 +344,7 @@ static void kill_writer(pid_t pid)
 static char *list(const Fixture *f)
 {
     g_autoptr(GError) error = NULL;
+    cvd_snapshot_clean(f->place);
     g_autoptr(GPtrArray) names = cvd_snapshot_list(f->place, &error);
 
     g_assert_no_error(error);

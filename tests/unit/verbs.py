@@ -20,7 +20,7 @@ import tempfile
 SKIP = 77
 LIMIT_S = 60  # fail-safe of every wait
 COMMON = {"--name", "--host", "--json", "--version", "--socket", "--help"}
-# A line, and what it is after a tab, where the instance `one` runs.
+# A line, and what it is after a tab, where the instance `one` runs and the snapshot `booted` is.
 COMPLETIONS = {
     "cvd-ctl pow": "cvd-ctl power-button ",
     "cvd-ctl wait su": "cvd-ctl wait suspended ",
@@ -29,6 +29,8 @@ COMPLETIONS = {
     "cvd-ctl -n on": "cvd-ctl -n one ",
     "cvd-ctl --name=on": "cvd-ctl --name=one ",
     "cvd-ctl report -o conf/qemu.j": "cvd-ctl report -o conf/qemu.json ",
+    "cvd-ctl info boo": "cvd-ctl info booted ",
+    "cvd-ctl delete booted other boo": "cvd-ctl delete booted other booted ",
     "cvd-client info hw": "cvd-client info hwcomposer ",
     "cvd-client -n one read --raw hw": "cvd-client -n one read --raw hwcomposer ",
     "cvd-client --name=one read hw": "cvd-client --name=one read hwcomposer ",
@@ -130,7 +132,7 @@ def check_verb(program, page, verb, kinds):
 
 
 def check_program(program, page):
-    rows = re.findall(r"(?m)^  ([a-z-]+(?:, [a-z-]+)?) ((?:\[?[A-Z]+[.\]]* )*)", run(program, "--help"))
+    rows = re.findall(r"(?m)^  ([a-z-]+(?:, [a-z-]+)*) ((?:\[?[A-Z]+[.\]]* )*)", run(program, "--help"))
     table = {verb: arguments for row, arguments in rows for verb in row.split(", ")}
     verbs = complete(program, "")
     assert len(verbs) > 10 and set(verbs) <= set(table), (verbs, table)

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/snapshot.h"
+
+G_BEGIN_DECLS
+
+/** cvd_ctl_format_size: Returns: (transfer full): `334K`, `1.2G` */
+char *cvd_ctl_format_size(guint64 size);
+
+/** cvd_ctl_format_age: Returns: (transfer full): of a snapshot, as cvd_ctl_format_uptime() has it
+ */
+char *cvd_ctl_format_age(gint64 time_s);
+
+/** cvd_ctl_format_users: @n: of cvd_snapshot_count_users(). Returns: (transfer full) */
+char *cvd_ctl_format_users(int n);
+
+/** cvd_ctl_get_snapshot_path: as cvd_snapshot_get_path(); @error: of usage */
+char *cvd_ctl_get_snapshot_path(const char *name, GError **error);
+
+/** cvd_ctl_add_snapshot: adds what the list says of one, as of cvd_tool_add_json() */
+void cvd_ctl_add_snapshot(GVariantBuilder *builder, const CvdSnapshot *snapshot);
+
+G_END_DECLS
