@@ -49,8 +49,6 @@ static const CvdToolVerb verbs[] = {
     {"pause", "", "Stop the guest's processors", .run = cvd_ctl_call, .method = "Pause",
      .with_next = "Stop the guest's processors, or let them go on"},
     {"resume", "", "Let the guest's processors go on", .run = cvd_ctl_call, .method = "Resume"},
-    {"power-button", "", "Press the guest's power button, once", .run = cvd_ctl_call,
-     .method = "PowerButton"},
     {"snapshot", "NAME", "Save the machine, to be started from there",
      "Connections of host programs end, as at a reset. Then the machine is stopped, or\n"
      "goes on with --keep-running. NAME with a slash in it is a path.",

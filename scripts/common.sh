@@ -69,7 +69,16 @@ missing_for_tests() {
     command -v mmdebstrap >/dev/null 2>&1 || missing="$missing mmdebstrap"
     [ -x /usr/sbin/sshd ] || missing="$missing openssh-server"
     command -v ssh >/dev/null 2>&1 || missing="$missing openssh-client"
-    printf '%s' "${missing# }"
+    missing="$missing $(missing_for_slurm)"
+    missing=${missing# }
+    printf '%s' "${missing% }"
+}
+
+# The same for conf/examples/slurm.
+missing_for_slurm() {
+    for each in slurmctld:slurmctld slurmd:slurmd sbatch:slurm-client munged:munge; do
+        PATH=$PATH:/usr/sbin command -v "${each%:*}" >/dev/null 2>&1 || printf '%s ' "${each#*:}"
+    done
 }
 
 # The same for conf/examples/phone.json.
