@@ -94,12 +94,12 @@ gboolean cvd_ctl_snapshot(CvdTool *tool, char **arguments, GError **error)
     cvd_autofd launcher = cvd_ctl_open_launcher(instance);
     Snapshot snapshot = {0};
     take(tool, instance, name, &snapshot);
-    g_autofree char *path = snapshot.path;
     if (snapshot.error != NULL) {
         g_propagate_error(error, snapshot.error);
         return FALSE;
     }
-    return print(tool, &snapshot, error) &&
-           (cvd_ctl_options.keep_running ||
-            cvd_ctl_wait_for_launcher(tool, instance, launcher, error));
+    gboolean is_printed = print(tool, &snapshot, error);
+    g_free(snapshot.path);
+    return is_printed && (cvd_ctl_options.keep_running ||
+                          cvd_ctl_wait_for_launcher(tool, instance, launcher, error));
 }

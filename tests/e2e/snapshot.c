@@ -195,7 +195,7 @@ static void test_stops(gconstpointer data)
     test_launcher_assert_err(f->launcher, "snapshot one is complete: ");
     test_launcher_assert_err(f->launcher, NAME ": stopped");
     g_assert_false(test_process_has_err(f->launcher, "running again"));
-    g_autoptr(CvdSnapshot) snapshot = open_snapshot(path);
+    cvd_snapshot_free(open_snapshot(path));
 }
 
 static void test_path(gconstpointer data)
@@ -211,7 +211,7 @@ static void test_path(gconstpointer data)
     g_assert_no_errno(chdir(cwd));
     g_autofree char *expected = g_strdup_printf("{\"path\":\"%s\",\"bytes\":", path);
     g_assert_true(g_str_has_prefix(out, expected));
-    g_autoptr(CvdSnapshot) snapshot = open_snapshot(path);
+    cvd_snapshot_free(open_snapshot(path));
     assert_goes_on(f);
 }
 
@@ -575,7 +575,7 @@ static void test_with_resets(gconstpointer data)
         g_autoptr(TestProcess) taken = ctl(f, "snapshot", "--keep-running", name);
         test_ctl_done(reset);
         if (test_process_wait_exit(taken) == 0) {
-            g_autoptr(CvdSnapshot) snapshot = open_snapshot(path);
+            cvd_snapshot_free(open_snapshot(path));
         } else {
             g_assert_nonnull(strstr(taken->err->str, "the guest was reset meanwhile"));
         }
