@@ -332,12 +332,11 @@ static void test_layers(Fixture *f, gconstpointer data)
     cvd_restore_place_disks(f->restore, config, "/x");
     g_auto(GStrv) blockdevs = cvd_restore_get_blockdevs(f->restore, config);
     g_assert_nonnull(strstr(config->qemu.blockdevs[3], "\"/x/disk-2.qcow2\""));
-    g_assert_cmpstr(
-        blockdevs[1], ==,
-        "{\"driver\":\"qcow2\",\"node-name\":\"d\"," FILE_OF("0") ",\"discard\":\"unmap\","
-                                                                  "\"cache\":{\"no-flush\":true}"
-                                                                  "," LAYER("1") "," LAYER(
-                                                                      "2") "," LAYER("6") "}}}}");
+    g_assert_cmpstr(blockdevs[1], ==,
+                    "{\"driver\":\"qcow2\",\"node-name\":\"d\"," FILE_OF(
+                        "0") ",\"discard\":\"unmap\","
+                             "\"cache\":{\"no-flush\":true}"
+                             "," LAYER("1") "," LAYER("2") "," LAYER("6") "}}}}");
     g_assert_cmpstr(blockdevs[3], ==,
                     "{\"driver\":\"qcow2\",\"node-name\":\"e\"," LAYER("4") "," LAYER(
                         "5") ",\"backing\":\"cd\"}}," FILE_OF("3") "}");
