@@ -262,8 +262,8 @@ class Page:
 def words_of_help(program, page):
     """Options and verbs that programs have."""
     text = page.run([program, "--help"])
-    pairs = re.findall(r"^  [a-z-]+, ([a-z-]+) ", text, re.MULTILINE)
-    return {*re.findall(r"--[a-z][a-z-]*|(?<=^  )-?-?[a-z][a-z-]*|-[a-z]\b", text, re.MULTILINE), *pairs}
+    verbs = re.findall(r"^  ([a-z-]+(?:, [a-z-]+)*) ", text, re.MULTILINE)
+    return {*re.findall(r"--[a-z][a-z-]*|-[a-z]\b", text), *", ".join(verbs).split(", ")}
 
 
 def check_names(path, page):
@@ -393,7 +393,7 @@ def environment(build, prefix, work, compiler):
             "GI_TYPELIB_PATH": os.path.join(library, "girepository-1.0"),
             "CVD_RUNTIME_DIR": str(runtime), "CVD_SHARE": f"{root}/share/cvd",
             "CVD_BUILD_DIR": build, "TERM": "dumb", "XDG_CONFIG_HOME": "",
-            "XDG_RUNTIME_DIR": str(runtime)}
+            "CVD_SNAPSHOT_DIR": str(work / "snapshots"), "XDG_RUNTIME_DIR": str(runtime)}
 
 
 def main(build, source_root, prefix, *rest):
