@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Machines of one configuration: how they come up together, and that they stay apart. */
+#include "tests/support/group.h"
 #include "base/fd.h"
-#include "tests/support/ctl.h"
-#include "tests/support/launcher.h"
 #include "tests/support/terminal.h"
 
 #include <fcntl.h>
@@ -15,92 +14,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define N_MACHINES 8
+#define CTL(f, ...)        test_ctl((f)->sandbox, __VA_ARGS__, NULL)
+#define START_UP(f, ...)   test_group_up(f, (const char *const[]){__VA_ARGS__, NULL})
+#define UP(f, status, ...) test_group_finish(START_UP(f, __VA_ARGS__), status)
 
-typedef struct {
-    TestSandbox *sandbox;
-    char *config;
-} Fixture;
-
-#define CTL(f, ...) test_ctl((f)->sandbox, __VA_ARGS__, NULL)
-
-/* @more: further members of cvd.json, each followed by a comma */
-static Fixture *set_up(const char *more)
+static gboolean is_running(const TestGroup *f, guint index)
 {
-    Fixture *f = g_new0(Fixture, 1);
-    g_autofree char *layout = test_layout_text(2);
-    g_autofree char *text = g_strdup_printf(
-        "{\"name\": \"group-${index}\", \"instances\": %d, %s \"layout\": %s,"
-        " \"qemu\": {\"kernel\": \"builtin\", \"accel\": \"tcg\", \"memory\": \"32M\"}}",
-        N_MACHINES, more, layout);
-
-    f->sandbox = test_sandbox_new();
-    f->config = test_sandbox_write(f->sandbox, "group.json", text);
-    return f;
-}
-
-static void fixture_free(Fixture *f)
-{
-    test_sandbox_free(f->sandbox);
-    g_free(f->config);
-    g_free(f);
-}
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(Fixture, fixture_free)
-
-/* @argv is filled up with @arguments, %NULL at the end. */
-static GPtrArray *make_argv(const Fixture *f, const char *const *arguments)
-{
-    GPtrArray *argv = g_ptr_array_new();
-
-    g_ptr_array_add(argv, (char *)g_getenv("CVD_UP"));
-    g_ptr_array_add(argv, f->config);
-    for (; *arguments != NULL; arguments++)
-        g_ptr_array_add(argv, (char *)*arguments);
-    g_ptr_array_add(argv, NULL);
-    return argv;
-}
-
-static TestProcess *start_up(const Fixture *f, const char *const *arguments)
-{
-    g_autoptr(GPtrArray) argv = make_argv(f, arguments);
-
-    return test_process_start(f->sandbox, (const char *const *)argv->pdata, NULL, NULL);
-}
-
-/* Returns: (transfer full): what it says, with `TIME` for the time that it took */
-static char *finish_up(TestProcess *take_up, int status)
-{
-    g_autoptr(TestProcess) up = take_up;
-    g_autoptr(GRegex) time = g_regex_new("[0-9]+\\.[0-9] s", 0, 0, NULL);
-    int got = test_process_wait_exit(up);
-
-    if (got != status)
-        test_process_fail(up, "exit status %d instead of %d", got, status);
-    g_assert_cmpstr(up->out->str, ==, "");
-    return g_regex_replace_literal(time, up->err->str, -1, 0, "TIME", 0, NULL);
-}
-
-#define START_UP(f, ...)   start_up(f, (const char *const[]){__VA_ARGS__, NULL})
-#define UP(f, status, ...) finish_up(START_UP(f, __VA_ARGS__), status)
-
-static char *name_of(guint index)
-{
-    return g_strdup_printf("group-%u", index);
-}
-
-static pid_t find_launcher(const Fixture *f, guint index)
-{
-    g_autofree char *name = name_of(index);
-    g_autofree char *path = test_sandbox_instance_path(f->sandbox, name, "lock");
-    g_autofree char *text = NULL;
-
-    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
-    return atoi(text);
-}
-
-static gboolean is_running(const Fixture *f, guint index)
-{
-    g_autofree char *name = name_of(index);
+    g_autofree char *name = test_group_name(index);
     g_autofree char *list = test_ctl_finish(CTL(f, "list"), 0);
     g_autofree char *row = g_strdup_printf("(?m)^%s +running ", name);
 
@@ -108,10 +28,10 @@ static gboolean is_running(const Fixture *f, guint index)
 }
 
 /* All of @first to @last, and they answer. */
-static void assert_serving(const Fixture *f, guint first, guint last)
+static void assert_serving(const TestGroup *f, guint first, guint last)
 {
     for (guint i = first; i <= last; i++) {
-        g_autofree char *name = name_of(i);
+        g_autofree char *name = test_group_name(i);
         const char *const argv[] = {
             g_getenv("CVD_CLIENT"), "-n", name, "ping", "region1", "-c", "3", NULL};
         g_autoptr(TestProcess) ping = test_process_start(f->sandbox, argv, NULL, NULL);
@@ -120,10 +40,10 @@ static void assert_serving(const Fixture *f, guint first, guint last)
     }
 }
 
-static void stop(const Fixture *f, guint first, guint last)
+static void stop(const TestGroup *f, guint first, guint last)
 {
     for (guint i = first; i <= last; i++) {
-        g_autofree char *name = name_of(i);
+        g_autofree char *name = test_group_name(i);
         test_ctl_done(CTL(f, "-n", name, "stop"));
     }
 }
@@ -132,7 +52,7 @@ static void stop(const Fixture *f, guint first, guint last)
 
 static void test_up(gconstpointer data)
 {
-    g_autoptr(Fixture) f = set_up("");
+    g_autoptr(TestGroup) f = test_group_new("");
     g_autofree char *said = UP(f, 0, "--jobs", "4");
 
     g_assert_cmpstr(said, ==, "cvd-up: group: 8 of 8 up after TIME\n");
@@ -147,7 +67,7 @@ static void test_up(gconstpointer data)
 
 static void test_index(gconstpointer data)
 {
-    g_autoptr(Fixture) f = set_up("");
+    g_autoptr(TestGroup) f = test_group_new("");
     g_autofree char *said = UP(f, 0, "--index", "2,7..8");
 
     g_assert_cmpstr(said, ==, "cvd-up: group: 3 of 3 up after TIME\n");
@@ -162,7 +82,7 @@ static void test_index(gconstpointer data)
 /* What has no group in it is one machine. */
 static void test_single(gconstpointer data)
 {
-    g_autoptr(Fixture) f = set_up("");
+    g_autoptr(TestGroup) f = test_group_new("");
     g_autofree char *said = UP(f, 0, "--set", "instances=null", "--set", "name=group-1");
 
     g_assert_cmpstr(said, ==, "cvd-up: group-1: 1 of 1 up after TIME\n");
@@ -176,7 +96,7 @@ static void test_single(gconstpointer data)
 /* One has no kernel: the others start, and it can be started later. */
 static void test_one_fails(gconstpointer data)
 {
-    g_autoptr(Fixture) f = set_up("");
+    g_autoptr(TestGroup) f = test_group_new("");
     g_autofree char *set = g_strdup_printf("qemu.kernel=%s/k${index}", f->sandbox->dir);
 
     for (guint i = 1; i <= 4; i++) {
@@ -202,7 +122,7 @@ static void test_one_fails(gconstpointer data)
 /* The reason is said once, with the advice. */
 static void test_all_fail(gconstpointer data)
 {
-    g_autoptr(Fixture) f = set_up("");
+    g_autoptr(TestGroup) f = test_group_new("");
     g_autofree char *said =
         UP(f, 1, "--jobs", "1", "--set", "qemu.extra_args=[\"-bogus${index}\"]");
 
@@ -230,10 +150,10 @@ static void test_misconfigured(gconstpointer data)
         {{"--jobs", "0"}, "--jobs 0: expected a number from 1 to 1000; see cvd-up --help"},
         {{"other.json"}, "unexpected argument 'other.json'"},
     };
-    g_autoptr(Fixture) f = set_up("");
+    g_autoptr(TestGroup) f = test_group_new("");
 
     for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
-        g_autofree char *said = finish_up(start_up(f, rows[i].arguments), 2);
+        g_autofree char *said = test_group_finish(test_group_up(f, rows[i].arguments), 2);
         if (strstr(said, rows[i].said) == NULL)
             g_error("\"%s\" does not contain \"%s\"", said, rows[i].said);
     }
@@ -245,19 +165,19 @@ static void test_misconfigured(gconstpointer data)
 /* A launcher takes its own machine along, and nothing else. */
 static void test_launcher_killed(gconstpointer data)
 {
-    g_autoptr(Fixture) f = set_up("");
+    g_autoptr(TestGroup) f = test_group_new("");
     g_free(UP(f, 0, "--index", "1..3"));
-    cvd_autofd first = test_open_pid(test_find_child(find_launcher(f, 1)));
-    cvd_autofd second = test_open_pid(test_find_child(find_launcher(f, 2)));
-    pid_t third = test_find_child(find_launcher(f, 3));
+    cvd_autofd first = test_open_pid(test_find_child(test_group_find_launcher(f, 1)));
+    cvd_autofd second = test_open_pid(test_find_child(test_group_find_launcher(f, 2)));
+    pid_t third = test_find_child(test_group_find_launcher(f, 3));
     struct pollfd untouched = {.fd = first, .events = POLLIN};
 
-    g_assert_no_errno(kill(find_launcher(f, 2), SIGKILL));
+    g_assert_no_errno(kill(test_group_find_launcher(f, 2), SIGKILL));
     test_wait_readable(second, "the end of the QEMU of the launcher that was killed");
     assert_serving(f, 1, 1);
     assert_serving(f, 3, 3);
     g_assert_cmpint(poll(&untouched, 1, 0), ==, 0);
-    g_assert_cmpint(test_find_child(find_launcher(f, 3)), ==, third);
+    g_assert_cmpint(test_find_child(test_group_find_launcher(f, 3)), ==, third);
     g_autofree char *again = UP(f, 0, "--index", "1..3");
     g_assert_cmpstr(again, ==, "cvd-up: group: 3 of 3 up after TIME, 2 of them before\n");
     stop(f, 1, 3);
@@ -267,11 +187,13 @@ static void test_launcher_killed(gconstpointer data)
 /* One that crashes again and again uses up its own restarts. */
 static void test_crash_loop(gconstpointer data)
 {
-    g_autoptr(Fixture) f = set_up("\"lifecycle\": {\"on_crash\": \"restart\", \"restart_limit\": 2,"
-                                  " \"restart_delay_ms\": 0},");
+    g_autoptr(TestGroup) f =
+        test_group_new("\"lifecycle\": {\"on_crash\": \"restart\", \"restart_limit\": 2,"
+                       " \"restart_delay_ms\": 0},");
     g_free(UP(f, 0, "--index", "1..3"));
-    pid_t others[] = {test_find_child(find_launcher(f, 1)), test_find_child(find_launcher(f, 3))};
-    pid_t launcher = find_launcher(f, 2);
+    pid_t others[] = {test_find_child(test_group_find_launcher(f, 1)),
+                      test_find_child(test_group_find_launcher(f, 3))};
+    pid_t launcher = test_group_find_launcher(f, 2);
     cvd_autofd end = test_open_pid(launcher);
 
     for (guint i = 0; i < 3; i++) {
@@ -282,8 +204,8 @@ static void test_crash_loop(gconstpointer data)
         test_wait_readable(qemu_end, "the end of QEMU");
     }
     test_wait_readable(end, "the end of the launcher whose QEMU crashes");
-    g_assert_cmpint(test_find_child(find_launcher(f, 1)), ==, others[0]);
-    g_assert_cmpint(test_find_child(find_launcher(f, 3)), ==, others[1]);
+    g_assert_cmpint(test_find_child(test_group_find_launcher(f, 1)), ==, others[0]);
+    g_assert_cmpint(test_find_child(test_group_find_launcher(f, 3)), ==, others[1]);
     assert_serving(f, 1, 1);
     assert_serving(f, 3, 3);
     stop(f, 1, 1);
@@ -297,17 +219,17 @@ static void test_crash_loop(gconstpointer data)
 #define GATE "gate"
 
 /* Machines that wait in their start for a line from a FIFO. */
-static Fixture *set_up_gated(void)
+static TestGroup *set_up_gated(void)
 {
-    Fixture *f = set_up("\"hooks\": {\"before_start\": [\"sh\", \"-c\", \"read x < "
-                        "${config_dir}/" GATE "\"]},");
+    TestGroup *f = test_group_new("\"hooks\": {\"before_start\": [\"sh\", \"-c\", \"read x < "
+                                  "${config_dir}/" GATE "\"]},");
     g_autofree char *gate = test_sandbox_path(f->sandbox, GATE);
 
     g_assert_no_errno(mkfifo(gate, 0600));
     return f;
 }
 
-static void open_gate(const Fixture *f, guint n)
+static void open_gate(const TestGroup *f, guint n)
 {
     g_autofree char *path = test_sandbox_path(f->sandbox, GATE);
     int gate = open(path, O_RDWR | O_CLOEXEC); /* lives as long as the test */
@@ -317,9 +239,9 @@ static void open_gate(const Fixture *f, guint n)
         g_assert_cmpint(write(gate, "\n", 1), ==, 1);
 }
 
-static void wait_starting(const Fixture *f, guint index)
+static void wait_starting(const TestGroup *f, guint index)
 {
-    g_autofree char *name = name_of(index);
+    g_autofree char *name = test_group_name(index);
 
     test_ctl_done(CTL(f, "-n", name, "wait", "starting"));
 }
@@ -327,7 +249,7 @@ static void wait_starting(const Fixture *f, guint index)
 /* Those that are under way go on by themselves, and no others are started. */
 static void test_starter_killed(gconstpointer data)
 {
-    g_autoptr(Fixture) f = set_up_gated();
+    g_autoptr(TestGroup) f = set_up_gated();
     g_autoptr(TestProcess) up = START_UP(f, "--jobs", "2");
 
     wait_starting(f, 1);
@@ -336,7 +258,7 @@ static void test_starter_killed(gconstpointer data)
     test_process_wait_end(up);
     open_gate(f, 2);
     for (guint i = 1; i <= 2; i++) {
-        g_autofree char *name = name_of(i);
+        g_autofree char *name = test_group_name(i);
         test_ctl_done(CTL(f, "-n", name, "wait", "ready"));
     }
     assert_serving(f, 1, 2);
@@ -349,22 +271,22 @@ static void test_starter_killed(gconstpointer data)
 /* What this run has started is taken down, up or not, and no more is started. */
 static void test_interrupted(gconstpointer data)
 {
-    g_autoptr(Fixture) f = set_up_gated();
+    g_autoptr(TestGroup) f = set_up_gated();
     const int number = GPOINTER_TO_INT(data);
     TestProcess *before = START_UP(f, "--index", "8");
 
     wait_starting(f, 8);
     open_gate(f, 3);
-    g_free(finish_up(before, 0));
+    g_free(test_group_finish(before, 0));
     TestProcess *up = START_UP(f, "--jobs", "2");
     for (guint i = 1; i <= 2; i++) {
-        g_autofree char *name = name_of(i);
+        g_autofree char *name = test_group_name(i);
         test_ctl_done(CTL(f, "-n", name, "wait", "ready"));
     }
     wait_starting(f, 3);
     wait_starting(f, 4);
     test_process_signal(up, number);
-    g_autofree char *interrupted = finish_up(up, 1);
+    g_autofree char *interrupted = test_group_finish(up, 1);
     g_assert_cmpstr(interrupted, ==,
                     "cvd-up: group: stopping the 4 that were started here; ctrl-c again does not "
                     "wait for it\n"
@@ -381,7 +303,7 @@ static void test_interrupted(gconstpointer data)
 /* For guests that do not power off the user need not wait. */
 static void test_interrupted_twice(gconstpointer data)
 {
-    g_autoptr(Fixture) f = set_up_gated();
+    g_autoptr(TestGroup) f = set_up_gated();
     TestProcess *up = START_UP(f, "--jobs", "1", "--set", "qemu.append=hang", "--set",
                                "lifecycle.stop_timeout_s=600");
 
@@ -391,15 +313,15 @@ static void test_interrupted_twice(gconstpointer data)
     test_process_signal(up, SIGTERM);
     test_ctl_done(CTL(f, "-n", "group-3", "wait", "stopped"));
     for (guint i = 1; i <= 2; i++) {
-        g_autofree char *name = name_of(i);
+        g_autofree char *name = test_group_name(i);
         test_ctl_done(CTL(f, "-n", name, "wait", "stopping"));
     }
     test_process_signal(up, SIGTERM);
-    g_autofree char *said = finish_up(up, 1);
+    g_autofree char *said = test_group_finish(up, 1);
     g_assert_nonnull(strstr(said, "stopping the 3 that were started here"));
     g_assert_nonnull(strstr(said, "group: interrupted; stopped 1, 2 are still to end\n"));
     for (guint i = 1; i <= 2; i++) {
-        g_autofree char *name = name_of(i);
+        g_autofree char *name = test_group_name(i);
         test_ctl_done(CTL(f, "-n", name, "stop", "--now"));
     }
     test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
@@ -407,11 +329,11 @@ static void test_interrupted_twice(gconstpointer data)
 
 /* ---- On a terminal ---- */
 
-static TestTerminal *start_on_terminal(const Fixture *f, guint columns,
+static TestTerminal *start_on_terminal(const TestGroup *f, guint columns,
                                        const char *const *arguments)
 {
     const struct winsize size = {.ws_row = 24, .ws_col = (unsigned short)columns};
-    g_autoptr(GPtrArray) argv = make_argv(f, arguments);
+    g_autoptr(GPtrArray) argv = test_group_make_up(f, arguments);
     TestTerminal *terminal = test_terminal_start(f->sandbox, (const char *const *)argv->pdata);
 
     g_assert_no_errno(ioctl(terminal->fd, TIOCSWINSZ, &size));
@@ -431,7 +353,7 @@ static const char *last_line(const TestTerminal *terminal)
 
 static void test_on_terminal(gconstpointer data)
 {
-    g_autoptr(Fixture) f = set_up("");
+    g_autoptr(TestGroup) f = test_group_new("");
     g_autoptr(TestTerminal) terminal =
         start_on_terminal(f, 60, (const char *const[]){"--index", "1..3", NULL});
 
