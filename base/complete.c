@@ -111,6 +111,14 @@ static void add_instances(GPtrArray *words)
     }
 }
 
+static void add_groups(GPtrArray *words)
+{
+    g_auto(GStrv) groups = cvd_instance_list_groups();
+
+    for (char **group = groups; *group; group++)
+        cvd_complete_add(words, *group, NULL);
+}
+
 static void add_values(const Line *line, const char *kind, GPtrArray *words)
 {
     gboolean is_here = !line->completion->host || !*line->completion->host;
@@ -119,6 +127,8 @@ static void add_values(const Line *line, const char *kind, GPtrArray *words)
         cvd_complete_add(words, "", "files");
     else if (strcmp(kind, "NAME") == 0 && is_here)
         add_instances(words);
+    else if (strcmp(kind, "GROUP") == 0 && is_here)
+        add_groups(words);
     if (line->completion->add)
         line->completion->add(line->completion->data, kind, words);
 }

@@ -30,3 +30,17 @@ char *cvd_group_name_parse(const char *name, guint *index)
         *index = number;
     return g_strndup(name, (gsize)(dash - name));
 }
+
+int cvd_group_name_compare(const char *one, const char *other)
+{
+    guint index = 0, other_index = 0;
+    g_autofree char *group = cvd_group_name_parse(one, &index);
+    g_autofree char *other_group = cvd_group_name_parse(other, &other_index);
+    int by_group = strcmp(group != NULL ? group : one, other_group != NULL ? other_group : other);
+
+    if (by_group != 0)
+        return by_group;
+    if ((group == NULL) != (other_group == NULL))
+        return group == NULL ? -1 : 1;
+    return (index > other_index) - (index < other_index);
+}

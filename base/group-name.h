@@ -26,6 +26,14 @@ char *cvd_group_name_format(const char *group, guint index);
 char *cvd_group_name_parse(const char *name, guint *index);
 
 /**
+ * cvd_group_name_compare:
+ *
+ * Returns: as strcmp(): the order of two names, in which the machines of a group are in the order
+ * of their numbers
+ */
+int cvd_group_name_compare(const char *one, const char *other);
+
+/**
  * cvd_group_index_parse:
  * @text: digits, of which the first is no zero that is not the only one
  * @min: the least that is allowed

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/group-name.h"
 #include "base/lock-file.h"
 
 #include <errno.h>
@@ -31,12 +32,12 @@ static const char *get_only_place(void)
     return dir != NULL && dir[0] != '\0' ? dir : NULL;
 }
 
-static void add_place(GPtrArray *places, char *take_path)
+static void add_once(GPtrArray *texts, char *take_text)
 {
-    if (g_ptr_array_find_with_equal_func(places, take_path, g_str_equal, NULL))
-        g_free(take_path);
+    if (g_ptr_array_find_with_equal_func(texts, take_text, g_str_equal, NULL))
+        g_free(take_text);
     else
-        g_ptr_array_add(places, take_path);
+        g_ptr_array_add(texts, take_text);
 }
 
 /* One that is not there yet can still be made by whoever names it. */
@@ -54,18 +55,18 @@ char **cvd_instance_get_places(void)
     g_autofree char *usual_dir = g_strdup_printf("/run/user/%u", geteuid());
 
     if (get_only_place() != NULL) {
-        add_place(places, g_strdup(get_only_place()));
+        add_once(places, g_strdup(get_only_place()));
         g_ptr_array_add(places, NULL);
         return (char **)g_ptr_array_free(places, FALSE);
     }
     if (runtime_dir != NULL && g_path_is_absolute(runtime_dir) && is_own_or_missing(runtime_dir))
-        add_place(places, g_build_filename(runtime_dir, "cvd", NULL));
+        add_once(places, g_build_filename(runtime_dir, "cvd", NULL));
     if (geteuid() == 0)
-        add_place(places, g_strdup("/run/cvd"));
+        add_once(places, g_strdup("/run/cvd"));
     if (g_file_test(usual_dir, G_FILE_TEST_IS_DIR) && is_own_or_missing(usual_dir))
-        add_place(places, g_build_filename(usual_dir, "cvd", NULL));
-    add_place(places, g_strdup_printf("%s/cvd-%u", g_get_tmp_dir(), geteuid()));
-    add_place(places, g_strdup_printf("/tmp/cvd-%u", geteuid()));
+        add_once(places, g_build_filename(usual_dir, "cvd", NULL));
+    add_once(places, g_strdup_printf("%s/cvd-%u", g_get_tmp_dir(), geteuid()));
+    add_once(places, g_strdup_printf("/tmp/cvd-%u", geteuid()));
     g_ptr_array_add(places, NULL);
     return (char **)g_ptr_array_free(places, FALSE);
 }
@@ -149,7 +150,7 @@ static gboolean is_one(const char *dir, CvdInstances which)
 static int compare_dirs(gconstpointer a, gconstpointer b)
 {
     const char *one = *(const char *const *)a, *other = *(const char *const *)b;
-    int by_name = strcmp(strrchr(one, '/'), strrchr(other, '/'));
+    int by_name = cvd_group_name_compare(strrchr(one, '/') + 1, strrchr(other, '/') + 1);
 
     return by_name != 0 ? by_name : strcmp(one, other);
 }
@@ -299,6 +300,22 @@ char *cvd_instance_parse_log(const char *file)
 GPtrArray *cvd_instance_list(CvdInstances which, GError **error)
 {
     return find(NULL, which, OWN | OTHERS, error);
+}
+
+char **cvd_instance_list_groups(void)
+{
+    GPtrArray *groups = g_ptr_array_new();
+
+    for (CvdInstances which = CVD_INSTANCES_RUNNING; which <= CVD_INSTANCES_FAILED; which++) {
+        g_autoptr(GPtrArray) dirs = cvd_instance_list(which, NULL);
+        for (guint i = 0; dirs != NULL && i < dirs->len; i++) {
+            char *group = cvd_group_name_parse(strrchr(dirs->pdata[i], '/') + 1, NULL);
+            if (group != NULL)
+                add_once(groups, group);
+        }
+    }
+    g_ptr_array_add(groups, NULL);
+    return (char **)g_ptr_array_free(groups, FALSE);
 }
 
 char *cvd_instance_get_dir(const char *name, GError **error)

@@ -88,9 +88,14 @@ typedef enum {
  * @error: as cvd_instance_find_socket(), if none is found
  *
  * Returns: (transfer full) (element-type utf8) (nullable): the instances' directories, in the order
- *   of their names, which are the last part; to root also those of users
+ *   of their names, which are the last part, as cvd_group_name_compare() has it; to root also those
+ *   of users
  */
 GPtrArray *cvd_instance_list(CvdInstances which, GError **error);
+
+/** cvd_instance_list_groups: Returns: (transfer full) (array zero-terminated=1): the groups that
+ * those in both of these lists are of */
+char **cvd_instance_list_groups(void);
 
 /**
  * cvd_instance_get_dir:

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define EXIT_USAGE 2
-#define N_OPTIONS  6
+#define N_OPTIONS  7
 
 static const CvdToolVerb *find_verb(const CvdToolProgram *program, const char *name, GError **error)
 {
@@ -86,15 +86,19 @@ static char *describe_verbs(const CvdToolProgram *program)
     return g_string_free(text, FALSE);
 }
 
-/* Those of all verbs. */
+/* Those of all verbs; one that knows no groups says so when it is given one. */
 static void fill_options(const CvdToolProgram *program, CvdTool *tool,
                          GOptionEntry options[N_OPTIONS])
 {
+    gboolean is_single = tool->verb && !tool->verb->takes_group;
     const struct {
         gboolean is_there;
         GOptionEntry option;
     } common[] = {
         {TRUE, {"name", 'n', 0, G_OPTION_ARG_FILENAME, &tool->name, "The instance", "NAME"}},
+        {program->has_groups,
+         {"group", 'g', is_single ? G_OPTION_FLAG_HIDDEN : 0, G_OPTION_ARG_FILENAME, &tool->group,
+          "Instances GROUP-N", "GROUP"}},
         {program->run_on_host != NULL,
          {"host", 'H', 0, G_OPTION_ARG_FILENAME, &tool->host, "Run it there", "[USER@]HOST"}},
         {TRUE, {"json", 0, 0, G_OPTION_ARG_NONE, &tool->json, "Print JSON", NULL}},
@@ -146,6 +150,18 @@ static gboolean check_count(const CvdToolProgram *program, const CvdToolVerb *ve
                                verb->name, *verb->arguments ? " " : "", verb->arguments);
 }
 
+static gboolean check_group(const CvdTool *tool, GError **error)
+{
+    if (!cvd_instance_check_name(tool->group, NULL))
+        return cvd_tool_fail_usage(error, "'%s' is no group's name", tool->group);
+    if (tool->name)
+        return cvd_tool_fail_usage(error, "--name and --group both say which instances; give one");
+    if (!tool->verb->takes_group)
+        return cvd_tool_fail_usage(error, "%s has no --group: it is for one instance at a time",
+                                   tool->verb->name);
+    return TRUE;
+}
+
 static gboolean check_instance(const CvdTool *tool, GError **error)
 {
     g_autoptr(GError) reason = NULL;
@@ -154,7 +170,7 @@ static gboolean check_instance(const CvdTool *tool, GError **error)
         return cvd_tool_fail_usage(error, "%s", reason->message);
     if (tool->name && tool->socket)
         return cvd_tool_fail_usage(error, "--name and --socket both say which instance; give one");
-    return TRUE;
+    return !tool->group || check_group(tool, error);
 }
 
 /* Takes the options off, and the `--` before arguments that look like some, which GOption keeps
@@ -274,6 +290,7 @@ int cvd_tool_main(const CvdToolProgram *program, char **argv)
                  : run(program, &tool, argv, &error) ? tool.status
                                                      : report(program, &error);
     g_free(tool.name);
+    g_free(tool.group);
     g_free(tool.host);
     g_free(tool.socket);
     g_object_unref(tool.cancellable);

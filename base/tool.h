@@ -10,6 +10,7 @@ typedef struct CvdToolVerb CvdToolVerb;
 /**
  * CvdTool:
  * @name: (nullable): of the instance, as given
+ * @group: (nullable): of instances, as given
  * @socket: (nullable): path of its socket, as given, or found later
  * @host: (nullable): where the verb is to be carried out, as given
  * @json: whether the output is to be JSON
@@ -25,6 +26,7 @@ typedef struct CvdToolVerb CvdToolVerb;
  */
 typedef struct {
     char *name;
+    char *group;
     char *socket;
     char *host;
     gboolean json;
@@ -52,6 +54,8 @@ typedef gboolean CvdToolRun(CvdTool *tool, char **arguments, GError **error);
  * @description: (nullable): what --help says below the options
  * @options: (nullable): its own options
  * @run: does it
+ * @takes_group: whether there is an option --group: @run does it for all instances of the tool's
+ *   @group
  * @method: (nullable): for @run, if it does nothing but call one
  * @takes_signals: whether @run sees to all signals itself
  * @alias: (nullable): an older name, which goes on to work
@@ -67,6 +71,7 @@ struct CvdToolVerb {
     const char *description;
     const GOptionEntry *options;
     CvdToolRun *run;
+    gboolean takes_group;
     const char *method;
     gboolean takes_signals;
     const char *alias;
@@ -87,6 +92,7 @@ struct CvdToolVerb {
  * @summary: what it is for, a sentence
  * @epilogue: what --help says below the options, whole lines
  * @has_socket: whether there is an option --socket, in place of --name
+ * @has_groups: whether there is an option --group, in place of --name
  * @verbs: what it can do; the last has no name
  * @complete: (nullable): adds what an argument of a kind may be, by cvd_complete_add()
  * @run_on_host: (nullable): carries out the tool's verb on its @host, and sees to all signals
@@ -102,6 +108,7 @@ typedef struct {
     const char *summary;
     const char *epilogue;
     gboolean has_socket;
+    gboolean has_groups;
     const CvdToolVerb *verbs;
     void (*complete)(gpointer tool, const char *kind, GPtrArray *words);
     CvdToolRun *run_on_host;

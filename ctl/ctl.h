@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "base/instance.h"
 #include "base/tool.h"
 #include "launcher/control/control-interface.h"
 
@@ -85,6 +86,23 @@ void cvd_ctl_end_with_connection(void);
 
 /** cvd_ctl_is_ready: Returns: whether the instance is ready, as its configuration has it */
 gboolean cvd_ctl_is_ready(CvdDBusInstance1 *instance);
+
+/**
+ * cvd_ctl_list_instances:
+ * @error: as cvd_instance_list()
+ *
+ * Returns: (transfer full) (element-type utf8) (nullable): as cvd_instance_list(); if --group is
+ *   given, those of it
+ */
+GPtrArray *cvd_ctl_list_instances(const CvdTool *tool, CvdInstances which, GError **error);
+
+/** cvd_ctl_is_in_group: Returns: whether an instance of that name is of --group, if that is given
+ */
+gboolean cvd_ctl_is_in_group(const CvdTool *tool, const char *name);
+
+/** cvd_ctl_fail_no_group: sets @error: there is no instance of --group, and what to do. Returns:
+ * %FALSE */
+gboolean cvd_ctl_fail_no_group(const CvdTool *tool, GError **error);
 
 /** CVD_CTL_ANSWER_MS: how long an instance may take to answer */
 #define CVD_CTL_ANSWER_MS 5000

@@ -19,7 +19,7 @@ static const CvdToolVerb verbs[] = {
      "there. One that does not answer within a second is shown as such.",
      CVD_TOOL_OPTIONS({"all-users", 'a', 0, G_OPTION_ARG_NONE, &cvd_ctl_options.all_users,
                        "Show whose they are, and those that you may not use", NULL}),
-     .run = cvd_ctl_list, .with_next = "Show all instances, once or live"},
+     .run = cvd_ctl_list, .takes_group = TRUE, .with_next = "Show all instances, once or live"},
     {"top", "", "Show all instances live, with programs and regions",
      "Regions have rates if the instance was started with --trace, and else the number\n"
      "of their clients. On a terminal q ends it. Elsewhere each look is a table, the\n"
@@ -30,14 +30,15 @@ static const CvdToolVerb verbs[] = {
          {"count", 'c', 0, G_OPTION_ARG_STRING, &cvd_ctl_options.count,
           "Print so many tables, also on a terminal", "N"},
          {"once", 0, 0, G_OPTION_ARG_NONE, &cvd_ctl_options.once, "The same as --count=1", NULL}),
-     .run = cvd_ctl_top},
-    {"status", "", "Show the state and regions, or how it failed", .run = cvd_ctl_status},
+     .run = cvd_ctl_top, .takes_group = TRUE},
+    {"status", "", "Show the state and regions, or how it failed", .run = cvd_ctl_status,
+     .takes_group = TRUE},
     {"stop", "", "Take the instance down, and wait until it is",
      "This is what ctrl-c does in the terminal of cvd-launch. If you interrupt it, the\n"
      "stop goes on.",
      CVD_TOOL_OPTIONS({"now", 0, 0, G_OPTION_ARG_NONE, &cvd_ctl_options.now,
                        "Do not wait for the guest to power off", NULL}),
-     .run = cvd_ctl_stop},
+     .run = cvd_ctl_stop, .with_next = "Take the instance down, or start another VM"},
     {"restart", "", "Start another VM, and wait until it runs",
      "The window and the doorbells stay. The connections of host programs end, which\n"
      "tells them.",
@@ -159,6 +160,7 @@ int main(int argc, char **argv)
         .version = CVD_VERSION,
         .summary = "Looks after instances of cvd-launch.",
         .epilogue = "With one instance running, --name is not needed. Each verb has --help.\n",
+        .has_groups = TRUE,
         .verbs = verbs,
         .complete = complete,
         .run_on_host = cvd_ctl_run_on_host,

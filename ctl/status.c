@@ -3,8 +3,10 @@
 #include "ctl/ctl.h"
 
 #include "base/error.h"
+#include "base/group-name.h"
 #include "base/instance.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Before it could be asked for, a machine that had started was ready. */
@@ -96,37 +98,64 @@ static gboolean print_row(const char *dir, CvdDBusInstance1 *instance, const Cvd
                          cvd_dbus_instance1_get_clients(instance));
 }
 
-static gboolean print_running(CvdTool *tool, GPtrArray *dirs, GError **error)
+static gboolean print_running(CvdTool *tool, const char *dir, const CvdCtlAnswer *answer,
+                              GError **error)
 {
-    g_autofree CvdCtlAnswer *answers = g_new0(CvdCtlAnswer, dirs->len + 1);
-    g_autoptr(GPtrArray) sockets = g_ptr_array_new_with_free_func(g_free);
-    gboolean is_printed = TRUE;
+    const char *name = strrchr(dir, '/') + 1;
 
-    for (guint i = 0; i < dirs->len; i++) {
-        answers[i].socket = g_build_filename(g_ptr_array_index(dirs, i), "control.sock", NULL);
+    if (answer->instance == NULL && tool->verb->run == cvd_ctl_status) {
+        cvd_ctl_clarify(answer->error);
+        g_printerr("cvd-ctl: %s: %s\n", name, answer->error->message);
+        tool->status = EXIT_FAILURE;
+    }
+    return (tool->json ? print_json_line : print_row)(dir, answer->instance, NULL, error);
+}
+
+static gboolean print_failed(CvdTool *tool, const char *dir, GError **error)
+{
+    g_autoptr(CvdCtlFailure) failure = cvd_ctl_failure_load(dir);
+
+    return failure == NULL || (tool->json ? print_json_line : print_row)(dir, NULL, failure, error);
+}
+
+/* Those that run come first, but the machines of a group in their order. */
+static gboolean print_instances(CvdTool *tool, GPtrArray *running, const CvdCtlAnswer *answers,
+                                GPtrArray *failed, GError **error)
+{
+    guint i = 0, k = 0;
+
+    while (i < running->len || k < failed->len) {
+        gboolean is_next =
+            i < running->len && (k == failed->len || tool->group == NULL ||
+                                 cvd_group_name_compare(strrchr(running->pdata[i], '/') + 1,
+                                                        strrchr(failed->pdata[k], '/') + 1) <= 0);
+        if (is_next ? !print_running(tool, running->pdata[i], &answers[i], error)
+                    : !print_failed(tool, failed->pdata[k], error))
+            return FALSE;
+        i += is_next ? 1 : 0;
+        k += is_next ? 0 : 1;
+    }
+    return TRUE;
+}
+
+static gboolean ask_and_print(CvdTool *tool, GPtrArray *running, GPtrArray *failed, GError **error)
+{
+    g_autofree CvdCtlAnswer *answers = g_new0(CvdCtlAnswer, running->len + 1);
+    g_autoptr(GPtrArray) sockets = g_ptr_array_new_with_free_func(g_free);
+    gboolean is_status = tool->verb->run == cvd_ctl_status;
+
+    for (guint i = 0; i < running->len; i++) {
+        answers[i].socket = g_build_filename(running->pdata[i], "control.sock", NULL);
         g_ptr_array_add(sockets, (gpointer)answers[i].socket);
     }
-    cvd_ctl_ask(answers, dirs->len, CVD_CTL_LIST_MS, tool->cancellable);
-    for (guint i = 0; i < dirs->len; i++) {
-        is_printed = is_printed &&
-                     (tool->json ? print_json_line : print_row)(g_ptr_array_index(dirs, i),
-                                                                answers[i].instance, NULL, error);
+    cvd_ctl_ask(answers, running->len, is_status ? CVD_CTL_ANSWER_MS : CVD_CTL_LIST_MS,
+                tool->cancellable);
+    gboolean is_printed = print_instances(tool, running, answers, failed, error);
+    for (guint i = 0; i < running->len; i++) {
         g_clear_object(&answers[i].instance);
         g_clear_error(&answers[i].error);
     }
     return is_printed;
-}
-
-static gboolean print_failed(CvdTool *tool, GPtrArray *dirs, GError **error)
-{
-    for (guint i = 0; i < dirs->len; i++) {
-        const char *dir = g_ptr_array_index(dirs, i);
-        g_autoptr(CvdCtlFailure) failure = cvd_ctl_failure_load(dir);
-        if (failure != NULL &&
-            !(tool->json ? print_json_line : print_row)(dir, NULL, failure, error))
-            return FALSE;
-    }
-    return TRUE;
 }
 
 /* ---- Those that this user cannot ask ---- */
@@ -144,7 +173,7 @@ static gboolean is_among(const CvdCtlProcess *process, GPtrArray *dirs, const pi
 }
 
 /* Returns: (transfer full): none, unless they are wanted */
-static GPtrArray *list_others(GPtrArray *running)
+static GPtrArray *list_others(const CvdTool *tool, GPtrArray *running)
 {
     GPtrArray *processes =
         cvd_ctl_options.all_users ? cvd_ctl_list_processes("/proc") : g_ptr_array_new();
@@ -152,9 +181,12 @@ static GPtrArray *list_others(GPtrArray *running)
 
     for (guint i = 0; i < running->len && processes->len > 0; i++)
         pids[i] = cvd_instance_get_pid(g_ptr_array_index(running, i));
-    for (guint i = processes->len; i-- > 0;)
-        if (is_among(g_ptr_array_index(processes, i), running, pids))
+    for (guint i = processes->len; i-- > 0;) {
+        const CvdCtlProcess *process = processes->pdata[i];
+        if (is_among(process, running, pids) ||
+            !cvd_ctl_is_in_group(tool, process->name != NULL ? process->name : ""))
             g_ptr_array_remove_index(processes, i);
+    }
     return processes;
 }
 
@@ -195,16 +227,18 @@ static gboolean print_title(GError **error)
 
 gboolean cvd_ctl_list(CvdTool *tool, char **arguments, GError **error)
 {
-    g_autoptr(GPtrArray) running = cvd_instance_list(CVD_INSTANCES_RUNNING, error);
+    g_autoptr(GPtrArray) running = cvd_ctl_list_instances(tool, CVD_INSTANCES_RUNNING, error);
     g_autoptr(GPtrArray) failed =
-        running != NULL ? cvd_instance_list(CVD_INSTANCES_FAILED, error) : NULL;
+        running != NULL ? cvd_ctl_list_instances(tool, CVD_INSTANCES_FAILED, error) : NULL;
     if (failed == NULL)
         return FALSE;
 
-    g_autoptr(GPtrArray) others = list_others(running);
+    g_autoptr(GPtrArray) others = list_others(tool, running);
     if (running->len + failed->len + others->len > 0)
-        return (tool->json || print_title(error)) && print_running(tool, running, error) &&
-               print_failed(tool, failed, error) && print_others(tool, others, error);
+        return (tool->json || print_title(error)) && ask_and_print(tool, running, failed, error) &&
+               print_others(tool, others, error);
+    if (tool->group != NULL)
+        return cvd_ctl_fail_no_group(tool, error);
     g_auto(GStrv) places = cvd_instance_get_places();
     g_autofree char *all = g_strjoinv(", ", places);
     if (!tool->json)
@@ -256,6 +290,8 @@ static gboolean print_failure(CvdTool *tool, const CvdCtlFailure *failure, GErro
 gboolean cvd_ctl_status(CvdTool *tool, char **arguments, GError **error)
 {
     g_autoptr(GError) local_error = NULL;
+    if (tool->group != NULL)
+        return cvd_ctl_list(tool, arguments, error);
     g_autoptr(CvdDBusInstance1) i = cvd_ctl_connect(tool, &local_error);
     if (i == NULL) {
         gboolean is_down = g_error_matches(local_error, CVD_ERROR, CVD_ERROR_CLOSED);

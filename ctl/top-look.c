@@ -130,7 +130,7 @@ static void look_at_failed(GPtrArray *dirs, GPtrArray *look)
 /* Returns: (transfer full) (nullable): of one kind, of the name that is wanted */
 static GPtrArray *list(const CvdTool *tool, CvdInstances which, GError **error)
 {
-    GPtrArray *dirs = cvd_instance_list(which, error);
+    GPtrArray *dirs = cvd_ctl_list_instances(tool, which, error);
 
     for (guint i = dirs != NULL ? dirs->len : 0; tool->name != NULL && i-- > 0;)
         if (strcmp(strrchr(g_ptr_array_index(dirs, i), '/') + 1, tool->name) != 0)

@@ -261,6 +261,8 @@ static gboolean check_found(Top *top)
 {
     g_autofree char *socket = NULL;
 
+    if (top->look->len == 0 && top->tool->group != NULL)
+        return cvd_ctl_fail_no_group(top->tool, &top->error);
     if (top->look->len > 0 || top->tool->name == NULL)
         return TRUE;
     socket = cvd_instance_find_socket(top->tool->name, "control.sock", &top->error);

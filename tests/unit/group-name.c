@@ -52,10 +52,24 @@ static void test_range(void)
     g_assert_cmpuint(index, ==, 4);
 }
 
+/* Each comes before the next. */
+static void test_order(void)
+{
+    static const char *const names[] = {"a",   "a-0",   "a-2", "a-10", "a-100", "a-02",
+                                        "a-b", "a-b-1", "a.",  "b",    "b-1",   "b1"};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
+        for (gsize k = 0; k < G_N_ELEMENTS(names); k++) {
+            int order = cvd_group_name_compare(names[i], names[k]);
+            g_assert_cmpint((order > 0) - (order < 0), ==, (i > k) - (i < k));
+        }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/group-name/names", test_names);
     g_test_add_func("/group-name/range", test_range);
+    g_test_add_func("/group-name/order", test_order);
     return g_test_run();
 }

@@ -335,6 +335,23 @@ static void test_list(void)
     assert_listed(CVD_INSTANCES_RUNNING, "second/b ");
 }
 
+/* The machines of a group by their numbers; the groups of those that run first. */
+static void test_groups(void)
+{
+    static const char *const names[] = {"b-10", "b-9", "a", "b-x", "b-100", "a-1"};
+    g_autoptr(Runtime) runtime = runtime_new();
+
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
+        add(runtime, names[i], i % 3 == 0 ? FAILED : RUNNING);
+    add(runtime, "c-d-01", RUNNING);
+    add(runtime, "c-d-0", FAILED);
+    assert_listed(CVD_INSTANCES_RUNNING, "a a-1 b-9 b-100 c-d-01 ");
+    assert_listed(CVD_INSTANCES_FAILED, "b-10 b-x c-d-0 ");
+    g_auto(GStrv) groups = cvd_instance_list_groups();
+    g_autofree char *all = g_strjoinv(" ", groups);
+    g_assert_cmpstr(all, ==, "a b c-d");
+}
+
 static void assert_dir(const Runtime *runtime, const char *name)
 {
     g_autofree char *dir = cvd_instance_get_dir(name, NULL);
@@ -522,6 +539,7 @@ int main(int argc, char **argv)
     g_test_add_func("/instance/bad-place", test_bad_place);
     g_test_add_func("/instance/another-owner", test_another_owner);
     g_test_add_func("/instance/list", test_list);
+    g_test_add_func("/instance/groups", test_groups);
     g_test_add_func("/instance/killed", test_killed);
     g_test_add_func("/instance/directory", test_dir);
     g_test_add_func("/instance/unreadable", test_unreadable);

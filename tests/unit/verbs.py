@@ -19,8 +19,9 @@ import tempfile
 
 SKIP = 77
 LIMIT_S = 60  # fail-safe of every wait
-COMMON = {"--name", "--host", "--json", "--version", "--socket", "--help"}
-# A line, and what it is after a tab, where the instance `one` runs and the snapshot `booted` is.
+COMMON = {"--name", "--group", "--host", "--json", "--version", "--socket", "--help"}
+# A line, and what it is after a tab, where the instance `one` runs, `phone-2` has failed and the snapshot
+# `booted` is.
 COMPLETIONS = {
     "cvd-ctl pow": "cvd-ctl power-button ",
     "cvd-ctl wait su": "cvd-ctl wait suspended ",
@@ -28,6 +29,8 @@ COMPLETIONS = {
     "cvd-ctl wait running s": "cvd-ctl wait running s",
     "cvd-ctl -n on": "cvd-ctl -n one ",
     "cvd-ctl --name=on": "cvd-ctl --name=one ",
+    "cvd-ctl -g ph": "cvd-ctl -g phone ",
+    "cvd-ctl --group=ph": "cvd-ctl --group=phone ",
     "cvd-ctl report -o conf/qemu.j": "cvd-ctl report -o conf/qemu.json ",
     "cvd-ctl info boo": "cvd-ctl info booted ",
     "cvd-ctl delete booted other boo": "cvd-ctl delete booted other booted ",
@@ -192,6 +195,8 @@ def environment(work, programs):
     snapshots = f"{work}/snapshots"
     for directory in (snapshots, f"{snapshots}/booted"):
         os.mkdir(directory, 0o700)
+    os.mkdir(f"{work}/phone-2", 0o700)
+    pathlib.Path(work, "phone-2", "failure.json").write_text("{}", encoding="utf-8")
     return {**os.environ, "CVD_RUNTIME_DIR": work, "CVD_SNAPSHOT_DIR": snapshots,
             "PATH": f"{work}:{os.environ['PATH']}", "HOME": work, "TERM": "dumb",
             "HISTFILE": "/dev/null", "XDG_CONFIG_HOME": work, "XDG_DATA_HOME": work}
