@@ -12,11 +12,17 @@
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 
+/* Those that are asked at the same time. */
 struct CvdCtlAsking {
-    GCancellable *cancellable;
+    GCancellable *cancellable; /* of what is under way */
+    GCancellable *interrupt;
+    gulong handler;
+    guint timer;
     guint timeout_ms;
     gboolean has_timed_out;
     guint n_pending;
+    CvdCtlAsked asked;
+    gpointer user_data;
 };
 
 GDBusConnection *cvd_ctl_get_connection(CvdDBusInstance1 *instance)
@@ -47,6 +53,18 @@ void cvd_ctl_clarify(GError *error)
         error->domain = G_OPTION_ERROR;
 }
 
+static void end_one(struct CvdCtlAsking *asking)
+{
+    if (--asking->n_pending > 0)
+        return;
+    g_cancellable_disconnect(asking->interrupt, asking->handler);
+    g_source_remove(asking->timer);
+    g_object_unref(asking->cancellable);
+    g_object_unref(asking->interrupt);
+    asking->asked(asking->user_data);
+    g_free(asking);
+}
+
 static void finish(CvdCtlAnswer *answer, CvdDBusInstance1 *take_instance, GError *take_error)
 {
     struct CvdCtlAsking *asking = answer->asking;
@@ -60,7 +78,7 @@ static void finish(CvdCtlAnswer *answer, CvdDBusInstance1 *take_instance, GError
                         "cvd-launch has not answered within %g s: it is stopped, or hangs",
                         asking->timeout_ms / 1000.0);
     }
-    asking->n_pending--;
+    end_one(asking);
 }
 
 static gboolean has_properties(CvdDBusInstance1 *instance)
@@ -137,24 +155,42 @@ static void ask(CvdCtlAnswer *answer)
                                       answer->asking->cancellable, on_connection, answer);
 }
 
-void cvd_ctl_ask(CvdCtlAnswer *answers, guint n, guint timeout_ms, GCancellable *cancellable)
+void cvd_ctl_ask_async(CvdCtlAnswer *answers, guint n, guint timeout_ms, GCancellable *cancellable,
+                       CvdCtlAsked asked, gpointer user_data)
 {
-    g_autoptr(GCancellable) either = g_cancellable_new();
-    struct CvdCtlAsking asking = {.cancellable = either, .timeout_ms = timeout_ms, .n_pending = n};
-    guint timer = g_timeout_add(timeout_ms, on_timeout, &asking);
-    gulong handler = g_cancellable_connect(cancellable, G_CALLBACK(on_interrupt), either, NULL);
+    struct CvdCtlAsking *asking = g_new0(struct CvdCtlAsking, 1);
 
+    asking->cancellable = g_cancellable_new();
+    asking->interrupt = g_object_ref(cancellable);
+    asking->handler =
+        g_cancellable_connect(cancellable, G_CALLBACK(on_interrupt), asking->cancellable, NULL);
+    asking->timer = g_timeout_add(timeout_ms, on_timeout, asking);
+    asking->timeout_ms = timeout_ms;
+    asking->n_pending = n + 1; /* this function is one */
+    asking->asked = asked;
+    asking->user_data = user_data;
     for (guint i = 0; i < n; i++) {
-        answers[i].asking = &asking;
+        answers[i].asking = asking;
         ask(&answers[i]);
     }
-    while (asking.n_pending > 0)
-        g_main_context_iteration(NULL, TRUE);
-    g_cancellable_disconnect(cancellable, handler);
-    g_source_remove(timer);
+    end_one(asking);
 }
 
-static char *find_socket(const char *name, GError **error)
+static void on_asked(gpointer data)
+{
+    *(gboolean *)data = TRUE;
+}
+
+void cvd_ctl_ask(CvdCtlAnswer *answers, guint n, guint timeout_ms, GCancellable *cancellable)
+{
+    gboolean is_done = FALSE;
+
+    cvd_ctl_ask_async(answers, n, timeout_ms, cancellable, on_asked, &is_done);
+    while (!is_done)
+        g_main_context_iteration(NULL, TRUE);
+}
+
+char *cvd_ctl_find_socket(const char *name, GError **error)
 {
     g_autoptr(GError) local_error = NULL;
     char *socket = cvd_instance_find_socket(name, "control.sock", &local_error);
@@ -174,7 +210,7 @@ static char *find_socket(const char *name, GError **error)
 CvdDBusInstance1 *cvd_ctl_connect(CvdTool *tool, GError **error)
 {
     if (tool->socket == NULL)
-        tool->socket = find_socket(tool->name, error);
+        tool->socket = cvd_ctl_find_socket(tool->name, error);
     if (tool->socket == NULL)
         return NULL;
 

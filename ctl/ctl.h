@@ -133,6 +133,18 @@ typedef struct {
  */
 void cvd_ctl_ask(CvdCtlAnswer *answers, guint n, guint timeout_ms, GCancellable *cancellable);
 
+/** CvdCtlAsked: all answers are there */
+typedef void (*CvdCtlAsked)(gpointer user_data);
+
+/** cvd_ctl_ask_async: the same, and @asked when it is done: from the default #GMainContext, unless
+ * @n is 0 */
+void cvd_ctl_ask_async(CvdCtlAnswer *answers, guint n, guint timeout_ms, GCancellable *cancellable,
+                       CvdCtlAsked asked, gpointer user_data);
+
+/** cvd_ctl_find_socket: @name: (nullable): of an instance; Returns: (transfer full) (nullable): as
+ * cvd_instance_find_socket(), the control socket; the message says if it has failed */
+char *cvd_ctl_find_socket(const char *name, GError **error);
+
 /**
  * cvd_ctl_connect:
  * @error: as cvd_instance_find_socket(); %G_IO_ERROR: it does not answer, or was interrupted
@@ -148,15 +160,6 @@ CvdDBusInstance1 *cvd_ctl_connect(CvdTool *tool, GError **error);
  *   it is gone, or in another pid namespace
  */
 int cvd_ctl_open_launcher(CvdDBusInstance1 *instance);
-
-/**
- * cvd_ctl_wait_for_launcher:
- * @launcher: of cvd_ctl_open_launcher()
- *
- * Waits until the instance has ended and nothing is left of it.
- */
-gboolean cvd_ctl_wait_for_launcher(CvdTool *tool, CvdDBusInstance1 *instance, int launcher,
-                                   GError **error);
 
 /** cvd_ctl_get_connection: Returns: (transfer none): what connects to the instance */
 GDBusConnection *cvd_ctl_get_connection(CvdDBusInstance1 *instance);
@@ -292,7 +295,7 @@ CvdCtlFailure *cvd_ctl_failure_find(const char *name);
 
 /**
  * CvdCtlFollower:
- * @state: the state is this now; also called once at the beginning
+ * @state: (nullable): the state is this now; also called once at the beginning
  * @guest_event: (nullable): something happened in the VM
  * @ready: (nullable): the instance is ready, or is not any more; also called once at the beginning
  *
@@ -314,6 +317,25 @@ typedef struct {
  */
 gboolean cvd_ctl_follow(CvdTool *tool, CvdDBusInstance1 *instance, const CvdCtlFollower *follower,
                         gpointer data, guint timeout_ms, GError **error);
+
+/** CvdCtlFollowed: it is over. @take_error: (nullable): as of cvd_ctl_follow() */
+typedef void (*CvdCtlFollowed)(GError *take_error, gpointer user_data);
+
+/** cvd_ctl_follow_async: the same, and @followed at its end, from the default #GMainContext */
+void cvd_ctl_follow_async(CvdTool *tool, CvdDBusInstance1 *instance, const CvdCtlFollower *follower,
+                          gpointer data, guint timeout_ms, CvdCtlFollowed followed,
+                          gpointer user_data);
+
+/**
+ * cvd_ctl_await_exit:
+ * @launcher: of cvd_ctl_open_launcher(), borrowed
+ * @timeout_ms: 0 = none
+ *
+ * Follows the process alone, to its end: only then is everything removed.
+ */
+gboolean cvd_ctl_await_exit(CvdTool *tool, int launcher, guint timeout_ms, GError **error);
+void cvd_ctl_await_exit_async(CvdTool *tool, int launcher, guint timeout_ms,
+                              CvdCtlFollowed followed, gpointer user_data);
 
 /**
  * cvd_ctl_format_event:

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/instance.h"
+#include "base/source.h"
 
 #include <errno.h>
 #include <string.h>
@@ -14,20 +15,50 @@
 #define LOOK_AGAIN_MS 100
 
 typedef struct {
+    CvdDBusInstance1 *instance; /* NULL: a process is waited for */
     const CvdCtlFollower *follower;
     gpointer data;
+    GSource *end; /* of that process */
+    GSource *interrupt;
+    GSource *timer;
+    GSource *over; /* it is: this tells whoever waits */
     GError *error;
-    gboolean is_over;
+    CvdCtlFollowed followed;
+    gpointer user_data;
 } Following;
+
+static void disconnect(Following *following)
+{
+    if (following->instance != NULL) {
+        g_signal_handlers_disconnect_by_data(following->instance, following);
+        g_signal_handlers_disconnect_by_data(cvd_ctl_get_connection(following->instance),
+                                             following);
+    }
+    g_clear_object(&following->instance);
+    cvd_source_clear(&following->end);
+    cvd_source_clear(&following->interrupt);
+    cvd_source_clear(&following->timer);
+}
+
+static gboolean on_over(gpointer data)
+{
+    Following *following = data;
+
+    disconnect(following);
+    cvd_source_clear(&following->over);
+    following->followed(following->error, following->user_data);
+    g_free(following);
+    return G_SOURCE_REMOVE;
+}
 
 static void stop_following(Following *following, GError *take_error)
 {
-    if (following->is_over) {
+    if (following->over != NULL) {
         g_clear_error(&take_error);
         return;
     }
-    following->is_over = TRUE;
     following->error = take_error;
+    cvd_source_set_timer(&following->over, 0, on_over, following);
 }
 
 static void on_state(CvdDBusInstance1 *instance, const char *state, const char *reason,
@@ -35,7 +66,8 @@ static void on_state(CvdDBusInstance1 *instance, const char *state, const char *
 {
     Following *following = data;
 
-    if (!following->is_over && !following->follower->state(state, reason, following->data))
+    if (following->follower->state != NULL && following->over == NULL &&
+        !following->follower->state(state, reason, following->data))
         stop_following(following, NULL);
 }
 
@@ -44,7 +76,7 @@ static void on_guest_event(CvdDBusInstance1 *instance, const char *name, const c
 {
     Following *following = data;
 
-    if (following->follower->guest_event != NULL && !following->is_over &&
+    if (following->follower->guest_event != NULL && following->over == NULL &&
         !following->follower->guest_event(name, details, following->data))
         stop_following(following, NULL);
 }
@@ -53,7 +85,7 @@ static void on_ready(CvdDBusInstance1 *instance, GParamSpec *property, gpointer 
 {
     Following *following = data;
 
-    if (following->follower->ready != NULL && !following->is_over &&
+    if (following->follower->ready != NULL && following->over == NULL &&
         !following->follower->ready(cvd_ctl_is_ready(instance), following->data))
         stop_following(following, NULL);
 }
@@ -70,6 +102,12 @@ static void on_closed(GDBusConnection *connection, gboolean is_remote, GError *e
                    g_error_new_literal(G_IO_ERROR, G_IO_ERROR_CLOSED, "the instance has ended"));
 }
 
+static gboolean on_exited(int fd, GIOCondition condition, gpointer data)
+{
+    stop_following(data, NULL);
+    return G_SOURCE_REMOVE;
+}
+
 static gboolean on_timeout(gpointer data)
 {
     stop_following(data, g_error_new_literal(G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
@@ -83,37 +121,90 @@ static gboolean on_cancelled(GCancellable *cancellable, gpointer data)
     return G_SOURCE_REMOVE;
 }
 
+static Following *begin(CvdTool *tool, guint timeout_ms, CvdCtlFollowed followed,
+                        gpointer user_data)
+{
+    Following *following = g_new0(Following, 1);
+
+    following->followed = followed;
+    following->user_data = user_data;
+    following->interrupt = g_cancellable_source_new(tool->cancellable);
+    g_source_set_callback(following->interrupt, G_SOURCE_FUNC(on_cancelled), following, NULL);
+    g_source_attach(following->interrupt, NULL);
+    if (timeout_ms > 0)
+        cvd_source_set_timer(&following->timer,
+                             g_get_monotonic_time() + timeout_ms * G_TIME_SPAN_MILLISECOND,
+                             on_timeout, following);
+    return following;
+}
+
+void cvd_ctl_follow_async(CvdTool *tool, CvdDBusInstance1 *instance, const CvdCtlFollower *follower,
+                          gpointer data, guint timeout_ms, CvdCtlFollowed followed,
+                          gpointer user_data)
+{
+    GDBusConnection *connection = cvd_ctl_get_connection(instance);
+    Following *following = begin(tool, timeout_ms, followed, user_data);
+
+    following->instance = g_object_ref(instance);
+    following->follower = follower;
+    following->data = data;
+    g_signal_connect(instance, "state-changed", G_CALLBACK(on_state), following);
+    g_signal_connect(instance, "guest-event", G_CALLBACK(on_guest_event), following);
+    g_signal_connect(instance, "notify::ready", G_CALLBACK(on_ready), following);
+    g_signal_connect(instance, "closing", G_CALLBACK(on_closing), following);
+    g_signal_connect(connection, "closed", G_CALLBACK(on_closed), following);
+    on_state(instance, cvd_dbus_instance1_get_state(instance),
+             cvd_dbus_instance1_get_reason(instance), following);
+    on_ready(instance, NULL, following);
+    if (g_dbus_connection_is_closed(connection))
+        on_closed(connection, TRUE, NULL, following);
+}
+
+void cvd_ctl_await_exit_async(CvdTool *tool, int launcher, guint timeout_ms,
+                              CvdCtlFollowed followed, gpointer user_data)
+{
+    Following *following = begin(tool, timeout_ms, followed, user_data);
+
+    following->end = cvd_source_watch_fd(launcher, G_IO_IN, on_exited, following);
+}
+
+/* ---- The same, to the end ---- */
+
+typedef struct {
+    gboolean is_there;
+    GError *error;
+} Result;
+
+static void on_followed(GError *take_error, gpointer data)
+{
+    *(Result *)data = (Result){TRUE, take_error};
+}
+
+static gboolean wait_for_result(Result *result, GError **error)
+{
+    while (!result->is_there)
+        g_main_context_iteration(NULL, TRUE);
+    if (result->error == NULL)
+        return TRUE;
+    g_propagate_error(error, result->error);
+    return FALSE;
+}
+
 gboolean cvd_ctl_follow(CvdTool *tool, CvdDBusInstance1 *instance, const CvdCtlFollower *follower,
                         gpointer data, guint timeout_ms, GError **error)
 {
-    GDBusConnection *connection = cvd_ctl_get_connection(instance);
-    g_autoptr(GSource) interrupt = g_cancellable_source_new(tool->cancellable);
-    Following following = {.follower = follower, .data = data};
-    guint timer = timeout_ms > 0 ? g_timeout_add(timeout_ms, on_timeout, &following) : 0;
+    Result result = {0};
 
-    g_source_set_callback(interrupt, G_SOURCE_FUNC(on_cancelled), &following, NULL);
-    g_source_attach(interrupt, NULL);
-    g_signal_connect(instance, "state-changed", G_CALLBACK(on_state), &following);
-    g_signal_connect(instance, "guest-event", G_CALLBACK(on_guest_event), &following);
-    g_signal_connect(instance, "notify::ready", G_CALLBACK(on_ready), &following);
-    g_signal_connect(instance, "closing", G_CALLBACK(on_closing), &following);
-    g_signal_connect(connection, "closed", G_CALLBACK(on_closed), &following);
-    on_state(instance, cvd_dbus_instance1_get_state(instance),
-             cvd_dbus_instance1_get_reason(instance), &following);
-    on_ready(instance, NULL, &following);
-    if (g_dbus_connection_is_closed(connection))
-        on_closed(connection, TRUE, NULL, &following);
-    while (!following.is_over)
-        g_main_context_iteration(NULL, TRUE);
-    g_signal_handlers_disconnect_by_data(instance, &following);
-    g_signal_handlers_disconnect_by_data(connection, &following);
-    g_source_destroy(interrupt);
-    if (timer != 0 && !g_error_matches(following.error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT))
-        g_source_remove(timer);
-    if (following.error == NULL)
-        return TRUE;
-    g_propagate_error(error, following.error);
-    return FALSE;
+    cvd_ctl_follow_async(tool, instance, follower, data, timeout_ms, on_followed, &result);
+    return wait_for_result(&result, error);
+}
+
+gboolean cvd_ctl_await_exit(CvdTool *tool, int launcher, guint timeout_ms, GError **error)
+{
+    Result result = {0};
+
+    cvd_ctl_await_exit_async(tool, launcher, timeout_ms, on_followed, &result);
+    return wait_for_result(&result, error);
 }
 
 /* ---- Waiting for one that is not there yet ---- */

@@ -166,15 +166,10 @@ static GSocket *bind_socket(const char *path, GError **error)
     return NULL;
 }
 
-static gboolean go_on(const char *state, const char *reason, gpointer data)
-{
-    return TRUE;
-}
-
 static gboolean serve(CvdTool *tool, Server *server, GSocket *socket, const char *path,
                       GError **error)
 {
-    static const CvdCtlFollower follower = {.state = go_on};
+    static const CvdCtlFollower follower = {0};
     g_autoptr(GSocketService) service = g_socket_service_new();
     g_autoptr(GError) local_error = NULL;
     const char *name = cvd_dbus_instance1_get_name(server->instance);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ctl/ctl.h"
 
+#include "base/error.h"
 #include "base/fd.h"
 
 #include <stdio.h>
@@ -84,6 +85,19 @@ static char *make_absolute(const char *name)
     return strchr(name, '/') != NULL ? g_canonicalize_filename(name, NULL) : g_strdup(name);
 }
 
+/* Of one in another pid namespace only the end of the connection is to be seen. */
+static gboolean await_end(CvdTool *tool, CvdDBusInstance1 *instance, int launcher, GError **error)
+{
+    static const CvdCtlFollower follower = {0};
+    g_autoptr(GError) local_error = NULL;
+
+    if (launcher >= 0)
+        return cvd_ctl_await_exit(tool, launcher, 0, error);
+    return cvd_ctl_follow(tool, instance, &follower, NULL, 0, &local_error) ||
+           g_error_matches(local_error, G_IO_ERROR, G_IO_ERROR_CLOSED) ||
+           cvd_pass_error(error, &local_error);
+}
+
 gboolean cvd_ctl_snapshot(CvdTool *tool, char **arguments, GError **error)
 {
     g_autofree char *name = make_absolute(arguments[0]);
@@ -100,6 +114,6 @@ gboolean cvd_ctl_snapshot(CvdTool *tool, char **arguments, GError **error)
     }
     gboolean is_printed = print(tool, &snapshot, error);
     g_free(snapshot.path);
-    return is_printed && (cvd_ctl_options.keep_running ||
-                          cvd_ctl_wait_for_launcher(tool, instance, launcher, error));
+    return is_printed &&
+           (cvd_ctl_options.keep_running || await_end(tool, instance, launcher, error));
 }

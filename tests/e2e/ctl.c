@@ -873,6 +873,7 @@ static void test_several(gconstpointer data)
     test_launcher_wait_running(other);
     fails(CTL(f, "status"), 1, "2 instances run: ctl, other; choose with --name");
     fails(CTL(f, "logs"), 1, "choose with --name");
+    fails(CTL(f, "wait", "stopped"), 1, "2 instances run: ctl, other; choose with --name");
     prints(CTL(f, "list"), "other                running");
     prints(CTL(f, "-n", "other", "status"), "instance  other");
     done(CTL(f, "-n", "other", "stop"));

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "ctl/ctl.h"
+
+G_BEGIN_DECLS
+
+/** CvdCtlUntil: when a verb is done */
+typedef enum {
+    CVD_CTL_UNTIL_ANSWERED,
+    CVD_CTL_UNTIL_RESTARTED,
+    CVD_CTL_UNTIL_ENDED, /* and nothing is left of the instance */
+    CVD_CTL_UNTIL_STATE,
+} CvdCtlUntil;
+
+/**
+ * CvdCtlOrder:
+ * @method: (nullable): what is called; has no arguments
+ * @n_calls: how often
+ * @answer_ms: how long each answer may take
+ * @until: what is waited for then
+ * @state: of %CVD_CTL_UNTIL_STATE: a state, or %CVD_CTL_READY
+ * @deadline_us: monotonic time until which that may take; 0 = none
+ * @done: what an instance is then: `stopped`
+ *
+ * What is asked of an instance.
+ */
+typedef struct {
+    const char *method;
+    guint n_calls;
+    int answer_ms;
+    CvdCtlUntil until;
+    const char *state;
+    gint64 deadline_us;
+    const char *done;
+} CvdCtlOrder;
+
+/** CvdCtlTaskDone: @take_error: (nullable): why it is not done */
+typedef void (*CvdCtlTaskDone)(GError *take_error, gpointer user_data);
+
+/**
+ * cvd_ctl_task_start:
+ * @order: has to live as long
+ * @socket: of the instance
+ * @done: called once, from the default #GMainContext, where all of it is done; soon if the tool is
+ *   interrupted
+ *
+ * Carries it out on one instance. One that has ended meanwhile is as wanted if its end is.
+ */
+void cvd_ctl_task_start(CvdTool *tool, const CvdCtlOrder *order, const char *socket,
+                        CvdCtlTaskDone done, gpointer user_data);
+
+/** cvd_ctl_order_is_met: @error: of cvd_ctl_find_socket(). Returns: whether the instance @name is
+ * in the state that is waited for, as it does not run */
+gboolean cvd_ctl_order_is_met(const CvdCtlOrder *order, const char *name, const GError *error);
+
+/** cvd_ctl_fail_late: sets @error: the instance @name was in @state, for @reason, when the time of
+ * --timeout was over */
+void cvd_ctl_fail_late(const CvdTool *tool, const CvdCtlOrder *order, const char *name,
+                       const char *state, const char *reason, GError **error);
+
+G_END_DECLS
