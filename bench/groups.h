@@ -25,5 +25,7 @@ void bench_trace(const BenchOptions *options);
 void bench_guest(const BenchOptions *options);
 /** bench_guest_growth: the same with many regions, a large window, huge pages */
 void bench_guest_growth(const BenchOptions *options);
+/** bench_scale: machines from a snapshot against those that boot, and many of them */
+void bench_scale(const BenchOptions *options);
 
 G_END_DECLS

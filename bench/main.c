@@ -30,6 +30,7 @@ static const BenchGroup groups[] = {
     {"growth", "start and memory by regions, window, pages", bench_growth, FALSE},
     {"guest-growth", "round trips and throughput by regions, window, pages", bench_guest_growth,
      TRUE},
+    {"scale", "snapshots, and many machines of one", bench_scale, TRUE},
 };
 
 static gboolean as_json, as_markdown, is_quick;
@@ -138,6 +139,7 @@ static BenchOptions make_options(const Machine *machine)
         .n_handshakes = is_quick ? 500 : 4000,
         .n_round_trips = is_quick ? 500 : 4000,
         .slice_ms = is_quick ? 50 : 200,
+        .n_machines = is_quick ? 4 : 64,
         .accel = machine->accel,
     };
 }

@@ -12,6 +12,7 @@ G_BEGIN_DECLS
  * @n_handshakes: of one measurement
  * @n_round_trips: of one measurement
  * @slice_ms: how long one measurement of throughput takes
+ * @n_machines: how many run side by side
  * @accel: kvm or tcg
  */
 typedef struct {
@@ -20,6 +21,7 @@ typedef struct {
     guint n_handshakes;
     guint n_round_trips;
     guint slice_ms;
+    guint n_machines;
     const char *accel;
 } BenchOptions;
 

@@ -35,11 +35,17 @@ def run(bench, *arguments, **extra):
                           encoding='utf-8', timeout=TIMEOUT_S, check=False)
 
 
-def measure(bench, *arguments):
-    result = run(bench, *QUICK, '--json', *arguments)
+def measure(bench, *arguments, **extra):
+    result = run(bench, *QUICK, '--json', *arguments, **extra)
     assert result.returncode == 0, result.stderr
     assert result.stderr == '', result.stderr
     return json.loads(result.stdout)
+
+
+def skip_without_linux(linux_guest):
+    why = pathlib.Path(linux_guest) / 'why-not'
+    if why.exists() or not (pathlib.Path(linux_guest) / 'vmlinuz').exists():
+        raise Skip('there is no Linux guest')
 
 
 def test_json_and_chart(bench, _):
@@ -61,9 +67,7 @@ def test_json_and_chart(bench, _):
 
 
 def test_guest(bench, linux_guest):
-    why = pathlib.Path(linux_guest) / 'why-not'
-    if why.exists() or not (pathlib.Path(linux_guest) / 'vmlinuz').exists():
-        raise Skip('there is no Linux guest')
+    skip_without_linux(linux_guest)
     data = measure(bench, '--only', 'guest')
     figures = data['figures']
     assert figures['trip_ratio']['at_most'] == 0.6, figures['trip_ratio']
@@ -81,6 +85,31 @@ def test_clients(bench, _):
     assert figures['open_inherited_ratio']['at_most'] == 0.3, figures['open_inherited_ratio']
     for key in ('handshakes_1_ratio', 'open_regions_ratio', 'first_open_inherited_ratio'):
         assert key in figures, key
+
+
+def test_scale(bench, linux_guest):
+    """Four machines in place of 64."""
+    skip_without_linux(linux_guest)
+    data = measure(bench, '--only', 'scale')
+    figures = data['figures']
+    assert figures['linux_restore_ratio']['at_most'] == 0.08
+    assert figures['all_pss_ratio']['at_most'] == 0.25
+    assert figures['all_ratio']['at_most'] == 2.5
+    assert not any(gap['failed'] for gap in data['gaps']), data['gaps']
+
+
+def test_scale_without_linux(bench, _):
+    """The built-in guest is measured all the same, without the goals of the other one."""
+    nowhere = {'CVD_LINUX_GUEST': '/nonexistent', 'CVD_AGENT': '/nonexistent'}
+    data = measure(bench, '--only', 'scale', **nowhere)
+    figures = data['figures']
+    gaps = {gap['what']: gap for gap in data['gaps']}
+    assert not gaps['snapshots of a Linux guest, and many machines of one']['failed'], gaps
+    assert 'linux_restore_ratio' not in figures and 'builtin_restore_ratio' in figures
+    assert 'at_most' not in figures['all_pss_ratio'], figures['all_pss_ratio']
+    assert figures['launcher_pss_mb']['at_most'] == 1.5
+    assert figures['stop_answers']['reached'], figures['stop_answers']
+    assert figures['all_qemu_threads']['median'] >= 4 * figures['one_launcher_threads']['median']
 
 
 def test_table(bench, _):
@@ -146,8 +175,8 @@ def test_interrupted(bench, _):
                 pass  # it has just ended
 
 
-TESTS = [test_json_and_chart, test_guest, test_clients, test_table, test_usage,
-         test_missing_program, test_failing_group, test_interrupted]
+TESTS = [test_json_and_chart, test_guest, test_clients, test_scale, test_scale_without_linux,
+         test_table, test_usage, test_missing_program, test_failing_group, test_interrupted]
 
 
 def main(bench, linux_guest):
