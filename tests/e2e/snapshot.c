@@ -496,8 +496,8 @@ static void test_stop_twice_at_the_end(gconstpointer data)
     test_process_signal(gate.f->launcher, SIGINT);
     test_process_wait_err(gate.f->launcher, "to remove what a snapshot has begun", 1);
     test_process_signal(gate.f->launcher, SIGINT);
-    test_instance_ended(gate.f, 0, TEST_NOTHING_LEFT);
     test_process_wait_end(snapshot);
+    test_instance_ended(gate.f, 0, TEST_NOTHING_LEFT);
     g_autofree char *left = list_snapshots(gate.f);
     g_assert_true(g_str_has_prefix(left, ".one."));
     g_autofree char *path = snapshot_path(gate.f, "one");
