@@ -23,6 +23,7 @@ static const struct {
     [RESOURCE_QEMU_FDS] = {"qemu_fds", "descriptors of QEMU", ""},
     [RESOURCE_QEMU_THREADS] = {"qemu_threads", "threads of QEMU", ""},
     [RESOURCE_QEMU_MAPPINGS] = {"qemu_mappings", "mappings of QEMU", ""},
+    [RESOURCE_QEMU_DATA_MB] = {"qemu_data_mb", "QEMU may write to (VmData)", "MB"},
     [RESOURCE_MEMFDS] = {"memfds", "both: descriptors of memfds", ""},
     [RESOURCE_EVENTFDS] = {"eventfds", "both: descriptors of eventfds", ""},
     [RESOURCE_SOCKETS] = {"sockets", "both: sockets", ""},
@@ -54,6 +55,18 @@ static guint count_mappings(pid_t pid)
     for (const char *p = text; (p = strchr(p, '\n')) != NULL; p++)
         n++;
     return n;
+}
+
+/* What it could have of its own, which counts where memory is not overcommitted. */
+static guint64 read_data_mb(pid_t pid)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/status", pid);
+    g_autofree char *text = NULL;
+
+    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    const char *value = strstr(text, "VmData:");
+    g_assert_nonnull(value);
+    return g_ascii_strtoull(value + strlen("VmData:"), NULL, 10) * 1024 / 1000000;
 }
 
 static void add_descriptor(Resources *resources, const char *target)
@@ -118,6 +131,7 @@ void resources_add(Resources *resources, const TestClone *machine)
     counts[RESOURCE_QEMU_FDS] += count_entries(qemu, "fd");
     counts[RESOURCE_QEMU_THREADS] += count_entries(qemu, "task");
     counts[RESOURCE_QEMU_MAPPINGS] += count_mappings(qemu);
+    counts[RESOURCE_QEMU_DATA_MB] += read_data_mb(qemu);
     add_descriptors(resources, launcher);
     add_descriptors(resources, qemu);
     counts[RESOURCE_DISK_KIB] += resources_read_disk_kib(dir, &counts[RESOURCE_FILES]);
