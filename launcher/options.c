@@ -210,7 +210,7 @@ void cvd_options_add_keys(GPtrArray *words)
     add_keys(cvd_keys, "", words);
 }
 
-static void add_snapshots(GPtrArray *words)
+void cvd_options_add_snapshots(GPtrArray *words)
 {
     g_autofree char *place = cvd_snapshot_get_place(NULL);
     g_autoptr(GPtrArray) names = place ? cvd_snapshot_list(place, NULL) : NULL;
@@ -225,7 +225,7 @@ static void add_values(gpointer data, const char *kind, GPtrArray *words)
     if (strcmp(kind, "PATH=VALUE") == 0)
         cvd_options_add_keys(words);
     if (strcmp(kind, "SNAPSHOT") == 0)
-        add_snapshots(words);
+        cvd_options_add_snapshots(words);
     for (guint i = 0; strcmp(kind, "FORMAT") == 0 && i < G_N_ELEMENTS(formats); i++)
         cvd_complete_add(words, formats[i], NULL);
 }

@@ -84,6 +84,8 @@ int cvd_options_complete(char **words);
 
 /** cvd_options_add_keys: adds what PATH=VALUE of --set may begin with, by cvd_complete_add() */
 void cvd_options_add_keys(GPtrArray *words);
+/** cvd_options_add_snapshots: adds the names of all snapshots, and that it may be a path */
+void cvd_options_add_snapshots(GPtrArray *words);
 
 void cvd_options_clear(CvdOptions *options);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(CvdOptions, cvd_options_clear)

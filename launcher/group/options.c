@@ -43,10 +43,12 @@ static gboolean take_arguments(CvdUpOptions *options, char **rest, GError **erro
         return cvd_fail(error, CVD_ERROR_INVALID,
                         "unexpected argument '%s'; one configuration is started at a time",
                         rest[2]);
+    if (options->from != NULL && *options->from == '\0')
+        return cvd_fail(error, CVD_ERROR_INVALID, "--from needs the name or path of a snapshot");
     return check_config(options->config, error);
 }
 
-#define N_OPTIONS 5
+#define N_OPTIONS 6
 
 static void fill_options(CvdUpOptions *options, GOptionEntry entries[N_OPTIONS])
 {
@@ -55,6 +57,8 @@ static void fill_options(CvdUpOptions *options, GOptionEntry entries[N_OPTIONS])
          "How many start at once; default: one a processor", "N"},
         {"index", 0, 0, G_OPTION_ARG_FILENAME, &options->indices,
          "Start these alone, such as 1,4..8", "LIST"},
+        {"from", 0, 0, G_OPTION_ARG_FILENAME, &options->from,
+         "Start each from a snapshot, by its name or path", "SNAPSHOT"},
         {"set", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &options->overrides,
          "Override one value; may be repeated", "PATH=VALUE"},
         {"version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Print the version", NULL},
@@ -96,6 +100,8 @@ static void add_values(gpointer data, const char *kind, GPtrArray *words)
 {
     if (strcmp(kind, "PATH=VALUE") == 0)
         cvd_options_add_keys(words);
+    if (strcmp(kind, "SNAPSHOT") == 0)
+        cvd_options_add_snapshots(words);
 }
 
 int cvd_up_options_complete(char **words)
@@ -113,4 +119,5 @@ void cvd_up_options_clear(CvdUpOptions *options)
     g_clear_pointer(&options->config, g_free);
     g_clear_pointer(&options->overrides, g_strfreev);
     g_clear_pointer(&options->indices, g_free);
+    g_clear_pointer(&options->from, g_free);
 }

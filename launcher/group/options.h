@@ -13,6 +13,7 @@ G_BEGIN_DECLS
  * @config: the configuration's file
  * @overrides: (array zero-terminated=1) (nullable): the values of `--set`, in order
  * @indices: (nullable): `--index`
+ * @from: (nullable): `--from`
  * @n_jobs: how many machines may be starting at once
  * @version: `--version`: nothing else counts
  *
@@ -22,6 +23,7 @@ typedef struct {
     char *config;
     char **overrides;
     char *indices;
+    char *from;
     guint n_jobs;
     gboolean version;
 } CvdUpOptions;

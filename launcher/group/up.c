@@ -121,6 +121,10 @@ static void start(const Up *up, CvdMachine *machine)
         g_ptr_array_add(argv, (char *)"--index");
         g_ptr_array_add(argv, index);
     }
+    if (up->options->from != NULL) {
+        g_ptr_array_add(argv, (char *)"--from");
+        g_ptr_array_add(argv, up->options->from);
+    }
     for (; overrides != NULL && *overrides != NULL; overrides++) {
         g_ptr_array_add(argv, (char *)"--set");
         g_ptr_array_add(argv, *overrides);

@@ -91,6 +91,30 @@ static void test_single(gconstpointer data)
     test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
 }
 
+/* The guest of the snapshot is there in each, and none has booted. */
+static void test_from_snapshot(gconstpointer data)
+{
+    g_autoptr(TestGroup) f = test_group_new("\"ivshmem\": {\"migratable\": true},");
+
+    g_free(UP(f, 0, "--index", "8"));
+    assert_serving(f, 8, 8);
+    test_ctl_done(CTL(f, "-n", "group-8", "snapshot", "base"));
+    g_autofree char *said = UP(f, 0, "--from", "base", "--index", "1..3");
+    g_assert_cmpstr(said, ==, "cvd-up: group: 3 of 3 up after TIME\n");
+    assert_serving(f, 1, 3);
+    for (guint i = 1; i <= 3; i++) {
+        g_autofree char *name = test_group_name(i);
+        g_autofree char *console = test_ctl_finish(CTL(f, "-n", name, "logs"), 0);
+        g_assert_null(strstr(console, "cvd-guest: ready"));
+    }
+    stop(f, 1, 3);
+    g_autofree char *missing = UP(f, 1, "--jobs", "1", "--from", "other", "--index", "1..2");
+    g_assert_nonnull(strstr(missing, "group-1: "));
+    g_assert_nonnull(strstr(missing, "other: there is no such snapshot"));
+    g_assert_nonnull(strstr(missing, "as group-1: group-2\n"));
+    test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
+}
+
 /* ---- What fails ---- */
 
 /* One has no kernel: the others start, and it can be started later. */
@@ -147,6 +171,7 @@ static void test_misconfigured(gconstpointer data)
         {{"--set", "name=a-${index}-b"}, "name: found \"a-${index}-b\"; expected NAME"},
         {{"--index", "8..9"}, "--index: found '8..9'; expected numbers from 1 to 8, such as"},
         {{"--index", "1", "--set", "instances=null", "--set"}, "see cvd-up --help"},
+        {{"--from", ""}, "--from needs the name or path of a snapshot; see cvd-up --help"},
         {{"--jobs", "0"}, "--jobs 0: expected a number from 1 to 1000; see cvd-up --help"},
         {{"other.json"}, "unexpected argument 'other.json'"},
     };
@@ -375,6 +400,7 @@ int main(int argc, char **argv)
     test_add("/group/up", NULL, test_up);
     test_add("/group/index", NULL, test_index);
     test_add("/group/single", NULL, test_single);
+    test_add("/group/from-snapshot", NULL, test_from_snapshot);
     test_add("/group/one-fails", NULL, test_one_fails);
     test_add("/group/all-fail", NULL, test_all_fail);
     test_add("/group/misconfigured", NULL, test_misconfigured);

@@ -44,6 +44,7 @@ COMPLETIONS = {
     "cvd-launch -c conf/qemu.j": "cvd-launch -c conf/qemu.json ",
     "cvd-up --jo": "cvd-up --jobs ",
     "cvd-up --set lifecycle.on_p": "cvd-up --set lifecycle.on_panic=",
+    "cvd-up --from boo": "cvd-up --from booted ",
     "cvd-up -j 4 conf/qemu.j": "cvd-up -j 4 conf/qemu.json ",
     "cvd-launch --from boo": "cvd-launch --from booted ",
     "cvd-vm --sl": "cvd-vm --slow ",
