@@ -50,6 +50,16 @@ static char *generalize(const char *text, guint index)
     return g_string_free(g_steal_pointer(&general), FALSE);
 }
 
+/* The first stays the first, as it has been shown. */
+static void insert(GPtrArray *names, const char *name)
+{
+    guint i = names->len;
+
+    while (i > 1 && cvd_group_name_compare(names->pdata[i - 1], name) > 0)
+        i--;
+    g_ptr_array_insert(names, (int)i, g_strdup(name));
+}
+
 gboolean cvd_failures_add(CvdFailures *failures, const char *name, const char *reason)
 {
     guint index;
@@ -66,7 +76,7 @@ gboolean cvd_failures_add(CvdFailures *failures, const char *name, const char *r
         g_hash_table_insert(failures->by_text, g_strdup(reason), names);
         g_hash_table_insert(failures->by_text, g_steal_pointer(&general), names);
     }
-    g_ptr_array_add(names, g_strdup(name));
+    insert(names, name);
     failures->n++;
     return is_first;
 }

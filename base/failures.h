@@ -32,7 +32,7 @@ guint cvd_failures_get_n(const CvdFailures *failures);
  * cvd_failures_format_others:
  *
  * Returns: (transfer full) (element-type utf8): a line for each reason that several had, about
- *   those that were not the first: `as phone-1: phone-2, phone-3 and 60 more`
+ *   those that were not the first, in order: `as phone-1: phone-2, phone-3 and 60 more`
  */
 GPtrArray *cvd_failures_format_others(const CvdFailures *failures);
 

@@ -8,6 +8,7 @@
 
 #include "base/failures.h"
 #include "base/group-name.h"
+#include "base/group-report.h"
 #include "base/progress.h"
 #include "base/source.h"
 #include "launcher/group/machine.h"
@@ -36,31 +37,32 @@ typedef struct {
 
 /* ---- What the user sees ---- */
 
-static char *format_time(const Up *up)
-{
-    return g_strdup_printf("%.1f s",
-                           (double)(g_get_monotonic_time() - up->start_us) / G_USEC_PER_SEC);
-}
-
 static guint count_up(const Up *up)
 {
     return up->counts[CVD_MACHINE_UP] + up->counts[CVD_MACHINE_FOUND];
 }
 
+static CvdGroupReport get_report(const Up *up)
+{
+    return (CvdGroupReport){
+        .done = "up",
+        .n = up->machines->len,
+        .n_done = count_up(up),
+        .n_before = up->counts[CVD_MACHINE_FOUND],
+        .n_failed = up->counts[CVD_MACHINE_FAILED],
+        .elapsed_us = g_get_monotonic_time() - up->start_us,
+    };
+}
+
 static void show_progress(Up *up)
 {
-    guint n_failed = up->counts[CVD_MACHINE_FAILED], n_stopped = up->counts[CVD_MACHINE_STOPPED];
-    g_autofree char *time = format_time(up);
-    g_autofree char *label = NULL;
+    const CvdGroupReport report = get_report(up);
+    guint n_stopped = up->counts[CVD_MACHINE_STOPPED];
+    g_autofree char *label = up->is_given_up ? g_strdup_printf("stopped %u", n_stopped)
+                                             : cvd_group_report_format_progress(&report);
 
-    if (up->is_given_up)
-        label = g_strdup_printf("stopped %u", n_stopped);
-    else if (n_failed > 0)
-        label = g_strdup_printf("%u/%u up, %u failed, %s", count_up(up), up->machines->len,
-                                n_failed, time);
-    else
-        label = g_strdup_printf("%u/%u up, %s", count_up(up), up->machines->len, time);
-    cvd_progress_show(&up->progress, label, up->is_given_up ? n_stopped : count_up(up) + n_failed);
+    cvd_progress_show(&up->progress, label,
+                      up->is_given_up ? n_stopped : report.n_done + report.n_failed);
 }
 
 static void report_failure(Up *up, const CvdMachine *machine, const char *failure)
@@ -81,16 +83,10 @@ static void report_others(const Up *up)
 
 static void report_up(const Up *up)
 {
-    g_autofree char *time = format_time(up);
-    g_autoptr(GString) text = g_string_new(up->group);
-    guint n_found = up->counts[CVD_MACHINE_FOUND], n_failed = up->counts[CVD_MACHINE_FAILED];
+    const CvdGroupReport report = get_report(up);
+    g_autofree char *text = cvd_group_report_format_end(&report);
 
-    g_string_append_printf(text, ": %u of %u up after %s", count_up(up), up->machines->len, time);
-    if (n_found > 0)
-        g_string_append_printf(text, ", %u of them before", n_found);
-    if (n_failed > 0)
-        g_string_append_printf(text, "; %u failed", n_failed);
-    g_message("%s", text->str);
+    g_message("%s: %s", up->group, text);
 }
 
 static void report_given_up(const Up *up)

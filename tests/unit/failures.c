@@ -24,9 +24,9 @@ static void test_reasons(void)
 {
     static const Row rows[] = {
         {"p-1", "disk-1.img: not there", TRUE},
+        {"p-11", "disk-11.img: not there", FALSE},
         {"p-2", "disk-2.img: not there", FALSE},
         {"p-3", "disk-2.img: not there", TRUE},
-        {"p-11", "disk-11.img: not there", FALSE},
         {"p-4", "disk-44.img: not there", TRUE},
         {"p-5", "", TRUE},
         {"p-1", "status 1", TRUE},
