@@ -75,7 +75,7 @@ static void finish(CvdCtlAnswer *answer, CvdDBusInstance1 *take_instance, GError
         g_clear_error(&answer->error);
         answer->error =
             g_error_new(G_IO_ERROR, G_IO_ERROR_TIMED_OUT,
-                        "cvd-launch has not answered within %g s: it is stopped, or hangs",
+                        "cvd-launch has not answered within %.2g s: it is stopped, or hangs",
                         asking->timeout_ms / 1000.0);
     }
     end_one(asking);

@@ -96,6 +96,17 @@ gboolean cvd_ctl_is_ready(CvdDBusInstance1 *instance);
  */
 GPtrArray *cvd_ctl_list_instances(const CvdTool *tool, CvdInstances which, GError **error);
 
+/**
+ * cvd_ctl_list_group:
+ * @n_running: (out): how many of them run, and come first; the others have failed
+ * @error: as cvd_instance_list(); %CVD_ERROR_CLOSED: there is none; %CVD_ERROR_BUSY: they are of
+ *   several users
+ *
+ * Returns: (transfer full) (element-type utf8) (nullable): the directories of --group, of one user:
+ *   this one, or, to root, who has none of it, of another
+ */
+GPtrArray *cvd_ctl_list_group(const CvdTool *tool, guint *n_running, GError **error);
+
 /** cvd_ctl_is_in_group: Returns: whether an instance of that name is of --group, if that is given
  */
 gboolean cvd_ctl_is_in_group(const CvdTool *tool, const char *name);

@@ -67,6 +67,11 @@ gboolean cvd_ctl_order_is_met(const CvdCtlOrder *order, const char *name, const 
     return failure != NULL || waits_for(order, "stopped");
 }
 
+gboolean cvd_ctl_order_is_met_by_failure(const CvdCtlOrder *order)
+{
+    return wants_end(order) || waits_for(order, "failed");
+}
+
 /* ---- The end of a process ---- */
 
 /* What a process holds is free when it has ended, which is after the end of its connections. */
@@ -273,6 +278,18 @@ static void on_called(GObject *object, GAsyncResult *result, gpointer data)
     }
 }
 
+/* It was there a moment ago. Returns: (nullable): why it is not as wanted */
+static GError *explain_absence(const Task *task, GError *take_error)
+{
+    g_autoptr(GError) error = take_error;
+    g_autoptr(CvdCtlFailure) failure =
+        waits_for(task->order, "failed") ? cvd_ctl_failure_load(task->dir) : NULL;
+
+    return failure != NULL
+               ? NULL
+               : g_error_new_literal(error->domain, error->code, "the instance has ended");
+}
+
 static void on_asked(gpointer data)
 {
     Task *task = data;
@@ -287,12 +304,10 @@ static void on_asked(gpointer data)
         await_end_of_unreachable(task, error);
         return;
     }
-    g_autoptr(CvdCtlFailure) failure = is_unreachable(error) && waits_for(task->order, "failed") &&
-                                               !cvd_instance_is_running(task->dir)
-                                           ? cvd_ctl_failure_load(task->dir)
-                                           : NULL;
-    if (failure != NULL)
-        g_clear_error(&error);
+    if (is_unreachable(error) && !cvd_instance_is_running(task->dir))
+        error = explain_absence(task, error);
+    if (error != NULL && task->order->until == CVD_CTL_UNTIL_STATE)
+        g_prefix_error(&error, "not %s: ", task->order->state);
     finish(task, error);
 }
 

@@ -54,9 +54,23 @@ void cvd_ctl_task_start(CvdTool *tool, const CvdCtlOrder *order, const char *soc
  * in the state that is waited for, as it does not run */
 gboolean cvd_ctl_order_is_met(const CvdCtlOrder *order, const char *name, const GError *error);
 
+/** cvd_ctl_order_is_met_by_failure: Returns: whether an instance that has failed before is as
+ * wanted
+ */
+gboolean cvd_ctl_order_is_met_by_failure(const CvdCtlOrder *order);
+
 /** cvd_ctl_fail_late: sets @error: the instance @name was in @state, for @reason, when the time of
  * --timeout was over */
 void cvd_ctl_fail_late(const CvdTool *tool, const CvdCtlOrder *order, const char *name,
                        const char *state, const char *reason, GError **error);
+
+/**
+ * cvd_ctl_run_on_group:
+ * @error: as cvd_ctl_list_group()
+ *
+ * Carries it out on each instance of --group, many at the same time, shows how far it is, and says
+ * what has failed and how it has ended. The tool's status is 0 if all have done it.
+ */
+gboolean cvd_ctl_run_on_group(CvdTool *tool, const CvdCtlOrder *order, GError **error);
 
 G_END_DECLS

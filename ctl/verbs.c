@@ -22,6 +22,8 @@ static gboolean carry_out(CvdTool *tool, const CvdCtlOrder *order, GError **erro
 {
     Result result = {0};
 
+    if (tool->group != NULL)
+        return cvd_ctl_run_on_group(tool, order, error);
     if (tool->socket == NULL)
         tool->socket = cvd_ctl_find_socket(tool->name, error);
     if (tool->socket == NULL)
@@ -107,6 +109,8 @@ static gboolean wait_for_state(CvdTool *tool, const CvdCtlOrder *order, GError *
 {
     g_autoptr(GError) local_error = NULL;
 
+    if (tool->group != NULL)
+        return cvd_ctl_run_on_group(tool, order, error);
     if (tool->name != NULL && strcmp(order->state, "stopped") != 0)
         return await_instance(tool, order, error) && carry_out(tool, order, error);
     if (carry_out(tool, order, &local_error) ||

@@ -23,26 +23,23 @@ static void signal_launcher(const TestGroup *f, guint index, int number)
     g_assert_no_errno(kill(test_group_find_launcher(f, index), number));
 }
 
-static void stop(const TestGroup *f, guint first, guint last)
-{
-    for (guint i = first; i <= last; i++) {
-        g_autofree char *name = test_group_name(i);
-        test_ctl_done(CTL(f, "-n", name, "stop"));
-    }
-    test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
-}
-
 static void assert_matches(const char *text, const char *pattern)
 {
     if (!g_regex_match_simple(pattern, text, G_REGEX_MULTILINE, 0))
         g_error("\"%s\" does not match \"%s\"", text, pattern);
 }
 
-static void assert_fails(TestProcess *take_ctl, int status, const char *text)
+static void assert_says(TestProcess *take_ctl, int status, const char *text)
 {
     g_autofree char *said = test_group_finish(take_ctl, status);
 
     g_assert_cmpstr(said, ==, text);
+}
+
+static void stop(const TestGroup *f)
+{
+    test_ctl_done(GROUP(f, "stop"));
+    test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
 }
 
 /* ---- Which they are ---- */
@@ -62,7 +59,7 @@ static void test_shown(gconstpointer data)
         assert_matches(json, "^\\{\"name\":\"group-1\",.*\n.*\n.*\n\\{\"name\":\"group-4\",.*\n$");
     }
     test_ctl_done(CTL(f, "-n", "group-x-5", "stop"));
-    stop(f, 1, 4);
+    stop(f);
 }
 
 static void test_top(gconstpointer data)
@@ -80,31 +77,64 @@ static void test_top(gconstpointer data)
     test_terminal_see(terminal, "instances: 3", 1);
     test_terminal_type(terminal, "q");
     g_assert_cmpint(test_terminal_finish(terminal), ==, 0);
-    stop(f, 1, 3);
+    stop(f);
 }
 
 static void test_none(gconstpointer data)
 {
-    static const char *const verbs[] = {"list", "status", "top"};
+    static const char *const verbs[] = {"list", "status", "top", "stop", "restart", "pause"};
     g_autoptr(TestGroup) f = set_up();
 
     for (gsize i = 0; i < G_N_ELEMENTS(verbs); i++) {
-        assert_fails(CTL(f, "-g", "grup", verbs[i]), 1,
-                     "cvd-ctl: group 'grup' has no machine; did you mean 'group'? cvd-up FILE "
-                     "starts a group\n");
-        assert_fails(CTL(f, "-g", "phone", verbs[i]), 1,
-                     "cvd-ctl: group 'phone' has no machine: none is called phone-N; start them "
-                     "with cvd-up FILE\n");
+        assert_says(CTL(f, "-g", "grup", verbs[i]), 1,
+                    "cvd-ctl: group 'grup' has no machine; did you mean 'group'? cvd-up FILE "
+                    "starts a group\n");
+        assert_says(CTL(f, "-g", "phone", verbs[i]), 1,
+                    "cvd-ctl: group 'phone' has no machine: none is called phone-N; start them "
+                    "with cvd-up FILE\n");
     }
-    assert_fails(CTL(f, "-g", "a/b", "list"), 2,
-                 "cvd-ctl: 'a/b' is no group's name; see cvd-ctl list --help\n");
-    assert_fails(GROUP(f, "-n", "group-1", "list"), 2,
-                 "cvd-ctl: --name and --group both say which instances; give one; see cvd-ctl list "
-                 "--help\n");
-    assert_fails(GROUP(f, "logs"), 2,
-                 "cvd-ctl: logs has no --group: it is for one instance at a time; see cvd-ctl logs "
-                 "--help\n");
-    stop(f, 1, 4);
+    assert_says(CTL(f, "-g", "group-1", "wait", "stopped"), 1,
+                "cvd-ctl: group 'group-1' has no machine; did you mean 'group'? cvd-up FILE starts "
+                "a group\n");
+    assert_says(CTL(f, "-g", "a/b", "list"), 2,
+                "cvd-ctl: 'a/b' is no group's name; see cvd-ctl list --help\n");
+    assert_says(GROUP(f, "-n", "group-1", "list"), 2,
+                "cvd-ctl: --name and --group both say which instances; give one; see cvd-ctl list "
+                "--help\n");
+    assert_says(GROUP(f, "logs"), 2,
+                "cvd-ctl: logs has no --group: it is for one instance at a time; see cvd-ctl logs "
+                "--help\n");
+    stop(f);
+}
+
+/* ---- What all do ---- */
+
+static void test_all(gconstpointer data)
+{
+    g_autoptr(TestGroup) f = set_up();
+
+    assert_says(GROUP(f, "wait", "ready"), 0, "cvd-ctl: group: 4 of 4 ready after TIME\n");
+    assert_says(GROUP(f, "restart"), 0, "cvd-ctl: group: 4 of 4 restarted after TIME\n");
+    g_autofree char *json = test_ctl_finish(GROUP(f, "status", "--json"), 0);
+    assert_matches(json, "^(\\{.*\"state\":\"running\",.*\"restarts\":1,.*\n){4}$");
+    assert_says(GROUP(f, "pause"), 0, "cvd-ctl: group: 4 of 4 done after TIME\n");
+    assert_says(GROUP(f, "wait", "paused"), 0, "cvd-ctl: group: 4 of 4 paused after TIME\n");
+    test_ctl_done(GROUP(f, "resume"));
+    test_ctl_done(GROUP(f, "reset"));
+    assert_says(GROUP(f, "stop"), 0, "cvd-ctl: group: 4 of 4 stopped after TIME\n");
+    test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
+}
+
+/* The reason that all have is said once. */
+static void test_wait_in_vain(gconstpointer data)
+{
+    g_autoptr(TestGroup) f = set_up();
+    g_autofree char *said = test_group_finish(GROUP(f, "wait", "--timeout", "0.1", "paused"), 1);
+
+    assert_matches(said, "^cvd-ctl: group-[1-4]: is running, not paused, after TIME\n"
+                         "cvd-ctl: as group-[1-4]: group-[1-4], group-[1-4], group-[1-4]\n"
+                         "cvd-ctl: group: 0 of 4 paused after TIME; 4 failed\n$");
+    stop(f);
 }
 
 /* ---- Those that do not answer, or have failed ---- */
@@ -145,12 +175,188 @@ static void test_status_partial(gconstpointer data)
     tear_down_partial(f);
 }
 
+/* One that is stopped keeps none from its turn, and is said to be. One that was killed is down. */
+static void test_partial(gconstpointer data)
+{
+    g_autoptr(TestGroup) f = set_up_partial();
+
+    assert_says(
+        GROUP(f, "restart"), 1,
+        "cvd-ctl: group-3: has failed: cvd-launch ended without a word (killed?)\n"
+        "cvd-ctl: group-2: cvd-launch has not answered within 5 s: it is stopped, or hangs\n"
+        "cvd-ctl: group: 2 of 4 restarted after TIME; 2 failed\n");
+    assert_says(GROUP(f, "wait", "--timeout", "4", "ready"), 1,
+                "cvd-ctl: group-3: has failed: cvd-launch ended without a word (killed?)\n"
+                "cvd-ctl: group-2: not ready: cvd-launch has not answered within 4 s: it is "
+                "stopped, or hangs\n"
+                "cvd-ctl: group: 2 of 4 ready after TIME; 2 failed\n");
+    assert_says(
+        GROUP(f, "stop"), 1,
+        "cvd-ctl: group-2: cvd-launch has not answered within 5 s: it is stopped, or hangs\n"
+        "cvd-ctl: group: 3 of 4 stopped after TIME, 1 of them before; 1 failed\n");
+    tear_down_partial(f);
+}
+
+/* ---- While some are not done ---- */
+
+/* The fourth has a guest that does not power off. */
+static TestGroup *set_up_hanging(void)
+{
+    TestGroup *f = test_group_new("");
+    const char *const good[] = {"--index", "1..3", NULL};
+    const char *const hanging[] = {
+        "--index", "4", "--set", "qemu.append=hang", "--set", "lifecycle.stop_timeout_s=600", NULL};
+
+    g_free(test_group_finish(test_group_up(f, good), 0));
+    g_free(test_group_finish(test_group_up(f, hanging), 0));
+    return f;
+}
+
+/* @state: what the fourth is in until its launcher is killed */
+static char *kill_fourth(const TestGroup *f, TestProcess *take_ctl, const char *state, int status)
+{
+    test_ctl_done(CTL(f, "-n", "group-4", "wait", state));
+    signal_launcher(f, 4, SIGKILL);
+    return test_group_finish(take_ctl, status);
+}
+
+static void test_killed(gconstpointer data)
+{
+    static const struct {
+        const char *verb[2];
+        const char *state;
+        int status;
+        const char *said;
+    } rows[] = {
+        {{"restart"},
+         "restarting",
+         1,
+         "cvd-ctl: group-4: the instance has ended\n"
+         "cvd-ctl: group: 3 of 4 restarted after TIME; 1 failed\n"},
+        {{"stop"}, "stopping", 0, "cvd-ctl: group: 4 of 4 stopped after TIME\n"},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(TestGroup) f = set_up_hanging();
+        g_autofree char *said =
+            kill_fourth(f, GROUP(f, rows[i].verb[0]), rows[i].state, rows[i].status);
+        g_assert_cmpstr(said, ==, rows[i].said);
+        test_ctl_done(CTL(f, "-n", "group-4", "wait", "failed"));
+        test_ctl_done(CTL(f, "-n", "group-4", "forget"));
+        if (rows[i].status != 0)
+            test_ctl_done(GROUP(f, "stop"));
+        test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
+    }
+}
+
+static TestTerminal *start_on_terminal(const TestGroup *f, const char *verb, const char *argument)
+{
+    const char *const argv[] = {g_getenv("CVD_CTL"), "-g", "group", verb, argument, NULL};
+
+    return test_terminal_start(f->sandbox, argv);
+}
+
+/* The last line that is to be seen has no bar. */
+static void assert_ended(TestTerminal *terminal, int status, const char *line)
+{
+    g_autofree char *pattern = g_strdup_printf("(?s)\r\033\\[Kcvd-ctl: group: %s\r\n$", line);
+    int got = test_terminal_finish(terminal);
+
+    g_assert_true(WIFEXITED(got));
+    g_assert_cmpint(WEXITSTATUS(got), ==, status);
+    assert_matches(terminal->seen->str, pattern);
+}
+
+/* One that is not paused yet does not keep the others from being counted. */
+static void test_on_terminal(gconstpointer data)
+{
+    g_autoptr(TestGroup) f = set_up();
+    g_autoptr(TestTerminal) terminal = start_on_terminal(f, "wait", "paused");
+
+    test_terminal_see(terminal, "\r0/4 paused, ", 1);
+    for (guint i = 4; i > 0; i--) {
+        g_autofree char *name = test_group_name(i);
+        g_autofree char *progress = g_strdup_printf("\r%u/4 paused, ", 5 - i);
+        test_ctl_done(CTL(f, "-n", name, "pause"));
+        test_terminal_see(terminal, progress, 1);
+    }
+    assert_ended(terminal, 0, "4 of 4 paused after [0-9.]+ s");
+    stop(f);
+}
+
+/* Who asks again does not wait for the guest; both find that all is as wanted. */
+static void test_stopped_twice(gconstpointer data)
+{
+    g_autoptr(TestGroup) f = set_up_hanging();
+    g_autoptr(TestTerminal) terminal = start_on_terminal(f, "stop", NULL);
+
+    test_terminal_see(terminal, "\r3/4 stopped, ", 1);
+    assert_says(GROUP(f, "stop"), 0, "cvd-ctl: group: 1 of 1 stopped after TIME\n");
+    assert_ended(terminal, 0, "4 of 4 stopped after [0-9.]+ s");
+    test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
+}
+
+static void test_killed_while_waited_for(gconstpointer data)
+{
+    g_autoptr(TestGroup) f = set_up();
+    g_autoptr(TestTerminal) terminal = start_on_terminal(f, "wait", "paused");
+
+    test_terminal_see(terminal, "\r0/4 paused, ", 1);
+    signal_launcher(f, 4, SIGKILL);
+    test_terminal_see(terminal, "cvd-ctl: group-4: not paused: the instance has ended\r\n", 1);
+    for (guint i = 1; i < 4; i++) {
+        g_autofree char *name = test_group_name(i);
+        test_ctl_done(CTL(f, "-n", name, "pause"));
+    }
+    assert_ended(terminal, 1, "3 of 4 paused after [0-9.]+ s; 1 failed");
+    test_ctl_done(CTL(f, "-n", "group-4", "forget"));
+    stop(f);
+}
+
+/* What was asked of the others goes on. */
+static void test_interrupted(gconstpointer data)
+{
+    g_autoptr(TestGroup) f = set_up_hanging();
+    g_autoptr(TestTerminal) terminal = start_on_terminal(f, "stop", NULL);
+
+    test_terminal_see(terminal, "\r3/4 stopped, ", 1);
+    test_terminal_type(terminal, "\003");
+    assert_ended(terminal, 1, "interrupted; 3 of 4 stopped after [0-9.]+ s");
+    test_ctl_done(CTL(f, "-n", "group-4", "wait", "stopping"));
+    test_ctl_done(GROUP(f, "stop", "--now"));
+    test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
+}
+
+/* One that hangs does not keep ctrl-c waiting: this ends before its time is over. */
+static void test_interrupted_while_one_hangs(gconstpointer data)
+{
+    g_autoptr(TestGroup) f = set_up();
+    signal_launcher(f, 2, SIGSTOP);
+    g_autoptr(TestTerminal) terminal = start_on_terminal(f, "wait", "paused");
+
+    test_terminal_see(terminal, "\r0/4 paused, ", 1);
+    test_terminal_type(terminal, "\003");
+    assert_ended(terminal, 1, "interrupted; 0 of 4 paused after [0-9.]+ s");
+    g_assert_null(strstr(terminal->seen->str, "has not answered"));
+    signal_launcher(f, 2, SIGCONT);
+    stop(f);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     test_add("/group-verbs/shown", NULL, test_shown);
     test_add("/group-verbs/top", NULL, test_top);
     test_add("/group-verbs/none", NULL, test_none);
+    test_add("/group-verbs/all", NULL, test_all);
+    test_add("/group-verbs/wait-in-vain", NULL, test_wait_in_vain);
+    test_add("/group-verbs/stopped-twice", NULL, test_stopped_twice);
+    test_add("/group-verbs/partial", NULL, test_partial);
+    test_add("/group-verbs/killed", NULL, test_killed);
+    test_add("/group-verbs/on-a-terminal", NULL, test_on_terminal);
+    test_add("/group-verbs/killed-while-waited-for", NULL, test_killed_while_waited_for);
+    test_add("/group-verbs/interrupted", NULL, test_interrupted);
+    test_add("/group-verbs/interrupted-while-one-hangs", NULL, test_interrupted_while_one_hangs);
     test_add("/group-verbs/status-partial", NULL, test_status_partial);
     return g_test_run();
 }

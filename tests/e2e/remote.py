@@ -277,6 +277,8 @@ def odd_arguments(scene):
         got = json.loads(scene.expect(0, argv=argv))
         wanted = [f"--name={NAME}", "qmp", "--timeout=1", "--", *odd]
         assert got == [os.fsencode(word).hex() for word in wanted], bytes.fromhex(got[-1])
+        got = json.loads(scene.expect(0, "stop", "-g", "phone"))
+        assert got == [word.encode().hex() for word in ("--group=phone", "stop")], got
         got = json.loads(scene.expect(0, "--json", "logs", "-f", "--lines", "$5 '", "--qemu"))
         wanted = ["--json", "logs", "--follow", "--qemu", "--lines=$5 '"]
         assert got == [word.encode().hex() for word in wanted], got
