@@ -125,6 +125,8 @@ static void set_up_child(gpointer data)
 
     set_signals(spawn);
     setsid();
+    if (spawn->cgroup_fd > 0 && write(spawn->cgroup_fd, "0", 1) < 0)
+        fail_in_child("cannot enter the control group that was made for it\n");
     if (setup->terminal_fd >= 0)
         ioctl(setup->terminal_fd, TIOCSCTTY, 0);
     set_descriptors(spawn);

@@ -15,12 +15,14 @@ G_BEGIN_DECLS
  * @is_signal: whether a signal ended the process
  * @value: its exit status, or the signal's number
  * @has_core: whether it left a core
+ * @is_out_of_memory: whether the kernel has killed it as it needed more than its limit
  */
 typedef struct {
     gboolean is_known;
     gboolean is_signal;
     int value;
     gboolean has_core;
+    gboolean is_out_of_memory;
 } CvdExit;
 
 /** cvd_exit_describe: Returns: (transfer full): `exited with status 3`, `was killed by signal 9` */
@@ -73,6 +75,8 @@ typedef struct {
  *   that fails it exits, with a line on @output
  * @processors: (nullable): those that it may use; %NULL = as we. Where it may use none of them it
  *   exits, with a line on @output
+ * @cgroup_fd: of a control group that it is put in, see cvd_control_group_get_fd(); 0 = none. Where
+ * that fails it exits, with a line on @output
  * @output: becomes stdout and stderr; stdin is /dev/null
  * @fds: (array length=n_fds): become %CVD_CHILD_FIRST_FD and so on; a −1 leaves its number out
  * @n_room: how many more descriptors it is going to have; there is room for them from the start
@@ -91,6 +95,7 @@ typedef struct {
     const char *directory;
     const CvdRunAs *run_as;
     const CvdProcessors *processors;
+    int cgroup_fd;
     int output;
     const int *fds;
     guint n_fds;

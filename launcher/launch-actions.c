@@ -167,6 +167,8 @@ gboolean cvd_launch_start_vm(CvdLaunch *launch, GError **error)
     CvdVmResources resources = {
         .children = launch->children,
         .ivshmem_fd = ivshmem_fd,
+        .cgroup_fd =
+            launch->control_group != NULL ? cvd_control_group_get_fd(launch->control_group) : 0,
         .output = launch->qemu_output,
         .console = launch->console,
     };

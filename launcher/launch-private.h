@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/log.h"
+#include "launcher/control-group.h"
 #include "launcher/control/control.h"
 #include "launcher/control/verbs.h"
 #include "launcher/launch-host.h"
@@ -63,7 +64,8 @@ typedef struct {
     const CvdConfig *config;
     const CvdQemuTools *tools;
     CvdChildren *children;
-    CvdPrograms *programs; /* NULL: the configuration has none */
+    CvdControlGroup *control_group; /* NULL = QEMU is in none of its own */
+    CvdPrograms *programs;          /* NULL: the configuration has none */
     CvdLifecycle lifecycle;
     GArray *inputs;        /* events that wait until an earlier one is handled */
     GArray *calls;         /* of CvdWaitingCall */

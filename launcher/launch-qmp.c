@@ -202,6 +202,8 @@ static void on_exited(CvdExit how, gpointer data)
 {
     CvdLaunch *launch = data;
 
+    if (launch->control_group != NULL)
+        how.is_out_of_memory = cvd_control_group_take_oom_kills(launch->control_group) > 0;
     launch->qemu_exit = how;
     cvd_launch_handle(launch, CVD_EVENT_QEMU_EXITED);
 }

@@ -10,6 +10,7 @@
 #include "base/notify.h"
 #include "base/source.h"
 #include "launcher/background.h"
+#include "launcher/config/cpus.h"
 #include "launcher/launch-private.h"
 
 #include <string.h>
@@ -290,13 +291,23 @@ static gboolean start_both(CvdLaunch *launch, GError **error)
     return is_started;
 }
 
+static gboolean open_control_group(CvdLaunch *launch, GError **error)
+{
+    const CvdConfig *config = launch->config;
+    CvdControlGroupLimits limits = cvd_cpus_get_limits(&config->qemu);
+
+    if (cvd_control_group_is_wanted(&limits))
+        launch->control_group = cvd_control_group_new(config->name, &limits, error);
+    return launch->control_group != NULL || !cvd_control_group_is_wanted(&limits);
+}
+
 static gboolean start(CvdLaunch *launch, const CvdOptions *options, GError **error)
 {
     if (!cvd_host_open(&launch->host, launch->config, options, CVD_VM_ACCESS_OWN, on_stop_requested,
                        error))
         return FALSE;
     launch->children = cvd_children_new(launch->host.dir, error);
-    if (launch->children == NULL)
+    if (launch->children == NULL || !open_control_group(launch, error))
         return FALSE;
     g_signal_connect(launch->host.server, "vm-handed-over", G_CALLBACK(on_handed_over), launch);
     g_signal_connect(launch->host.server, "vm-detached", G_CALLBACK(on_vm_detached), launch);
@@ -323,6 +334,7 @@ static void clear(CvdLaunch *launch, gboolean has_failed)
     cvd_launch_close_restore(launch);
     cvd_launch_close_programs(launch);
     g_clear_pointer(&launch->children, cvd_children_free);
+    g_clear_pointer(&launch->control_group, cvd_control_group_free);
     cvd_host_close(&launch->host, has_failed);
     cvd_launch_close_ready(launch);
     g_free(launch->ready.awaited);

@@ -62,6 +62,9 @@ static char *describe_exit(const char *program, CvdExit qemu)
     if (qemu.is_signal && qemu.value == SIGSYS)
         return g_strdup_printf("%s was killed by its sandbox (signal %d, qemu.sandbox)", program,
                                qemu.value);
+    if (qemu.is_signal && qemu.is_out_of_memory)
+        return g_strdup_printf("%s needed more memory than qemu.memory_limit, and was killed",
+                               program);
     if (qemu.is_signal)
         return g_strdup_printf("%s was killed by signal %d%s", program, qemu.value,
                                qemu.has_core ? " (core dumped)" : "");

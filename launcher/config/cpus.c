@@ -59,6 +59,12 @@ CvdProcessors cvd_cpus_get_all(const CvdCpus *cpus)
     return all;
 }
 
+CvdControlGroupLimits cvd_cpus_get_limits(const CvdQemuConfig *qemu)
+{
+    return (CvdControlGroupLimits){.weight = qemu->cpus.weight,
+                                   .memory_bytes = qemu->memory_limit_bytes};
+}
+
 /* What a group of machines still has to put in is no list yet. */
 #define LIST_SCHEMA                                                                                \
     "{'type': 'integer', 'minimum': 0, 'maximum': 8191},"                                          \

@@ -4,6 +4,7 @@
 #include "launcher/config/processors.h"
 #include "launcher/config/types.h"
 #include "launcher/config/values.h"
+#include "launcher/control-group.h"
 
 G_BEGIN_DECLS
 
@@ -13,6 +14,9 @@ extern const CvdType cvd_type_pin;
 
 /** cvd_cpus_get_all: @cpus: with a @pin; Returns: all processors of it */
 CvdProcessors cvd_cpus_get_all(const CvdCpus *cpus);
+
+/** cvd_cpus_get_limits: Returns: what @qemu wants of a control group */
+CvdControlGroupLimits cvd_cpus_get_limits(const CvdQemuConfig *qemu);
 
 /**
  * cvd_cpus_check:

@@ -261,6 +261,11 @@ static const CvdKey cpus_keys[] = {
     CVD_KEY("pin", "0.2", cvd_type_pin, AT(cpus.pin), NULL,
             "The processors of the host that QEMU may use, such as 0-3,8. A list has an entry for "
             "each vCPU; QEMU's other threads may then use all that are in it."),
+    CVD_KEY("weight", "0.2", cvd_type_uint, AT(cpus.weight), "0",
+            "How much of the processors QEMU gets when others want them too, against those others; "
+            "100 is usual, 0 leaves it to the kernel. Needs a control group of version 2 that is "
+            "delegated to cvd-launch.",
+            .min = 0, .max = 10000),
     CVD_KEYS_END,
 };
 
@@ -282,6 +287,10 @@ const CvdKey cvd_qemu_keys[] = {
             .min = 1, .max = CVD_MAX_VCPUS),
     CVD_KEY("cpus", "0.2", cvd_type_object, 0, NULL, NULL, .members = cpus_keys),
     CVD_KEY("memory", "0.1", cvd_type_size, AT(memory_bytes), "'512M'", "The guest's RAM.",
+            .min = G_GUINT64_CONSTANT(1) << 20, .max = G_GUINT64_CONSTANT(1) << 44),
+    CVD_KEY("memory_limit", "0.2", cvd_type_size, AT(memory_limit_bytes), NULL,
+            "The most memory that QEMU may use: what the guest has written to, and some 50M of its "
+            "own. If it needs more the kernel kills it. Needs a control group as weight does.",
             .min = G_GUINT64_CONSTANT(1) << 20, .max = G_GUINT64_CONSTANT(1) << 44),
     CVD_KEY("memory_shared", "0.2", cvd_type_boolean, AT(memory_shared), "false",
             "Puts the RAM into memory that QEMU can share with other processes, as all devices "

@@ -35,9 +35,20 @@ static void refuse(const CvdProcessors *wanted, const CvdProcessors *allowed, GP
                     cvd_processors_find_other(wanted, allowed), there);
 }
 
+static void probe_control_group(const CvdQemuConfig *qemu, GPtrArray *problems)
+{
+    CvdControlGroupLimits limits = cvd_cpus_get_limits(qemu);
+    g_autoptr(GError) error = NULL;
+
+    if (cvd_control_group_is_wanted(&limits) && !cvd_control_group_check(&limits, &error))
+        cvd_problem(problems, "%s", error->message);
+}
+
 void cvd_cpus_probe(const CvdQemuConfig *qemu, GPtrArray *problems)
 {
     CvdProcessors allowed;
+
+    probe_control_group(qemu, problems);
 
     if (!qemu->cpus.pin)
         return;

@@ -173,11 +173,13 @@ typedef struct {
  * CvdCpus:
  * @pin: (array zero-terminated=1) (nullable): lists for cvd_processors_parse(): one for all of
  * QEMU, or one for each vCPU
+ * @weight: of QEMU among the others of its control group; 0 = as the kernel has it
  *
  * What QEMU gets of the host's processors.
  */
 typedef struct {
     char **pin;
+    guint weight;
 } CvdCpus;
 
 /**
@@ -188,6 +190,7 @@ typedef struct {
  * @cpu: (nullable): value of `-cpu`
  * @smp: (nullable): value of `-smp`
  * @memory_bytes: guest RAM
+ * @memory_limit_bytes: of all that QEMU uses; 0 = none
  * @memory_shared: whether other processes can be given it
  * @kernel: (nullable): path; for `"builtin"` the path of the guest that the project ships
  * @initrd: (nullable): path
@@ -216,6 +219,7 @@ typedef struct {
     char *smp;
     CvdCpus cpus;
     guint64 memory_bytes;
+    guint64 memory_limit_bytes;
     gboolean memory_shared;
     char *kernel;
     char *initrd;

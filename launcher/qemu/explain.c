@@ -285,10 +285,12 @@ static gboolean is_remark(const char *line)
     return strstr(line, ": warning: ") != NULL || strstr(line, ": info: ") != NULL;
 }
 
-static const char *explain_signal(int number)
+static const char *explain_signal(CvdExit how)
 {
+    if (how.is_out_of_memory)
+        return "raise qemu.memory_limit, or lower qemu.memory";
     for (gsize i = 0; i < G_N_ELEMENTS(signals); i++)
-        if (signals[i].signal == number)
+        if (signals[i].signal == how.value)
             return signals[i].advice;
     return NULL;
 }
@@ -300,7 +302,7 @@ const char *cvd_explain_failure(CvdExit how, const char *const *lines)
 {
     gboolean has_aborted = how.is_signal && (how.value == SIGABRT || how.value == SIGTRAP);
     gboolean has_given_up = how.is_known && !how.is_signal && how.value == GAVE_UP;
-    const char *advice = how.is_signal ? explain_signal(how.value) : NULL;
+    const char *advice = how.is_signal ? explain_signal(how) : NULL;
 
     for (gsize i = has_aborted || has_given_up ? g_strv_length((char **)lines) : 0;
          i > 0 && advice == NULL; i--) {

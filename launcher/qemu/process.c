@@ -90,6 +90,7 @@ CvdQemuProcess *cvd_qemu_process_spawn(CvdChildren *children, char **argv, const
         .directory = fds->directory,
         .run_as = run_as,
         .processors = fds->processors,
+        .cgroup_fd = fds->cgroup_fd,
         .output = fds->output,
         .fds = (const int *)(gpointer)all->data,
         .n_fds = all->len,

@@ -18,6 +18,7 @@ G_BEGIN_DECLS
  * @output: becomes stdout and stderr
  * @directory: (nullable): its working directory; %NULL = our own
  * @processors: (nullable): those that it may use; %NULL = as we
+ * @cgroup_fd: as in #CvdSpawn
  * @n_received: how many it will be sent later; there is room for them from the start
  *
  * What QEMU inherits, besides /dev/null as stdin; the caller keeps its own.
@@ -32,6 +33,7 @@ typedef struct {
     int output;
     const char *directory;
     const CvdProcessors *processors;
+    int cgroup_fd;
     guint n_received;
 } CvdQemuFds;
 

@@ -90,6 +90,7 @@ static gboolean spawn(CvdVm *vm, const CvdVmResources *resources, GError **error
                          ? vm->config->qemu.directory
                          : NULL,
         .processors = cpus->pin != NULL ? &processors : NULL,
+        .cgroup_fd = resources->cgroup_fd,
         .n_received = 2 * vm->config->layout->n_regions + 1,
     };
     vm->process = cvd_qemu_process_spawn(resources->children, vm->argv, &fds,

@@ -60,6 +60,7 @@ typedef struct {
  * @fds: (array length=n_fds): QEMU's ends of the sockets of back ends
  * @disk_fds: (array length=origin.n_fds): what @origin.blockdevs has as sets, in the place of
  *   @origin.first_fd
+ * @cgroup_fd: as in #CvdSpawn
  * @output: where QEMU's output goes
  * @console: (nullable): where its serial port is attached; %NULL = it has none
  *
@@ -73,6 +74,7 @@ typedef struct {
     const int *fds;
     guint n_fds;
     const int *disk_fds;
+    int cgroup_fd;
     CvdConsole *output;
     CvdConsole *console;
 } CvdVmResources;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which processors of the host QEMU's threads may use: what the kernel says of each. */
 #include "tests/support/launcher.h"
+#include "tests/support/sandbox.h"
 
 #include <json-glib/json-glib.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -232,6 +234,21 @@ static void test_not_allowed(gconstpointer data)
     assert_refused(pin, use_first, message);
 }
 
+static void hide_control_groups(gconstpointer data)
+{
+    test_enter_mount_namespace();
+    if (mount("tmpfs", "/sys/fs/cgroup", "tmpfs", 0, NULL) < 0)
+        _exit(124);
+}
+
+/* Where there are none, or none that are delegated. */
+static void test_no_control_group(gconstpointer data)
+{
+    const char *const *row = data;
+
+    assert_refused(row[0], hide_control_groups, row[1]);
+}
+
 static void find_processors(void)
 {
     cpu_set_t set;
@@ -260,5 +277,11 @@ int main(int argc, char **argv)
     test_add_unless("/cpus/one-thread", NULL, test_one_thread, why_not_two);
     test_add("/cpus/absent", NULL, test_absent);
     test_add_unless("/cpus/not-allowed", NULL, test_not_allowed, why_not_two);
+    test_add_unless("/cpus/weight-without-a-control-group",
+                    (const char *[]){"qemu.cpus.weight=50", "qemu.cpus.weight"},
+                    test_no_control_group, test_why_no_mount);
+    test_add_unless("/cpus/memory-limit-without-a-control-group",
+                    (const char *[]){"qemu.memory_limit=1G", "qemu.memory_limit"},
+                    test_no_control_group, test_why_no_mount);
     return g_test_run();
 }

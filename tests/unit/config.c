@@ -65,6 +65,8 @@ static void test_qemu_defaults(Files *files, gconstpointer data)
     g_assert_null(qemu->cpu);
     g_assert_null(qemu->smp);
     g_assert_null(qemu->cpus.pin);
+    g_assert_cmpuint(qemu->cpus.weight, ==, 0);
+    g_assert_cmpuint(qemu->memory_limit_bytes, ==, 0);
     g_assert_cmpuint(qemu->memory_bytes, ==, 512 * 1024 * 1024);
     g_assert_null(qemu->kernel);
     g_assert_null(qemu->initrd);
@@ -137,7 +139,8 @@ static void test_every_key(Files *files, gconstpointer data)
 
 static const char every_qemu_key[] =
     "{\"binary\": \"../bin/q\", \"machine\": \"pc,usb=off\", \"accel\": \"tcg\","
-    " \"cpu\": \"max\", \"smp\": 3, \"cpus\": {\"pin\": [0, \"2\", \"4-7\"]}, \"memory\": 1048576, "
+    " \"cpu\": \"max\", \"smp\": 3, \"cpus\": {\"pin\": [0, \"2\", \"4-7\"], \"weight\": 42}, "
+    "\"memory_limit\": \"2G\", \"memory\": 1048576, "
     "\"kernel\": \"k\","
     " \"initrd\": \"/i\", \"append\": [\"a\", \"b=c\"], \"firmware\": \"bios.bin\","
     " \"objects\": [{\"qom-type\": \"o\"}], \"blockdevs\": [{\"driver\": \"b\"}],"
@@ -164,6 +167,8 @@ static void test_every_qemu_key(Files *files, gconstpointer data)
     g_assert_cmpuint(g_strv_length(qemu->cpus.pin), ==, 3);
     g_assert_cmpstr(qemu->cpus.pin[0], ==, "0");
     g_assert_cmpstr(qemu->cpus.pin[2], ==, "4-7");
+    g_assert_cmpuint(qemu->cpus.weight, ==, 42);
+    g_assert_cmpuint(qemu->memory_limit_bytes, ==, G_GUINT64_CONSTANT(2) << 30);
     g_assert_cmpuint(qemu->memory_bytes, ==, 1048576);
     g_assert_cmpstr(qemu->kernel, ==, kernel);
     g_assert_cmpstr(qemu->initrd, ==, "/i");

@@ -114,6 +114,35 @@ static void run_free(Run *run)
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Run, run_free)
 
+/* A pipe in place of a control group's file. */
+static void test_control_group(void)
+{
+    g_autoptr(Run) run = run_new();
+    int ends[2];
+    char text[8];
+
+    g_assert_no_errno(pipe2(ends, O_CLOEXEC | O_NONBLOCK));
+    run->fds.cgroup_fd = ends[1];
+    run_spawn(run, "true", NULL);
+    g_main_loop_run(run->loop);
+    g_assert_cmpint(read(ends[0], text, sizeof text), ==, 1);
+    g_assert_cmpint(text[0], ==, '0');
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void test_no_control_group(void)
+{
+    g_autoptr(Run) run = run_new();
+    cvd_autofd read_only = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    run->fds.cgroup_fd = read_only;
+    run_spawn(run, "echo it runs", NULL);
+    g_main_loop_run(run->loop);
+    g_autofree char *output = read_line(run->ends[0]);
+    g_assert_cmpstr(output, ==, "cvd-launch: cannot enter the control group that was made for it");
+}
+
 static void test_descriptors(void)
 {
     g_autoptr(Run) run = run_new();
@@ -449,6 +478,8 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     signal(SIGPIPE, SIG_IGN); /* as the launcher does */
     g_test_add_func("/qemu-process/inherits-its-descriptors-only", test_descriptors);
+    g_test_add_func("/qemu-process/control-group", test_control_group);
+    g_test_add_func("/qemu-process/control-group-fails", test_no_control_group);
     g_test_add_func("/qemu-process/many-descriptors", test_many_descriptors);
     g_test_add_func("/qemu-process/room-for-descriptors", test_room_for_descriptors);
     test_add_rows(g_test_add_data_func, "/qemu-process/exit/", exits, test_exit);
