@@ -159,6 +159,8 @@ void cvd_launch_save(CvdLaunch *launch);
 /** cvd_launch_cancel_snapshot: %CVD_EVENT_SNAPSHOT_FAILED follows, if the lifecycle knows of one */
 void cvd_launch_cancel_snapshot(CvdLaunch *launch);
 
+/** cvd_launch_note_qmp_closed: QEMU says nothing more of a snapshot. */
+void cvd_launch_note_qmp_closed(CvdLaunch *launch);
 /** cvd_launch_note_migration: @event_data: (nullable): of QMP's event MIGRATION */
 void cvd_launch_note_migration(CvdLaunch *launch, JsonObject *event_data);
 

@@ -185,12 +185,13 @@ static void on_passed_on(const char *name, gpointer data)
 
 static void on_closed(const GError *error, gpointer data)
 {
-    const CvdLaunch *launch = data;
+    CvdLaunch *launch = data;
 
     if (error != NULL)
         g_warning("%s", error->message);
     cvd_qmp_streams_end(launch->vm->qmp_streams);
-    cvd_launch_handle(data, error != NULL ? CVD_EVENT_QMP_GIVEN_UP : CVD_EVENT_CONNECTION_LOST);
+    cvd_launch_handle(launch, error != NULL ? CVD_EVENT_QMP_GIVEN_UP : CVD_EVENT_CONNECTION_LOST);
+    cvd_launch_note_qmp_closed(launch);
 }
 
 static void on_unresponsive(gpointer data)

@@ -243,6 +243,12 @@ void cvd_launch_save(CvdLaunch *launch)
     cvd_save_start(snapshot->save);
 }
 
+void cvd_launch_note_qmp_closed(CvdLaunch *launch)
+{
+    if (launch->snapshot != NULL && launch->snapshot->save != NULL)
+        cvd_save_closed(launch->snapshot->save);
+}
+
 void cvd_launch_note_migration(CvdLaunch *launch, JsonObject *event_data)
 {
     if (launch->snapshot != NULL && launch->snapshot->save != NULL)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The commands go one by one, each when the one before is answered, and the event MIGRATION says
- * how it ends. Whatever comes in between, finish() is reached when QEMU has said that it is over,
- * since it refuses to let the guest go on before.
+ * how it ends. Whatever comes in between, finish() is reached when it is over for QEMU, which
+ * refuses to let the guest go on before. The event alone does not say that: the thread that
+ * migrates sends it, and ends the run state `finish-migrate` later, when it has QEMU's lock. There
+ * is no event for that, so QEMU is asked.
  */
 #include "launcher/qemu/save.h"
 
@@ -18,12 +20,16 @@
 #include <sys/stat.h>
 
 #define FD_NAME "cvd-snapshot"
+/* Between two questions for the run state; each is twice the one before. */
+#define FIRST_PAUSE_US G_TIME_SPAN_MILLISECOND
+#define LAST_PAUSE_US  (128 * G_TIME_SPAN_MILLISECOND)
 
 typedef enum {
     SAVE_PREPARING, /* what the migration is to be like, and its descriptor */
     SAVE_STARTING,  /* `migrate` was sent */
     SAVE_WRITING,
-    SAVE_ASKING, /* why it has failed */
+    SAVE_SETTLING, /* it is over, until QEMU lets the guest go on */
+    SAVE_ASKING,   /* why it has failed */
     SAVE_ENDED,
 } SaveState;
 
@@ -42,8 +48,10 @@ struct CvdSave {
     int fd;        /* another of the same file */
     gboolean ignore_shared;
     guint limit_ms;
-    off_t size; /* of the file, when it was looked at last */
-    GSource *timer;
+    off_t size;      /* of the file, when it was looked at last */
+    GSource *timer;  /* of the limit, or of the next question */
+    gint64 pause_us; /* before that */
+    gint64 over_us;  /* when the migration was over */
     Migration migration;
     gboolean is_cancelling; /* `migrate_cancel` was sent, and not answered */
     GError *reason;         /* why it was cancelled */
@@ -93,13 +101,20 @@ static const char *find_advice(const char *text)
     return "";
 }
 
+/* Returns: (transfer full) (nullable) */
+static char *get_text(CvdJsonSpan answer, const char *member)
+{
+    g_autoptr(JsonNode) node = cvd_json_parse_leniently(answer);
+
+    return JSON_NODE_HOLDS_OBJECT(node)
+               ? g_strdup(cvd_json_get_text(json_node_get_object(node), member))
+               : NULL;
+}
+
 static void on_failure(CvdJsonSpan result, const GError *error, gpointer data)
 {
     CvdSave *save = data;
-    g_autoptr(JsonNode) node = cvd_json_parse_leniently(result);
-    const char *text = JSON_NODE_HOLDS_OBJECT(node)
-                           ? cvd_json_get_text(json_node_get_object(node), "error-desc")
-                           : NULL;
+    g_autofree char *text = get_text(result, "error-desc");
     g_autoptr(GError) failure = NULL;
 
     if (error != NULL && g_error_matches(error, CVD_ERROR, CVD_ERROR_CLOSED))
@@ -114,13 +129,10 @@ static void on_failure(CvdJsonSpan result, const GError *error, gpointer data)
 
 /* ---- The migration ---- */
 
-/* Once no command is under way whose answer would find no save. */
-static void look_at_migration(CvdSave *save)
+static void conclude(CvdSave *save)
 {
     g_autoptr(GError) error = NULL;
 
-    if (save->state != SAVE_WRITING || save->is_cancelling || save->migration == MIGRATION_RUNS)
-        return;
     if (save->migration == MIGRATION_FAILED && save->reason == NULL) {
         save->state = SAVE_ASKING;
         cvd_qmp_execute(save->qmp, "query-migrate", NULL, on_failure, save);
@@ -129,6 +141,57 @@ static void look_at_migration(CvdSave *save)
     if (save->migration == MIGRATION_CANCELLED)
         cvd_fail(&error, CVD_ERROR_FAILED, "somebody else has cancelled it, over QMP");
     finish(save, error);
+}
+
+static gboolean ask_status(gpointer data);
+
+static void ask_again(CvdSave *save)
+{
+    gint64 now_us = g_get_monotonic_time();
+    g_autoptr(GError) late = NULL;
+
+    if (save->limit_ms > 0 && now_us - save->over_us > save->limit_ms * G_TIME_SPAN_MILLISECOND) {
+        cvd_fail(&late, CVD_ERROR_TIMED_OUT,
+                 "QEMU has written its state and not ended that for %g s (lifecycle.qmp_timeout_s)",
+                 save->limit_ms / 1000.0);
+        finish(save, late);
+        return;
+    }
+    cvd_source_set_timer(&save->timer, now_us + save->pause_us, ask_status, save);
+    save->pause_us = MIN(2 * save->pause_us, LAST_PAUSE_US);
+}
+
+static void on_status(CvdJsonSpan result, const GError *error, gpointer data)
+{
+    CvdSave *save = data;
+    g_autofree char *status = get_text(result, "status");
+
+    if (error != NULL)
+        finish(save, error);
+    else if (g_strcmp0(status, "finish-migrate") != 0)
+        conclude(save);
+    else
+        ask_again(save);
+}
+
+static gboolean ask_status(gpointer data)
+{
+    CvdSave *save = data;
+
+    cvd_source_clear(&save->timer);
+    cvd_qmp_execute(save->qmp, "query-status", NULL, on_status, save);
+    return G_SOURCE_REMOVE;
+}
+
+/* Once no command is under way whose answer would find no save. */
+static void look_at_migration(CvdSave *save)
+{
+    if (save->state != SAVE_WRITING || save->is_cancelling || save->migration == MIGRATION_RUNS)
+        return;
+    save->state = SAVE_SETTLING;
+    save->pause_us = FIRST_PAUSE_US;
+    save->over_us = g_get_monotonic_time();
+    ask_status(save);
 }
 
 static void on_cancelled(CvdJsonSpan result, const GError *error, gpointer data)
@@ -289,6 +352,14 @@ void cvd_save_free(CvdSave *save)
     cvd_close_fd(&save->fd);
     g_clear_error(&save->reason);
     g_free(save);
+}
+
+void cvd_save_closed(CvdSave *save)
+{
+    g_autoptr(GError) closed =
+        g_error_new_literal(CVD_ERROR, CVD_ERROR_CLOSED, "QMP connection closed");
+
+    finish(save, closed);
 }
 
 void cvd_save_cancel(CvdSave *save)

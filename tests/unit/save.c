@@ -6,6 +6,7 @@
  *   < COMMAND ok        it succeeds, or fails with a description; `{…}` is what it returns
  *   ! STATUS            the event MIGRATION
  *   cancel, close, write
+ *   stays               it is asked for its run state until there is a result, and stays in it
  *   nothing             it is told nothing else
  *   = RESULT            what has come of it: `-` is nothing yet
  */
@@ -41,19 +42,35 @@ typedef struct {
     "< migrate ok\n"                                                                               \
     "! active\n"                                                                                   \
     "= -\n"
+/* It is over, and the guest may go on. */
+#define SETTLED "> query-status\n< query-status {\"status\": \"postmigrate\"}\n"
+/* It is over, and the guest may not. */
+#define FINISHING "> query-status\n< query-status {\"status\": \"finish-migrate\"}\n= -\n"
 /* That only the launcher's own migration leaves shared memory out. */
 #define RESTORED "> migrate-set-capabilities\n< migrate-set-capabilities ok\nnothing\n"
 
 static const Story stories[] = {
-    {"completed", WRITING "! completed\n= ok\n" RESTORED, FALSE, FALSE},
+    {"completed", WRITING "! completed\n" SETTLED "= ok\n" RESTORED, FALSE, FALSE},
     {"completed-with-all-memory",
      "> migrate-set-capabilities\n< migrate-set-capabilities ok\n> migrate-set-parameters\n"
-     "< migrate-set-parameters ok\n> getfd\n< getfd ok\n> migrate\n< migrate ok\n! completed\n"
-     "= ok\nnothing\n",
+     "< migrate-set-parameters ok\n> getfd\n< getfd ok\n> migrate\n< migrate ok\n! "
+     "completed\n" SETTLED "= ok\nnothing\n",
      TRUE, FALSE},
     {"completed-before-the-answer",
      "> migrate-set-capabilities\n< migrate-set-capabilities ok\n> getfd\n< getfd ok\n> migrate\n"
-     "! completed\n= -\n< migrate ok\n= ok\n" RESTORED,
+     "! completed\n= -\n< migrate ok\n" SETTLED "= ok\n" RESTORED,
+     FALSE, FALSE},
+    {"completed-before-the-run-state",
+     WRITING "! completed\n= -\n" FINISHING FINISHING SETTLED "= ok\n" RESTORED, FALSE, FALSE},
+    {"completed-and-never-the-run-state",
+     WRITING "! completed\nstays\n"
+             "= 7 QEMU has written its state and not ended that for 0.02 s "
+             "(lifecycle.qmp_timeout_s)\n",
+     FALSE, TRUE},
+    {"failed-before-the-run-state",
+     WRITING "! failed\n= -\n" FINISHING SETTLED
+             "> query-migrate\n< query-migrate {\"error-desc\": \"bad weather\"}\n"
+             "= 0 QEMU could not write its state: bad weather\n",
      FALSE, FALSE},
     {"capability-is-unknown",
      "> migrate-set-capabilities\n< migrate-set-capabilities no such thing\n"
@@ -83,21 +100,21 @@ static const Story stories[] = {
      "stood still since a snapshot before: resume it first (cvd-ctl resume)\n",
      FALSE, FALSE},
     {"disk-full",
-     WRITING "! failed\n= -\n> query-migrate\n"
+     WRITING "! failed\n= -\n" SETTLED "> query-migrate\n"
              "< query-migrate {\"error-desc\": \"Unable to write: No space left on device\"}\n"
              "= 4 no space\n" RESTORED,
      FALSE, FALSE},
     {"failed",
-     WRITING "! failed\n> query-migrate\n< query-migrate {\"error-desc\": \"bad weather\"}\n"
+     WRITING "! failed\n" SETTLED
+             "> query-migrate\n< query-migrate {\"error-desc\": \"bad weather\"}\n"
              "= 0 QEMU could not write its state: bad weather\n",
      FALSE, FALSE},
     {"failed-without-a-reason",
-     WRITING "! failed\n> query-migrate\n< query-migrate {\"status\": \"failed\"}\n"
+     WRITING "! failed\n" SETTLED "> query-migrate\n< query-migrate {\"status\": \"failed\"}\n"
              "= 0 QEMU could not write its state: it does not say why\n",
      FALSE, FALSE},
     {"somebody-else-cancels",
-     WRITING "! cancelling\n! cancelled\n"
-             "= 0 somebody else has cancelled it, over QMP\n",
+     WRITING "! cancelling\n! cancelled\n" SETTLED "= 0 somebody else has cancelled it, over QMP\n",
      FALSE, FALSE},
     {"nonsense", WRITING "! \n! nonsense\n= -\nnothing\n", FALSE, FALSE},
 
@@ -112,17 +129,22 @@ static const Story stories[] = {
     {"cancelled-before-the-answer",
      "> migrate-set-capabilities\n< migrate-set-capabilities ok\n> getfd\n< getfd ok\n> migrate\n"
      "cancel\nnothing\n< migrate ok\n> migrate_cancel\n! cancelling\n< migrate_cancel ok\n= -\n"
-     "! cancelled\n= cancelled\n",
+     "! cancelled\n" SETTLED "= cancelled\n",
      FALSE, FALSE},
     {"cancelled",
-     WRITING "cancel\n> migrate_cancel\n! cancelling\n! cancelled\n= -\n< migrate_cancel ok\n"
-             "= cancelled\ncancel\n" RESTORED,
+     WRITING
+     "cancel\n> migrate_cancel\n! cancelling\n! cancelled\n= -\n< migrate_cancel ok\n" SETTLED
+     "= cancelled\ncancel\n" RESTORED,
      FALSE, FALSE},
     {"cancelled-too-late",
-     WRITING "cancel\n> migrate_cancel\n! completed\n< migrate_cancel ok\n= cancelled\n", FALSE,
+     WRITING "cancel\n> migrate_cancel\n! completed\n< migrate_cancel ok\n" SETTLED "= cancelled\n",
+     FALSE, FALSE},
+    {"cancelled-before-the-run-state",
+     WRITING "! completed\n" FINISHING "cancel\n= -\n" SETTLED "= cancelled\n" RESTORED, FALSE,
      FALSE},
     {"cancelled-when-it-has-failed",
-     WRITING "! failed\n> query-migrate\ncancel\n= -\n< query-migrate {}\n= cancelled\n" RESTORED,
+     WRITING "! failed\n" SETTLED
+             "> query-migrate\ncancel\n= -\n< query-migrate {}\n= cancelled\n" RESTORED,
      FALSE, FALSE},
 
     {"qemu-dies-before", "> migrate-set-capabilities\nclose\n= 6 QMP connection closed\n", FALSE,
@@ -131,20 +153,24 @@ static const Story stories[] = {
      "> migrate-set-capabilities\n< migrate-set-capabilities ok\n> getfd\nclose\n"
      "= 6 QMP connection closed\n",
      FALSE, FALSE},
-    {"qemu-dies-while-it-writes", /* which is not for this part to see */
-     WRITING "close\n= -\ncancel\n= cancelled\n", FALSE, FALSE},
+    {"qemu-dies-while-it-writes", WRITING "close\n= 6 QMP connection closed\n", FALSE, FALSE},
+    {"qemu-dies-before-the-run-state",
+     WRITING "! completed\n" FINISHING "close\n= 6 QMP connection closed\n", FALSE, FALSE},
+    {"qemu-dies-when-it-was-cancelled",
+     WRITING "cancel\n> migrate_cancel\n< migrate_cancel ok\nclose\n= cancelled\n", FALSE, FALSE},
     {"qemu-dies-while-it-is-cancelled", WRITING "cancel\n> migrate_cancel\nclose\n= cancelled\n",
      FALSE, FALSE},
     {"qemu-dies-when-it-has-failed",
-     WRITING "! failed\n> query-migrate\nclose\n= 6 QMP connection closed\n", FALSE, FALSE},
+     WRITING "! failed\n" SETTLED "> query-migrate\nclose\n= 6 QMP connection closed\n", FALSE,
+     FALSE},
 
     /* `>` waits for as long as it takes */
     {"qemu-writes-nothing",
-     WRITING "> migrate_cancel\n< migrate_cancel ok\n! cancelled\n"
+     WRITING "> migrate_cancel\n< migrate_cancel ok\n! cancelled\n" SETTLED
              "= 7 QEMU has written nothing of its state for 0.02 s (lifecycle.qmp_timeout_s)\n",
      FALSE, TRUE},
     {"qemu-writes-and-then-nothing",
-     WRITING "write\n> migrate_cancel\n< migrate_cancel ok\n! failed\n"
+     WRITING "write\n> migrate_cancel\n< migrate_cancel ok\n! failed\n" SETTLED
              "= 7 QEMU has written nothing of its state for 0.02 s (lifecycle.qmp_timeout_s)\n",
      FALSE, TRUE},
     {"qemu-writes-nothing-and-does-not-obey",
@@ -177,6 +203,10 @@ static void on_event(const char *name, JsonObject *members, const char *text, gp
 
 static void on_closed(const GError *error, gpointer data)
 {
+    Fixture *f = data;
+
+    if (f->save != NULL)
+        cvd_save_closed(f->save);
 }
 
 static void on_done(const GError *error, gpointer data)
@@ -256,6 +286,14 @@ static void answer(Fixture *f, const char *what)
         say(f, "{\"error\": {\"desc\": \"%s\"}, \"id\": %d}\n", parts[1], atoi(id));
 }
 
+static void stay(Fixture *f)
+{
+    while (f->result == NULL) {
+        hear(f, "query-status");
+        answer(f, "query-status {\"status\": \"finish-migrate\"}");
+    }
+}
+
 static void play(Fixture *f, const char *line)
 {
     char c;
@@ -275,6 +313,8 @@ static void play(Fixture *f, const char *line)
         cvd_close_fd(&f->qemu);
     else if (strcmp(line, "write") == 0)
         g_assert_cmpint(write(f->file, "more", 4), ==, 4);
+    else if (strcmp(line, "stays") == 0)
+        stay(f);
     else if (strcmp(line, "nothing") == 0)
         g_assert_false(hear_byte(f, &c));
     run_until_idle();
