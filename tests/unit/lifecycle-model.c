@@ -53,7 +53,8 @@ typedef struct {
     gboolean is_held_for_reset; /* they are, and the guest was reset */
     gboolean is_pause_accepted, is_restart_accepted, is_ended;
     gint64 start_us;
-    guint n_unasked_starts; /* sooner than 10 s after the start before, nobody having asked */
+    /* The last starts sooner than 10 s after the one before, nobody having asked; oldest first. */
+    gint64 unasked_us[LIMIT + 1];
     guint n_starts;
 } Model;
 
@@ -103,6 +104,17 @@ static void send_command(Model *m)
     m->command = command;
 }
 
+/* A failure comes at most so long before its start as that is early. */
+static void note_unasked_start(Model *m)
+{
+    gint64 oldest_us = m->now_us - CVD_RESTART_WINDOW_US + CVD_RETRY_EARLY_US;
+
+    memmove(m->unasked_us, m->unasked_us + 1, LIMIT * sizeof *m->unasked_us);
+    m->unasked_us[LIMIT] = m->now_us;
+    check(m, m->unasked_us[0] == 0 || m->unasked_us[0] < oldest_us,
+          "more starts than the policy allows");
+}
+
 static void start(Model *m)
 {
     gboolean is_early = m->now_us - m->start_us < CVD_RETRY_EARLY_US;
@@ -111,8 +123,7 @@ static void start(Model *m)
     check(m, !m->is_ended, "a start after the end");
     check(m, !m->is_used, "a start in a window that was not renewed");
     if (is_early && !m->is_restart_accepted)
-        m->n_unasked_starts++;
-    check(m, m->n_unasked_starts <= LIMIT, "more starts than the policy allows");
+        note_unasked_start(m);
     check(m, !m->is_misfit || m->is_restart_accepted,
           "started again, though it does not fit its snapshot");
     m->n_starts++;

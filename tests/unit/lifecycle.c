@@ -764,6 +764,15 @@ static const Story stories[] = {
     {"gives-up",
      UP "exited restarting report,renew; due:1000 starting start;" UP_AGAIN "exited stopped end;",
      {RESTARTS, .limit = 1}},
+    {"gives-up-ten-minutes-after-the-first",
+     UP "exited restarting report,renew; due:1000 starting start;" UP_AGAIN
+        "wait:599000 running -; exited stopped end;",
+     {RESTARTS, .limit = 1}},
+    {"goes-on-later-than-that", /* for as long as failures are so rare */
+     UP "exited restarting report,renew; due:1000 starting start;" UP_AGAIN
+        "wait:599001 running -; exited restarting report,renew; due:1000 starting start;" UP_AGAIN
+        "exited stopped end;",
+     {RESTARTS, .limit = 1}},
 };
 
 typedef struct {
