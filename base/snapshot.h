@@ -62,6 +62,7 @@ gboolean cvd_snapshot_pass_error(const CvdSnapshot *snapshot, const char *file, 
 /**
  * CvdSnapshotProgress:
  * @done: bytes of @total that have been read
+ * @total: in the files that are read, not counting those that need not be
  */
 typedef void CvdSnapshotProgress(gpointer data, guint64 done, guint64 total);
 

@@ -199,11 +199,12 @@ static void on_progress(gpointer data, guint64 done, guint64 total)
 {
     Progress *progress = data;
 
-    if (progress->is_told || g_get_monotonic_time() - progress->begin_us < LONG_TO_READ_US)
+    if (progress->is_told || total <= CVD_SNAPSHOT_TRUSTED_SIZE ||
+        g_get_monotonic_time() - progress->begin_us < LONG_TO_READ_US)
         return;
     progress->is_told = TRUE;
-    g_message("reading snapshot %s, %ju MiB, which was copied or touched since it was read last",
-              progress->restore->name, total / (1024 * 1024));
+    g_message("reading %ju MiB of snapshot %s, to see whether they are as they were written",
+              total / (1024 * 1024), progress->restore->name);
 }
 
 /* Returns: the descriptor of memory that nobody can change any more; −1 on failure */

@@ -12,6 +12,7 @@
 #include "tests/support/instance.h"
 #include "tests/support/region.h"
 #include "tests/support/rows.h"
+#include "tests/support/snapshot.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -617,6 +618,29 @@ static void test_disks(gconstpointer data)
     test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
 }
 
+/* ---- What is read ---- */
+
+/* Neither what QEMU does with it, which opens it for writing, nor what the guest writes touches the
+ * RAM; whoever read it would find it damaged. */
+static void test_untouched(gconstpointer data)
+{
+    g_autoptr(TestInstance) f = SAVE();
+    g_autofree char *path = test_snapshot_path(f->sandbox, TEST_SNAPSHOT);
+    g_autofree char *ram = g_build_filename(path, CVD_SNAPSHOT_RAM, NULL);
+
+    test_snapshot_record_other_digest(path, CVD_SNAPSHOT_RAM);
+    for (guint i = 0; i < 3; i++) {
+        g_autoptr(TestClone) clone = run_clone(f, NULL);
+        test_ping(clone->client_socket, "sensors");
+        g_free(test_clone_ctl(clone, "reset", NULL));
+        test_launcher_wait_guest(f->sandbox, CLONE, 1);
+        test_clone_stop(clone);
+        g_assert_false(test_process_has_err(clone->launcher, "reading"));
+    }
+    g_assert_no_errno(chmod(ram, 0600));
+    assert_refused(f, TEST_SNAPSHOT, NULL, 2, ARGS("damaged: ram: its SHA-256"));
+}
+
 /* ---- An end in the middle ---- */
 
 /* A QEMU that says nothing is ended. */
@@ -658,6 +682,7 @@ int main(int argc, char **argv)
     ADD("broken-state", NULL, test_broken_state);
     ADD("new-qemu", NULL, test_new_qemu);
     ADD("damages", NULL, test_damages);
+    ADD("untouched", NULL, test_untouched);
     ADD("programs", NULL, test_programs);
     test_add_unless("/restore/disks", NULL, test_disks, why_no_qemu_img);
     ADD("interrupted", NULL, test_interrupted);

@@ -3,6 +3,7 @@
 
 #include "base/fd.h"
 #include "base/snapshot-writer.h"
+#include "base/snapshot.h"
 
 #include <string.h>
 #include <sys/mman.h>
@@ -102,6 +103,23 @@ void test_snapshot_write(const char *path, const char *text)
     g_autofree char *whole = g_strconcat(begin, sum, digest + 64, NULL);
     g_file_set_contents_full(file, whole, -1, G_FILE_SET_CONTENTS_NONE, 0600, &error);
     g_assert_no_error(error);
+}
+
+void test_snapshot_record_other_digest(const char *path, const char *file)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(CvdSnapshot) snapshot = cvd_snapshot_open(path, &error);
+    g_autofree char *text = test_snapshot_read(path), *other = g_strnfill(64, '0');
+    const char *digest = NULL;
+
+    g_assert_no_error(error);
+    GPtrArray *files = cvd_snapshot_get_files(snapshot);
+    for (guint i = 0; i < files->len; i++)
+        if (strcmp(((CvdSnapshotFile *)g_ptr_array_index(files, i))->name, file) == 0)
+            digest = ((CvdSnapshotFile *)g_ptr_array_index(files, i))->digest;
+    g_assert_nonnull(digest);
+    g_autofree char *changed = test_snapshot_replace(text, digest, other);
+    test_snapshot_write(path, changed);
 }
 
 char *test_snapshot_replace(const char *text, const char *from, const char *to)

@@ -26,6 +26,8 @@ void test_snapshot_make(const char *path, gboolean is_compressed);
 char *test_snapshot_read(const char *path);
 /** test_snapshot_write: @text: for snapshot.json, whose digest is put right */
 void test_snapshot_write(const char *path, const char *text);
+/** test_snapshot_record_other_digest: from here on it is found to be damaged by who reads @file */
+void test_snapshot_record_other_digest(const char *path, const char *file);
 /** test_snapshot_replace: Returns: (transfer full): @text with @to for @from, which is there once
  */
 char *test_snapshot_replace(const char *text, const char *from, const char *to);

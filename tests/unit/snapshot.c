@@ -348,27 +348,12 @@ static void test_link_to_one(Fixture *f, gconstpointer data)
 
 /* ---- What is read, and what is trusted ---- */
 
-/* So that what it says can be told from what is there. */
-static void record_other_digest(const Fixture *f)
-{
-    g_autoptr(CvdSnapshot) snapshot = open_it(f);
-    const CvdSnapshotFile *ram = NULL;
-    GPtrArray *files = cvd_snapshot_get_files(snapshot);
-    g_autofree char *text = test_snapshot_read(f->path), *other = g_strnfill(64, '0');
-
-    for (guint i = 0; i < files->len; i++)
-        if (strcmp(((CvdSnapshotFile *)g_ptr_array_index(files, i))->name, CVD_SNAPSHOT_RAM) == 0)
-            ram = g_ptr_array_index(files, i);
-    g_autofree char *changed = test_snapshot_replace(text, ram->digest, other);
-    test_snapshot_write(f->path, changed);
-}
-
 static void test_untouched(Fixture *f, gconstpointer data)
 {
     g_autoptr(GError) error = NULL;
     g_autofree char *ram = get_file(f, CVD_SNAPSHOT_RAM);
 
-    record_other_digest(f);
+    test_snapshot_record_other_digest(f->path, CVD_SNAPSHOT_RAM);
     g_autoptr(CvdSnapshot) snapshot = open_it(f);
     assert_is_verified(snapshot, FALSE); /* without reading it */
     g_assert_false(cvd_snapshot_verify(snapshot, TRUE, NULL, NULL, NULL, &error));
@@ -378,22 +363,24 @@ static void test_untouched(Fixture *f, gconstpointer data)
     assert_says(&error, CVD_ERROR_INVALID, "damaged: ram: its SHA-256");
 }
 
-static void count_steps(gpointer data, guint64 done, guint64 total)
+static void note_total(gpointer data, guint64 done, guint64 total)
 {
-    guint *n = data;
+    guint64 *bytes = data;
 
     g_assert_cmpuint(done, <=, total);
-    (*n)++;
+    g_assert_true(*bytes == 0 || *bytes == total);
+    *bytes = total;
 }
 
-static guint count_verify_steps(CvdSnapshot *snapshot)
+/* Returns: how many bytes of it are read */
+static guint64 measure_verify(CvdSnapshot *snapshot)
 {
     g_autoptr(GError) error = NULL;
-    guint n = 0;
+    guint64 total = 0;
 
-    cvd_snapshot_verify(snapshot, FALSE, count_steps, &n, NULL, &error);
+    cvd_snapshot_verify(snapshot, FALSE, note_total, &total, NULL, &error);
     g_assert_no_error(error);
-    return n;
+    return total;
 }
 
 /* It is read by the first who opens it, and then again once somebody has touched it. */
@@ -403,15 +390,16 @@ static void test_copied(Fixture *f, gconstpointer data)
     g_autofree char *checked = get_file(f, "checked");
     g_autoptr(GError) error = NULL;
     g_autoptr(CvdSnapshot) original = open_it(f);
-    guint n_untouched = count_verify_steps(original);
+    guint64 untouched = measure_verify(original);
 
+    g_assert_cmpuint(untouched, <, CVD_SNAPSHOT_TRUSTED_SIZE);
     g_assert_false(g_file_test(checked, G_FILE_TEST_EXISTS));
     g_assert_cmpint(g_rename(f->path, old), ==, 0);
     run("cp", old, f->path);
     g_autoptr(CvdSnapshot) copy = open_it(f);
-    g_assert_cmpuint(count_verify_steps(copy), >, n_untouched);
+    g_assert_cmpuint(measure_verify(copy), ==, untouched + TEST_SNAPSHOT_RAM);
     g_assert_true(g_file_test(checked, G_FILE_TEST_EXISTS));
-    g_assert_cmpuint(count_verify_steps(copy), ==, n_untouched);
+    g_assert_cmpuint(measure_verify(copy), ==, untouched);
     flip(ram, TEST_SNAPSHOT_RAM / 2);
     g_assert_false(cvd_snapshot_verify(copy, FALSE, NULL, NULL, NULL, &error));
     assert_says(&error, CVD_ERROR_INVALID, "damaged: ram: its SHA-256");
