@@ -5,8 +5,9 @@
  *
  * RAM is mapped from the snapshot, so that machines share it and nobody reads it first. QEMU opens
  * that file by /proc, which leads past the directory's mode but not past the file's own. Where it
- * cannot, and where RAM is packed, one copy in memory takes the file's place for all VMs of the
- * launch; that one is sealed, so that QEMU cannot change it.
+ * cannot, where RAM is packed, and where it would punch holes into the file, one copy in memory
+ * takes the file's place for all VMs of the launch; that one is sealed, so that QEMU cannot change
+ * it.
  */
 #include "launcher/restore.h"
 
@@ -143,6 +144,21 @@ static gboolean can_qemu_open(int fd, int flags, const CvdRunAs *run_as)
            WEXITSTATUS(status) == 0;
 }
 
+static gboolean names_balloon(char **texts)
+{
+    for (; *texts != NULL; texts++)
+        if (strstr(*texts, "virtio-balloon") != NULL)
+            return TRUE;
+    return FALSE;
+}
+
+/* What a guest gives back QEMU takes out of the file, though its mapping is private: all machines
+ * of the snapshot would find zeros there. */
+static gboolean may_punch(const CvdRestore *restore, const CvdQemuConfig *qemu)
+{
+    return !restore->has_rom && (names_balloon(qemu->devices) || names_balloon(qemu->extra_args));
+}
+
 /* Sets @ram, and @ram_fd where it is the snapshot's own file. */
 static gboolean choose_ram(CvdRestore *restore, const CvdConfig *config, GError **error)
 {
@@ -154,7 +170,8 @@ static gboolean choose_ram(CvdRestore *restore, const CvdConfig *config, GError 
     if (restore->ram != CVD_RESTORE_RAM_PRIVATE || restore->info->is_compressed)
         return TRUE;
     cvd_autofd fd = cvd_snapshot_open_file(restore->snapshot, CVD_SNAPSHOT_RAM, error);
-    if (fd >= 0 && can_qemu_open(fd, flags, config->qemu.run_as))
+    if (fd >= 0 && !may_punch(restore, &config->qemu) &&
+        can_qemu_open(fd, flags, config->qemu.run_as))
         restore->ram_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     return fd >= 0;
 }

@@ -344,7 +344,10 @@ static void test_layers(Fixture *f, gconstpointer data)
 
 static void assert_sealed(int fd)
 {
-    g_assert_cmpint(fcntl(fd, F_GET_SEALS) & F_SEAL_WRITE, !=, 0);
+    int seals = fcntl(fd, F_GET_SEALS); /* −1 of a file */
+
+    g_assert_cmpint(seals, >, 0);
+    g_assert_cmpint(seals & F_SEAL_WRITE, !=, 0);
     g_assert_cmpint(pwrite(fd, "", 1, 0), <, 0);
 }
 
@@ -409,6 +412,22 @@ static void test_ram_is_unpacked(void)
     g_assert_cmpint(pread(f.restore->ram_fd, bytes, 3, RAM_PLACE), ==, 3);
     g_assert_cmpstr(bytes, ==, "RAM");
     tear_down(&f, NULL);
+}
+
+/* A guest that gives memory back must not take it from others. */
+static void test_ram_with_a_balloon(Fixture *f, gconstpointer data)
+{
+    static const char *const overrides[][3] = {
+        {"qemu.blockdevs=[]", "qemu.devices=[{\"driver\":\"virtio-balloon-pci\"}]", NULL},
+        {"qemu.extra_args=[\"-device\",\"virtio-balloon-pci,free-page-reporting=on\"]", NULL},
+    };
+
+    for (gsize i = 0; i < G_N_ELEMENTS(overrides); i++) {
+        prepare(f, overrides[i], CVD_RESTORE_RAM_PRIVATE);
+        assert_sealed(f->restore->ram_fd);
+        cvd_close_fd(&f->restore->ram_fd);
+        cvd_close_fd(&f->restore->state_fd);
+    }
 }
 
 /* The stream that QEMU gets is another than that of the snapshot, by the place of the window. */
@@ -476,6 +495,7 @@ int main(int argc, char **argv)
     add("/restore/layers", test_layers);
     add("/restore/ram-is-mapped", test_ram_is_mapped);
     add("/restore/ram-for-others", test_ram_for_others);
+    add("/restore/ram-with-a-balloon", test_ram_with_a_balloon);
     add("/restore/state", test_state);
     g_test_add_func("/restore/ram-in-state", test_ram_in_state);
     g_test_add_func("/restore/ram-is-unpacked", test_ram_is_unpacked);
