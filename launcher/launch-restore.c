@@ -298,14 +298,17 @@ void cvd_launch_handle_migration(CvdLaunch *launch, const char *status)
 static void ring(CvdLaunch *launch, gboolean to_guest)
 {
     const GArray *doorbells = launch->restore.from->info->doorbells;
+    g_autoptr(GArray) regions = g_array_new(FALSE, FALSE, sizeof(guint));
     g_autoptr(GError) error = NULL;
 
-    for (guint i = 0; i < doorbells->len && error == NULL; i++) {
+    for (guint i = 0; i < doorbells->len; i++) {
         const CvdSnapshotDoorbell *doorbell = &g_array_index(doorbells, CvdSnapshotDoorbell, i);
         if (doorbell->to_guest == to_guest && doorbell->region < launch->config->layout->n_regions)
-            cvd_server_ring(launch->host.server, doorbell->region, to_guest, &error);
+            g_array_append_val(regions, doorbell->region);
     }
-    if (error != NULL && cvd_launch_may_log(launch))
+    if (!cvd_server_ring(launch->host.server, (const guint *)(gpointer)regions->data, regions->len,
+                         to_guest, &error) &&
+        cvd_launch_may_log(launch))
         g_warning("%s", error->message);
 }
 

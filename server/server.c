@@ -509,18 +509,28 @@ void cvd_server_get_pending(CvdServer *server, guint region, gboolean *to_guest,
     cvd_window_find_signalled(server->window, region, to_guest, to_host);
 }
 
-gboolean cvd_server_ring(CvdServer *server, guint region, gboolean to_guest, GError **error)
+static gboolean ring(const CvdServer *server, CvdRinger *ringer, guint region, gboolean to_guest,
+                     GError **error)
 {
-    g_return_val_if_fail(CVD_IS_SERVER(server) && server->state == SERVER_STARTED &&
-                             region < server->layout->n_regions,
-                         FALSE);
+    g_return_val_if_fail(region < server->layout->n_regions, FALSE);
 
-    g_autoptr(CvdRinger) ringer = cvd_ringer_new(error);
     int doorbell = to_guest ? cvd_doorbells_get_host_to_guest(get_vm_doorbells(server), region)
                             : cvd_doorbells_get_guest_to_host(server->doorbells, region);
-    return ringer != NULL &&
-           (cvd_ringer_ring(ringer, doorbell, 1) ||
-            cvd_set_error_errno(error, CVD_ERROR_RESOURCES, errno, "a doorbell: io_submit"));
+    return cvd_ringer_ring(ringer, doorbell, 1) ||
+           cvd_set_error_errno(error, CVD_ERROR_RESOURCES, errno, "a doorbell: io_submit");
+}
+
+/* One ringer for all: to end one takes the kernel some 30 ms. */
+gboolean cvd_server_ring(CvdServer *server, const guint *regions, guint n_regions,
+                         gboolean to_guest, GError **error)
+{
+    g_return_val_if_fail(CVD_IS_SERVER(server) && server->state == SERVER_STARTED, FALSE);
+
+    g_autoptr(CvdRinger) ringer = n_regions > 0 ? cvd_ringer_new(error) : NULL;
+    for (guint i = 0; ringer != NULL && i < n_regions; i++)
+        if (!ring(server, ringer, regions[i], to_guest, error))
+            return FALSE;
+    return ringer != NULL || n_regions == 0;
 }
 
 void cvd_server_hold_clients(CvdServer *server)

@@ -373,14 +373,19 @@ void cvd_server_get_pending(CvdServer *server, guint region, gboolean *to_guest,
 /**
  * cvd_server_ring:
  * @server: a started server
- * @region: the index of a region
- * @to_guest: whether the guest's doorbell is rung; else that of the clients
+ * @regions: (array length=n_regions): the indices of regions
+ * @n_regions: how many there are, perhaps none
+ * @to_guest: whether the guest's doorbells are rung; else those of the clients
  * @error: %CVD_ERROR_RESOURCES: the kernel has no asynchronous I/O left
  *
- * Rings once more, without blocking. The guest's is to be rung when QEMU has loaded what was saved:
- * what comes before that is lost. It is no ring for cvd_server_get_rings() and a trace.
+ * Rings once more. A doorbell whose counter is full, which would block a writer, does not block
+ * this. The call takes about 30 ms however many regions there are, so ring all in one.
+ *
+ * The guest's are to be rung when QEMU has loaded what was saved: what comes before that is lost.
+ * It is no ring for cvd_server_get_rings() and a trace.
  */
-gboolean cvd_server_ring(CvdServer *server, guint region, gboolean to_guest, GError **error);
+gboolean cvd_server_ring(CvdServer *server, const guint *regions, guint n_regions,
+                         gboolean to_guest, GError **error);
 
 /**
  * cvd_server_get_rings:

@@ -880,6 +880,11 @@ static Pending get_pending(Fixture *f, guint region)
     return (to_guest ? GUEST_IS_RUNG : 0) | (to_host ? HOST_IS_RUNG : 0);
 }
 
+static gboolean ring_one(Fixture *f, guint region, gboolean to_guest)
+{
+    return cvd_server_ring(f->server, &region, 1, to_guest, NULL);
+}
+
 /* Asking takes nothing; and what is rung again is what was rung. @with_trace: there are twice as
  * many doorbells, and those who ring have others than those who wait. */
 static void check_pending(gboolean with_trace)
@@ -912,10 +917,10 @@ static void check_pending(gboolean with_trace)
     g_assert_cmpint(read(client.guest_to_host, &count, sizeof count), ==, sizeof count);
     g_assert_cmpint(get_pending(f, 1), ==, NOBODY_RINGS);
 
-    g_assert_true(cvd_server_ring(f->server, 1, TRUE, NULL));
+    g_assert_true(ring_one(f, 1, TRUE));
     g_assert_cmpint(get_pending(f, 1), ==, GUEST_IS_RUNG);
     g_assert_cmpint(read(vm.host_to_guest[1], &count, sizeof count), ==, sizeof count);
-    g_assert_true(cvd_server_ring(f->server, 1, FALSE, NULL));
+    g_assert_true(ring_one(f, 1, FALSE));
     g_assert_cmpint(get_pending(f, 1), ==, HOST_IS_RUNG);
     g_assert_cmpint(read(client.guest_to_host, &count, sizeof count), ==, sizeof count);
     while (g_main_context_iteration(f->context, FALSE))
@@ -960,9 +965,33 @@ static void test_ring_does_not_block(void)
 
     g_assert_cmpint(write(vm.host_to_guest[0], &full, sizeof full), ==, sizeof full);
     g_assert_no_errno(fcntl(vm.host_to_guest[0], F_SETFL, 0));
-    g_assert_true(cvd_server_ring(f->server, 0, TRUE, NULL));
+    g_assert_true(ring_one(f, 0, TRUE));
     g_assert_cmpint(get_pending(f, 0), ==, GUEST_IS_RUNG);
     vm_clear(&vm);
+}
+
+/* The main loop does not wait for the kernel once for each. */
+static void test_ring_many(void)
+{
+    g_autoptr(Fixture) f = fixture_new();
+    guint regions[64];
+    gint64 begin_us;
+
+    cvd_layout_unref(f->layout);
+    f->layout = test_layout_new(G_N_ELEMENTS(regions));
+    start_server(f);
+    begin_us = g_get_monotonic_time();
+    for (guint i = 0; i < 8; i++)
+        g_assert_true(ring_one(f, i, TRUE));
+    gint64 single_us = g_get_monotonic_time() - begin_us;
+    for (guint i = 0; i < G_N_ELEMENTS(regions); i++)
+        regions[i] = i;
+    begin_us = g_get_monotonic_time();
+    g_assert_true(cvd_server_ring(f->server, regions, G_N_ELEMENTS(regions), FALSE, NULL));
+    g_assert_cmpint(g_get_monotonic_time() - begin_us, <, single_us);
+    for (guint i = 0; i < G_N_ELEMENTS(regions); i++)
+        g_assert_cmpint(get_pending(f, i), ==, (i < 8 ? GUEST_IS_RUNG : 0) | HOST_IS_RUNG);
+    g_assert_true(cvd_server_ring(f->server, NULL, 0, TRUE, NULL));
 }
 
 /* With 68 regions the descriptors fill their page: 16 + 68 × 60 = 4096. */
@@ -1298,6 +1327,7 @@ int main(int argc, char **argv)
     g_test_add_func("/server/pending", test_pending);
     g_test_add_func("/server/pending-by-word", test_pending_by_word);
     g_test_add_func("/server/ring-does-not-block", test_ring_does_not_block);
+    g_test_add_func("/server/ring-many", test_ring_many);
     g_test_add_func("/server/renew-while-held", test_renew_while_held);
     g_test_add_func("/server/held-clients-of-a-stopped-server",
                     test_held_clients_of_a_stopped_server);
