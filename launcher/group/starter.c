@@ -116,6 +116,8 @@ static void on_end(GPid pid, int status, gpointer data)
     while (starter->output != NULL && read_some(starter))
         ;
     end_line(starter);
+    cvd_source_clear(&starter->output);
+    cvd_close_fd(&starter->fd); /* a group may have more machines than this process descriptors */
     g_autofree char *failure = describe_end(starter, status);
     starter->ended(failure, starter->user_data);
 }

@@ -96,6 +96,36 @@ static void test_output_goes_on(void)
     g_assert_no_errno(kill(pid, SIGKILL));
 }
 
+static guint count_fds(void)
+{
+    g_autoptr(GDir) dir = g_dir_open("/proc/self/fd", 0, NULL);
+    guint n = 0;
+
+    while (g_dir_read_name(dir) != NULL)
+        n++;
+    return n;
+}
+
+/* A group may have more machines than a process may have descriptors, and some of them write on. */
+static void test_nothing_stays_open(void)
+{
+    static const char *const scripts[] = {"exit 0", "exit 1", "sleep 1 &"};
+    g_autofree char *warmed_up = run("exit 0", FALSE);
+    guint n_before = count_fds();
+
+    g_assert_null(warmed_up);
+    for (gsize i = 0; i < G_N_ELEMENTS(scripts); i++) {
+        const char *const argv[] = {"sh", "-c", scripts[i], NULL};
+        End end = {0};
+        CvdStarter *starter = cvd_starter_new(argv, on_ended, &end, NULL);
+        while (!end.has_ended)
+            g_main_context_iteration(NULL, TRUE);
+        g_assert_cmpuint(count_fds(), ==, n_before);
+        cvd_starter_free(starter);
+        g_free(end.failure);
+    }
+}
+
 /* Ctrl-c of a terminal reaches a process group, and a hang-up a session. */
 static void test_session(void)
 {
@@ -122,6 +152,7 @@ int main(int argc, char **argv)
     g_test_add_func("/group-starter/long-line", test_long_line);
     g_test_add_func("/group-starter/stop", test_stop);
     g_test_add_func("/group-starter/output-goes-on", test_output_goes_on);
+    g_test_add_func("/group-starter/nothing-stays-open", test_nothing_stays_open);
     g_test_add_func("/group-starter/session", test_session);
     g_test_add_func("/group-starter/no-program", test_no_program);
     return g_test_run();
