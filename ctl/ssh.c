@@ -20,6 +20,7 @@
 
 #define STATUS_SIGNAL 128 /* as shells have it */
 #define MAX_READ      4096
+#define PIPE_READS    (65536 / MAX_READ) /* all that a pipe holds (pipe(7)) */
 
 extern char **environ;
 
@@ -67,27 +68,20 @@ static gboolean stream_put(Stream *stream, gboolean is_last, GError **error)
     return TRUE;
 }
 
-/* Takes what is there. */
-static gboolean stream_pass_on(Stream *stream, GError **error)
+/* Takes of what is there at most @max_reads pieces: there may always be more. */
+static gboolean stream_pass_on(Stream *stream, guint max_reads, GError **error)
 {
     char bytes[MAX_READ];
-    gssize n;
+    gssize n = 1;
 
-    while ((n = TEMP_FAILURE_RETRY(read(stream->fd, bytes, sizeof bytes))) > 0) {
-        g_string_append_len(stream->rest, bytes, n);
-        if (!stream_put(stream, FALSE, error))
+    for (guint i = 0; stream->fd >= 0 && n > 0 && i < max_reads; i++) {
+        n = TEMP_FAILURE_RETRY(read(stream->fd, bytes, sizeof bytes));
+        if (n == 0)
+            cvd_close_fd(&stream->fd);
+        g_string_append_len(stream->rest, bytes, MAX(n, 0));
+        if (n > 0 && !stream_put(stream, FALSE, error))
             return FALSE;
     }
-    if (n == 0)
-        cvd_close_fd(&stream->fd);
-    return TRUE;
-}
-
-static gboolean pass_on(Stream *streams, guint n, GError **error)
-{
-    for (guint i = 0; i < n; i++)
-        if (streams[i].fd >= 0 && !stream_pass_on(&streams[i], error))
-            return FALSE;
     return TRUE;
 }
 
@@ -149,8 +143,9 @@ static gboolean follow_ssh(CvdTool *tool, pid_t pid, Stream *streams, GError **e
         if (!cvd_tool_poll(tool, fds, G_N_ELEMENTS(fds), -1, 0, error))
             return FALSE;
         has_ended = fds[2].revents != 0;
-        if (!pass_on(streams, 2, error))
-            return FALSE;
+        for (guint i = 0; i < 2; i++)
+            if (!stream_pass_on(&streams[i], has_ended ? PIPE_READS : 1, error))
+                return FALSE;
     }
     return stream_put(&streams[0], TRUE, error) && stream_put(&streams[1], TRUE, error);
 }

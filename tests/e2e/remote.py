@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import traceback
 
 LIMIT_S = 60  # fail-safe of every wait
@@ -108,6 +109,10 @@ class Terminal:
 
     def type(self, keys):
         os.write(self.master, keys)
+
+    def discard(self):
+        while self.read():
+            pass
 
     def finish(self):
         """Returns its exit status, and what was to be seen."""
@@ -371,6 +376,16 @@ def terminated(scene, arguments, number):
         assert_ends(remote)
 
 
+def terminated_while_it_prints(scene):
+    with scene.other_ctl(f"#!/bin/sh\nexec {shutil.which('yes')}\n"):
+        terminal = scene.on_terminal("list")
+        terminal.see(b"y\r\n")
+        threading.Thread(target=terminal.discard, daemon=True).start()
+        terminal.process.terminate()
+        status = terminal.process.wait(LIMIT_S)
+        assert status == 1, status
+
+
 def connection_is_lost(scene):
     with scene.announcing():
         process = subprocess.Popen(scene.argv("wait", "paused"), stdin=subprocess.DEVNULL,
@@ -438,6 +453,7 @@ TESTS = {
     "ctrl-c": interrupted,
     "terminated": lambda scene: terminated(scene, ["wait", "paused"], signal.SIGTERM),
     "hung-up": lambda scene: terminated(scene, ["events"], signal.SIGHUP),
+    "terminated-while-it-prints": terminated_while_it_prints,
     "connection-is-lost": connection_is_lost,
     "report": report,
     "completion-starts-no-ssh": completion,
