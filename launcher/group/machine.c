@@ -115,7 +115,10 @@ void cvd_machine_stop(CvdMachine *machine)
     set_state(machine, CVD_MACHINE_STOPPING);
     machine->launcher_fd = pidfd_open(machine->launcher.pid, 0);
     gboolean is_alive = cvd_process_id_is_alive(machine->launcher);
-    if (is_alive)
+    if (is_alive && machine->launcher_fd >= 0)
+        pidfd_send_signal(machine->launcher_fd, SIGTERM, NULL,
+                          0); /* never to who has its pid next */
+    else if (is_alive)
         kill(machine->launcher.pid, SIGTERM);
     if (is_alive && machine->launcher_fd >= 0)
         machine->end =
