@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "launcher/qemu/ram.h"
+#include "launcher/qemu/save.h"
 
 #include <string.h>
 
@@ -272,6 +273,8 @@ void cvd_launch_restore(CvdLaunch *launch)
  * server's to find. */
 static void restored(CvdLaunch *launch)
 {
+    if (launch->restore.from->info->has_ram)
+        cvd_save_include_shared(launch->vm->qmp);
     cvd_launch_handle(launch, CVD_EVENT_RESTORED);
     if (launch->config->ready != CVD_MACHINE_READY_GUEST || launch->config->ready_pattern == NULL)
         return;

@@ -61,17 +61,21 @@ struct CvdSave {
 
 /* ---- The end ---- */
 
+void cvd_save_include_shared(CvdQmp *qmp)
+{
+    cvd_qmp_execute(qmp, "migrate-set-capabilities",
+                    "{\"capabilities\":[{\"capability\":\"x-ignore-shared\",\"state\":false}]}",
+                    NULL, NULL);
+}
+
 static void finish(CvdSave *save, const GError *error)
 {
     g_autoptr(GError) reason = g_steal_pointer(&save->reason);
 
     save->state = SAVE_ENDED;
     cvd_source_clear(&save->timer);
-    /* A migration of somebody else's is to have all memory. */
     if (save->ignore_shared)
-        cvd_qmp_execute(save->qmp, "migrate-set-capabilities",
-                        "{\"capabilities\":[{\"capability\":\"x-ignore-shared\",\"state\":false}]}",
-                        NULL, NULL);
+        cvd_save_include_shared(save->qmp);
     save->done(reason != NULL ? reason : error, save->user_data);
 }
 

@@ -51,4 +51,8 @@ void cvd_save_closed(CvdSave *save);
 /** cvd_save_cancel: @done is called soon, perhaps at once. Idempotent. */
 void cvd_save_cancel(CvdSave *save);
 
+/** cvd_save_include_shared: has a migration that somebody else asks for contain all memory, as QEMU
+ * has it without the capability that a save or a restore sets */
+void cvd_save_include_shared(CvdQmp *qmp);
+
 G_END_DECLS

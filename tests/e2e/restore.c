@@ -114,6 +114,20 @@ static void test_content(gconstpointer data)
     test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
 }
 
+/* A migration over QMP has all of the clone's memory, and not only what is not shared. */
+static void test_migration_is_whole(gconstpointer data)
+{
+    g_autoptr(TestInstance) f = SAVE();
+    g_autoptr(TestClone) clone = run_clone(f, NULL);
+    g_autofree char *said = test_clone_ctl(clone, "qmp", "query-migrate-capabilities");
+    g_auto(GStrv) words = g_strsplit_set(said, " \n", -1);
+    g_autofree char *capabilities = g_strjoinv("", words);
+
+    if (strstr(capabilities, "\"state\":false,\"capability\":\"x-ignore-shared\"") == NULL)
+        g_error("%s", said);
+    test_clone_stop(clone);
+}
+
 /* What was asked while the guest stood still is answered by each of its clones; what is rung for a
  * client that was not there is rung for the one that comes. */
 static void test_doorbells(gconstpointer data)
@@ -663,6 +677,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
 #define ADD(path, data, test) test_add_unless("/restore/" path, data, test, test_why_no_guest)
     ADD("content", NULL, test_content);
+    ADD("migration-is-whole", NULL, test_migration_is_whole);
     ADD("doorbells", NULL, test_doorbells);
     ADD("reset", NULL, test_reset);
     ADD("restarts", NULL, test_restarts);
