@@ -158,6 +158,7 @@ gboolean cvd_launch_start_vm(CvdLaunch *launch, GError **error)
 {
     cvd_launch_close_ready(launch); /* the console has what the VM before has said last */
     g_clear_pointer(&launch->vm, cvd_vm_free);
+    cvd_launch_note_qmp_closed(launch); /* whose other end may have outlived QEMU */
     cvd_source_clear(&launch->hand_over_timer);
     launch->qemu_exit = (CvdExit){0};
     launch->is_all_sent = FALSE;

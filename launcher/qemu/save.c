@@ -74,7 +74,7 @@ static void finish(CvdSave *save, const GError *error)
 
     save->state = SAVE_ENDED;
     cvd_source_clear(&save->timer);
-    if (save->ignore_shared)
+    if (save->ignore_shared && save->qmp != NULL)
         cvd_save_include_shared(save->qmp);
     save->done(reason != NULL ? reason : error, save->user_data);
 }
@@ -363,6 +363,7 @@ void cvd_save_closed(CvdSave *save)
     g_autoptr(GError) closed =
         g_error_new_literal(CVD_ERROR, CVD_ERROR_CLOSED, "QMP connection closed");
 
+    save->qmp = NULL; /* it may be freed */
     finish(save, closed);
 }
 

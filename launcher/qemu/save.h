@@ -45,7 +45,8 @@ void cvd_save_start(CvdSave *save);
 /** cvd_save_event: @members: (nullable): of QMP's event MIGRATION, anybody's */
 void cvd_save_event(CvdSave *save, JsonObject *members);
 
-/** cvd_save_closed: QMP has ended, and has answered all commands. @done is called at once. */
+/** cvd_save_closed: QMP has ended, and has answered all commands; it may be freed. @done is called
+ * at once. */
 void cvd_save_closed(CvdSave *save);
 
 /** cvd_save_cancel: @done is called soon, perhaps at once. Idempotent. */

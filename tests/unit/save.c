@@ -6,6 +6,7 @@
  *   < COMMAND ok        it succeeds, or fails with a description; `{…}` is what it returns
  *   ! STATUS            the event MIGRATION
  *   cancel, close, write
+ *   gone                it has exited, and somebody else still has its end of the connection
  *   stays               it is asked for its run state until there is a result, and stays in it
  *   nothing             it is told nothing else
  *   = RESULT            what has come of it: `-` is nothing yet
@@ -164,6 +165,14 @@ static const Story stories[] = {
      WRITING "! failed\n" SETTLED "> query-migrate\nclose\n= 6 QMP connection closed\n", FALSE,
      FALSE},
 
+    {"qemu-is-gone-and-its-connection-stays", WRITING "gone\n= 6 QMP connection closed\n", FALSE,
+     FALSE},
+    {"qemu-is-gone-with-a-command", "> migrate-set-capabilities\ngone\n= 6 QMP connection closed\n",
+     FALSE, FALSE},
+    {"qemu-is-gone-and-has-never-obeyed",
+     WRITING "cancel\n> migrate_cancel\n< migrate_cancel ok\n= -\ngone\n= cancelled\n", FALSE,
+     FALSE},
+
     /* `>` waits for as long as it takes */
     {"qemu-writes-nothing",
      WRITING "> migrate_cancel\n< migrate_cancel ok\n! cancelled\n" SETTLED
@@ -294,6 +303,13 @@ static void stay(Fixture *f)
     }
 }
 
+static void be_gone(Fixture *f)
+{
+    g_clear_pointer(&f->qmp, cvd_qmp_free);
+    if (f->save != NULL)
+        cvd_save_closed(f->save);
+}
+
 static void play(Fixture *f, const char *line)
 {
     char c;
@@ -311,6 +327,8 @@ static void play(Fixture *f, const char *line)
         cvd_save_cancel(f->save);
     else if (strcmp(line, "close") == 0)
         cvd_close_fd(&f->qemu);
+    else if (strcmp(line, "gone") == 0)
+        be_gone(f);
     else if (strcmp(line, "write") == 0)
         g_assert_cmpint(write(f->file, "more", 4), ==, 4);
     else if (strcmp(line, "stays") == 0)
@@ -351,7 +369,7 @@ static void test_story(gconstpointer data)
         play(&f, *line);
     if (f.save != NULL)
         cvd_save_cancel(f.save);
-    cvd_qmp_free(f.qmp);
+    g_clear_pointer(&f.qmp, cvd_qmp_free);
     g_clear_pointer(&f.save, cvd_save_free);
     cvd_close_fd(&f.qemu);
     cvd_close_fd(&f.file);
