@@ -32,6 +32,12 @@ gboolean cvd_snapshot_dir_check_owner(const struct stat *st, const char *what, G
                     "%s: others can write there; chmod go-w, if you trust what it has", what);
 }
 
+gboolean cvd_snapshot_dir_fail_none(const char *path, GError **error)
+{
+    return cvd_fail(error, CVD_ERROR_CLOSED,
+                    "%s: there is no such snapshot; cvd-ctl snapshots shows all", path);
+}
+
 char *cvd_snapshot_format_stamp(const struct stat *st)
 {
     return g_strdup_printf("%ju %ju %jd.%09ld %jd.%09ld", (guint64)st->st_size, (guint64)st->st_ino,

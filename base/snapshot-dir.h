@@ -73,6 +73,10 @@ int cvd_snapshot_dir_remove(int parent_fd, const char *name, int dir_fd);
  */
 void cvd_snapshot_dir_clean(int parent_fd);
 
+/** cvd_snapshot_dir_fail_none: @error: %CVD_ERROR_CLOSED: there is no snapshot at @path. Returns:
+ * %FALSE */
+gboolean cvd_snapshot_dir_fail_none(const char *path, GError **error);
+
 /** cvd_snapshot_format_stamp: Returns: (transfer full): what changes when somebody touches the file
  */
 char *cvd_snapshot_format_stamp(const struct stat *st);

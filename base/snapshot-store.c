@@ -79,12 +79,6 @@ static gboolean fail_used(int dir_fd, const char *path, GError **error)
                     n == 1 ? "it" : "them");
 }
 
-static gboolean fail_none(const char *path, GError **error)
-{
-    return cvd_fail(error, CVD_ERROR_CLOSED,
-                    "%s: there is no such snapshot; cvd-ctl snapshots shows all", path);
-}
-
 static gboolean take_dir(int dir_fd, int parent_fd, const char *path, const char *name,
                          GError **error)
 {
@@ -94,7 +88,7 @@ static gboolean take_dir(int dir_fd, int parent_fd, const char *path, const char
         return errno == EWOULDBLOCK
                    ? fail_used(dir_fd, path, error)
                    : cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: flock", path);
-    return cvd_fd_is_at(dir_fd, parent_fd, name) || fail_none(path, error);
+    return cvd_fd_is_at(dir_fd, parent_fd, name) || cvd_snapshot_dir_fail_none(path, error);
 }
 
 gboolean cvd_snapshot_delete(const char *path, GError **error)
@@ -105,7 +99,7 @@ gboolean cvd_snapshot_delete(const char *path, GError **error)
     cvd_autofd dir_fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
     if (dir_fd < 0 && (errno == ENOENT || parent_fd < 0))
-        return fail_none(path, error);
+        return cvd_snapshot_dir_fail_none(path, error);
     if (dir_fd < 0 && (errno == ENOTDIR || errno == ELOOP))
         return cvd_fail(error, CVD_ERROR_FOREIGN, "%s: is no directory, and so no snapshot", path);
     if (dir_fd < 0)

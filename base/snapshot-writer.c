@@ -337,6 +337,9 @@ gboolean cvd_snapshot_writer_finish(CvdSnapshotWriter *writer, const CvdSnapshot
         return errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR
                    ? fail_exists(writer, error)
                    : fail(writer, "cannot be renamed", error);
+    gboolean is_kept = fsync(writer->parent_fd) == 0 || fail(writer, "fsync", error);
+    if (!is_kept)
+        cvd_snapshot_dir_remove(writer->parent_fd, writer->name, writer->dir_fd);
     cvd_close_fd(&writer->dir_fd); /* unlocked, so that it can be opened at once */
-    return fsync(writer->parent_fd) == 0 || fail(writer, "fsync", error);
+    return is_kept;
 }

@@ -22,12 +22,6 @@ struct CvdSnapshot {
     GPtrArray *files;
 };
 
-static gboolean fail_none(const char *path, GError **error)
-{
-    return cvd_fail(error, CVD_ERROR_CLOSED,
-                    "%s: there is no such snapshot; cvd-ctl snapshots shows all", path);
-}
-
 /* ---- Opening ---- */
 
 static gboolean open_dir(CvdSnapshot *snapshot, GError **error)
@@ -36,7 +30,7 @@ static gboolean open_dir(CvdSnapshot *snapshot, GError **error)
 
     snapshot->dir_fd = open(snapshot->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (snapshot->dir_fd < 0 && errno == ENOENT)
-        return fail_none(snapshot->path, error);
+        return cvd_snapshot_dir_fail_none(snapshot->path, error);
     if (snapshot->dir_fd < 0 && errno == ENOTDIR)
         return cvd_fail(error, CVD_ERROR_FOREIGN, "%s: is no directory, and so no snapshot",
                         snapshot->path);
@@ -63,7 +57,7 @@ static gboolean lock_dir(const CvdSnapshot *snapshot, GError **error)
                    ? cvd_fail(error, CVD_ERROR_BUSY, "%s: is being deleted", snapshot->path)
                    : cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: flock",
                                          snapshot->path);
-    return is_there(snapshot) || fail_none(snapshot->path, error);
+    return is_there(snapshot) || cvd_snapshot_dir_fail_none(snapshot->path, error);
 }
 
 int cvd_snapshot_open_file(const CvdSnapshot *snapshot, const char *file, GError **error)
@@ -134,7 +128,8 @@ static gboolean read_snapshot(CvdSnapshot *snapshot, GError **error)
     if (read_metadata(snapshot, &reason) && check_sizes(snapshot, &reason))
         return TRUE;
     /* Without a lock it can go at any moment. */
-    return is_there(snapshot) ? cvd_pass_error(error, &reason) : fail_none(snapshot->path, error);
+    return is_there(snapshot) ? cvd_pass_error(error, &reason)
+                              : cvd_snapshot_dir_fail_none(snapshot->path, error);
 }
 
 static CvdSnapshot *open_snapshot(const char *path, gboolean is_to_be_kept, GError **error)

@@ -10,6 +10,7 @@
 #include "tests/support/snapshot.h"
 #include "tests/unit/child.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <signal.h>
@@ -39,6 +40,20 @@ gboolean g_cancellable_set_error_if_cancelled(GCancellable *cancellable, GError 
     return TRUE;
 }
 
+/* ---- A disk that fails, likewise ---- */
+
+static guint n_syncs;
+static guint failing_sync;
+
+/* Instead of the C library's. */
+int fsync(int fd)
+{
+    if (++n_syncs != failing_sync)
+        return 0;
+    errno = EIO;
+    return -1;
+}
+
 /* ---- A place ---- */
 
 typedef struct {
@@ -53,7 +68,7 @@ static void set_up(Fixture *f, gconstpointer data)
     f->place = g_dir_make_tmp("cvd-test-XXXXXX", &error);
     g_assert_no_error(error);
     f->path = g_build_filename(f->place, "one", NULL);
-    n_looks = 0;
+    n_looks = n_syncs = failing_sync = 0;
     last_look = G_MAXUINT;
 }
 
@@ -167,6 +182,26 @@ static void test_exists_at_the_end(Fixture *f, gconstpointer data)
     assert_says(&error, CVD_ERROR_BUSY, "one: there is one already");
     cvd_snapshot_writer_free(writer);
     assert_entries(f->place, "one");
+}
+
+/* What may not be on the disk is not there at all, also when it has its name already. */
+static void test_sync_fails(Fixture *f, gconstpointer data)
+{
+    gboolean is_made = FALSE;
+
+    for (failing_sync = 1; !is_made; failing_sync++) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(CvdSnapshotInfo) info = test_snapshot_make_info("one");
+        CvdSnapshotWriter *writer = new_writer(f->path);
+        n_syncs = 0;
+        make_files(writer, (const char *const[]){"cvd.json", "state", "window", NULL});
+        g_ptr_array_set_size(info->disks, 0);
+        is_made = cvd_snapshot_writer_finish(writer, info, NULL, &error);
+        cvd_snapshot_writer_free(writer);
+        g_assert_true(is_made == (failing_sync > n_syncs));
+        assert_entries(f->place, is_made ? "one" : "");
+    }
+    g_assert_cmpuint(n_syncs, ==, 6); /* three files, snapshot.json and two directories */
 }
 
 /* What cannot be read again is not written. */
@@ -645,6 +680,7 @@ int main(int argc, char **argv)
     add("/snapshot-store/exists", test_exists);
     add("/snapshot-store/is-being-made", test_is_being_made);
     add("/snapshot-store/exists-at-the-end", test_exists_at_the_end);
+    add("/snapshot-store/sync-fails", test_sync_fails);
     add("/snapshot-store/bad-info", test_bad_info);
     add("/snapshot-store/writers-of-one-name", test_writers_of_one_name);
     add("/snapshot-store/writers-side-by-side", test_writers_side_by_side);
