@@ -492,7 +492,7 @@ gboolean cvd_server_set_content(CvdServer *server, int dup_fd, GError **error)
     cvd_autofd fd = dup_fd >= 0 ? fcntl(dup_fd, F_DUPFD_CLOEXEC, 0) : -1;
     if (dup_fd >= 0 && fd < 0)
         return cvd_set_error_errno(error, CVD_ERROR_RESOURCES, errno,
-                                   "what the window is to hold: fcntl");
+                                   "the saved content of the window: fcntl");
     cvd_close_fd(&server->content_fd);
     server->content_fd = g_steal_fd(&fd);
     return TRUE;

@@ -412,10 +412,10 @@ static gsize copy_piece(const CvdWindow *window, int fd, guint8 *bytes, gsize si
     gssize n = TEMP_FAILURE_RETRY(pread(fd, bytes, size, at));
 
     if (n < 0)
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: what it is to hold cannot be read",
+        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: its saved content cannot be read",
                             window_name(window));
     if (n == 0)
-        cvd_fail(error, CVD_ERROR_INVALID, "%s: what it is to hold became shorter meanwhile",
+        cvd_fail(error, CVD_ERROR_INVALID, "%s: its saved content became shorter while it was read",
                  window_name(window));
     return n > 0 && write_at(window, (guint64)at, bytes, (gsize)n, error) ? (gsize)n : 0;
 }
@@ -443,13 +443,16 @@ static gboolean check_content(const CvdWindow *window, int fd, GError **error)
     struct stat st;
 
     if (fstat(fd, &st) < 0)
-        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: what it is to hold: fstat",
+        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: its saved content: fstat",
                                    window_name(window));
-    return (S_ISREG(st.st_mode) && (guint64)st.st_size == window->size) ||
+    if (!S_ISREG(st.st_mode))
+        return cvd_fail(error, CVD_ERROR_INVALID, "%s: its saved content is no regular file",
+                        window_name(window));
+    return (guint64)st.st_size == window->size ||
            cvd_fail(error, CVD_ERROR_INVALID,
-                    "%s: what it is to hold is no file of %ju bytes, as the window has, but has "
-                    "%jd; it is of another layout",
-                    window_name(window), window->size, (goffset)st.st_size);
+                    "%s: its saved content has %jd bytes, and the window has %ju: it is of another "
+                    "layout",
+                    window_name(window), (goffset)st.st_size, window->size);
 }
 
 gboolean cvd_window_fill(CvdWindow *window, int content_fd, GError **error)

@@ -156,7 +156,8 @@ static void ask_again(CvdSave *save)
 
     if (save->limit_ms > 0 && now_us - save->over_us > save->limit_ms * G_TIME_SPAN_MILLISECOND) {
         cvd_fail(&late, CVD_ERROR_TIMED_OUT,
-                 "QEMU has written its state and not ended that for %g s (lifecycle.qmp_timeout_s)",
+                 "QEMU has written its state, and after %g s (lifecycle.qmp_timeout_s) still does "
+                 "not let the guest go on",
                  save->limit_ms / 1000.0);
         finish(save, late);
         return;

@@ -65,8 +65,8 @@ static const Story stories[] = {
      WRITING "! completed\n= -\n" FINISHING FINISHING SETTLED "= ok\n" RESTORED, FALSE, FALSE},
     {"completed-and-never-the-run-state",
      WRITING "! completed\nstays\n"
-             "= 7 QEMU has written its state and not ended that for 0.02 s "
-             "(lifecycle.qmp_timeout_s)\n",
+             "= 7 QEMU has written its state, and after 0.02 s (lifecycle.qmp_timeout_s) still "
+             "does not let the guest go on\n",
      FALSE, TRUE},
     {"failed-before-the-run-state",
      WRITING "! failed\n= -\n" FINISHING SETTLED

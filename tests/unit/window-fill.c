@@ -137,11 +137,11 @@ static void test_of_another_size(void)
     for (guint i = 0; i < G_N_ELEMENTS(sizes); i++) {
         cvd_autofd content = make_content(sizes[i]);
         g_autofree char *words = g_strdup_printf(
-            "no file of 1048576 bytes, as the window has, but has %jd;", (intmax_t)sizes[i]);
+            "its saved content has %jd bytes, and the window has 1048576: ", (intmax_t)sizes[i]);
         assert_refused(window, content, words);
     }
     g_assert_no_errno(pipe(pipe_fds));
-    assert_refused(window, pipe_fds[0], "no file of 1048576 bytes");
+    assert_refused(window, pipe_fds[0], "its saved content is no regular file");
     close(pipe_fds[0]);
     close(pipe_fds[1]);
 }
