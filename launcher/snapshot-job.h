@@ -55,7 +55,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdSnapshotJob, cvd_snapshot_job_free)
 /**
  * cvd_snapshot_job_run:
  * @cancellable: may end the step early
- * @done: called in the thread's default #GMainContext, never at once; @error: as of
+ * @done: called in the thread's default #GMainContext, never at once. After an error the job can
+ *   only be freed, and what it has written is removed already. @error: as of
  *   cvd_snapshot_writer_finish(), %CVD_ERROR_INVALID: a disk that may not be read, or is none
  */
 void cvd_snapshot_job_run(CvdSnapshotJob *job, CvdSnapshotStep step, GCancellable *cancellable,
