@@ -273,16 +273,20 @@ static void on_prepared(const GError *error, gpointer data)
     cvd_launch_handle(launch, CVD_EVENT_SNAPSHOT_REQUESTED);
 }
 
-static gboolean take_disks(CvdSnapshotJob *job, CvdSaveFacts *facts, GError **error)
+static gboolean take_disks(const CvdLaunch *launch, CvdSnapshotJob *job, CvdSaveFacts *facts,
+                           GError **error)
 {
     job->disks = g_steal_pointer(&facts->disks);
+    if (launch->restore.from != NULL)
+        cvd_restore_add_layers(launch->restore.from, job->disks);
     for (guint i = 0; i < job->disks->len; i++)
         g_ptr_array_add(job->info->disks,
                         g_strdup(((const CvdSaveDisk *)job->disks->pdata[i])->node));
     if (job->disks->len > CVD_SNAPSHOT_MAX_DISKS)
         return cvd_fail(error, CVD_ERROR_FAILED,
-                        "the guest can write to %u disks; a snapshot can have %d", job->disks->len,
-                        CVD_SNAPSHOT_MAX_DISKS);
+                        "the disks that the guest can write to have %u files, with those of the "
+                        "snapshots that it is from; a snapshot can have %d",
+                        job->disks->len, CVD_SNAPSHOT_MAX_DISKS);
     return TRUE;
 }
 
@@ -297,7 +301,7 @@ static void on_asked(CvdSaveFacts *facts, const GError *asking_error, gpointer d
         info->qemu_version = g_steal_pointer(&facts->qemu_version);
         info->machine = g_steal_pointer(&facts->machine);
         info->accel = g_steal_pointer(&facts->accel);
-        take_disks(snapshot->job, facts, &error);
+        take_disks(snapshot->launch, snapshot->job, facts, &error);
     }
     if (!may_go_on(snapshot, error))
         return;

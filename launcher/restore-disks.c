@@ -12,6 +12,7 @@
 #include "base/source.h"
 #include "launcher/config/place.h"
 #include "launcher/config/types.h"
+#include "launcher/qemu/save-check.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -179,6 +180,33 @@ char **cvd_restore_get_blockdevs(const CvdRestore *restore, const CvdConfig *con
         g_strv_builder_add(blockdevs, blockdev);
     }
     return g_strv_builder_end(blockdevs);
+}
+
+static gboolean has_disk(const GPtrArray *disks, guint n, const char *node)
+{
+    for (guint i = 0; i < n; i++)
+        if (strcmp(((const CvdSaveDisk *)disks->pdata[i])->node, node) == 0)
+            return TRUE;
+    return FALSE;
+}
+
+void cvd_restore_add_layers(const CvdRestore *restore, GPtrArray *disks)
+{
+    const guint n_overlays = disks->len;
+
+    for (guint i = 0; i < restore->info->disks->len; i++) {
+        const char *node = g_ptr_array_index(restore->info->disks, i);
+        g_autofree char *file = cvd_snapshot_format_disk(i);
+        if (!has_disk(disks, n_overlays, node))
+            continue;
+        CvdSaveDisk *disk = g_new(CvdSaveDisk, 1);
+        *disk = (CvdSaveDisk){
+            .node = g_strdup(node),
+            .path = g_build_filename(cvd_snapshot_get_dir(restore->snapshot), file, NULL),
+            .is_of_snapshot = TRUE,
+        };
+        g_ptr_array_add(disks, disk);
+    }
 }
 
 /* ---- Overlays ---- */

@@ -16,6 +16,15 @@ G_BEGIN_DECLS
 void cvd_restore_place_disks(const CvdRestore *restore, CvdConfig *config, const char *dir);
 
 /**
+ * cvd_restore_add_layers:
+ * @disks: (element-type CvdSaveDisk): of a VM from the snapshot, which is to be saved
+ *
+ * Adds the snapshot's own files of these disks, which they are overlays over: so that the new
+ * snapshot does not need this one.
+ */
+void cvd_restore_add_layers(const CvdRestore *restore, GPtrArray *disks);
+
+/**
  * cvd_restore_get_blockdevs:
  * @config: after cvd_restore_place_disks()
  *

@@ -226,7 +226,7 @@ static CvdSaveDisk *check_disk(const CvdConfig *config, JsonNode *inserted, guin
         !check_image(&disk, path, cvd_node_get_member(inserted, "image"), error))
         return NULL;
     CvdSaveDisk *found = g_new(CvdSaveDisk, 1);
-    *found = (CvdSaveDisk){g_strdup(name), g_steal_pointer(&path)};
+    *found = (CvdSaveDisk){.node = g_strdup(name), .path = g_steal_pointer(&path)};
     return found;
 }
 

@@ -594,6 +594,22 @@ static void assert_io(const TestSandbox *sandbox, const char *name, const char *
 }
 
 /* Each VM has the disk as it was, and what it writes is its own and gone with it. */
+/* A snapshot of a clone needs no other. @clone: ends */
+static void assert_disks_of_a_clone(const TestInstance *f, const TestClone *clone)
+{
+    g_autofree char *first_path = test_snapshot_path(f->sandbox, TEST_SNAPSHOT);
+    g_autoptr(GError) error = NULL;
+
+    test_save(f->sandbox, CLONE, "second", NULL);
+    test_launcher_assert_exit(clone->launcher, 0);
+    cvd_snapshot_delete(first_path, &error);
+    g_assert_no_error(error);
+    g_autoptr(TestClone) second = test_clone_run(f->sandbox, "second", "second", NULL);
+    assert_io(f->sandbox, "second", "read -P 0x5a 0 4k");
+    assert_io(f->sandbox, "second", "read -P 0x11 4k 60k");
+    test_clone_stop(second);
+}
+
 static void test_disks(gconstpointer data)
 {
     g_autoptr(TestInstance) f = test_instance_new(SOURCE);
@@ -628,7 +644,8 @@ static void test_disks(gconstpointer data)
     g_free(test_clone_ctl(clone, "restart", NULL));
     test_clone_wait_running(clone, 2);
     assert_io(f->sandbox, CLONE, "read -P 0x11 0 64k");
-    test_clone_stop(clone);
+    assert_io(f->sandbox, CLONE, "write -P 0x5a 0 4k");
+    assert_disks_of_a_clone(f, clone);
     test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
 }
 
