@@ -182,12 +182,15 @@ char **cvd_restore_get_blockdevs(const CvdRestore *restore, const CvdConfig *con
     return g_strv_builder_end(blockdevs);
 }
 
-static gboolean has_disk(const GPtrArray *disks, guint n, const char *node)
+/* Returns: (nullable): of the first @n */
+static CvdSaveDisk *find_overlay(const GPtrArray *disks, guint n, const char *node)
 {
-    for (guint i = 0; i < n; i++)
-        if (strcmp(((const CvdSaveDisk *)disks->pdata[i])->node, node) == 0)
-            return TRUE;
-    return FALSE;
+    for (guint i = 0; i < n; i++) {
+        CvdSaveDisk *disk = disks->pdata[i];
+        if (strcmp(disk->node, node) == 0)
+            return disk;
+    }
+    return NULL;
 }
 
 void cvd_restore_add_layers(const CvdRestore *restore, GPtrArray *disks)
@@ -197,13 +200,15 @@ void cvd_restore_add_layers(const CvdRestore *restore, GPtrArray *disks)
     for (guint i = 0; i < restore->info->disks->len; i++) {
         const char *node = g_ptr_array_index(restore->info->disks, i);
         g_autofree char *file = cvd_snapshot_format_disk(i);
-        if (!has_disk(disks, n_overlays, node))
+        CvdSaveDisk *overlay = find_overlay(disks, n_overlays, node);
+        if (overlay == NULL)
             continue;
+        overlay->is_launchers = TRUE;
         CvdSaveDisk *disk = g_new(CvdSaveDisk, 1);
         *disk = (CvdSaveDisk){
             .node = g_strdup(node),
             .path = g_build_filename(cvd_snapshot_get_dir(restore->snapshot), file, NULL),
-            .is_of_snapshot = TRUE,
+            .is_launchers = TRUE,
         };
         g_ptr_array_add(disks, disk);
     }

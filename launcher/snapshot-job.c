@@ -69,7 +69,7 @@ static int open_disk(const CvdSnapshotJob *job, const CvdSaveDisk *disk, GError 
         cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "the disk %s", disk->path);
         return -1;
     }
-    if (S_ISREG(st.st_mode) && (disk->is_of_snapshot || may_read(job->run_as, &st)) &&
+    if (S_ISREG(st.st_mode) && (disk->is_launchers || may_read(job->run_as, &st)) &&
         pread(fd, begin, sizeof begin, 0) == sizeof begin &&
         memcmp(begin, magic, sizeof begin) == 0)
         return g_steal_fd(&fd);

@@ -16,15 +16,15 @@ G_BEGIN_DECLS
  * CvdSaveDisk:
  * @node: its name in QEMU, as the configuration has it
  * @path: absolute, of the qcow2 file
- * @is_of_snapshot: whether it is of the snapshot that the VM is from, under an overlay of the same
- *   @node; the launcher may read it then, whoever QEMU runs as
+ * @is_launchers: whether it is the launcher's: an overlay that it has made, or what is under that
+ *   in the snapshot that the VM is from; it may read these, whoever QEMU runs as
  *
  * A disk that the guest can write to, or what is under one.
  */
 typedef struct {
     char *node;
     char *path;
-    gboolean is_of_snapshot;
+    gboolean is_launchers;
 } CvdSaveDisk;
 
 void cvd_save_disk_free(CvdSaveDisk *disk);

@@ -573,6 +573,11 @@ static char *why_no_qemu_img(void)
                         : test_why_no_guest();
 }
 
+static char *why_no_other_user(void)
+{
+    return geteuid() != 0 ? g_strdup("needs root") : why_no_qemu_img();
+}
+
 /* QEMU itself reads and writes, as the guest has no driver. Returns: (transfer full): what it says
  */
 static char *io(const TestSandbox *sandbox, const char *name, const char *command)
@@ -593,7 +598,6 @@ static void assert_io(const TestSandbox *sandbox, const char *name, const char *
         g_error("%s: %s: %s", name, command, said);
 }
 
-/* Each VM has the disk as it was, and what it writes is its own and gone with it. */
 /* A snapshot of a clone needs no other. @clone: ends */
 static void assert_disks_of_a_clone(const TestInstance *f, const TestClone *clone)
 {
@@ -610,6 +614,8 @@ static void assert_disks_of_a_clone(const TestInstance *f, const TestClone *clon
     test_clone_stop(second);
 }
 
+/* Each VM has the disk as it was, and what it writes is its own and gone with it. @data:
+ * (nullable): an argument for the clone */
 static void test_disks(gconstpointer data)
 {
     g_autoptr(TestInstance) f = test_instance_new(SOURCE);
@@ -634,7 +640,7 @@ static void test_disks(gconstpointer data)
     test_launcher_assert_exit(f->launcher, 0);
     g_assert_no_errno(unlink(image));
 
-    g_autoptr(TestClone) clone = run_clone(f, NULL);
+    g_autoptr(TestClone) clone = run_clone(f, ARGS(data));
     g_autoptr(TestClone) other = test_clone_run(f->sandbox, "other", TEST_SNAPSHOT, NULL);
     assert_io(f->sandbox, CLONE, "read -P 0x11 0 64k");
     assert_io(f->sandbox, CLONE, "write -P 0x5a 0 4k");
@@ -717,6 +723,8 @@ int main(int argc, char **argv)
     ADD("untouched", NULL, test_untouched);
     ADD("programs", NULL, test_programs);
     test_add_unless("/restore/disks", NULL, test_disks, why_no_qemu_img);
+    test_add_unless("/restore/disks-of-another-user", "--set=qemu.run_as=nobody", test_disks,
+                    why_no_other_user);
     ADD("interrupted", NULL, test_interrupted);
     return g_test_run();
 }
