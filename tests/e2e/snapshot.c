@@ -12,6 +12,7 @@
 #include "tests/support/instance.h"
 #include "tests/support/region.h"
 #include "tests/support/rows.h"
+#include "tests/support/witness.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -532,28 +533,6 @@ static void test_stop_twice_at_the_end(gconstpointer data)
 
 #define N_SNAPSHOTS 20
 
-/* In kB. Pages of files come and go as the kernel likes. */
-static guint64 get_memory(pid_t pid)
-{
-    g_autofree char *path = g_strdup_printf("/proc/%d/status", pid);
-    g_autofree char *text = NULL;
-
-    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
-    return g_ascii_strtoull(strstr(text, "RssAnon:") + strlen("RssAnon:"), NULL, 10);
-}
-
-static guint count_fds(pid_t pid)
-{
-    g_autofree char *path = g_strdup_printf("/proc/%d/fd", pid);
-    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
-    guint n = 0;
-
-    g_assert_nonnull(dir);
-    while (g_dir_read_name(dir) != NULL)
-        n++;
-    return n;
-}
-
 static void ping_often(const TestInstance *f)
 {
     g_autoptr(TestRegion) region = test_region_attach(f->client_socket, "sensors");
@@ -567,7 +546,7 @@ static void test_many(gconstpointer data)
     /* One more thread than before would have one more heap. */
     g_setenv("MALLOC_ARENA_MAX", "1", TRUE);
     g_autoptr(TestInstance) f = BOOT();
-    guint64 first_memory = 0;
+    TestMemory memory = {0};
     guint n_fds = 0;
 
     for (guint i = 0; i < N_SNAPSHOTS; i++) {
@@ -576,13 +555,13 @@ static void test_many(gconstpointer data)
         done(f, "snapshot", "--keep-running", name);
         ping_often(f);
         if (i == N_SNAPSHOTS / 2) {
-            first_memory = get_memory(f->launcher->pid);
-            n_fds = count_fds(f->launcher->pid);
+            memory = test_get_memory(f->launcher);
+            n_fds = test_count_fds(f->launcher);
         }
     }
-    g_assert_cmpuint(get_memory(f->launcher->pid), <, first_memory + 256);
+    test_assert_no_growth(memory, test_get_memory(f->launcher), 256);
     /* One more each time would be more than that; a connection may not have been seen to end. */
-    g_assert_cmpuint(count_fds(f->launcher->pid), <, n_fds + N_SNAPSHOTS / 4);
+    g_assert_cmpuint(test_count_fds(f->launcher), <, n_fds + N_SNAPSHOTS / 4);
     test_instance_stop(f, SIGINT);
 }
 
