@@ -14,11 +14,14 @@
 #include "tests/support/rows.h"
 #include "tests/support/witness.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define NAME     "saved"
@@ -529,6 +532,71 @@ static void test_stop_twice_at_the_end(gconstpointer data)
     assert_snapshots(gate.f, "");
 }
 
+/* ---- A disk that fills up, a client that writes ---- */
+
+/* So large is the disk: QEMU's state does not fit, or what is copied afterwards does not. */
+static const guint disk_kib[] = {64, 512};
+
+/* Only the launcher sees it. */
+static void see_small_disk(gconstpointer data)
+{
+    const char *path = g_getenv("CVD_SNAPSHOT_DIR");
+    g_autofree char *options = g_strdup_printf("size=%uk,mode=0700", *(const guint *)data);
+
+    test_enter_mount_namespace();
+    if ((mkdir(path, 0700) < 0 && errno != EEXIST) || mount("tmpfs", path, "tmpfs", 0, options) < 0)
+        _exit(126);
+}
+
+static void test_full_disk(gconstpointer data)
+{
+    g_autoptr(TestInstance) f = boot_with(NULL, see_small_disk, data);
+    g_autofree char *path =
+        g_strdup_printf("/proc/%d/root%s/snapshots", f->launcher->pid, f->sandbox->dir);
+    g_autoptr(GError) error = NULL;
+
+    assert_refused(ctl(f, "snapshot", "--keep-running", "one"), "space");
+    test_process_wait_err(f->launcher, NAME ": running again", 1);
+    g_autoptr(GDir) left = g_dir_open(path, 0, &error);
+    g_assert_no_error(error);
+    g_assert_cmpstr(g_dir_read_name(left), ==, NULL);
+    assert_goes_on(f);
+}
+
+#define WRITTEN (64 * 1024)
+
+/* A client that keeps its mapping, and writes without an end. Returns: its process */
+static pid_t start_writer(const TestRegion *region)
+{
+    pid_t pid = fork();
+
+    if (pid != 0)
+        return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (guint32 n = 0;; n++)
+        for (guint32 at = region->data_offset + 64; at < region->data_offset + WRITTEN; at += 4)
+            __atomic_store_n(test_region_word((TestRegion *)region, at), n, __ATOMIC_RELAXED);
+}
+
+/* What is saved is of some moment each, and whole: its digests are right. */
+static void test_client_writes(gconstpointer data)
+{
+    g_autoptr(TestInstance) f = BOOT();
+    g_autoptr(TestRegion) region = test_region_attach(f->client_socket, "framebuffer");
+    pid_t writer = start_writer(region);
+
+    g_assert_cmpint(writer, >, 0);
+    for (guint i = 0; i < 5; i++) {
+        g_autofree char *name = g_strdup_printf("s%u", i);
+        g_autofree char *path = snapshot_path(f, name);
+        done(f, "snapshot", "--keep-running", name);
+        cvd_snapshot_free(open_snapshot(path));
+    }
+    g_assert_no_errno(kill(writer, SIGKILL));
+    g_assert_cmpint(waitpid(writer, NULL, 0), ==, writer);
+    assert_goes_on(f);
+}
+
 /* ---- Again and again ---- */
 
 #define N_SNAPSHOTS 20
@@ -614,6 +682,11 @@ int main(int argc, char **argv)
     test_add_unless("/snapshot/ctrl-c-at-the-end", NULL, test_stop_at_the_end, why_no_shim);
     test_add_unless("/snapshot/ctrl-c-twice-at-the-end", NULL, test_stop_twice_at_the_end,
                     why_no_shim);
+    for (gsize i = 0; i < G_N_ELEMENTS(disk_kib); i++) {
+        g_autofree char *path = g_strdup_printf("/snapshot/full-disk/%u-kib", disk_kib[i]);
+        test_add_unless(path, &disk_kib[i], test_full_disk, test_why_no_mount);
+    }
+    test_add("/snapshot/client-writes", NULL, test_client_writes);
     test_add("/snapshot/20-one-after-another", NULL, test_many);
     test_add("/snapshot/with-resets", NULL, test_with_resets);
     return g_test_run();
