@@ -25,11 +25,14 @@
 static void become_child(const TestSandbox *sandbox, const char *const *argv, int out, int err,
                          TestProcessSetup setup, gconstpointer data)
 {
+    static const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
     sigset_t none;
     int null = open("/dev/null", O_RDONLY);
 
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    for (gsize i = 0; i < G_N_ELEMENTS(signals); i++)
+        signal(signals[i], SIG_DFL); /* a script's background jobs ignore some */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     test_sandbox_set_environment(sandbox);
     if (dup2(null, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
