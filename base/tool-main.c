@@ -86,16 +86,19 @@ static char *describe_verbs(const CvdToolProgram *program)
     return g_string_free(text, FALSE);
 }
 
-/* Those of all verbs; one that knows no groups says so when it is given one. */
+/* Those of all verbs; one that has no use for a group or a name says so when it is given one. */
 static void fill_options(const CvdToolProgram *program, CvdTool *tool,
                          GOptionEntry options[N_OPTIONS])
 {
     gboolean is_single = tool->verb && !tool->verb->takes_group;
+    gboolean has_no_name = tool->verb && tool->verb->has_no_name;
     const struct {
         gboolean is_there;
         GOptionEntry option;
     } common[] = {
-        {TRUE, {"name", 'n', 0, G_OPTION_ARG_FILENAME, &tool->name, "The instance", "NAME"}},
+        {TRUE,
+         {"name", 'n', has_no_name ? G_OPTION_FLAG_HIDDEN : 0, G_OPTION_ARG_FILENAME, &tool->name,
+          "The instance", "NAME"}},
         {program->has_groups,
          {"group", 'g', is_single ? G_OPTION_FLAG_HIDDEN : 0, G_OPTION_ARG_FILENAME, &tool->group,
           "Instances GROUP-N", "GROUP"}},
@@ -157,8 +160,9 @@ static gboolean check_group(const CvdTool *tool, GError **error)
     if (tool->name)
         return cvd_tool_fail_usage(error, "--name and --group both say which instances; give one");
     if (!tool->verb->takes_group)
-        return cvd_tool_fail_usage(error, "%s has no --group: it is for one instance at a time",
-                                   tool->verb->name);
+        return cvd_tool_fail_usage(error, "%s has no --group: it is %s", tool->verb->name,
+                                   tool->verb->has_no_name ? "not about instances"
+                                                           : "for one instance at a time");
     return TRUE;
 }
 
@@ -168,6 +172,9 @@ static gboolean check_instance(const CvdTool *tool, GError **error)
 
     if (tool->name && !cvd_instance_check_name(tool->name, &reason))
         return cvd_tool_fail_usage(error, "%s", reason->message);
+    if (tool->name && tool->verb->has_no_name)
+        return cvd_tool_fail_usage(error, "%s has no --name: it is not about instances",
+                                   tool->verb->name);
     if (tool->name && tool->socket)
         return cvd_tool_fail_usage(error, "--name and --socket both say which instance; give one");
     return !tool->group || check_group(tool, error);

@@ -56,6 +56,7 @@ typedef gboolean CvdToolRun(CvdTool *tool, char **arguments, GError **error);
  * @run: does it
  * @takes_group: whether there is an option --group: @run does it for all instances of the tool's
  *   @group
+ * @has_no_name: whether it is about no instance, so that --name makes no sense
  * @method: (nullable): for @run, if it does nothing but call one
  * @takes_signals: whether @run sees to all signals itself
  * @alias: (nullable): an older name, which goes on to work
@@ -72,6 +73,7 @@ struct CvdToolVerb {
     const GOptionEntry *options;
     CvdToolRun *run;
     gboolean takes_group;
+    gboolean has_no_name;
     const char *method;
     gboolean takes_signals;
     const char *alias;

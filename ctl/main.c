@@ -63,14 +63,15 @@ static const CvdToolVerb verbs[] = {
     {"snapshots", "", "Show all snapshots",
      "USED is how many machines run from one. --json has more. What was left by those\n"
      "who were killed while they made or deleted a snapshot is removed.",
-     .run = cvd_ctl_snapshots, .with_next = "Show snapshots, or one; delete some"},
+     .run = cvd_ctl_snapshots, .has_no_name = TRUE,
+     .with_next = "Show snapshots, or one; delete some"},
     {"info", "SNAPSHOT", "Show all about a snapshot", "SNAPSHOT with a slash in it is a path.",
      CVD_TOOL_OPTIONS({"verify", 0, 0, G_OPTION_ARG_NONE, &cvd_ctl_options.verify,
                        "Read all files, whether they are as they were written", NULL}),
-     .run = cvd_ctl_info, .with_next = ""},
+     .run = cvd_ctl_info, .has_no_name = TRUE, .with_next = ""},
     {"delete", "SNAPSHOT [SNAPSHOT...]", "Delete snapshots",
      "A snapshot that a machine runs from cannot be deleted: stop the machine first.",
-     .run = cvd_ctl_delete},
+     .run = cvd_ctl_delete, .has_no_name = TRUE},
     {"wait", "STATE", "Wait until the instance is in a state",
      "The states are starting, running, paused, suspended, faulted, stopping,\n"
      "restarting, stopped and failed; ready is as lifecycle.ready in cvd.json has it.\n"

@@ -256,6 +256,10 @@ static void test_no_such(Fixture *f, gconstpointer data)
     assert_has(f->err, "'' is no snapshot's name");
     run(f, 2, "delete", NULL);
     assert_has(f->err, "delete needs more arguments: cvd-ctl delete SNAPSHOT [SNAPSHOT...]");
+    run(f, 2, "snapshots", "--name=one", NULL);
+    assert_has(f->err, "snapshots has no --name: it is not about instances; see");
+    run(f, 2, "info", "--group=one", "one", NULL);
+    assert_has(f->err, "info has no --group: it is not about instances; see");
 }
 
 /* ---- delete ---- */
