@@ -193,8 +193,8 @@ void cvd_background_enter(int take_link, CvdBackgroundOutput output, const int *
         replace_by_null(STDOUT_FILENO, O_WRONLY);
     cvd_notify_when_ready(on_ready);
     send_message(CVD_BACKGROUND_ENTERED, NULL, 0);
-    /* If it is gone already, cvd_background_watch() will see that. */
-    G_GNUC_UNUSED gssize n = TEMP_FAILURE_RETRY(recv(take_link, &go, 1, 0));
+    /* A stop may come first. cvd_background_watch() has what comes, also that the other is gone. */
+    G_GNUC_UNUSED gssize n = TEMP_FAILURE_RETRY(recv(take_link, &go, 1, MSG_PEEK));
 }
 
 void cvd_background_watch(CvdInstanceDir *dir, void (*stop)(CvdEvent event, gpointer user_data),

@@ -52,7 +52,7 @@ typedef enum {
  *
  * In a process that was just forked, for the machine: it gets a session of its own, without a
  * terminal, stdin from /dev/null, and no descriptor that others could wait for the end of. Then it
- * waits for %CVD_BACKGROUND_GO.
+ * waits for a first message, most often %CVD_BACKGROUND_GO.
  */
 void cvd_background_enter(int take_link, CvdBackgroundOutput output, const int *kept, guint n_kept);
 

@@ -183,7 +183,7 @@ static void on_entered(Foreground *foreground)
     send_message(CVD_BACKGROUND_GO);
 }
 
-/* What was asked before it leaves holds. */
+/* What was asked before it leaves holds; what comes after that is too late to be told. */
 static void on_ready(Foreground *foreground)
 {
     sigset_t signals, before;
@@ -196,7 +196,8 @@ static void on_ready(Foreground *foreground)
     sigprocmask(SIG_BLOCK, &signals, &before);
     if (stop_signal == 0)
         leave(foreground);
-    sigprocmask(SIG_SETMASK, &before, NULL);
+    else
+        sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
 static gboolean on_message(int fd, GIOCondition condition, gpointer data)
