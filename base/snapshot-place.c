@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/instance.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -49,4 +50,15 @@ char *cvd_snapshot_get_path(const char *name, GError **error)
     }
     g_autofree char *place = cvd_snapshot_get_place(error);
     return place != NULL ? g_build_filename(place, name, NULL) : NULL;
+}
+
+gboolean cvd_snapshot_make_place(const char *path, GError **error)
+{
+    g_autofree char *parent = g_path_get_dirname(path);
+    g_autofree char *place = cvd_snapshot_get_place(NULL);
+
+    return g_strcmp0(parent, place) != 0 || g_mkdir_with_parents(parent, 0700) == 0 ||
+           cvd_set_error_errno(error, CVD_ERROR_FAILED, errno,
+                               "%s: cannot be made; set CVD_SNAPSHOT_DIR to a directory that can",
+                               parent);
 }

@@ -24,4 +24,13 @@ char *cvd_snapshot_get_place(GError **error);
  */
 char *cvd_snapshot_get_path(const char *name, GError **error);
 
+/**
+ * cvd_snapshot_make_place:
+ * @path: of cvd_snapshot_get_path()
+ * @error: %CVD_ERROR_FAILED: it cannot be made
+ *
+ * Makes the directory that @path is in, if that is the place of cvd_snapshot_get_place().
+ */
+gboolean cvd_snapshot_make_place(const char *path, GError **error);
+
 G_END_DECLS

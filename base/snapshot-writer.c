@@ -56,13 +56,9 @@ gboolean cvd_snapshot_writer_set_space_error(const CvdSnapshotWriter *writer, gu
 static gboolean open_parent(CvdSnapshotWriter *writer, GError **error)
 {
     g_autofree char *parent = g_path_get_dirname(writer->path);
-    g_autofree char *place = cvd_snapshot_get_place(NULL);
 
-    if (g_strcmp0(parent, place) == 0 && g_mkdir_with_parents(parent, 0700) < 0)
-        return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno,
-                                   "%s: cannot be made; set CVD_SNAPSHOT_DIR to a directory that "
-                                   "can",
-                                   parent);
+    if (!cvd_snapshot_make_place(writer->path, error))
+        return FALSE;
     writer->parent_fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return writer->parent_fd >= 0 ||
            cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot be opened", parent);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* Those that are asked at the same time. */
 struct CvdCtlAsking {
@@ -31,15 +32,27 @@ GDBusConnection *cvd_ctl_get_connection(CvdDBusInstance1 *instance)
 }
 
 /* The pid that the launcher gives is one of its own namespace's; the kernel translates. */
-int cvd_ctl_open_launcher(CvdDBusInstance1 *instance)
+static struct ucred get_peer(CvdDBusInstance1 *instance)
 {
     GIOStream *stream = g_dbus_connection_get_stream(cvd_ctl_get_connection(instance));
     GSocket *socket = g_socket_connection_get_socket(G_SOCKET_CONNECTION(stream));
-    struct ucred peer = {0};
+    struct ucred peer = {.uid = (uid_t)-1};
     socklen_t size = sizeof peer;
 
     getsockopt(g_socket_get_fd(socket), SOL_SOCKET, SO_PEERCRED, &peer, &size);
-    return peer.pid > 0 ? pidfd_open(peer.pid, 0) : -1;
+    return peer;
+}
+
+int cvd_ctl_open_launcher(CvdDBusInstance1 *instance)
+{
+    pid_t pid = get_peer(instance).pid;
+
+    return pid > 0 ? pidfd_open(pid, 0) : -1;
+}
+
+gboolean cvd_ctl_is_own(CvdDBusInstance1 *instance)
+{
+    return get_peer(instance).uid == geteuid();
 }
 
 void cvd_ctl_clarify(GError *error)

@@ -172,6 +172,9 @@ CvdDBusInstance1 *cvd_ctl_connect(CvdTool *tool, GError **error);
  */
 int cvd_ctl_open_launcher(CvdDBusInstance1 *instance);
 
+/** cvd_ctl_is_own: Returns: whether the launcher's process is one of this user's */
+gboolean cvd_ctl_is_own(CvdDBusInstance1 *instance);
+
 /** cvd_ctl_get_connection: Returns: (transfer none): what connects to the instance */
 GDBusConnection *cvd_ctl_get_connection(CvdDBusInstance1 *instance);
 

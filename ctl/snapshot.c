@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ctl/ctl.h"
+#include "ctl/snapshots.h"
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -79,10 +80,19 @@ static gboolean print(CvdTool *tool, const Snapshot *snapshot, GError **error)
                       : cvd_ctl_print(error, "%s  %s\n", snapshot->path, size);
 }
 
-/* The launcher has another working directory. */
-static char *make_absolute(const char *name)
+/* The launcher has another working directory, and perhaps another environment. Only to root, with
+ * an instance of another user, the launcher says where that user has snapshots. */
+static char *get_path(CvdDBusInstance1 *instance, const char *name, GError **error)
 {
-    return strchr(name, '/') != NULL ? g_canonicalize_filename(name, NULL) : g_strdup(name);
+    const char *place = g_getenv("CVD_SNAPSHOT_DIR");
+    gboolean is_own = cvd_ctl_is_own(instance);
+
+    if (!is_own && strchr(name, '/') == NULL && (place == NULL || place[0] == '\0'))
+        return g_strdup(name);
+    g_autofree char *path = cvd_ctl_get_snapshot_path(name, error);
+    return path != NULL && (!is_own || cvd_snapshot_make_place(path, error))
+               ? g_steal_pointer(&path)
+               : NULL;
 }
 
 /* Of one in another pid namespace only the end of the connection is to be seen. */
@@ -100,9 +110,9 @@ static gboolean await_end(CvdTool *tool, CvdDBusInstance1 *instance, int launche
 
 gboolean cvd_ctl_snapshot(CvdTool *tool, char **arguments, GError **error)
 {
-    g_autofree char *name = make_absolute(arguments[0]);
     g_autoptr(CvdDBusInstance1) instance = cvd_ctl_connect(tool, error);
-    if (instance == NULL)
+    g_autofree char *name = instance != NULL ? get_path(instance, arguments[0], error) : NULL;
+    if (name == NULL)
         return FALSE;
 
     cvd_autofd launcher = cvd_ctl_open_launcher(instance);

@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -218,6 +219,82 @@ static void test_path(gconstpointer data)
     g_assert_true(g_str_has_prefix(out, expected));
     cvd_snapshot_free(open_snapshot(path));
     assert_goes_on(f);
+}
+
+static void set_place(gconstpointer data)
+{
+    g_setenv("CVD_SNAPSHOT_DIR", data, TRUE);
+}
+
+static TestProcess *snapshot_at(const TestInstance *f, const char *place)
+{
+    const char *const argv[] = {g_getenv("CVD_CTL"), "--name=" NAME, "snapshot", "one", NULL};
+
+    return test_process_start(f->sandbox, argv, set_place, place);
+}
+
+/* Not that of the launcher, so that all verbs find it. The directory is made. */
+static void test_place(gconstpointer data)
+{
+    g_autoptr(TestInstance) f = BOOT();
+    g_autofree char *place = test_sandbox_path(f->sandbox, "a/place");
+    g_autofree char *path = g_build_filename(place, "one", NULL);
+
+    assert_usage(snapshot_at(f, "a/place"), "a/place is not an absolute path");
+    g_autofree char *out = test_ctl_finish(snapshot_at(f, place), 0);
+    g_assert_true(g_str_has_prefix(out, path));
+    test_instance_ended(f, 0, TEST_NOTHING_LEFT);
+    cvd_snapshot_free(open_snapshot(path));
+    assert_snapshots(f, "");
+}
+
+#define OTHER_UID 65534
+
+static void become_other(gconstpointer data)
+{
+    if (setgroups(0, NULL) < 0 || setresgid(OTHER_UID, OTHER_UID, OTHER_UID) < 0 ||
+        setresuid(OTHER_UID, OTHER_UID, OTHER_UID) < 0)
+        _exit(124);
+}
+
+/* Root's cvd-ctl, which finds that user's machines. @data: the sandbox's runtime directory */
+static void see_other(gconstpointer data)
+{
+    g_autofree char *place = g_strdup_printf("/run/user/%d", OTHER_UID);
+
+    test_enter_mount_namespace();
+    if (mount("tmpfs", "/run", "tmpfs", 0, NULL) < 0 || g_mkdir_with_parents(place, 0755) < 0 ||
+        mount(data, place, NULL, MS_BIND, NULL) < 0)
+        _exit(126);
+    g_unsetenv("CVD_RUNTIME_DIR");
+    g_unsetenv("XDG_RUNTIME_DIR");
+    g_unsetenv("CVD_SNAPSHOT_DIR");
+}
+
+static char *why_not_root(void)
+{
+    return geteuid() != 0 ? g_strdup("needs root") : test_why_no_mount();
+}
+
+/* To root the launcher says where its user has snapshots. */
+static void test_of_another_user(gconstpointer data)
+{
+    g_autoptr(TestInstance) f = test_instance_new(NAME);
+    const char *const args[] = {"--set=ivshmem.migratable=true", NULL};
+    g_autofree char *path = snapshot_path(f, "one"), *place = snapshot_path(f, "");
+    const char *const argv[] = {g_getenv("CVD_CTL"), "snapshot", "one", NULL};
+
+    g_assert_no_errno(chmod(f->sandbox->dir, 0755));
+    g_assert_no_errno(mkdir(place, 0700));
+    g_assert_no_errno(chown(place, OTHER_UID, OTHER_UID));
+    g_assert_no_errno(chown(f->sandbox->runtime, OTHER_UID, OTHER_UID));
+    f->launcher = test_launch_with(f->sandbox, NAME, args, become_other, NULL);
+    test_instance_wait_guest(f, 1);
+    g_autofree char *out =
+        test_ctl_finish(test_process_start(f->sandbox, argv, see_other, f->sandbox->runtime), 0);
+    g_assert_true(g_str_has_prefix(out, path));
+    test_instance_ended(f, 0, TEST_NOTHING_LEFT);
+    assert_snapshots(f, "one");
 }
 
 /* Its user's pause is not ended, and it can be saved once. */
@@ -663,6 +740,8 @@ int main(int argc, char **argv)
     test_add("/snapshot/keeps-running", NULL, test_keeps_running);
     test_add("/snapshot/stops", NULL, test_stops);
     test_add("/snapshot/path", NULL, test_path);
+    test_add("/snapshot/place", NULL, test_place);
+    test_add_unless("/snapshot/of-another-user", NULL, test_of_another_user, why_not_root);
     test_add("/snapshot/paused", NULL, test_paused);
     test_add("/snapshot/name-taken", NULL, test_name_taken);
     test_add("/snapshot/not-migratable", NULL, test_not_migratable);
