@@ -149,8 +149,11 @@ static gboolean check_count(const CvdToolProgram *program, const CvdToolVerb *ve
     if (n <= max || (max > 0 && g_str_has_suffix(kinds[max - 1], "...]")))
         return TRUE;
     g_autofree char *escaped = g_strescape(arguments[max], NULL);
-    return cvd_tool_fail_usage(error, "unexpected argument '%s': %s %s%s%s", escaped, program->name,
-                               verb->name, *verb->arguments ? " " : "", verb->arguments);
+    gboolean is_name =
+        max == 0 && !verb->has_no_name && cvd_instance_check_name(arguments[0], NULL);
+    return cvd_tool_fail_usage(error, "unexpected argument '%s': %s %s%s%s%s", escaped,
+                               program->name, verb->name, *verb->arguments ? " " : "",
+                               verb->arguments, is_name ? "; --name says which instance" : "");
 }
 
 static gboolean check_group(const CvdTool *tool, GError **error)

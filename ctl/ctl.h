@@ -107,9 +107,9 @@ GPtrArray *cvd_ctl_list_instances(const CvdTool *tool, CvdInstances which, GErro
  */
 GPtrArray *cvd_ctl_list_group(const CvdTool *tool, guint *n_running, GError **error);
 
-/** cvd_ctl_is_in_group: Returns: whether an instance of that name is of --group, if that is given
- */
-gboolean cvd_ctl_is_in_group(const CvdTool *tool, const char *name);
+/** cvd_ctl_is_meant: Returns: whether an instance of that name is that of --name, or of --group, if
+ * one of them is given */
+gboolean cvd_ctl_is_meant(const CvdTool *tool, const char *name);
 
 /** cvd_ctl_fail_no_group: sets @error: there is no instance of --group, and what to do. Returns:
  * %FALSE */

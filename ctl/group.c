@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which instances --group means. */
+/* Which instances --group and --name mean. */
 #include "ctl/ctl.h"
 
 #include "base/error.h"
@@ -9,10 +9,12 @@
 #include <string.h>
 #include <unistd.h>
 
-gboolean cvd_ctl_is_in_group(const CvdTool *tool, const char *name)
+gboolean cvd_ctl_is_meant(const CvdTool *tool, const char *name)
 {
     g_autofree char *group = cvd_group_name_parse(name, NULL);
 
+    if (tool->name != NULL)
+        return strcmp(name, tool->name) == 0;
     return tool->group == NULL || g_strcmp0(group, tool->group) == 0;
 }
 
@@ -21,7 +23,7 @@ GPtrArray *cvd_ctl_list_instances(const CvdTool *tool, CvdInstances which, GErro
     GPtrArray *dirs = cvd_instance_list(which, error);
 
     for (guint i = dirs != NULL ? dirs->len : 0; i-- > 0;)
-        if (!cvd_ctl_is_in_group(tool, strrchr(dirs->pdata[i], '/') + 1))
+        if (!cvd_ctl_is_meant(tool, strrchr(dirs->pdata[i], '/') + 1))
             g_ptr_array_remove_index(dirs, i);
     return dirs;
 }

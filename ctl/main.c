@@ -41,8 +41,8 @@ static const CvdToolVerb verbs[] = {
      .run = cvd_ctl_stop, .takes_group = TRUE,
      .with_next = "Take the instance down, or start another VM"},
     {"restart", "", "Start another VM, and wait until it runs",
-     "The window and the doorbells stay. The connections of host programs end, which\n"
-     "tells them.",
+     "Window and doorbells stay the same, with new content. The connections of host\n"
+     "programs end, which tells them.",
      .run = cvd_ctl_restart, .takes_group = TRUE},
     {"reset", "", "Reset the guest, in the same QEMU", .run = cvd_ctl_call, .method = "Reset",
      .takes_group = TRUE, .with_next = "Reset the guest, or press its power button"},

@@ -184,7 +184,7 @@ static GPtrArray *list_others(const CvdTool *tool, GPtrArray *running)
     for (guint i = processes->len; i-- > 0;) {
         const CvdCtlProcess *process = processes->pdata[i];
         if (is_among(process, running, pids) ||
-            !cvd_ctl_is_in_group(tool, process->name != NULL ? process->name : ""))
+            !cvd_ctl_is_meant(tool, process->name != NULL ? process->name : ""))
             g_ptr_array_remove_index(processes, i);
     }
     return processes;
@@ -239,6 +239,10 @@ gboolean cvd_ctl_list(CvdTool *tool, char **arguments, GError **error)
                print_others(tool, others, error);
     if (tool->group != NULL)
         return cvd_ctl_fail_no_group(tool, error);
+    if (tool->name != NULL) {
+        g_autofree char *socket = cvd_instance_find_socket(tool->name, "control.sock", error);
+        return socket != NULL;
+    }
     g_auto(GStrv) places = cvd_instance_get_places();
     g_autofree char *all = g_strjoinv(", ", places);
     if (!tool->json)

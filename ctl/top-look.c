@@ -127,21 +127,11 @@ static void look_at_failed(GPtrArray *dirs, GPtrArray *look)
             look, cvd_top_instance_new(strrchr(g_ptr_array_index(dirs, i), '/') + 1, "failed"));
 }
 
-/* Returns: (transfer full) (nullable): of one kind, of the name that is wanted */
-static GPtrArray *list(const CvdTool *tool, CvdInstances which, GError **error)
-{
-    GPtrArray *dirs = cvd_ctl_list_instances(tool, which, error);
-
-    for (guint i = dirs != NULL ? dirs->len : 0; tool->name != NULL && i-- > 0;)
-        if (strcmp(strrchr(g_ptr_array_index(dirs, i), '/') + 1, tool->name) != 0)
-            g_ptr_array_remove_index(dirs, i);
-    return dirs;
-}
-
 GPtrArray *cvd_top_look(CvdTool *tool, GError **error)
 {
-    g_autoptr(GPtrArray) running = list(tool, CVD_INSTANCES_RUNNING, error);
-    g_autoptr(GPtrArray) failed = running != NULL ? list(tool, CVD_INSTANCES_FAILED, error) : NULL;
+    g_autoptr(GPtrArray) running = cvd_ctl_list_instances(tool, CVD_INSTANCES_RUNNING, error);
+    g_autoptr(GPtrArray) failed =
+        running != NULL ? cvd_ctl_list_instances(tool, CVD_INSTANCES_FAILED, error) : NULL;
     g_autoptr(GPtrArray) look =
         g_ptr_array_new_with_free_func((GDestroyNotify)cvd_top_instance_free);
 

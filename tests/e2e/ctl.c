@@ -74,7 +74,9 @@ static void test_wrong_input(gconstpointer data)
     g_autoptr(TestInstance) f = test_instance_new(NAME);
 
     fails(CTL(f, "lst"), 2, "did you mean 'list'");
-    fails(CTL(f, "list", "x"), 2, "unexpected argument 'x': cvd-ctl list; see cvd-ctl");
+    fails(CTL(f, "list", "x"), 2,
+          "unexpected argument 'x': cvd-ctl list; --name says which instance; see cvd-ctl");
+    fails(CTL(f, "list", "--name=nope"), 1, "instance 'nope' does not run (looked in ");
     fails(CTL(f, "wait"), 2, "needs more arguments");
     fails(CTL(f, "wait", "runing"), 2, "did you mean 'running'");
     fails(CTL(f, "wait", "--timeout", "soon", "running"), 2, "expected seconds");

@@ -52,6 +52,8 @@ static void test_shown(gconstpointer data)
     const char *const other[] = {"--index", "5", "--set", "name=group-x-${index}", NULL};
 
     g_free(test_group_finish(test_group_up(f, other), 0));
+    g_autofree char *one = test_ctl_finish(CTL(f, "-n", "group-2", "list"), 0);
+    assert_matches(one, "^NAME.*\ngroup-2 +running.*\n$");
     for (gsize i = 0; i < G_N_ELEMENTS(verbs); i++) {
         g_autofree char *table = test_ctl_finish(GROUP(f, verbs[i]), 0);
         assert_matches(table, "^NAME.*\ngroup-1 +running.*\ngroup-2 .*\ngroup-3 .*\ngroup-4 .*\n$");
