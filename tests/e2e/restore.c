@@ -326,13 +326,14 @@ static void test_configuration(gconstpointer data)
         f, TEST_SNAPSHOT,
         ARGS("--set=qemu.memory=128M", "--set=qemu.machine=pc", "--set=ivshmem.migratable=false"),
         2,
-        ARGS("qemu.machine: is \"pc\", and in snapshot base \"q35\"; leave it as it was",
-             "ivshmem.migratable: is false, and in snapshot base true",
+        ARGS("qemu.machine: is \"pc\", and in snapshot base \"q35\"; set it to \"q35\"",
+             "ivshmem.migratable: is false, and in snapshot base true; set it to true",
              "qemu.memory: is 128M, and in snapshot base 64M", "3 problems; nothing was started"));
     assert_refused(
         f, TEST_SNAPSHOT,
         ARGS("--config", config, "--set=ivshmem.migratable=true", "--set=qemu.memory=64M"), 2,
-        ARGS("layout: is not that of snapshot base: '", "nothing was started"));
+        ARGS("layout.vsoc_device_regions: has no region hwcomposer, which snapshot base has at [0]",
+             "nothing was started"));
 }
 
 /* Another configuration that fits has the rest: here, programs. */

@@ -3,11 +3,8 @@
 #include "launcher/restore-disks.h"
 
 #include "base/fd.h"
-#include "base/snapshot-writer.h"
-#include "launcher/config/layout-print.h"
 #include "launcher/qemu/state.h"
-#include "tests/support/rows.h"
-#include "tests/unit/config-files.h"
+#include "tests/unit/restore-files.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -15,191 +12,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MIB         (1024 * 1024)
-#define RAM_SIZE    (4 * MIB)
-#define RAM_PLACE   (3 * MIB)
-#define WINDOW_SIZE 8192
-
-/* As a stream has it: the length of the name, the name, and two big-endian numbers. */
-#define BLOCK(bus) "\x19" bus "/ivshmem.bar2\0\0\0\0\0\0\x20\0\0\0\0\0\xfe\xbc\0\0"
-
-typedef struct {
-    Files files;
-    CvdRestore *restore;
-    CvdConfig *config;
-} Fixture;
-
-static const char cvd_json[] =
-    "{\"layout\": " LAYOUT ", \"ivshmem\": {\"migratable\": true}, \"qemu\": {"
-    " \"accel\": \"tcg\", \"memory\": \"4M\", \"cpu\": \"max\", \"smp\": 2,"
-    " \"blockdevs\": [{\"driver\": \"file\", \"node-name\": \"f\", \"filename\": \"/old/d.qcow2\"},"
-    "  {\"driver\": \"qcow2\", \"node-name\": \"d\", \"file\": \"f\", \"discard\": \"unmap\","
-    "   \"cache\": {\"direct\": true, \"no-flush\": true}},"
-    "  {\"driver\": \"raw\", \"node-name\": \"cd\", \"read-only\": true,"
-    "   \"file\": {\"driver\": \"file\", \"filename\": \"/cd.iso\"}},"
-    "  {\"driver\": \"qcow2\", \"node-name\": \"e\", \"backing\": \"cd\","
-    "   \"file\": {\"driver\": \"file\", \"filename\": \"/old/e.qcow2\"}}],"
-    " \"devices\": [{\"driver\": \"virtio-blk-pci\", \"drive\": \"d\"},"
-    "  {\"driver\": \"virtio-blk-pci\", \"drive\": \"e\"}]}}";
-
-static CvdConfig *load_config(Fixture *f, const char *const *overrides)
+static void set_up(Restored *f, gconstpointer data)
 {
-    CvdConfigSource source = cvd_restore_get_source(f->restore, "conf/cvd.json");
-
-    g_ptr_array_set_size(f->files.problems, 0);
-    source.overrides = overrides;
-    CvdConfig *config = cvd_config_load(&source, f->files.problems);
-    if (config == NULL)
-        g_error("%s", (char *)f->files.problems->pdata[0]);
-    return config;
+    restored_set_up(f, restored_json, "ram");
 }
 
-static void write_bytes(CvdSnapshotWriter *writer, const char *file, gconstpointer bytes,
-                        gsize size, off_t at, off_t end)
-{
-    g_autoptr(GError) error = NULL;
-    cvd_autofd fd = cvd_snapshot_writer_create(writer, file, &error);
-
-    g_assert_no_error(error);
-    g_assert_cmpint(pwrite(fd, bytes, size, at), ==, (gssize)size);
-    g_assert_no_errno(ftruncate(fd, end));
-}
-
-static CvdSnapshotInfo *make_info(const CvdConfig *config)
-{
-    CvdSnapshotInfo *info = cvd_snapshot_info_new();
-
-    info->name = g_strdup("s");
-    info->product_version = g_strdup("0.1");
-    info->instance = g_strdup("one");
-    info->qemu_version = g_strdup("7.2.22");
-    info->machine = g_strdup("pc-q35-7.2");
-    info->accel = g_strdup("tcg");
-    info->memory_bytes = RAM_SIZE;
-    info->layout_digest = cvd_layout_digest(config->layout);
-    g_ptr_array_add(info->disks, g_strdup("d"));
-    g_ptr_array_add(info->disks, g_strdup("e"));
-    return info;
-}
-
-/* @ram: the file that has it; NULL: it is in the state */
-static void make_snapshot(const Fixture *f, const CvdConfig *config, const char *ram)
-{
-    static const char state[] = "QEVM\0\0\0\3" BLOCK("0000:00:10.0") "and so on";
-    g_autofree char *path = g_build_filename(f->files.directory, "s", NULL);
-    g_autofree char *text = cvd_config_format(config);
-    g_autoptr(GError) error = NULL;
-    g_autoptr(CvdSnapshotInfo) info = make_info(config);
-    g_autoptr(CvdSnapshotWriter) writer = cvd_snapshot_writer_new(path, &error);
-
-    g_assert_no_error(error);
-    write_bytes(writer, "cvd.json", text, strlen(text), 0, (off_t)strlen(text));
-    write_bytes(writer, "state", state, sizeof state, 0, sizeof state);
-    write_bytes(writer, "window", "w", 1, 4096, WINDOW_SIZE);
-    write_bytes(writer, "disk-0.qcow2", "d", 1, 0, 1);
-    write_bytes(writer, "disk-1.qcow2", "e", 1, 0, 1);
-    if (ram != NULL)
-        write_bytes(writer, "ram", "RAM", 3, RAM_PLACE, RAM_SIZE);
-    if (g_strcmp0(ram, "ram.zst") == 0)
-        cvd_snapshot_writer_compress(writer, NULL, &error);
-    g_assert_no_error(error);
-    cvd_snapshot_writer_finish(writer, info, NULL, &error);
-    g_assert_no_error(error);
-}
-
-static void set_up_with(Fixture *f, const char *ram)
-{
-    const CvdConfigSource source = {.path = "conf/cvd.json"};
-    g_autoptr(GError) error = NULL;
-
-    files_set_up(&f->files, NULL);
-    write_file("conf/cvd.json", cvd_json);
-    g_autoptr(CvdConfig) config = cvd_config_load(&source, f->files.problems);
-    g_assert_nonnull(config);
-    make_snapshot(f, config, ram);
-    f->restore = cvd_restore_open("./s", &error);
-    g_assert_no_error(error);
-    f->config = load_config(f, NULL);
-}
-
-static void set_up(Fixture *f, gconstpointer data)
-{
-    set_up_with(f, "ram");
-}
-
-static void tear_down(Fixture *f, gconstpointer data)
-{
-    cvd_config_free(f->config);
-    cvd_restore_free(f->restore);
-    files_tear_down(&f->files, NULL);
-}
-
-/* ---- What must not differ ---- */
-
-#define OTHER_LAYOUT                                                                               \
-    "layout={\"vsoc_device_regions\": [{\"device_name\": \"b\", \"current_version\": 1,"           \
-    " \"min_compatible_version\": 1, \"region_size\": 4096,"                                       \
-    " \"guest_to_host_signal_table\": {\"num_nodes_lg2\": 0},"                                     \
-    " \"host_to_guest_signal_table\": {\"num_nodes_lg2\": 0}}]}"
-
-static void test_differences(Fixture *f, gconstpointer data)
-{
-    static const struct {
-        const char *overrides[3];
-        const char *problems[3];
-    } rows[] = {
-        {{0}, {0}},
-        {{"qemu.kernel=k", "qemu.serial=none"}, {0}},
-        {{"qemu.machine=pc-q35-7.2"}, {0}},
-        {{"lifecycle.on_crash=restart", "programs={\"p\": {\"argv\": [\"x\"]}}"}, {0}},
-        {{"qemu.memory=8M"}, {"qemu.memory: is 8M, and in snapshot ./s 4M; leave it as it was"}},
-        {{"qemu.machine=pc"}, {"qemu.machine: is \"pc\", and in snapshot ./s \"q35\"; leave"}},
-        {{"qemu.machine=pc-q35-7.2,smm=off"}, {"qemu.machine: is \"pc-q35-7.2,smm=off\", and"}},
-        {{"qemu.cpu=qemu64"}, {"qemu.cpu: is \"qemu64\", and in snapshot ./s \"max\";"}},
-        {{"qemu.smp=1", "qemu.cpu=base"}, {"qemu.cpu: is", "qemu.smp: is \"1\", and in"}},
-        {{"qemu.firmware=qboot.rom"}, {"qemu.firmware: is \"qboot.rom\", and in snapshot ./s no"}},
-        {{"qemu.watchdog_s=5"}, {"qemu.watchdog_s: is 5, and in snapshot ./s 0; leave"}},
-        {{"qemu.devices.1.driver=e1000"},
-         {"qemu.devices[1]: is {\"driver\":\"e1000\",\"drive\":\"e\"}, and in snapshot ./s "
-          "{\"dri"}},
-        {{"qemu.devices=[]"}, {"qemu.devices[0]: is nothing, and in snapshot ./s {\"driver\""}},
-        {{"ivshmem.address=0x11"}, {"ivshmem.address: is \"0x11\", and in snapshot ./s \"0x10\""}},
-        {{"ivshmem.migratable=false"}, {"ivshmem.migratable: is false, and in snapshot ./s true"}},
-        {{OTHER_LAYOUT}, {"layout: is not that of snapshot ./s: '"}},
-    };
-
-    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
-        guint n = g_strv_length((char **)rows[i].problems);
-        g_autoptr(CvdConfig) config = load_config(f, rows[i].overrides);
-        g_ptr_array_set_size(f->files.problems, 0);
-        g_assert_true(cvd_restore_check(f->restore, config, f->files.problems) == (n == 0));
-        for (guint k = 0; k < n; k++)
-            assert_problem(&f->files, k, rows[i].problems[k]);
-        g_assert_cmpuint(f->files.problems->len, ==, n);
-    }
-}
-
-/* The snapshot says what its window is like; this version computes another one. */
-static void test_other_product(Fixture *f, gconstpointer data)
-{
-    char *digest = f->restore->info->layout_digest;
-
-    digest[0] = digest[0] == '0' ? '1' : '0';
-    g_assert_false(cvd_restore_check(f->restore, f->config, f->files.problems));
-    assert_problem(&f->files, 0, "makes another window of it than 0.1 did, which took snapshot");
-}
-
-static void test_disk_is_missing(Fixture *f, gconstpointer data)
-{
-    static const char *const overrides[] = {"qemu.blockdevs=[]", "qemu.devices=[]", NULL};
-    g_autoptr(CvdConfig) config = load_config(f, overrides);
-
-    g_assert_false(cvd_restore_check(f->restore, config, f->files.problems));
-    assert_problem(&f->files, 1, "qemu.blockdevs: has no \"node-name\" \"d\", which snapshot ./s");
-    assert_problem(&f->files, 2, "qemu.blockdevs: has no \"node-name\" \"e\", which snapshot ./s");
-}
-
-static void test_qemu(Fixture *f, gconstpointer data)
+static void test_qemu(Restored *f, gconstpointer data)
 {
     static const struct {
         const char *version;
@@ -226,9 +44,7 @@ static void test_qemu(Fixture *f, gconstpointer data)
     }
 }
 
-/* ---- What is prepared ---- */
-
-static void test_accelerators(Fixture *f, gconstpointer data)
+static void test_accelerators(Restored *f, gconstpointer data)
 {
     static const struct {
         const char *saved;
@@ -267,7 +83,7 @@ static void test_accelerators(Fixture *f, gconstpointer data)
     }
 }
 
-static void test_without_qemu_img(Fixture *f, gconstpointer data)
+static void test_without_qemu_img(Restored *f, gconstpointer data)
 {
     g_auto(CvdQemuTools) tools = {0};
 
@@ -285,7 +101,7 @@ static void assert_blockdevs(char **found, const char *const *expected)
 }
 
 /* An entry that only had a disk's file is gone; what was below a disk is below the snapshot's. */
-static void test_disks(Fixture *f, gconstpointer data)
+static void test_disks(Restored *f, gconstpointer data)
 {
     static const char cd[] = "{\"driver\":\"raw\",\"node-name\":\"cd\",\"read-only\":true,\"file\":"
                              "{\"driver\":\"file\",\"filename\":\"/cd.iso\"}}";
@@ -318,13 +134,13 @@ static void test_disks(Fixture *f, gconstpointer data)
 }
 
 /* Of a snapshot of a clone of a clone. */
-static void test_layers(Fixture *f, gconstpointer data)
+static void test_layers(Restored *f, gconstpointer data)
 {
 #define FILE_OF(set) "\"file\":{\"driver\":\"file\",\"filename\":\"/dev/fdset/100000" set "\"}"
 #define LAYER(set)   "\"backing\":{\"driver\":\"qcow2\"," FILE_OF(set)
     static const char *const disks[] = {"d", "d", "e", "e", "d"};
     static const char *const overrides[] = {"qemu.blockdevs.1.file={\"driver\":\"file\"}", NULL};
-    g_autoptr(CvdConfig) config = load_config(f, overrides);
+    g_autoptr(CvdConfig) config = restored_load(f, overrides);
 
     g_ptr_array_set_size(f->restore->info->disks, 0);
     for (gsize i = 0; i < G_N_ELEMENTS(disks); i++)
@@ -351,9 +167,9 @@ static void assert_sealed(int fd)
     g_assert_cmpint(pwrite(fd, "", 1, 0), <, 0);
 }
 
-static void prepare(Fixture *f, const char *const *overrides, CvdRestoreRam ram)
+static void prepare(Restored *f, const char *const *overrides, CvdRestoreRam ram)
 {
-    g_autoptr(CvdConfig) config = load_config(f, overrides);
+    g_autoptr(CvdConfig) config = restored_load(f, overrides);
     g_auto(CvdQemuTools) tools = {0};
     g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GError) error = NULL;
@@ -365,7 +181,7 @@ static void prepare(Fixture *f, const char *const *overrides, CvdRestoreRam ram)
 }
 
 /* QEMU maps the file itself. */
-static void test_ram_is_mapped(Fixture *f, gconstpointer data)
+static void test_ram_is_mapped(Restored *f, gconstpointer data)
 {
     struct stat ram, own;
 
@@ -378,7 +194,7 @@ static void test_ram_is_mapped(Fixture *f, gconstpointer data)
     g_assert_cmpint(fcntl(f->restore->ram_fd, F_GETFL) & O_ACCMODE, ==, O_RDONLY);
 }
 
-static void test_ram_for_others(Fixture *f, gconstpointer data)
+static void test_ram_for_others(Restored *f, gconstpointer data)
 {
     static const char *const overrides[] = {"qemu.memory_shared=true", NULL};
 
@@ -389,33 +205,33 @@ static void test_ram_for_others(Fixture *f, gconstpointer data)
 
 static void test_ram_in_state(void)
 {
-    Fixture f = {0};
+    Restored f = {0};
     char bytes[16];
 
-    set_up_with(&f, NULL);
+    restored_set_up(&f, restored_json, NULL);
     prepare(&f, NULL, CVD_RESTORE_RAM_IN_STATE);
     g_assert_false(cvd_restore_get_origin(f.restore).is_private);
     g_assert_cmpint(pread(f.restore->state_fd, bytes, sizeof bytes, 8), ==, sizeof bytes);
     g_assert_cmpmem(bytes, sizeof bytes, BLOCK("0000:00:10.0"), sizeof bytes);
-    tear_down(&f, NULL);
+    restored_tear_down(&f, NULL);
 }
 
 /* One copy for all, which nobody can change. */
 static void test_ram_is_unpacked(void)
 {
-    Fixture f = {0};
+    Restored f = {0};
     char bytes[4] = "";
 
-    set_up_with(&f, "ram.zst");
+    restored_set_up(&f, restored_json, "ram.zst");
     prepare(&f, NULL, CVD_RESTORE_RAM_PRIVATE);
     assert_sealed(f.restore->ram_fd);
     g_assert_cmpint(pread(f.restore->ram_fd, bytes, 3, RAM_PLACE), ==, 3);
     g_assert_cmpstr(bytes, ==, "RAM");
-    tear_down(&f, NULL);
+    restored_tear_down(&f, NULL);
 }
 
 /* A guest that gives memory back must not take it from others. */
-static void test_ram_with_a_balloon(Fixture *f, gconstpointer data)
+static void test_ram_with_a_balloon(Restored *f, gconstpointer data)
 {
     static const char *const overrides[][3] = {
         {"qemu.blockdevs=[]", "qemu.devices=[{\"driver\":\"virtio-balloon-pci\"}]", NULL},
@@ -431,7 +247,7 @@ static void test_ram_with_a_balloon(Fixture *f, gconstpointer data)
 }
 
 /* The stream that QEMU gets is another than that of the snapshot, by the place of the window. */
-static void test_state(Fixture *f, gconstpointer data)
+static void test_state(Restored *f, gconstpointer data)
 {
     static const char expected[] = "QEVM\0\0\0\3\x19"
                                    "0000:00:10.0/ivshmem.bar2"
@@ -484,10 +300,7 @@ static void test_place_of_window(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-#define add(path, test) g_test_add(path, Fixture, NULL, set_up, test, tear_down)
-    add("/restore/differences", test_differences);
-    add("/restore/other-product", test_other_product);
-    add("/restore/disk-is-missing", test_disk_is_missing);
+#define add(path, test) g_test_add(path, Restored, NULL, set_up, test, restored_tear_down)
     add("/restore/qemu", test_qemu);
     add("/restore/accelerators", test_accelerators);
     add("/restore/without-qemu-img", test_without_qemu_img);
