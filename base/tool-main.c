@@ -279,8 +279,9 @@ static int report(const CvdToolProgram *program, GError **error)
         return EXIT_FAILURE;
     if (is_usage)
         cvd_error_add_help(error, g_get_prgname());
+    const char *message = cvd_tool_is_cancelled(*error) ? "interrupted" : (*error)->message;
     g_autoptr(GString) text = g_string_new(NULL);
-    cvd_terminal_text_append(text, (*error)->message, strlen((*error)->message), TRUE);
+    cvd_terminal_text_append(text, message, strlen(message), TRUE);
     g_printerr("%s: %s\n", program->name, text->str);
     return is_usage ? EXIT_USAGE : EXIT_FAILURE;
 }

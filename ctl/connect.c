@@ -61,7 +61,8 @@ void cvd_ctl_clarify(GError *error)
 
     g_dbus_error_strip_remote_error(error);
     g_autofree char *text = g_steal_pointer(&error->message);
-    error->message = cvd_ctl_printable(text);
+    gboolean has_ended = g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CLOSED);
+    error->message = has_ended ? g_strdup("the instance has ended") : cvd_ctl_printable(text);
     if (g_strcmp0(name, "org.cvd.Error.Invalid") == 0)
         error->domain = G_OPTION_ERROR;
 }

@@ -108,6 +108,16 @@ static gboolean await_end(CvdTool *tool, CvdDBusInstance1 *instance, int launche
            cvd_pass_error(error, &local_error);
 }
 
+static gboolean fail(const char *name, GError *take_error, GError **error)
+{
+    g_autoptr(GError) reason = take_error;
+
+    if (cvd_tool_is_cancelled(reason))
+        return cvd_fail(error, CVD_ERROR_FAILED,
+                        "interrupted; there is no snapshot %s, and the machine goes on", name);
+    return cvd_pass_error(error, &reason);
+}
+
 gboolean cvd_ctl_snapshot(CvdTool *tool, char **arguments, GError **error)
 {
     g_autoptr(CvdDBusInstance1) instance = cvd_ctl_connect(tool, error);
@@ -118,10 +128,8 @@ gboolean cvd_ctl_snapshot(CvdTool *tool, char **arguments, GError **error)
     cvd_autofd launcher = cvd_ctl_open_launcher(instance);
     Snapshot snapshot = {0};
     take(tool, instance, name, &snapshot);
-    if (snapshot.error != NULL) {
-        g_propagate_error(error, snapshot.error);
-        return FALSE;
-    }
+    if (snapshot.error != NULL)
+        return fail(arguments[0], snapshot.error, error);
     gboolean is_printed = print(tool, &snapshot, error);
     g_free(snapshot.path);
     return is_printed &&

@@ -75,10 +75,13 @@ static GError *find_reason(const CvdLaunchSnapshot *snapshot, const GError *erro
     g_autofree char *state = cvd_describe_state(&launch->lifecycle, launch->fault);
     GError *reason = NULL;
 
-    if (launch->lifecycle.saving.state != CVD_SAVING_CANCELLING)
-        return g_error_copy(error);
-    cvd_fail(&reason, CVD_ERROR_FAILED, "the snapshot was cancelled: %s",
-             obstacle[0] != '\0' ? obstacle : state);
+    if (launch->lifecycle.saving.state == CVD_SAVING_CANCELLING)
+        cvd_fail(&reason, CVD_ERROR_FAILED, "the snapshot was cancelled: %s",
+                 obstacle[0] != '\0' ? obstacle : state);
+    else if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+        cvd_fail(&reason, CVD_ERROR_FAILED, "its caller has gone");
+    else
+        reason = g_error_copy(error);
     return reason;
 }
 
@@ -116,11 +119,6 @@ static void end(CvdLaunchSnapshot *snapshot, const GError *error)
         g_main_loop_quit(launch->host.loop);
 }
 
-static void set_cancelled(GError **error)
-{
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "its caller has gone");
-}
-
 /* What is under way ends early; what waits for nothing but the guest ends here. */
 static void cancel(CvdLaunchSnapshot *snapshot)
 {
@@ -130,7 +128,7 @@ static void cancel(CvdLaunchSnapshot *snapshot)
     if (snapshot->state == SNAPSHOT_SAVING) {
         cvd_save_cancel(snapshot->save);
     } else if (snapshot->state == SNAPSHOT_WAITING) {
-        set_cancelled(&error);
+        g_cancellable_set_error_if_cancelled(snapshot->cancellable, &error);
         end(snapshot, error);
     }
 }
@@ -151,10 +149,8 @@ static gboolean may_go_on(CvdLaunchSnapshot *snapshot, const GError *error)
 {
     g_autoptr(GError) cancelled = NULL;
 
-    if (g_cancellable_is_cancelled(snapshot->cancellable)) {
-        set_cancelled(&cancelled);
+    if (g_cancellable_set_error_if_cancelled(snapshot->cancellable, &cancelled))
         error = cancelled;
-    }
     if (error != NULL)
         end(snapshot, error);
     return error == NULL;

@@ -92,6 +92,17 @@ static void test_wrong_input(gconstpointer data)
     fails(CTL(f, "help"), 2, "see cvd-ctl --help");
 }
 
+/* As soon as it catches the signal. */
+static void be_interrupted(gconstpointer data)
+{
+    sigset_t signals;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    g_assert_no_errno(kill(getpid(), SIGINT));
+}
+
 static void test_no_instance(gconstpointer data)
 {
     static const char *const verbs[] = {"status", "stop",    "restart",      "reset",
@@ -116,6 +127,11 @@ static void test_no_instance(gconstpointer data)
     fails(CTL(f, "wait", "running"), 1, ", or wait for one to come with --name");
     fails(CTL(f, "-n", "other", "wait", "--timeout", "0.1", "running"), 1,
           "instance 'other' is not there, not running, after 0.1 s");
+    fails(test_process_start(
+              f->sandbox,
+              (const char *const[]){g_getenv("CVD_CTL"), "-n", "other", "wait", "running", NULL},
+              be_interrupted, NULL),
+          1, "cvd-ctl: interrupted\n");
     g_autoptr(TestTerminal) terminal = test_terminal_start(
         f->sandbox, (const char *const[]){g_getenv("CVD_CTL"), "-n", "other", "wait", "--timeout",
                                           "0.1", "running", NULL});

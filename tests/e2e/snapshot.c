@@ -385,6 +385,9 @@ static void test_interrupted(gconstpointer data)
 
     test_process_signal(snapshot, signal);
     test_process_wait_end(snapshot);
+    g_assert_true(signal == SIGKILL ||
+                  test_process_has_err(snapshot, "cvd-ctl: interrupted; there is no snapshot one, "
+                                                 "and the machine goes on\n"));
     test_process_wait_err(f->launcher, "snapshot one: its caller has gone", 1);
     test_process_wait_err(f->launcher, NAME ": running again", 1);
     assert_snapshots(f, "");
@@ -533,6 +536,30 @@ static void test_qemu_dies_before_the_copy(gconstpointer data)
     assert_refused(snapshot, "the snapshot was cancelled");
     assert_snapshots(gate.f, "");
     assert_goes_on(gate.f);
+}
+
+/* While the thread works. That the launcher knows is certain once it has answered another. */
+static void test_interrupted_at_the_end(gconstpointer data)
+{
+    g_auto(Gate) gate = {0};
+    g_autoptr(TestProcess) snapshot = begin_at(&gate, "sync", "--keep-running");
+
+    test_process_signal(snapshot, SIGINT);
+    test_process_wait_end(snapshot);
+    done(gate.f, "status", NULL, NULL);
+    gate_open(&gate);
+    test_process_wait_err(gate.f->launcher, "snapshot one: its caller has gone", 1);
+    assert_snapshots(gate.f, "");
+    assert_goes_on(gate.f);
+}
+
+static void test_launcher_is_killed(gconstpointer data)
+{
+    g_auto(Gate) gate = {0};
+    TestProcess *snapshot = begin_at(&gate, "copy", NULL);
+
+    test_process_signal(gate.f->launcher, SIGKILL);
+    assert_refused(snapshot, "cvd-ctl: the instance has ended\n");
 }
 
 static void test_resumed_by_others(gconstpointer data)
@@ -756,6 +783,9 @@ int main(int argc, char **argv)
     test_add_unless("/snapshot/qemu-is-late", NULL, test_qemu_is_late, why_no_shim);
     test_add_unless("/snapshot/qemu-dies-before-the-copy", NULL, test_qemu_dies_before_the_copy,
                     why_no_shim);
+    test_add_unless("/snapshot/interrupted-at-the-end", NULL, test_interrupted_at_the_end,
+                    why_no_shim);
+    test_add_unless("/snapshot/launcher-is-killed", NULL, test_launcher_is_killed, why_no_shim);
     test_add_unless("/snapshot/resumed-by-others", NULL, test_resumed_by_others, why_no_shim);
     test_add_unless("/snapshot/no-clients-meanwhile", NULL, test_no_clients_meanwhile, why_no_shim);
     test_add_unless("/snapshot/ctrl-c-at-the-end", NULL, test_stop_at_the_end, why_no_shim);
