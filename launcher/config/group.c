@@ -127,8 +127,8 @@ static void check_single(const CvdPlace *root_place, JsonNode *root, const CvdGr
 
     if (choice->index)
         cvd_problem(root_place->reader->problems,
-                    "--index %s: %s has no \"instances\", so it is "
-                    "one machine",
+                    "--index %s: %s has no \"instances\", so it is one machine; name the "
+                    "configuration of a group with --config, or leave --index out",
                     choice->index, root_place->origin);
     if (!name || !strstr(name, INDEX))
         return;

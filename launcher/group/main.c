@@ -23,8 +23,11 @@ static GArray *choose(const CvdConfig *config, const CvdUpOptions *options, GErr
         return cvd_indices_parse(options->indices, &config->group, error);
     if (options->indices == NULL)
         return cvd_indices_parse(NULL, &single, error);
-    cvd_fail(error, CVD_ERROR_INVALID, "--index %s: %s has no \"instances\", so it is one machine",
-             options->indices, options->config);
+    cvd_fail(
+        error, CVD_ERROR_INVALID,
+        "--index %s: %s has no \"instances\", so it is one machine; name the configuration of a "
+        "group, or leave --index out",
+        options->indices, options->config);
     return NULL;
 }
 

@@ -225,7 +225,10 @@ static void test_messages(Files *files, gconstpointer data)
         {"x", {"instances=64"}, "--index x: conf/cvd.json is a group of 64 (1..64)"},
         {"07", {"instances=64"}, "--index 07: conf/cvd.json is a group of 64 (1..64)"},
         {"4294967297", {"instances=64"}, "--index 4294967297: conf/cvd.json is a group"},
-        {"3", {NULL}, "--index 3: conf/cvd.json has no \"instances\", so it is one machine"},
+        {"3",
+         {NULL},
+         "--index 3: conf/cvd.json has no \"instances\", so it is one machine; name the "
+         "configuration of a group with --config, or leave --index out"},
         {NULL, {"name=phone-${index}"}, "name: \"${index}\" is for a group; add \"instances\""},
         {"1",
          {"instances=2", "name=phone${index}"},
