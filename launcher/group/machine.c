@@ -25,17 +25,42 @@ static void change(CvdMachine *machine, CvdMachineState state, const char *failu
 
 /* ---- Up ---- */
 
-/* A launcher looks at the same places. */
-static gboolean is_running(const char *name)
+/* A launcher looks at the same places. Returns: (transfer full) (nullable): where it runs */
+static char *find_running(const char *name)
 {
     g_auto(GStrv) places = cvd_instance_get_places();
-    gboolean is_found = FALSE;
 
-    for (char **place = places; *place != NULL && !is_found; place++) {
+    for (char **place = places; *place != NULL; place++) {
         g_autofree char *dir = g_build_filename(*place, name, NULL);
-        is_found = cvd_instance_is_running(dir);
+        if (cvd_instance_is_running(dir))
+            return g_steal_pointer(&dir);
     }
-    return is_found;
+    return NULL;
+}
+
+static void on_found_ended(CvdFoundEnd end, const char *failure, gpointer data)
+{
+    static const CvdMachineState states[] = {
+        [CVD_FOUND_READY] = CVD_MACHINE_FOUND,
+        [CVD_FOUND_GONE] = CVD_MACHINE_WAITING,
+        [CVD_FOUND_FAILED] = CVD_MACHINE_FAILED,
+    };
+    CvdMachine *machine = data;
+
+    g_clear_pointer(&machine->found, cvd_found_free);
+    change(machine, states[end], failure);
+}
+
+/* Returns: whether it runs already, and is followed */
+static gboolean follow_running(CvdMachine *machine)
+{
+    g_autofree char *dir = find_running(machine->name);
+
+    if (dir == NULL)
+        return FALSE;
+    set_state(machine, CVD_MACHINE_FOLLOWED);
+    machine->found = cvd_found_new(dir, on_found_ended, machine);
+    return TRUE;
 }
 
 /* Another one may have its name by the time that it is to be taken down. */
@@ -48,18 +73,21 @@ static void remember_launcher(CvdMachine *machine)
         machine->launcher = cvd_process_id_get(pid);
 }
 
-static void on_starter_ended(const char *failure, gpointer data)
+/* Somebody else may have started it at the same time. */
+static void on_starter_ended(const char *failure, gboolean is_refused, gpointer data)
 {
     CvdMachine *machine = data;
     gboolean is_given_up = machine->state == CVD_MACHINE_STOPPING;
 
+    g_clear_pointer(&machine->starter, cvd_starter_free);
+    machine->is_refused = is_refused;
     if (failure == NULL)
         remember_launcher(machine);
     if (failure == NULL)
         change(machine, is_given_up ? CVD_MACHINE_DUE : CVD_MACHINE_UP, NULL);
     else if (is_given_up)
         change(machine, CVD_MACHINE_STOPPED, NULL);
-    else
+    else if (!follow_running(machine))
         change(machine, CVD_MACHINE_FAILED, failure);
 }
 
@@ -67,10 +95,8 @@ void cvd_machine_start(CvdMachine *machine, const char *const *argv)
 {
     g_autoptr(GError) error = NULL;
 
-    if (is_running(machine->name)) {
-        change(machine, CVD_MACHINE_FOUND, NULL);
+    if (follow_running(machine))
         return;
-    }
     set_state(machine, CVD_MACHINE_STARTING);
     machine->starter = cvd_starter_new(argv, on_starter_ended, machine, &error);
     if (machine->starter == NULL)
@@ -88,6 +114,10 @@ void cvd_machine_give_up(CvdMachine *machine)
         break;
     case CVD_MACHINE_UP:
         set_state(machine, CVD_MACHINE_DUE);
+        break;
+    case CVD_MACHINE_FOLLOWED:
+        g_clear_pointer(&machine->found, cvd_found_free);
+        set_state(machine, CVD_MACHINE_FOUND);
         break;
     case CVD_MACHINE_WAITING:
     case CVD_MACHINE_FOUND:
@@ -146,6 +176,7 @@ CvdMachine *cvd_machine_new(const char *name, guint index, guint *counts, CvdMac
 
 void cvd_machine_free(CvdMachine *machine)
 {
+    g_clear_pointer(&machine->found, cvd_found_free);
     g_clear_pointer(&machine->starter, cvd_starter_free);
     cvd_source_clear(&machine->end);
     cvd_close_fd(&machine->launcher_fd);

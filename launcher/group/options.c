@@ -78,7 +78,7 @@ gboolean cvd_up_options_parse(const char *const *argv, CvdUpOptions *options, GE
         .parameters = "FILE",
         .summary =
             "Starts the machines that FILE describes, each by cvd-launch --detach, and waits\n"
-            "until they are ready. Those that run already are left alone.",
+            "until they are ready. Those that are up already are left alone.",
         .options = entries,
         .epilogue = "\n"
                     "Ctrl-c takes those down that this run has started. Once up, they are looked\n"

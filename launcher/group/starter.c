@@ -16,6 +16,8 @@
 #define ADVICE_MARK ": what to do: "
 #define READ_SIZE   4096
 
+#define EXIT_USAGE 2 /* docs/cvd-launch.1 */
+
 struct CvdStarter {
     GPid pid;
     int fd; /* what it says on stderr */
@@ -119,7 +121,8 @@ static void on_end(GPid pid, int status, gpointer data)
     cvd_source_clear(&starter->output);
     cvd_close_fd(&starter->fd); /* a group may have more machines than this process descriptors */
     g_autofree char *failure = describe_end(starter, status);
-    starter->ended(failure, starter->user_data);
+    starter->ended(failure, WIFEXITED(status) && WEXITSTATUS(status) == EXIT_USAGE,
+                   starter->user_data);
 }
 
 void cvd_starter_stop(CvdStarter *starter)

@@ -19,10 +19,11 @@ typedef struct CvdStarter CvdStarter;
 /**
  * CvdStarterEnded:
  * @failure: (nullable): the last error that it said, or how it ended; %NULL: the machine is ready
+ * @is_refused: whether the configuration or the usage was wrong, by the exit status
  *
  * May free the starter.
  */
-typedef void (*CvdStarterEnded)(const char *failure, gpointer user_data);
+typedef void (*CvdStarterEnded)(const char *failure, gboolean is_refused, gpointer user_data);
 
 /**
  * cvd_starter_new:

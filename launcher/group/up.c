@@ -17,7 +17,11 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#define MAX_STOPPING 64 /* at once */
+/* At once: a connection, or a descriptor of a process, each. */
+#define MAX_FOLLOWED 64
+#define MAX_STOPPING 64
+
+#define EXIT_USAGE 2
 
 typedef struct {
     const CvdUpOptions *options;
@@ -26,12 +30,13 @@ typedef struct {
     char *launcher;
     GPtrArray *machines;
     guint counts[CVD_MACHINE_N_STATES];
-    guint n_tried;         /* the first of them have had their turn */
+    guint n_refused;       /* of those that have failed */
     gboolean is_given_up;  /* by the user */
     gboolean is_abandoned; /* the user does not even wait for the ends */
     CvdFailures *failures;
     CvdProgress progress;
-    gint64 start_us;
+    guint n_to_stop; /* of those that this run has started, once it is given up */
+    gint64 start_us; /* of that, or of all */
     GSource *tick;
 } Up;
 
@@ -44,7 +49,7 @@ static guint count_up(const Up *up)
 
 static CvdGroupReport get_report(const Up *up)
 {
-    return (CvdGroupReport){
+    CvdGroupReport report = {
         .done = "up",
         .n = up->machines->len,
         .n_done = count_up(up),
@@ -52,17 +57,23 @@ static CvdGroupReport get_report(const Up *up)
         .n_failed = up->counts[CVD_MACHINE_FAILED],
         .elapsed_us = g_get_monotonic_time() - up->start_us,
     };
+
+    if (up->is_given_up)
+        report = (CvdGroupReport){
+            .done = "stopped",
+            .n = up->n_to_stop,
+            .n_done = up->counts[CVD_MACHINE_STOPPED],
+            .elapsed_us = report.elapsed_us,
+        };
+    return report;
 }
 
 static void show_progress(Up *up)
 {
     const CvdGroupReport report = get_report(up);
-    guint n_stopped = up->counts[CVD_MACHINE_STOPPED];
-    g_autofree char *label = up->is_given_up ? g_strdup_printf("stopped %u", n_stopped)
-                                             : cvd_group_report_format_progress(&report);
+    g_autofree char *label = cvd_group_report_format_progress(&report);
 
-    cvd_progress_show(&up->progress, label,
-                      up->is_given_up ? n_stopped : report.n_done + report.n_failed);
+    cvd_progress_show(&up->progress, label, report.n_done + report.n_failed);
 }
 
 static void report_failure(Up *up, const CvdMachine *machine, const char *failure)
@@ -84,22 +95,26 @@ static void report_others(const Up *up)
 static void report_up(const Up *up)
 {
     const CvdGroupReport report = get_report(up);
+    gboolean has_wishes = up->options->from != NULL || up->options->overrides != NULL;
     g_autofree char *text = cvd_group_report_format_end(&report);
 
-    g_message("%s: %s", up->group, text);
+    g_message("%s: %s%s", up->group, text,
+              report.n_before > 0 && has_wishes
+                  ? "; what ran before keeps the snapshot and the settings that it was started with"
+                  : "");
 }
 
 static void report_given_up(const Up *up)
 {
-    guint n_left = up->counts[CVD_MACHINE_DUE] + up->counts[CVD_MACHINE_STOPPING];
-    g_autoptr(GString) text = g_string_new(up->group);
+    const CvdGroupReport report = get_report(up);
+    g_autofree char *end = cvd_group_report_format_end(&report);
+    g_autoptr(GString) text = g_string_new(report.n > 0 ? end : "nothing was started");
 
-    g_string_append_printf(text, ": interrupted; stopped %u", up->counts[CVD_MACHINE_STOPPED]);
-    if (n_left > 0)
-        g_string_append_printf(text, ", %u are still to end", n_left);
+    if (report.n_done < report.n)
+        g_string_append(text, ", the others were told to stop");
     if (up->counts[CVD_MACHINE_FOUND] > 0)
-        g_string_append_printf(text, "; %u ran before, and go on", up->counts[CVD_MACHINE_FOUND]);
-    g_message("%s", text->str);
+        g_string_append_printf(text, "; %u ran before: left alone", up->counts[CVD_MACHINE_FOUND]);
+    g_message("%s: interrupted; %s", up->group, text->str);
 }
 
 /* ---- Machines ---- */
@@ -129,18 +144,25 @@ static void start(const Up *up, CvdMachine *machine)
     cvd_machine_start(machine, (const char *const *)argv->pdata);
 }
 
+/* One that has been followed to its end has its turn again. */
 static void start_next(Up *up)
 {
-    while (up->n_tried < up->machines->len &&
-           up->counts[CVD_MACHINE_STARTING] < up->options->n_jobs)
-        start(up, up->machines->pdata[up->n_tried++]);
+    for (guint i = 0; i < up->machines->len; i++) {
+        CvdMachine *machine = up->machines->pdata[i];
+        if (up->counts[CVD_MACHINE_STARTING] >= up->options->n_jobs ||
+            up->counts[CVD_MACHINE_FOLLOWED] >= MAX_FOLLOWED)
+            return;
+        if (machine->state == CVD_MACHINE_WAITING)
+            start(up, machine);
+    }
 }
 
+/* If the user does not wait, all are told. */
 static void stop_next(const Up *up)
 {
     for (guint i = 0; i < up->machines->len; i++) {
         CvdMachine *machine = up->machines->pdata[i];
-        if (up->counts[CVD_MACHINE_STOPPING] >= MAX_STOPPING)
+        if (up->counts[CVD_MACHINE_STOPPING] >= MAX_STOPPING && !up->is_abandoned)
             return;
         if (machine->state == CVD_MACHINE_DUE)
             cvd_machine_stop(machine);
@@ -152,6 +174,7 @@ static void on_changed(CvdMachine *machine, const char *failure, gpointer data)
 {
     Up *up = data;
 
+    up->n_refused += failure != NULL && machine->is_refused;
     if (failure != NULL)
         report_failure(up, machine, failure);
     show_progress(up);
@@ -168,11 +191,13 @@ static gboolean on_interrupt(gpointer data)
         return G_SOURCE_CONTINUE;
     }
     up->is_given_up = TRUE;
-    guint n = up->counts[CVD_MACHINE_UP] + up->counts[CVD_MACHINE_STARTING];
+    up->n_to_stop = up->counts[CVD_MACHINE_UP] + up->counts[CVD_MACHINE_STARTING];
+    up->start_us = g_get_monotonic_time();
     cvd_progress_clear(&up->progress);
-    g_message("%s: stopping the %u that were started here; ctrl-c again does not wait for it",
-              up->group, n);
-    cvd_progress_init(&up->progress, NULL, MAX(n, 1));
+    if (up->n_to_stop > 0)
+        g_message("%s: stopping the %u that were started here; ctrl-c again does not wait for it",
+                  up->group, up->n_to_stop);
+    cvd_progress_init(&up->progress, NULL, MAX(up->n_to_stop, 1));
     for (guint i = 0; i < up->machines->len; i++)
         cvd_machine_give_up(up->machines->pdata[i]);
     return G_SOURCE_CONTINUE;
@@ -201,11 +226,11 @@ static gboolean on_tick(gpointer data)
 static gboolean is_over(const Up *up)
 {
     const guint *counts = up->counts;
+    guint n_left = counts[CVD_MACHINE_WAITING] + counts[CVD_MACHINE_FOLLOWED];
     guint n_busy =
         counts[CVD_MACHINE_STARTING] + counts[CVD_MACHINE_STOPPING] + counts[CVD_MACHINE_DUE];
 
-    return up->is_abandoned ||
-           (n_busy == 0 && (up->is_given_up || up->n_tried == up->machines->len));
+    return up->is_abandoned || (n_busy == 0 && (up->is_given_up || n_left == 0));
 }
 
 static void go(Up *up)
@@ -238,6 +263,19 @@ static void add_machines(Up *up, const CvdConfig *config, GArray *indices)
     }
 }
 
+/* As of one cvd-launch: nothing was started, as none could be. */
+static int get_status(const Up *up)
+{
+    const guint *counts = up->counts;
+
+    if (up->is_given_up)
+        return EXIT_FAILURE;
+    if (up->n_refused > 0 && up->n_refused == counts[CVD_MACHINE_FAILED] &&
+        counts[CVD_MACHINE_UP] == 0)
+        return EXIT_USAGE;
+    return count_up(up) == up->machines->len ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 int cvd_up(const CvdConfig *config, const CvdUpOptions *options, GArray *indices)
 {
     Up up = {
@@ -262,10 +300,10 @@ int cvd_up(const CvdConfig *config, const CvdUpOptions *options, GArray *indices
         report_given_up(&up);
     else
         report_up(&up);
-    gboolean is_good = !up.is_given_up && count_up(&up) == up.machines->len;
+    int status = get_status(&up);
     cvd_source_clear(&up.tick);
     g_ptr_array_unref(up.machines);
     cvd_failures_free(up.failures);
     g_free(up.launcher);
-    return is_good ? EXIT_SUCCESS : EXIT_FAILURE;
+    return status;
 }

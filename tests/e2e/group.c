@@ -107,11 +107,18 @@ static void test_from_snapshot(gconstpointer data)
         g_autofree char *console = test_ctl_finish(CTL(f, "-n", name, "logs"), 0);
         g_assert_null(strstr(console, "cvd-guest: ready"));
     }
+    g_autofree char *again = UP(f, 0, "--from", "base", "--index", "1..3");
+    g_assert_cmpstr(again, ==,
+                    "cvd-up: group: 3 of 3 up after TIME, 3 of them before; what ran before keeps "
+                    "the snapshot and the settings that it was started with\n");
     stop(f, 1, 3);
-    g_autofree char *missing = UP(f, 1, "--jobs", "1", "--from", "other", "--index", "1..2");
+    g_autofree char *missing = UP(f, 2, "--jobs", "1", "--from", "other", "--index", "1..2");
     g_assert_nonnull(strstr(missing, "group-1: "));
     g_assert_nonnull(strstr(missing, "other: there is no such snapshot"));
     g_assert_nonnull(strstr(missing, "as group-1: group-2\n"));
+    g_autofree char *unlike =
+        UP(f, 2, "--from", "base", "--index", "1", "--set", "qemu.memory=64M");
+    g_assert_nonnull(strstr(unlike, "group-1: qemu.memory: is 64M, and in snapshot base 32M"));
     test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
 }
 
@@ -222,7 +229,7 @@ static void test_crash_loop(gconstpointer data)
     cvd_autofd end = test_open_pid(launcher);
 
     for (guint i = 0; i < 3; i++) {
-        test_ctl_done(CTL(f, "-n", "group-2", "wait", "running"));
+        test_group_wait(f, 2, "running");
         pid_t qemu = test_find_child(launcher);
         cvd_autofd qemu_end = test_open_pid(qemu);
         g_assert_no_errno(kill(qemu, SIGKILL));
@@ -241,51 +248,19 @@ static void test_crash_loop(gconstpointer data)
 
 /* ---- What is interrupted ---- */
 
-#define GATE "gate"
-
-/* Machines that wait in their start for a line from a FIFO. */
-static TestGroup *set_up_gated(void)
-{
-    TestGroup *f = test_group_new("\"hooks\": {\"before_start\": [\"sh\", \"-c\", \"read x < "
-                                  "${config_dir}/" GATE "\"]},");
-    g_autofree char *gate = test_sandbox_path(f->sandbox, GATE);
-
-    g_assert_no_errno(mkfifo(gate, 0600));
-    return f;
-}
-
-static void open_gate(const TestGroup *f, guint n)
-{
-    g_autofree char *path = test_sandbox_path(f->sandbox, GATE);
-    int gate = open(path, O_RDWR | O_CLOEXEC); /* lives as long as the test */
-
-    g_assert_cmpint(gate, >=, 0);
-    for (guint i = 0; i < n; i++)
-        g_assert_cmpint(write(gate, "\n", 1), ==, 1);
-}
-
-static void wait_starting(const TestGroup *f, guint index)
-{
-    g_autofree char *name = test_group_name(index);
-
-    test_ctl_done(CTL(f, "-n", name, "wait", "starting"));
-}
-
 /* Those that are under way go on by themselves, and no others are started. */
 static void test_starter_killed(gconstpointer data)
 {
-    g_autoptr(TestGroup) f = set_up_gated();
+    g_autoptr(TestGroup) f = test_group_new_gated();
     g_autoptr(TestProcess) up = START_UP(f, "--jobs", "2");
 
-    wait_starting(f, 1);
-    wait_starting(f, 2);
+    test_group_wait(f, 1, "starting");
+    test_group_wait(f, 2, "starting");
     test_process_signal(up, SIGKILL);
     test_process_wait_end(up);
-    open_gate(f, 2);
-    for (guint i = 1; i <= 2; i++) {
-        g_autofree char *name = test_group_name(i);
-        test_ctl_done(CTL(f, "-n", name, "wait", "ready"));
-    }
+    test_group_open_gate(f, "\n\n");
+    for (guint i = 1; i <= 2; i++)
+        test_group_wait(f, i, "ready");
     assert_serving(f, 1, 2);
     g_autofree char *list = test_ctl_finish(CTL(f, "list", "--json"), 0);
     g_assert_null(strstr(list, "group-3"));
@@ -296,26 +271,24 @@ static void test_starter_killed(gconstpointer data)
 /* What this run has started is taken down, up or not, and no more is started. */
 static void test_interrupted(gconstpointer data)
 {
-    g_autoptr(TestGroup) f = set_up_gated();
+    g_autoptr(TestGroup) f = test_group_new_gated();
     const int number = GPOINTER_TO_INT(data);
     TestProcess *before = START_UP(f, "--index", "8");
 
-    wait_starting(f, 8);
-    open_gate(f, 3);
+    test_group_wait(f, 8, "starting");
+    test_group_open_gate(f, "\n\n\n");
     g_free(test_group_finish(before, 0));
     TestProcess *up = START_UP(f, "--jobs", "2");
-    for (guint i = 1; i <= 2; i++) {
-        g_autofree char *name = test_group_name(i);
-        test_ctl_done(CTL(f, "-n", name, "wait", "ready"));
-    }
-    wait_starting(f, 3);
-    wait_starting(f, 4);
+    for (guint i = 1; i <= 2; i++)
+        test_group_wait(f, i, "ready");
+    test_group_wait(f, 3, "starting");
+    test_group_wait(f, 4, "starting");
     test_process_signal(up, number);
     g_autofree char *interrupted = test_group_finish(up, 1);
     g_assert_cmpstr(interrupted, ==,
                     "cvd-up: group: stopping the 4 that were started here; ctrl-c again does not "
                     "wait for it\n"
-                    "cvd-up: group: interrupted; stopped 4\n");
+                    "cvd-up: group: interrupted; 4 of 4 stopped after TIME\n");
     g_autofree char *list = test_ctl_finish(CTL(f, "list", "--json"), 0);
     g_assert_null(strstr(list, "group-1"));
     g_assert_null(strstr(list, "group-4"));
@@ -328,23 +301,23 @@ static void test_interrupted(gconstpointer data)
 /* For guests that do not power off the user need not wait. */
 static void test_interrupted_twice(gconstpointer data)
 {
-    g_autoptr(TestGroup) f = set_up_gated();
+    g_autoptr(TestGroup) f = test_group_new_gated();
     TestProcess *up = START_UP(f, "--jobs", "1", "--set", "qemu.append=hang", "--set",
                                "lifecycle.stop_timeout_s=600");
 
-    wait_starting(f, 1);
-    open_gate(f, 2);
-    wait_starting(f, 3);
+    test_group_wait(f, 1, "starting");
+    test_group_open_gate(f, "\n\n");
+    test_group_wait(f, 3, "starting");
     test_process_signal(up, SIGTERM);
-    test_ctl_done(CTL(f, "-n", "group-3", "wait", "stopped"));
-    for (guint i = 1; i <= 2; i++) {
-        g_autofree char *name = test_group_name(i);
-        test_ctl_done(CTL(f, "-n", name, "wait", "stopping"));
-    }
+    test_group_wait(f, 3, "stopped");
+    for (guint i = 1; i <= 2; i++)
+        test_group_wait(f, i, "stopping");
     test_process_signal(up, SIGTERM);
     g_autofree char *said = test_group_finish(up, 1);
     g_assert_nonnull(strstr(said, "stopping the 3 that were started here"));
-    g_assert_nonnull(strstr(said, "group: interrupted; stopped 1, 2 are still to end\n"));
+    g_assert_nonnull(strstr(said,
+                            "group: interrupted; 1 of 3 stopped after TIME, the others were told "
+                            "to stop\n"));
     for (guint i = 1; i <= 2; i++) {
         g_autofree char *name = test_group_name(i);
         test_ctl_done(CTL(f, "-n", name, "stop", "--now"));
@@ -354,15 +327,23 @@ static void test_interrupted_twice(gconstpointer data)
 
 /* ---- On a terminal ---- */
 
-static TestTerminal *start_on_terminal(const TestGroup *f, guint columns,
-                                       const char *const *arguments)
+/* Of those that are taken down, as far as they are. */
+static void test_interrupted_on_terminal(gconstpointer data)
 {
-    const struct winsize size = {.ws_row = 24, .ws_col = (unsigned short)columns};
-    g_autoptr(GPtrArray) argv = test_group_make_up(f, arguments);
-    TestTerminal *terminal = test_terminal_start(f->sandbox, (const char *const *)argv->pdata);
+    g_autoptr(TestGroup) f = test_group_new_gated();
+    g_autoptr(TestTerminal) terminal = test_group_up_on_terminal(
+        f, (const char *const[]){"--index", "1..2", "--jobs", "1", "--set", "qemu.append=hang",
+                                 "--set", "lifecycle.stop_timeout_s=600", NULL});
 
-    g_assert_no_errno(ioctl(terminal->fd, TIOCSWINSZ, &size));
-    return terminal;
+    test_group_wait(f, 1, "starting");
+    test_group_open_gate(f, "\n");
+    test_group_wait(f, 2, "starting");
+    test_terminal_type(terminal, "\003");
+    test_terminal_see(terminal, "\r1/2 stopped, ", 1);
+    test_ctl_done(CTL(f, "-n", "group-1", "stop", "--now"));
+    g_assert_cmpint(WEXITSTATUS(test_terminal_finish(terminal)), ==, 1);
+    g_assert_nonnull(strstr(terminal->seen->str, "group: interrupted; 2 of 2 stopped after "));
+    test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
 }
 
 /* The last line that is to be seen when all is over has no bar. */
@@ -380,7 +361,7 @@ static void test_on_terminal(gconstpointer data)
 {
     g_autoptr(TestGroup) f = test_group_new("");
     g_autoptr(TestTerminal) terminal =
-        start_on_terminal(f, 60, (const char *const[]){"--index", "1..3", NULL});
+        test_group_up_on_terminal(f, (const char *const[]){"--index", "1..3", NULL});
 
     test_terminal_see(terminal, "\r0/3 up, ", 1);
     int status = test_terminal_finish(terminal);
@@ -410,6 +391,7 @@ int main(int argc, char **argv)
     test_add("/group/interrupted", GINT_TO_POINTER(SIGINT), test_interrupted);
     test_add("/group/terminal-closed", GINT_TO_POINTER(SIGHUP), test_interrupted);
     test_add("/group/interrupted-twice", NULL, test_interrupted_twice);
+    test_add("/group/interrupted-on-a-terminal", NULL, test_interrupted_on_terminal);
     test_add("/group/on-a-terminal", NULL, test_on_terminal);
     return g_test_run();
 }

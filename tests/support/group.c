@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/support/group.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define N_MACHINES 8
+#define GATE       "gate"
 
 TestGroup *test_group_new(const char *more)
 {
@@ -17,6 +23,25 @@ TestGroup *test_group_new(const char *more)
     group->sandbox = test_sandbox_new();
     group->config = test_sandbox_write(group->sandbox, "group.json", text);
     return group;
+}
+
+TestGroup *test_group_new_gated(void)
+{
+    TestGroup *group = test_group_new("\"hooks\": {\"before_start\": [\"sh\", \"-c\", \"read x < "
+                                      "${config_dir}/" GATE "; test -z \\\"$x\\\"\"]},");
+    g_autofree char *gate = test_sandbox_path(group->sandbox, GATE);
+
+    g_assert_no_errno(mkfifo(gate, 0600));
+    return group;
+}
+
+void test_group_open_gate(const TestGroup *group, const char *lines)
+{
+    g_autofree char *path = test_sandbox_path(group->sandbox, GATE);
+    int gate = open(path, O_RDWR | O_CLOEXEC); /* lives as long as the test */
+
+    g_assert_cmpint(gate, >=, 0);
+    g_assert_cmpint(write(gate, lines, strlen(lines)), ==, (gssize)strlen(lines));
 }
 
 void test_group_free(TestGroup *group)
@@ -45,6 +70,16 @@ TestProcess *test_group_up(const TestGroup *group, const char *const *arguments)
     return test_process_start(group->sandbox, (const char *const *)argv->pdata, NULL, NULL);
 }
 
+TestTerminal *test_group_up_on_terminal(const TestGroup *group, const char *const *arguments)
+{
+    const struct winsize size = {.ws_row = 24, .ws_col = 60};
+    g_autoptr(GPtrArray) argv = test_group_make_up(group, arguments);
+    TestTerminal *terminal = test_terminal_start(group->sandbox, (const char *const *)argv->pdata);
+
+    g_assert_no_errno(ioctl(terminal->fd, TIOCSWINSZ, &size));
+    return terminal;
+}
+
 char *test_group_finish(TestProcess *take_process, int status)
 {
     g_autoptr(TestProcess) process = take_process;
@@ -60,6 +95,13 @@ char *test_group_finish(TestProcess *take_process, int status)
 char *test_group_name(guint index)
 {
     return g_strdup_printf("group-%u", index);
+}
+
+void test_group_wait(const TestGroup *group, guint index, const char *state)
+{
+    g_autofree char *name = test_group_name(index);
+
+    test_ctl_done(test_ctl(group->sandbox, "-n", name, "wait", state, NULL));
 }
 
 pid_t test_group_find_launcher(const TestGroup *group, guint index)

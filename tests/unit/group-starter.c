@@ -7,20 +7,21 @@
 
 typedef struct {
     gboolean has_ended;
+    gboolean is_refused;
     char *failure;
 } End;
 
-static void on_ended(const char *failure, gpointer data)
+static void on_ended(const char *failure, gboolean is_refused, gpointer data)
 {
     End *end = data;
 
     g_assert_false(end->has_ended);
     end->has_ended = TRUE;
+    end->is_refused = is_refused;
     end->failure = g_strdup(failure);
 }
 
-/* Returns: (transfer full) (nullable): the failure */
-static char *run(const char *script, gboolean is_stopped)
+static End run_to_end(const char *script, gboolean is_stopped)
 {
     const char *const argv[] = {"sh", "-c", script, NULL};
     g_autoptr(GError) error = NULL;
@@ -33,7 +34,23 @@ static char *run(const char *script, gboolean is_stopped)
     while (!end.has_ended)
         g_main_context_iteration(NULL, TRUE);
     cvd_starter_free(starter);
-    return end.failure;
+    return end;
+}
+
+/* Returns: (transfer full) (nullable): the failure */
+static char *run(const char *script, gboolean is_stopped)
+{
+    return run_to_end(script, is_stopped).failure;
+}
+
+static void test_refused(void)
+{
+    for (guint status = 0; status < 4; status++) {
+        g_autofree char *script = g_strdup_printf("exit %u", status);
+        End end = run_to_end(script, FALSE);
+        g_assert_cmpint(end.is_refused, ==, status == 2);
+        g_free(end.failure);
+    }
 }
 
 static void test_failures(void)
@@ -149,6 +166,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/group-starter/failures", test_failures);
+    g_test_add_func("/group-starter/refused", test_refused);
     g_test_add_func("/group-starter/long-line", test_long_line);
     g_test_add_func("/group-starter/stop", test_stop);
     g_test_add_func("/group-starter/output-goes-on", test_output_goes_on);
