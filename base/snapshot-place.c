@@ -43,8 +43,8 @@ char *cvd_snapshot_get_path(const char *name, GError **error)
         return get_free_path(name, error);
     if (!cvd_instance_check_name(name, NULL)) {
         cvd_fail(error, CVD_ERROR_INVALID,
-                 "'%s' is no snapshot's name, which has up to 32 letters, digits and _.-; a path "
-                 "has a /",
+                 "'%s' is no snapshot's name, which begins with a letter or digit, and has up to "
+                 "32 of them and of _.-; a path has a /",
                  name);
         return NULL;
     }

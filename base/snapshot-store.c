@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -91,17 +92,30 @@ static gboolean take_dir(int dir_fd, int parent_fd, const char *path, const char
     return cvd_fd_is_at(dir_fd, parent_fd, name) || cvd_snapshot_dir_fail_none(path, error);
 }
 
+static gboolean fail_no_dir(int parent_fd, const char *name, const char *path, GError **error)
+{
+    char target[PATH_MAX + 1] = "";
+
+    return readlinkat(parent_fd, name, target, PATH_MAX) > 0
+               ? cvd_fail(error, CVD_ERROR_FOREIGN,
+                          "%s: is a link to %s; delete that, then the link", path, target)
+               : cvd_fail(error, CVD_ERROR_FOREIGN, "%s: is no directory, and so no snapshot",
+                          path);
+}
+
 gboolean cvd_snapshot_delete(const char *path, GError **error)
 {
     g_autofree char *parent = g_path_get_dirname(path);
     g_autofree char *name = g_path_get_basename(path);
     cvd_autofd parent_fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    cvd_autofd dir_fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    cvd_autofd dir_fd =
+        parent_fd < 0 ? -1
+                      : openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-    if (dir_fd < 0 && (errno == ENOENT || parent_fd < 0))
+    if (dir_fd < 0 && errno == ENOENT)
         return cvd_snapshot_dir_fail_none(path, error);
     if (dir_fd < 0 && (errno == ENOTDIR || errno == ELOOP))
-        return cvd_fail(error, CVD_ERROR_FOREIGN, "%s: is no directory, and so no snapshot", path);
+        return fail_no_dir(parent_fd, name, path, error);
     if (dir_fd < 0)
         return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot be opened", path);
     if (!take_dir(dir_fd, parent_fd, path, name, error))

@@ -36,19 +36,26 @@ static gboolean fail(const CvdSnapshotWriter *writer, const char *what, GError *
     return cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: %s", writer->path, what);
 }
 
+static char *format_size(guint64 n)
+{
+    return n < 1000 * 1024 ? g_strdup_printf("%.0f KiB", (double)n / 1024)
+                           : g_strdup_printf("%.1f MiB", (double)n / 1024 / 1024);
+}
+
 gboolean cvd_snapshot_writer_set_space_error(const CvdSnapshotWriter *writer, guint64 n_needed,
                                              GError **error)
 {
     g_autofree char *parent = g_path_get_dirname(writer->path);
-    g_autofree char *needed =
-        n_needed > 0 ? g_strdup_printf("%ju bytes more are needed, ", n_needed) : g_strdup("");
+    g_autofree char *needed = format_size(n_needed);
     struct statvfs st = {0};
 
     fstatvfs(writer->parent_fd, &st);
+    g_autofree char *free = format_size((guint64)st.f_bavail * st.f_frsize);
     return cvd_fail(error, CVD_ERROR_RESOURCES,
-                    "%s: no space left: %s%ju are free; make room there, or put the snapshot on "
+                    "%s: no space left: %s%s%s%s are free; make room there, or put the snapshot on "
                     "another file system (CVD_SNAPSHOT_DIR, or a path for its name)",
-                    parent, needed, (guint64)st.f_bavail * st.f_frsize);
+                    parent, n_needed > 0 ? "about " : "", n_needed > 0 ? needed : "",
+                    n_needed > 0 ? " more are needed, " : "", free);
 }
 
 /* ---- The directory ---- */
@@ -66,9 +73,21 @@ static gboolean open_parent(CvdSnapshotWriter *writer, GError **error)
 
 static gboolean fail_exists(const CvdSnapshotWriter *writer, GError **error)
 {
-    return cvd_fail(error, CVD_ERROR_BUSY,
-                    "%s: there is one already; choose another name, or remove it (cvd-ctl delete)",
-                    writer->path);
+    g_autofree char *metadata = g_build_filename(writer->name, CVD_SNAPSHOT_METADATA, NULL);
+    struct stat st = {0};
+
+    if (fstatat(writer->parent_fd, metadata, &st, 0) == 0 || errno == EACCES)
+        return cvd_fail(
+            error, CVD_ERROR_BUSY,
+            "%s: there is one already; choose another name, or remove it (cvd-ctl delete)",
+            writer->path);
+    fstatat(writer->parent_fd, writer->name, &st, 0);
+    return S_ISDIR(st.st_mode)
+               ? cvd_fail(error, CVD_ERROR_BUSY,
+                          "%s: is a directory, and no snapshot; name one in it, %s/NAME",
+                          writer->path, writer->path)
+               : cvd_fail(error, CVD_ERROR_BUSY,
+                          "%s: is a file, and no snapshot; choose another name", writer->path);
 }
 
 static gboolean check_free(const CvdSnapshotWriter *writer, GError **error)
@@ -211,8 +230,9 @@ gboolean cvd_snapshot_writer_copy(CvdSnapshotWriter *writer, const char *file, i
 
     if (to < 0)
         return FALSE;
-    return cvd_sparse_copy(fd, to, cancellable, &reason) ||
-           drop_file(writer, file, fd, &reason, error);
+    gboolean is_done = cvd_sparse_copy(fd, to, cancellable, &reason);
+    cvd_close_fd(&to); /* so that its space is free */
+    return is_done || drop_file(writer, file, fd, &reason, error);
 }
 
 gboolean cvd_snapshot_writer_compress(CvdSnapshotWriter *writer, GCancellable *cancellable,
@@ -226,7 +246,9 @@ gboolean cvd_snapshot_writer_compress(CvdSnapshotWriter *writer, GCancellable *c
     cvd_autofd to = cvd_snapshot_writer_create(writer, CVD_SNAPSHOT_RAM_COMPRESSED, error);
     if (to < 0)
         return FALSE;
-    if (!cvd_sparse_pack(ram, to, cancellable, &reason))
+    gboolean is_done = cvd_sparse_pack(ram, to, cancellable, &reason);
+    cvd_close_fd(&to);
+    if (!is_done)
         return drop_file(writer, CVD_SNAPSHOT_RAM_COMPRESSED, ram, &reason, error);
     forget_file(writer, CVD_SNAPSHOT_RAM);
     return TRUE;

@@ -73,7 +73,7 @@ static void take(CvdTool *tool, CvdDBusInstance1 *instance, const char *name, Sn
 
 static gboolean print(CvdTool *tool, const Snapshot *snapshot, GError **error)
 {
-    g_autofree char *size = g_format_size_full(snapshot->n_bytes, G_FORMAT_SIZE_IEC_UNITS);
+    g_autofree char *size = cvd_ctl_format_size(snapshot->n_bytes);
 
     return tool->json ? cvd_tool_print_json(error, "{'path': <%s>, 'bytes': <%t>}", snapshot->path,
                                             snapshot->n_bytes)

@@ -213,12 +213,11 @@ static void on_saved(const GError *save_error, gpointer data)
 
     snapshot->state = SNAPSHOT_WORKING;
     g_clear_pointer(&snapshot->save, cvd_save_free);
-    if (g_error_matches(error, CVD_ERROR, CVD_ERROR_RESOURCES)) {
+    gboolean is_full = g_error_matches(error, CVD_ERROR, CVD_ERROR_RESOURCES);
+    if (is_full)
         g_clear_error(&error);
+    if (error == NULL && dup_fds(snapshot, &error) && is_full)
         cvd_snapshot_job_set_space_error(snapshot->job, &error);
-    }
-    if (error == NULL)
-        dup_fds(snapshot, &error);
     if (!may_go_on(snapshot, error))
         return;
     note_doorbells(snapshot->launch, snapshot->job->info->doorbells);

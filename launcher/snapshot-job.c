@@ -5,6 +5,7 @@
 #include "base/fd.h"
 #include "base/snapshot-store.h"
 #include "base/snapshot-writer.h"
+#include "base/sparse.h"
 #include "launcher/qemu/save-check.h"
 
 #include <errno.h>
@@ -100,24 +101,50 @@ static gboolean prepare(CvdSnapshotJob *job, GCancellable *cancellable, GError *
 
 /* ---- While it stands still ---- */
 
-static gboolean copy_disks(CvdSnapshotJob *job, GCancellable *cancellable, GError **error)
+/* What is copied: the window, RAM, and the disks. */
+#define N_BEFORE_DISKS 2
+
+static int get_fd(const CvdSnapshotJob *job, guint index)
 {
-    for (guint i = 0; i < job->disk_fds->len; i++) {
-        g_autofree char *file = cvd_snapshot_format_disk(i);
-        if (!cvd_snapshot_writer_copy(job->writer, file, g_array_index(job->disk_fds, int, i),
-                                      cancellable, error))
-            return FALSE;
+    if (index < N_BEFORE_DISKS)
+        return index == 0 ? job->window_fd : job->ram_fd;
+    return g_array_index(job->disk_fds, int, index - N_BEFORE_DISKS);
+}
+
+static char *get_file(guint index)
+{
+    if (index < N_BEFORE_DISKS)
+        return g_strdup(index == 0 ? CVD_SNAPSHOT_WINDOW : CVD_SNAPSHOT_RAM);
+    return cvd_snapshot_format_disk(index - N_BEFORE_DISKS);
+}
+
+/* How long RAM in QEMU's state is, nobody knows before it is there. */
+gboolean cvd_snapshot_job_set_space_error(const CvdSnapshotJob *job, GError **error)
+{
+    gboolean is_known = job->ram_fd >= 0 || job->n_copied > 0;
+    guint64 n = 0;
+
+    for (guint i = job->n_copied; is_known && i < N_BEFORE_DISKS + job->disk_fds->len; i++) {
+        struct stat st;
+        int fd = get_fd(job, i);
+        if (fd >= 0 && fstat(fd, &st) == 0)
+            n += cvd_sparse_count(fd, 0, (guint64)st.st_size);
     }
-    return TRUE;
+    return cvd_snapshot_writer_set_space_error(job->writer, n, error);
 }
 
 static gboolean copy(CvdSnapshotJob *job, GCancellable *cancellable, GError **error)
 {
-    return cvd_snapshot_writer_copy(job->writer, CVD_SNAPSHOT_WINDOW, job->window_fd, cancellable,
-                                    error) &&
-           (job->ram_fd < 0 || cvd_snapshot_writer_copy(job->writer, CVD_SNAPSHOT_RAM, job->ram_fd,
-                                                        cancellable, error)) &&
-           copy_disks(job, cancellable, error);
+    for (; job->n_copied < N_BEFORE_DISKS + job->disk_fds->len; job->n_copied++) {
+        int fd = get_fd(job, job->n_copied);
+        g_autofree char *file = get_file(job->n_copied);
+        g_autoptr(GError) reason = NULL;
+        if (fd >= 0 && !cvd_snapshot_writer_copy(job->writer, file, fd, cancellable, &reason))
+            return g_error_matches(reason, CVD_ERROR, CVD_ERROR_RESOURCES)
+                       ? cvd_snapshot_job_set_space_error(job, error)
+                       : cvd_pass_error(error, &reason);
+    }
+    return TRUE;
 }
 
 /* ---- Afterwards ---- */
@@ -235,9 +262,4 @@ void cvd_snapshot_job_run(CvdSnapshotJob *job, CvdSnapshotStep step, GCancellabl
     g_task_set_check_cancellable(task, FALSE);
     g_task_set_task_data(task, run, NULL);
     g_task_run_in_thread(task, in_thread);
-}
-
-gboolean cvd_snapshot_job_set_space_error(const CvdSnapshotJob *job, GError **error)
-{
-    return cvd_snapshot_writer_set_space_error(job->writer, 0, error);
 }

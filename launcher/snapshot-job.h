@@ -38,6 +38,7 @@ typedef struct {
     /*< private >*/
     struct CvdSnapshotWriter *writer;
     GArray *disk_fds;
+    guint n_copied; /* of window, RAM and disks, in this order */
 } CvdSnapshotJob;
 
 typedef enum {
@@ -64,8 +65,8 @@ void cvd_snapshot_job_run(CvdSnapshotJob *job, CvdSnapshotStep step, GCancellabl
                           gpointer user_data);
 
 /**
- * cvd_snapshot_job_set_space_error: @error: that there is no space for QEMU's state. Returns:
- * %FALSE
+ * cvd_snapshot_job_set_space_error: @error: that there is no space for QEMU's state, or for what
+ * is to be copied, and how much that is; the descriptors are set. Returns: %FALSE
  */
 gboolean cvd_snapshot_job_set_space_error(const CvdSnapshotJob *job, GError **error);
 

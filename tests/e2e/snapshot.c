@@ -659,7 +659,7 @@ static void test_full_disk(gconstpointer data)
         g_strdup_printf("/proc/%d/root%s/snapshots", f->launcher->pid, f->sandbox->dir);
     g_autoptr(GError) error = NULL;
 
-    assert_refused(ctl(f, "snapshot", "--keep-running", "one"), "space");
+    assert_refused(ctl(f, "snapshot", "--keep-running", "one"), "MiB more are needed, ");
     test_process_wait_err(f->launcher, NAME ": running again", 1);
     g_autoptr(GDir) left = g_dir_open(path, 0, &error);
     g_assert_no_error(error);

@@ -251,7 +251,7 @@ static void test_no_such(Fixture *f, gconstpointer data)
     run(f, 1, "delete", "one", NULL);
     assert_has(f->err, "/one: there is no such snapshot; cvd-ctl snapshots shows all\n");
     run(f, 2, "info", "o ne", NULL);
-    assert_has(f->err, "'o ne' is no snapshot's name");
+    assert_has(f->err, "'o ne' is no snapshot's name, which begins with a letter or digit");
     run(f, 2, "delete", "", NULL);
     assert_has(f->err, "'' is no snapshot's name");
     run(f, 2, "delete", NULL);

@@ -23,6 +23,7 @@
 #define N_THREADS 8
 #define N_ROUNDS  20
 #define MIB       (1024 * 1024)
+#define OTHER_UID 65534
 
 /* ---- An interruption, at the place that a test wants ---- */
 
@@ -148,12 +149,24 @@ static void assert_is_deleted(const Fixture *f)
 
 static void test_exists(Fixture *f, gconstpointer data)
 {
+    g_autofree char *directory = g_build_filename(f->place, "two", NULL);
+    g_autofree char *file = g_build_filename(f->place, "three", NULL);
+    g_autofree char *advice =
+        g_strdup_printf("two: is a directory, and no snapshot; name one in it, %s/NAME", directory);
     g_autoptr(GError) error = NULL;
 
-    g_assert_cmpint(g_mkdir(f->path, 0700), ==, 0);
+    test_snapshot_make(f->path, FALSE);
+    g_assert_cmpint(g_mkdir(directory, 0700), ==, 0);
+    g_assert_true(g_file_set_contents(file, "", 0, NULL));
     g_assert_null(cvd_snapshot_writer_new(f->path, &error));
-    assert_says(&error, CVD_ERROR_BUSY, "one: there is one already");
-    assert_entries(f->place, "one");
+    assert_says(&error, CVD_ERROR_BUSY,
+                "one: there is one already; choose another name, or remove "
+                "it (cvd-ctl delete)");
+    g_assert_null(cvd_snapshot_writer_new(directory, &error));
+    assert_says(&error, CVD_ERROR_BUSY, advice);
+    g_assert_null(cvd_snapshot_writer_new(file, &error));
+    assert_says(&error, CVD_ERROR_BUSY, "three: is a file, and no snapshot; choose another name");
+    assert_entries(f->place, "one three two");
 }
 
 static void test_is_being_made(Fixture *f, gconstpointer data)
@@ -179,7 +192,7 @@ static void test_exists_at_the_end(Fixture *f, gconstpointer data)
     g_ptr_array_set_size(info->disks, 0);
     g_assert_true(g_file_set_contents(f->path, "", 0, NULL));
     g_assert_false(cvd_snapshot_writer_finish(writer, info, NULL, &error));
-    assert_says(&error, CVD_ERROR_BUSY, "one: there is one already");
+    assert_says(&error, CVD_ERROR_BUSY, "one: is a file, and no snapshot");
     cvd_snapshot_writer_free(writer);
     assert_entries(f->place, "one");
 }
@@ -483,12 +496,16 @@ static void test_delete_others(Fixture *f, gconstpointer data)
     g_autofree char *file = g_build_filename(f->path, "snapshot.json", NULL);
     g_autofree char *thesis = g_build_filename(f->path, "thesis.tex", NULL);
     g_autofree char *link = g_build_filename(f->place, "link", NULL);
+    g_autofree char *file_path = g_build_filename(f->place, "file", NULL);
     g_autoptr(GError) error = NULL;
 
     test_snapshot_make(f->path, FALSE);
     g_assert_cmpint(symlink("one", link), ==, 0);
     g_assert_false(cvd_snapshot_delete(link, &error));
-    assert_says(&error, CVD_ERROR_FOREIGN, "link: is no directory");
+    assert_says(&error, CVD_ERROR_FOREIGN, "link: is a link to one; delete that, then the link");
+    g_assert_true(g_file_set_contents(file_path, "", 0, NULL));
+    g_assert_false(cvd_snapshot_delete(file_path, &error));
+    assert_says(&error, CVD_ERROR_FOREIGN, "file: is no directory, and so no snapshot");
     g_assert_true(g_file_set_contents(thesis, "", 0, NULL));
     g_assert_false(cvd_snapshot_delete(f->path, &error));
     assert_says(&error, CVD_ERROR_FOREIGN, "one: has thesis.tex, which is not of a snapshot");
@@ -497,6 +514,30 @@ static void test_delete_others(Fixture *f, gconstpointer data)
     g_assert_false(cvd_snapshot_delete(f->path, &error));
     assert_says(&error, CVD_ERROR_FOREIGN, "one: is no snapshot, as it has no snapshot.json");
     assert_entries(f->path, "cvd.json disk-0.qcow2 ram state window");
+}
+
+/* Who may not look says nothing of what is there. */
+static int delete_as_other(gconstpointer data)
+{
+    const Fixture *f = data;
+    g_autoptr(GError) error = NULL;
+
+    if (setresuid(OTHER_UID, OTHER_UID, OTHER_UID) < 0)
+        return TEST_CHILD_SKIPS;
+    g_assert_false(cvd_snapshot_delete(f->path, &error));
+    assert_says(&error, CVD_ERROR_FAILED, "one: cannot be opened: Permission denied");
+    return 0;
+}
+
+static void test_delete_hidden(Fixture *f, gconstpointer data)
+{
+    g_autofree char *nowhere = g_build_filename(f->place, "nowhere", "one", NULL);
+    g_autoptr(GError) error = NULL;
+
+    test_snapshot_make(f->path, FALSE);
+    g_assert_false(cvd_snapshot_delete(nowhere, &error));
+    assert_says(&error, CVD_ERROR_CLOSED, "nowhere/one: there is no such snapshot");
+    test_in_child(delete_as_other, f, "needs root");
 }
 
 /* ---- All at once ---- */
@@ -589,12 +630,13 @@ static int make_full_memory(void)
     return fd;
 }
 
-static void assert_no_space(const Fixture *f, GError **error, guint64 n_needed)
+/* @numbers: what is said of how many bytes there are */
+static void assert_no_space(const Fixture *f, GError **error, const char *numbers)
 {
     g_autofree char *text =
-        g_strdup_printf("%s: no space left: %ju bytes more are needed, ", f->place, n_needed);
+        g_strdup_printf("%s: no space left: %s; make room there, ", f->place, numbers);
 
-    assert_says(error, CVD_ERROR_RESOURCES, n_needed > 0 ? text : ": no space left: ");
+    assert_says(error, CVD_ERROR_RESOURCES, text);
 }
 
 /* Runs in a process of its own. */
@@ -603,8 +645,6 @@ static int write_to_full_disk(gconstpointer data)
     const Fixture *f = data;
     g_autoptr(GError) error = NULL;
     cvd_autofd memory = make_full_memory();
-    /* as those at the ends are half of a page on either side */
-    const guint64 n_needed = 5 * MIB + 4096 * 4;
 
     if (!test_may_mount())
         return TEST_CHILD_SKIPS;
@@ -614,7 +654,7 @@ static int write_to_full_disk(gconstpointer data)
     CvdSnapshotWriter *writer = new_writer(f->path);
     g_autofree char *directory = g_build_filename(f->place, ".one.cvd-new", NULL);
     g_assert_false(cvd_snapshot_writer_copy(writer, "window", memory, NULL, &error));
-    assert_no_space(f, &error, n_needed);
+    assert_no_space(f, &error, "about 5.0 MiB more are needed, 3.0 MiB are free");
     assert_entries(directory, "");
     cvd_snapshot_writer_free(writer);
     assert_entries(f->place, "");
@@ -652,12 +692,12 @@ static int finish_on_full_disk(gconstpointer data)
     CvdSnapshotWriter *writer = new_writer(f->path);
     g_assert_true(cvd_snapshot_writer_copy(writer, "ram", memory, NULL, NULL));
     g_assert_false(cvd_snapshot_writer_compress(writer, NULL, &error));
-    assert_no_space(f, &error, 5 * MIB + 4096 * 4);
+    assert_no_space(f, &error, "about 5.0 MiB more are needed, 3.0 MiB are free");
     make_files(writer, (const char *const[]){"cvd.json", "state", "window", NULL});
     g_ptr_array_set_size(info->disks, 0);
     fill(filler);
     g_assert_false(cvd_snapshot_writer_finish(writer, info, NULL, &error));
-    assert_no_space(f, &error, 0);
+    assert_no_space(f, &error, "0 KiB are free");
     cvd_snapshot_writer_free(writer);
     assert_entries(f->place, "filler");
     return 0;
@@ -693,6 +733,7 @@ int main(int argc, char **argv)
     add("/snapshot-store/delete-used", test_delete_used);
     add("/snapshot-store/delete-damaged", test_delete_damaged);
     add("/snapshot-store/delete-others", test_delete_others);
+    add("/snapshot-store/delete-hidden", test_delete_hidden);
     add("/snapshot-store/readers", test_readers);
     add("/snapshot-store/delete-while-opened", test_delete_while_opened);
     add("/snapshot-store/no-space", test_no_space);
