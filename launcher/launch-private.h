@@ -80,9 +80,9 @@ typedef struct {
     CvdConsole *console;
 
     /* Of the VM that there is, or was last: */
-    CvdVm *vm;  /* NULL before the first */
-    int ram_fd; /* its RAM; −1: that is QEMU's own, or there is no QEMU */
-    gint64 start_time_us;
+    CvdVm *vm;                /* NULL before the first */
+    int ram_fd;               /* its RAM; −1: that is QEMU's own, or there is no QEMU */
+    gint64 start_time_us;     /* of the first: of the program */
     gint64 ready_time_us;     /* 0 before */
     gboolean is_all_sent;     /* the hand-over has left the server */
     gboolean is_prepared;     /* back ends are as QEMU needs them */

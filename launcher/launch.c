@@ -377,12 +377,12 @@ int cvd_launch(const CvdConfig *config, const CvdQemuTools *tools, const CvdOpti
         .program_calls = g_array_new(FALSE, FALSE, sizeof(CvdWaitingProgramCall)),
         .reason = g_strdup(""),
         .ram_fd = -1,
-        .start_time_us = g_get_monotonic_time(),
+        .start_time_us = options->start_time_us,
     };
+    gint64 now_us = g_get_monotonic_time();
 
-    cvd_lifecycle_step(&launch.lifecycle, CVD_EVENT_STARTED, CVD_RUN_UNKNOWN, launch.start_time_us);
-    cvd_notify_need_time(launch.lifecycle.ladder.due_us - launch.start_time_us +
-                         get_longest_stop_us(&launch));
+    cvd_lifecycle_step(&launch.lifecycle, CVD_EVENT_STARTED, CVD_RUN_UNKNOWN, now_us);
+    cvd_notify_need_time(launch.lifecycle.ladder.due_us - now_us + get_longest_stop_us(&launch));
     if (!start(&launch, options, &error)) {
         cvd_launch_report_failed_start(&launch, error);
         clear(&launch, TRUE);

@@ -11,7 +11,7 @@ G_BEGIN_DECLS
  * cvd_launch:
  * @config: a configuration that was probed
  * @tools: what the probe found
- * @options: of which @paused, @timeout_s and @trace count
+ * @options: of which @paused, @timeout_s, @trace and @start_time_us count
  * @restore: (nullable): what each VM is started from; %NULL: they boot
  *
  * docs/lifecycle.md: starts the VM with its window and sockets, runs

@@ -178,7 +178,7 @@ gboolean cvd_options_parse(const char *const *argv, CvdOptions *options, GError 
         .data = options,
     };
 
-    *options = (CvdOptions){0};
+    *options = (CvdOptions){.start_time_us = g_get_monotonic_time()};
     fill_options(options, entries);
     if (!cvd_usage_parse(&usage, &rest, &reason))
         return cvd_fail(error, CVD_ERROR_INVALID, "%s; see cvd-launch --help", reason->message);

@@ -42,6 +42,7 @@ typedef enum {
  * @detach: `--detach`
  * @verbose: `--verbose`
  * @version: `--version`: nothing else counts
+ * @start_time_us: when it was parsed, in monotonic time: as the program starts
  *
  * The command line: cvd-launch(1), OPTIONS.
  */
@@ -62,6 +63,7 @@ typedef struct {
     gboolean detach;
     gboolean verbose;
     gboolean version;
+    gint64 start_time_us;
 } CvdOptions;
 
 /**
