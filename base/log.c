@@ -71,6 +71,7 @@ static void append_time(GString *line)
     g_string_append_printf(line, "%s.%03d ", text, g_date_time_get_microsecond(now) / 1000);
 }
 
+/* A peer's line feed does not begin a line that looks like another message. */
 static GString *format_line(const char *mark, const char *message, gsize size)
 {
     const char *name = log_state.instance != NULL ? log_state.instance : log_state.program;
@@ -80,6 +81,7 @@ static GString *format_line(const char *mark, const char *message, gsize size)
         append_time(line);
     g_string_append_printf(line, "%s: %s", name != NULL ? name : "cvd", mark);
     cvd_terminal_text_append(line, message, size, TRUE);
+    g_string_replace(line, "\n", "\n  ", 0);
     g_string_append_c(line, '\n');
     return line;
 }

@@ -123,7 +123,7 @@ static void test_escapes(void)
     g_autofree char *text = hear(say_odd_bytes);
     g_assert_cmpstr(text, ==,
                     "p: a\\x1b[31mb\\x7f\\x0d\\x01\n"
-                    "p: two\n\tlines\n"
+                    "p: two\n  \tlines\n"
                     "p: gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80\n"
                     "p: \\xff lone \\x9b cut \\xe2\\x82\n"
                     "p: c1 \\xc2\\x9b nbsp \xc2\xa0\n"
