@@ -315,7 +315,7 @@ gboolean cvd_restore_check(const CvdRestore *restore, const CvdConfig *config, G
     g_autofree char *path = cvd_restore_get_config_path(restore);
     g_autoptr(GError) error = NULL;
     g_autoptr(JsonNode) here = cvd_keys_print(cvd_keys, config);
-    g_autoptr(JsonNode) there = cvd_json_load(path, NULL, NULL, &error);
+    g_autoptr(JsonNode) there = cvd_json_load(path, restore->config_opened, NULL, NULL, &error);
     const Check check = {restore, path, here, there, problems};
 
     if (there != NULL)

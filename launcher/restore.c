@@ -44,6 +44,9 @@ CvdRestore *cvd_restore_open(const char *from, GError **error)
     *restore = (CvdRestore){.name = g_strdup(from),
                             .snapshot = snapshot,
                             .info = cvd_snapshot_get_info(snapshot),
+                            .config_opened = g_strdup_printf("/proc/self/fd/%d/%s",
+                                                             cvd_snapshot_get_dir_fd(snapshot),
+                                                             CVD_SNAPSHOT_CONFIG),
                             .ram_fd = -1,
                             .state_fd = -1};
     return restore;
@@ -54,6 +57,7 @@ void cvd_restore_free(CvdRestore *restore)
     cvd_close_fd(&restore->ram_fd);
     cvd_close_fd(&restore->state_fd);
     cvd_snapshot_free(restore->snapshot);
+    g_free(restore->config_opened);
     g_free(restore->qemu_img);
     g_free(restore->name);
     g_free(restore);
@@ -68,6 +72,7 @@ CvdConfigSource cvd_restore_get_source(const CvdRestore *restore, const char *pa
 {
     return (CvdConfigSource){
         .path = path,
+        .opened = restore->config_opened,
         .directory = restore->info->config_directory,
         .qemu_directory = restore->info->qemu_directory,
     };

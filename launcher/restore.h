@@ -25,6 +25,8 @@ typedef enum {
  *   made that; else −1
  * @state_fd: QEMU's state, as it is to be read; −1 until cvd_restore_verify()
  * @has_rom: whether QEMU can take a file that it must not write to for RAM
+ * @config_opened: the path by which its configuration is opened: of the directory that was checked,
+ *   whatever has its name by then
  * @qemu_img: (nullable): the program that makes disks
  *
  * The snapshot that a launch is from.
@@ -37,6 +39,7 @@ typedef struct {
     int ram_fd;
     int state_fd;
     gboolean has_rom;
+    char *config_opened;
     char *qemu_img;
 } CvdRestore;
 

@@ -62,12 +62,14 @@ static char *directory_of(const CvdReader *reader, const char *path)
     return g_build_filename(reader->cwd, directory, NULL);
 }
 
-/* A file that cannot be read is the fault of what names it: @place, or the command line. */
-static JsonNode *load_file(CvdReader *reader, const CvdPlace *place, const char *path)
+/* A file that cannot be read is the fault of what names it: @place, or the command line. @opened:
+ * as for cvd_json_load() */
+static JsonNode *load_file(CvdReader *reader, const CvdPlace *place, const char *path,
+                           const char *opened)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(GPtrArray) duplicates = g_ptr_array_new_with_free_func(g_free);
-    JsonNode *node = cvd_json_load(path, duplicates, reader->lines, &error);
+    JsonNode *node = cvd_json_load(path, opened, duplicates, reader->lines, &error);
     /* Of a layout file, the only one where such a key may be. */
     gboolean may_comment = error && place && strcmp(place->path, "layout") == 0 &&
                            g_str_has_suffix(error->message, CVD_JSON_NO_COMMENTS);
@@ -95,7 +97,7 @@ static void tree_load(Tree *tree, const CvdPlace *place, const char *given)
     }
     tree->directory = directory_of(reader, tree->origin);
     tree->place = (CvdPlace){reader, tree->origin, tree->directory, "", 1};
-    tree->node = load_file(reader, place, tree->origin);
+    tree->node = load_file(reader, place, tree->origin, NULL);
 }
 
 static void tree_find(Tree *tree, const CvdPlace *root_place, JsonNode *root, const char *key)
@@ -516,7 +518,8 @@ CvdConfig *cvd_config_load(const CvdConfigSource *source, GPtrArray *problems)
 
     /* Relative paths in what comes from there are relative to the current directory. */
     gboolean is_stdin = strcmp(path, "-") == 0;
-    g_autoptr(JsonNode) root = load_file(&reader, NULL, is_stdin ? "/dev/stdin" : path);
+    g_autoptr(JsonNode) root =
+        load_file(&reader, NULL, is_stdin ? "/dev/stdin" : path, source->opened);
     path = is_stdin ? "standard input" : path;
     if (root && !JSON_NODE_HOLDS_OBJECT(root)) {
         CvdPlace place = {&reader, path, cwd, "", 1};

@@ -10,6 +10,7 @@ G_BEGIN_DECLS
 /**
  * CvdConfigSource:
  * @path: cvd.json; `-` = standard input
+ * @opened: (nullable): the path by which it is opened, if @path is only what it is called
  * @directory: (nullable): absolute: what relative paths in @path are relative to, in place of its
  * own directory
  * @qemu_directory: (nullable): absolute: QEMU's working directory, unless qemu.json is a file of
@@ -25,6 +26,7 @@ G_BEGIN_DECLS
  */
 typedef struct {
     const char *path;
+    const char *opened;
     const char *directory;
     const char *qemu_directory;
     const char *name;

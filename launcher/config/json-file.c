@@ -57,10 +57,12 @@ static GByteArray *read_text(int fd, GError **error)
     return g_steal_pointer(&text);
 }
 
-JsonNode *cvd_json_load(const char *path, GPtrArray *duplicates, GHashTable *lines, GError **error)
+JsonNode *cvd_json_load(const char *path, const char *opened, GPtrArray *duplicates,
+                        GHashTable *lines, GError **error)
 {
     static const char mark[] = "\ufeff";
-    cvd_autofd fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    cvd_autofd fd =
+        open(opened != NULL ? opened : path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (!check_file(fd, path, error))
         return NULL;
 

@@ -8,6 +8,7 @@ G_BEGIN_DECLS
 /**
  * cvd_json_load:
  * @path: a file
+ * @opened: (nullable): the path by which it is opened, if @path is only what it is called
  * @duplicates: (nullable) (element-type utf8): as in cvd_json_parse_lines()
  * @lines: (nullable) (element-type JsonNode guint): as in cvd_json_parse_lines()
  * @error: %CVD_ERROR_INVALID as in cvd_json_parse(); %CVD_ERROR_FAILED: the file cannot be read.
@@ -19,6 +20,7 @@ G_BEGIN_DECLS
  *
  * Returns: (transfer full) (nullable): the root
  */
-JsonNode *cvd_json_load(const char *path, GPtrArray *duplicates, GHashTable *lines, GError **error);
+JsonNode *cvd_json_load(const char *path, const char *opened, GPtrArray *duplicates,
+                        GHashTable *lines, GError **error);
 
 G_END_DECLS

@@ -330,7 +330,7 @@ static void tear_down(Files *files, gconstpointer data)
 static void assert_load_fails(Files *files, CvdError code, const char *part)
 {
     g_autoptr(GError) error = NULL;
-    g_assert_null(cvd_json_load(files->path, NULL, NULL, &error));
+    g_assert_null(cvd_json_load(files->path, NULL, NULL, NULL, &error));
     g_assert_error(error, CVD_ERROR, (int)code);
     g_assert_true(g_str_has_prefix(error->message, files->path));
     if (!strstr(error->message, part))
@@ -348,7 +348,7 @@ static void test_load_file(Files *files, gconstpointer data)
 {
     g_autoptr(GError) error = NULL;
     write_file(files, data, -1);
-    g_autoptr(JsonNode) root = cvd_json_load(files->path, NULL, NULL, &error);
+    g_autoptr(JsonNode) root = cvd_json_load(files->path, NULL, NULL, NULL, &error);
     g_assert_no_error(error);
     g_assert_true(JSON_NODE_HOLDS_OBJECT(root));
 }
@@ -381,7 +381,7 @@ static void test_load_huge(Files *files, gconstpointer data)
 static void test_load_directory(Files *files, gconstpointer data)
 {
     g_autoptr(GError) error = NULL;
-    g_assert_null(cvd_json_load(files->directory, NULL, NULL, &error));
+    g_assert_null(cvd_json_load(files->directory, NULL, NULL, NULL, &error));
     g_assert_error(error, CVD_ERROR, CVD_ERROR_FAILED);
     g_assert_nonnull(strstr(error->message, "is a directory"));
 }
@@ -389,7 +389,7 @@ static void test_load_directory(Files *files, gconstpointer data)
 static void test_load_device(Files *files, gconstpointer data)
 {
     g_autoptr(GError) error = NULL;
-    g_assert_null(cvd_json_load("/dev/zero", NULL, NULL, &error));
+    g_assert_null(cvd_json_load("/dev/zero", NULL, NULL, NULL, &error));
     g_assert_error(error, CVD_ERROR, CVD_ERROR_FAILED);
     g_assert_nonnull(strstr(error->message, "not a regular file"));
 }
@@ -418,7 +418,7 @@ static void test_load_fifo_late(Files *files, gconstpointer data)
 
     g_assert_cmpint(mkfifo(files->path, 0600), ==, 0);
     GThread *writer = g_thread_new("writer", write_late, files->path);
-    g_autoptr(JsonNode) root = cvd_json_load(files->path, NULL, NULL, &error);
+    g_autoptr(JsonNode) root = cvd_json_load(files->path, NULL, NULL, NULL, &error);
     g_assert_no_error(error);
     g_assert_true(JSON_NODE_HOLDS_OBJECT(root));
     g_thread_join(writer);

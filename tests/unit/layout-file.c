@@ -434,7 +434,7 @@ static void test_warning_of_names_in_dev(void)
 static gboolean is_accepted(const char *path)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(JsonNode) root = cvd_json_load(path, NULL, NULL, &error);
+    g_autoptr(JsonNode) root = cvd_json_load(path, NULL, NULL, NULL, &error);
     g_assert_no_error(error);
     g_autoptr(GPtrArray) problems = problems_new();
     g_autoptr(CvdLayoutFile) file = parse_at(path, root, problems);

@@ -25,6 +25,7 @@ CvdConfig *restored_load(Restored *f, const char *const *overrides)
 {
     CvdConfigSource source = cvd_restore_get_source(f->restore, "conf/cvd.json");
 
+    source.opened = NULL;
     g_ptr_array_set_size(f->files.problems, 0);
     source.overrides = overrides;
     CvdConfig *config = cvd_config_load(&source, f->files.problems);

@@ -7,6 +7,7 @@
 #include "tests/unit/restore-files.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -297,10 +298,27 @@ static void test_place_of_window(void)
     }
 }
 
+/* Who may rename directories where the snapshot is puts one of his own in its place. */
+static void test_exchanged(Restored *f, gconstpointer data)
+{
+    g_autofree char *path = cvd_restore_get_config_path(f->restore);
+    CvdConfigSource source = cvd_restore_get_source(f->restore, path);
+
+    g_assert_no_errno(rename("s", "taken"));
+    g_assert_no_errno(mkdir("s", 0700));
+    write_file("s/cvd.json", "{\"name\": \"another\"}");
+    g_autoptr(CvdConfig) config = cvd_config_load(&source, f->files.problems);
+    g_assert_nonnull(config);
+    g_assert_cmpstr(config->name, ==, f->config->name);
+    g_assert_true(cvd_restore_check(f->restore, config, f->files.problems));
+    g_assert_cmpuint(f->files.problems->len, ==, 0);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
 #define add(path, test) g_test_add(path, Restored, NULL, set_up, test, restored_tear_down)
+    add("/restore/exchanged", test_exchanged);
     add("/restore/qemu", test_qemu);
     add("/restore/accelerators", test_accelerators);
     add("/restore/without-qemu-img", test_without_qemu_img);
