@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What an instance that has failed left in its directory, and forget, which removes it. */
-#include "ctl/ctl.h"
+#include "ctl/task.h"
 
 #include "base/error.h"
 #include "base/fd.h"
@@ -177,8 +177,11 @@ static gboolean fail_without_name(GError **error)
 
 gboolean cvd_ctl_forget(CvdTool *tool, char **arguments, GError **error)
 {
-    g_autoptr(CvdCtlFailure) failure = cvd_ctl_failure_find(tool->name);
+    const CvdCtlOrder order = {.done = "forgotten", .treat_failed = remove_files};
 
+    if (tool->group != NULL)
+        return cvd_ctl_run_on_group(tool, &order, error);
+    g_autoptr(CvdCtlFailure) failure = cvd_ctl_failure_find(tool->name);
     if (failure != NULL)
         return remove_files(failure->dir, error);
     if (tool->name == NULL)

@@ -3,6 +3,7 @@
  * A verb for all machines of a group: a task each, side by side in one main loop, so that one that
  * hangs keeps none from its turn. Not by a process each, as nothing of a task blocks.
  */
+#include "base/error.h"
 #include "base/failures.h"
 #include "base/group-report.h"
 #include "base/progress.h"
@@ -22,7 +23,7 @@ typedef struct {
     CvdTool *tool;
     const CvdCtlOrder *order;
     GPtrArray *dirs;
-    guint n_running; /* the first of them; the others have failed before */
+    guint n_running; /* the first of them that have a task; the last have failed before */
     guint n_begun;
     guint n_busy;
     CvdGroupReport report;
@@ -132,6 +133,16 @@ static void conclude_failed(Run *run, const char *dir)
     run->report.n_before++;
 }
 
+static void treat_failed(Run *run, const char *dir)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (run->order->treat_failed(dir, &error))
+        run->report.n_done++;
+    else
+        report_failure(run, get_name(dir), error->message);
+}
+
 static void go(Run *run, guint n_at_once)
 {
     while (run->n_busy > 0 || (run->n_begun < run->n_running && !is_interrupted(run))) {
@@ -145,30 +156,33 @@ static void go(Run *run, guint n_at_once)
 
 gboolean cvd_ctl_run_on_group(CvdTool *tool, const CvdCtlOrder *order, GError **error)
 {
+    gboolean is_for_failed = order->treat_failed != NULL;
     guint n_running;
     g_autoptr(GPtrArray) dirs = cvd_ctl_list_group(tool, &n_running, error);
     if (dirs == NULL)
         return FALSE;
+    if (is_for_failed && n_running == dirs->len)
+        return cvd_fail(error, CVD_ERROR_CLOSED, "group '%s': no machine has failed", tool->group);
 
     g_autoptr(CvdFailures) failures = cvd_failures_new();
     Run run = {
         .tool = tool,
         .order = order,
         .dirs = dirs,
-        .n_running = n_running,
-        .report = {.done = order->done, .n = dirs->len},
+        .n_running = is_for_failed ? 0 : n_running,
+        .report = {.done = order->done, .n = dirs->len - (is_for_failed ? n_running : 0)},
         .start_us = g_get_monotonic_time(),
         .failures = failures,
     };
     gboolean is_restart = order->until == CVD_CTL_UNTIL_RESTARTED;
 
-    cvd_progress_init(&run.progress, NULL, dirs->len);
+    cvd_progress_init(&run.progress, NULL, run.report.n);
     for (guint i = n_running; i < dirs->len; i++)
-        conclude_failed(&run, dirs->pdata[i]);
+        (is_for_failed ? treat_failed : conclude_failed)(&run, dirs->pdata[i]);
     on_tick(&run);
     go(&run, is_restart ? CLAMP(g_get_num_processors(), MIN_RESTARTS, MAX_AT_ONCE) : MAX_AT_ONCE);
     cvd_source_clear(&run.tick);
     report_end(&run);
-    tool->status = run.report.n_done == dirs->len ? EXIT_SUCCESS : EXIT_FAILURE;
+    tool->status = run.report.n_done == run.report.n ? EXIT_SUCCESS : EXIT_FAILURE;
     return TRUE;
 }

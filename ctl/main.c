@@ -134,8 +134,8 @@ static const CvdToolVerb verbs[] = {
      .run = cvd_ctl_report, .with_next = "Pack all about it, or remove what it left"},
     {"forget", "", "Remove what an instance that failed has left",
      "This removes its logs, the record of the failure and the copy of the window. Use\n"
-     "report first if you want to keep them.",
-     .run = cvd_ctl_forget},
+     "report first if you want to keep them. With --group it is for those that failed.",
+     .run = cvd_ctl_forget, .takes_group = TRUE},
     {0},
 };
 

@@ -22,6 +22,7 @@ typedef enum {
  * @state: of %CVD_CTL_UNTIL_STATE: a state, or %CVD_CTL_READY
  * @deadline_us: monotonic time until which that may take; 0 = none
  * @done: what an instance is then: `stopped`
+ * @treat_failed: (nullable): is done to those of a group that have failed, and all that is done
  *
  * What is asked of an instance.
  */
@@ -33,6 +34,7 @@ typedef struct {
     const char *state;
     gint64 deadline_us;
     const char *done;
+    gboolean (*treat_failed)(const char *dir, GError **error);
 } CvdCtlOrder;
 
 /** CvdCtlTaskDone: @take_error: (nullable): why it is not done */

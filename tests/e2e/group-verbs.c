@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cvd-ctl --group: a verb for all machines of a group. */
+#include "base/fd.h"
 #include "tests/support/group.h"
 #include "tests/support/terminal.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 
 #define CTL(f, ...)   test_ctl((f)->sandbox, __VA_ARGS__, NULL)
@@ -84,7 +87,8 @@ static void test_top(gconstpointer data)
 
 static void test_none(gconstpointer data)
 {
-    static const char *const verbs[] = {"list", "status", "top", "stop", "restart", "pause"};
+    static const char *const verbs[] = {"list",    "status", "top",   "stop",
+                                        "restart", "pause",  "forget"};
     g_autoptr(TestGroup) f = set_up();
 
     for (gsize i = 0; i < G_N_ELEMENTS(verbs); i++) {
@@ -197,6 +201,28 @@ static void test_partial(gconstpointer data)
         "cvd-ctl: group-2: cvd-launch has not answered within 5 s: it is stopped, or hangs\n"
         "cvd-ctl: group: 3 of 4 stopped after TIME, 1 of them before; 1 failed\n");
     tear_down_partial(f);
+}
+
+/* Of one of them, what is left is locked, as by a launcher that starts. The others run. */
+static void test_forget(gconstpointer data)
+{
+    g_autoptr(TestGroup) f = set_up();
+    g_autofree char *path = test_sandbox_instance_path(f->sandbox, "group-2", "lock");
+
+    assert_says(GROUP(f, "forget"), 1, "cvd-ctl: group 'group': no machine has failed\n");
+    for (guint i = 2; i <= 4; i++) {
+        signal_launcher(f, i, SIGKILL);
+        test_group_wait(f, i, "failed");
+    }
+    cvd_autofd lock = open(path, O_RDWR | O_CLOEXEC);
+    g_assert_no_errno(flock(lock, LOCK_EX | LOCK_NB));
+    g_autofree char *said = test_group_finish(GROUP(f, "forget"), 1);
+    assert_matches(said, "^cvd-ctl: group-2: .*/group-2: cannot be locked: .*\n"
+                         "cvd-ctl: group: 2 of 3 forgotten after TIME; 1 failed\n$");
+    g_assert_no_errno(flock(lock, LOCK_UN));
+    assert_says(GROUP(f, "forget"), 0, "cvd-ctl: group: 1 of 1 forgotten after TIME\n");
+    assert_says(GROUP(f, "stop"), 0, "cvd-ctl: group: 1 of 1 stopped after TIME\n");
+    test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
 }
 
 /* ---- While some are not done ---- */
@@ -354,6 +380,7 @@ int main(int argc, char **argv)
     test_add("/group-verbs/wait-in-vain", NULL, test_wait_in_vain);
     test_add("/group-verbs/stopped-twice", NULL, test_stopped_twice);
     test_add("/group-verbs/partial", NULL, test_partial);
+    test_add("/group-verbs/forget", NULL, test_forget);
     test_add("/group-verbs/killed", NULL, test_killed);
     test_add("/group-verbs/on-a-terminal", NULL, test_on_terminal);
     test_add("/group-verbs/killed-while-waited-for", NULL, test_killed_while_waited_for);
