@@ -58,6 +58,7 @@ typedef gboolean CvdToolRun(CvdTool *tool, char **arguments, GError **error);
  *   @group
  * @has_no_name: whether it is about no instance, so that --name makes no sense
  * @method: (nullable): for @run, if it does nothing but call one
+ * @done: (nullable): what an instance is then: `paused`; for one that @takes_group
  * @takes_signals: whether @run sees to all signals itself
  * @alias: (nullable): an older name, which goes on to work
  * @with_next: (nullable): one line of the list for this verb and the next, without their arguments;
@@ -75,6 +76,7 @@ struct CvdToolVerb {
     gboolean takes_group;
     gboolean has_no_name;
     const char *method;
+    const char *done;
     gboolean takes_signals;
     const char *alias;
     const char *with_next;

@@ -45,7 +45,7 @@ gboolean cvd_ctl_call(CvdTool *tool, char **arguments, GError **error)
         .n_calls = 1,
         .answer_ms = G_MAXINT,
         .until = CVD_CTL_UNTIL_ANSWERED,
-        .done = "done",
+        .done = tool->verb->done,
     };
 
     return carry_out(tool, &order, error);

@@ -123,10 +123,10 @@ static void test_all(gconstpointer data)
     assert_says(GROUP(f, "restart"), 0, "cvd-ctl: group: 4 of 4 restarted after TIME\n");
     g_autofree char *json = test_ctl_finish(GROUP(f, "status", "--json"), 0);
     assert_matches(json, "^(\\{.*\"state\":\"running\",.*\"restarts\":1,.*\n){4}$");
-    assert_says(GROUP(f, "pause"), 0, "cvd-ctl: group: 4 of 4 done after TIME\n");
+    assert_says(GROUP(f, "pause"), 0, "cvd-ctl: group: 4 of 4 paused after TIME\n");
     assert_says(GROUP(f, "wait", "paused"), 0, "cvd-ctl: group: 4 of 4 paused after TIME\n");
-    test_ctl_done(GROUP(f, "resume"));
-    test_ctl_done(GROUP(f, "reset"));
+    assert_says(GROUP(f, "resume"), 0, "cvd-ctl: group: 4 of 4 resumed after TIME\n");
+    assert_says(GROUP(f, "reset"), 0, "cvd-ctl: group: 4 of 4 reset after TIME\n");
     assert_says(GROUP(f, "stop"), 0, "cvd-ctl: group: 4 of 4 stopped after TIME\n");
     test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
 }
