@@ -46,7 +46,8 @@ static GVariant *describe_files(GPtrArray *files)
     return g_variant_builder_end(&builder);
 }
 
-static gboolean print_json(const CvdSnapshot *snapshot, gboolean is_verified, GError **error)
+static gboolean print_json(CvdTool *tool, const CvdSnapshot *snapshot, gboolean is_verified,
+                           GError **error)
 {
     const CvdSnapshotInfo *info = cvd_snapshot_get_info(snapshot);
     GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE_VARDICT);
@@ -55,7 +56,7 @@ static gboolean print_json(const CvdSnapshot *snapshot, gboolean is_verified, GE
     g_autofree char *path = g_filename_display_name(cvd_snapshot_get_dir(snapshot));
 
     cvd_tool_add_json(&builder, "{'name': <%s>, 'directory': <%s>}", shown_name, path);
-    cvd_ctl_add_snapshot(&builder, snapshot);
+    cvd_ctl_add_snapshot(tool, &builder, snapshot);
     cvd_tool_add_json(&builder,
                       "{'layout_digest': <%s>, 'doorbells': <%@aa{sv}>, 'disks': <%@aa{sv}>,"
                       " 'files': <%@aa{sv}>, 'verified': <%b>}",
@@ -70,7 +71,7 @@ static gboolean print_json(const CvdSnapshot *snapshot, gboolean is_verified, GE
 
 /* ---- As words ---- */
 
-static gboolean print_head(const CvdSnapshot *snapshot, GError **error)
+static gboolean print_head(CvdTool *tool, const CvdSnapshot *snapshot, GError **error)
 {
     const CvdSnapshotInfo *info = cvd_snapshot_get_info(snapshot);
     g_autofree char *name = g_path_get_basename(cvd_snapshot_get_dir(snapshot));
@@ -78,7 +79,7 @@ static gboolean print_head(const CvdSnapshot *snapshot, GError **error)
     g_autofree char *age = cvd_ctl_format_age(info->time_s);
     g_autofree char *memory = cvd_ctl_format_size(info->memory_bytes);
     g_autofree char *space = cvd_ctl_format_size(cvd_snapshot_get_space(snapshot));
-    g_autofree char *users = cvd_ctl_format_users(cvd_snapshot_count_users(snapshot));
+    g_autofree char *users = cvd_ctl_format_users(cvd_ctl_count_users(tool, snapshot));
 
     return cvd_ctl_print(error,
                          "snapshot   %s\ndirectory  %s\nmade       %s, %s ago, as %s\n"
@@ -137,11 +138,12 @@ static gboolean print_files(GPtrArray *files, gboolean is_verified, GError **err
     return TRUE;
 }
 
-static gboolean print_words(const CvdSnapshot *snapshot, gboolean is_verified, GError **error)
+static gboolean print_words(CvdTool *tool, const CvdSnapshot *snapshot, gboolean is_verified,
+                            GError **error)
 {
     const CvdSnapshotInfo *info = cvd_snapshot_get_info(snapshot);
 
-    return print_head(snapshot, error) && print_directories(info, error) &&
+    return print_head(tool, snapshot, error) && print_directories(info, error) &&
            print_doorbells(info, error) && print_disks(info, error) &&
            print_files(cvd_snapshot_get_files(snapshot), is_verified, error);
 }
@@ -184,5 +186,5 @@ gboolean cvd_ctl_info(CvdTool *tool, char **arguments, GError **error)
         return FALSE;
     g_autoptr(CvdSnapshot) snapshot = cvd_snapshot_look(path, error);
     return snapshot != NULL &&
-           (tool->json ? print_json : print_words)(snapshot, is_verified, error);
+           (tool->json ? print_json : print_words)(tool, snapshot, is_verified, error);
 }

@@ -49,16 +49,16 @@ char *cvd_ctl_get_snapshot_path(const char *name, GError **error)
 
 /* ---- snapshots ---- */
 
-static void add_users(GVariantBuilder *builder, const CvdSnapshot *snapshot)
+static void add_users(CvdTool *tool, GVariantBuilder *builder, const CvdSnapshot *snapshot)
 {
-    int n = cvd_snapshot_count_users(snapshot);
+    int n = cvd_ctl_count_users(tool, snapshot);
 
     cvd_tool_add_json(builder, "{'in_use': <%b>}", n != 0);
     if (n != CVD_SNAPSHOT_USERS_UNKNOWN)
         cvd_tool_add_json(builder, "{'users': <%i>}", n);
 }
 
-void cvd_ctl_add_snapshot(GVariantBuilder *builder, const CvdSnapshot *snapshot)
+void cvd_ctl_add_snapshot(CvdTool *tool, GVariantBuilder *builder, const CvdSnapshot *snapshot)
 {
     const CvdSnapshotInfo *info = cvd_snapshot_get_info(snapshot);
     g_autofree char *time = cvd_snapshot_format_time(info->time_s);
@@ -73,24 +73,24 @@ void cvd_ctl_add_snapshot(GVariantBuilder *builder, const CvdSnapshot *snapshot)
                       : info->is_compressed ? CVD_SNAPSHOT_RAM_COMPRESSED
                                             : CVD_SNAPSHOT_RAM,
                       cvd_snapshot_get_space(snapshot));
-    add_users(builder, snapshot);
+    add_users(tool, builder, snapshot);
 }
 
-static gboolean print_json_line(const char *name, const char *path, const CvdSnapshot *snapshot,
-                                const GError *reason, GError **error)
+static gboolean print_json_line(CvdTool *tool, const char *name, const char *path,
+                                const CvdSnapshot *snapshot, const GError *reason, GError **error)
 {
     GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE_VARDICT);
 
     cvd_tool_add_json(&builder, "{'name': <%s>, 'directory': <%s>}", name, path);
     if (snapshot != NULL)
-        cvd_ctl_add_snapshot(&builder, snapshot);
+        cvd_ctl_add_snapshot(tool, &builder, snapshot);
     else
         cvd_tool_add_json(&builder, "{'error': <%s>}", reason->message);
     return cvd_tool_print_json(error, "%@a{sv}", g_variant_builder_end(&builder));
 }
 
-static gboolean print_row(const char *name, const char *path, const CvdSnapshot *snapshot,
-                          const GError *reason, GError **error)
+static gboolean print_row(CvdTool *tool, const char *name, const char *path,
+                          const CvdSnapshot *snapshot, const GError *reason, GError **error)
 {
     gsize length = strlen(path);
 
@@ -104,7 +104,7 @@ static gboolean print_row(const char *name, const char *path, const CvdSnapshot 
     g_autofree char *age = cvd_ctl_format_age(info->time_s);
     g_autofree char *space = cvd_ctl_format_size(cvd_snapshot_get_space(snapshot));
     g_autofree char *memory = cvd_ctl_format_size(info->memory_bytes);
-    g_autofree char *users = cvd_ctl_format_users(cvd_snapshot_count_users(snapshot));
+    g_autofree char *users = cvd_ctl_format_users(cvd_ctl_count_users(tool, snapshot));
     return cvd_ctl_print(error, ROW, name, age, space, memory, info->qemu_version, info->machine,
                          users);
 }
@@ -120,8 +120,8 @@ static gboolean print_snapshot(CvdTool *tool, const char *place, const char *nam
 
     if (g_error_matches(reason, CVD_ERROR, CVD_ERROR_CLOSED))
         return TRUE;
-    return (tool->json ? print_json_line : print_row)(shown_name, shown_path, snapshot, reason,
-                                                      error);
+    return (tool->json ? print_json_line : print_row)(tool, shown_name, shown_path, snapshot,
+                                                      reason, error);
 }
 
 gboolean cvd_ctl_snapshots(CvdTool *tool, char **arguments, GError **error)
@@ -156,11 +156,36 @@ void cvd_ctl_complete_snapshots(GPtrArray *words)
 
 /* ---- delete ---- */
 
-static gboolean delete_one(const char *name, GError **error)
+/* Of so many machines the names are told. */
+#define MAX_NAMED 8
+
+static gboolean fail_used(const char *path, GPtrArray *names, GError **error)
+{
+    guint n = names->len;
+    g_autofree char *others = n > MAX_NAMED ? g_strdup_printf(" and %u more", n - MAX_NAMED) : NULL;
+
+    g_ptr_array_set_size(names, (int)MIN(n, MAX_NAMED));
+    g_ptr_array_add(names, NULL);
+    g_autofree char *text = g_strjoinv(", ", (char **)names->pdata);
+    return cvd_fail(error, CVD_ERROR_BUSY, "%s: %s%s %s from it; stop %s first", path, text,
+                    others != NULL ? others : "", n == 1 ? "runs" : "run", n == 1 ? "it" : "them");
+}
+
+static gboolean delete_one(CvdTool *tool, const char *name, GError **error)
 {
     g_autofree char *path = cvd_ctl_get_snapshot_path(name, error);
+    g_autoptr(GError) reason = NULL;
 
-    return path != NULL && cvd_snapshot_delete(path, error);
+    if (path == NULL)
+        return FALSE;
+    if (cvd_snapshot_delete(path, &reason))
+        return TRUE;
+    if (g_error_matches(reason, CVD_ERROR, CVD_ERROR_BUSY)) {
+        g_autoptr(GPtrArray) names = cvd_ctl_find_users(tool, path);
+        if (names->len > 0)
+            return fail_used(path, names, error);
+    }
+    return cvd_pass_error(error, &reason);
 }
 
 /* As rm does, of several it deletes what it can. */
@@ -169,10 +194,10 @@ gboolean cvd_ctl_delete(CvdTool *tool, char **arguments, GError **error)
     guint n = g_strv_length(arguments), n_failed = 0;
 
     if (n == 1)
-        return delete_one(arguments[0], error);
+        return delete_one(tool, arguments[0], error);
     for (; *arguments != NULL; arguments++) {
         g_autoptr(GError) reason = NULL;
-        if (delete_one(*arguments, &reason))
+        if (delete_one(tool, *arguments, &reason))
             continue;
         g_autofree char *text = cvd_ctl_printable(reason->message);
         g_printerr("cvd-ctl: %s\n", text);

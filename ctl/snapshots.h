@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/snapshot.h"
+#include "base/tool.h"
 
 G_BEGIN_DECLS
 
@@ -12,13 +13,20 @@ char *cvd_ctl_format_size(guint64 size);
  */
 char *cvd_ctl_format_age(gint64 time_s);
 
-/** cvd_ctl_format_users: @n: of cvd_snapshot_count_users(). Returns: (transfer full) */
+/** cvd_ctl_find_users: Returns: (transfer container) (element-type utf8): the names of the machines
+ * that say that they run from the snapshot @path */
+GPtrArray *cvd_ctl_find_users(CvdTool *tool, const char *path);
+
+/** cvd_ctl_count_users: Returns: as cvd_snapshot_count_users(), with those that say so */
+int cvd_ctl_count_users(CvdTool *tool, const CvdSnapshot *snapshot);
+
+/** cvd_ctl_format_users: @n: of cvd_ctl_count_users(). Returns: (transfer full) */
 char *cvd_ctl_format_users(int n);
 
 /** cvd_ctl_get_snapshot_path: as cvd_snapshot_get_path(); @error: of usage */
 char *cvd_ctl_get_snapshot_path(const char *name, GError **error);
 
 /** cvd_ctl_add_snapshot: adds what the list says of one, as of cvd_tool_add_json() */
-void cvd_ctl_add_snapshot(GVariantBuilder *builder, const CvdSnapshot *snapshot);
+void cvd_ctl_add_snapshot(CvdTool *tool, GVariantBuilder *builder, const CvdSnapshot *snapshot);
 
 G_END_DECLS

@@ -306,6 +306,16 @@ static void test_deletion(gconstpointer data)
     g_autoptr(GError) error = NULL;
     g_autoptr(TestClone) clone = run_clone(f, NULL);
 
+    g_autoptr(TestClone) detached =
+        test_clone_start(f->sandbox, "detached", TEST_SNAPSHOT, ARGS("--detach"));
+    test_launcher_assert_exit(detached->launcher, 0);
+    g_autofree char *list = test_ctl_finish(test_ctl(f->sandbox, "snapshots", "--json", NULL), 0);
+    g_assert_nonnull(strstr(list, "\"in_use\":true,\"users\":2"));
+    g_autoptr(TestProcess) delete = test_ctl(f->sandbox, "delete", TEST_SNAPSHOT, NULL);
+    g_assert_cmpint(test_process_wait_exit(delete), ==, 1);
+    g_assert_true(test_process_has_err(delete, "/base: " CLONE ", detached run from it; stop them "
+                                               "first\n"));
+    g_free(test_clone_ctl(detached, "stop", NULL));
     g_assert_false(cvd_snapshot_delete(path, &error));
     g_assert_error(error, CVD_ERROR, CVD_ERROR_BUSY);
     g_clear_error(&error);
