@@ -301,6 +301,7 @@ static void on_asked(CvdSaveFacts *facts, const GError *asking_error, gpointer d
     if (!may_go_on(snapshot, error))
         return;
     snapshot->state = SNAPSHOT_PREPARING;
+    snapshot->job->qemu_fds = cvd_qemu_process_open_fds(snapshot->launch->vm->process);
     cvd_snapshot_job_run(snapshot->job, CVD_SNAPSHOT_PREPARE, snapshot->cancellable, on_prepared,
                          snapshot);
 }

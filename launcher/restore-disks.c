@@ -12,7 +12,7 @@
 #include "base/source.h"
 #include "launcher/config/place.h"
 #include "launcher/config/types.h"
-#include "launcher/qemu/save-check.h"
+#include "launcher/disk-file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,11 +23,6 @@
 
 #define QEMU_IMG_LIMIT_S 60
 #define MAX_OUTPUT       1024
-
-/* qcow2, big-endian (QEMU's docs/interop/qcow2.txt). */
-#define QCOW2_MAGIC     0x514649fb
-#define QCOW2_SIZE      24
-#define QCOW2_HEAD_SIZE 32
 
 /* ---- In the configuration ---- */
 
@@ -230,20 +225,6 @@ struct CvdOverlays {
     GError *error;
 };
 
-static gboolean read_size(int fd, const char *path, guint64 *size, GError **error)
-{
-    guint8 head[QCOW2_HEAD_SIZE];
-    guint32 magic;
-
-    if (TEMP_FAILURE_RETRY(pread(fd, head, sizeof head, 0)) != sizeof head)
-        return cvd_fail(error, CVD_ERROR_INVALID, "%s: is no qcow2", path);
-    memcpy(&magic, head, sizeof magic);
-    memcpy(size, head + QCOW2_SIZE, sizeof *size);
-    *size = GUINT64_FROM_BE(*size);
-    return GUINT32_FROM_BE(magic) == QCOW2_MAGIC ||
-           cvd_fail(error, CVD_ERROR_INVALID, "%s: is no qcow2", path);
-}
-
 static gboolean spawn(CvdOverlays *overlays, const char *path, const char *overlay, guint64 size,
                       GError **error);
 
@@ -255,8 +236,8 @@ static gboolean make_overlay(CvdOverlays *overlays, const char *path, const char
         g_build_filename(cvd_instance_dir_get_path(overlays->dir), file, NULL);
     guint64 size = 0;
 
-    if (!read_size(layer_fd, path, &size, error))
-        return FALSE;
+    if (!cvd_disk_read_size(layer_fd, &size))
+        return cvd_fail(error, CVD_ERROR_INVALID, "%s: is no qcow2", path);
     cvd_autofd fd = cvd_instance_dir_create_file(overlays->dir, file, error);
     if (fd < 0 || !spawn(overlays, path, overlay, size, error))
         return FALSE;

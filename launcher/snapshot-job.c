@@ -6,7 +6,7 @@
 #include "base/snapshot-store.h"
 #include "base/snapshot-writer.h"
 #include "base/sparse.h"
-#include "launcher/qemu/save-check.h"
+#include "launcher/disk-file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +19,7 @@ CvdSnapshotJob *cvd_snapshot_job_new(const char *path)
     CvdSnapshotJob *job = g_new0(CvdSnapshotJob, 1);
 
     job->path = g_strdup(path);
-    job->window_fd = job->ram_fd = job->state_fd = -1;
+    job->qemu_fds = job->window_fd = job->ram_fd = job->state_fd = -1;
     job->disk_fds = g_array_new(FALSE, FALSE, sizeof(int));
     g_array_set_clear_func(job->disk_fds, (GDestroyNotify)cvd_close_fd);
     return job;
@@ -31,6 +31,7 @@ void cvd_snapshot_job_free(CvdSnapshotJob *job)
     g_clear_pointer(&job->disks, g_ptr_array_unref);
     g_clear_pointer(&job->info, cvd_snapshot_info_free);
     g_array_unref(job->disk_fds);
+    cvd_close_fd(&job->qemu_fds);
     cvd_close_fd(&job->window_fd);
     cvd_close_fd(&job->ram_fd);
     cvd_close_fd(&job->state_fd);
@@ -41,48 +42,12 @@ void cvd_snapshot_job_free(CvdSnapshotJob *job)
 
 /* ---- Before the guest is stopped ---- */
 
-static gboolean has_group(const CvdRunAs *run_as, gid_t gid)
-{
-    for (guint i = 0; i < run_as->n_gids; i++)
-        if (run_as->gids[i] == gid)
-            return TRUE;
-    return run_as->gid == gid;
-}
-
-/* QEMU's user may have put a link to somebody else's file in its place. */
-static gboolean may_read(const CvdRunAs *run_as, const struct stat *st)
-{
-    if (run_as == NULL || (st->st_mode & S_IROTH))
-        return TRUE;
-    if (run_as->uid == st->st_uid)
-        return TRUE;
-    return (st->st_mode & S_IRGRP) && has_group(run_as, st->st_gid);
-}
-
-static int open_disk(const CvdSnapshotJob *job, const CvdSaveDisk *disk, GError **error)
-{
-    static const char magic[] = "QFI\xfb";
-    cvd_autofd fd = open(disk->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    char begin[sizeof magic - 1];
-    struct stat st;
-
-    if (fd < 0 || fstat(fd, &st) < 0) {
-        cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "the disk %s", disk->path);
-        return -1;
-    }
-    if (S_ISREG(st.st_mode) && (disk->is_launchers || may_read(job->run_as, &st)) &&
-        pread(fd, begin, sizeof begin, 0) == sizeof begin &&
-        memcmp(begin, magic, sizeof begin) == 0)
-        return g_steal_fd(&fd);
-    cvd_fail(error, CVD_ERROR_INVALID, "the disk %s is no qcow2 file that %s may read", disk->path,
-             job->run_as != NULL ? job->run_as->user : "QEMU");
-    return -1;
-}
-
 static gboolean open_disks(CvdSnapshotJob *job, GError **error)
 {
+    g_autoptr(GArray) qemu_files = cvd_disk_list_open(job->qemu_fds);
+
     for (guint i = 0; i < job->disks->len; i++) {
-        int fd = open_disk(job, job->disks->pdata[i], error);
+        int fd = cvd_disk_open_file(job->disks->pdata[i], job->run_as, qemu_files, error);
         if (fd < 0)
             return FALSE;
         g_array_append_val(job->disk_fds, fd);

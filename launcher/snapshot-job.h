@@ -14,6 +14,7 @@ G_BEGIN_DECLS
  * @compresses: whether its RAM is to be packed
  * @run_as: (nullable): whose the disks have to be to be read
  * @disks: (element-type CvdSaveDisk): the guest's; set before %CVD_SNAPSHOT_PREPARE
+ * @qemu_fds: /proc/PID/fd of QEMU, or −1: the disks have to be what it has open; likewise
  * @info: what the snapshot says of itself; set before %CVD_SNAPSHOT_FINISH
  * @config: the text of its configuration; likewise
  * @window_fd: its window; set before %CVD_SNAPSHOT_COPY
@@ -29,6 +30,7 @@ typedef struct {
     gboolean compresses;
     const CvdRunAs *run_as;
     GPtrArray *disks;
+    int qemu_fds;
     CvdSnapshotInfo *info;
     char *config;
     int window_fd;
@@ -58,7 +60,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdSnapshotJob, cvd_snapshot_job_free)
  * @cancellable: may end the step early
  * @done: called in the thread's default #GMainContext, never at once. After an error the job can
  *   only be freed, and what it has written is removed already. @error: as of
- *   cvd_snapshot_writer_finish(), %CVD_ERROR_INVALID: a disk that may not be read, or is none
+ *   cvd_snapshot_writer_finish() and cvd_disk_open_file()
  */
 void cvd_snapshot_job_run(CvdSnapshotJob *job, CvdSnapshotStep step, GCancellable *cancellable,
                           void (*done)(const GError *error, gpointer user_data),

@@ -11,6 +11,7 @@
 #include "base/process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 
 /* What QEMU opens itself until it runs; if it is more, the start is slower. */
@@ -122,6 +123,13 @@ pid_t cvd_qemu_process_get_pid(const CvdQemuProcess *process)
     pid_t pid = cvd_child_get_pid(process->child);
 
     return pid != 0 && process->qemu.pid != 0 ? process->qemu.pid : pid;
+}
+
+int cvd_qemu_process_open_fds(const CvdQemuProcess *process)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/fd", cvd_qemu_process_get_pid(process));
+
+    return process->is_known ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 }
 
 void cvd_qemu_process_set_qemu(CvdQemuProcess *process, pid_t pid)

@@ -83,6 +83,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CvdQemuProcess, cvd_qemu_process_free)
 /** cvd_qemu_process_get_pid: Returns: QEMU, as far as it is known, or a wrapper; 0: it is gone */
 pid_t cvd_qemu_process_get_pid(const CvdQemuProcess *process);
 
+/** cvd_qemu_process_open_fds: Returns: (transfer full): /proc/PID/fd of QEMU itself; −1: it is not
+ * known, or not to be seen */
+int cvd_qemu_process_open_fds(const CvdQemuProcess *process);
+
 /**
  * cvd_qemu_process_set_qemu:
  * @pid: whoever answers on QMP

@@ -202,6 +202,14 @@ static gboolean check_image(const Blockdev *disk, const char *path, JsonNode *im
                   backing, format != NULL ? format : "FORMAT", absolute, file);
 }
 
+static guint64 get_size(JsonNode *image)
+{
+    JsonNode *size = cvd_node_get_member(image, "virtual-size");
+    gboolean is_number = size != NULL && json_node_get_value_type(size) == G_TYPE_INT64;
+
+    return is_number ? (guint64)MAX(json_node_get_int(size), 0) : 0;
+}
+
 /* The path is the configuration's: QEMU may be compromised, and must not choose what is read.
  * @inserted: a medium that can be written to */
 static CvdSaveDisk *check_disk(const CvdConfig *config, JsonNode *inserted, guint *index,
@@ -226,7 +234,9 @@ static CvdSaveDisk *check_disk(const CvdConfig *config, JsonNode *inserted, guin
         !check_image(&disk, path, cvd_node_get_member(inserted, "image"), error))
         return NULL;
     CvdSaveDisk *found = g_new(CvdSaveDisk, 1);
-    *found = (CvdSaveDisk){.node = g_strdup(name), .path = g_steal_pointer(&path)};
+    *found = (CvdSaveDisk){.node = g_strdup(name),
+                           .path = g_steal_pointer(&path),
+                           .size = get_size(cvd_node_get_member(inserted, "image"))};
     return found;
 }
 

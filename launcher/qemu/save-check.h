@@ -16,6 +16,7 @@ G_BEGIN_DECLS
  * CvdSaveDisk:
  * @node: its name in QEMU, as the configuration has it
  * @path: absolute, of the qcow2 file
+ * @size: of the disk, in bytes, as QEMU says; 0 = not known
  * @is_launchers: whether it is the launcher's: an overlay that it has made, or what is under that
  *   in the snapshot that the VM is from; it may read these, whoever QEMU runs as
  *
@@ -24,6 +25,7 @@ G_BEGIN_DECLS
 typedef struct {
     char *node;
     char *path;
+    guint64 size;
     gboolean is_launchers;
 } CvdSaveDisk;
 

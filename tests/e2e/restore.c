@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -625,12 +626,18 @@ static void assert_disks_of_a_clone(const TestInstance *f, const TestClone *clon
     test_clone_stop(second);
 }
 
-/* Each VM has the disk as it was, and what it writes is its own and gone with it. @data:
- * (nullable): an argument for the clone */
-static void test_disks(gconstpointer data)
+static char *make_disk(const TestInstance *f)
 {
-    g_autoptr(TestInstance) f = test_instance_new(SOURCE);
-    g_autofree char *image = test_sandbox_path(f->sandbox, "disk.qcow2");
+    char *image = test_sandbox_path(f->sandbox, "disk.qcow2");
+    const char *const create[] = {"qemu-img", "create", "-q", "-f", "qcow2", image, "16M", NULL};
+    g_autoptr(TestProcess) qemu_img = test_process_start(f->sandbox, create, NULL, NULL);
+
+    g_assert_cmpint(test_process_wait_exit(qemu_img), ==, 0);
+    return image;
+}
+
+static void launch_with_disk(TestInstance *f, const char *image)
+{
     g_autofree char *blockdevs =
         g_strdup_printf("--set=qemu.blockdevs=[{\"driver\": \"qcow2\", \"node-name\": \"d\","
                         " \"file\": {\"driver\": \"file\", \"filename\": \"%s\"}}]",
@@ -639,13 +646,20 @@ static void test_disks(gconstpointer data)
                           " \"id\": \"disk\"}]";
     const char *args[] = {"--set=ivshmem.migratable=true", "--set=qemu.memory=64M", blockdevs,
                           devices, NULL};
-    const char *const create[] = {"qemu-img", "create", "-q", "-f", "qcow2", image, "16M", NULL};
-    g_autoptr(TestProcess) qemu_img = test_process_start(f->sandbox, create, NULL, NULL);
-    g_autofree char *overlay = test_sandbox_instance_path(f->sandbox, CLONE, "disk-0.qcow2");
 
-    g_assert_cmpint(test_process_wait_exit(qemu_img), ==, 0);
     f->launcher = test_launch_with(f->sandbox, SOURCE, args, NULL, NULL);
     test_instance_wait_guest(f, 1);
+}
+
+/* Each VM has the disk as it was, and what it writes is its own and gone with it. @data:
+ * (nullable): an argument for the clone */
+static void test_disks(gconstpointer data)
+{
+    g_autoptr(TestInstance) f = test_instance_new(SOURCE);
+    g_autofree char *image = make_disk(f);
+    g_autofree char *overlay = test_sandbox_instance_path(f->sandbox, CLONE, "disk-0.qcow2");
+
+    launch_with_disk(f, image);
     assert_io(f->sandbox, SOURCE, "write -P 0x11 0 64k");
     test_save(f->sandbox, SOURCE, TEST_SNAPSHOT, NULL);
     test_launcher_assert_exit(f->launcher, 0);
@@ -664,6 +678,26 @@ static void test_disks(gconstpointer data)
     assert_io(f->sandbox, CLONE, "write -P 0x5a 0 4k");
     assert_disks_of_a_clone(f, clone);
     test_sandbox_assert_clean(f->sandbox, TEST_NOTHING_LEFT);
+}
+
+/* What QEMU does not have open is not the guest's disk, whatever its name is. */
+static void test_other_disk(gconstpointer data)
+{
+    g_autoptr(TestInstance) f = test_instance_new(SOURCE);
+    g_autofree char *image = make_disk(f);
+    g_autofree char *moved = test_sandbox_path(f->sandbox, "moved.qcow2");
+    g_autofree char *text = g_strdup_printf("the disk %s: another file has that name now", image);
+
+    launch_with_disk(f, image);
+    g_assert_no_errno(rename(image, moved));
+    g_free(make_disk(f));
+    g_autoptr(TestProcess) ctl =
+        test_ctl(f->sandbox, "--name=" SOURCE, "snapshot", "wrong", "--keep-running", NULL);
+    if (test_process_wait_exit(ctl) != 1 || strstr(ctl->err->str, text) == NULL)
+        test_process_fail(ctl, "it does not say \"%s\"", text);
+    g_assert_no_errno(rename(moved, image));
+    test_save(f->sandbox, SOURCE, TEST_SNAPSHOT, NULL);
+    test_launcher_assert_exit(f->launcher, 0);
 }
 
 /* ---- What is read ---- */
@@ -734,6 +768,7 @@ int main(int argc, char **argv)
     ADD("untouched", NULL, test_untouched);
     ADD("programs", NULL, test_programs);
     test_add_unless("/restore/disks", NULL, test_disks, why_no_qemu_img);
+    test_add_unless("/restore/other-disk", NULL, test_other_disk, why_no_qemu_img);
     test_add_unless("/restore/disks-of-another-user", "--set=qemu.run_as=nobody", test_disks,
                     why_no_other_user);
     ADD("interrupted", NULL, test_interrupted);

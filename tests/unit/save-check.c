@@ -51,7 +51,7 @@ typedef struct {
     const char *title;
     const char *blockdevs[N_TEXTS];
     const char *blocks; /* QEMU's */
-    const char *disks;  /* `NODE=PATH `, or a part of the error */
+    const char *disks;  /* `NODE=PATH(SIZE) `, or a part of the error */
 } Disk;
 
 #define FILE_NODE(FILE)   "'file': {'driver': 'file', 'filename': '" FILE "'}"
@@ -123,6 +123,11 @@ static const Disk disks[] = {
      {QCOW2("a", "/a")},
      "[" INSERTED("a", IMAGE("'backing-filename': '/b'")) "]",
      "a=/a "},
+    {"size",
+     {QCOW2("a", "/a")},
+     "[" INSERTED("a", IMAGE("'virtual-size': 1048576")) "]",
+     "a=/a(1048576) "},
+    {"no-size", {QCOW2("a", "/a")}, "[" INSERTED("a", IMAGE("'virtual-size': -1")) "]", "a=/a "},
     {"relative-backing-file",
      {QCOW2("a", "/d/a")},
      "[" INSERTED("a", IMAGE("'backing-filename': 'b', 'full-backing-filename': '/d/b',"
@@ -160,7 +165,10 @@ static void test_disk(gconstpointer data)
 
     for (guint i = 0; found != NULL && i < found->len; i++) {
         const CvdSaveDisk *disk = found->pdata[i];
-        g_string_append_printf(text, "%s=%s ", disk->node, disk->path);
+        g_string_append_printf(text, "%s=%s", disk->node, disk->path);
+        if (disk->size > 0)
+            g_string_append_printf(text, "(%ju)", disk->size);
+        g_string_append_c(text, ' ');
     }
     if (found != NULL) {
         g_assert_cmpstr(text->str, ==, row->disks);
