@@ -5,18 +5,21 @@
 
 #include "base/snapshot-format.h"
 
+#include <errno.h>
 #include <unistd.h>
 
 /* ---- As JSON ---- */
 
-static GVariant *describe_doorbells(const CvdSnapshotInfo *info)
+static GVariant *describe_doorbells(const CvdSnapshotInfo *info, JsonNode *config)
 {
     GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE("aa{sv}"));
 
     for (guint i = 0; i < info->doorbells->len; i++) {
         const CvdSnapshotDoorbell *doorbell =
             &g_array_index(info->doorbells, CvdSnapshotDoorbell, i);
-        g_variant_builder_add_parsed(&builder, "{'region': <%u>, 'to': <%s>}", doorbell->region,
+        const char *name = cvd_ctl_get_region_name(config, doorbell->region);
+        g_variant_builder_add_parsed(&builder, "{'region': <%u>, 'name': <%s>, 'to': <%s>}",
+                                     doorbell->region, name != NULL ? name : "",
                                      doorbell->to_guest ? "guest" : "host");
     }
     return g_variant_builder_end(&builder);
@@ -46,11 +49,24 @@ static GVariant *describe_files(GPtrArray *files)
     return g_variant_builder_end(&builder);
 }
 
+static GVariant *describe_needed(GPtrArray *needed)
+{
+    GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE_STRING_ARRAY);
+
+    for (guint i = 0; i < needed->len; i++) {
+        g_autofree char *path = g_filename_display_name(g_ptr_array_index(needed, i));
+        g_variant_builder_add(&builder, "s", path);
+    }
+    return g_variant_builder_end(&builder);
+}
+
 static gboolean print_json(CvdTool *tool, const CvdSnapshot *snapshot, gboolean is_verified,
                            GError **error)
 {
     const CvdSnapshotInfo *info = cvd_snapshot_get_info(snapshot);
     GVariantBuilder builder = G_VARIANT_BUILDER_INIT(G_VARIANT_TYPE_VARDICT);
+    g_autoptr(JsonNode) config = cvd_ctl_load_snapshot_config(snapshot);
+    g_autoptr(GPtrArray) needed = cvd_ctl_find_needed_files(snapshot, config);
     g_autofree char *name = g_path_get_basename(cvd_snapshot_get_dir(snapshot));
     g_autofree char *shown_name = g_filename_display_name(name);
     g_autofree char *path = g_filename_display_name(cvd_snapshot_get_dir(snapshot));
@@ -59,9 +75,10 @@ static gboolean print_json(CvdTool *tool, const CvdSnapshot *snapshot, gboolean 
     cvd_ctl_add_snapshot(tool, &builder, snapshot);
     cvd_tool_add_json(&builder,
                       "{'layout_digest': <%s>, 'doorbells': <%@aa{sv}>, 'disks': <%@aa{sv}>,"
-                      " 'files': <%@aa{sv}>, 'verified': <%b>}",
-                      info->layout_digest, describe_doorbells(info), describe_disks(info),
-                      describe_files(cvd_snapshot_get_files(snapshot)), is_verified);
+                      " 'files': <%@aa{sv}>, 'needs': <%@as>, 'verified': <%b>}",
+                      info->layout_digest, describe_doorbells(info, config), describe_disks(info),
+                      describe_files(cvd_snapshot_get_files(snapshot)), describe_needed(needed),
+                      is_verified);
     if (info->config_directory != NULL)
         cvd_tool_add_json(&builder, "{'config_directory': <%s>}", info->config_directory);
     if (info->qemu_directory != NULL)
@@ -96,19 +113,23 @@ static gboolean print_head(CvdTool *tool, const CvdSnapshot *snapshot, GError **
 
 static gboolean print_directories(const CvdSnapshotInfo *info, GError **error)
 {
+    static const char format[] = "%-10s relative paths in it are those in %s\n";
+
     return (info->config_directory == NULL ||
-            cvd_ctl_print(error, "relative   to %s\n", info->config_directory)) &&
+            cvd_ctl_print(error, format, "cvd.json", info->config_directory)) &&
            (info->qemu_directory == NULL ||
-            cvd_ctl_print(error, "           to %s in qemu.json\n", info->qemu_directory));
+            cvd_ctl_print(error, format, "qemu.json", info->qemu_directory));
 }
 
-static gboolean print_doorbells(const CvdSnapshotInfo *info, GError **error)
+static gboolean print_doorbells(const CvdSnapshotInfo *info, JsonNode *config, GError **error)
 {
     for (guint i = 0; i < info->doorbells->len; i++) {
         const CvdSnapshotDoorbell *doorbell =
             &g_array_index(info->doorbells, CvdSnapshotDoorbell, i);
-        if (!cvd_ctl_print(error, "%-10s of region %u, to the %s\n", i == 0 ? "doorbells" : "",
-                           doorbell->region, doorbell->to_guest ? "guest" : "host"))
+        const char *name = cvd_ctl_get_region_name(config, doorbell->region);
+        if (!cvd_ctl_print(error, "%-10s of region %u%s%s, to the %s\n", i == 0 ? "doorbells" : "",
+                           doorbell->region, name != NULL ? ", " : "", name != NULL ? name : "",
+                           doorbell->to_guest ? "guest" : "host"))
             return FALSE;
     }
     return TRUE;
@@ -125,14 +146,30 @@ static gboolean print_disks(const CvdSnapshotInfo *info, GError **error)
     return TRUE;
 }
 
+/* Files that are elsewhere. */
+static gboolean print_needed(const CvdSnapshot *snapshot, JsonNode *config, GError **error)
+{
+    g_autoptr(GPtrArray) needed = cvd_ctl_find_needed_files(snapshot, config);
+
+    for (guint i = 0; i < needed->len; i++) {
+        const char *path = g_ptr_array_index(needed, i);
+        gboolean is_missing = path[0] == '/' && access(path, F_OK) < 0 && errno == ENOENT;
+        if (!cvd_ctl_print(error, "%-10s %s%s\n", i == 0 ? "needs" : "", path,
+                           is_missing ? ", which is missing" : ""))
+            return FALSE;
+    }
+    return TRUE;
+}
+
 static gboolean print_files(GPtrArray *files, gboolean is_verified, GError **error)
 {
-    if (!cvd_ctl_print(error, "files      %s\n", is_verified ? "all as they were written" : ""))
+    if (is_verified && !cvd_ctl_print(error, "files      all as they were written\n"))
         return FALSE;
     for (guint i = 0; i < files->len; i++) {
         const CvdSnapshotFile *file = g_ptr_array_index(files, i);
         g_autofree char *size = g_strdup_printf("%ju", file->size);
-        if (!cvd_ctl_print(error, "%-14s %14s bytes\n", file->name, size))
+        if (!cvd_ctl_print(error, "%-10s %-14s %14s bytes\n", i == 0 && !is_verified ? "files" : "",
+                           file->name, size))
             return FALSE;
     }
     return TRUE;
@@ -142,9 +179,11 @@ static gboolean print_words(CvdTool *tool, const CvdSnapshot *snapshot, gboolean
                             GError **error)
 {
     const CvdSnapshotInfo *info = cvd_snapshot_get_info(snapshot);
+    g_autoptr(JsonNode) config = cvd_ctl_load_snapshot_config(snapshot);
 
     return print_head(tool, snapshot, error) && print_directories(info, error) &&
-           print_doorbells(info, error) && print_disks(info, error) &&
+           print_doorbells(info, config, error) && print_disks(info, error) &&
+           print_needed(snapshot, config, error) &&
            print_files(cvd_snapshot_get_files(snapshot), is_verified, error);
 }
 

@@ -250,6 +250,9 @@ static const struct {
     {"Permission denied", NULL,
      "QEMU may not open a file: check its mode, the user that QEMU runs as "
      "(qemu.run_as), and AppArmor"},
+    {"ould not open '/", "No such file or directory",
+     "QEMU does not find a file: put it where that path says, or change the path in qemu.json; "
+     "'cvd-ctl info' lists the files that a snapshot needs"},
     {"No such file or directory", NULL,
      "QEMU does not find a file; relative paths in qemu.json are relative to its own "
      "directory"},

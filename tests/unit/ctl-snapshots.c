@@ -2,7 +2,7 @@
 /* The verbs of cvd-ctl that look at snapshots, with some that no machine has made. */
 #include "base/fd.h"
 #include "base/json.h"
-#include "base/snapshot.h"
+#include "base/snapshot-writer.h"
 #include "tests/support/snapshot.h"
 #include "tests/support/terminal.h"
 
@@ -190,10 +190,11 @@ static void test_info(Fixture *f, gconstpointer data)
     assert_has(f->out, "machine    pc-q35-7.2, QEMU 7.2.22, tcg\n");
     assert_has(f->out, "memory     32M, shared by those that run from it\n");
     assert_has(f->out, "used by    0\n");
-    assert_has(f->out, "relative   to /etc/cvd\n");
+    assert_has(f->out, "cvd.json   relative paths in it are those in /etc/cvd\n");
     assert_has(f->out, "doorbells  of region 2, to the guest\n");
     assert_has(f->out, "disks      system, in disk-0.qcow2\n");
-    assert_has(f->out, "ram                  33554432 bytes\n");
+    assert_matches(f->out, "\nfiles      cvd\\.json +[0-9]+ bytes\n");
+    assert_has(f->out, "\n           ram                  33554432 bytes\n");
     run(f, 0, "info", path, NULL); /* as a path */
     assert_has(f->out, "snapshot   one\n");
 }
@@ -218,6 +219,63 @@ static void test_info_json(Fixture *f, gconstpointer data)
     g_assert_false(json_object_has_member(one, "qemu_directory"));
     g_assert_true(json_object_get_boolean_member(one, "verified"));
     g_assert_cmpint(json_object_get_int_member(one, "users"), ==, 0); /* cvd-ctl is none */
+}
+
+#define CONFIG                                                                                     \
+    "{\"layout\": {\"vsoc_device_regions\": [{}, {}, {\"device_name\": \"misc\"}]},"               \
+    " \"qemu\": {\"kernel\": \"/boot/vmlinuz\", \"initrd\": 7, \"firmware\": \"b\", "              \
+    "\"blockdevs\": ["                                                                             \
+    "{\"node-name\": \"s\", \"filename\": \"/srv/system.qcow2\"},"                                 \
+    "{\"node-name\": \"system\", \"driver\": \"qcow2\", \"file\": \"s\"},"                         \
+    "{\"node-name\": \"r\", \"file\": {\"driver\": \"file\", \"filename\": \"/etc/passwd\"}}, "    \
+    "7]}}"
+#define BACKING "/srv/none.raw"
+
+static void write_text(CvdSnapshotWriter *writer, const char *file, const void *text, gsize size)
+{
+    cvd_autofd fd = cvd_snapshot_writer_create(writer, file, NULL);
+
+    g_assert_cmpint(write(fd, text, size), ==, (gssize)size);
+}
+
+/* @disk: the head of a qcow2 file, and its backing file's name */
+static void make_with(const Fixture *f, const char *name, const char *config, const char *disk,
+                      gsize size)
+{
+    g_autofree char *path = get_path(f, name);
+    g_autoptr(CvdSnapshotInfo) info = test_snapshot_make_info(name);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(CvdSnapshotWriter) writer = cvd_snapshot_writer_new(path, &error);
+
+    g_assert_no_error(error);
+    write_text(writer, "cvd.json", config, strlen(config));
+    write_text(writer, "state", "", 0);
+    write_text(writer, "window", "", 0);
+    write_text(writer, "disk-0.qcow2", disk, size);
+    cvd_snapshot_writer_finish(writer, info, NULL, &error);
+    g_assert_no_error(error);
+}
+
+/* What is not in the snapshot, and not what the disk had been in. */
+static void test_needs(Fixture *f, gconstpointer data)
+{
+    static const char disk[] = "QFI\xfb\0\0\0\3\0\0\0\0\0\0\0\x18\0\0\0\x0d\0\0\0\0" BACKING;
+    g_autoptr(JsonNode) root = NULL;
+
+    make_with(f, "one", CONFIG, disk, sizeof disk - 1);
+    run(f, 0, "info", "one", NULL);
+    assert_has(f->out, "doorbells  of region 2, misc, to the guest\n");
+    assert_has(f->out, "\nneeds      /boot/vmlinuz, which is missing\n"
+                       "           " BACKING ", which is missing\n"
+                       "           /etc/passwd\n"
+                       "files ");
+    run(f, 0, "info", "one", "--json", NULL);
+    JsonArray *needs = json_object_get_array_member(get_object(f->out, &root), "needs");
+    g_assert_cmpuint(json_array_get_length(needs), ==, 3);
+    g_assert_cmpstr(json_array_get_string_element(needs, 1), ==, BACKING);
+    make_with(f, "two", "[{]", disk, 20);
+    run(f, 0, "info", "two", NULL);
+    g_assert_null(strstr(f->out, "needs"));
 }
 
 static void test_verify(Fixture *f, gconstpointer data)
@@ -325,6 +383,7 @@ int main(int argc, char **argv)
     add("/ctl-snapshots/table-json", test_table_json);
     add("/ctl-snapshots/info", test_info);
     add("/ctl-snapshots/info-json", test_info_json);
+    add("/ctl-snapshots/needs", test_needs);
     add("/ctl-snapshots/verify", test_verify);
     add("/ctl-snapshots/verify-on-a-terminal", test_progress);
     add("/ctl-snapshots/no-such", test_no_such);

@@ -317,7 +317,16 @@ static const Known cases[] = {
     {"image-missing",
      {Q "-blockdev {\"driver\":\"file\",\"node-name\":\"n\",\"filename\":\"/nonexist\"}: Could not "
         "open '/nonexist': No such file or directory"},
+     "put it where that path says"},
+    {"image-missing-relative",
+     {Q
+      "-blockdev {\"driver\":\"file\",\"node-name\":\"n\",\"filename\":\"a\"}: Could not open 'a': "
+      "No such file or directory"},
      "relative to its own directory"},
+    {"backing-file-missing",
+     {Q "-blockdev {\"driver\":\"qcow2\",\"node-name\":\"n\"}: Could not open backing file: Could "
+        "not open '/srv/base.raw': No such file or directory"},
+     "'cvd-ctl info' lists"},
     {"tap-denied",
      {Q
       "-netdev {\"type\":\"tap\",\"id\":\"n\",\"script\":\"no\",\"downscript\":\"no\"}: could not "
