@@ -13,6 +13,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define HAS_ENDED "the instance has ended"
+
 /* Those that are asked at the same time. */
 struct CvdCtlAsking {
     GCancellable *cancellable; /* of what is under way */
@@ -62,7 +64,8 @@ void cvd_ctl_clarify(GError *error)
     g_dbus_error_strip_remote_error(error);
     g_autofree char *text = g_steal_pointer(&error->message);
     gboolean has_ended = g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CLOSED);
-    error->message = has_ended ? g_strdup("the instance has ended") : cvd_ctl_printable(text);
+    gboolean is_told = strstr(text, HAS_ENDED) != NULL; /* by cvd-ctl itself, with the reason */
+    error->message = has_ended && !is_told ? g_strdup(HAS_ENDED) : cvd_ctl_printable(text);
     if (g_strcmp0(name, "org.cvd.Error.Invalid") == 0)
         error->domain = G_OPTION_ERROR;
 }
