@@ -117,6 +117,17 @@ gboolean cvd_instance_is_running(const char *dir)
     return cvd_instance_get_pid(dir) != 0;
 }
 
+/* A lock of a directory that others may open means nothing. */
+gboolean cvd_instance_is_held(const char *dir)
+{
+    cvd_autofd fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+
+    return cvd_instance_is_running(dir) ||
+           (fd >= 0 && fstat(fd, &st) == 0 && (st.st_mode & 077) == 0 &&
+            flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK);
+}
+
 /* One that ends by itself removes its lock file before it unlocks the directory, which, other than
  * the file, may be held for a moment without keeping a launcher from its start. */
 gboolean cvd_instance_has_crashed(const char *dir)

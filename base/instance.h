@@ -116,6 +116,9 @@ char *cvd_instance_get_dir(const char *name, GError **error);
 pid_t cvd_instance_get_pid(const char *dir);
 /** cvd_instance_is_running: @dir: as cvd_instance_get_dir() */
 gboolean cvd_instance_is_running(const char *dir);
+/** cvd_instance_is_held: @dir: as cvd_instance_get_dir(); Returns: whether a launcher has it, also
+ * one that does not listen yet, or no more */
+gboolean cvd_instance_is_held(const char *dir);
 /** cvd_instance_has_crashed: @dir: as cvd_instance_get_dir(); Returns: whether its launcher was
  * killed, and nobody has removed yet what it left */
 gboolean cvd_instance_has_crashed(const char *dir);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is under way holds a reference, so that nothing has to wait for what was cancelled. The end
- * is that of the process, as it has the instance until then; what it said last comes before the end
- * of the connection.
+ * A launcher has its instance from before it listens until its process ends, and no event says when
+ * it listens. So a connection is tried again; with one, the events are its own.
+ *
+ * What is under way holds a reference, so that nothing has to wait for what was cancelled. What
+ * it said last comes before the end of the connection.
  */
 #include "launcher/group/found.h"
 
@@ -13,12 +15,15 @@
 
 #include <sys/pidfd.h>
 
+#define LOOK_AGAIN_MS 100
+
 struct CvdFound {
     char *dir;
     GCancellable *cancellable;
     CvdDBusInstance1 *instance;
-    int launcher_fd; /* readable when that has ended; −1: it is in another pid namespace */
+    int launcher_fd; /* readable when that has ended; −1: out of sight, or refused by seccomp */
     GSource *exit;
+    GSource *again;
     GSource *limit;          /* of an answer, or until the next question */
     gboolean was_going_down; /* when it answered */
     CvdFoundEnded ended;     /* NULL: it has been called, or is not to be */
@@ -47,6 +52,7 @@ static void disconnect(CvdFound *found)
         g_signal_handlers_disconnect_by_data(connection, found);
     }
     cvd_source_clear(&found->exit);
+    cvd_source_clear(&found->again);
     cvd_source_clear(&found->limit);
     cvd_close_fd(&found->launcher_fd);
 }
@@ -103,26 +109,29 @@ static gboolean on_exited(int fd, GIOCondition condition, gpointer data)
     return G_SOURCE_REMOVE;
 }
 
-static void set_limit(CvdFound *found, GSourceFunc callback)
+static void set_timer(GSource **timer, guint ms, GSourceFunc callback, CvdFound *found)
 {
-    cvd_source_set_timer(&found->limit,
-                         g_get_monotonic_time() + CVD_FOUND_ANSWER_MS * G_TIME_SPAN_MILLISECOND,
-                         callback, found);
+    cvd_source_set_timer(timer, g_get_monotonic_time() + ms * G_TIME_SPAN_MILLISECOND, callback,
+                         found);
 }
 
-/* There is no connection, or no more. A launcher that lets nobody in need not end. */
+static gboolean on_again(gpointer data);
+
+/* There is no connection yet, or no more. A launcher that lets nobody in need not end. */
 static void await_exit(CvdFound *found)
 {
-    set_limit(found, on_unanswered);
     if (found->launcher_fd >= 0 && found->exit == NULL)
         found->exit = cvd_source_watch_fd(found->launcher_fd, G_IO_IN, on_exited, found);
-    else if (found->launcher_fd < 0 && !cvd_instance_is_running(found->dir))
-        on_exited(-1, G_IO_IN, found);
+    if (found->launcher_fd < 0 || found->instance == NULL)
+        set_timer(&found->again, LOOK_AGAIN_MS, on_again, found);
 }
 
 static void on_closed(GDBusConnection *connection, gboolean is_remote, GError *error, gpointer data)
 {
-    await_exit(data);
+    CvdFound *found = data;
+
+    set_timer(&found->limit, CVD_FOUND_ANSWER_MS, on_unanswered, found);
+    await_exit(found);
 }
 
 /* ---- What it says ---- */
@@ -143,7 +152,7 @@ static void on_answer(GObject *object, GAsyncResult *result, gpointer data)
         g_autofree char *what = g_strdup_printf("is %s, not ready", get_state(found));
         fail_with_state(found, what, "; cvd-ctl resume lets it go on");
     } else if (found->ended != NULL && reply != NULL) {
-        set_limit(found, on_ask);
+        set_timer(&found->limit, CVD_FOUND_ANSWER_MS, on_ask, found);
     }
     g_rc_box_release_full(found, clear);
 }
@@ -173,22 +182,25 @@ static void follow(CvdFound *found)
     static const char *const down[] = {"stopping", "stopped", "failed", NULL};
     GDBusConnection *connection = g_dbus_proxy_get_connection(G_DBUS_PROXY(found->instance));
 
+    found->was_going_down = g_strv_contains(down, get_state(found));
     g_signal_connect(connection, "closed", G_CALLBACK(on_closed), found);
-    if (g_dbus_connection_is_closed(connection) || get_state(found) == NULL) {
-        await_exit(found);
+    if (g_dbus_connection_is_closed(connection)) {
+        on_closed(connection, TRUE, NULL, found);
         return;
     }
-    found->was_going_down = g_strv_contains(down, get_state(found));
-    set_limit(found, on_ask);
+    set_timer(&found->limit, CVD_FOUND_ANSWER_MS, on_ask, found);
     g_signal_connect(found->instance, "notify::ready", G_CALLBACK(on_ready), found);
     on_ready(found->instance, NULL, found);
 }
 
+/* Without properties it has ended before it answered. */
 static void on_proxy(GObject *object, GAsyncResult *result, gpointer data)
 {
     CvdFound *found = data;
 
     found->instance = cvd_dbus_instance1_proxy_new_finish(result, NULL);
+    if (get_state(found) == NULL)
+        g_clear_object(&found->instance);
     if (found->ended != NULL && found->instance != NULL)
         follow(found);
     else if (found->ended != NULL)
@@ -196,7 +208,6 @@ static void on_proxy(GObject *object, GAsyncResult *result, gpointer data)
     g_rc_box_release_full(found, clear);
 }
 
-/* Until there is an answer, the limit holds, also for the end of one that lets nobody in. */
 static void on_connection(GObject *object, GAsyncResult *result, gpointer data)
 {
     CvdFound *found = data;
@@ -213,22 +224,44 @@ static void on_connection(GObject *object, GAsyncResult *result, gpointer data)
     g_rc_box_release_full(found, clear);
 }
 
-CvdFound *cvd_found_new(const char *dir, CvdFoundEnded ended, gpointer user_data)
+static void open_connection(CvdFound *found)
 {
-    CvdFound *found = g_rc_box_new0(CvdFound);
-    pid_t pid = cvd_instance_get_pid(dir);
-    g_autofree char *path = g_build_filename(dir, "control.sock", NULL);
+    pid_t pid = cvd_instance_get_pid(found->dir);
+    g_autofree char *path = g_build_filename(found->dir, "control.sock", NULL);
     g_autofree char *escaped = g_dbus_address_escape_value(path);
     g_autofree char *address = g_strdup_printf("unix:path=%s", escaped);
 
-    found->dir = g_strdup(dir);
-    found->cancellable = g_cancellable_new();
-    found->launcher_fd = pid > 0 ? pidfd_open(pid, 0) : -1;
-    found->ended = ended;
-    found->user_data = user_data;
-    set_limit(found, on_unanswered);
+    if (found->launcher_fd < 0 && pid > 0)
+        found->launcher_fd = pidfd_open(pid, 0);
     g_dbus_connection_new_for_address(address, G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT, NULL,
                                       found->cancellable, on_connection, g_rc_box_acquire(found));
+}
+
+static gboolean on_again(gpointer data)
+{
+    CvdFound *found = data;
+
+    cvd_source_clear(&found->again);
+    if (found->launcher_fd < 0 && !cvd_instance_is_held(found->dir))
+        on_exited(-1, G_IO_IN, found);
+    else if (found->instance == NULL)
+        open_connection(found);
+    else
+        await_exit(found);
+    return G_SOURCE_REMOVE;
+}
+
+CvdFound *cvd_found_new(const char *dir, CvdFoundEnded ended, gpointer user_data)
+{
+    CvdFound *found = g_rc_box_new0(CvdFound);
+
+    found->dir = g_strdup(dir);
+    found->cancellable = g_cancellable_new();
+    found->launcher_fd = -1;
+    found->ended = ended;
+    found->user_data = user_data;
+    set_timer(&found->limit, CVD_FOUND_ANSWER_MS, on_unanswered, found);
+    open_connection(found);
     return found;
 }
 

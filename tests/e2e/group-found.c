@@ -3,8 +3,13 @@
  * gone. */
 #include "tests/support/group.h"
 
+#include "base/fd.h"
+
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #define CTL(f, ...)        test_ctl((f)->sandbox, __VA_ARGS__, NULL)
@@ -64,6 +69,28 @@ static void test_starting(gconstpointer data)
     g_assert_nonnull(strstr(second->seen->str, ", 1 of them before\r\n"));
     assert_serving(f, 1);
     g_free(test_group_finish(first, 0));
+    stop(f);
+}
+
+/* A launcher that does not listen yet, or no more, has its directory. */
+static void test_held(gconstpointer data)
+{
+    g_autoptr(TestGroup) f = test_group_new("");
+    g_autofree char *file = test_sandbox_instance_path(f->sandbox, "group-1", "lock");
+    g_autofree char *dir = g_path_get_dirname(file);
+    g_autofree char *shared = g_path_get_dirname(dir);
+    const char *const paths[] = {shared, dir};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(paths); i++) {
+        g_assert_no_errno(mkdir(paths[i], 0700));
+        g_assert_no_errno(chmod(paths[i], S_ISVTX | 0700)); /* as launchers make them */
+    }
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    g_assert_no_errno(flock(fd, LOCK_EX | LOCK_NB));
+    g_autoptr(TestTerminal) up = start_waiting(f);
+    cvd_close_fd(&fd);
+    assert_ended(up, 0, "group: 1 of 1 up after ");
+    assert_serving(f, 1);
     stop(f);
 }
 
@@ -189,6 +216,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     test_add("/group-found/starting", NULL, test_starting);
+    test_add("/group-found/held", NULL, test_held);
     test_add("/group-found/start-fails", NULL, test_start_fails);
     test_add("/group-found/stopping", NULL, test_stopping);
     test_add("/group-found/killed", NULL, test_killed);

@@ -211,6 +211,26 @@ static void test_leftovers_do_not_count(void)
     assert_found(runtime, NULL, "one");
 }
 
+/* Before its launcher listens its directory is locked, which means nothing if others may do so. */
+static void test_held(void)
+{
+    g_autoptr(Runtime) runtime = runtime_new();
+    g_autofree char *leftover = g_build_filename(runtime->dir, "cvd", "crashed", NULL);
+    g_autofree char *running = g_build_filename(runtime->dir, "cvd", "one", NULL);
+
+    g_assert_false(cvd_instance_is_held(leftover));
+    add(runtime, "crashed", LEFTOVER);
+    add(runtime, "one", RUNNING);
+    g_assert_true(cvd_instance_is_held(running));
+    g_assert_false(cvd_instance_is_held(leftover));
+    int fd = open(leftover, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    g_assert_no_errno(flock(fd, LOCK_EX | LOCK_NB));
+    g_assert_true(cvd_instance_is_held(leftover));
+    g_assert_no_errno(fchmod(fd, 0755));
+    g_assert_false(cvd_instance_is_held(leftover));
+    close(fd);
+}
+
 static void test_several(void)
 {
     g_autoptr(Runtime) runtime = runtime_new();
@@ -531,6 +551,7 @@ int main(int argc, char **argv)
     g_test_add_func("/instance/none", test_none);
     g_test_add_func("/instance/the-only-one", test_the_only_one);
     g_test_add_func("/instance/leftovers-do-not-count", test_leftovers_do_not_count);
+    g_test_add_func("/instance/held", test_held);
     g_test_add_func("/instance/several", test_several);
     g_test_add_func("/instance/many", test_many);
     g_test_add_func("/instance/socket-elsewhere", test_socket_elsewhere);
