@@ -213,7 +213,8 @@ gboolean cvd_tool_poll(CvdTool *tool, GPollFD *fds, guint n_fds, int interval_ms
                        gint64 deadline_us, GError **error);
 #define CVD_TOOL_MAX_POLLED 3
 
-/** cvd_tool_is_cancelled: Returns: whether @error says that the user has interrupted */
+/** cvd_tool_is_cancelled: Returns: whether @error says that the user has interrupted, and no more,
+ * whatever its message is */
 gboolean cvd_tool_is_cancelled(const GError *error);
 
 G_END_DECLS

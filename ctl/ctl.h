@@ -178,8 +178,8 @@ gboolean cvd_ctl_is_own(CvdDBusInstance1 *instance);
 /** cvd_ctl_get_connection: Returns: (transfer none): what connects to the instance */
 GDBusConnection *cvd_ctl_get_connection(CvdDBusInstance1 *instance);
 
-/** cvd_ctl_clarify: leaves of a D-Bus error what the launcher said, or that it has ended; what it
- * calls invalid is an error of usage */
+/** cvd_ctl_clarify: leaves of a D-Bus error what the launcher said, or that it has ended, which
+ * is all that a %G_IO_ERROR_CLOSED says; what it calls invalid is an error of usage */
 void cvd_ctl_clarify(GError *error);
 
 /** cvd_ctl_printable: Returns: (transfer full): text of a guest, of QEMU or of another user, fit

@@ -4,6 +4,7 @@
 #include "ctl/editor.h"
 #include "ctl/qmp.h"
 
+#include "base/error.h"
 #include "base/json-text.h"
 
 #include <string.h>
@@ -85,7 +86,7 @@ static void on_closed(GDBusConnection *connection, gboolean is_remote, GError *e
     const char *reason = cvd_dbus_instance1_get_reason(prompt->instance);
     gboolean has_reason = reason != NULL && *reason != '\0';
 
-    end(data, g_error_new(G_IO_ERROR, G_IO_ERROR_CLOSED, "the instance has ended%s%s",
+    end(data, g_error_new(CVD_ERROR, CVD_ERROR_FAILED, "the instance has ended%s%s",
                           has_reason ? ": " : "", has_reason ? reason : ""));
 }
 

@@ -170,8 +170,8 @@ static GError *explain_wait(const Task *task, GError *take_error)
         cvd_ctl_fail_late(task->tool, task->order, cvd_dbus_instance1_get_name(instance), state,
                           text, &error);
     else
-        g_set_error(&error, reason->domain, reason->code, "not %s: %s%s%s", task->order->state,
-                    reason->message, is_closed && *text ? ": " : "", is_closed ? text : "");
+        cvd_fail(&error, CVD_ERROR_FAILED, "not %s: %s%s%s", task->order->state, reason->message,
+                 is_closed && *text ? ": " : "", is_closed ? text : "");
     return error;
 }
 
