@@ -2,6 +2,11 @@
 /*
  * An instance runs when something listens on its control socket. That is the one question whose
  * answer is the same in every namespace; pids are not, and /proc/locks may be masked.
+ *
+ * Directories that instances are looked for in may be another user's, who could put there what
+ * leads to an instance of somebody else. So no link is followed from there on, and whoever listens
+ * has to be the user whose place it is, by the kernel's word: that holds whatever is changed
+ * between a look and a connection.
  */
 #include "base/instance.h"
 
@@ -12,7 +17,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -24,12 +31,20 @@
 /* Of another user's directory, which could keep root looking for ever. */
 #define MAX_ENTRIES 1000
 
-/* Returns: (nullable): where all instances are, if somebody has said so */
-static const char *get_only_place(void)
+/* Returns: (transfer full) (nullable): where all instances are, if somebody has said so. A link of
+ * this user's stands for what it leads to. */
+static char *get_only_place(void)
 {
     const char *dir = g_getenv("CVD_RUNTIME_DIR");
+    char real[PATH_MAX];
+    struct stat st;
 
-    return dir != NULL && dir[0] != '\0' ? dir : NULL;
+    if (dir == NULL || dir[0] == '\0')
+        return NULL;
+    if (g_path_is_absolute(dir) && lstat(dir, &st) == 0 && S_ISLNK(st.st_mode) &&
+        st.st_uid == geteuid() && realpath(dir, real) != NULL)
+        return g_strdup(real);
+    return g_strdup(dir);
 }
 
 static void add_once(GPtrArray *texts, char *take_text)
@@ -38,6 +53,25 @@ static void add_once(GPtrArray *texts, char *take_text)
         g_free(take_text);
     else
         g_ptr_array_add(texts, take_text);
+}
+
+static gboolean is_same_directory(const char *one, const char *other)
+{
+    struct stat first, second;
+
+    return lstat(one, &first) == 0 && lstat(other, &second) == 0 && S_ISDIR(first.st_mode) &&
+           first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
+/* By another path, as /var/run is, the same directory would have each of its instances twice. */
+static void add_place(GPtrArray *places, char *take_place)
+{
+    for (guint i = 0; i < places->len; i++)
+        if (is_same_directory(places->pdata[i], take_place)) {
+            g_free(take_place);
+            return;
+        }
+    add_once(places, take_place);
 }
 
 /* One that is not there yet can still be made by whoever names it. */
@@ -52,21 +86,22 @@ char **cvd_instance_get_places(void)
 {
     GPtrArray *places = g_ptr_array_new();
     const char *runtime_dir = g_getenv("XDG_RUNTIME_DIR");
+    g_autofree char *only_place = get_only_place();
     g_autofree char *usual_dir = g_strdup_printf("/run/user/%u", geteuid());
 
-    if (get_only_place() != NULL) {
-        add_once(places, g_strdup(get_only_place()));
+    if (only_place != NULL) {
+        g_ptr_array_add(places, g_steal_pointer(&only_place));
         g_ptr_array_add(places, NULL);
         return (char **)g_ptr_array_free(places, FALSE);
     }
     if (runtime_dir != NULL && g_path_is_absolute(runtime_dir) && is_own_or_missing(runtime_dir))
-        add_once(places, g_build_filename(runtime_dir, "cvd", NULL));
+        add_place(places, g_build_filename(runtime_dir, "cvd", NULL));
     if (geteuid() == 0)
-        add_once(places, g_strdup("/run/cvd"));
+        add_place(places, g_strdup("/run/cvd"));
     if (g_file_test(usual_dir, G_FILE_TEST_IS_DIR) && is_own_or_missing(usual_dir))
-        add_once(places, g_build_filename(usual_dir, "cvd", NULL));
-    add_once(places, g_strdup_printf("%s/cvd-%u", g_get_tmp_dir(), geteuid()));
-    add_once(places, g_strdup_printf("/tmp/cvd-%u", geteuid()));
+        add_place(places, g_build_filename(usual_dir, "cvd", NULL));
+    add_place(places, g_strdup_printf("%s/cvd-%u", g_get_tmp_dir(), geteuid()));
+    add_place(places, g_strdup_printf("/tmp/cvd-%u", geteuid()));
     g_ptr_array_add(places, NULL);
     return (char **)g_ptr_array_free(places, FALSE);
 }
@@ -80,7 +115,7 @@ char *cvd_instance_base_path(void)
 
 gboolean cvd_instance_check_base(GError **error)
 {
-    const char *place = get_only_place();
+    g_autofree char *place = get_only_place();
     struct stat st;
 
     if (place == NULL)
@@ -97,19 +132,82 @@ gboolean cvd_instance_check_base(GError **error)
                     place, geteuid());
 }
 
+gboolean cvd_instance_is_own_place(const char *place)
+{
+    struct stat st;
+
+    return lstat(place, &st) == 0 && st.st_uid == geteuid();
+}
+
+/* ---- Reaching one ---- */
+
+static gboolean check_dir(const char *dir, uid_t *owner, GError **error)
+{
+    g_autofree char *place = g_path_get_dirname(dir);
+    struct stat above, st;
+
+    if (lstat(place, &above) < 0 || lstat(dir, &st) < 0)
+        return cvd_set_error_errno(error, CVD_ERROR_CLOSED, errno, "%s", dir);
+    *owner = above.st_uid;
+    if (!S_ISDIR(st.st_mode))
+        return cvd_fail(error, CVD_ERROR_FOREIGN,
+                        "%s: is not a directory; remove it, as a link is not followed here", dir);
+    return st.st_uid == *owner ||
+           cvd_fail(error, CVD_ERROR_FOREIGN, "%s: belongs to uid %u, but %s to uid %u", dir,
+                    st.st_uid, place, *owner);
+}
+
+static gboolean check_socket(const char *path, uid_t owner, GError **error)
+{
+    struct stat st;
+
+    if (lstat(path, &st) < 0)
+        return cvd_set_error_errno(error, CVD_ERROR_CLOSED, errno, "%s", path);
+    return (S_ISSOCK(st.st_mode) && st.st_uid == owner) ||
+           cvd_fail(error, CVD_ERROR_FOREIGN,
+                    "%s: is not a socket of uid %u; remove it, as a link is not followed here",
+                    path, owner);
+}
+
+static struct ucred get_peer(int fd)
+{
+    struct ucred peer = {.uid = (uid_t)-1};
+    socklen_t size = sizeof peer;
+
+    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+    return peer;
+}
+
+int cvd_instance_connect(const char *dir, GError **error)
+{
+    g_autofree char *path = g_build_filename(dir, "control.sock", NULL);
+    uid_t owner;
+
+    if (!check_dir(dir, &owner, error) || !check_socket(path, owner, error))
+        return -1;
+    cvd_autofd fd = cvd_socket_connect(path);
+    if (fd < 0) {
+        cvd_set_error_errno(error, errno == EAGAIN ? CVD_ERROR_BUSY : CVD_ERROR_CLOSED, errno, "%s",
+                            path);
+        return -1;
+    }
+    if (get_peer(fd).uid == owner)
+        return g_steal_fd(&fd);
+    cvd_fail(error, CVD_ERROR_FOREIGN, "%s: belongs to uid %u, but uid %u listens there", path,
+             owner, get_peer(fd).uid);
+    return -1;
+}
+
 /* A full queue of those who wait to be let in is an answer, too. */
 pid_t cvd_instance_get_pid(const char *dir)
 {
-    struct ucred peer = {0};
-    socklen_t size = sizeof peer;
-    g_autofree char *path = g_build_filename(dir, "control.sock", NULL);
-    cvd_autofd fd = cvd_socket_connect(path);
+    g_autoptr(GError) error = NULL;
+    cvd_autofd fd = cvd_instance_connect(dir, &error);
 
     if (fd < 0)
-        return errno == EAGAIN ? -1 : 0;
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || peer.pid == 0)
-        return -1;
-    return peer.pid;
+        return g_error_matches(error, CVD_ERROR, CVD_ERROR_BUSY) ? -1 : 0;
+    pid_t pid = get_peer(fd).pid;
+    return pid != 0 ? pid : -1;
 }
 
 gboolean cvd_instance_is_running(const char *dir)
@@ -151,11 +249,14 @@ static gboolean is_name(const char *name)
 static gboolean is_one(const char *dir, CvdInstances which)
 {
     g_autofree char *record = g_build_filename(dir, "failure.json", NULL);
+    struct stat st;
+    uid_t owner;
 
     if (which == CVD_INSTANCES_RUNNING)
         return cvd_instance_is_running(dir);
-    return cvd_instance_has_crashed(dir) ||
-           (g_file_test(record, G_FILE_TEST_IS_REGULAR) && !cvd_instance_is_running(dir));
+    return check_dir(dir, &owner, NULL) &&
+           (cvd_instance_has_crashed(dir) ||
+            (lstat(record, &st) == 0 && S_ISREG(st.st_mode) && !cvd_instance_is_running(dir)));
 }
 
 static int compare_dirs(gconstpointer a, gconstpointer b)
@@ -225,13 +326,14 @@ static GPtrArray *find(const char *name, CvdInstances which, Whose whose, GError
 {
     g_autoptr(GPtrArray) dirs = g_ptr_array_new_with_free_func(g_free);
     g_auto(GStrv) places = cvd_instance_get_places();
+    g_autofree char *only_place = get_only_place();
     g_autoptr(GError) first_error = NULL;
 
     if (!cvd_instance_check_base(error))
         return NULL;
     for (char **place = places; *place != NULL && (whose & OWN) != 0; place++)
         add_found(dirs, *place, geteuid(), name, which, first_error == NULL ? &first_error : NULL);
-    if (geteuid() == 0 && (whose & OTHERS) != 0 && get_only_place() == NULL) {
+    if (geteuid() == 0 && (whose & OTHERS) != 0 && only_place == NULL) {
         add_found_of_others(dirs, "/run/user", "", "cvd", name, which);
         add_found_of_others(dirs, "/tmp", "cvd-", NULL, name, which);
     }
@@ -256,17 +358,32 @@ static char *join_names(GPtrArray *dirs, gboolean with_path)
     return g_string_free(g_steal_pointer(&text), FALSE);
 }
 
+/* What is there under that name, and is not followed, says more than that nothing runs. */
+static gboolean explain_foreign(char **places, const char *name, GError **error)
+{
+    for (char **place = places; *place != NULL; place++) {
+        g_autofree char *dir = g_build_filename(*place, name, NULL);
+        g_autoptr(GError) reason = NULL;
+        cvd_autofd fd = cvd_instance_is_own_place(*place) ? cvd_instance_connect(dir, &reason) : -1;
+        if (fd < 0 && g_error_matches(reason, CVD_ERROR, CVD_ERROR_FOREIGN)) {
+            cvd_pass_error(error, &reason);
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
 static void set_error_none(const char *name, GError **error)
 {
     g_auto(GStrv) places = cvd_instance_get_places();
     g_autofree char *all = g_strjoinv(", ", places);
 
-    if (name != NULL)
-        g_set_error(error, CVD_ERROR, CVD_ERROR_CLOSED, "instance '%s' does not run (looked in %s)",
-                    name, all);
-    else
+    if (name == NULL)
         g_set_error(error, CVD_ERROR, CVD_ERROR_CLOSED,
                     "no instance runs (looked in %s); start one with cvd-launch", all);
+    else if (!explain_foreign(places, name, error))
+        g_set_error(error, CVD_ERROR, CVD_ERROR_CLOSED, "instance '%s' does not run (looked in %s)",
+                    name, all);
 }
 
 /* Root means its own where there is one. */
@@ -349,7 +466,8 @@ char *cvd_instance_get_dir(const char *name, GError **error)
 
 char *cvd_instance_find_socket(const char *name, const char *file, GError **error)
 {
-    struct stat st;
+    g_autoptr(GError) reason = NULL;
+    uid_t owner;
 
     if (name != NULL && !cvd_instance_check_name(name, error))
         return NULL;
@@ -357,9 +475,9 @@ char *cvd_instance_find_socket(const char *name, const char *file, GError **erro
     if (dir == NULL)
         return NULL;
     g_autofree char *path = g_build_filename(dir, file, NULL);
-    if (lstat(path, &st) == 0)
+    if (check_dir(dir, &owner, &reason) && check_socket(path, owner, &reason))
         return g_steal_pointer(&path);
-    cvd_set_error_errno(error, CVD_ERROR_CLOSED, errno,
-                        "%s (if the configuration puts it elsewhere, give --socket)", path);
+    g_set_error(error, CVD_ERROR, reason->code,
+                "%s (if the configuration puts it elsewhere, give --socket)", reason->message);
     return NULL;
 }

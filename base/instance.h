@@ -14,7 +14,8 @@ G_BEGIN_DECLS
  * `$XDG_RUNTIME_DIR/cvd`, as root `/run/cvd`, `/run/user/UID/cvd`, `$TMPDIR/cvd-UID` and
  * `/tmp/cvd-UID`. An XDG_RUNTIME_DIR or /run/user/UID that another user owns is left out, as root's
  * own shell may have it from the user who became root; and so is a /run/user/UID that is not there.
- * If CVD_RUNTIME_DIR is set, that is the only place.
+ * If CVD_RUNTIME_DIR is set, that is the only place; if that is a link of this user's, what it
+ * leads to.
  *
  * Returns: (transfer full) (array zero-terminated=1): the places, without repetition; the first is
  *   where a new instance goes
@@ -46,6 +47,10 @@ gboolean cvd_instance_check_base(GError **error);
  */
 gboolean cvd_instance_check_name(const char *name, GError **error);
 
+/** cvd_instance_is_own_place: Returns: whether this user has what is at that path, not what a link
+ * there leads to */
+gboolean cvd_instance_is_own_place(const char *place);
+
 /** CVD_INSTANCE_PROGRAMS: the directory in an instance's that has the logs of its host programs */
 #define CVD_INSTANCE_PROGRAMS "programs"
 
@@ -64,10 +69,12 @@ char *cvd_instance_parse_log(const char *file);
  * @file: the socket's name in the instance's directory, e.g. `vm.sock`
  * @error: %CVD_ERROR_INVALID: that can be no instance's name; %CVD_ERROR_CLOSED: it does not run,
  *   or none does; %CVD_ERROR_BUSY: several run, which the message names; %CVD_ERROR_FOREIGN: the
- *   directories are another user's; %CVD_ERROR_FAILED: they cannot be read
+ *   directories are another user's, or a link, or the socket is; %CVD_ERROR_FAILED: they cannot be
+ *   read
  *
- * An instance runs when its launcher listens on its control socket. Root, whom each instance lets
- * in, finds those of users (in /run/user/UID/cvd and /tmp/cvd-UID) where it has none itself.
+ * An instance runs when its launcher listens on its control socket, as cvd_instance_connect() has
+ * it. Root, whom each instance lets in, finds those of users (in /run/user/UID/cvd and
+ * /tmp/cvd-UID) where it has none itself.
  *
  * Returns: (transfer full) (nullable): the socket's path
  */
@@ -105,6 +112,18 @@ char **cvd_instance_list_groups(void);
  *   failed, or would run; another user's only if this one has none
  */
 char *cvd_instance_get_dir(const char *name, GError **error);
+
+/**
+ * cvd_instance_connect:
+ * @dir: as cvd_instance_get_dir()
+ * @error: %CVD_ERROR_CLOSED: nobody listens there; %CVD_ERROR_BUSY: too many wait there;
+ *   %CVD_ERROR_FOREIGN: the directory or the control socket is a link, or not of the user who has
+ *   the place that it is in, or another user listens, which the message names
+ *
+ * Returns: (transfer full): a non-blocking socket that is connected to the instance's control
+ *   socket, or −1
+ */
+int cvd_instance_connect(const char *dir, GError **error);
 
 /**
  * cvd_instance_get_pid:

@@ -199,6 +199,16 @@ gboolean cvd_ctl_print(GError **error, const char *format, ...) G_GNUC_PRINTF(2,
 #define CVD_CTL_MAX_LOG (1024 * 1024)
 
 /**
+ * cvd_ctl_open_dir:
+ * @dir: an instance's directory
+ * @error: %CVD_ERROR_CLOSED: there is none; %CVD_ERROR_FOREIGN: it is not of the user who has the
+ *   directory that it is in
+ *
+ * Returns: a descriptor of it, no link is followed; −1 with @error set
+ */
+int cvd_ctl_open_dir(const char *dir, GError **error);
+
+/**
  * cvd_ctl_open_file:
  * @name: of a file in the directory @dir_fd, or a path
  *

@@ -40,9 +40,10 @@ static char *get_text(JsonNode *root, const char *member)
 /* A record beside a crash is that of an earlier failure. */
 CvdCtlFailure *cvd_ctl_failure_load(const char *dir)
 {
-    g_autofree char *path = g_build_filename(dir, "failure.json", NULL);
     gboolean has_crashed = cvd_instance_has_crashed(dir);
-    cvd_autofd fd = has_crashed ? -1 : cvd_ctl_open_file(AT_FDCWD, path, NULL);
+    cvd_autofd dir_fd = cvd_ctl_open_dir(dir, NULL);
+    cvd_autofd fd =
+        dir_fd < 0 || has_crashed ? -1 : cvd_ctl_open_file(dir_fd, "failure.json", NULL);
     gsize size;
 
     if (fd < 0 && !has_crashed)
@@ -74,17 +75,6 @@ CvdCtlFailure *cvd_ctl_failure_find(const char *name)
 }
 
 /* ---- forget ---- */
-
-/* As a launcher makes it. Else somebody has put a link in place of a directory above it. */
-static gboolean check_owner(const char *dir, int dir_fd, GError **error)
-{
-    g_autofree char *place = g_path_get_dirname(dir);
-    struct stat ours, above;
-
-    return (fstat(dir_fd, &ours) == 0 && lstat(place, &above) == 0 &&
-            ours.st_uid == above.st_uid) ||
-           cvd_fail(error, CVD_ERROR_FOREIGN, "%s: is not of the same user as %s", dir, place);
-}
 
 /* Whoever holds the lock starts just now. It is there only if the launcher was killed. */
 static gboolean lock(int dir_fd, int *lock_fd)
@@ -142,12 +132,14 @@ static gboolean remove_files(const char *dir, GError **error)
                                         "qemu.log.1",  "launcher.log",  "launcher.log.1",
                                         "window.img",  "failure.json",  "control.sock",
                                         "client.sock", "vm.sock",       "lock"};
-    cvd_autofd dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    cvd_autofd dir_fd = cvd_ctl_open_dir(dir, error);
     cvd_autofd lock_fd = -1;
 
-    if (dir_fd < 0 || !lock(dir_fd, &lock_fd))
+    if (dir_fd < 0)
+        return FALSE;
+    if (!lock(dir_fd, &lock_fd))
         return cvd_set_error_errno(error, CVD_ERROR_BUSY, errno, "%s: cannot be locked", dir);
-    if (!check_owner(dir, dir_fd, error) || !end_vms(dir_fd, lock_fd, error))
+    if (!end_vms(dir_fd, lock_fd, error))
         return FALSE;
     for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
         if (unlinkat(dir_fd, names[i], 0) < 0 && errno != ENOENT)
@@ -186,7 +178,11 @@ gboolean cvd_ctl_forget(CvdTool *tool, char **arguments, GError **error)
         return remove_files(failure->dir, error);
     if (tool->name == NULL)
         return fail_without_name(error);
+    g_autoptr(GError) reason = NULL;
     g_autofree char *dir = cvd_instance_get_dir(tool->name, error);
+    cvd_autofd dir_fd = dir != NULL ? cvd_ctl_open_dir(dir, &reason) : -1;
+    if (dir_fd < 0 && g_error_matches(reason, CVD_ERROR, CVD_ERROR_FOREIGN))
+        return cvd_pass_error(error, &reason);
     return dir != NULL &&
            cvd_fail(error, CVD_ERROR_CLOSED, "instance '%s' %s", tool->name,
                     cvd_instance_is_running(dir) ? "runs; stop it first"

@@ -12,6 +12,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* As a launcher makes it. Else somebody has put a link in place of a directory above it. */
+int cvd_ctl_open_dir(const char *dir, GError **error)
+{
+    g_autofree char *place = g_path_get_dirname(dir);
+    cvd_autofd fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat ours, above;
+
+    if (fd < 0 || fstat(fd, &ours) < 0 || lstat(place, &above) < 0) {
+        cvd_set_error_errno(error, CVD_ERROR_CLOSED, errno, "%s", dir);
+        return -1;
+    }
+    if (ours.st_uid == above.st_uid)
+        return g_steal_fd(&fd);
+    cvd_fail(error, CVD_ERROR_FOREIGN, "%s: belongs to uid %u, but %s to uid %u", dir, ours.st_uid,
+             place, above.st_uid);
+    return -1;
+}
+
 int cvd_ctl_open_file(int dir_fd, const char *name, GError **error)
 {
     cvd_autofd fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);

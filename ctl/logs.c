@@ -357,7 +357,10 @@ gboolean cvd_ctl_logs(CvdTool *tool, char **arguments, GError **error)
     if (dir == NULL)
         return FALSE;
     log_init(&log, dir, arguments[0]);
-    cvd_autofd dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    g_autoptr(GError) reason = NULL;
+    cvd_autofd dir_fd = cvd_ctl_open_dir(dir, &reason);
+    if (g_error_matches(reason, CVD_ERROR, CVD_ERROR_FOREIGN))
+        return cvd_pass_error(error, &reason);
     if (dir_fd < 0)
         return cvd_fail(error, CVD_ERROR_CLOSED,
                         "instance '%s' does not run, and has left no logs (looked in %s)", name,

@@ -78,8 +78,7 @@ void cvd_ctl_complete_programs(CvdTool *tool, GPtrArray *words)
 {
     g_autofree char *name = NULL;
     g_autofree char *dir = cvd_ctl_find_dir(tool, &name, NULL);
-    cvd_autofd dir_fd =
-        dir != NULL ? open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+    cvd_autofd dir_fd = dir != NULL ? cvd_ctl_open_dir(dir, NULL) : -1;
     cvd_autofd programs_fd = dir_fd >= 0 ? cvd_ctl_open_programs(dir_fd) : -1;
     g_autoptr(GPtrArray) programs = list_programs(programs_fd);
 

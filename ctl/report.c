@@ -184,12 +184,16 @@ static gboolean add_live(Report *report, CvdTool *tool, GError **error)
 
 static gboolean add_all(Report *report, CvdTool *tool, const char *dir, GError **error)
 {
-    cvd_autofd dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    g_autoptr(GError) reason = NULL;
+    cvd_autofd dir_fd = cvd_ctl_open_dir(dir, &reason);
 
+    if (g_error_matches(reason, CVD_ERROR, CVD_ERROR_FOREIGN))
+        return cvd_pass_error(error, &reason);
     if (dir_fd < 0)
         return cvd_fail(error, CVD_ERROR_CLOSED,
                         "%s: no instance runs there, and none has left anything", dir);
     gboolean is_running = cvd_instance_is_running(dir);
+    tool->socket = g_build_filename(dir, "control.sock", NULL);
     return (!is_running || add_live(report, tool, error)) &&
            add_files(report, dir_fd, is_running, error) && add_program_logs(report, dir_fd, error);
 }

@@ -450,8 +450,7 @@ static gboolean check_other_places(const CvdInstanceDir *dir, GError **error)
 
     for (char **place = places; *place != NULL; place++) {
         g_autofree char *path = g_build_filename(*place, dir->name, NULL);
-        struct stat st;
-        if (strcmp(path, dir->path) == 0 || lstat(*place, &st) < 0 || st.st_uid != geteuid())
+        if (strcmp(path, dir->path) == 0 || !cvd_instance_is_own_place(*place))
             continue;
         pid_t pid = cvd_instance_get_pid(path);
         if (pid == 0)

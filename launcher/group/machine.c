@@ -32,7 +32,7 @@ static char *find_running(const char *name)
 
     for (char **place = places; *place != NULL; place++) {
         g_autofree char *dir = g_build_filename(*place, name, NULL);
-        if (cvd_instance_is_held(dir))
+        if (cvd_instance_is_own_place(*place) && cvd_instance_is_held(dir))
             return g_steal_pointer(&dir);
     }
     return NULL;

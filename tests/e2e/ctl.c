@@ -1330,7 +1330,7 @@ static void test_forget_what_is_anothers(gconstpointer data)
     }
     write_log(f, "failure.json", "{}", 2);
     g_assert_no_errno(chown(dir, 65534, 65534));
-    fails(CTL(f, "-n", NAME, "forget"), 1, "is not of the same user as ");
+    fails(CTL(f, "-n", NAME, "forget"), 1, "belongs to uid 65534, but ");
     g_assert_no_errno(access(record, F_OK));
     g_assert_no_errno(chown(dir, 0, 0));
     done(CTL(f, "-n", NAME, "forget"));

@@ -13,6 +13,7 @@
 /* Where the instances of each are. */
 typedef struct {
     char *places[N_USERS];
+    uid_t uids[N_USERS];
     char *runtime;
 } Users;
 
@@ -22,7 +23,7 @@ static void set_up(Users *users)
     g_setenv("XDG_RUNTIME_DIR", users->runtime, TRUE);
     g_unsetenv("CVD_RUNTIME_DIR");
     for (guint i = 0; i < N_USERS; i++) {
-        uid_t uid = i == 0 ? geteuid() : 1000000 + (uid_t)getpid() + i;
+        uid_t uid = users->uids[i] = i == 0 ? geteuid() : 1000000 + (uid_t)getpid() + i;
         users->places[i] = i == 0 ? g_build_filename(users->runtime, "cvd", NULL)
                                   : g_strdup_printf("/tmp/cvd-%u", uid);
         g_assert_no_errno(g_mkdir(users->places[i], 0700));
@@ -40,6 +41,7 @@ static void change(const Users *users, guint user, const char *names, gboolean m
         g_autofree char *record = g_build_filename(dir, "failure.json", NULL);
         if (make) {
             g_assert_no_errno(g_mkdir(dir, 0700));
+            g_assert_no_errno(chown(dir, users->uids[user], users->uids[user]));
             g_assert_true(g_file_set_contents(record, "{}", -1, NULL));
         } else {
             g_unlink(record);

@@ -5,6 +5,8 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/lock-file.h"
+#include "tests/unit/child.h"
+#include "tests/unit/talk.h"
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -12,10 +14,12 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#define MAX_INSTANCES 20
+#define MAX_INSTANCES   20
+#define MAX_CONNECTIONS 100 /* nobody accepts them */
 
 typedef enum {
     LEFTOVER, /* its launcher has crashed */
@@ -71,7 +75,8 @@ static void add_at(Runtime *runtime, const char *place, const char *name, State 
 
     g_assert_cmpuint(runtime->n_sockets, <, MAX_INSTANCES);
     g_assert_cmpint(g_mkdir(dir, 0700), ==, 0);
-    g_assert_true(g_file_set_contents(socket, "", 0, NULL));
+    int unused = bind_socket(socket);
+    cvd_close_fd(&unused);
     int fd = bind_socket(control);
     if (state == RUNNING)
         g_assert_no_errno(listen(fd, 1));
@@ -84,6 +89,19 @@ static void add_at(Runtime *runtime, const char *place, const char *name, State 
         g_assert_true(g_file_set_contents(record, "{}", -1, NULL));
         g_ptr_array_add(runtime->files, record);
     }
+}
+
+/* @file: (nullable): in the instance's directory; @target: what that is a link to */
+static void add_link(Runtime *runtime, const char *name, const char *file, const char *target)
+{
+    char *dir = g_build_filename(g_ptr_array_index(runtime->files, 0), name, NULL);
+
+    if (file != NULL && g_mkdir(dir, 0700) == 0)
+        g_ptr_array_add(runtime->files, g_strdup(dir));
+    char *link = g_build_filename(dir, file, NULL);
+    g_free(dir);
+    g_assert_no_errno(symlink(target, link));
+    g_ptr_array_add(runtime->files, link);
 }
 
 static void add(Runtime *runtime, const char *name, State state)
@@ -402,9 +420,12 @@ static void change_failed(const char *place, guint first, guint n, gboolean make
     for (guint i = first; i < first + n; i++) {
         g_autofree char *dir = g_strdup_printf("%s/failed%u", place, i);
         g_autofree char *record = g_build_filename(dir, "failure.json", NULL);
+        struct stat st;
         if (make) {
             g_assert_no_errno(g_mkdir(dir, 0700));
             g_assert_true(g_file_set_contents(record, "{}", -1, NULL));
+            g_assert_no_errno(lstat(place, &st));
+            g_assert_no_errno(chown(dir, st.st_uid, st.st_gid));
         } else {
             g_unlink(record);
             g_rmdir(dir);
@@ -412,9 +433,9 @@ static void change_failed(const char *place, guint first, guint n, gboolean make
     }
 }
 
-static guint count_failed(const char *place)
+static guint count(CvdInstances which, const char *place)
 {
-    g_autoptr(GPtrArray) dirs = cvd_instance_list(CVD_INSTANCES_FAILED, NULL);
+    g_autoptr(GPtrArray) dirs = cvd_instance_list(which, NULL);
     guint n = 0;
 
     for (guint i = 0; i < dirs->len; i++)
@@ -435,11 +456,162 @@ static void test_of_a_user_who_has_many(void)
     g_assert_no_errno(g_mkdir(place, 0700));
     g_assert_no_errno(chown(place, uid, uid));
     change_failed(place, 0, MAX_ENTRIES, TRUE);
-    g_assert_cmpuint(count_failed(place), ==, MAX_ENTRIES);
+    g_assert_cmpuint(count(CVD_INSTANCES_FAILED, place), ==, MAX_ENTRIES);
     change_failed(place, MAX_ENTRIES, 1, TRUE);
-    g_assert_cmpuint(count_failed(place), ==, MAX_ENTRIES);
+    g_assert_cmpuint(count(CVD_INSTANCES_FAILED, place), ==, MAX_ENTRIES);
     change_failed(place, 0, MAX_ENTRIES + 1, FALSE);
     g_rmdir(place);
+}
+
+/* One machine is one instance, whatever leads to it. */
+static void test_links(void)
+{
+    g_autoptr(Runtime) runtime = runtime_new();
+
+    add(runtime, "g-1", RUNNING);
+    add(runtime, "g-2", FAILED);
+    add_link(runtime, "g-3", NULL, "g-1");
+    add_link(runtime, "g-4", "control.sock", "../g-1/control.sock");
+    add_link(runtime, "g-5", NULL, "g-2");
+    add_link(runtime, "g-6", "failure.json", "../g-2/failure.json");
+    assert_listed(CVD_INSTANCES_RUNNING, "g-1 ");
+    assert_listed(CVD_INSTANCES_FAILED, "g-2 ");
+    assert_not_found("g-3", "vm.sock", CVD_ERROR_FOREIGN, "cvd/g-3: is not a directory");
+    assert_not_found("g-4", "vm.sock", CVD_ERROR_FOREIGN, "g-4/control.sock: is not a socket of");
+    assert_found(runtime, NULL, "g-1");
+    add_link(runtime, "g-1", "client.sock", "vm.sock");
+    assert_not_found("g-1", "client.sock", CVD_ERROR_FOREIGN, "g-1/client.sock: is not a socket");
+}
+
+/* Who sets the variable may have a link there, or above. */
+static void test_linked_place(void)
+{
+    g_autoptr(Runtime) runtime = runtime_new();
+    g_autofree char *link = g_build_filename(runtime->dir, "link", NULL);
+    g_autofree char *above = g_build_filename(runtime->dir, "above", NULL);
+    g_autofree char *below = g_build_filename(above, "cvd", NULL);
+
+    add(runtime, "one", RUNNING);
+    g_assert_no_errno(symlink("cvd", link));
+    g_assert_no_errno(symlink(".", above));
+    g_setenv("CVD_RUNTIME_DIR", link, TRUE);
+    assert_found(runtime, "one", "one");
+    g_setenv("CVD_RUNTIME_DIR", below, TRUE);
+    g_autofree char *found = cvd_instance_find_socket("one", "vm.sock", NULL);
+    g_assert_nonnull(found);
+    g_assert_true(g_str_has_prefix(found, below));
+    g_assert_no_errno(g_unlink(link));
+    g_assert_no_errno(symlink("nowhere", link));
+    g_setenv("CVD_RUNTIME_DIR", link, TRUE);
+    assert_not_found("one", "vm.sock", CVD_ERROR_FOREIGN, "CVD_RUNTIME_DIR: ");
+    if (geteuid() == 0) {
+        g_assert_no_errno(g_unlink(link));
+        g_assert_no_errno(symlink("cvd", link));
+        g_assert_no_errno(lchown(link, 65534, 65534));
+        assert_not_found("one", "vm.sock", CVD_ERROR_FOREIGN, "CVD_RUNTIME_DIR: ");
+    }
+    g_unlink(link);
+    g_unlink(above);
+}
+
+/* In a child that has a /run of its own: as where /var/run leads to /run. */
+static int list_twice(gconstpointer data)
+{
+    const Runtime *runtime = data;
+    g_autofree char *other = g_build_filename(runtime->dir, "run", NULL);
+    g_autofree char *usual = g_strdup_printf("/run/user/%u", geteuid());
+    g_autofree char *same = g_strdup_printf("%s/user/%u", other, geteuid());
+    g_autofree char *place = g_build_filename(usual, "cvd", NULL);
+
+    if (!test_mount_tmpfs("/run", NULL))
+        return TEST_CHILD_SKIPS;
+    g_setenv("XDG_RUNTIME_DIR", same, TRUE);
+    if (symlink("/run", other) < 0 || g_mkdir_with_parents(place, 0700) < 0)
+        return 1;
+    add_at((Runtime *)runtime, place, "one", RUNNING);
+    g_autoptr(GPtrArray) dirs = cvd_instance_list(CVD_INSTANCES_RUNNING, NULL);
+    return dirs->len == 1 && g_str_has_prefix(dirs->pdata[0], same) ? 0 : 2;
+}
+
+static void test_same_place(void)
+{
+    g_autoptr(Runtime) runtime = runtime_new_beside_others();
+    g_autofree char *other = g_build_filename(runtime->dir, "run", NULL);
+
+    test_in_child(list_twice, runtime, "needs a mount namespace");
+    g_unlink(other);
+}
+
+/* Listens as that user, whom the kernel names to who connects. */
+static void listen_as(int fd, uid_t uid)
+{
+    g_assert_no_errno(seteuid(uid));
+    g_assert_no_errno(listen(fd, MAX_CONNECTIONS));
+    g_assert_no_errno(seteuid(0));
+}
+
+/* Who may put a directory or a socket there need not be who listens. */
+static void test_of_another_peer(void)
+{
+    g_autoptr(Runtime) runtime = runtime_new();
+
+    if (geteuid() != 0) {
+        g_test_skip("needs root");
+        return;
+    }
+    add(runtime, "one", LEFTOVER);
+    g_autofree char *dir = g_build_filename(g_ptr_array_index(runtime->files, 0), "one", NULL);
+    listen_as(runtime->sockets[0], 65534);
+    assert_listed(CVD_INSTANCES_RUNNING, "");
+    assert_not_found("one", "vm.sock", CVD_ERROR_FOREIGN,
+                     "belongs to uid 0, but uid 65534 listens there");
+    g_assert_cmpint(cvd_instance_get_pid(dir), ==, 0);
+    g_assert_no_errno(listen(runtime->sockets[0], MAX_CONNECTIONS));
+    assert_found(runtime, "one", "one");
+    g_assert_no_errno(chown(dir, 65534, 65534));
+    assert_not_found("one", "vm.sock", CVD_ERROR_FOREIGN, "one: belongs to uid 65534, but ");
+}
+
+/* What a user plants leads root to none of root's. */
+static void test_planted(void)
+{
+    const uid_t uid = 1000000 + (uid_t)getpid(); /* no other test's */
+    g_autoptr(Runtime) runtime = runtime_new_beside_others();
+    g_autofree char *place = g_strdup_printf("/tmp/cvd-%u", uid);
+    g_autofree char *linked = g_build_filename(place, "linked", NULL);
+    g_autofree char *dir = g_build_filename(place, "dir", NULL);
+    g_autofree char *control = g_build_filename(dir, "control.sock", NULL);
+
+    if (geteuid() != 0) {
+        g_test_skip("needs root");
+        return;
+    }
+    add(runtime, "mine", RUNNING);
+    g_autofree char *mine = g_build_filename(g_ptr_array_index(runtime->files, 0), "mine", NULL);
+    g_autofree char *socket = g_build_filename(mine, "control.sock", NULL);
+    g_assert_no_errno(g_mkdir(place, 0700));
+    g_assert_no_errno(chown(place, uid, uid));
+    g_assert_no_errno(seteuid(uid));
+    g_assert_no_errno(symlink(mine, linked));
+    g_assert_no_errno(g_mkdir(dir, 0700));
+    g_assert_no_errno(symlink(socket, control));
+    g_assert_no_errno(seteuid(0));
+    g_assert_cmpuint(count(CVD_INSTANCES_RUNNING, place), ==, 0);
+    assert_not_found("linked", "vm.sock", CVD_ERROR_CLOSED, "'linked' does not run");
+    assert_not_found("dir", "vm.sock", CVD_ERROR_CLOSED, "'dir' does not run");
+    g_assert_cmpint(cvd_instance_get_pid(linked), ==, 0);
+    g_assert_cmpint(cvd_instance_get_pid(dir), ==, 0);
+    /* the place itself, once it has been looked at */
+    g_assert_no_errno(g_unlink(control));
+    g_assert_no_errno(g_rmdir(dir));
+    g_assert_no_errno(g_unlink(linked));
+    g_assert_no_errno(g_rmdir(place));
+    g_assert_no_errno(symlink(g_ptr_array_index(runtime->files, 0), place));
+    g_assert_no_errno(lchown(place, uid, uid));
+    g_autofree char *through = g_build_filename(place, "mine", NULL);
+    g_assert_cmpint(cvd_instance_get_pid(through), ==, 0);
+    g_assert_cmpuint(count(CVD_INSTANCES_RUNNING, place), ==, 0);
+    g_unlink(place);
 }
 
 /* Root finds those of users, where it has none itself. */
@@ -459,9 +631,11 @@ static void test_of_users(void)
     g_assert_no_errno(g_mkdir(place, 0700));
     g_assert_no_errno(g_mkdir(dir, 0700));
     cvd_autofd fd = bind_socket(control);
-    g_assert_no_errno(listen(fd, 1));
+    listen_as(fd, uid);
     assert_not_found("users", "control.sock", CVD_ERROR_CLOSED, "does not run"); /* root's own */
     g_assert_no_errno(chown(place, uid, uid));
+    g_assert_no_errno(chown(dir, uid, uid));
+    g_assert_no_errno(chown(control, uid, uid));
     g_autofree char *found = cvd_instance_find_socket("users", "control.sock", &error);
     g_assert_no_error(error);
     g_assert_cmpstr(found, ==, control);
@@ -564,6 +738,11 @@ int main(int argc, char **argv)
     g_test_add_func("/instance/killed", test_killed);
     g_test_add_func("/instance/directory", test_dir);
     g_test_add_func("/instance/unreadable", test_unreadable);
+    g_test_add_func("/instance/links", test_links);
+    g_test_add_func("/instance/linked-place", test_linked_place);
+    g_test_add_func("/instance/same-place-by-two-paths", test_same_place);
+    g_test_add_func("/instance/of-another-peer", test_of_another_peer);
+    g_test_add_func("/instance/planted-by-another-user", test_planted);
     g_test_add_func("/instance/of-users-for-root", test_of_users);
     g_test_add_func("/instance/of-a-user-who-has-many", test_of_a_user_who_has_many);
     g_test_add_func("/instance/busy-launcher", test_busy_launcher);
