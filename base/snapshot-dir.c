@@ -110,6 +110,12 @@ int cvd_snapshot_dir_count_users(int dir_fd)
 
 /* ---- Entries ---- */
 
+gboolean cvd_snapshot_dir_is_temporary(const char *name)
+{
+    return name[0] == '.' &&
+           (g_str_has_suffix(name, CVD_SNAPSHOT_NEW) || g_str_has_suffix(name, CVD_SNAPSHOT_OLD));
+}
+
 static gboolean is_known(const char *name)
 {
     return cvd_snapshot_is_file(name) || strcmp(name, CVD_SNAPSHOT_METADATA) == 0 ||
@@ -134,13 +140,22 @@ GPtrArray *cvd_snapshot_dir_list(int dir_fd)
     return entries;
 }
 
+static gboolean is_dir(int dir_fd, const char *name)
+{
+    struct stat st;
+
+    return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+}
+
 char *cvd_snapshot_dir_find_stranger(int dir_fd)
 {
     g_autoptr(GPtrArray) entries = cvd_snapshot_dir_list(dir_fd);
 
-    for (guint i = 0; entries != NULL && i < entries->len; i++)
-        if (!is_known(g_ptr_array_index(entries, i)))
-            return g_strdup(g_ptr_array_index(entries, i));
+    for (guint i = 0; entries != NULL && i < entries->len; i++) {
+        const char *name = g_ptr_array_index(entries, i);
+        if (!is_known(name) || is_dir(dir_fd, name))
+            return g_strdup(name);
+    }
     return NULL;
 }
 
@@ -190,8 +205,11 @@ static void clean_entry(int parent_fd, const char *name)
         openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     struct stat st;
 
-    if (dir_fd >= 0 && fstat(dir_fd, &st) == 0 && st.st_uid == geteuid() &&
-        flock(dir_fd, LOCK_EX | LOCK_NB) == 0 && cvd_fd_is_at(dir_fd, parent_fd, name))
+    if (dir_fd < 0 || fstat(dir_fd, &st) < 0 || st.st_uid != geteuid() ||
+        flock(dir_fd, LOCK_EX | LOCK_NB) < 0 || !cvd_fd_is_at(dir_fd, parent_fd, name))
+        return;
+    g_autofree char *stranger = cvd_snapshot_dir_find_stranger(dir_fd);
+    if (stranger == NULL)
         cvd_snapshot_dir_remove(parent_fd, name, dir_fd);
 }
 
@@ -201,8 +219,7 @@ void cvd_snapshot_dir_clean(int parent_fd)
 
     for (guint i = 0; entries != NULL && i < entries->len; i++) {
         const char *name = g_ptr_array_index(entries, i);
-        if (name[0] == '.' &&
-            (g_str_has_suffix(name, CVD_SNAPSHOT_NEW) || g_str_has_suffix(name, CVD_SNAPSHOT_OLD)))
+        if (cvd_snapshot_dir_is_temporary(name))
             clean_entry(parent_fd, name);
     }
 }

@@ -17,6 +17,9 @@ G_BEGIN_DECLS
 #define CVD_SNAPSHOT_NEW ".cvd-new"
 #define CVD_SNAPSHOT_OLD ".cvd-old"
 
+/** cvd_snapshot_dir_is_temporary: Returns: whether @name is of one of those */
+gboolean cvd_snapshot_dir_is_temporary(const char *name);
+
 /**
  * cvd_snapshot_dir_lock:
  * @operation: of flock(2)

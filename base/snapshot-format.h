@@ -58,7 +58,7 @@ char *cvd_snapshot_format(const CvdSnapshotInfo *info, GPtrArray *files);
  * cvd_snapshot_parse:
  * @text: (array length=size): what snapshot.json has; may hold anything
  * @files: (out) (transfer full) (element-type CvdSnapshotFile)
- * @error: %CVD_ERROR_INVALID: it is damaged, or of a newer format
+ * @error: %CVD_ERROR_INVALID: it is damaged; %CVD_ERROR_FOREIGN: of a newer format
  *
  * Returns: (transfer full) (nullable): what it says
  */

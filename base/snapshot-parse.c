@@ -260,7 +260,7 @@ static gboolean check_format(JsonObject *object, GHashTable *known, GError **err
     if (!parse_number(take_member(object, "format", known), 1, G_MAXINT64, &format))
         return fail_member(error, "", "format", "a number from 1 on");
     return format == CVD_SNAPSHOT_FORMAT ||
-           cvd_fail(error, CVD_ERROR_INVALID,
+           cvd_fail(error, CVD_ERROR_FOREIGN,
                     "made by a newer cvd-launch (format %jd, this one knows %d)", format,
                     CVD_SNAPSHOT_FORMAT);
 }

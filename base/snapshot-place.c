@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/instance.h"
+#include "base/snapshot-dir.h"
 
 #include <errno.h>
 #include <string.h>
@@ -31,9 +32,15 @@ static char *get_free_path(const char *path, GError **error)
     g_autofree char *absolute = g_canonicalize_filename(path, NULL);
     g_autofree char *name = g_path_get_basename(absolute);
 
-    if (strcmp(absolute, "/") != 0 && strlen(name) <= MAX_PATH_NAME)
+    if (cvd_snapshot_dir_is_temporary(name))
+        cvd_fail(
+            error, CVD_ERROR_INVALID,
+            "%s: no snapshot can have that name, which is of one that is being made or deleted",
+            path);
+    else if (strcmp(absolute, "/") == 0 || strlen(name) > MAX_PATH_NAME)
+        cvd_fail(error, CVD_ERROR_INVALID, "%s: no snapshot can have that path", path);
+    else
         return g_steal_pointer(&absolute);
-    cvd_fail(error, CVD_ERROR_INVALID, "%s: no snapshot can have that path", path);
     return NULL;
 }
 

@@ -185,6 +185,8 @@ gboolean cvd_snapshot_pass_error(const CvdSnapshot *snapshot, const char *file, 
 {
     if (g_error_matches(*reason, CVD_ERROR, CVD_ERROR_INVALID))
         g_prefix_error(reason, "%s: damaged: %s: ", snapshot->path, file);
+    else if (g_error_matches(*reason, CVD_ERROR, CVD_ERROR_FOREIGN))
+        g_prefix_error(reason, "%s: ", snapshot->path);
     else if ((*reason)->domain == CVD_ERROR)
         g_prefix_error(reason, "%s/%s: ", snapshot->path, file);
     return cvd_pass_error(error, reason);

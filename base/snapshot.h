@@ -52,7 +52,8 @@ int cvd_snapshot_get_dir_fd(const CvdSnapshot *snapshot);
 /**
  * cvd_snapshot_pass_error:
  * @file: of the snapshot
- * @reason: (inout): why it could not be read; %CVD_ERROR_INVALID: it is damaged
+ * @reason: (inout): why it could not be read; %CVD_ERROR_INVALID: it is damaged;
+ *   %CVD_ERROR_FOREIGN: of a newer format
  *
  * Adds the names, and passes the error on. Returns: %FALSE
  */

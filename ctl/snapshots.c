@@ -134,8 +134,9 @@ gboolean cvd_ctl_snapshots(CvdTool *tool, char **arguments, GError **error)
     if (names == NULL)
         return FALSE;
 
+    g_autofree char *shown_place = cvd_ctl_printable(place);
     if (names->len == 0 && !tool->json)
-        g_printerr("no snapshots in %s; cvd-ctl snapshot makes one\n", place);
+        g_printerr("no snapshots in %s; cvd-ctl snapshot makes one\n", shown_place);
     else if (!tool->json && !cvd_tool_print(error, ROW, "NAME", "AGE", "SIZE", "MEMORY", "QEMU",
                                             "MACHINE", "USED"))
         return FALSE;

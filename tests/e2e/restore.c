@@ -520,7 +520,7 @@ static const struct {
     {"truncated", "state", cut, "/snapshots/base: damaged: state: truncated: it has 1000 bytes"},
     {"flipped-bit", "state", flip, "/snapshots/base: damaged: state: its SHA-256 is not the one"},
     {"flipped-bit-in-ram", "ram", flip, "/snapshots/base: damaged: ram: its SHA-256 is not the"},
-    {"newer", "snapshot.json", make_newer, "/snapshots/base: "},
+    {"newer", "snapshot.json", make_newer, "/snapshots/base: made by a newer cvd-launch (format 9"},
     {"foreign", "snapshot.json", remove_file, "/snapshots/base: is no snapshot, as it has no"},
     {"incomplete", "window", remove_file, "/snapshots/base/window: is missing"},
     {"open-to-others", "ram", let_others_write, "/snapshots/base/ram: others can write there"},

@@ -111,6 +111,9 @@ static void test_none(Fixture *f, gconstpointer data)
     g_assert_cmpint(g_rmdir(f->place), ==, 0);
     run(f, 0, "snapshots", NULL);
     g_assert_cmpstr(f->err, ==, expected);
+    g_setenv("CVD_SNAPSHOT_DIR", "/\033[2J", TRUE);
+    run(f, 0, "snapshots", NULL);
+    g_assert_cmpstr(f->err, ==, "no snapshots in /\\u001b[2J; cvd-ctl snapshot makes one\n");
 }
 
 static void test_table(Fixture *f, gconstpointer data)

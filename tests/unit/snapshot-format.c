@@ -172,6 +172,7 @@ static CvdSnapshotInfo *parse(const char *begin, GPtrArray **files, GError **err
 static void test_row(gconstpointer data)
 {
     const Row *row = data;
+    const int code = g_str_has_prefix(row->name, "newer") ? CVD_ERROR_FOREIGN : CVD_ERROR_INVALID;
     g_autofree char *text = test_snapshot_replace(right, row->from, row->to);
     g_autoptr(GPtrArray) files = NULL;
     g_autoptr(GError) error = NULL;
@@ -182,7 +183,7 @@ static void test_row(gconstpointer data)
         g_assert_nonnull(info);
         return;
     }
-    g_assert_error(error, CVD_ERROR, CVD_ERROR_INVALID);
+    g_assert_error(error, CVD_ERROR, code);
     g_assert_null(info);
     g_assert_null(files);
     if (strstr(error->message, row->error) == NULL)

@@ -458,6 +458,26 @@ static void test_not_left_over(Fixture *f, gconstpointer data)
     assert_entries(f->place, ".cvd-new-four .seven.cvd-new .six.tmp five.cvd-new three");
 }
 
+/* What has something else in it nobody has only begun to remove. */
+static void test_left_over_with_more(Fixture *f, gconstpointer data)
+{
+    static const char *const names_of_dirs[] = {".one.cvd-new/thesis", ".two.1-0.cvd-old/state"};
+
+    for (guint i = 0; i < G_N_ELEMENTS(names_of_dirs); i++) {
+        g_autofree char *path = g_build_filename(f->place, names_of_dirs[i], NULL);
+        g_autofree char *file = g_build_filename(path, "../snapshot.json", NULL);
+        g_assert_cmpint(g_mkdir_with_parents(path, 0700), ==, 0);
+        g_assert_true(g_file_set_contents(file, "", 0, NULL));
+    }
+    g_free(list(f));
+    assert_entries(f->place, ".one.cvd-new .two.1-0.cvd-old");
+    for (guint i = 0; i < G_N_ELEMENTS(names_of_dirs); i++) {
+        g_autofree char *path = g_build_filename(f->place, names_of_dirs[i], NULL);
+        g_autofree char *file = g_build_filename(path, "../snapshot.json", NULL);
+        g_assert_true(g_file_test(file, G_FILE_TEST_EXISTS));
+    }
+}
+
 /* ---- Deleting ---- */
 
 static void test_delete_used(Fixture *f, gconstpointer data)
@@ -495,6 +515,7 @@ static void test_delete_others(Fixture *f, gconstpointer data)
 {
     g_autofree char *file = g_build_filename(f->path, "snapshot.json", NULL);
     g_autofree char *thesis = g_build_filename(f->path, "thesis.tex", NULL);
+    g_autofree char *checked = g_build_filename(f->path, "checked", NULL);
     g_autofree char *link = g_build_filename(f->place, "link", NULL);
     g_autofree char *file_path = g_build_filename(f->place, "file", NULL);
     g_autoptr(GError) error = NULL;
@@ -510,6 +531,10 @@ static void test_delete_others(Fixture *f, gconstpointer data)
     g_assert_false(cvd_snapshot_delete(f->path, &error));
     assert_says(&error, CVD_ERROR_FOREIGN, "one: has thesis.tex, which is not of a snapshot");
     g_assert_cmpint(g_unlink(thesis), ==, 0);
+    g_assert_cmpint(g_mkdir(checked, 0700), ==, 0);
+    g_assert_false(cvd_snapshot_delete(f->path, &error));
+    assert_says(&error, CVD_ERROR_FOREIGN, "one: has checked, which is not of a snapshot");
+    g_assert_cmpint(g_rmdir(checked), ==, 0);
     g_assert_cmpint(g_unlink(file), ==, 0);
     g_assert_false(cvd_snapshot_delete(f->path, &error));
     assert_says(&error, CVD_ERROR_FOREIGN, "one: is no snapshot, as it has no snapshot.json");
@@ -730,6 +755,7 @@ int main(int argc, char **argv)
     add("/snapshot-store/killed-and-made-again", test_killed_and_made_again);
     add("/snapshot-store/killed-in-a-deletion", test_killed_in_a_deletion);
     add("/snapshot-store/not-left-over", test_not_left_over);
+    add("/snapshot-store/left-over-with-more", test_left_over_with_more);
     add("/snapshot-store/delete-used", test_delete_used);
     add("/snapshot-store/delete-damaged", test_delete_damaged);
     add("/snapshot-store/delete-others", test_delete_others);

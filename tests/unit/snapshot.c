@@ -400,6 +400,9 @@ static void test_copied(Fixture *f, gconstpointer data)
     g_assert_cmpuint(measure_verify(copy), ==, untouched + TEST_SNAPSHOT_RAM);
     g_assert_true(g_file_test(checked, G_FILE_TEST_EXISTS));
     g_assert_cmpuint(measure_verify(copy), ==, untouched);
+    g_assert_cmpint(g_chmod(checked, 0622), ==, 0);
+    g_assert_cmpuint(measure_verify(copy), ==, untouched + TEST_SNAPSHOT_RAM);
+    g_assert_cmpuint(measure_verify(copy), ==, untouched);
     flip(ram, TEST_SNAPSHOT_RAM / 2);
     g_assert_false(cvd_snapshot_verify(copy, FALSE, NULL, NULL, NULL, &error));
     assert_says(&error, CVD_ERROR_INVALID, "damaged: ram: its SHA-256");
@@ -451,6 +454,10 @@ static const Name names[] = {
     {"path", "/srv/snapshots/a b", "/srv/snapshots/a b"},
     {"path-with-dots", "/srv/snapshots/../a/./b/", "/srv/a/b"},
     {"root", "/", NULL},
+    {"path-of-one-being-made", "/srv/.a.cvd-new", NULL},
+    {"path-of-one-being-deleted", "/srv/.a.1-0.cvd-old/", NULL},
+    {"path-hidden", "/srv/.a.cvd", "/srv/.a.cvd"},
+    {"path-that-ends-so", "/srv/a.cvd-new", "/srv/a.cvd-new"},
     {"path-up-to-root", "/a/..", NULL},
 };
 
