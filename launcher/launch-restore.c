@@ -245,8 +245,7 @@ static void on_machine(CvdJsonSpan result, const GError *error, gpointer data)
     if (!check_reply(launch, "qom-get", error))
         return;
     g_autoptr(JsonNode) type = cvd_json_parse_leniently(result);
-    const char *name = JSON_NODE_HOLDS_VALUE(type) ? json_node_get_string(type) : NULL;
-    if (!cvd_restore_check_machine(restore, name != NULL ? name : "", &reason)) {
+    if (!cvd_restore_check_machine(restore, cvd_node_get_string(type), &reason)) {
         fail(launch, reason->message);
         return;
     }

@@ -213,7 +213,7 @@ static void on_saved(const GError *save_error, gpointer data)
 
     snapshot->state = SNAPSHOT_WORKING;
     g_clear_pointer(&snapshot->save, cvd_save_free);
-    gboolean is_full = g_error_matches(error, CVD_ERROR, CVD_ERROR_RESOURCES);
+    gboolean is_full = g_error_matches(error, G_IO_ERROR, G_IO_ERROR_NO_SPACE);
     if (is_full)
         g_clear_error(&error);
     if (error == NULL && dup_fds(snapshot, &error) && is_full)

@@ -342,6 +342,10 @@ gboolean cvd_restore_check_qemu(const CvdRestore *restore, const char *version, 
 
 gboolean cvd_restore_check_machine(const CvdRestore *restore, const char *type, GError **error)
 {
+    if (type == NULL || type[0] == '\0')
+        return cvd_fail(error, CVD_ERROR_INVALID,
+                        "snapshot %s is of the machine %s, and QEMU does not say which this is",
+                        restore->name, restore->info->machine);
     g_autofree char *name =
         g_strndup(type, strlen(type) - (g_str_has_suffix(type, "-machine") ? 8 : 0));
 

@@ -118,8 +118,8 @@ guint cvd_restore_get_fds(const CvdRestore *restore, int fds[CVD_RESTORE_MAX_FDS
  */
 gboolean cvd_restore_check_qemu(const CvdRestore *restore, const char *version, GError **error);
 
-/** cvd_restore_check_machine: @type: QEMU's class of the machine: `pc-q35-7.2-machine`; @error:
- * %CVD_ERROR_INVALID */
+/** cvd_restore_check_machine: @type: (nullable): QEMU's class of the machine: `pc-q35-7.2-machine`;
+ * @error: %CVD_ERROR_INVALID */
 gboolean cvd_restore_check_machine(const CvdRestore *restore, const char *type, GError **error);
 
 G_END_DECLS

@@ -124,7 +124,7 @@ static void on_failure(CvdJsonSpan result, const GError *error, gpointer data)
     if (error != NULL && g_error_matches(error, CVD_ERROR, CVD_ERROR_CLOSED))
         failure = g_error_copy(error);
     else if (text != NULL && strstr(text, g_strerror(ENOSPC)) != NULL)
-        cvd_fail(&failure, CVD_ERROR_RESOURCES, "no space");
+        g_set_error(&failure, G_IO_ERROR, G_IO_ERROR_NO_SPACE, "no space");
     else
         cvd_fail(&failure, CVD_ERROR_FAILED, "QEMU could not write its state: %.*s",
                  CVD_QMP_MAX_DESCRIPTION, text != NULL ? text : "it does not say why");

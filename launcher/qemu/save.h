@@ -15,7 +15,7 @@ typedef struct CvdSave CvdSave;
 /**
  * CvdSaveDone:
  * @error: (nullable): %NULL: the state is written, and the disks are complete;
- *   %G_IO_ERROR_CANCELLED; %CVD_ERROR_RESOURCES: no space, without the file's name;
+ *   %G_IO_ERROR_CANCELLED; %G_IO_ERROR_NO_SPACE, without the file's name;
  *   %CVD_ERROR_FAILED: what QEMU says, and what to do; %CVD_ERROR_TIMED_OUT: it writes nothing;
  *   %CVD_ERROR_CLOSED: it is gone
  *

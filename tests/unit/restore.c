@@ -32,7 +32,8 @@ static void test_qemu(Restored *f, gconstpointer data)
         {NULL, "pc-q35-7.2-machine", "and qemu.binary is a QEMU that does not say its version;"},
         {"7.2.22", "pc-q35-7.1-machine",
          "snapshot ./s is of the machine pc-q35-7.2, and qemu.machine is pc-q35-7.1; set it to"},
-        {"7.2.22", "", "and qemu.machine is ;"},
+        {"7.2.22", "", "is of the machine pc-q35-7.2, and QEMU does not say which this is"},
+        {"7.2.22", NULL, "and QEMU does not say which this is"},
     };
 
     for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {

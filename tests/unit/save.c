@@ -103,7 +103,7 @@ static const Story stories[] = {
     {"disk-full",
      WRITING "! failed\n= -\n" SETTLED "> query-migrate\n"
              "< query-migrate {\"error-desc\": \"Unable to write: No space left on device\"}\n"
-             "= 4 no space\n" RESTORED,
+             "= no space\n" RESTORED,
      FALSE, FALSE},
     {"failed",
      WRITING "! failed\n" SETTLED
@@ -227,6 +227,8 @@ static void on_done(const GError *error, gpointer data)
         f->result = g_strdup("ok");
     else if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
         f->result = g_strdup("cancelled");
+    else if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_NO_SPACE))
+        f->result = g_strdup(error->message);
     else
         f->result = g_strdup_printf("%d %s", error->code, error->message);
     g_clear_pointer(&f->save, cvd_save_free);
