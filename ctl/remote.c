@@ -7,6 +7,7 @@
  */
 #include "ctl/ctl.h"
 
+#include "base/error.h"
 #include "base/fd.h"
 #include "base/usage.h"
 
@@ -129,6 +130,19 @@ static gboolean run_verb(CvdTool *tool, const char *host, char **arguments, int 
     return TRUE;
 }
 
+/* What a shell there prints when it starts stands before it. */
+static gboolean check_report(int fd, const char *host, GError **error)
+{
+    static const char gzip[] = "\x1f\x8b";
+    char begin[sizeof gzip - 1];
+
+    return (pread(fd, begin, sizeof begin, 0) == sizeof begin &&
+            memcmp(begin, gzip, sizeof begin) == 0) ||
+           cvd_fail(error, CVD_ERROR_FAILED,
+                    "what %s has sent is no report; look what ssh %s cvd-ctl --version prints",
+                    host, host);
+}
+
 /* The file is to be here. */
 static gboolean run_report(CvdTool *tool, const char *host, char **arguments, GError **error)
 {
@@ -144,12 +158,17 @@ static gboolean run_report(CvdTool *tool, const char *host, char **arguments, GE
         return cvd_tool_fail_usage(error, "--output=-: stdout is a terminal; redirect it");
     g_free(cvd_ctl_options.output);
     cvd_ctl_options.output = g_strdup("-");
-    gboolean is_run = run_verb(tool, host, arguments, fd, error);
-    if (is_file && (!is_run || tool->status != 0))
+    if (!run_verb(tool, host, arguments, fd, error) ||
+        (is_file && tool->status == 0 && !check_report(fd, host, error))) {
+        if (is_file)
+            unlink(path);
+        return FALSE;
+    }
+    if (is_file && tool->status != 0)
         unlink(path);
     else if (is_file)
         g_printerr("%s: written\n", path);
-    return is_run;
+    return TRUE;
 }
 
 gboolean cvd_ctl_run_on_host(CvdTool *tool, char **arguments, GError **error)

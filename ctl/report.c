@@ -195,7 +195,11 @@ static gboolean add_all(Report *report, CvdTool *tool, const char *dir, GError *
     gboolean is_running = cvd_instance_is_running(dir);
     tool->socket = g_build_filename(dir, "control.sock", NULL);
     return (!is_running || add_live(report, tool, error)) &&
-           add_files(report, dir_fd, is_running, error) && add_program_logs(report, dir_fd, error);
+           add_files(report, dir_fd, is_running, error) &&
+           add_program_logs(report, dir_fd, error) &&
+           (report->contents->len > 0 ||
+            cvd_fail(error, CVD_ERROR_FAILED,
+                     "%s: there is nothing for a report, or you may not read it", dir));
 }
 
 static gboolean open_archive(Report *report, int fd, GError **error)
@@ -212,7 +216,7 @@ static gboolean open_archive(Report *report, int fd, GError **error)
 
 int cvd_ctl_create_report(const char *path, GError **error)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 
     if (fd < 0)
         cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "%s: cannot create%s", path,

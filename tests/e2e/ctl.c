@@ -1306,6 +1306,17 @@ static void test_report_of_empty_record(gconstpointer data)
     g_assert_nonnull(strstr(ctl->err->str, "failure.json (empty), qemu.log;"));
 }
 
+/* A directory with nothing in it that belongs there. */
+static void test_report_of_nothing(gconstpointer data)
+{
+    g_autoptr(TestInstance) f = test_instance_new(NAME);
+    g_autofree char *path = test_sandbox_path(f->sandbox, "report.tar.gz");
+
+    write_log(f, "other", "", 0);
+    fails(CTL(f, "-n", NAME, "report", "-o", path), 1, "there is nothing for a report");
+    g_assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
+}
+
 static void make_sparse(const TestInstance *f, const char *name, const char *end)
 {
     g_autofree char *path = test_sandbox_instance_path(f->sandbox, NAME, name);
@@ -1559,6 +1570,7 @@ int main(int argc, char **argv)
     test_add("/ctl/forget-what-is-anothers", NULL, test_forget_what_is_anothers);
     test_add("/ctl/files-of-a-hostile-user", NULL, test_files_of_a_hostile_user);
     test_add("/ctl/report-of-empty-record", NULL, test_report_of_empty_record);
+    test_add("/ctl/report-of-nothing", NULL, test_report_of_nothing);
     test_add("/ctl/logs-on-a-terminal", NULL, test_logs_on_a_terminal);
     test_add("/ctl/logs-of-a-silent-guest", NULL, test_logs_of_a_silent_guest);
     test_add("/ctl/lines-of-logs", NULL, test_lines_of_logs);

@@ -415,6 +415,9 @@ def report(scene):
     assert_report(done.stdout)
     assert b"look through it" in done.stderr
     scene.expect(1, "-n", "nobody", "report", "-o", "nobody.tar.gz", says="nobody")
+    for script in HOSTILE, "#!/bin/sh\n":
+        with scene.other_ctl(script):
+            scene.expect(1, "report", "-o", "nobody.tar.gz", says=f"what {HERE} has sent is no report")
     assert not (there / "nobody.tar.gz").exists()
     assert scene.on_terminal("report", "-o", "-").finish()[0] == 2
 
