@@ -26,6 +26,8 @@ typedef struct {
     guint n_running; /* the first of them that have a task; the last have failed before */
     guint n_begun;
     guint n_busy;
+    GQueue reached;    /* members that have answered, and wait for their turn */
+    guint n_under_way; /* of those that have had it */
     CvdGroupReport report;
     gint64 start_us;
     CvdFailures *failures;
@@ -36,6 +38,8 @@ typedef struct {
 typedef struct {
     Run *run;
     const char *name;
+    CvdCtlTask *task; /* once it has answered */
+    gboolean is_under_way;
 } Member;
 
 static gboolean is_interrupted(const Run *run)
@@ -99,6 +103,7 @@ static void on_done(GError *take_error, gpointer data)
     Run *run = member->run;
 
     run->n_busy--;
+    run->n_under_way -= member->is_under_way ? 1 : 0;
     if (error == NULL) {
         run->report.n_done++;
     } else if (!is_interrupted(run)) {
@@ -108,14 +113,22 @@ static void on_done(GError *take_error, gpointer data)
     show_progress(run);
 }
 
+static void on_reached(CvdCtlTask *task, gpointer data)
+{
+    Member *member = data;
+
+    member->task = task;
+    g_queue_push_tail(&member->run->reached, member);
+}
+
 static void begin(Run *run, const char *dir)
 {
     g_autofree char *socket = g_build_filename(dir, "control.sock", NULL);
     Member *member = g_new0(Member, 1);
 
-    *member = (Member){run, get_name(dir)};
+    *member = (Member){.run = run, .name = get_name(dir)};
     run->n_busy++;
-    cvd_ctl_task_start(run->tool, run->order, socket, on_done, member);
+    cvd_ctl_task_start(run->tool, run->order, socket, on_reached, on_done, member);
 }
 
 static void conclude_failed(Run *run, const char *dir)
@@ -143,11 +156,24 @@ static void treat_failed(Run *run, const char *dir)
         report_failure(run, get_name(dir), error->message);
 }
 
+/* One that does not answer takes no other's turn. */
+static void go_on(Run *run, guint n_at_once)
+{
+    Member *member;
+
+    while (run->n_under_way < n_at_once && (member = g_queue_pop_head(&run->reached)) != NULL) {
+        member->is_under_way = TRUE;
+        run->n_under_way++;
+        cvd_ctl_task_go_on(member->task);
+    }
+}
+
 static void go(Run *run, guint n_at_once)
 {
     while (run->n_busy > 0 || (run->n_begun < run->n_running && !is_interrupted(run))) {
-        while (run->n_begun < run->n_running && run->n_busy < n_at_once && !is_interrupted(run))
+        while (run->n_begun < run->n_running && run->n_busy < MAX_AT_ONCE && !is_interrupted(run))
             begin(run, run->dirs->pdata[run->n_begun++]);
+        go_on(run, n_at_once);
         g_main_context_iteration(NULL, TRUE);
     }
 }

@@ -15,7 +15,7 @@
 
 #define MIN_ANSWER_MS 1000 /* however late it is */
 
-typedef struct {
+typedef struct CvdCtlTask {
     CvdTool *tool;
     const CvdCtlOrder *order;
     char *dir;
@@ -25,6 +25,7 @@ typedef struct {
     int launcher;                   /* as of cvd_ctl_open_launcher() */
     gboolean has_begun, has_failed; /* a restart */
     GError *error;                  /* unless the launcher has ended */
+    CvdCtlTaskReached reached;
     CvdCtlTaskDone done;
     gpointer user_data;
 } Task;
@@ -297,7 +298,10 @@ static void on_asked(gpointer data)
 
     if (error == NULL) {
         task->launcher = cvd_ctl_open_launcher(task->answer.instance);
-        call(task);
+        if (task->reached != NULL)
+            task->reached(task, task->user_data);
+        else
+            call(task);
         return;
     }
     if (is_unreachable(error) && wants_end(task->order)) {
@@ -311,8 +315,13 @@ static void on_asked(gpointer data)
     finish(task, error);
 }
 
+void cvd_ctl_task_go_on(CvdCtlTask *task)
+{
+    call(task);
+}
+
 void cvd_ctl_task_start(CvdTool *tool, const CvdCtlOrder *order, const char *socket,
-                        CvdCtlTaskDone done, gpointer user_data)
+                        CvdCtlTaskReached reached, CvdCtlTaskDone done, gpointer user_data)
 {
     Task *task = g_new0(Task, 1);
     guint left_ms = get_left_ms(order);
@@ -324,6 +333,7 @@ void cvd_ctl_task_start(CvdTool *tool, const CvdCtlOrder *order, const char *soc
     task->answer.socket = task->socket;
     task->n_calls = order->n_calls;
     task->launcher = -1;
+    task->reached = reached;
     task->done = done;
     task->user_data = user_data;
     cvd_ctl_ask_async(&task->answer, 1,

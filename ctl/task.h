@@ -37,6 +37,12 @@ typedef struct {
     gboolean (*treat_failed)(const char *dir, GError **error);
 } CvdCtlOrder;
 
+/** CvdCtlTask: on one instance, from its start until it is done */
+typedef struct CvdCtlTask CvdCtlTask;
+
+/** CvdCtlTaskReached: the instance has answered, and waits for cvd_ctl_task_go_on() */
+typedef void (*CvdCtlTaskReached)(CvdCtlTask *task, gpointer user_data);
+
 /** CvdCtlTaskDone: @take_error: (nullable): why it is not done */
 typedef void (*CvdCtlTaskDone)(GError *take_error, gpointer user_data);
 
@@ -44,13 +50,17 @@ typedef void (*CvdCtlTaskDone)(GError *take_error, gpointer user_data);
  * cvd_ctl_task_start:
  * @order: has to live as long
  * @socket: of the instance
+ * @reached: (nullable): called once if the instance answers; %NULL: it goes on at once
  * @done: called once, from the default #GMainContext, where all of it is done; soon if the tool is
  *   interrupted
  *
  * Carries it out on one instance. One that has ended meanwhile is as wanted if its end is.
  */
 void cvd_ctl_task_start(CvdTool *tool, const CvdCtlOrder *order, const char *socket,
-                        CvdCtlTaskDone done, gpointer user_data);
+                        CvdCtlTaskReached reached, CvdCtlTaskDone done, gpointer user_data);
+
+/** cvd_ctl_task_go_on: tells it what to do */
+void cvd_ctl_task_go_on(CvdCtlTask *task);
 
 /** cvd_ctl_order_is_met: @error: of cvd_ctl_find_socket(). Returns: whether the instance @name is
  * in the state that is waited for, as it does not run */

@@ -28,7 +28,7 @@ static gboolean carry_out(CvdTool *tool, const CvdCtlOrder *order, GError **erro
         tool->socket = cvd_ctl_find_socket(tool->name, error);
     if (tool->socket == NULL)
         return FALSE;
-    cvd_ctl_task_start(tool, order, tool->socket, on_done, &result);
+    cvd_ctl_task_start(tool, order, tool->socket, NULL, on_done, &result);
     while (!result.is_there)
         g_main_context_iteration(NULL, TRUE);
     if (result.error == NULL)
