@@ -6,6 +6,8 @@
 #include "ctl/ctl.h"
 
 #include "base/error.h"
+#include "base/fd.h"
+#include "base/instance-bus.h"
 #include "base/instance.h"
 
 #include <string.h>
@@ -13,7 +15,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define HAS_ENDED "the instance has ended"
+#define HAS_ENDED        "the instance has ended"
+#define FDS_PER_INSTANCE 2 /* a connection, and the launcher's process */
 
 /* Those that are asked at the same time. */
 struct CvdCtlAsking {
@@ -127,14 +130,13 @@ static void on_connection(GObject *object, GAsyncResult *result, gpointer data)
 {
     CvdCtlAnswer *answer = data;
     GError *error = NULL;
-    g_autoptr(GDBusConnection) connection =
-        g_dbus_connection_new_for_address_finish(result, &error);
+    g_autoptr(GDBusConnection) connection = cvd_instance_bus_connect_finish(result, &error);
 
     if (connection == NULL) {
         /* Whoever is let in gets an answer; and to the tool a broken pipe is one of its output. */
         if (!g_cancellable_is_cancelled(answer->asking->cancellable) &&
             !g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED) &&
-            !g_error_matches(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND)) {
+            !g_error_matches(error, CVD_ERROR, CVD_ERROR_FOREIGN)) {
             g_autoptr(GError) reason = g_steal_pointer(&error);
             error = g_error_new(G_IO_ERROR, G_IO_ERROR_FAILED,
                                 "no connection to cvd-launch: %s; if that has closed it, it has as "
@@ -163,13 +165,16 @@ static void on_interrupt(GCancellable *interrupt, gpointer data)
     g_cancellable_cancel(data);
 }
 
-static void ask(CvdCtlAnswer *answer)
+/* Those of other users come last, as they could have so many that no descriptor is left. */
+static void ask(struct CvdCtlAsking *asking, CvdCtlAnswer *answers, guint n, gboolean is_own)
 {
-    g_autofree char *escaped = g_dbus_address_escape_value(answer->socket);
-    g_autofree char *address = g_strdup_printf("unix:path=%s", escaped);
-
-    g_dbus_connection_new_for_address(address, G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT, NULL,
-                                      answer->asking->cancellable, on_connection, answer);
+    for (guint i = 0; i < n; i++) {
+        g_autofree char *dir = g_path_get_dirname(answers[i].socket);
+        if ((cvd_ctl_get_owner(dir) == geteuid()) != is_own)
+            continue;
+        answers[i].asking = asking;
+        cvd_instance_bus_connect(dir, asking->cancellable, on_connection, &answers[i]);
+    }
 }
 
 void cvd_ctl_ask_async(CvdCtlAnswer *answers, guint n, guint timeout_ms, GCancellable *cancellable,
@@ -186,10 +191,10 @@ void cvd_ctl_ask_async(CvdCtlAnswer *answers, guint n, guint timeout_ms, GCancel
     asking->n_pending = n + 1; /* this function is one */
     asking->asked = asked;
     asking->user_data = user_data;
-    for (guint i = 0; i < n; i++) {
-        answers[i].asking = asking;
-        ask(&answers[i]);
-    }
+    if (!cvd_check_fd_limit(n, FDS_PER_INSTANCE, NULL))
+        cvd_raise_fd_limit(n, FDS_PER_INSTANCE, NULL);
+    ask(asking, answers, n, TRUE);
+    ask(asking, answers, n, FALSE);
     end_one(asking);
 }
 

@@ -9,6 +9,7 @@
 #include "launcher/group/found.h"
 
 #include "base/fd.h"
+#include "base/instance-bus.h"
 #include "base/instance.h"
 #include "base/source.h"
 #include "launcher/control/control-interface.h"
@@ -211,7 +212,7 @@ static void on_proxy(GObject *object, GAsyncResult *result, gpointer data)
 static void on_connection(GObject *object, GAsyncResult *result, gpointer data)
 {
     CvdFound *found = data;
-    g_autoptr(GDBusConnection) connection = g_dbus_connection_new_for_address_finish(result, NULL);
+    g_autoptr(GDBusConnection) connection = cvd_instance_bus_connect_finish(result, NULL);
 
     if (found->ended != NULL && connection != NULL) {
         g_dbus_connection_set_exit_on_close(connection, FALSE);
@@ -227,14 +228,11 @@ static void on_connection(GObject *object, GAsyncResult *result, gpointer data)
 static void open_connection(CvdFound *found)
 {
     pid_t pid = cvd_instance_get_pid(found->dir);
-    g_autofree char *path = g_build_filename(found->dir, "control.sock", NULL);
-    g_autofree char *escaped = g_dbus_address_escape_value(path);
-    g_autofree char *address = g_strdup_printf("unix:path=%s", escaped);
 
     if (found->launcher_fd < 0 && pid > 0)
         found->launcher_fd = pidfd_open(pid, 0);
-    g_dbus_connection_new_for_address(address, G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT, NULL,
-                                      found->cancellable, on_connection, g_rc_box_acquire(found));
+    cvd_instance_bus_connect(found->dir, found->cancellable, on_connection,
+                             g_rc_box_acquire(found));
 }
 
 static gboolean on_again(gpointer data)
