@@ -181,6 +181,24 @@ static void test_status_partial(gconstpointer data)
     tear_down_partial(f);
 }
 
+/* The others answer only when the one behind them has begun. */
+static void test_restart_beside_hung(gconstpointer data)
+{
+    g_autoptr(TestGroup) f = test_group_new("");
+
+    g_free(test_group_finish(test_group_up(f, (const char *const[]){"--index", "1..8", NULL}), 0));
+    g_autoptr(TestProcess) events = CTL(f, "-n", "group-8", "events");
+    test_process_wait_out(events, "running", 1);
+    for (guint i = 1; i < 8; i++)
+        signal_launcher(f, i, SIGSTOP);
+    TestProcess *restart = GROUP(f, "restart");
+    test_process_wait_out(events, "restarting", 1);
+    for (guint i = 1; i < 8; i++)
+        signal_launcher(f, i, SIGCONT);
+    assert_says(restart, 0, "cvd-ctl: group: 8 of 8 restarted after TIME\n");
+    stop(f);
+}
+
 /* One that is stopped keeps none from its turn, and is said to be. One that was killed is down. */
 static void test_partial(gconstpointer data)
 {
@@ -380,6 +398,7 @@ int main(int argc, char **argv)
     test_add("/group-verbs/wait-in-vain", NULL, test_wait_in_vain);
     test_add("/group-verbs/stopped-twice", NULL, test_stopped_twice);
     test_add("/group-verbs/partial", NULL, test_partial);
+    test_add("/group-verbs/restart-beside-hung", NULL, test_restart_beside_hung);
     test_add("/group-verbs/forget", NULL, test_forget);
     test_add("/group-verbs/killed", NULL, test_killed);
     test_add("/group-verbs/on-a-terminal", NULL, test_on_terminal);
