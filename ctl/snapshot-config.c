@@ -8,13 +8,10 @@
 
 #include "base/fd.h"
 #include "base/json.h"
+#include "base/qcow2.h"
 
 #include <string.h>
 #include <unistd.h>
-
-/* qcow2, big-endian: the magic, the version, where the backing file's name is, and how long. */
-#define QCOW2_MAGIC    0x514649fb
-#define QCOW2_MAX_NAME 1023
 
 JsonNode *cvd_ctl_load_snapshot_config(const CvdSnapshot *snapshot)
 {
@@ -96,22 +93,8 @@ static char *read_backing_file(const CvdSnapshot *snapshot, guint disk)
 {
     g_autofree char *file = cvd_snapshot_format_disk(disk);
     cvd_autofd fd = cvd_snapshot_open_file(snapshot, file, NULL);
-    struct {
-        guint32 magic, version;
-        guint64 offset;
-        guint32 size;
-    } head;
 
-    if (fd < 0 || pread(fd, &head, sizeof head, 0) != sizeof head ||
-        GUINT32_FROM_BE(head.magic) != QCOW2_MAGIC)
-        return NULL;
-    gsize size = GUINT32_FROM_BE(head.size);
-    if (size == 0 || size > QCOW2_MAX_NAME)
-        return NULL;
-    g_autofree char *name = g_malloc0(size + 1);
-    return pread(fd, name, size, (off_t)GUINT64_FROM_BE(head.offset)) == (gssize)size
-               ? g_steal_pointer(&name)
-               : NULL;
+    return fd >= 0 ? cvd_qcow2_read_backing_file(fd) : NULL;
 }
 
 /* Of a disk that the snapshot has, what is under it. The entry may say so, also that it is nothing.

@@ -7,34 +7,16 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/qcow2.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* qcow2, big-endian (QEMU's docs/interop/qcow2.txt). */
-#define QCOW2_MAGIC     0x514649fb
-#define QCOW2_SIZE      24
-#define QCOW2_HEAD_SIZE 32
-
 /* QEMU counts in these, and leaves out what is no whole one. */
 #define SECTOR_SIZE 512
-
-gboolean cvd_disk_read_size(int fd, guint64 *size)
-{
-    guint8 head[QCOW2_HEAD_SIZE];
-    guint32 magic;
-
-    if (TEMP_FAILURE_RETRY(pread(fd, head, sizeof head, 0)) != sizeof head)
-        return FALSE;
-    memcpy(&magic, head, sizeof magic);
-    memcpy(size, head + QCOW2_SIZE, sizeof *size);
-    *size = GUINT64_FROM_BE(*size);
-    return GUINT32_FROM_BE(magic) == QCOW2_MAGIC;
-}
 
 /* ---- What QEMU has open ---- */
 
@@ -117,15 +99,15 @@ int cvd_disk_open_file(const CvdSaveDisk *disk, const CvdRunAs *run_as, const GA
 {
     cvd_autofd fd = open(disk->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     struct stat st;
-    guint64 size;
+    CvdQcow2 header;
 
     if (fd < 0 || fstat(fd, &st) < 0)
         cvd_set_error_errno(error, CVD_ERROR_FAILED, errno, "the disk %s", disk->path);
     else if (!S_ISREG(st.st_mode) || !(disk->is_launchers || may_read(run_as, &st)) ||
-             !cvd_disk_read_size(fd, &size))
+             !cvd_qcow2_read(fd, &header))
         cvd_fail(error, CVD_ERROR_FAILED, "the disk %s is no qcow2 file that %s may read",
                  disk->path, run_as != NULL ? run_as->user : "QEMU");
-    else if (!is_qemus(disk, qemu_files, &st, size))
+    else if (!is_qemus(disk, qemu_files, &st, header.size))
         cvd_fail(error, CVD_ERROR_FAILED,
                  "the disk %s: another file has that name now, and QEMU still has the one that had "
                  "it; move that one back there, or start the machine again with the other one",

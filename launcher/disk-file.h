@@ -7,15 +7,6 @@
 G_BEGIN_DECLS
 
 /**
- * cvd_disk_read_size:
- * @fd: of a file
- * @size: (out): what its header says: the size of the disk, in bytes
- *
- * Returns: whether it is a qcow2
- */
-gboolean cvd_disk_read_size(int fd, guint64 *size);
-
-/**
  * cvd_disk_list_open:
  * @process_fd: of /proc/PID/fd; −1: it cannot be opened
  *

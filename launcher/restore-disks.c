@@ -9,10 +9,11 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/json.h"
+#include "base/qcow2.h"
 #include "base/source.h"
 #include "launcher/config/place.h"
 #include "launcher/config/types.h"
-#include "launcher/disk-file.h"
+#include "launcher/qemu/save-check.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -234,12 +235,12 @@ static gboolean make_overlay(CvdOverlays *overlays, const char *path, const char
 {
     g_autofree char *overlay =
         g_build_filename(cvd_instance_dir_get_path(overlays->dir), file, NULL);
-    guint64 size = 0;
+    CvdQcow2 header;
 
-    if (!cvd_disk_read_size(layer_fd, &size))
+    if (!cvd_qcow2_read(layer_fd, &header))
         return cvd_fail(error, CVD_ERROR_INVALID, "%s: is no qcow2", path);
     cvd_autofd fd = cvd_instance_dir_create_file(overlays->dir, file, error);
-    if (fd < 0 || !spawn(overlays, path, overlay, size, error))
+    if (fd < 0 || !spawn(overlays, path, overlay, header.size, error))
         return FALSE;
     g_array_append_val(overlays->fds, fd);
     fd = -1;
