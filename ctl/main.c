@@ -11,8 +11,6 @@
 
 #include <string.h>
 
-CvdCtlOptions cvd_ctl_options;
-
 static const CvdToolVerb verbs[] = {
     {"list", "", "Show all instances",
      "These are the ones that run, and those that failed as long as their records are\n"

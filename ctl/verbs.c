@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+CvdCtlOptions cvd_ctl_options;
+
 typedef struct {
     gboolean is_there;
     GError *error;
