@@ -22,8 +22,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define EXIT_USAGE 2
-
 static char *(*const layout_formats[])(const CvdLayout *layout) = {
     [CVD_LAYOUT_FORMAT_TEXT] = cvd_layout_to_text,
     [CVD_LAYOUT_FORMAT_JSON] = cvd_layout_to_json,
@@ -33,7 +31,7 @@ static char *(*const layout_formats[])(const CvdLayout *layout) = {
 static int report(GPtrArray *problems)
 {
     cvd_config_log_problems(problems);
-    return EXIT_USAGE;
+    return CVD_EXIT_USAGE;
 }
 
 static int print(char *take_text)
@@ -114,7 +112,7 @@ static int start(const CvdOptions *options, const CvdConfig *config, const CvdQe
     guint n_kept = restore != NULL ? cvd_restore_get_fds(restore, kept) : 0;
 
     if (options->console && !has_console(config))
-        return EXIT_USAGE;
+        return CVD_EXIT_USAGE;
     if ((options->console || options->detach) &&
         !cvd_foreground_split(options, config->name, kept, n_kept, &status))
         return status;
@@ -201,7 +199,7 @@ static int run_with(const CvdOptions *options, CvdConfig *config, CvdRestore *re
     if (restore != NULL && options->mode == CVD_MODE_LAUNCH &&
         !cvd_restore_verify(restore, config, &error)) {
         g_critical("%s", error->message);
-        return EXIT_USAGE;
+        return CVD_EXIT_USAGE;
     }
     return start(options, config, &tools, restore);
 }
@@ -214,7 +212,7 @@ static int run(const CvdOptions *options)
 
     if (options->console && !cvd_foreground_check_terminal(&error)) {
         g_critical("%s", error->message);
-        return EXIT_USAGE;
+        return CVD_EXIT_USAGE;
     }
     /* Until the launch has its own handlers: a stop that was asked for is no failure, unless
      * somebody waits for the start. */
@@ -224,7 +222,7 @@ static int run(const CvdOptions *options)
         options->from != NULL ? cvd_restore_open(options->from, &error) : NULL;
     if (error != NULL) {
         g_critical("%s", error->message);
-        return EXIT_USAGE;
+        return CVD_EXIT_USAGE;
     }
     g_autofree char *found = find_config(options, restore, &places);
     CvdConfigSource source = make_source(options, restore, found);
@@ -232,7 +230,7 @@ static int run(const CvdOptions *options)
         return cvd_doctor(NULL, options->json);
     if (source.path == NULL) {
         g_critical("no configuration; looked for %s; name one with --config FILE", places);
-        return EXIT_USAGE;
+        return CVD_EXIT_USAGE;
     }
     g_autoptr(CvdConfig) config = cvd_config_load(&source, problems);
     if (config == NULL)
@@ -275,7 +273,7 @@ int main(int argc, char **argv)
     cvd_log_init("cvd-launch", FALSE);
     if (!cvd_options_parse((const char *const *)argv, &options, &error)) {
         g_critical("%s", error->message);
-        return EXIT_USAGE;
+        return CVD_EXIT_USAGE;
     }
     if (options.version)
         return print(g_strdup("cvd-launch " CVD_VERSION "\n"));

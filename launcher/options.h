@@ -5,6 +5,10 @@
 
 G_BEGIN_DECLS
 
+/** CVD_EXIT_USAGE: the exit status of cvd-launch and cvd-up if configuration, snapshot or command
+ * line are wrong, and nothing was started: docs/cvd-launch.1 */
+#define CVD_EXIT_USAGE 2
+
 /** CVD_MAX_TIMEOUT_S: of `--timeout`: a year */
 #define CVD_MAX_TIMEOUT_S (365 * 24 * 60 * 60)
 

@@ -8,12 +8,11 @@
 #include "launcher/group/indices.h"
 #include "launcher/group/options.h"
 #include "launcher/group/up.h"
+#include "launcher/options.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#define EXIT_USAGE 2
 
 static GArray *choose(const CvdConfig *config, const CvdUpOptions *options, GError **error)
 {
@@ -44,13 +43,13 @@ static int run(const CvdUpOptions *options)
 
     if (config == NULL) {
         cvd_config_log_problems(problems);
-        return EXIT_USAGE;
+        return CVD_EXIT_USAGE;
     }
     g_autoptr(GArray) indices = choose(config, options, &error);
     if (indices != NULL)
         return cvd_up(config, options, indices);
     g_critical("%s", error->message);
-    return EXIT_USAGE;
+    return CVD_EXIT_USAGE;
 }
 
 int main(int argc, char **argv)
@@ -67,7 +66,7 @@ int main(int argc, char **argv)
     cvd_log_init("cvd-up", FALSE);
     if (!cvd_up_options_parse((const char *const *)argv, &options, &error)) {
         g_critical("%s", error->message);
-        return EXIT_USAGE;
+        return CVD_EXIT_USAGE;
     }
     if (!options.version)
         return run(&options);

@@ -3,6 +3,7 @@
 
 #include "base/fd.h"
 #include "base/source.h"
+#include "launcher/options.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -15,8 +16,6 @@
 #define ERROR_MARK  ": error: "
 #define ADVICE_MARK ": what to do: "
 #define READ_SIZE   4096
-
-#define EXIT_USAGE 2 /* docs/cvd-launch.1 */
 
 struct CvdStarter {
     GPid pid;
@@ -121,7 +120,7 @@ static void on_end(GPid pid, int status, gpointer data)
     cvd_source_clear(&starter->output);
     cvd_close_fd(&starter->fd); /* a group may have more machines than this process descriptors */
     g_autofree char *failure = describe_end(starter, status);
-    starter->ended(failure, WIFEXITED(status) && WEXITSTATUS(status) == EXIT_USAGE,
+    starter->ended(failure, WIFEXITED(status) && WEXITSTATUS(status) == CVD_EXIT_USAGE,
                    starter->user_data);
 }
 

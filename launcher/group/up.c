@@ -12,6 +12,7 @@
 #include "base/progress.h"
 #include "base/source.h"
 #include "launcher/group/machine.h"
+#include "launcher/options.h"
 
 #include <glib-unix.h>
 #include <signal.h>
@@ -20,8 +21,6 @@
 /* At once: a connection, or a descriptor of a process, each. */
 #define MAX_FOLLOWED 64
 #define MAX_STOPPING 64
-
-#define EXIT_USAGE 2
 
 typedef struct {
     const CvdUpOptions *options;
@@ -272,7 +271,7 @@ static int get_status(const Up *up)
         return EXIT_FAILURE;
     if (up->n_refused > 0 && up->n_refused == counts[CVD_MACHINE_FAILED] &&
         counts[CVD_MACHINE_UP] == 0)
-        return EXIT_USAGE;
+        return CVD_EXIT_USAGE;
     return count_up(up) == up->machines->len ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
